@@ -1,0 +1,202 @@
+"""Neural style transfer: paint a photo in the manner of a painting.
+
+nstjax CONTENT STYLE [STYLE...] --output=out.png
+nstjax --demo
+nstjax --list_presets
+nstjax --network --size=400x300
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags
+from absl import logging as absl_logging
+
+from nstjax.command import (
+    Request,
+    draw_network,
+    preset_table,
+    print_network,
+    transfer,
+)
+from nstjax.errors import InputError
+from nstjax.presets import DEFAULT_PRESET, INITS, PRESETS, customize, get_preset
+from nstjax.sizes import parse_size
+from nstjax.stylize import default_size_rule
+from nstjax.transfer import NonFiniteLossError
+
+flags.DEFINE_string("output", None, "Image to write: .png, .jpg, .webp or .tif.")
+flags.DEFINE_string(
+    "preset", DEFAULT_PRESET, f"Published settings: {', '.join(PRESETS)}."
+)
+flags.DEFINE_string("weights", None, "VGG-19 weights: .safetensors, .h5 or .mat.")
+flags.DEFINE_string(
+    "size",
+    None,
+    "Pixels: 512 (the preset's rule), long:512, short:512, area:512, width:512, "
+    "640x480 (width by height) or original.",
+)
+flags.DEFINE_integer("steps", None, "Updates of the image.")
+flags.DEFINE_float("alpha", None, "Weight of the content loss.")
+flags.DEFINE_float("beta", None, "Weight of the style loss.")
+flags.DEFINE_float("tv", None, "Weight of the total variation.")
+flags.DEFINE_list("content_layers", None, "Such as relu4_2 or conv4_2.")
+flags.DEFINE_list("content_layer_weights", None, "One for each content layer.")
+flags.DEFINE_list("style_layers", None, "Such as relu1_1,relu2_1,relu3_1.")
+flags.DEFINE_list("style_layer_weights", None, "One for each style layer.")
+flags.DEFINE_list("style_blend_weights", None, "One for each style image.")
+flags.DEFINE_string(
+    "init", None, f"Where to start: {', '.join(INITS)} or the path of an image."
+)
+flags.DEFINE_float("noise_ratio", None, "Share of noise with --init=blend.")
+flags.DEFINE_string("optimizer", None, "adam, lbfgs or lbfgs-linesearch.")
+flags.DEFINE_float("learning_rate", None, "Of the optimizer, in 0..255 units.")
+flags.DEFINE_enum("pool", None, ["avg", "max"], "Pooling of the network.")
+flags.DEFINE_enum(
+    "pool_padding", None, ["valid", "same"], "Odd sizes: rounded down or up."
+)
+flags.DEFINE_boolean("clamp", None, "Keep the image displayable after each step.")
+flags.DEFINE_enum("keep", None, ["last", "best"], "Which image is the result.")
+flags.DEFINE_integer("seed", 0, "Of the initial noise.")
+flags.DEFINE_list("snapshots", None, "Steps whose image is written: 1,2,3,10,100.")
+flags.DEFINE_boolean("montage", None, "Also write content | result | style.")
+flags.DEFINE_string("workdir", None, "Folder for the log, snapshots and checkpoints.")
+flags.DEFINE_boolean("resume", False, "Go on from the checkpoint in --workdir.")
+flags.DEFINE_integer("checkpoint_every", 100, "Steps between checkpoints.")
+flags.DEFINE_integer("log_every", 1, "Steps between lines of metrics.jsonl.")
+flags.DEFINE_integer("quality", 95, "Of JPEG and WebP images, 1 to 100.")
+flags.DEFINE_float("preview_seconds", 5.0, "Between previews; 0 for none.")
+flags.DEFINE_boolean("quiet", False, "No progress bar.")
+flags.DEFINE_boolean("demo", False, "Run on a photo and a painting of our own.")
+flags.DEFINE_boolean("list_presets", False, "Print the presets and stop.")
+flags.DEFINE_boolean("network", False, "Print the network's table and stop.")
+flags.DEFINE_string("network_picture", None, "Draw the network to this image and stop.")
+
+FLAGS = flags.FLAGS
+PRESET_FLAGS = (
+    "steps", "alpha", "beta", "tv", "init", "noise_ratio", "optimizer",
+    "learning_rate", "pool", "pool_padding", "clamp", "keep", "montage",
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the flags say; returns the exit status."""
+    try:
+        return _dispatch(arguments[1:])
+    except (InputError, OSError) as error:
+        return _report(error)
+    except NonFiniteLossError as error:
+        return _report(error, status=1)
+    except KeyboardInterrupt:
+        return _report("interrupted", status=130)
+
+
+def _dispatch(pictures: Sequence[str]) -> int:
+    preset = get_preset(FLAGS.preset)
+    overrides = {name: FLAGS[name].value for name in PRESET_FLAGS}
+    if FLAGS.size is not None:
+        overrides["size"] = parse_size(FLAGS.size, default_size_rule(preset))
+    for name in ("content_layers", "style_layers"):
+        if FLAGS[name].value is not None:
+            overrides[name] = tuple(FLAGS[name].value)
+    for name in ("content_layer_weights", "style_layer_weights"):
+        overrides[name] = _numbers(name)
+    settings = customize(preset, **overrides)
+
+    if FLAGS.list_presets:
+        print(preset_table())
+        return 0
+    if FLAGS.network or FLAGS.network_picture:
+        if FLAGS.network:
+            print_network(settings)
+        if FLAGS.network_picture:
+            draw_network(settings, FLAGS.network_picture)
+        return 0
+    if FLAGS.demo and pictures:
+        raise InputError("--demo brings its own pictures: leave CONTENT and STYLE out")
+    if not FLAGS.demo and len(pictures) < 2:
+        raise InputError(
+            "give a photo and a painting: nstjax CONTENT STYLE --output=out.png "
+            "(nstjax --help lists the flags)"
+        )
+    if FLAGS.resume and not FLAGS.workdir:
+        raise InputError("--resume needs the --workdir of the run to go on with")
+    for name in ("checkpoint_every", "log_every"):
+        if FLAGS[name].value < 1:
+            raise InputError(f"{name} must be 1 or more, got {FLAGS[name].value}")
+    if not FLAGS.preview_seconds >= 0:
+        raise InputError(f"preview_seconds must be 0 or more, got {FLAGS.preview_seconds}")
+    workdir = Path(FLAGS.workdir) if FLAGS.workdir else None
+    return transfer(
+        Request(
+            content=None if FLAGS.demo else pictures[0],
+            styles=[] if FLAGS.demo else list(pictures[1:]),
+            preset=settings,
+            preset_name=FLAGS.preset,
+            weights=FLAGS.weights,
+            output=Path(FLAGS.output or (workdir or Path()) / "stylized.png"),
+            seed=FLAGS.seed,
+            style_blend_weights=_numbers("style_blend_weights"),
+            snapshots=_snapshots(),
+            workdir=workdir,
+            resume=FLAGS.resume,
+            checkpoint_every=FLAGS.checkpoint_every,
+            log_every=FLAGS.log_every,
+            quality=FLAGS.quality,
+            preview_seconds=FLAGS.preview_seconds,
+            quiet=FLAGS.quiet,
+        )
+    )
+
+
+def _numbers(name: str) -> tuple[float, ...] | None:
+    if FLAGS[name].value is None:
+        return None
+    try:
+        return tuple(float(text) for text in FLAGS[name].value)
+    except ValueError:
+        raise InputError(
+            f"{name} must be numbers with commas between, got "
+            f"{','.join(FLAGS[name].value)}"
+        ) from None
+
+
+def _snapshots() -> tuple[int, ...]:
+    texts = [text.strip() for text in FLAGS.snapshots or ()]
+    if not all(text.isdecimal() for text in texts):
+        raise InputError(
+            f"snapshots must be steps such as 1,2,3,10,100, got {','.join(texts)}"
+        )
+    return tuple(sorted({int(text) for text in texts}))
+
+
+def _parse_flags(arguments: Sequence[str]) -> list[str]:
+    """Parse as absl does, with an error of one line in place of the usage."""
+    try:
+        return FLAGS(arguments)
+    except flags.Error as error:
+        sys.exit(_report(error))
+
+
+def _report(error: Any, status: int = 2) -> int:
+    print(f"nstjax: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return status
+
+
+class _NoteHandler(logging.StreamHandler):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"nstjax: note: {record.getMessage()}"
+
+
+def run() -> None:
+    """Entry point of the console script and of ``python -m nstjax``."""
+    logger = logging.getLogger("nstjax")
+    logger.addHandler(_NoteHandler())
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    # JAX tells at this level which accelerators it did not find.
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    app.run(main, flags_parser=_parse_flags)

@@ -1,0 +1,234 @@
+"""What the ``nstjax`` command does once its flags are read."""
+
+import dataclasses
+import hashlib
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from nstjax.demo import demo_pictures
+from nstjax.diagram import draw, table_text
+from nstjax.errors import InputError
+from nstjax.io.images import check_output, read_image, write_image
+from nstjax.io.runlog import CONFIG
+from nstjax.io.weights import find_weights, read_params
+from nstjax.montage import montage
+from nstjax.presets import INITS, PRESETS, Preset
+from nstjax.problem import prepare
+from nstjax.session import Logging, check_resumable, execute
+from nstjax.sizes import output_size
+from nstjax.transfer import NonFiniteLossError
+from nstjax.vgg import LayerSummary, summarize
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """One run as somebody asked for it; ``content`` None is the demo.
+
+    The fields are the command's flags, read and checked one by one.
+    """
+
+    content: str | None
+    styles: Sequence[str]
+    preset: Preset
+    preset_name: str
+    weights: str | None
+    output: Path
+    seed: int
+    style_blend_weights: tuple[float, ...] | None
+    snapshots: tuple[int, ...]
+    workdir: Path | None
+    resume: bool
+    checkpoint_every: int
+    log_every: int
+    quality: int
+    preview_seconds: float
+    quiet: bool
+
+
+def transfer(request: Request) -> int:
+    """Run a transfer and write its result; returns the exit status.
+
+    Nothing is written before everything that can be wrong has been checked.
+
+    Raises:
+      InputError: an input that cannot be used.
+      NonFiniteLossError: the loss became NaN or infinite; the last good image is
+        written first.
+      OSError: a file could not be written.
+    """
+    preset = request.preset
+    _check_workdir(request)
+    # The working folder is made later, when all else has been checked.
+    if request.workdir is None or request.output.parent != request.workdir:
+        check_output(request.output)
+    if request.content is None:
+        content, *styles = demo_pictures()
+    else:
+        content = read_image(request.content)
+        styles = [read_image(path) for path in request.styles]
+    init_image = None if preset.init in INITS else read_image(preset.init)
+    network = read_params(find_weights(request.weights))
+    problem = prepare(
+        content,
+        styles,
+        network.params,
+        preset,
+        seed=request.seed,
+        style_blend_weights=request.style_blend_weights,
+        init_image=init_image,
+    )
+    settings = _settings(request, network.sha256)
+    if request.resume:
+        check_resumable(request.workdir, settings)
+
+    height, width = problem.state.image.shape[:2]
+    print(
+        f"nstjax: preset {request.preset_name}, {width}x{height} pixels, "
+        f"{preset.steps} steps of {preset.optimizer}; weights {network.source} "
+        f"(sha256 {network.sha256[:12]})"
+    )
+    late = [step for step in request.snapshots if step > preset.steps]
+    if late:
+        print(f"nstjax: note: no snapshot after the last step {preset.steps}: {late}")
+    try:
+        outcome = execute(
+            problem,
+            preset,
+            _logging(request),
+            config=_config(settings, network.source),
+            resume=request.resume,
+        )
+    except NonFiniteLossError as error:
+        write_image(
+            request.output, np.asarray(error.image), request.quality
+        )
+        raise
+    write_image(request.output, outcome.image, request.quality)
+    if preset.montage:
+        write_image(
+            _beside(request.output, "montage"),
+            montage([content, outcome.image, styles[0]]),
+            request.quality,
+        )
+    print(f"nstjax: wrote {request.output} after {outcome.step} steps")
+    if outcome.interrupted:
+        print(_how_to_go_on(request))
+        return 130
+    return 0
+
+
+def preset_table() -> str:
+    """The presets, a line each."""
+    lines = [f"{'preset':<17}{'optimizer':<10}{'steps':>5}  {'size':<15}source"]
+    for name, preset in PRESETS.items():
+        size = f"{preset.size.rule} {preset.size.value}"
+        lines.append(
+            f"{name:<17}{preset.optimizer:<10}{preset.steps:>5}  {size:<15}"
+            f"{preset.source}"
+        )
+    return "\n".join(lines)
+
+
+def network_rows(preset: Preset) -> list[LayerSummary]:
+    """VGG-19's layers for a 4:3 photo of the preset's size, with its padding."""
+    height, width = output_size(300, 400, preset.size)
+    return summarize(height, width, pool_padding=preset.pool_padding)
+
+
+def print_network(preset: Preset) -> None:
+    """Print the network's table for the preset's size and padding."""
+    print(table_text(network_rows(preset)))
+
+
+def draw_network(preset: Preset, path: str) -> None:
+    """Draw the network, the preset's layers marked, to an image file."""
+    check_output(path)
+    marked = (*preset.content_layers, *preset.style_layers)
+    write_image(path, draw(network_rows(preset), marked))
+    print(f"nstjax: wrote {path}")
+
+
+def _check_workdir(request: Request) -> None:
+    if not request.workdir:
+        return
+    if request.workdir.exists() and not request.workdir.is_dir():
+        raise InputError(f"--workdir={request.workdir} is a file: give a folder")
+    if not request.resume and (request.workdir / CONFIG).exists():
+        raise InputError(
+            f"{request.workdir} already holds a run: add --resume to go on with it, or "
+            "choose another --workdir"
+        )
+
+
+def _how_to_go_on(request: Request) -> str:
+    if request.workdir:
+        return (
+            "nstjax: interrupted; the same command with --resume goes on from here"
+        )
+    return "nstjax: interrupted; a run with --workdir=DIR can be resumed"
+
+
+def _beside(path: Path, what: str) -> Path:
+    return path.with_name(f"{path.stem}_{what}{path.suffix}")
+
+
+def _logging(request: Request) -> Logging:
+    folder = request.workdir
+    snapshot = folder / "snapshot.png" if folder else request.output
+    preview = folder / "preview.png" if folder else _beside(request.output, "preview")
+    return Logging(
+        snapshots=tuple(s for s in request.snapshots if s <= request.preset.steps),
+        snapshot_path=str(_beside(snapshot, "{step:06d}")),
+        preview=preview if request.preview_seconds else None,
+        preview_seconds=request.preview_seconds,
+        workdir=folder,
+        checkpoint_every=request.checkpoint_every,
+        log_every=request.log_every,
+        quality=request.quality,
+        quiet=request.quiet,
+    )
+
+
+def _settings(request: Request, weights_sha256: str) -> dict[str, Any]:
+    """All that decides the picture; what a resumed run must have in common."""
+    preset = dataclasses.asdict(request.preset)
+    paths = {"content": request.content, "init": preset["init"]}
+    paths |= {f"style_{i}": path for i, path in enumerate(request.styles, start=1)}
+    return {
+        "preset": request.preset_name,
+        **{name: preset[name] for name in preset if name != "montage"},
+        "seed": request.seed,
+        "style_blend_weights": request.style_blend_weights,
+        "weights_sha256": weights_sha256,
+        "image_sha256": {
+            name: _file_sha256(path)
+            for name, path in paths.items()
+            if path is not None and path not in INITS
+        },
+    }
+
+
+def _config(settings: dict[str, Any], weights: str) -> dict[str, Any]:
+    packages = ("nstjax", "jax", "jaxlib", "optax", "numpy", "pillow")
+    return {
+        "settings": settings,
+        "weights": os.path.abspath(weights),
+        "versions": {
+            "python": platform.python_version(),
+            **{package: version(package) for package in packages},
+        },
+        "device": jax.devices()[0].device_kind,
+        "backend": jax.default_backend(),
+    }
+
+
+def _file_sha256(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,9 @@
+"""The error that a person can mend: one line that says what was wrong and what to do."""
+
+
+class InputError(ValueError):
+    """A wrong input, described in one line for whoever gave it.
+
+    The command prints the message after ``nstjax: error:`` and exits with status 2;
+    from Python it is an ordinary ``ValueError``.
+    """

@@ -1,0 +1,82 @@
+"""A run's whole state on disk, so that a killed run goes on bit for bit."""
+
+import hashlib
+import os
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from nstjax.errors import InputError
+from nstjax.io.atomic import atomic_path
+from nstjax.transfer import TransferState
+
+
+def write_checkpoint(path: str | os.PathLike[str], state: TransferState) -> None:
+    """Write every leaf of the state as safetensors, atomically.
+
+    The file's metadata hold the SHA-256 of the leaves' bytes.
+    """
+    leaves = _named_leaves(state)
+    contents = safetensors.numpy.save(leaves, {"sha256": _sha256(leaves)})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(contents)
+
+
+def read_checkpoint(
+    path: str | os.PathLike[str], like: TransferState
+) -> TransferState:
+    """Read a state back.
+
+    Args:
+      path: written by ``write_checkpoint``.
+      like: a state of the same run, whose shapes and dtypes the file must have.
+
+    Returns:
+      The state, on the default device.
+
+    Raises:
+      InputError: the file is damaged, or it is another run's.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            names = list(file.keys())
+            leaves = {name: file.get_tensor(name) for name in names}
+            recorded = (file.metadata() or {}).get("sha256")
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(
+            f"checkpoint {path} cannot be read ({error}): start again without --resume "
+            "in an empty --workdir"
+        ) from error
+    expected = _named_leaves(like)
+    if recorded != _sha256(leaves):
+        raise InputError(
+            f"checkpoint {path} is damaged (its hash is wrong): start again without "
+            "--resume in an empty --workdir"
+        )
+    for name, leaf in expected.items():
+        found = leaves.get(name)
+        if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
+            raise InputError(
+                f"checkpoint {path} is another run's: {name} does not fit; start again "
+                "without --resume in an empty --workdir"
+            )
+    return jax.tree.unflatten(
+        jax.tree.structure(like), [jax.device_put(leaves[name]) for name in expected]
+    )
+
+
+def _named_leaves(state: TransferState) -> dict[str, np.ndarray]:
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+    }
+
+
+def _sha256(leaves: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(leaves):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(leaves[name]).reshape(-1).view(np.uint8))
+    return digest.hexdigest()

@@ -1,0 +1,254 @@
+"""Reading and writing pictures: any file that Pillow knows to sRGB floats, and back."""
+
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image, UnidentifiedImageError
+
+from nstjax.errors import InputError
+from nstjax.io.atomic import atomic_path
+from nstjax.io.pixels import over_white, to_srgb
+
+LOGGER = logging.getLogger("nstjax")
+
+MAX_PIXELS = 100_000_000
+MIN_SIDE = 16
+
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+
+# Pillow also counts the frames of formats where they are no animation: the previews of
+# a phone's JPEG (MPO), the layers of a PSD.
+FRAMES_NOTES = {
+    "AVIF": "is animated: using its first frame",
+    "GIF": "is animated: using its first frame",
+    "PNG": "is animated: using its first frame",
+    "WEBP": "is animated: using its first frame",
+    "TIFF": "has several pages: using its first page",
+}
+
+
+def read_image(
+    source: str | os.PathLike[str] | Image.Image | ArrayLike,
+) -> np.ndarray:
+    """Read a picture as sRGB.
+
+    The EXIF orientation is applied, an embedded color profile is converted to sRGB,
+    transparency is composited on white, and of an animation the first frame is used.
+    Pictures with 16 bits per channel keep their precision when they are grey and have
+    no color profile; Pillow reads 16-bit color as 8-bit.
+
+    Args:
+        source: a file, a Pillow image, or an array [height, width] or
+            [height, width, 1, 3 or 4] of sRGB values: uint8 0..255, uint16 0..65535
+            or float 0..1. A fourth channel is opacity.
+
+    Returns:
+        float32 [height, width, 3], 0..1.
+
+    Raises:
+        InputError: the source is not a picture that can be read whole, or it has fewer
+            than 16 pixels on a side or more than 100 million in all.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return _from_file(os.fspath(source))
+    if isinstance(source, Image.Image):
+        name = getattr(source, "filename", "") or "the picture"
+        with _one_line_errors(name):
+            return _from_pillow(source, name)
+    return _from_array(np.asarray(source))
+
+
+def write_image(
+    path: str | os.PathLike[str], image: ArrayLike, quality: int = 95
+) -> None:
+    """Write an sRGB picture with 8 bits per channel, whole or not at all.
+
+    Args:
+        path: where to; the suffix chooses PNG, JPEG, WebP or TIFF.
+        image: [height, width, 3], 0..1; what lies outside is clipped.
+        quality: 1..100, for JPEG and WebP only. From 90 on, a JPEG keeps its colors at
+            full resolution (4:4:4).
+
+    Raises:
+        InputError: the path or the quality will not do, the image is not finite, or
+            the file cannot be written (a full disk, say); an old file is kept.
+    """
+    check_output(path)
+    pixels = np.asarray(image, np.float32)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
+        raise InputError(
+            f"{path} is not written: the image has shape {pixels.shape}, "
+            "expected [height, width, 3]"
+        )
+    if not np.isfinite(pixels).all():
+        raise InputError(
+            f"{path} is not written: the image holds NaN or infinity, "
+            "expected values from 0 to 1"
+        )
+    if not 1 <= quality <= 100:
+        raise InputError(f"quality {quality} is out of range: give 1 to 100")
+    format_name = FORMATS[Path(path).suffix.lower()]
+    options: dict[str, Any] = {}
+    if format_name in ("JPEG", "WEBP"):
+        options["quality"] = quality
+    if format_name == "JPEG":
+        options["subsampling"] = "4:4:4" if quality >= 90 else "4:2:0"
+    picture = Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8))
+    # Encoding straight to the file would miss a full disk: Pillow does not notice when
+    # the disk takes only a part of the last block of a JPEG or TIFF.
+    encoded = io.BytesIO()
+    try:
+        picture.save(encoded, format_name, **options)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be written as {format_name} ({_reason(error)}): "
+            "choose another format"
+        ) from error
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(encoded.getbuffer())
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({_reason(error)}): "
+            "free space there, or choose another folder"
+        ) from error
+
+
+def check_output(path: str | os.PathLike[str]) -> None:
+    """Check that a picture can be written, before the work that makes it.
+
+    Args:
+        path: where the picture will go.
+
+    Raises:
+        InputError: an unknown suffix, or a folder that is missing or not writable.
+    """
+    path = Path(path)
+    folder = path.parent
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give the name of a file")
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(
+            f"{path} has no suffix of a picture format that can be written: "
+            f"end it with one of {' '.join(FORMATS)}"
+        )
+    if not folder.is_dir():
+        raise InputError(f"{path} cannot be written: create the folder {folder} first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(
+            f"{path} cannot be written: the folder {folder} is not writable, "
+            "give another one"
+        )
+
+
+def _from_file(name: str) -> np.ndarray:
+    if os.path.isdir(name):
+        raise InputError(f"{name} is a folder: give one picture file")
+    try:
+        file = open(name, "rb")  # noqa: SIM115 - decoding has errors of its own
+    except FileNotFoundError:
+        raise InputError(f"{name} does not exist: check the path") from None
+    except OSError as error:
+        raise InputError(
+            f"{name} cannot be opened ({_reason(error)}): check its permissions"
+        ) from error
+    with file, _one_line_errors(name):
+        if not file.peek(1):
+            raise InputError(f"{name} is empty: give a picture file")
+        with Image.open(file) as image:
+            return _from_pillow(image, name)
+
+
+def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
+    _check_size(image.height, image.width, name)
+    note = FRAMES_NOTES.get(image.format or "")
+    if note and getattr(image, "is_animated", False):
+        LOGGER.warning("%s %s", name, note)
+    image.load()
+    return to_srgb(image, name)
+
+
+def _from_array(values: np.ndarray) -> np.ndarray:
+    name = "the array"
+    if values.dtype not in (np.uint8, np.uint16) and values.dtype.kind != "f":
+        raise InputError(
+            f"{name} has dtype {values.dtype}: give uint8, uint16 or float 0 to 1"
+        )
+    if values.ndim == 2:
+        values = values[:, :, None]
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4):
+        raise InputError(
+            f"{name} has shape {values.shape}: "
+            "give [height, width] or [height, width, 1, 3 or 4]"
+        )
+    _check_size(values.shape[0], values.shape[1], name)
+    if values.dtype.kind == "f":
+        if not (values.min() >= 0 and values.max() <= 1):
+            raise InputError(
+                f"{name} holds values from {values.min():g} to {values.max():g}: "
+                "give floats from 0 to 1 without NaN"
+            )
+        scaled = values.astype(np.float32)
+    else:
+        scaled = values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
+    if values.shape[2] == 4:
+        return over_white(scaled[:, :, :3], scaled[:, :, 3])
+    return np.repeat(scaled, 3, axis=2) if values.shape[2] == 1 else scaled
+
+
+def _check_size(height: int, width: int, name: str) -> None:
+    if min(height, width) < MIN_SIDE:
+        raise InputError(
+            f"{name} is {width}×{height} pixels: "
+            f"give a picture of at least {MIN_SIDE} on each side"
+        )
+    if height * width > MAX_PIXELS:
+        raise _too_large(name)
+
+
+def _too_large(name: str) -> InputError:
+    return InputError(
+        f"{name} has more than {MAX_PIXELS // 10**6} million pixels: make it smaller"
+    )
+
+
+@contextmanager
+def _one_line_errors(name: str) -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of what is refused below and of metadata that nobody needs.
+            warnings.simplefilter("ignore")
+            yield
+    except InputError:
+        raise
+    except Image.DecompressionBombError:
+        raise _too_large(name) from None
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{name} is not a picture that Pillow can read: convert it to PNG or JPEG"
+        ) from None
+    # Broken files make the decoders fail with errors of many types.
+    except Exception as error:
+        raise InputError(
+            f"{name} is damaged or cut short ({_reason(error)}): get a complete copy"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())

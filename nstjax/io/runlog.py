@@ -1,0 +1,171 @@
+"""What a run leaves in its folder: config.json, metrics.jsonl and run.h5.
+
+``metrics.jsonl`` has a line per logged step; ``run.h5`` (schema ``nstjax.run/1``) holds
+the same losses as arrays, with the snapshots and the last image in the network's units:
+
+    attrs            schema, config (JSON)
+    /log/step        i8 (T,)
+    /log/<name>      f8 (T,)     total, content, style, tv, gradient_norm, seconds
+    /log/content_layers, /log/style_layers   f8 (T, L), attribute ``layers``
+    /snapshots/step  i8 (K,)
+    /snapshots/image f4 (K, height, width, 3)
+    /image           f4 (height, width, 3)
+
+``total`` is weighted; every other loss is not.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.io.atomic import atomic_path
+from nstjax.transfer import TransferInfo
+from nstjax.vgg import LAYERS
+
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+RUN = "run.h5"
+SCHEMA = "nstjax.run/1"
+SCALARS = ("total", "content", "style", "tv", "gradient_norm", "seconds")
+LAYER_GROUPS = ("content_layers", "style_layers")
+
+Row = dict[str, Any]
+
+
+def metrics_rows(info: TransferInfo, first_step: int, seconds: float) -> list[Row]:
+    """One row per step of ``info``, whose leaves have a leading axis of steps.
+
+    Args:
+      info: from ``nstjax.transfer.run``.
+      first_step: how many updates the image of the first row has had.
+      seconds: time of the run at the last row.
+
+    Returns:
+      Rows of plain numbers: the layers by depth, the losses as Python floats.
+    """
+    return [
+        {
+            "step": first_step + i,
+            "total": float(info.loss[i]),
+            "content": float(info.terms.content[i]),
+            "style": float(info.terms.style[i]),
+            "tv": float(info.terms.tv[i]),
+            "gradient_norm": float(info.gradient_norm[i]),
+            **{
+                group: {
+                    layer: float(getattr(info.terms, group)[layer][i])
+                    for layer in LAYERS
+                    if layer in getattr(info.terms, group)
+                }
+                for group in LAYER_GROUPS
+            },
+            "seconds": round(seconds, 3),
+        }
+        for i in range(len(info.loss))
+    ]
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write config.json, atomically."""
+    with atomic_path(folder / CONFIG) as temporary:
+        temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read config.json.
+
+    Raises:
+      InputError: there is none, or it is damaged.
+    """
+    try:
+        return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} holds no run to resume ({CONFIG} is missing): start it without "
+            "--resume"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{folder / CONFIG} is damaged ({error})") from error
+
+
+def append_metrics(folder: Path, rows: list[Row]) -> None:
+    """Append rows to metrics.jsonl, each a line that is written whole."""
+    with open(folder / METRICS, "a", encoding="utf-8") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def restart_metrics(folder: Path, before_step: int) -> list[Row]:
+    """Cut metrics.jsonl back to the rows before a step, and return them.
+
+    A last line that a killed run left unfinished is dropped with the rest.
+    """
+    rows: list[Row] = []
+    path = folder / METRICS
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                break
+            if row["step"] < before_step:
+                rows.append(row)
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return rows
+
+
+def write_run(
+    folder: Path,
+    config: Mapping[str, Any],
+    rows: list[Row],
+    snapshots: Mapping[int, np.ndarray],
+    image: np.ndarray,
+) -> None:
+    """Write run.h5, atomically: see the module's schema.
+
+    Args:
+      folder: of the run.
+      config: kept as JSON in the file's attributes.
+      rows: from ``metrics_rows``.
+      snapshots: {step: image [height, width, 3] in the network's units}.
+      image: the last one, likewise.
+    """
+    with atomic_path(folder / RUN) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["config"] = json.dumps(config)
+        file["log/step"] = np.array([row["step"] for row in rows], np.int64)
+        for name in SCALARS:
+            file[f"log/{name}"] = np.array([row[name] for row in rows], np.float64)
+        for group in LAYER_GROUPS:
+            layers = list(rows[0][group]) if rows else []
+            table = [[row[group][layer] for layer in layers] for row in rows]
+            dataset = file.create_dataset(
+                f"log/{group}",
+                data=np.array(table, np.float64).reshape(len(rows), len(layers)),
+            )
+            dataset.attrs["layers"] = layers
+        steps = sorted(snapshots)
+        file["snapshots/step"] = np.array(steps, np.int64)
+        file["snapshots/image"] = np.array(
+            [snapshots[step] for step in steps], np.float32
+        ).reshape(len(steps), *image.shape)
+        file["image"] = np.asarray(image, np.float32)
+
+
+def read_snapshots(folder: Path, through_step: int) -> dict[int, np.ndarray]:
+    """The snapshots in run.h5 up to a step, in the network's units."""
+    path = folder / RUN
+    if not os.path.exists(path):
+        return {}
+    with h5py.File(path) as file:
+        return {
+            int(step): file["snapshots/image"][i]
+            for i, step in enumerate(file["snapshots/step"][()])
+            if step <= through_step
+        }

@@ -1,0 +1,131 @@
+"""The optimizers that published style transfer uses, by name, as optax transformations.
+
+The learning rate is an array in the optimizer's state (``optax.inject_hyperparams``), so
+that another rate needs no new compilation: see ``with_learning_rate``.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.typing import ArrayLike
+
+from nstjax.errors import InputError
+
+LBFGS_HISTORY = 100
+# Torch drops curvature pairs below this: without a line search s·y may be negative, and
+# the direction would then point uphill.
+SMALLEST_CURVATURE = 1e-10
+
+
+class PublishedLbfgsState(NamedTuple):
+    """State of ``scale_by_published_lbfgs``.
+
+    Attributes:
+      lbfgs: optax's state: the last image and gradient, and the curvature pairs.
+      pair: where in the memory the last good pair lies.
+    """
+
+    lbfgs: optax.ScaleByLBFGSState
+    pair: Array
+
+
+def scale_by_published_lbfgs(
+    memory_size: int = LBFGS_HISTORY,
+) -> optax.GradientTransformationExtraArgs:
+    """L-BFGS direction as Torch computes it, for unit steps without a line search.
+
+    ``optax.scale_by_lbfgs`` with Torch's two rules around it: the first step is
+    min(1, 1/‖g‖₁) · g, and a pair (s, y) with s·y ≤ 1e-10 teaches nothing. In place of
+    such a pair the last good one is given again, which leaves the inverse Hessian as it
+    was: with H y = s, the update (I - ρ s yᵀ) H (I - ρ y sᵀ) + ρ s sᵀ is H.
+
+    Args:
+      memory_size: how many pairs are kept (Torch's and Johnson's default is 100).
+
+    Returns:
+      An optax transformation of a single array; follow it by a step of -1.
+
+    Source:
+      torch ``optim.lbfgs`` as used by Gatys' code, Johnson's neural-style and
+      neural-style-pt.
+    """
+    lbfgs = optax.scale_by_lbfgs(memory_size=memory_size)
+
+    def init_fn(params: Array) -> PublishedLbfgsState:
+        return PublishedLbfgsState(lbfgs.init(params), jnp.zeros((), jnp.int32))
+
+    def update_fn(
+        updates: Array, state: PublishedLbfgsState, params: Array | None = None, **extra
+    ) -> tuple[Array, PublishedLbfgsState]:
+        del extra
+        memory, gradient = state.lbfgs, updates
+        s = params - memory.params
+        y = gradient - memory.updates
+        curved = jnp.vdot(s, y) > SMALLEST_CURVATURE
+        last_s = memory.diff_params_memory[state.pair]
+        last_y = memory.diff_updates_memory[state.pair]
+        direction, new_memory = lbfgs.update(
+            gradient,
+            memory._replace(
+                params=jnp.where(curved, memory.params, params - last_s),
+                updates=jnp.where(curved, memory.updates, gradient - last_y),
+            ),
+            params,
+        )
+        norm_1 = jnp.abs(gradient).sum()
+        first_step = jnp.minimum(1.0, 1.0 / norm_1) * gradient
+        direction = jnp.where(memory.count == 0, first_step, direction)
+        # optax has just written this step's pair, new or repeated, at count - 1.
+        pair = jnp.maximum(memory.count - 1, 0) % memory_size
+        return direction, PublishedLbfgsState(new_memory, pair)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _lbfgs(learning_rate: ArrayLike) -> optax.GradientTransformationExtraArgs:
+    return optax.chain(
+        scale_by_published_lbfgs(), optax.scale_by_learning_rate(learning_rate)
+    )
+
+
+def _adam(learning_rate: ArrayLike) -> optax.GradientTransformation:
+    return optax.adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8)
+
+
+def _lbfgs_linesearch(learning_rate: ArrayLike) -> optax.GradientTransformationExtraArgs:
+    # The rate scales the direction, hence the first step that the line search tries.
+    return optax.lbfgs(learning_rate, memory_size=LBFGS_HISTORY)
+
+
+OPTIMIZERS = {"adam": _adam, "lbfgs": _lbfgs, "lbfgs-linesearch": _lbfgs_linesearch}
+
+
+def make_optimizer(name: str) -> optax.GradientTransformationExtraArgs:
+    """The optimizer of that name, with its learning rate (1 at first) in its state.
+
+    adam: β₁ 0.9, β₂ 0.999, ε 1e-8.
+    lbfgs: as the published runs used it; see ``scale_by_published_lbfgs``. One
+      evaluation of loss and gradient per step.
+    lbfgs-linesearch: ``optax.lbfgs`` with its zoom line search; several evaluations per
+      step.
+
+    Raises:
+      InputError: unknown name.
+    """
+    if name not in OPTIMIZERS:
+        raise InputError(f"unknown optimizer {name!r}: known are {', '.join(OPTIMIZERS)}")
+    optimizer = optax.inject_hyperparams(OPTIMIZERS[name])(
+        learning_rate=jnp.asarray(1.0, jnp.float32)
+    )
+    return optax.with_extra_args_support(optimizer)
+
+
+def with_learning_rate(
+    opt_state: optax.OptState, learning_rate: ArrayLike
+) -> optax.OptState:
+    """The same optimizer state with another learning rate."""
+    return optax.tree.set(
+        opt_state, learning_rate=jnp.asarray(learning_rate, jnp.float32)
+    )

@@ -1,0 +1,258 @@
+"""From pictures, params and a preset to something that ``transfer.run`` can drive."""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nstjax.errors import InputError
+from nstjax.initial_image import blend_noise, sample_noise
+from nstjax.losses import (
+    Targets,
+    Weights,
+    blend_styles,
+    style_grams,
+    total_loss,
+)
+from nstjax.optimizers import make_optimizer, with_learning_rate
+from nstjax.presets import Preset
+from nstjax.sizes import Size, output_size, resize
+from nstjax.transfer import CompiledSteps, TransferState, compile_steps, style_transfer
+from nstjax.vgg import (
+    LAYERS,
+    MEAN_RGB,
+    Params,
+    check_size,
+    deprocess,
+    features,
+    preprocess,
+)
+
+
+class Problem(NamedTuple):
+    """One transfer, ready to run.
+
+    Attributes:
+      steps: the compiled steps; shared by all problems of the same structure.
+      state: where the run starts.
+      data: (params, Targets, Weights), what the loss takes beside the image.
+      content_size: (height, width) of the photo as it came.
+    """
+
+    steps: CompiledSteps
+    state: TransferState
+    data: tuple[Params, Targets, Weights]
+    content_size: tuple[int, int]
+
+
+def prepare(
+    content: np.ndarray,
+    styles: Sequence[np.ndarray],
+    params: Params,
+    preset: Preset,
+    *,
+    seed: int = 0,
+    style_blend_weights: Sequence[float] | None = None,
+    init_image: np.ndarray | None = None,
+) -> Problem:
+    """Resize the pictures, compute the targets and the initial image.
+
+    Args:
+      content: the photo, sRGB in 0..1, shape [height, width, 3].
+      styles: the paintings, each in sRGB 0..1, any size.
+      params: the network.
+      preset: from ``nstjax.presets.customize``.
+      seed: of the noise.
+      style_blend_weights: one for each painting; equal where not given.
+      init_image: where to start in place of the preset's init: of the photo's size or
+        of the size it is resized to.
+
+    Returns:
+      The problem at its first step.
+
+    Raises:
+      InputError: sizes, or numbers of weights, that do not fit.
+    """
+    blend_weights = check_blend_weights(style_blend_weights, len(styles))
+    content_size = (content.shape[0], content.shape[1])
+    height, width = output_size(*content_size, preset.size)
+    deepest = max((*preset.content_layers, *preset.style_layers), key=LAYERS.index)
+    check_size(height, width, deepest, preset.pool_padding)
+
+    def network_image(image: np.ndarray, height: int, width: int) -> Array:
+        resized = resize(image, height, width, preset.resample)
+        if preset.contrast_stretch:
+            resized = stretch_contrast(resized)
+        return preprocess(resized)
+
+    content_image = network_image(content, height, width)
+    grams = []
+    for style in styles:
+        style_height, style_width = _style_size(style, (height, width), preset)
+        check_size(style_height, style_width, deepest, preset.pool_padding)
+        grams.append(
+            _style_grams(
+                params,
+                network_image(style, style_height, style_width),
+                preset.style_layers,
+                pool=preset.pool,
+                pool_padding=preset.pool_padding,
+                gram_normalization=preset.gram_normalization,
+            )
+        )
+    targets = Targets(
+        content=_features(
+            params,
+            content_image,
+            preset.content_layers,
+            pool=preset.pool,
+            pool_padding=preset.pool_padding,
+        ),
+        style=blend_styles(grams, blend_weights),
+    )
+
+    if init_image is not None:
+        _check_init_size(init_image, content_size, (height, width))
+        image = preprocess(resize(init_image, height, width, preset.resample))
+    elif preset.init == "style":
+        image = network_image(styles[0], height, width)
+    else:
+        noise = sample_noise(
+            jax.random.key(seed), content_image.shape, preset.noise, preset.noise_scale
+        )
+        ratio = {"content": 0.0, "noise": 1.0, "blend": preset.noise_ratio}[preset.init]
+        image = blend_noise(content_image, noise, ratio)
+
+    transfer_init, steps = _compiled_transfer(
+        preset.optimizer,
+        preset.clamp,
+        pool=preset.pool,
+        pool_padding=preset.pool_padding,
+        content_normalization=preset.content_normalization,
+        gram_normalization=preset.gram_normalization,
+        style_normalization=preset.style_normalization,
+        tv_form=preset.tv_form,
+    )
+    state = transfer_init(image)
+    state = state._replace(
+        opt_state=with_learning_rate(state.opt_state, preset.learning_rate)
+    )
+    return Problem(steps, state, (params, targets, make_weights(preset)), content_size)
+
+
+def make_weights(preset: Preset) -> Weights:
+    """The preset's weights as float32 scalars."""
+    return jax.tree.map(
+        lambda value: jnp.asarray(value, jnp.float32),
+        Weights(
+            content=preset.alpha,
+            style=preset.beta,
+            tv=preset.tv,
+            content_layers=dict(
+                zip(preset.content_layers, preset.content_layer_weights, strict=True)
+            ),
+            style_layers=dict(
+                zip(preset.style_layers, preset.style_layer_weights, strict=True)
+            ),
+        ),
+    )
+
+
+def finish(
+    image: np.ndarray, preset: Preset, content_size: tuple[int, int]
+) -> np.ndarray:
+    """The picture to show: sRGB in 0..1, at the size that the preset's rule says.
+
+    Args:
+      image: the iterate, in the network's units, shape [height, width, 3].
+      preset: whose output rule holds.
+      content_size: (height, width) of the photo as it came.
+
+    Returns:
+      float32, shape [height', width', 3].
+    """
+    picture = np.asarray(deprocess(image))
+    if preset.resize_to_content:
+        picture = resize(picture, *content_size, preset.resample)
+    return picture
+
+
+def stretch_contrast(image: np.ndarray) -> np.ndarray:
+    """Scale an image so that its smallest value is 0 and its largest 1.
+
+    Source:
+      ``rescale(single(image), 0, 255)`` in MATLAB's example.
+    """
+    low, high = image.min(), image.max()
+    return (image - low) / (high - low) if high > low else image
+
+
+def check_blend_weights(weights: Sequence[float] | None, count: int) -> list[float]:
+    """One weight for each of ``count`` paintings, or ``InputError``."""
+    if not count:
+        raise InputError("no style image: give at least one")
+    if weights is None:
+        return [1.0] * count
+    if len(weights) != count:
+        raise InputError(
+            f"style_blend_weights has {len(weights)} values for {count} style images: "
+            "give one for each"
+        )
+    if not all(np.isfinite(weights)) or min(weights) < 0 or not sum(weights):
+        raise InputError(
+            "style_blend_weights must be finite numbers of 0 or more, not all 0, got "
+            f"{list(weights)}"
+        )
+    return list(weights)
+
+
+def _style_size(
+    style: np.ndarray, content_size: tuple[int, int], preset: Preset
+) -> tuple[int, int]:
+    if preset.style_size == "content":
+        return content_size
+    if preset.style_size == "content_width":
+        return output_size(*style.shape[:2], Size("width", content_size[1]))
+    if preset.style_size is None and isinstance(preset.size.value, tuple):
+        return output_size(*style.shape[:2], Size("long", max(preset.size.value)))
+    return output_size(*style.shape[:2], preset.style_size or preset.size)
+
+
+def _check_init_size(
+    init_image: np.ndarray, content_size: tuple[int, int], size: tuple[int, int]
+) -> None:
+    if init_image.shape[:2] not in (content_size, size):
+        raise InputError(
+            f"the init image has {init_image.shape[1]}x{init_image.shape[0]} pixels, "
+            f"the content image {content_size[1]}x{content_size[0]} "
+            f"(resized to {size[1]}x{size[0]}): give one of either size"
+        )
+
+
+_features = jax.jit(features, static_argnums=2, static_argnames=("pool", "pool_padding"))
+_style_grams = jax.jit(
+    style_grams,
+    static_argnums=2,
+    static_argnames=("pool", "pool_padding", "gram_normalization"),
+)
+
+
+@functools.lru_cache
+def _compiled_transfer(optimizer: str, clamp: bool, **structure: str):  # noqa: ANN202
+    """One compilation for each structure, whatever the pictures and the numbers."""
+
+    def loss_fn(image, params, targets, weights):  # noqa: ANN001, ANN202
+        return total_loss(params, image, targets, weights, **structure)
+
+    def to_displayable(image: Array) -> Array:
+        mean = MEAN_RGB[None, None, :]
+        return jnp.clip(image, -mean, 255.0 - mean)
+
+    transfer = style_transfer(
+        loss_fn, make_optimizer(optimizer), project=to_displayable if clamp else None
+    )
+    return transfer.init, compile_steps(transfer)

@@ -1,0 +1,133 @@
+"""Sizes of pictures: the rules that people give, and resizing to what they mean."""
+
+import math
+import re
+from typing import Literal, NamedTuple, cast
+
+import numpy as np
+from PIL import Image
+
+from nstjax.errors import InputError
+
+Rule = Literal["long", "short", "area", "width", "exact", "original"]
+Resample = Literal["lanczos", "bicubic", "bilinear", "box"]
+
+MAX_SIDE = 20_000
+
+
+class Size(NamedTuple):
+    """A size rule.
+
+    Attributes:
+        rule: what ``value`` sets: the ``long`` or ``short`` side, the side of the
+            square of the same ``area``, the ``width``, the ``exact`` height and width,
+            or nothing (``original``).
+        value: pixels; (height, width) for ``exact``, None for ``original``.
+    """
+
+    rule: Rule
+    value: int | tuple[int, int] | None = None
+
+
+def parse_size(text: str | int, default_rule: Rule = "long") -> Size:
+    """Read a size as people write it.
+
+    >>> parse_size("512")
+    Size(rule='long', value=512)
+    >>> parse_size("area:300")
+    Size(rule='area', value=300)
+    >>> parse_size("640x480")
+    Size(rule='exact', value=(480, 640))
+    >>> parse_size("original")
+    Size(rule='original', value=None)
+
+    Args:
+        text: ``512``, ``long:512``, ``short:512``, ``area:512``, ``width:512``,
+            ``640x480`` (width by height) or ``original``.
+        default_rule: the rule of a number alone.
+
+    Returns:
+        The rule and its value.
+
+    Raises:
+        InputError: anything else, or a side of 0 or above 20000 pixels.
+    """
+    written = str(text).strip().lower()
+    if written == "original":
+        return Size("original")
+    if exact := re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", written):
+        width, height = (_pixels(digits, text) for digits in exact.groups())
+        return Size("exact", (height, width))
+    if single := re.fullmatch(r"(?:(long|short|area|width):)?([0-9]{1,9})", written):
+        rule = cast(Rule, single[1] or default_rule)
+        return Size(rule, _pixels(single[2], text))
+    raise InputError(
+        f"size {text!r} is not understood: give 512, long:512, short:512, area:512, "
+        "width:512, 640x480 (width by height) or original"
+    )
+
+
+def output_size(height: int, width: int, size: Size) -> tuple[int, int]:
+    """Apply a size rule, keeping the aspect ratio unless the rule is ``exact``.
+
+    >>> output_size(768, 1024, Size("long", 512))
+    (384, 512)
+
+    Args:
+        height: pixels of the picture.
+        width: pixels of the picture.
+        size: the rule.
+
+    Returns:
+        (height, width), each rounded to the nearest pixel and at least 1.
+    """
+    if size.value is None:
+        return height, width
+    if isinstance(size.value, tuple):
+        return size.value
+    reference = {
+        "long": max(height, width),
+        "short": min(height, width),
+        "area": math.sqrt(height * width),
+        "width": width,
+    }[size.rule]
+    return (
+        max(1, math.floor(height * size.value / reference + 0.5)),
+        max(1, math.floor(width * size.value / reference + 0.5)),
+    )
+
+
+def resize(
+    image: np.ndarray, height: int, width: int, resample: Resample = "lanczos"
+) -> np.ndarray:
+    """Resize in float precision, antialiased.
+
+    Args:
+        image: [h, w] or [h, w, channels], 0..1.
+        height: pixels of the result.
+        width: pixels of the result.
+        resample: the filter.
+
+    Returns:
+        float32 [height, width(, channels)] clipped to 0..1; ``image`` itself when it
+        already has that size.
+    """
+    if image.shape[:2] == (height, width):
+        return image
+    method = Image.Resampling[resample.upper()]
+    channels = image.reshape(*image.shape[:2], -1)
+    resized = [
+        Image.fromarray(np.ascontiguousarray(channels[:, :, index], np.float32)).resize(
+            (width, height), method
+        )
+        for index in range(channels.shape[2])
+    ]
+    result = np.stack([np.asarray(channel) for channel in resized], axis=-1)
+    return result.reshape(height, width, *image.shape[2:]).clip(0, 1)
+
+
+def _pixels(digits: str, text: str | int) -> int:
+    pixels = int(digits)
+    if not 1 <= pixels <= MAX_SIDE:
+        raise InputError(f"size {text!r} is out of range: give 1 to {MAX_SIDE} pixels")
+    return pixels

@@ -1,0 +1,263 @@
+"""The optimization over the image: a pair of pure functions and the loop that drives it.
+
+    transfer = style_transfer(loss_fn, optimizer)
+    state = transfer.init(image)
+    state, info = transfer.step(state, *data)        # the caller jits, or vmaps
+
+``loss_fn(image, *data)`` takes what changes between runs (network, targets, weights) as
+arguments, so that one compilation serves every photo and painting of the same size.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from jax.typing import ArrayLike
+
+from nstjax.losses import LossTerms
+
+LossFunction = Callable[..., tuple[Array, LossTerms]]
+
+# XLA:CPU convolutions run several times slower inside a loop primitive than outside, so
+# that there each step is dispatched from Python.
+STEPS_PER_DISPATCH = {"cpu": 1}
+ACCELERATOR_STEPS_PER_DISPATCH = 25
+
+
+class TransferState(NamedTuple):
+    """What the next step needs.
+
+    Attributes:
+      image: the iterate, shape [height, width, 3], in the network's units.
+      opt_state: the optimizer's state.
+      step: how many updates the image has had, int32 scalar.
+      best_image: the evaluated image of lowest loss so far.
+      best_loss: its loss; inf before the first evaluation.
+      finite_image: the last evaluated image whose loss was finite.
+    """
+
+    image: Array
+    opt_state: optax.OptState
+    step: Array
+    best_image: Array
+    best_loss: Array
+    finite_image: Array
+
+
+class TransferInfo(NamedTuple):
+    """What one step tells and the next does not need.
+
+    Attributes:
+      loss: total loss of the image before the update, scalar.
+      terms: its terms, unweighted.
+      gradient_norm: ‖∂loss/∂image‖₂, scalar.
+    """
+
+    loss: Array
+    terms: LossTerms
+    gradient_norm: Array
+
+
+class StyleTransfer(NamedTuple):
+    """A pair of pure functions.
+
+    Attributes:
+      init: image [height, width, 3] -> TransferState.
+      step: (TransferState, *data) -> (TransferState, TransferInfo).
+    """
+
+    init: Callable[[ArrayLike], TransferState]
+    step: Callable[..., tuple[TransferState, TransferInfo]]
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss became NaN or infinite; ``image`` is the last one whose loss was finite."""
+
+    def __init__(self, step: int, loss: float, image: np.ndarray):
+        super().__init__(
+            f"the loss became {loss} at step {step}: lower the learning rate or the "
+            "weights"
+        )
+        self.step = step
+        self.image = image
+
+
+def style_transfer(
+    loss_fn: LossFunction,
+    optimizer: optax.GradientTransformation,
+    *,
+    project: Callable[[Array], Array] | None = None,
+) -> StyleTransfer:
+    """Gradient-based minimization of ``loss_fn`` over an image.
+
+    x ← project(x + u(∇L(x))), with u the optimizer's update.
+
+    Args:
+      loss_fn: (image, *data) -> (scalar, LossTerms).
+      optimizer: any optax optimizer of a single array, line searches included.
+      project: applied after each update, such as a clip to the displayable range.
+
+    Returns:
+      ``init`` and ``step``. Neither is compiled: ``jax.jit`` or ``jax.vmap`` them.
+
+    Source:
+      Gatys, Ecker and Bethge (2016), section 2.3.
+    """
+    optimizer = optax.with_extra_args_support(optimizer)
+
+    def init_fn(image: ArrayLike) -> TransferState:
+        image = jnp.asarray(image)
+        state = TransferState(
+            image=image,
+            opt_state=optimizer.init(image),
+            step=jnp.zeros((), jnp.int32),
+            best_image=image,
+            best_loss=jnp.full((), jnp.inf, image.dtype),
+            finite_image=image,
+        )
+        # A donated buffer may not stand in two leaves.
+        return jax.tree.map(jnp.copy, state)
+
+    def step_fn(
+        state: TransferState, *data: object
+    ) -> tuple[TransferState, TransferInfo]:
+        (loss, terms), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
+            state.image, *data
+        )
+        updates, opt_state = optimizer.update(
+            gradient,
+            state.opt_state,
+            state.image,
+            value=loss,
+            grad=gradient,
+            value_fn=lambda image: loss_fn(image, *data)[0],
+        )
+        image = optax.apply_updates(state.image, updates)
+        better = loss < state.best_loss
+        new_state = TransferState(
+            image=project(image) if project else image,
+            opt_state=opt_state,
+            step=state.step + 1,
+            best_image=jnp.where(better, state.image, state.best_image),
+            best_loss=jnp.where(better, loss, state.best_loss),
+            finite_image=jnp.where(
+                jnp.isfinite(loss), state.image, state.finite_image
+            ),
+        )
+        return new_state, TransferInfo(loss, terms, jnp.linalg.norm(gradient))
+
+    return StyleTransfer(init_fn, step_fn)
+
+
+class CompiledSteps(NamedTuple):
+    """A compiled chunk of steps.
+
+    Attributes:
+      advance: (state, length, *data) -> (state, TransferInfo with a leading axis of
+        ``longest``, of which the first ``length`` rows are filled). ``state`` is
+        donated: do not use it again.
+      longest: the most steps that one dispatch does.
+    """
+
+    advance: Callable[..., tuple[TransferState, TransferInfo]]
+    longest: int
+
+
+def compile_steps(
+    transfer: StyleTransfer, longest: int | None = None
+) -> CompiledSteps:
+    """Compile the step: one per dispatch on CPU, chunks of steps elsewhere.
+
+    Args:
+      transfer: from ``style_transfer``.
+      longest: the most steps per dispatch; chosen by the default device where not given.
+
+    Returns:
+      The compiled chunk; nothing is traced before its first call, and once per shape.
+    """
+    if longest is None:
+        longest = STEPS_PER_DISPATCH.get(
+            jax.default_backend(), ACCELERATOR_STEPS_PER_DISPATCH
+        )
+
+    def single(
+        state: TransferState, length: int, *data: object
+    ) -> tuple[TransferState, TransferInfo]:
+        del length
+        state, info = transfer.step(state, *data)
+        return state, jax.tree.map(lambda leaf: leaf[None], info)
+
+    def chunk(
+        state: TransferState, length: ArrayLike, *data: object
+    ) -> tuple[TransferState, TransferInfo]:
+        info_shapes = jax.eval_shape(transfer.step, state, *data)[1]
+        rows = jax.tree.map(
+            lambda leaf: jnp.zeros((longest, *leaf.shape), leaf.dtype), info_shapes
+        )
+
+        def body(
+            index: Array, carry: tuple[TransferState, TransferInfo]
+        ) -> tuple[TransferState, TransferInfo]:
+            state, rows = carry
+            state, info = transfer.step(state, *data)
+            return state, jax.tree.map(
+                lambda row, leaf: row.at[index].set(leaf), rows, info
+            )
+
+        return jax.lax.fori_loop(0, length, body, (state, rows))
+
+    return CompiledSteps(
+        jax.jit(single if longest == 1 else chunk, donate_argnums=0), longest
+    )
+
+
+def run(
+    steps: CompiledSteps,
+    state: TransferState,
+    data: tuple,
+    num_steps: int,
+    *,
+    stops: Iterable[int] = (),
+) -> Iterator[tuple[TransferState, TransferInfo]]:
+    """Drive the state to ``num_steps`` updates, yielding after every dispatch.
+
+    Args:
+      steps: from ``compile_steps``.
+      state: where to start; donated.
+      data: what the loss takes beside the image.
+      num_steps: how many updates the image has in the end.
+      stops: steps at which a dispatch must end, for a snapshot or a checkpoint.
+
+    Yields:
+      The state, valid until the next iteration, and the infos of the updates since the
+      last yield as NumPy arrays with a leading axis; row i belongs to the image before
+      its update.
+
+    Raises:
+      NonFiniteLossError: at the first loss that is NaN or infinite.
+    """
+    done = int(state.step)
+    remaining_stops = sorted({*(s for s in stops if done < s < num_steps), num_steps})
+    for stop in remaining_stops:
+        while done < stop:
+            length = min(steps.longest, stop - done)
+            state, rows = steps.advance(state, length, *data)
+            info = jax.tree.map(lambda leaf: np.asarray(leaf)[:length], rows)
+            check_finite(info, done, state)
+            done += length
+            yield state, info
+
+
+def check_finite(info: TransferInfo, first_step: int, state: TransferState) -> None:
+    """Raise ``NonFiniteLossError`` if one of the losses in ``info`` is not finite."""
+    broken = np.flatnonzero(~np.isfinite(info.loss))
+    if broken.size:
+        raise NonFiniteLossError(
+            first_step + int(broken[0]),
+            float(info.loss[broken[0]]),
+            np.asarray(state.finite_image),
+        )

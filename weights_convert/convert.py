@@ -1,0 +1,86 @@
+"""A foreign weight file turned into params, verified on the way."""
+
+import hashlib
+import os
+
+import numpy as np
+
+from nstjax.errors import InputError
+from weights_convert.fingerprint import Orientation, find_orientation
+from weights_convert.keras import read_keras
+from weights_convert.matconvnet import read_matconvnet
+from weights_convert.source import WHAT_TO_DO, FloatArray, LayerArrays
+
+NumpyParams = dict[str, dict[str, FloatArray]]
+
+READERS = {".h5": read_keras, ".hdf5": read_keras, ".mat": read_matconvnet}
+LICENSE = "CC BY 4.0, Visual Geometry Group, University of Oxford"
+
+
+def to_params(arrays: LayerArrays, orientation: Orientation) -> NumpyParams:
+    """Orders the axes of VGG-19's arrays the way this project uses them.
+
+    Args:
+        arrays: Kernel ``[3, 3, in, out]`` and bias ``[out]`` by layer name.
+        orientation: The order of the arrays' axes, as
+            :func:`weights_convert.fingerprint.find_orientation` finds it.
+
+    Returns:
+        ``params["conv4_2"]["kernel"]`` ``[3, 3, in, out]`` (row, column, in, out) and
+        ``params["conv4_2"]["bias"]`` ``[out]``, NumPy float32 arrays, for RGB input in
+        0..255 minus ``nstjax.vgg.MEAN_RGB``.
+    """
+    params: NumpyParams = {}
+    for layer, (kernel, bias) in arrays.items():
+        if orientation.spatial == "column, row":
+            kernel = kernel.transpose(1, 0, 2, 3)
+        if layer == "conv1_1" and orientation.channels == "BGR":
+            kernel = kernel[:, :, ::-1, :]
+        params[layer] = {"kernel": np.ascontiguousarray(kernel), "bias": bias}
+    return params
+
+
+def convert_file(path: str | os.PathLike[str]) -> tuple[NumpyParams, dict[str, str]]:
+    """Reads VGG-19 from a Keras ``.h5`` or MatConvNet ``.mat`` file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The params, as :func:`to_params` describes them, and where they come from:
+        ``source_file``, ``source_layout``, ``source_sha256``, ``source_channel_order``,
+        ``source_spatial_order``, ``channel_order`` (of the params) and ``license``.
+
+    Raises:
+        InputError: The file cannot be read, or is not VGG-19.
+    """
+    path = os.fspath(path)
+    reader = READERS.get(os.path.splitext(path)[1].lower())
+    if os.path.isdir(path):
+        raise InputError(f"{path} is a folder, not a file: {WHAT_TO_DO}")
+    if not os.path.isfile(path):
+        raise InputError(f"{path} does not exist: {WHAT_TO_DO}")
+    if reader is None:
+        raise InputError(f"{path} does not end in .h5, .hdf5 or .mat: {WHAT_TO_DO}")
+    try:
+        if os.path.getsize(path) == 0:
+            raise InputError(f"the file is empty: {WHAT_TO_DO}")
+        # First, so that a file that may not be read fails as such, not as damaged.
+        with open(path, "rb") as file:
+            source_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        source = reader(path)
+        orientation = find_orientation(source.arrays)
+        params = to_params(source.arrays, orientation)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    return params, {
+        "source_file": os.path.basename(path),
+        "source_layout": source.layout,
+        "source_sha256": source_sha256,
+        "source_channel_order": orientation.channels,
+        "source_spatial_order": orientation.spatial,
+        "channel_order": "RGB",
+        "license": LICENSE,
+    }

@@ -1,0 +1,102 @@
+"""MatConvNet's VGG-19 file (``imagenet-vgg-verydeep-19.mat``)."""
+
+import os
+from typing import Any
+
+import numpy as np
+import scipy.io
+
+from nstjax.errors import InputError
+from nstjax.vgg import CONV_LAYERS, MEAN_RGB
+from weights_convert.source import (
+    WHAT_TO_DO,
+    LayerArrays,
+    Source,
+    check_declared,
+    missing_layer,
+)
+
+# The published file has 535 MB; loadmat takes a whole variable into memory.
+LARGEST_FILE_BYTES = 2**30
+
+
+def read_matconvnet(path: str) -> Source:
+    """Reads VGG-19's convolutions from a MatConvNet ``.mat`` file.
+
+    The current layout and that of the beta16 release are known; they differ in the
+    order of a layer's fields and in where the mean image is. The layers after pool5
+    are ignored.
+
+    Args:
+        path: The ``.mat`` file, at most 1 GiB.
+
+    Returns:
+        The layout's name and the arrays as the file orders them.
+
+    Raises:
+        InputError: The file cannot be read, or is not VGG-19.
+
+    Source: https://www.vlfeat.org/matconvnet/pretrained/
+    """
+    size = os.path.getsize(path)
+    if size > LARGEST_FILE_BYTES:
+        raise InputError(
+            f"the file has {size} bytes, more than any VGG-19 .mat file: {WHAT_TO_DO}"
+        )
+    try:
+        contents = scipy.io.loadmat(
+            path,
+            simplify_cells=True,
+            variable_names=["layers", "meta", "normalization"],
+        )
+    # On a damaged file loadmat raises whatever its parser stumbled over, from
+    # zlib.error to IndexError: no narrower class covers them.
+    except Exception as error:
+        raise InputError(
+            "the file is not readable as a MATLAB 5 file, perhaps cut short "
+            f"({type(error).__name__}: {error}): {WHAT_TO_DO}"
+        ) from error
+    weights_by_name = _weights_by_name(contents.get("layers"))
+    arrays: LayerArrays = {}
+    for layer in CONV_LAYERS:
+        if layer not in weights_by_name:
+            raise missing_layer(layer)
+        arrays[layer] = _kernel_and_bias(layer, weights_by_name[layer])
+    beta16 = "normalization" in contents
+    _check_mean(contents if beta16 else contents.get("meta"))
+    return Source("MatConvNet beta16" if beta16 else "MatConvNet", arrays)
+
+
+def _weights_by_name(layers: Any) -> dict[str, Any]:
+    if not isinstance(layers, list):
+        raise InputError(f"the file has no MatConvNet list of layers: {WHAT_TO_DO}")
+    return {
+        str(layer["name"]): layer["weights"]
+        for layer in layers
+        if isinstance(layer, dict) and "name" in layer and "weights" in layer
+    }
+
+
+def _kernel_and_bias(layer: str, weights: Any) -> tuple[np.ndarray, np.ndarray]:
+    if len(np.shape(weights)) != 1 or len(weights) != 2:
+        raise InputError(f"{layer} has no kernel and bias: {WHAT_TO_DO}")
+    kernel, bias = (np.asarray(part) for part in weights)
+    bias = bias.reshape(-1)
+    check_declared(layer, kernel.shape, bias.shape, kernel.dtype, bias.dtype)
+    return np.ascontiguousarray(kernel, np.float32), bias.astype(np.float32)
+
+
+def _check_mean(parent: Any) -> None:
+    """Refuses another mean image: the kernels would be fit for other input."""
+    try:
+        mean = np.asarray(parent["normalization"]["averageImage"], np.float64)
+        mean = mean.reshape(-1, 3).mean(axis=0)
+    except (KeyError, TypeError, ValueError, IndexError):
+        # The weights are checked by themselves: a file without the mean is complete.
+        return
+    # Other releases round the mean differently; another network's differs by more.
+    if not np.allclose(mean, MEAN_RGB, atol=0.5):
+        raise InputError(
+            f"the file's mean color is {np.round(mean, 3).tolist()}, "
+            f"expected VGG-19's {np.round(MEAN_RGB, 3).tolist()}: {WHAT_TO_DO}"
+        )
