@@ -1,32 +1,31 @@
-"""Neural style transfer: paint a photo in the manner of a painting.
+"""The ``nstjax`` command's flags."""
 
-nstjax CONTENT STYLE [STYLE...] --output=out.png
-nstjax --demo
-nstjax --list_presets
-nstjax --network --size=400x300
-"""
-
-import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from absl import app, flags
-from absl import logging as absl_logging
+from absl import flags
 
 from nstjax.command import (
     Request,
     draw_network,
-    preset_table,
     print_network,
+    print_presets,
     transfer,
 )
+from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.presets import DEFAULT_PRESET, INITS, PRESETS, customize, get_preset
 from nstjax.sizes import parse_size
 from nstjax.stylize import default_size_rule
-from nstjax.transfer import NonFiniteLossError
+
+USAGE = """
+Neural style transfer: paint a photo in the manner of a painting.
+
+  nstjax CONTENT STYLE [STYLE...] --output=out.png     paint a photo
+  nstjax --demo                                        try it
+  nstjax --list_presets                                the published settings
+  nstjax --network --preset=coursera                   the network's table
+"""
 
 flags.DEFINE_string("output", None, "Image to write: .png, .jpg, .webp or .tif.")
 flags.DEFINE_string(
@@ -82,32 +81,20 @@ PRESET_FLAGS = (
 )  # fmt: skip
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(pictures: Sequence[str]) -> int:
     """Do what the flags say; returns the exit status."""
-    try:
-        return _dispatch(arguments[1:])
-    except (InputError, OSError) as error:
-        return _report(error)
-    except NonFiniteLossError as error:
-        return _report(error, status=1)
-    except KeyboardInterrupt:
-        return _report("interrupted", status=130)
-
-
-def _dispatch(pictures: Sequence[str]) -> int:
     preset = get_preset(FLAGS.preset)
     overrides = {name: FLAGS[name].value for name in PRESET_FLAGS}
     if FLAGS.size is not None:
         overrides["size"] = parse_size(FLAGS.size, default_size_rule(preset))
-    for name in ("content_layers", "style_layers"):
-        if FLAGS[name].value is not None:
-            overrides[name] = tuple(FLAGS[name].value)
-    for name in ("content_layer_weights", "style_layer_weights"):
-        overrides[name] = _numbers(name)
+    for kind in ("content", "style"):
+        layers = FLAGS[f"{kind}_layers"].value
+        overrides[f"{kind}_layers"] = layers and tuple(layers)
+        overrides[f"{kind}_layer_weights"] = _numbers(f"{kind}_layer_weights")
     settings = customize(preset, **overrides)
 
     if FLAGS.list_presets:
-        print(preset_table())
+        print_presets()
         return 0
     if FLAGS.network or FLAGS.network_picture:
         if FLAGS.network:
@@ -125,10 +112,15 @@ def _dispatch(pictures: Sequence[str]) -> int:
     if FLAGS.resume and not FLAGS.workdir:
         raise InputError("--resume needs the --workdir of the run to go on with")
     for name in ("checkpoint_every", "log_every"):
-        if FLAGS[name].value < 1:
-            raise InputError(f"{name} must be 1 or more, got {FLAGS[name].value}")
+        interval = FLAGS[name].value
+        if interval is None or interval < 1:
+            raise InputError(f"{name} must be 1 or more, got {interval}")
+    if not 1 <= FLAGS.quality <= 100:
+        raise InputError(f"quality must lie in 1..100, got {FLAGS.quality}")
     if not FLAGS.preview_seconds >= 0:
-        raise InputError(f"preview_seconds must be 0 or more, got {FLAGS.preview_seconds}")
+        raise InputError(
+            f"preview_seconds must be 0 or more, got {FLAGS.preview_seconds}"
+        )
     workdir = Path(FLAGS.workdir) if FLAGS.workdir else None
     return transfer(
         Request(
@@ -153,14 +145,14 @@ def _dispatch(pictures: Sequence[str]) -> int:
 
 
 def _numbers(name: str) -> tuple[float, ...] | None:
-    if FLAGS[name].value is None:
+    texts = FLAGS[name].value
+    if texts is None:
         return None
     try:
-        return tuple(float(text) for text in FLAGS[name].value)
+        return tuple(float(text) for text in texts)
     except ValueError:
         raise InputError(
-            f"{name} must be numbers with commas between, got "
-            f"{','.join(FLAGS[name].value)}"
+            f"{name} must be numbers with commas between, got {','.join(texts)}"
         ) from None
 
 
@@ -173,30 +165,6 @@ def _snapshots() -> tuple[int, ...]:
     return tuple(sorted({int(text) for text in texts}))
 
 
-def _parse_flags(arguments: Sequence[str]) -> list[str]:
-    """Parse as absl does, with an error of one line in place of the usage."""
-    try:
-        return FLAGS(arguments)
-    except flags.Error as error:
-        sys.exit(_report(error))
-
-
-def _report(error: Any, status: int = 2) -> int:
-    print(f"nstjax: error: {' '.join(str(error).split())}", file=sys.stderr)
-    return status
-
-
-class _NoteHandler(logging.StreamHandler):
-    def format(self, record: logging.LogRecord) -> str:
-        return f"nstjax: note: {record.getMessage()}"
-
-
 def run() -> None:
     """Entry point of the console script and of ``python -m nstjax``."""
-    logger = logging.getLogger("nstjax")
-    logger.addHandler(_NoteHandler())
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    # JAX tells at this level which accelerators it did not find.
-    absl_logging.set_verbosity(absl_logging.WARNING)
-    app.run(main, flags_parser=_parse_flags)
+    run_command("nstjax", __name__, USAGE, main)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from nstjax.demo import demo_pictures
 from nstjax.diagram import draw, table_text
@@ -20,7 +19,7 @@ from nstjax.io.runlog import CONFIG
 from nstjax.io.weights import find_weights, read_params
 from nstjax.montage import montage
 from nstjax.presets import INITS, PRESETS, Preset
-from nstjax.problem import prepare
+from nstjax.problem import finish, prepare
 from nstjax.session import Logging, check_resumable, execute
 from nstjax.sizes import output_size
 from nstjax.transfer import NonFiniteLossError
@@ -85,7 +84,7 @@ def transfer(request: Request) -> int:
         init_image=init_image,
     )
     settings = _settings(request, network.sha256)
-    if request.resume:
+    if request.resume and request.workdir:
         check_resumable(request.workdir, settings)
 
     height, width = problem.state.image.shape[:2]
@@ -106,9 +105,9 @@ def transfer(request: Request) -> int:
             resume=request.resume,
         )
     except NonFiniteLossError as error:
-        write_image(
-            request.output, np.asarray(error.image), request.quality
-        )
+        image = finish(error.image, preset, problem.content_size)
+        write_image(request.output, image, request.quality)
+        print(f"nstjax: wrote {request.output}, the last image of finite loss")
         raise
     write_image(request.output, outcome.image, request.quality)
     if preset.montage:
@@ -124,16 +123,16 @@ def transfer(request: Request) -> int:
     return 0
 
 
-def preset_table() -> str:
-    """The presets, a line each."""
-    lines = [f"{'preset':<17}{'optimizer':<10}{'steps':>5}  {'size':<15}source"]
+def print_presets() -> None:
+    """Print the presets, a line each."""
+    print(f"{'preset':<17}{'optimizer':<10}{'steps':>5}  {'size':<14}source")
     for name, preset in PRESETS.items():
-        size = f"{preset.size.rule} {preset.size.value}"
-        lines.append(
-            f"{name:<17}{preset.optimizer:<10}{preset.steps:>5}  {size:<15}"
-            f"{preset.source}"
+        value = preset.size.value
+        size = f"{value[1]}x{value[0]}" if isinstance(value, tuple) else str(value)
+        print(
+            f"{name:<17}{preset.optimizer:<10}{preset.steps:>5}  "
+            f"{preset.size.rule + ' ' + size:<14}{preset.source}"
         )
-    return "\n".join(lines)
 
 
 def network_rows(preset: Preset) -> list[LayerSummary]:
@@ -169,9 +168,7 @@ def _check_workdir(request: Request) -> None:
 
 def _how_to_go_on(request: Request) -> str:
     if request.workdir:
-        return (
-            "nstjax: interrupted; the same command with --resume goes on from here"
-        )
+        return "nstjax: interrupted; the same command with --resume goes on from here"
     return "nstjax: interrupted; a run with --workdir=DIR can be resumed"
 
 

@@ -19,7 +19,9 @@ def table_text(rows: Sequence[LayerSummary]) -> str:
     Args:
       rows: from ``nstjax.vgg.summarize``.
     """
-    lines = [f"{'layer':<9}{'output shape':<18}{'parameters':>11}{'receptive field':>17}"]
+    lines = [
+        f"{'layer':<9}{'output shape':<18}{'parameters':>11}{'receptive field':>17}"
+    ]
     for row in rows:
         shape = f"({', '.join(map(str, row.shape))})"
         lines.append(

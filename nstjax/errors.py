@@ -1,4 +1,4 @@
-"""The error that a person can mend: one line that says what was wrong and what to do."""
+"""The error that a person can mend, in one line."""
 
 
 class InputError(ValueError):

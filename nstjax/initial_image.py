@@ -8,7 +8,9 @@ from jax.typing import ArrayLike
 from nstjax.presets import Noise
 
 
-def sample_noise(key: Array, shape: tuple[int, ...], noise: Noise, scale: float) -> Array:
+def sample_noise(
+    key: Array, shape: tuple[int, ...], noise: Noise, scale: float
+) -> Array:
     """Noise in the network's units (0..255 minus the mean).
 
     normal: scale · N(0, 1). uniform: U(-scale, scale). integers: uniform over the whole

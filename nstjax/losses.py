@@ -1,9 +1,10 @@
 """Content, style and total variation losses, each in every published normalization.
 
-The terms are sums or means of squared differences; the published programs differ only in
-what they divide by, so each form is a name in one of the tables below.
+The terms are sums or means of squared differences; the published programs differ only
+in what they divide by, so each form has a name.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -138,7 +139,9 @@ def style_loss(
     """
     gram, target = jnp.asarray(gram), jnp.asarray(target)
     if gram.shape != target.shape:
-        raise ValueError(f"style target has shape {target.shape}, expected {gram.shape}")
+        raise ValueError(
+            f"style target has shape {target.shape}, expected {gram.shape}"
+        )
     channels = gram.shape[0]
     factor = {
         "mean": 1.0,
@@ -187,9 +190,7 @@ def style_grams(
     gram_normalization: GramNormalization,
 ) -> dict[str, Array]:
     """Gram matrix of each of a painting's layers: {layer: [channels, channels]}."""
-    activations = features(
-        params, image, layers, pool=pool, pool_padding=pool_padding
-    )
+    activations = features(params, image, layers, pool=pool, pool_padding=pool_padding)
     return {
         layer: gram_matrix(activation, gram_normalization)
         for layer, activation in activations.items()
@@ -197,7 +198,7 @@ def style_grams(
 
 
 def blend_styles(
-    grams: Sequence[Mapping[str, Array]], blend_weights: ArrayLike
+    grams: Sequence[Mapping[str, Array]], blend_weights: Sequence[float]
 ) -> dict[str, Array]:
     """Target of several paintings: A = Σ_i b_i A_i with Σ b_i = 1.
 
@@ -206,7 +207,7 @@ def blend_styles(
 
     Args:
       grams: one {layer: Gram matrix} for each painting.
-      blend_weights: b, shape [paintings]; divided by their sum here.
+      blend_weights: b, one for each painting; divided by their sum here.
 
     Returns:
       {layer: Gram matrix}.
@@ -214,10 +215,15 @@ def blend_styles(
     Source:
       Johnson's neural-style, ``-style_blend_weights``.
     """
-    weights = jnp.asarray(blend_weights, jnp.float32)
-    weights = weights / weights.sum()
+    total = math.fsum(blend_weights)
     return {
-        layer: sum(b * gram[layer] for b, gram in zip(weights, grams, strict=True))
+        layer: sum(
+            (
+                b / total * gram[layer]
+                for b, gram in zip(blend_weights, grams, strict=True)
+            ),
+            jnp.zeros_like(grams[0][layer]),
+        )
         for layer in grams[0]
     }
 
@@ -258,7 +264,9 @@ def total_loss(
     Source:
       Gatys, Ecker and Bethge (2016), equation 7.
     """
-    layers = [name for name in LAYERS if name in targets.content or name in targets.style]
+    layers = [
+        name for name in LAYERS if name in targets.content or name in targets.style
+    ]
     activations = features(params, image, layers, pool=pool, pool_padding=pool_padding)
     content_layers = {
         layer: content_loss(activations[layer], target, content_normalization)

@@ -1,7 +1,7 @@
 """The optimizers that published style transfer uses, by name, as optax transformations.
 
-The learning rate is an array in the optimizer's state (``optax.inject_hyperparams``), so
-that another rate needs no new compilation: see ``with_learning_rate``.
+The learning rate is an array in the optimizer's state (``optax.inject_hyperparams``),
+so that another rate needs no new compilation: see ``with_learning_rate``.
 """
 
 from typing import NamedTuple
@@ -57,7 +57,10 @@ def scale_by_published_lbfgs(
         return PublishedLbfgsState(lbfgs.init(params), jnp.zeros((), jnp.int32))
 
     def update_fn(
-        updates: Array, state: PublishedLbfgsState, params: Array | None = None, **extra
+        updates: Array,
+        state: PublishedLbfgsState,
+        params: Array,
+        **extra: object,
     ) -> tuple[Array, PublishedLbfgsState]:
         del extra
         memory, gradient = state.lbfgs, updates
@@ -94,7 +97,9 @@ def _adam(learning_rate: ArrayLike) -> optax.GradientTransformation:
     return optax.adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8)
 
 
-def _lbfgs_linesearch(learning_rate: ArrayLike) -> optax.GradientTransformationExtraArgs:
+def _lbfgs_linesearch(
+    learning_rate: ArrayLike,
+) -> optax.GradientTransformationExtraArgs:
     # The rate scales the direction, hence the first step that the line search tries.
     return optax.lbfgs(learning_rate, memory_size=LBFGS_HISTORY)
 
@@ -115,7 +120,9 @@ def make_optimizer(name: str) -> optax.GradientTransformationExtraArgs:
       InputError: unknown name.
     """
     if name not in OPTIMIZERS:
-        raise InputError(f"unknown optimizer {name!r}: known are {', '.join(OPTIMIZERS)}")
+        raise InputError(
+            f"unknown optimizer {name!r}: known are {', '.join(OPTIMIZERS)}"
+        )
     optimizer = optax.inject_hyperparams(OPTIMIZERS[name])(
         learning_rate=jnp.asarray(1.0, jnp.float32)
     )

@@ -7,7 +7,7 @@ number comes from and which quirks of the published code are, or are not, reprod
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from nstjax.errors import InputError
 from nstjax.losses import (
@@ -25,6 +25,7 @@ CONV_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 Noise = Literal["normal", "uniform", "integers"]
 Resample = Literal["lanczos", "bicubic", "bilinear"]
+LONG_512 = Size("long", 512)
 INITS = ("content", "noise", "blend", "style")
 
 
@@ -93,7 +94,7 @@ class Preset:
     )
     steps: int = 500
     clamp: bool = False
-    size: Size = Size("long", 512)
+    size: Size = LONG_512
     style_size: Size | Literal["content", "content_width"] | None = None
     resample: Resample = "lanczos"
     contrast_stretch: bool = False
@@ -219,7 +220,7 @@ def get_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def customize(preset: Preset, **overrides: object) -> Preset:
+def customize(preset: Preset, **overrides: Any) -> Preset:
     """A preset with some settings changed; overrides that are None are left out.
 
     New ``style_layers`` (or content layers) without weights share the preset's total
@@ -235,23 +236,27 @@ def customize(preset: Preset, **overrides: object) -> Preset:
     known = {field.name for field in dataclasses.fields(Preset)}
     for name in overrides:
         if name not in known:
-            raise InputError(f"unknown setting {name!r}: known are {', '.join(sorted(known))}")
+            raise InputError(
+                f"unknown setting {name!r}: known are {', '.join(sorted(known))}"
+            )
     for kind in ("content", "style"):
         layers, weights = f"{kind}_layers", f"{kind}_layer_weights"
         if layers in overrides:
-            count = len(overrides[layers])  # type: ignore[arg-type]
+            overrides[layers] = tuple(overrides[layers])
+            count = len(overrides[layers])
             total = math.fsum(getattr(preset, weights))
             if overrides[layers] != getattr(preset, layers):
                 overrides.setdefault(weights, (total / max(count, 1),) * count)
-    result = dataclasses.replace(preset, **overrides)  # type: ignore[arg-type]
+    if "noise_ratio" in overrides and overrides.get("init", preset.init) != "blend":
+        raise InputError("noise_ratio needs init=blend: there it is the share of noise")
+    result = dataclasses.replace(preset, **overrides)
     if result.optimizer not in OPTIMIZERS:
         raise InputError(
             f"unknown optimizer {result.optimizer!r}: known are {', '.join(OPTIMIZERS)}"
         )
     if result.learning_rate is None:
-        result = dataclasses.replace(
-            result, learning_rate=result.learning_rates[result.optimizer]
-        )
+        rate = result.learning_rates[result.optimizer]
+        result = dataclasses.replace(result, learning_rate=rate)
     _check(result)
     return result
 

@@ -1,17 +1,19 @@
 """From pictures, params and a preset to something that ``transfer.run`` can drive."""
 
 import functools
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.initial_image import blend_noise, sample_noise
 from nstjax.losses import (
+    LossTerms,
     Targets,
     Weights,
     blend_styles,
@@ -139,26 +141,29 @@ def prepare(
     )
     state = transfer_init(image)
     state = state._replace(
-        opt_state=with_learning_rate(state.opt_state, preset.learning_rate)
+        opt_state=with_learning_rate(
+            state.opt_state,
+            preset.learning_rate or preset.learning_rates[preset.optimizer],
+        )
     )
     return Problem(steps, state, (params, targets, make_weights(preset)), content_size)
 
 
 def make_weights(preset: Preset) -> Weights:
     """The preset's weights as float32 scalars."""
-    return jax.tree.map(
-        lambda value: jnp.asarray(value, jnp.float32),
-        Weights(
-            content=preset.alpha,
-            style=preset.beta,
-            tv=preset.tv,
-            content_layers=dict(
-                zip(preset.content_layers, preset.content_layer_weights, strict=True)
-            ),
-            style_layers=dict(
-                zip(preset.style_layers, preset.style_layer_weights, strict=True)
-            ),
-        ),
+
+    def by_layer(layers: Sequence[str], weights: Sequence[float]) -> dict[str, Array]:
+        return {
+            layer: jnp.float32(weight)
+            for layer, weight in zip(layers, weights, strict=True)
+        }
+
+    return Weights(
+        content=jnp.float32(preset.alpha),
+        style=jnp.float32(preset.beta),
+        tv=jnp.float32(preset.tv),
+        content_layers=by_layer(preset.content_layers, preset.content_layer_weights),
+        style_layers=by_layer(preset.style_layers, preset.style_layer_weights),
     )
 
 
@@ -216,10 +221,12 @@ def _style_size(
     if preset.style_size == "content":
         return content_size
     if preset.style_size == "content_width":
-        return output_size(*style.shape[:2], Size("width", content_size[1]))
-    if preset.style_size is None and isinstance(preset.size.value, tuple):
-        return output_size(*style.shape[:2], Size("long", max(preset.size.value)))
-    return output_size(*style.shape[:2], preset.style_size or preset.size)
+        rule = Size("width", content_size[1])
+    elif preset.style_size is None and isinstance(preset.size.value, tuple):
+        rule = Size("long", max(preset.size.value))
+    else:
+        rule = preset.style_size or preset.size
+    return output_size(style.shape[0], style.shape[1], rule)
 
 
 def _check_init_size(
@@ -233,7 +240,9 @@ def _check_init_size(
         )
 
 
-_features = jax.jit(features, static_argnums=2, static_argnames=("pool", "pool_padding"))
+_features = jax.jit(
+    features, static_argnums=2, static_argnames=("pool", "pool_padding")
+)
 _style_grams = jax.jit(
     style_grams,
     static_argnums=2,
@@ -242,10 +251,14 @@ _style_grams = jax.jit(
 
 
 @functools.lru_cache
-def _compiled_transfer(optimizer: str, clamp: bool, **structure: str):  # noqa: ANN202
+def _compiled_transfer(
+    optimizer: str, clamp: bool, **structure: Any
+) -> tuple[Callable[[ArrayLike], TransferState], CompiledSteps]:
     """One compilation for each structure, whatever the pictures and the numbers."""
 
-    def loss_fn(image, params, targets, weights):  # noqa: ANN001, ANN202
+    def loss_fn(
+        image: Array, params: Params, targets: Targets, weights: Weights
+    ) -> tuple[Array, LossTerms]:
         return total_loss(params, image, targets, weights, **structure)
 
     def to_displayable(image: Array) -> Array:

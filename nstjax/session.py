@@ -1,4 +1,4 @@
-"""One run as the command drives it: progress, log, snapshots, checkpoints, interrupts."""
+"""One run as the command drives it: progress, log, snapshots, checkpoints, Ctrl-C."""
 
 import contextlib
 import dataclasses
@@ -192,7 +192,9 @@ def execute(
     if logging.preview:
         logging.preview.unlink(missing_ok=True)
     best = np.asarray(state.best_image)
-    return Outcome(picture(best if preset.keep == "best" else last_image), done, stopped)
+    return Outcome(
+        picture(best if preset.keep == "best" else last_image), done, stopped
+    )
 
 
 def progress_text(info: TransferInfo) -> str:

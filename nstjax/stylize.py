@@ -2,18 +2,17 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from PIL import Image
 
-from nstjax.errors import InputError
 from nstjax.io.images import read_image
 from nstjax.presets import DEFAULT_PRESET, INITS, Preset, customize, get_preset
 from nstjax.problem import Problem, finish, prepare
-from nstjax.sizes import parse_size
-from nstjax.transfer import TransferInfo, TransferState, check_finite, run
+from nstjax.sizes import Rule, parse_size
+from nstjax.transfer import TransferInfo, TransferState, check_finite, run, to_host
 from nstjax.vgg import Params
 
 ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray
@@ -65,7 +64,7 @@ def stylize(
     seed: int = 0,
     style_blend_weights: Sequence[float] | None = None,
     init_image: ImageSource | None = None,
-    **settings: object,
+    **settings: Any,
 ) -> Result:
     """Paint a photo in the manner of one or several paintings.
 
@@ -96,13 +95,13 @@ def stylize(
     """
     chosen = get_preset(preset) if isinstance(preset, str) else preset
     if isinstance(settings.get("size"), str | int):
-        settings["size"] = parse_size(settings["size"], default_size_rule(chosen))  # type: ignore[arg-type]
+        settings["size"] = parse_size(settings["size"], default_size_rule(chosen))
     chosen = customize(chosen, **settings)
     if init_image is None and chosen.init not in INITS:
         init_image = chosen.init
-    styles = list(style) if isinstance(style, list | tuple) else [style]
-    if not styles:
-        raise InputError("no style image: give at least one")
+    styles: list[ImageSource] = (
+        [style] if isinstance(style, ImageSource) else list(style)
+    )
     problem = prepare(
         read_image(content),
         [read_image(image) for image in styles],
@@ -137,7 +136,7 @@ def evaluate(
     """
     step = int(state.step)
     state, rows = problem.steps.advance(state, 1, *problem.data)
-    info = jax.tree.map(lambda leaf: np.asarray(leaf)[:1], rows)
+    info = to_host(rows, 1)
     check_finite(info, step, state)
     return state, info
 
@@ -148,7 +147,6 @@ def losses_of(infos: Iterable[TransferInfo]) -> Losses:
     return Losses(joined.loss, *joined.terms)
 
 
-def default_size_rule(preset: Preset) -> str:
+def default_size_rule(preset: Preset) -> Rule:
     """What a number alone means as a size: the preset's own rule, or the long side."""
-    rule = preset.size.rule
-    return rule if rule in ("long", "short", "area", "width") else "long"
+    return "long" if preset.size.rule in ("exact", "original") else preset.size.rule

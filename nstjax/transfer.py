@@ -1,4 +1,4 @@
-"""The optimization over the image: a pair of pure functions and the loop that drives it.
+"""The optimization over the image: a pair of pure functions, and the loop around it.
 
     transfer = style_transfer(loss_fn, optimizer)
     state = transfer.init(image)
@@ -75,7 +75,7 @@ class StyleTransfer(NamedTuple):
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; ``image`` is the last one whose loss was finite."""
+    """The loss became NaN or infinite; ``image`` is the last with a finite loss."""
 
     def __init__(self, step: int, loss: float, image: np.ndarray):
         super().__init__(
@@ -144,9 +144,7 @@ def style_transfer(
             step=state.step + 1,
             best_image=jnp.where(better, state.image, state.best_image),
             best_loss=jnp.where(better, loss, state.best_loss),
-            finite_image=jnp.where(
-                jnp.isfinite(loss), state.image, state.finite_image
-            ),
+            finite_image=jnp.where(jnp.isfinite(loss), state.image, state.finite_image),
         )
         return new_state, TransferInfo(loss, terms, jnp.linalg.norm(gradient))
 
@@ -167,14 +165,12 @@ class CompiledSteps(NamedTuple):
     longest: int
 
 
-def compile_steps(
-    transfer: StyleTransfer, longest: int | None = None
-) -> CompiledSteps:
+def compile_steps(transfer: StyleTransfer, longest: int | None = None) -> CompiledSteps:
     """Compile the step: one per dispatch on CPU, chunks of steps elsewhere.
 
     Args:
       transfer: from ``style_transfer``.
-      longest: the most steps per dispatch; chosen by the default device where not given.
+      longest: the most steps per dispatch; by the default device where not given.
 
     Returns:
       The compiled chunk; nothing is traced before its first call, and once per shape.
@@ -246,10 +242,15 @@ def run(
         while done < stop:
             length = min(steps.longest, stop - done)
             state, rows = steps.advance(state, length, *data)
-            info = jax.tree.map(lambda leaf: np.asarray(leaf)[:length], rows)
+            info = to_host(rows, length)
             check_finite(info, done, state)
             done += length
             yield state, info
+
+
+def to_host(rows: TransferInfo, length: int) -> TransferInfo:
+    """The first ``length`` rows of a chunk's infos as NumPy arrays."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:length], rows)
 
 
 def check_finite(info: TransferInfo, first_step: int, state: TransferState) -> None:

@@ -24,9 +24,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: TransferState) -> None
         temporary.write_bytes(contents)
 
 
-def read_checkpoint(
-    path: str | os.PathLike[str], like: TransferState
-) -> TransferState:
+def read_checkpoint(path: str | os.PathLike[str], like: TransferState) -> TransferState:
     """Read a state back.
 
     Args:
@@ -78,5 +76,5 @@ def _sha256(leaves: dict[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
     for name in sorted(leaves):
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(leaves[name]).reshape(-1).view(np.uint8))
+        digest.update(np.ascontiguousarray(leaves[name]).data)
     return digest.hexdigest()

@@ -13,6 +13,7 @@ import safetensors.numpy
 from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
+from nstjax.io.atomic import atomic_path
 from nstjax.vgg import CONV_LAYERS, Params
 
 ENVIRONMENT_VARIABLE = "NSTJAX_WEIGHTS"
@@ -144,14 +145,8 @@ def save_params(
     contents = safetensors.numpy.save(
         tensors, {**(metadata or {}), "params_sha256": sha256}
     )
-    unfinished = f"{path}.{os.getpid()}.unfinished"
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(contents)
-        os.replace(unfinished, path)
-    finally:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(contents)
     return sha256
 
 

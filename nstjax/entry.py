@@ -1,0 +1,75 @@
+"""What every command of the project does around its main function.
+
+Errors that a person can mend become one line on standard error and an exit status;
+programming errors keep their traceback.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+from absl import logging as absl_logging
+
+from nstjax.errors import InputError
+
+USAGE_STATUS = 2
+FAILURE_STATUS = 1
+INTERRUPTED_STATUS = 130
+HELP_FLAGS = {"-h", "-help", "--help", "--helpshort", "--helpfull"}
+
+
+def run_command(
+    name: str,
+    module: str,
+    usage: str,
+    main: Callable[[Sequence[str]], int],
+) -> None:
+    """Parse the flags, run ``main`` and exit with its status.
+
+    Args:
+      name: what error lines begin with.
+      module: the module that defines the command's flags.
+      usage: what ``--help`` prints above them.
+      main: takes the arguments that are no flags, returns the exit status.
+    """
+
+    def report(message: object, status: int) -> int:
+        print(f"{name}: error: {' '.join(str(message).split())}", file=sys.stderr)
+        return status
+
+    def parse(arguments: Sequence[str]) -> list[str]:
+        if HELP_FLAGS & set(arguments):
+            print(f"{usage.strip()}\n{flags.FLAGS.module_help(module)}")
+            sys.exit(0)
+        try:
+            return flags.FLAGS(arguments)
+        except flags.Error as error:
+            sys.exit(report(error, USAGE_STATUS))
+
+    def guarded(arguments: Sequence[str]) -> int:
+        try:
+            return main(arguments[1:])
+        except InputError as error:
+            return report(error, USAGE_STATUS)
+        except ArithmeticError as error:
+            return report(error, FAILURE_STATUS)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            return report(f"{where}{error.strerror or error}", FAILURE_STATUS)
+        except KeyboardInterrupt:
+            return report("interrupted", INTERRUPTED_STATUS)
+
+    _send_notes_to_stderr(name)
+    # JAX tells at this level which accelerators it did not find.
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    app.run(guarded, flags_parser=parse)
+
+
+def _send_notes_to_stderr(name: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"{name}: note: %(message)s"))
+    logger = logging.getLogger("nstjax")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
