@@ -5,7 +5,6 @@ optimizer lowers it.
 """
 
 from nstjax.errors import InputError
-from nstjax.flax_module import VGG19
 from nstjax.initial_image import blend_noise, sample_noise
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_params, save_params
@@ -40,7 +39,6 @@ from nstjax.vgg import Params, deprocess, features, preprocess, summarize
 
 __all__ = [
     "PRESETS",
-    "VGG19",
     "InputError",
     "LossTerms",
     "Losses",

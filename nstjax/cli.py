@@ -91,6 +91,8 @@ def main(pictures: Sequence[str]) -> int:
         layers = FLAGS[f"{kind}_layers"].value
         overrides[f"{kind}_layers"] = layers and tuple(layers)
         overrides[f"{kind}_layer_weights"] = _numbers(f"{kind}_layer_weights")
+    if FLAGS.demo and FLAGS.montage is None:
+        overrides["montage"] = True
     settings = customize(preset, **overrides)
 
     if FLAGS.list_presets:
@@ -122,6 +124,7 @@ def main(pictures: Sequence[str]) -> int:
             f"preview_seconds must be 0 or more, got {FLAGS.preview_seconds}"
         )
     workdir = Path(FLAGS.workdir) if FLAGS.workdir else None
+    default_name = "demo.png" if FLAGS.demo else "stylized.png"
     return transfer(
         Request(
             content=None if FLAGS.demo else pictures[0],
@@ -129,7 +132,7 @@ def main(pictures: Sequence[str]) -> int:
             preset=settings,
             preset_name=FLAGS.preset,
             weights=FLAGS.weights,
-            output=Path(FLAGS.output or (workdir or Path()) / "stylized.png"),
+            output=Path(FLAGS.output or (workdir or Path()) / default_name),
             seed=FLAGS.seed,
             style_blend_weights=_numbers("style_blend_weights"),
             snapshots=_snapshots(),

@@ -11,8 +11,6 @@ from typing import Any
 
 import jax
 
-from nstjax.demo import demo_pictures
-from nstjax.diagram import draw, table_text
 from nstjax.errors import InputError
 from nstjax.io.images import check_output, read_image, write_image
 from nstjax.io.runlog import CONFIG
@@ -63,11 +61,11 @@ def transfer(request: Request) -> int:
       OSError: a file could not be written.
     """
     preset = request.preset
-    _check_workdir(request)
-    # The working folder is made later, when all else has been checked.
-    if request.workdir is None or request.output.parent != request.workdir:
-        check_output(request.output)
+    _check_outputs(request)
     if request.content is None:
+        # scikit-image takes a while to import, and only the demo needs it.
+        from nstjax.demo import demo_pictures
+
         content, *styles = demo_pictures()
     else:
         content = read_image(request.content)
@@ -113,7 +111,7 @@ def transfer(request: Request) -> int:
     if preset.montage:
         write_image(
             _beside(request.output, "montage"),
-            montage([content, outcome.image, styles[0]]),
+            montage([content, outcome.image, *styles]),
             request.quality,
         )
     print(f"nstjax: wrote {request.output} after {outcome.step} steps")
@@ -143,27 +141,51 @@ def network_rows(preset: Preset) -> list[LayerSummary]:
 
 def print_network(preset: Preset) -> None:
     """Print the network's table for the preset's size and padding."""
+    from nstjax.diagram import table_text
+
     print(table_text(network_rows(preset)))
 
 
 def draw_network(preset: Preset, path: str) -> None:
     """Draw the network, the preset's layers marked, to an image file."""
+    # Matplotlib takes a while to import.
+    from nstjax.diagram import draw
+
     check_output(path)
     marked = (*preset.content_layers, *preset.style_layers)
     write_image(path, draw(network_rows(preset), marked))
     print(f"nstjax: wrote {path}")
 
 
-def _check_workdir(request: Request) -> None:
-    if not request.workdir:
-        return
-    if request.workdir.exists() and not request.workdir.is_dir():
-        raise InputError(f"--workdir={request.workdir} is a file: give a folder")
-    if not request.resume and (request.workdir / CONFIG).exists():
+def _check_outputs(request: Request) -> None:
+    folder = request.workdir
+    # The working folder is made later, when all else has been checked: until then its
+    # place is the nearest folder that exists.
+    if folder and request.output.parent == folder:
+        check_output(_nearest_folder(folder) / request.output.name)
+    else:
+        check_output(request.output)
+    inputs = [request.content, *request.styles, request.preset.init]
+    existing = [path for path in inputs if path and Path(path).exists()]
+    if request.output.exists() and any(map(request.output.samefile, existing)):
         raise InputError(
-            f"{request.workdir} already holds a run: add --resume to go on with it, or "
-            "choose another --workdir"
+            f"--output={request.output} is one of the inputs: choose another"
         )
+    if not folder:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--workdir={folder} is a file: give a folder")
+    check_output(_nearest_folder(folder) / "snapshot.png")
+    if not request.resume and (folder / CONFIG).exists():
+        raise InputError(
+            f"{folder} already holds a run: add --resume to go on with it, or choose "
+            "another --workdir"
+        )
+
+
+def _nearest_folder(path: Path) -> Path:
+    """The path itself or its first ancestor that exists."""
+    return next(p for p in (path, *path.absolute().parents) if p.exists())
 
 
 def _how_to_go_on(request: Request) -> str:

@@ -87,6 +87,101 @@ def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
         )
 
 
+class Recorder:
+    """Everything that a run writes while it lasts.
+
+    Attributes:
+      step: how many updates the image has had, as far as is logged.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        preset: Preset,
+        logging: Logging,
+        config: dict[str, Any],
+    ):
+        self.step = 0
+        self._problem = problem
+        self._preset = preset
+        self._logging = logging
+        self._config = config
+        self._rows: list[runlog.Row] = []
+        self._snapshots: dict[int, np.ndarray] = {}
+        self._seconds_before = 0.0
+        self._started = self._previewed = time.monotonic()
+
+    def start(self, resume: bool) -> TransferState:
+        """Prepare the working folder; the state to start from."""
+        state, folder = self._problem.state, self._logging.workdir
+        if not folder:
+            return state
+        if resume and (folder / CHECKPOINT).exists():
+            state = read_checkpoint(folder / CHECKPOINT, state)
+            self.step = int(state.step)
+            self._snapshots = runlog.read_snapshots(folder, self.step)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._rows = runlog.restart_metrics(folder, self.step)
+        if self._rows:
+            self._seconds_before = self._rows[-1]["seconds"]
+        runlog.write_config(folder, self._config)
+        return state
+
+    def log(self, info: TransferInfo) -> None:
+        """Log the losses of the images since the last call."""
+        seconds = self._seconds_before + time.monotonic() - self._started
+        rows = [
+            row
+            for row in runlog.metrics_rows(info, self.step, seconds)
+            if row["step"] % self._logging.log_every == 0
+            or row["step"] == self._preset.steps
+        ]
+        self._rows.extend(rows)
+        if self._logging.workdir:
+            runlog.append_metrics(self._logging.workdir, rows)
+        self.step += len(info.loss)
+
+    def record(self, state: TransferState) -> None:
+        """Write the snapshot, checkpoint and preview that are due at this step."""
+        if self.step in self._logging.snapshots and self.step not in self._snapshots:
+            image = np.asarray(state.image)
+            self._snapshots[self.step] = image
+            path = self._logging.snapshot_path.format(step=self.step)
+            write_image(path, self.picture(image), self._logging.quality)
+        if self.step and self.step % self._logging.checkpoint_every == 0:
+            self.checkpoint(state)
+        now = time.monotonic()
+        if (
+            self._logging.preview
+            and now - self._previewed >= self._logging.preview_seconds
+        ):
+            self._previewed = now
+            picture = self.picture(np.asarray(state.image))
+            write_image(self._logging.preview, picture, self._logging.quality)
+
+    def checkpoint(self, state: TransferState) -> None:
+        """Write run.h5 and the checkpoint, in this order: it may be killed between."""
+        if self._logging.workdir:
+            self.write_run(np.asarray(state.image))
+            write_checkpoint(self._logging.workdir / CHECKPOINT, state)
+
+    def write_run(self, image: np.ndarray) -> None:
+        """Write run.h5 with the log so far and this image."""
+        if self._logging.workdir:
+            runlog.write_run(
+                self._logging.workdir, self._config, self._rows, self._snapshots, image
+            )
+
+    def picture(self, image: np.ndarray) -> np.ndarray:
+        """The iterate as a picture, see ``nstjax.problem.finish``."""
+        return finish(image, self._preset, self._problem.content_size)
+
+    def remove_preview(self) -> None:
+        """Remove the preview, now that the result is there or the run has failed."""
+        if self._logging.preview:
+            self._logging.preview.unlink(missing_ok=True)
+
+
 def execute(
     problem: Problem,
     preset: Preset,
@@ -112,89 +207,37 @@ def execute(
       NonFiniteLossError: the loss became NaN or infinite.
       OSError: a file could not be written.
     """
-    folder, config = logging.workdir, config or {}
-    state, rows, snapshots, seconds_before = problem.state, [], {}, 0.0
-    if folder and resume and (folder / CHECKPOINT).exists():
-        state = read_checkpoint(folder / CHECKPOINT, problem.state)
-        snapshots = runlog.read_snapshots(folder, int(state.step))
-    if folder:
-        folder.mkdir(parents=True, exist_ok=True)
-        rows = runlog.restart_metrics(folder, int(state.step))
-        seconds_before = rows[-1]["seconds"] if rows else 0.0
-        runlog.write_config(folder, config)
-
-    started, first = time.monotonic(), int(state.step)
-    done, last_preview = first, started
-
-    def log(info: TransferInfo, first_step: int) -> None:
-        seconds = seconds_before + time.monotonic() - started
-        new = [
-            row
-            for row in runlog.metrics_rows(info, first_step, seconds)
-            if row["step"] % logging.log_every == 0 or row["step"] == preset.steps
-        ]
-        rows.extend(new)
-        if folder:
-            runlog.append_metrics(folder, new)
-
-    def picture(image: np.ndarray) -> np.ndarray:
-        return finish(image, preset, problem.content_size)
-
-    def take_snapshot(state: TransferState, step: int) -> None:
-        snapshots[step] = np.asarray(state.image)
-        write_image(
-            logging.snapshot_path.format(step=step),
-            picture(snapshots[step]),
-            logging.quality,
-        )
-
-    def save(state: TransferState) -> None:
-        if folder:
-            runlog.write_run(folder, config, rows, snapshots, np.asarray(state.image))
-            write_checkpoint(folder / CHECKPOINT, state)
-
-    if 0 in logging.snapshots and first == 0:
-        take_snapshot(state, 0)
-    stops = {*logging.snapshots, *_multiples(logging.checkpoint_every, preset.steps)}
-    with (
-        interruptible() as interrupted,
-        tqdm(
-            total=preset.steps, initial=first, unit="step", disable=logging.quiet
-        ) as bar,
-    ):
-        for state, info in run(
-            problem.steps, state, problem.data, preset.steps, stops=stops
-        ):
-            log(info, done)
-            done += len(info.loss)
-            bar.set_postfix_str(progress_text(info), refresh=False)
-            bar.update(len(info.loss))
-            if done in logging.snapshots:
-                take_snapshot(state, done)
-            if done % logging.checkpoint_every == 0 and done < preset.steps:
-                save(state)
-            now = time.monotonic()
-            if logging.preview and now - last_preview >= logging.preview_seconds:
-                last_preview = now
-                write_image(
-                    logging.preview, picture(np.asarray(state.image)), logging.quality
-                )
-            if interrupted():
-                break
-    save(state)
-    last_image = np.asarray(state.image)
-    stopped = done < preset.steps
-    state, info = evaluate(problem, state)
-    if not stopped:
-        log(info, done)
-        if folder:
-            runlog.write_run(folder, config, rows, snapshots, last_image)
-    if logging.preview:
-        logging.preview.unlink(missing_ok=True)
-    best = np.asarray(state.best_image)
-    return Outcome(
-        picture(best if preset.keep == "best" else last_image), done, stopped
+    recorder = Recorder(problem, preset, logging, config or {})
+    state = recorder.start(resume)
+    bar = tqdm(
+        total=preset.steps, initial=recorder.step, unit="step", disable=logging.quiet
     )
+    stops = {
+        *logging.snapshots,
+        *range(logging.checkpoint_every, preset.steps, logging.checkpoint_every),
+    }
+    try:
+        with interruptible() as interrupted, bar:
+            recorder.record(state)
+            for state, info in run(
+                problem.steps, state, problem.data, preset.steps, stops=stops
+            ):
+                recorder.log(info)
+                bar.set_postfix_str(progress_text(info), refresh=False)
+                bar.update(len(info.loss))
+                recorder.record(state)
+                if interrupted():
+                    break
+        recorder.checkpoint(state)
+        step, image = recorder.step, np.asarray(state.image)
+        state, info = evaluate(problem, state)
+        if step == preset.steps:
+            recorder.log(info)
+            recorder.write_run(image)
+    finally:
+        recorder.remove_preview()
+    shown = np.asarray(state.best_image) if preset.keep == "best" else image
+    return Outcome(recorder.picture(shown), step, interrupted=step < preset.steps)
 
 
 def progress_text(info: TransferInfo) -> str:
@@ -231,7 +274,3 @@ def interruptible() -> Iterator[Any]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _multiples(interval: int, last: int) -> range:
-    return range(interval, last, interval)

@@ -1,9 +1,24 @@
 """Fixtures that several test modules share."""
 
+import contextlib
+import logging
 import os
 import pathlib
+import subprocess
+import sys
 
+import jax
+import numpy as np
 import pytest
+import reference
+from absl.testing import flagsaver
+from PIL import Image
+
+import nstjax
+from nstjax import cli
+
+# An array that silently repeats along a missing axis is a defect here.
+jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +29,83 @@ def shared() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip("the development material is absent (set NSTJAX_SHARED)")
     return folder
+
+
+@pytest.fixture
+def float64():
+    """Run a test in double precision."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def slim_weights(tmp_path_factory) -> pathlib.Path:
+    """A file of a narrow network with VGG-19's layers, so that commands run at once."""
+    path = tmp_path_factory.mktemp("weights") / "slim.safetensors"
+    params = reference.random_params(channels=(8, 8, 16, 16, 16))
+    nstjax.save_params(path, params)
+    return path
+
+
+@pytest.fixture
+def studio(tmp_path, slim_weights, monkeypatch) -> pathlib.Path:
+    """The current folder, with photo.png, painting.png and weights to be found."""
+    folder = tmp_path / "studio"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for name, size in {"photo.png": (64, 48), "painting.png": (56, 72)}.items():
+        coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        coarse.resize(size).save(folder / name)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("NSTJAX_WEIGHTS", str(slim_weights))
+    return folder
+
+
+@pytest.fixture
+def command(capfd, monkeypatch):
+    """Run nstjax in this process: command(*arguments) -> (status, out, err)."""
+    loggers = [logging.getLogger(name) for name in (None, "absl", "nstjax")]
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["nstjax", *map(str, arguments)])
+        # A command owns its process: what it sets for good is put back here.
+        before = [(log, [*log.handlers], log.level, log.propagate) for log in loggers]
+        capfd.readouterr()
+        try:
+            with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+                cli.run()
+        finally:
+            for log, handlers, level, propagate in before:
+                log.handlers, log.propagate = handlers, propagate
+                log.setLevel(level)
+        out, err = capfd.readouterr()
+        return ended.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def process():
+    """Start nstjax as a process: process(*arguments, first=CODE) -> Popen."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments: object, first: str = "") -> subprocess.Popen[str]:
+            # The code runs before nstjax takes the process over: a preexec_fn would
+            # fork this process, which JAX's threads do not survive.
+            code = (
+                f"import os, sys\n{first}\n"
+                "os.execv(sys.executable, [sys.executable, '-m', 'nstjax', "
+                "*sys.argv[1:]])"
+            )
+            started = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", code, *map(str, arguments)],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            stack.callback(started.kill)
+            return started
+
+        yield start

@@ -1,0 +1,1 @@
+"""Programs that measure nstjax; not part of the package."""

@@ -1,0 +1,299 @@
+"""The published formulas in NumPy and float64, for the package to be tested against.
+
+Nothing here comes from nstjax or JAX: each function is written from the paper or from
+what the program in question computes, so that an error would have to be made twice.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+CONVOLUTIONS = {1: 2, 2: 2, 3: 4, 4: 4, 5: 4}
+MEAN_RGB = np.array([123.68, 116.779, 103.939])
+RELUS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONVS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+def random_params(seed=0, channels=(4, 5, 6, 7, 8), blocks=5):
+    """A narrow VGG-19 whose activations keep about the size of its input."""
+    rng = np.random.default_rng(seed)
+    params, channels_in = {}, 3
+    for block in range(1, blocks + 1):
+        for index in range(1, CONVOLUTIONS[block] + 1):
+            channels_out = channels[block - 1]
+            kernel = rng.normal(size=(3, 3, channels_in, channels_out))
+            params[f"conv{block}_{index}"] = {
+                "kernel": kernel * np.sqrt(2 / (9 * channels_in)),
+                "bias": 5 * rng.normal(size=channels_out),
+            }
+            channels_in = channels_out
+    return params
+
+
+def random_image(seed, height, width):
+    """A picture of noise in the network's units: 0..255 minus the mean."""
+    rng = np.random.default_rng(seed)
+    return rng.uniform(0, 255, (height, width, 3)) - MEAN_RGB
+
+
+def convolve(activation, kernel, bias):
+    """3×3, stride 1, zero padding 1: the sum over the nine taps."""
+    height, width, _ = activation.shape
+    padded = np.pad(activation, ((1, 1), (1, 1), (0, 0)))
+    output = np.tile(bias, (height, width, 1)).astype(np.float64)
+    for row in range(3):
+        for column in range(3):
+            window = padded[row : row + height, column : column + width]
+            output += window @ kernel[row, column]
+    return output
+
+
+def pool(activation, how, padding):
+    """2×2, stride 2, over the real pixels of each window."""
+    height, width, channels = activation.shape
+    rounded = {"valid": np.floor, "same": np.ceil}[padding]
+    rows, columns = int(rounded(height / 2)), int(rounded(width / 2))
+    reduce = {"avg": np.mean, "max": np.max}[how]
+    output = np.empty((rows, columns, channels))
+    for row in range(rows):
+        for column in range(columns):
+            # A slice ends at the border, so that an edge window holds real pixels only.
+            window = activation[2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            output[row, column] = reduce(window, axis=(0, 1))
+    return output
+
+
+def trunk(params, image, layers, how, padding):
+    """Activations of the named layers of VGG-19 (configuration E)."""
+    activation, activations = image, {}
+    for block, count in CONVOLUTIONS.items():
+        for index in range(1, count + 1):
+            layer = params[f"conv{block}_{index}"]
+            activation = convolve(activation, layer["kernel"], layer["bias"])
+            activations[f"conv{block}_{index}"] = activation
+            activation = np.maximum(activation, 0)
+            activations[f"relu{block}_{index}"] = activation
+            if set(layers) <= set(activations):
+                return {name: activations[name] for name in layers}
+        activation = pool(activation, how, padding)
+        activations[f"pool{block}"] = activation
+    return {name: activations[name] for name in layers}
+
+
+def gram(activation):
+    """S = F Fᵀ, not divided by anything."""
+    return np.einsum("hwi,hwj->ij", activation, activation)
+
+
+def positions(activation):
+    """M, the size of each feature map."""
+    return activation.shape[0] * activation.shape[1]
+
+
+def johnson_tv(image):
+    """Half the squared steps right and down, over pixels that have both neighbors."""
+    total = 0.0
+    for row in range(image.shape[0] - 1):
+        for column in range(image.shape[1] - 1):
+            here = image[row, column]
+            total += np.sum((here - image[row, column + 1]) ** 2)
+            total += np.sum((here - image[row + 1, column]) ** 2)
+    return total / 2
+
+
+def athalye_tv(image):
+    """Mean squared step along each axis."""
+    return np.mean(np.diff(image, axis=0) ** 2) + np.mean(np.diff(image, axis=1) ** 2)
+
+
+def l1_tv(image):
+    """Sum of the absolute steps (neural-style-pt)."""
+    return np.abs(np.diff(image, axis=0)).sum() + np.abs(np.diff(image, axis=1)).sum()
+
+
+def gatys_content(F, P):
+    """Gatys et al. (2016), equation 1."""
+    return 0.5 * np.sum((F - P) ** 2)
+
+
+def mean_content(F, P):
+    """Johnson, Athalye, neural-style-pt and Gatys' code."""
+    return np.mean((F - P) ** 2)
+
+
+def matlab_content(F, P):
+    """``0.5 .* mean((F - P).^2, "all")``."""
+    return 0.5 * np.mean((F - P) ** 2)
+
+
+def coursera_content(F, P):
+    """``1 / (4 n_H n_W n_C) Σ (a_C - a_G)²``."""
+    n_H, n_W, n_C = F.shape
+    return np.sum((F - P) ** 2) / (4 * n_H * n_W * n_C)
+
+
+def gatys_style(F, P):
+    """Equation 4, each Gram over its own number of positions.
+
+    With one size for both it is Σ (G - A)² / (4 N² M²).
+    """
+    N = F.shape[-1]
+    return np.sum((gram(F) / positions(F) - gram(P) / positions(P)) ** 2) / (4 * N**2)
+
+
+def gatys_code_style(F, P):
+    """MSE of Grams over h·w, weighted by 1/C²."""
+    C = F.shape[-1]
+    return np.mean((gram(F) / positions(F) - gram(P) / positions(P)) ** 2) / C**2
+
+
+def johnson_style(F, P):
+    """MSE of Grams divided by the number of elements."""
+    return np.mean((gram(F) / F.size - gram(P) / P.size) ** 2)
+
+
+def coursera_style(F, P):
+    """``1 / (4 n_C² (n_H n_W)²) Σ (G_S - G_G)²``."""
+    n_H, n_W, n_C = F.shape
+    return np.sum((gram(F) - gram(P)) ** 2) / (4 * n_C**2 * (n_H * n_W) ** 2)
+
+
+def matlab_style(F, P):
+    """``mean((G - A).^2, "all") / ((h*w*c)^2)``."""
+    h, w, c = F.shape
+    return np.mean((gram(F) - gram(P)) ** 2) / (h * w * c) ** 2
+
+
+class Program(NamedTuple):
+    """What one published program minimizes."""
+
+    pool: str
+    padding: str
+    content_layer: str
+    style_layers: tuple[str, ...]
+    layer_weights: tuple[float, ...]
+    content: Callable
+    style: Callable
+    tv: Callable
+    alpha: float
+    beta: float
+    gamma: float
+
+
+ONES, FIFTHS = (1.0,) * 5, (1 / 5,) * 5
+PROGRAMS = {
+    "gatys2016": Program(
+        *("avg", "valid", "relu4_2", RELUS, FIFTHS),
+        *(gatys_content, gatys_style, johnson_tv, 1, 1e5, 0),
+    ),
+    "gatys-code": Program(
+        *("max", "valid", "relu4_2", RELUS, ONES),
+        *(mean_content, gatys_code_style, johnson_tv, 1, 1e3, 0),
+    ),
+    "johnson2015": Program(
+        *("max", "same", "relu4_2", RELUS, ONES),
+        *(mean_content, johnson_style, johnson_tv, 5, 100, 1e-3),
+    ),
+    "neural-style-pt": Program(
+        *("max", "valid", "relu4_2", RELUS, ONES),
+        *(mean_content, johnson_style, l1_tv, 5, 100, 1e-3),
+    ),
+    "athalye": Program(
+        *("max", "same", "relu4_2", RELUS, FIFTHS),
+        *(mean_content, johnson_style, athalye_tv, 5, 500, 100),
+    ),
+    "coursera": Program(
+        *("avg", "same", "relu4_2", RELUS, FIFTHS),
+        *(coursera_content, coursera_style, johnson_tv, 10, 40, 0),
+    ),
+    "matlab": Program(
+        *("avg", "valid", "conv4_2", CONVS, (0.5, 1.0, 1.5, 3.0, 4.0)),
+        *(matlab_content, matlab_style, johnson_tv, 1, 1e3, 0),
+    ),
+}
+
+
+class Terms(NamedTuple):
+    """A total loss and its terms without alpha, beta and gamma."""
+
+    total: float
+    content: float
+    style: float
+    tv: float
+
+
+def total_loss(name, params, image, content_image, style_image):
+    """What the program of that name minimizes, from the three pictures."""
+    program = PROGRAMS[name]
+    layers = (program.content_layer, *program.style_layers)
+    F, P, A = (
+        trunk(params, picture, layers, program.pool, program.padding)
+        for picture in (image, content_image, style_image)
+    )
+    content = program.content(F[program.content_layer], P[program.content_layer])
+    style = sum(
+        weight * program.style(F[layer], A[layer])
+        for weight, layer in zip(
+            program.layer_weights, program.style_layers, strict=True
+        )
+    )
+    tv = program.tv(image)
+    total = program.alpha * content + program.beta * style + program.gamma * tv
+    return Terms(total, content, style, tv)
+
+
+class LbfgsRun(NamedTuple):
+    """Iterates of ``torch_lbfgs``, the start first, and the steps of dropped pairs."""
+
+    iterates: np.ndarray
+    dropped: list[int]
+
+
+def torch_lbfgs(gradient, start, steps, history=100, learning_rate=1.0):
+    """``torch.optim.LBFGS`` without a line search and with tolerances that never stop.
+
+    A pair (s, y) enters the history only if y·s > 1e-10; the initial inverse Hessian is
+    y·s / y·y of the last pair that did. The first step is min(1, 1/‖g‖₁) long.
+    """
+    x = np.array(start, np.float64)
+    pairs, scale, dropped, iterates = [], 1.0, [], [x.copy()]
+    previous = step = None
+    for iteration in range(steps):
+        g = gradient(x)
+        if previous is not None:
+            y = g - previous
+            if np.vdot(y, step) > 1e-10:
+                pairs = [*pairs, (step, y)][-history:]
+                scale = np.vdot(y, step) / np.vdot(y, y)
+            else:
+                dropped.append(iteration)
+        q, alphas = -g, []
+        for s, y in reversed(pairs):
+            alphas.append(np.vdot(s, q) / np.vdot(y, s))
+            q = q - alphas[-1] * y
+        direction = scale * q
+        for (s, y), alpha in zip(pairs, reversed(alphas), strict=True):
+            beta = np.vdot(y, direction) / np.vdot(y, s)
+            direction = direction + (alpha - beta) * s
+        length = learning_rate
+        if iteration == 0:
+            length *= min(1.0, 1.0 / np.abs(g).sum())
+        step, previous = length * direction, g
+        x = x + step
+        iterates.append(x.copy())
+    return LbfgsRun(np.stack(iterates), dropped)
+
+
+def adam(gradient, start, steps, learning_rate, b1=0.9, b2=0.999, epsilon=1e-8):
+    """Kingma and Ba (2015), algorithm 1; the iterates, the start first."""
+    x = np.array(start, np.float64)
+    m, v, iterates = np.zeros_like(x), np.zeros_like(x), [x.copy()]
+    for t in range(1, steps + 1):
+        g = gradient(x)
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * g**2
+        step = (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + epsilon)
+        x = x - learning_rate * step
+        iterates.append(x.copy())
+    return np.stack(iterates)
