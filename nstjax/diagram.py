@@ -86,7 +86,13 @@ def draw(rows: Sequence[LayerSummary], marked: Sequence[str] = ()) -> np.ndarray
             color="#444444",
         )
         x += 0.8
-    axes.text(0.0, -1.38, "height, width, channels:", fontsize=7, color="#444444")
+    axes.text(
+        0.0,
+        -2.05,
+        "height, width and channels of the output; red: the layers that the loss reads",
+        fontsize=7,
+        color="#444444",
+    )
     axes.set_xlim(-0.3, x + 0.5)
     axes.set_ylim(-2.1, 2.35)
     axes.axis("off")

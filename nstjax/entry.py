@@ -55,8 +55,11 @@ def run_command(
         except ArithmeticError as error:
             return report(error, FAILURE_STATUS)
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            return report(f"{where}{error.strerror or error}", FAILURE_STATUS)
+            what = f"{error.filename} cannot be read or written: "
+            return report(
+                f"{what if error.filename else ''}{error.strerror or error}",
+                USAGE_STATUS,
+            )
         except KeyboardInterrupt:
             return report("interrupted", INTERRUPTED_STATUS)
 

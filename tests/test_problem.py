@@ -1,0 +1,491 @@
+import dataclasses
+import logging
+
+import jax
+import numpy as np
+import pytest
+import reference
+
+import nstjax
+from nstjax.errors import InputError
+from nstjax.presets import CONV_STYLE_LAYERS, PRESETS, customize, get_preset
+from nstjax.problem import (
+    finish,
+    make_weights,
+    prepare,
+    stretch_contrast,
+)
+from nstjax.sizes import Size, resize
+from nstjax.stylize import stylize
+from nstjax.transfer import run
+
+# One block of the trunk is enough where the layers do not matter, and compiles at once.
+SHALLOW = {
+    "content_layers": ("relu1_2",),
+    "style_layers": ("relu1_1", "relu1_2"),
+    "optimizer": "adam",
+}
+MEAN = np.float32(reference.MEAN_RGB)
+
+
+def picture(seed, height, width):
+    return np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
+
+
+def network_units(image):
+    return 255 * image - MEAN
+
+
+def small(name, **overrides):
+    """A preset whose size rule gives small pictures."""
+    preset = PRESETS[name]
+    value = (32, 40) if preset.size.rule == "exact" else 40
+    return customize(preset, size=Size(preset.size.rule, value), **overrides)
+
+
+def shallow(name="gatys2016", **overrides):
+    return small(name, **{**SHALLOW, **overrides})
+
+
+def start(preset, params, content, styles, **options):
+    return np.asarray(prepare(content, styles, params, preset, **options).state.image)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return jax.tree.map(np.float32, reference.random_params())
+
+
+@pytest.fixture(scope="module")
+def content():
+    return picture(1, 32, 40)
+
+
+@pytest.fixture(scope="module")
+def style():
+    return picture(2, 36, 33)
+
+
+@pytest.fixture
+def compilations(caplog):
+    """The names of what JAX compiles while the test runs."""
+    caplog.set_level(logging.WARNING)
+    with jax.log_compiles():
+        yield lambda: [
+            record.getMessage()
+            for record in caplog.records
+            if record.getMessage().startswith("Compiling")
+        ]
+
+
+def test_compilations_are_seen(compilations):
+    jax.jit(lambda x: x + 1)(np.zeros(3))
+    assert len(compilations()) == 1
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_prepare_runs_every_preset_and_compiles_once(name, params, compilations):
+    preset = small(name)
+
+    def two_steps(seed, preset):
+        problem = prepare(
+            picture(seed, 48, 64),
+            [picture(seed + 1, 40, 44)],
+            params,
+            preset,
+            seed=seed,
+        )
+        losses = []
+        for state, info in run(problem.steps, problem.state, problem.data, 2):
+            losses.extend(info.loss)
+        return problem, np.asarray(state.image), losses
+
+    problem, image, losses = two_steps(1, preset)
+    # These rules give 40 pixels on the side that they are about.
+    expected_size = {
+        "long": (30, 40),
+        "short": (40, 53),
+        "width": (30, 40),
+        "exact": (32, 40),
+    }[preset.size.rule]
+    assert image.shape == (*expected_size, 3)
+    assert np.isfinite(image).all()
+    assert np.isfinite(losses).all()
+    assert problem.content_size == (48, 64)
+
+    compiled = len(compilations())
+    other = customize(preset, alpha=3.0, beta=7.0, tv=0.1, learning_rate=0.5)
+    _, _, other_losses = two_steps(5, other)
+    assert compilations()[compiled:] == []
+    assert problem.steps.advance._cache_size() == 1
+    assert other_losses != losses
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_prepare_starts_at_the_presets_loss(name, params, content, style):
+    # The first loss against the reference, from the pictures to the number: sizes,
+    # units, targets, weights and structure. The pictures need no resizing.
+    preset = small(name, init="style")
+    style = picture(2, 40, 53) if name == "gatys-code" else picture(2, 32, 40)
+    content = picture(1, 40, 53) if name == "gatys-code" else content
+    problem = prepare(content, [style], params, preset)
+    pair = [
+        stretch_contrast(image) if name == "matlab" else image
+        for image in (content, style)
+    ]
+    first, second = (network_units(np.float64(image)) for image in pair)
+    np.testing.assert_allclose(problem.state.image, second, atol=1e-3)
+    # Another image than the style's own, where the style term would be nothing.
+    image = np.float32(0.5 * first + 0.5 * second)
+    state = problem.state._replace(image=jax.numpy.asarray(image))
+    ((_, info),) = run(problem.steps, state, problem.data, 1)
+    expected = reference.total_loss(name, params, np.float64(image), first, second)
+    np.testing.assert_allclose(
+        (info.loss[0], info.terms.content[0], info.terms.style[0], info.terms.tv[0]),
+        expected,
+        rtol=2e-3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("preset_size", "style_size", "expected"),
+    [
+        (Size("long", 20), None, (20, 10)),
+        (Size("exact", (16, 24)), "content", (16, 24)),
+        (Size("exact", (16, 24)), None, (24, 12)),
+        (Size("width", 20), "content_width", (40, 20)),
+        (Size("long", 20), Size("original"), (30, 15)),
+        (Size("long", 20), Size("short", 8), (16, 8)),
+    ],
+)
+def test_prepare_sizes_the_painting(
+    preset_size, style_size, expected, params, content, monkeypatch
+):
+    sizes = []
+
+    def note_size(image, height, width, resample):
+        sizes.append((height, width))
+        return resize(image, height, width, resample)
+
+    monkeypatch.setattr("nstjax.problem.resize", note_size)
+    preset = dataclasses.replace(shallow(), size=preset_size, style_size=style_size)
+    prepare(content, [picture(2, 30, 15)], params, preset)
+    assert sizes[1] == expected
+
+
+def test_prepare_rejects_pictures_that_leave_nothing_of_a_layer(params, content):
+    with pytest.raises(InputError, match="too small for relu5_1"):
+        prepare(content, [picture(2, 8, 60)], params, small("gatys2016"))
+    with pytest.raises(InputError, match="too small for relu5_1"):
+        prepare(picture(2, 8, 60), [content], params, small("gatys2016"))
+
+
+def test_prepare_starts_at_the_content(params, content, style):
+    image = start(shallow(init="content"), params, content, [style])
+    np.testing.assert_allclose(image, network_units(content), atol=1e-4)
+
+
+def test_prepare_starts_at_the_first_style_of_the_contents_size(params, content, style):
+    image = start(shallow(init="style"), params, content, [style, content])
+    expected = network_units(resize(style, 32, 40, "lanczos"))
+    np.testing.assert_allclose(image, expected, atol=1e-4)
+
+
+def test_prepare_starts_at_johnsons_noise(params, content, style):
+    image = start(shallow("johnson2015"), params, content, [style])
+    sample = image / 1e-3
+    # 3840 numbers: their mean is within 5 standard errors of 0, 5/√3840 = 0.08.
+    assert abs(sample.mean()) < 0.08
+    assert abs(sample.std() - 1) < 0.06
+    # Normal, not uniform: a third lies past one standard deviation, some past three.
+    assert abs(np.mean(np.abs(sample) > 1) - 0.317) < 0.04
+    assert np.abs(sample).max() > 3
+
+
+def test_prepare_starts_at_courseras_blend(params, content, style):
+    image = start(shallow("coursera"), params, content, [style])
+    noise = (image - 0.4 * network_units(content)) / 0.6
+    assert 19.8 < noise.max() < 20.001
+    assert -19.8 > noise.min() > -20.001
+    # Flat: the variance of U(-20, 20) is 20²/3.
+    assert abs(noise.var() / (20**2 / 3) - 1) < 0.06
+    assert abs(noise.mean()) < 1
+
+
+def test_prepare_starts_at_matlabs_blend(params, content, style):
+    image = start(shallow("matlab"), params, content, [style])
+    stretched = (content - content.min()) / (content.max() - content.min())
+    noise = (image - 0.3 * network_units(stretched)) / 0.7
+    whole = np.round(noise)
+    np.testing.assert_allclose(noise, whole, atol=1e-3)
+    # All of -20, …, 20, both ends included.
+    assert set(whole.ravel()) == set(range(-20, 21))
+
+
+def test_prepare_starts_at_a_share_of_noise(params, content, style):
+    preset = shallow("coursera", noise_ratio=0.0)
+    image = start(preset, params, content, [style])
+    np.testing.assert_allclose(image, network_units(content), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(32, 40), (64, 80)])
+def test_prepare_starts_at_an_image_of_either_size(size, params, style):
+    init = picture(3, *size)
+    image = start(
+        shallow("johnson2015"), params, picture(1, 64, 80), [style], init_image=init
+    )
+    expected = network_units(resize(init, 32, 40, "lanczos"))
+    np.testing.assert_allclose(image, expected, atol=1e-4)
+
+
+def test_prepare_rejects_an_init_image_of_another_size(params, content, style):
+    with pytest.raises(InputError, match="init image has 41x32 pixels"):
+        prepare(content, [style], params, shallow(), init_image=picture(3, 32, 41))
+
+
+def test_prepare_seed_decides_the_noise(params, content, style):
+    images = [
+        start(shallow("johnson2015"), params, content, [style], seed=seed)
+        for seed in (7, 7, 8)
+    ]
+    np.testing.assert_array_equal(images[0], images[1])
+    assert not np.allclose(images[0], images[2])
+
+
+def test_prepare_blends_the_grams_of_the_paintings(params, content, style):
+    other = picture(9, 20, 24)
+    preset = shallow()
+    alone = [
+        prepare(content, [image], params, preset).data[1].style
+        for image in (style, other)
+    ]
+    for weights, shares in (([1, 3], (0.25, 0.75)), (None, (0.5, 0.5))):
+        both = prepare(
+            content, [style, other], params, preset, style_blend_weights=weights
+        )
+        for layer, blended in both.data[1].style.items():
+            expected = shares[0] * alone[0][layer] + shares[1] * alone[1][layer]
+            np.testing.assert_allclose(blended, expected, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0], "1 values for 2 style images"),
+        ([1.0, 2.0, 3.0], "3 values for 2 style images"),
+        ([], "0 values"),
+        ([1.0, -1.0], "0 or more"),
+        ([0.0, 0.0], "not all 0"),
+        ([1.0, np.nan], "finite"),
+        ([1.0, np.inf], "finite"),
+    ],
+)
+def test_prepare_rejects_blend_weights(weights, message, params, content, style):
+    with pytest.raises(InputError, match=message):
+        prepare(content, [style] * 2, params, shallow(), style_blend_weights=weights)
+
+
+def test_prepare_rejects_no_painting(params, content):
+    with pytest.raises(InputError, match="no style image"):
+        prepare(content, [], params, shallow())
+
+
+def test_prepare_clamps_to_the_displayable_range(params, content, style):
+    preset = shallow(clamp=True, learning_rate=60.0)
+    problem = prepare(content, [style], params, preset)
+    for state, _ in run(problem.steps, problem.state, problem.data, 3):
+        shown = np.asarray(state.image) + MEAN
+        assert shown.min() >= -1e-3
+        assert shown.max() <= 255 + 1e-3
+    assert shown.min() < 1e-3
+    assert shown.max() > 255 - 1e-3
+
+
+def test_make_weights_are_the_presets():
+    weights = make_weights(customize(PRESETS["matlab"], tv=0.5))
+    assert {leaf.dtype for leaf in jax.tree.leaves(weights)} == {np.dtype(np.float32)}
+    assert (weights.content, weights.style, weights.tv) == (1, 1000, 0.5)
+    assert weights.content_layers == {"conv4_2": 1}
+    expected = dict(zip(CONV_STYLE_LAYERS, (0.5, 1, 1.5, 3, 4), strict=True))
+    assert weights.style_layers == expected
+
+
+def test_stretch_contrast_fills_the_range():
+    stretched = stretch_contrast(np.float32([0.2, 0.3, 0.7]))
+    np.testing.assert_allclose(stretched, [0, 0.2, 1], atol=1e-6)
+    np.testing.assert_array_equal(stretch_contrast(np.full(3, 0.4)), 0.4)
+
+
+def test_finish_shows_the_image_and_resizes_where_the_preset_says(content):
+    image = np.float32(network_units(content))
+    shown = finish(image, PRESETS["gatys2016"], (64, 80))
+    np.testing.assert_allclose(shown, content, atol=1e-5)
+    assert finish(image, PRESETS["matlab"], (64, 80)).shape == (64, 80, 3)
+
+
+@pytest.fixture(scope="module")
+def stylized(params):
+    content, style = picture(1, 48, 64), picture(2, 40, 44)
+    return {
+        keep: stylize(
+            content,
+            style,
+            params,
+            shallow("matlab"),
+            steps=12,
+            keep=keep,
+            learning_rate=8,
+        )
+        for keep in ("best", "last")
+    }
+
+
+def test_stylize_losses_are_of_the_images_after_0_to_all_steps(stylized, params):
+    result = stylized["last"]
+    for losses in jax.tree.leaves(result.losses):
+        assert losses.shape == (13,)
+        assert np.isfinite(losses).all()
+    assert result.losses.total[-1] < 0.5 * result.losses.total[0]
+    assert result.best_step == np.argmin(result.losses.total)
+    weighted = (
+        result.preset.alpha * result.losses.content
+        + result.preset.beta * result.losses.style
+        + result.preset.tv * result.losses.tv
+    )
+    np.testing.assert_allclose(result.losses.total, weighted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_stylize_image_is_of_the_step_that_the_preset_keeps(stylized, params, keep):
+    result = stylized[keep]
+    problem = prepare(
+        picture(1, 48, 64), [picture(2, 40, 44)], params, result.preset, seed=0
+    )
+    images = [np.array(problem.state.image, copy=True)]
+    for state, _ in run(problem.steps, problem.state, problem.data, 12):
+        images.append(np.array(state.image, copy=True))
+    assert 0 < result.best_step < 12
+    expected = images[result.best_step if keep == "best" else -1]
+    assert result.image.shape == (48, 64, 3)
+    assert result.image.dtype == np.float32
+    assert result.image.min() >= 0
+    assert result.image.max() <= 1
+    np.testing.assert_allclose(
+        result.image, finish(expected, result.preset, (48, 64)), atol=1e-4
+    )
+
+
+def test_stylize_takes_names_sizes_and_uint8(params):
+    content = np.uint8(255 * picture(1, 32, 64))
+    result = stylize(
+        *(content, [content, picture(2, 20, 20)], params, "gatys-code"),
+        **{**SHALLOW, "steps": 1, "size": 16, "style_blend_weights": [1, 2]},
+    )
+    # A number alone follows the preset's own rule, here the short side.
+    assert result.preset.size == Size("short", 16)
+    assert result.image.shape == (16, 32, 3)
+    assert nstjax.stylize is stylize
+
+
+def test_stylize_rejects_no_painting(params, content):
+    with pytest.raises(InputError, match="no style image"):
+        stylize(content, [], params)
+
+
+def test_get_preset_rejects_an_unknown_name():
+    with pytest.raises(InputError, match=r"unknown preset 'gatys'.*gatys2016"):
+        get_preset("gatys")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_customize_fills_in_the_programs_learning_rate(name):
+    preset = PRESETS[name]
+    assert customize(preset).learning_rate == preset.learning_rates[preset.optimizer]
+    adam = {"johnson2015": 10, "neural-style-pt": 1, "athalye": 10}.get(name, 2)
+    assert customize(preset, optimizer="adam").learning_rate == adam
+    assert customize(preset, optimizer="lbfgs").learning_rate == 1
+    assert customize(preset, learning_rate=0.5).learning_rate == 0.5
+
+
+def test_customize_leaves_out_what_is_none():
+    changed = customize(PRESETS["gatys2016"], beta=None, steps=7)
+    assert (changed.beta, changed.steps) == (1e5, 7)
+    assert changed == customize(PRESETS["gatys2016"], steps=7)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "layers", "expected"),
+    [
+        ("matlab", "style", ("conv1_1", "conv2_1", "conv3_1", "conv4_1"), (2.5,) * 4),
+        ("matlab", "style", ("conv5_1",), (10,)),
+        ("johnson2015", "style", ("relu1_1", "relu2_1"), (2.5, 2.5)),
+        ("gatys2016", "content", ("relu4_2", "relu5_2"), (0.5, 0.5)),
+        # The preset's own layers keep its own weights.
+        ("matlab", "style", CONV_STYLE_LAYERS, (0.5, 1, 1.5, 3, 4)),
+        # A list serves as well as a tuple.
+        ("matlab", "style", list(CONV_STYLE_LAYERS), (0.5, 1, 1.5, 3, 4)),
+    ],
+)
+def test_customize_layers_share_the_total_weight(name, kind, layers, expected):
+    changed = customize(PRESETS[name], **{f"{kind}_layers": layers})
+    assert getattr(changed, f"{kind}_layers") == tuple(layers)
+    weights = getattr(changed, f"{kind}_layer_weights")
+    np.testing.assert_allclose(weights, expected, rtol=1e-12)
+    given = {f"{kind}_layers": layers, f"{kind}_layer_weights": (3,) * len(layers)}
+    weights = getattr(customize(PRESETS[name], **given), f"{kind}_layer_weights")
+    assert weights == (3,) * len(layers)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"style_layer_weights": (1, 2)}, "2 values for 5 style layers"),
+        (
+            {"content_layers": ("relu4_2",), "content_layer_weights": (1, 2)},
+            "2 values for 1 content layers",
+        ),
+        ({"style_layer_weights": (1, 1, 1, 1, np.nan)}, "style_layer_weights must be"),
+        ({"content_layer_weights": (-1,)}, "content_layer_weights must be"),
+        ({"style_layers": ("relu6_1",)}, "unknown layer 'relu6_1'"),
+        ({"style_layers": ()}, "one or more"),
+        ({"content_layers": ("relu4_2", "relu4_2")}, "different names"),
+        ({"alpha": np.nan}, "alpha must be a finite number"),
+        ({"beta": np.inf}, "beta must be a finite number"),
+        ({"tv": -1e-3}, "tv must be a finite number of 0 or more"),
+        ({"noise_scale": -1}, "noise_scale must be"),
+        ({"alpha": 0, "beta": 0}, "alpha and beta are both 0"),
+        ({"learning_rate": 0.0}, "learning_rate is 0"),
+        ({"learning_rate": np.nan}, "learning_rate must be"),
+        ({"learning_rate": -1.0}, "learning_rate must be"),
+        ({"noise_ratio": 0.5}, "noise_ratio needs init=blend"),
+        ({"init": "blend", "noise_ratio": 1.01}, "noise_ratio must lie in 0..1"),
+        ({"init": "blend", "noise_ratio": np.nan}, "noise_ratio must lie in 0..1"),
+        ({"steps": 0}, "steps must be 1 or more"),
+        ({"steps": -5}, "steps must be 1 or more"),
+        ({"optimizer": "sgd"}, "unknown optimizer 'sgd'"),
+        ({"gamma": 1.0}, "unknown setting 'gamma'"),
+    ],
+)
+def test_customize_rejects(overrides, message):
+    with pytest.raises(InputError, match=message):
+        customize(PRESETS["gatys2016"], **overrides)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pool",
+        "pool_padding",
+        "content_normalization",
+        "gram_normalization",
+        "style_normalization",
+        "tv_form",
+        "noise",
+        "resample",
+        "keep",
+    ],
+)
+def test_customize_rejects_a_name_that_nothing_has(name):
+    # Most of these are told apart by "if ... else", which takes anything for the last.
+    with pytest.raises(InputError, match=name):
+        customize(PRESETS["gatys2016"], **{name: "other"})
