@@ -113,6 +113,8 @@ def main(pictures: Sequence[str]) -> int:
         )
     if FLAGS.resume and not FLAGS.workdir:
         raise InputError("--resume needs the --workdir of the run to go on with")
+    if FLAGS.seed is None or not 0 <= FLAGS.seed < 2**32:
+        raise InputError(f"seed must lie in 0..{2**32 - 1}, got {FLAGS.seed}")
     for name in ("checkpoint_every", "log_every"):
         interval = FLAGS[name].value
         if interval is None or interval < 1:

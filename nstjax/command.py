@@ -18,10 +18,10 @@ from nstjax.io.weights import find_weights, read_params
 from nstjax.montage import montage
 from nstjax.presets import INITS, PRESETS, Preset
 from nstjax.problem import finish, prepare
-from nstjax.session import Logging, check_resumable, execute
+from nstjax.session import Outputs, check_resumable, execute
 from nstjax.sizes import output_size
 from nstjax.transfer import NonFiniteLossError
-from nstjax.vgg import LayerSummary, summarize
+from nstjax.vgg import LAYERS, LayerSummary, check_size, summarize
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,8 @@ def transfer(request: Request) -> int:
       OSError: a file could not be written.
     """
     preset = request.preset
-    _check_outputs(request)
+    outputs = _outputs(request)
+    _check_outputs(request, outputs)
     if request.content is None:
         # scikit-image takes a while to import, and only the demo needs it.
         from nstjax.demo import demo_pictures
@@ -91,14 +92,11 @@ def transfer(request: Request) -> int:
         f"{preset.steps} steps of {preset.optimizer}; weights {network.source} "
         f"(sha256 {network.sha256[:12]})"
     )
-    late = [step for step in request.snapshots if step > preset.steps]
-    if late:
-        print(f"nstjax: note: no snapshot after the last step {preset.steps}: {late}")
     try:
         outcome = execute(
             problem,
             preset,
-            _logging(request),
+            outputs,
             config=_config(settings, network.source),
             resume=request.resume,
         )
@@ -110,7 +108,7 @@ def transfer(request: Request) -> int:
     write_image(request.output, outcome.image, request.quality)
     if preset.montage:
         write_image(
-            _beside(request.output, "montage"),
+            _montage_path(request),
             montage([content, outcome.image, *styles]),
             request.quality,
         )
@@ -136,6 +134,7 @@ def print_presets() -> None:
 def network_rows(preset: Preset) -> list[LayerSummary]:
     """VGG-19's layers for a 4:3 photo of the preset's size, with its padding."""
     height, width = output_size(300, 400, preset.size)
+    check_size(height, width, LAYERS[-1], preset.pool_padding)
     return summarize(height, width, pool_padding=preset.pool_padding)
 
 
@@ -157,14 +156,19 @@ def draw_network(preset: Preset, path: str) -> None:
     print(f"nstjax: wrote {path}")
 
 
-def _check_outputs(request: Request) -> None:
+def _check_outputs(request: Request, outputs: Outputs) -> None:
     folder = request.workdir
-    # The working folder is made later, when all else has been checked: until then its
-    # place is the nearest folder that exists.
-    if folder and request.output.parent == folder:
-        check_output(_nearest_folder(folder) / request.output.name)
-    else:
-        check_output(request.output)
+    paths = [request.output]
+    paths += [outputs.snapshot_path_at(step) for step in outputs.snapshots]
+    paths += [_montage_path(request)] if request.preset.montage else []
+    paths += [outputs.preview] if outputs.preview else []
+    for path in paths:
+        # The working folder is made later, when all else has been checked: until then
+        # its place is the nearest folder that exists.
+        if folder and path.parent == folder and not folder.exists():
+            check_output(_nearest_folder(folder) / path.name)
+        else:
+            check_output(path)
     inputs = [request.content, *request.styles, request.preset.init]
     existing = [path for path in inputs if path and Path(path).exists()]
     if request.output.exists() and any(map(request.output.samefile, existing)):
@@ -175,7 +179,6 @@ def _check_outputs(request: Request) -> None:
         return
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--workdir={folder} is a file: give a folder")
-    check_output(_nearest_folder(folder) / "snapshot.png")
     if not request.resume and (folder / CONFIG).exists():
         raise InputError(
             f"{folder} already holds a run: add --resume to go on with it, or choose "
@@ -198,13 +201,17 @@ def _beside(path: Path, what: str) -> Path:
     return path.with_name(f"{path.stem}_{what}{path.suffix}")
 
 
-def _logging(request: Request) -> Logging:
+def _montage_path(request: Request) -> Path:
+    return _beside(request.output, "montage")
+
+
+def _outputs(request: Request) -> Outputs:
     folder = request.workdir
     snapshot = folder / "snapshot.png" if folder else request.output
     preview = folder / "preview.png" if folder else _beside(request.output, "preview")
-    return Logging(
-        snapshots=tuple(s for s in request.snapshots if s <= request.preset.steps),
-        snapshot_path=str(_beside(snapshot, "{step:06d}")),
+    return Outputs(
+        snapshots=request.snapshots,
+        snapshot_path=snapshot,
         preview=preview if request.preview_seconds else None,
         preview_seconds=request.preview_seconds,
         workdir=folder,

@@ -44,7 +44,8 @@ def run_command(
             sys.exit(0)
         try:
             return flags.FLAGS(arguments)
-        except flags.Error as error:
+        # absl raises ValueError for --nofoo=3.
+        except (flags.Error, ValueError) as error:
             sys.exit(report(error, USAGE_STATUS))
 
     def guarded(arguments: Sequence[str]) -> int:

@@ -130,9 +130,10 @@ def make_optimizer(name: str) -> optax.GradientTransformationExtraArgs:
 
 
 def with_learning_rate(
-    opt_state: optax.OptState, learning_rate: ArrayLike
-) -> optax.OptState:
-    """The same optimizer state with another learning rate."""
-    return optax.tree.set(
-        opt_state, learning_rate=jnp.asarray(learning_rate, jnp.float32)
+    opt_state: optax.InjectHyperparamsState, learning_rate: ArrayLike
+) -> optax.InjectHyperparamsState:
+    """The same state of one of our optimizers with another learning rate."""
+    rate = jnp.asarray(learning_rate, jnp.float32)
+    return opt_state._replace(
+        hyperparams=opt_state.hyperparams | {"learning_rate": rate}
     )

@@ -7,7 +7,7 @@ number comes from and which quirks of the published code are, or are not, reprod
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from nstjax.errors import InputError
 from nstjax.losses import (
@@ -25,6 +25,7 @@ CONV_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 Noise = Literal["normal", "uniform", "integers"]
 Resample = Literal["lanczos", "bicubic", "bilinear"]
+LARGEST_NUMBER = 3.4e38  # of float32
 LONG_512 = Size("long", 512)
 INITS = ("content", "noise", "blend", "style")
 
@@ -249,6 +250,8 @@ def customize(preset: Preset, **overrides: Any) -> Preset:
                 overrides.setdefault(weights, (total / max(count, 1),) * count)
     if "noise_ratio" in overrides and overrides.get("init", preset.init) != "blend":
         raise InputError("noise_ratio needs init=blend: there it is the share of noise")
+    if "optimizer" in overrides:
+        overrides.setdefault("learning_rate", None)
     result = dataclasses.replace(preset, **overrides)
     if result.optimizer not in OPTIMIZERS:
         raise InputError(
@@ -262,6 +265,12 @@ def customize(preset: Preset, **overrides: Any) -> Preset:
 
 
 def _check(preset: Preset) -> None:
+    for name, hint in get_type_hints(Preset).items():
+        value = getattr(preset, name)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise InputError(
+                f"{name} must be one of {', '.join(get_args(hint))}, got {value!r}"
+            )
     for kind in ("content", "style"):
         layers = getattr(preset, f"{kind}_layers")
         weights = getattr(preset, f"{kind}_layer_weights")
@@ -282,10 +291,14 @@ def _check(preset: Preset) -> None:
         raise InputError("learning_rate is 0: the image would never change")
     if not 0 <= preset.noise_ratio <= 1:
         raise InputError(f"noise_ratio must lie in 0..1, got {preset.noise_ratio}")
-    if preset.steps < 1:
-        raise InputError(f"steps must be 1 or more, got {preset.steps}")
+    if not isinstance(preset.steps, int) or preset.steps < 1:
+        raise InputError(
+            f"steps must be a whole number of 1 or more, got {preset.steps}"
+        )
 
 
 def _check_number(name: str, value: float | None) -> None:
-    if value is None or not math.isfinite(value) or value < 0:
-        raise InputError(f"{name} must be a finite number of 0 or more, got {value}")
+    if value is None or not 0 <= value <= LARGEST_NUMBER:
+        raise InputError(
+            f"{name} must be a finite number of 0 or more (in float32), got {value}"
+        )

@@ -123,11 +123,16 @@ def prepare(
     elif preset.init == "style":
         image = network_image(styles[0], height, width)
     else:
+        ratios = {"content": 0.0, "noise": 1.0, "blend": preset.noise_ratio}
+        if preset.init not in ratios:
+            raise InputError(
+                f"init is {preset.init!r}: give {', '.join(ratios)} or style, or read "
+                "that image and pass it as init_image"
+            )
         noise = sample_noise(
             jax.random.key(seed), content_image.shape, preset.noise, preset.noise_scale
         )
-        ratio = {"content": 0.0, "noise": 1.0, "blend": preset.noise_ratio}[preset.init]
-        image = blend_noise(content_image, noise, ratio)
+        image = blend_noise(content_image, noise, ratios[preset.init])
 
     transfer_init, steps = _compiled_transfer(
         preset.optimizer,

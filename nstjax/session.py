@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import logging
 import signal
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from nstjax.errors import InputError
 from nstjax.io import runlog
+from nstjax.io.atomic import TEMPORARY_PREFIX
 from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
 from nstjax.io.images import write_image
 from nstjax.presets import Preset
@@ -21,16 +23,17 @@ from nstjax.problem import Problem, finish
 from nstjax.stylize import evaluate
 from nstjax.transfer import TransferInfo, TransferState, run
 
+LOGGER = logging.getLogger("nstjax")
 CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Logging:
+class Outputs:
     """What a run writes beside its result.
 
     Attributes:
       snapshots: steps whose image is written.
-      snapshot_path: where a snapshot goes, with ``{step}`` in it.
+      snapshot_path: where snapshots go, but for the step in their names.
       preview: path of the image that is refreshed while the run lasts, or None.
       preview_seconds: how often.
       workdir: folder of the log and the checkpoints, or None.
@@ -41,7 +44,7 @@ class Logging:
     """
 
     snapshots: tuple[int, ...] = ()
-    snapshot_path: str = ""
+    snapshot_path: Path = Path("snapshot.png")
     preview: Path | None = None
     preview_seconds: float = 5.0
     workdir: Path | None = None
@@ -49,6 +52,11 @@ class Logging:
     log_every: int = 1
     quality: int = 95
     quiet: bool = False
+
+    def snapshot_path_at(self, step: int) -> Path:
+        """Where the snapshot of a step goes."""
+        name = f"{self.snapshot_path.stem}_{step:06d}{self.snapshot_path.suffix}"
+        return self.snapshot_path.with_name(name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,13 +106,13 @@ class Recorder:
         self,
         problem: Problem,
         preset: Preset,
-        logging: Logging,
+        outputs: Outputs,
         config: dict[str, Any],
     ):
         self.step = 0
         self._problem = problem
         self._preset = preset
-        self._logging = logging
+        self._outputs = outputs
         self._config = config
         self._rows: list[runlog.Row] = []
         self._snapshots: dict[int, np.ndarray] = {}
@@ -113,14 +121,26 @@ class Recorder:
 
     def start(self, resume: bool) -> TransferState:
         """Prepare the working folder; the state to start from."""
-        state, folder = self._problem.state, self._logging.workdir
-        if not folder:
-            return state
+        state, folder = self._problem.state, self._outputs.workdir
+        if folder:
+            state = self._open_folder(folder, state, resume)
+        for step in self._outputs.snapshots:
+            if step > self._preset.steps:
+                LOGGER.info("no snapshot of step %d: the run ends before it", step)
+            elif step < self.step and step not in self._snapshots:
+                LOGGER.info("no snapshot of step %d: the run has passed it", step)
+        return state
+
+    def _open_folder(
+        self, folder: Path, state: TransferState, resume: bool
+    ) -> TransferState:
         if resume and (folder / CHECKPOINT).exists():
             state = read_checkpoint(folder / CHECKPOINT, state)
             self.step = int(state.step)
             self._snapshots = runlog.read_snapshots(folder, self.step)
         folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+            leftover.unlink()
         self._rows = runlog.restart_metrics(folder, self.step)
         if self._rows:
             self._seconds_before = self._rows[-1]["seconds"]
@@ -133,43 +153,43 @@ class Recorder:
         rows = [
             row
             for row in runlog.metrics_rows(info, self.step, seconds)
-            if row["step"] % self._logging.log_every == 0
+            if row["step"] % self._outputs.log_every == 0
             or row["step"] == self._preset.steps
         ]
         self._rows.extend(rows)
-        if self._logging.workdir:
-            runlog.append_metrics(self._logging.workdir, rows)
+        if self._outputs.workdir:
+            runlog.append_metrics(self._outputs.workdir, rows)
         self.step += len(info.loss)
 
     def record(self, state: TransferState) -> None:
         """Write the snapshot, checkpoint and preview that are due at this step."""
-        if self.step in self._logging.snapshots and self.step not in self._snapshots:
+        if self.step in self._outputs.snapshots and self.step not in self._snapshots:
             image = np.asarray(state.image)
             self._snapshots[self.step] = image
-            path = self._logging.snapshot_path.format(step=self.step)
-            write_image(path, self.picture(image), self._logging.quality)
-        if self.step and self.step % self._logging.checkpoint_every == 0:
+            path = self._outputs.snapshot_path_at(self.step)
+            write_image(path, self.picture(image), self._outputs.quality)
+        if self.step and self.step % self._outputs.checkpoint_every == 0:
             self.checkpoint(state)
         now = time.monotonic()
         if (
-            self._logging.preview
-            and now - self._previewed >= self._logging.preview_seconds
+            self._outputs.preview
+            and now - self._previewed >= self._outputs.preview_seconds
         ):
             self._previewed = now
             picture = self.picture(np.asarray(state.image))
-            write_image(self._logging.preview, picture, self._logging.quality)
+            write_image(self._outputs.preview, picture, self._outputs.quality)
 
     def checkpoint(self, state: TransferState) -> None:
         """Write run.h5 and the checkpoint, in this order: it may be killed between."""
-        if self._logging.workdir:
+        if self._outputs.workdir:
             self.write_run(np.asarray(state.image))
-            write_checkpoint(self._logging.workdir / CHECKPOINT, state)
+            write_checkpoint(self._outputs.workdir / CHECKPOINT, state)
 
     def write_run(self, image: np.ndarray) -> None:
         """Write run.h5 with the log so far and this image."""
-        if self._logging.workdir:
+        if self._outputs.workdir:
             runlog.write_run(
-                self._logging.workdir, self._config, self._rows, self._snapshots, image
+                self._outputs.workdir, self._config, self._rows, self._snapshots, image
             )
 
     def picture(self, image: np.ndarray) -> np.ndarray:
@@ -178,14 +198,14 @@ class Recorder:
 
     def remove_preview(self) -> None:
         """Remove the preview, now that the result is there or the run has failed."""
-        if self._logging.preview:
-            self._logging.preview.unlink(missing_ok=True)
+        if self._outputs.preview:
+            self._outputs.preview.unlink(missing_ok=True)
 
 
 def execute(
     problem: Problem,
     preset: Preset,
-    logging: Logging,
+    outputs: Outputs,
     *,
     config: dict[str, Any] | None = None,
     resume: bool = False,
@@ -195,7 +215,7 @@ def execute(
     Args:
       problem: from ``nstjax.problem.prepare``.
       preset: its settings.
-      logging: what to write meanwhile.
+      outputs: what to write meanwhile.
       config: written to the working folder's config.json.
       resume: whether to go on from the working folder's checkpoint.
 
@@ -207,14 +227,14 @@ def execute(
       NonFiniteLossError: the loss became NaN or infinite.
       OSError: a file could not be written.
     """
-    recorder = Recorder(problem, preset, logging, config or {})
+    recorder = Recorder(problem, preset, outputs, config or {})
     state = recorder.start(resume)
     bar = tqdm(
-        total=preset.steps, initial=recorder.step, unit="step", disable=logging.quiet
+        total=preset.steps, initial=recorder.step, unit="step", disable=outputs.quiet
     )
     stops = {
-        *logging.snapshots,
-        *range(logging.checkpoint_every, preset.steps, logging.checkpoint_every),
+        *outputs.snapshots,
+        *range(outputs.checkpoint_every, preset.steps, outputs.checkpoint_every),
     }
     try:
         with interruptible() as interrupted, bar:

@@ -99,12 +99,11 @@ def stylize(
     chosen = customize(chosen, **settings)
     if init_image is None and chosen.init not in INITS:
         init_image = chosen.init
-    styles: list[ImageSource] = (
-        [style] if isinstance(style, ImageSource) else list(style)
-    )
+    if isinstance(style, str | os.PathLike | Image.Image | np.ndarray):
+        style = [style]
     problem = prepare(
         read_image(content),
-        [read_image(image) for image in styles],
+        [read_image(image) for image in style],
         params,
         chosen,
         seed=seed,

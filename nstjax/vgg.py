@@ -122,7 +122,7 @@ def features(
         keeps it, in a window that holds real pixels only (TensorFlow; Caffe).
 
     Returns:
-      {name: activation [height', width', channels]} in forward order.
+      {name: activation [height', width', channels]}.
 
     Raises:
       InputError: unknown layer, or an image too small for the deepest one.

@@ -74,11 +74,12 @@ def structure(preset):
     }
 
 
-def problem(preset, params, content_image, style_image, dtype=np.float64):
-    """Targets and weights of a preset, in one precision."""
+@functools.cache
+def compiled(name):
+    """A preset's targets and its loss with gradient, for tests to share."""
+    preset = PRESETS[name]
     trunk = {"pool": preset.pool, "pool_padding": preset.pool_padding}
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
     def make_targets(params, content_image, style_image):
         return Targets(
             features(params, content_image, preset.content_layers, **trunk),
@@ -91,8 +92,20 @@ def problem(preset, params, content_image, style_image, dtype=np.float64):
             ),
         )
 
+    def loss_fn(image, params, targets, weights):
+        return total_loss(params, image, targets, weights, **structure(preset))
+
+    return (
+        jax.jit(make_targets, compiler_options=QUICK),
+        jax.jit(jax.value_and_grad(loss_fn, has_aux=True), compiler_options=QUICK),
+    )
+
+
+def problem(name, params, content_image, style_image, dtype=np.float64):
+    """A preset's loss with gradient, and what it takes beside the image."""
+    preset = PRESETS[name]
+    make_targets, evaluate = compiled(name)
     inputs = jax.tree.map(dtype, (params, content_image, style_image))
-    targets = make_targets(*inputs)
     weights = Weights(
         preset.alpha,
         preset.beta,
@@ -100,7 +113,7 @@ def problem(preset, params, content_image, style_image, dtype=np.float64):
         dict(zip(preset.content_layers, preset.content_layer_weights, strict=True)),
         dict(zip(preset.style_layers, preset.style_layer_weights, strict=True)),
     )
-    return inputs[0], targets, jax.tree.map(dtype, weights)
+    return evaluate, (inputs[0], make_targets(*inputs), jax.tree.map(dtype, weights))
 
 
 @pytest.fixture(scope="module")
@@ -200,19 +213,14 @@ def test_gatys_code_is_johnsons_formula_at_a_thousand_to_one(float64):
 
 
 def test_athalyes_data_terms_are_johnsons(params, pictures, float64):
+    # 500 shared by five layers is 100 for each.
     image, content_image, style_image = pictures
     totals = []
     for name in ("athalye", "johnson2015"):
-        preset = PRESETS[name]
-        data = problem(preset, params, content_image, style_image)
+        evaluate, data = problem(name, params, content_image, style_image)
         no_tv = data[2]._replace(tv=np.float64(0))
-        loss = jax.jit(
-            lambda image, params, targets, weights, preset=preset: total_loss(
-                params, image, targets, weights, **structure(preset)
-            )[0],
-            compiler_options=QUICK,
-        )
-        totals.append(loss(image, *data[:2], no_tv))
+        (loss, _), _ = evaluate(image, *data[:2], no_tv)
+        totals.append(loss)
     np.testing.assert_allclose(*totals, rtol=1e-12)
 
 
@@ -241,15 +249,8 @@ def test_programs_of_the_reference_are_the_presets():
 @pytest.mark.parametrize("name", PRESETS)
 def test_total_loss_and_gradient_equal_the_reference(name, params, pictures, float64):
     image, content_image, style_image = pictures
-    preset = PRESETS[name]
-    data = problem(preset, params, content_image, style_image)
-
-    def loss_fn(image, params, targets, weights):
-        return total_loss(params, image, targets, weights, **structure(preset))
-
-    (loss, terms), gradient = jax.jit(
-        jax.value_and_grad(loss_fn, has_aux=True), compiler_options=QUICK
-    )(image, *data)
+    evaluate, data = problem(name, params, content_image, style_image)
+    (loss, terms), gradient = evaluate(image, *data)
 
     def published(image):
         return reference.total_loss(name, params, image, content_image, style_image)
@@ -283,14 +284,8 @@ def test_total_loss_and_gradient_equal_the_reference(name, params, pictures, flo
 @pytest.mark.parametrize("name", PRESETS)
 def test_total_loss_in_float32_is_near_the_reference(name, params, pictures):
     image, content_image, style_image = pictures
-    preset = PRESETS[name]
-    data = problem(preset, params, content_image, style_image, np.float32)
-    loss, terms = jax.jit(
-        lambda image, params, targets, weights: total_loss(
-            params, image, targets, weights, **structure(preset)
-        ),
-        compiler_options=QUICK,
-    )(np.float32(image), *data)
+    evaluate, data = problem(name, params, content_image, style_image, np.float32)
+    (loss, terms), _ = evaluate(np.float32(image), *data)
     expected = reference.total_loss(name, params, image, content_image, style_image)
     assert loss.dtype == jnp.float32
     np.testing.assert_allclose(
@@ -304,16 +299,10 @@ def test_total_loss_has_a_finite_gradient_at_a_constant_image(
     name, level, params, pictures
 ):
     # Equal pixels are where |dx| has its kink and where every maximum is a tie.
-    preset = PRESETS[name]
-    data = problem(preset, params, *pictures[1:], np.float32)
-    loss, gradient = jax.jit(
-        jax.value_and_grad(
-            lambda image, params, targets, weights: total_loss(
-                params, image, targets, weights, **structure(preset)
-            )[0]
-        ),
-        compiler_options=QUICK,
-    )(np.full((HEIGHT, WIDTH, 3), level, np.float32), *data)
+    evaluate, data = problem(name, params, *pictures[1:], np.float32)
+    (loss, _), gradient = evaluate(
+        np.full((HEIGHT, WIDTH, 3), level, np.float32), *data
+    )
     assert np.isfinite(loss)
     assert np.isfinite(gradient).all()
     assert np.abs(gradient).max() > 0
@@ -321,14 +310,8 @@ def test_total_loss_has_a_finite_gradient_at_a_constant_image(
 
 def test_total_loss_is_zero_where_the_image_meets_its_targets(params, float64):
     image = np.tile(reference.random_image(5, 1, 1), (HEIGHT, WIDTH, 1))
-    preset = PRESETS["gatys2016"]
-    data = problem(preset, params, image, image)
-    loss, terms = jax.jit(
-        lambda image, params, targets, weights: total_loss(
-            params, image, targets, weights, **structure(preset)
-        ),
-        compiler_options=QUICK,
-    )(image, *data)
+    evaluate, data = problem("gatys2016", params, image, image)
+    (loss, terms), _ = evaluate(image, *data)
     assert terms.tv == 0
     assert loss < 1e-15
 

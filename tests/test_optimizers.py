@@ -163,8 +163,7 @@ def test_adam_equals_numpys(learning_rate, bowl_start, float64):
     for iterate_expected in expected[1:]:
         updates, state = step(quadratic_gradient(np.asarray(x)), state, x)
         x = x + updates
-        # optax corrects the bias with float32 powers of β.
-        np.testing.assert_allclose(x, iterate_expected, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(x, iterate_expected, rtol=1e-10, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

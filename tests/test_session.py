@@ -1,5 +1,6 @@
 """Runs that are killed, interrupted, resumed, prolonged, or that diverge."""
 
+import itertools
 import json
 import pathlib
 import shutil
@@ -12,6 +13,7 @@ import pytest
 import safetensors.numpy
 
 import nstjax
+from nstjax import session
 
 SNAPSHOTS = (0, 3, 9, 20, 250)
 # Enough steps that a process is still busy when the signal reaches it.
@@ -257,3 +259,47 @@ def test_diverging_run_says_so_and_writes_the_last_good_image(
     np.testing.assert_allclose(nstjax.read_image("run/stylized.png"), photo, atol=0.003)
     assert not pathlib.Path("run/preview.png").exists()
     assert not list(pathlib.Path("run").glob(".nstjax-*"))
+
+
+def press_after_steps(monkeypatch, presses: dict[int, int]) -> None:
+    """Press Ctrl-C so many times while such a step is logged."""
+    plain = session.progress_text
+    steps = itertools.count(1)
+
+    def progress_text(info) -> str:
+        for _ in range(presses.get(next(steps), 0)):
+            signal.raise_signal(signal.SIGINT)
+        return plain(info)
+
+    monkeypatch.setattr(session, "progress_text", progress_text)
+
+
+PLAIN = (
+    "photo.png", "painting.png", "--size=48", "--optimizer=adam", "--quiet",
+    "--output=out.png", "--preview_seconds=1e-9",
+)  # fmt: skip
+
+
+def test_interrupt_without_workdir_writes_the_picture_so_far(
+    studio, command, monkeypatch
+):
+    assert command(*PLAIN, "--steps=4", "--output=four.png")[0] == 0
+    press_after_steps(monkeypatch, {4: 1})
+    before = signal.getsignal(signal.SIGINT)
+    status, out, err = command(*PLAIN, "--steps=50")
+    assert (status, err) == (130, "")
+    assert "wrote out.png after 4 steps" in out
+    assert "a run with --workdir=DIR can be resumed" in out
+    four = pathlib.Path("four.png").read_bytes()
+    assert pathlib.Path("out.png").read_bytes() == four
+    assert not pathlib.Path("out_preview.png").exists()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_second_interrupt_stops_at_once(studio, command, monkeypatch):
+    press_after_steps(monkeypatch, {4: 2})
+    before = sorted(studio.iterdir())
+    status, out, err = command(*PLAIN, "--steps=50")
+    assert (status, err) == (130, "nstjax: error: interrupted\n")
+    assert "wrote" not in out
+    assert sorted(studio.iterdir()) == before

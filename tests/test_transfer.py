@@ -48,7 +48,7 @@ def drive(transfer, longest, num_steps, data=(1.0,), learning_rate=2.0, stops=()
 
 @pytest.fixture(scope="module")
 def trunk():
-    """A one-block transfer of (image, params, targets, weights), with its data."""
+    """A two-block transfer of (image, params, targets, weights), with its data."""
     params = jax.tree.map(np.float32, reference.random_params(blocks=2))
     image, content, style = (
         np.float32(reference.random_image(seed, 9, 11)) for seed in (1, 2, 3)
@@ -277,7 +277,6 @@ def test_step_vmapped_over_weights_equals_a_loop(trunk, optimizer):
     transfer = style_transfer(loss_fn, make_optimizer(optimizer))
     axes = Weights(None, 0, None, None, None)
     betas = np.float32([0, 10, 1000])
-    # No target is shared by hand: only beta has a batch axis.
     batched_step = jax.jit(
         jax.vmap(transfer.step, in_axes=(0, None, None, axes)),
     )

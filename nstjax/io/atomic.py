@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+TEMPORARY_PREFIX = ".nstjax-"
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -27,7 +29,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     final = Path(path).resolve()
     # tempfile would create the file readable by its owner only; a file that the block
     # itself creates gets the permissions that any other output gets.
-    temporary = final.with_name(f".nstjax-{secrets.token_hex(8)}{final.suffix}")
+    temporary = final.with_name(
+        f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{final.suffix}"
+    )
     try:
         yield temporary
         with open(temporary, "rb+") as file:

@@ -10,6 +10,7 @@ import safetensors.numpy
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
+from nstjax.io.runlog import START_AGAIN
 from nstjax.transfer import TransferState
 
 
@@ -44,21 +45,19 @@ def read_checkpoint(path: str | os.PathLike[str], like: TransferState) -> Transf
             recorded = (file.metadata() or {}).get("sha256")
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(
-            f"checkpoint {path} cannot be read ({error}): start again without --resume "
-            "in an empty --workdir"
+            f"checkpoint {path} cannot be read ({error}): {START_AGAIN}"
         ) from error
     expected = _named_leaves(like)
     if recorded != _sha256(leaves):
         raise InputError(
-            f"checkpoint {path} is damaged (its hash is wrong): start again without "
-            "--resume in an empty --workdir"
+            f"checkpoint {path} is damaged (its hash is wrong): {START_AGAIN}"
         )
     for name, leaf in expected.items():
         found = leaves.get(name)
         if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
             raise InputError(
-                f"checkpoint {path} is another run's: {name} does not fit; start again "
-                "without --resume in an empty --workdir"
+                f"checkpoint {path} is another run's ({name} does not fit): "
+                f"{START_AGAIN}"
             )
     return jax.tree.unflatten(
         jax.tree.structure(like), [jax.device_put(leaves[name]) for name in expected]

@@ -14,8 +14,8 @@ the same losses as arrays, with the snapshots and the last image in the network'
 ``total`` is weighted; every other loss is not.
 """
 
+import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 RUN = "run.h5"
 SCHEMA = "nstjax.run/1"
+START_AGAIN = "start again without --resume in an empty --workdir"
 SCALARS = ("total", "content", "style", "tv", "gradient_norm", "seconds")
 LAYER_GROUPS = ("content_layers", "style_layers")
 
@@ -84,14 +85,19 @@ def read_config(folder: Path) -> dict[str, Any]:
       InputError: there is none, or it is damaged.
     """
     try:
-        return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if "steps" not in config["settings"]:
+            raise ValueError("no steps")
+        return config
     except FileNotFoundError:
         raise InputError(
             f"{folder} holds no run to resume ({CONFIG} is missing): start it without "
             "--resume"
         ) from None
-    except ValueError as error:
-        raise InputError(f"{folder / CONFIG} is damaged ({error})") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{folder / CONFIG} is damaged ({error}): {START_AGAIN}"
+        ) from error
 
 
 def append_metrics(folder: Path, rows: list[Row]) -> None:
@@ -104,17 +110,18 @@ def restart_metrics(folder: Path, before_step: int) -> list[Row]:
     """Cut metrics.jsonl back to the rows before a step, and return them.
 
     A last line that a killed run left unfinished is dropped with the rest.
+
+    Raises:
+      InputError: the file holds something else than rows.
     """
-    rows: list[Row] = []
     path = folder / METRICS
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                break
-            if row["step"] < before_step:
-                rows.append(row)
+    text = path.read_bytes().decode(errors="replace") if path.exists() else ""
+    complete_lines = text.split("\n")[:-1]
+    try:
+        logged = [json.loads(line) for line in complete_lines]
+        rows = [row for row in logged if row["step"] < before_step]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} is damaged ({error}): {START_AGAIN}") from error
     with atomic_path(path) as temporary:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return rows
@@ -136,7 +143,9 @@ def write_run(
       snapshots: {step: image [height, width, 3] in the network's units}.
       image: the last one, likewise.
     """
-    with atomic_path(folder / RUN) as temporary, h5py.File(temporary, "w") as file:
+    # In memory first: h5py cannot close a file for which the disk has no room.
+    contents = io.BytesIO()
+    with h5py.File(contents, "w") as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["config"] = json.dumps(config)
         file["log/step"] = np.array([row["step"] for row in rows], np.int64)
@@ -156,16 +165,25 @@ def write_run(
             [snapshots[step] for step in steps], np.float32
         ).reshape(len(steps), *image.shape)
         file["image"] = np.asarray(image, np.float32)
+    with atomic_path(folder / RUN) as temporary:
+        temporary.write_bytes(contents.getbuffer())
 
 
 def read_snapshots(folder: Path, through_step: int) -> dict[int, np.ndarray]:
-    """The snapshots in run.h5 up to a step, in the network's units."""
+    """The snapshots in run.h5 up to a step, in the network's units.
+
+    Raises:
+      InputError: the file is damaged.
+    """
     path = folder / RUN
-    if not os.path.exists(path):
+    if not path.exists():
         return {}
-    with h5py.File(path) as file:
-        return {
-            int(step): file["snapshots/image"][i]
-            for i, step in enumerate(file["snapshots/step"][()])
-            if step <= through_step
-        }
+    try:
+        with h5py.File(path) as file:
+            return {
+                int(step): file["snapshots/image"][i]
+                for i, step in enumerate(file["snapshots/step"][()])
+                if step <= through_step
+            }
+    except (OSError, KeyError) as error:
+        raise InputError(f"{path} is damaged ({error}): {START_AGAIN}") from error
