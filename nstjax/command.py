@@ -158,6 +158,8 @@ def draw_network(preset: Preset, path: str) -> None:
 
 def _check_outputs(request: Request, outputs: Outputs) -> None:
     folder = request.workdir
+    if folder and folder.exists() and not folder.is_dir():
+        raise InputError(f"--workdir={folder} is a file: give a folder")
     paths = [request.output]
     paths += [outputs.snapshot_path_at(step) for step in outputs.snapshots]
     paths += [_montage_path(request)] if request.preset.montage else []
@@ -175,11 +177,7 @@ def _check_outputs(request: Request, outputs: Outputs) -> None:
         raise InputError(
             f"--output={request.output} is one of the inputs: choose another"
         )
-    if not folder:
-        return
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--workdir={folder} is a file: give a folder")
-    if not request.resume and (folder / CONFIG).exists():
+    if folder and not request.resume and (folder / CONFIG).exists():
         raise InputError(
             f"{folder} already holds a run: add --resume to go on with it, or choose "
             "another --workdir"

@@ -292,9 +292,7 @@ def _check(preset: Preset) -> None:
     if not 0 <= preset.noise_ratio <= 1:
         raise InputError(f"noise_ratio must lie in 0..1, got {preset.noise_ratio}")
     if not isinstance(preset.steps, int) or preset.steps < 1:
-        raise InputError(
-            f"steps must be a whole number of 1 or more, got {preset.steps}"
-        )
+        raise InputError(f"steps must be 1 or more, a whole number, got {preset.steps}")
 
 
 def _check_number(name: str, value: float | None) -> None:

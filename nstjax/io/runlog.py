@@ -86,8 +86,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        if "steps" not in config["settings"]:
-            raise ValueError("no steps")
+        if not isinstance(config["settings"], dict):
+            raise TypeError("its settings are no table")
         return config
     except FileNotFoundError:
         raise InputError(
