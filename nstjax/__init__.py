@@ -22,7 +22,7 @@ from nstjax.losses import (
 from nstjax.montage import contact_sheet, montage
 from nstjax.optimizers import make_optimizer, with_learning_rate
 from nstjax.presets import PRESETS, Preset, customize, get_preset
-from nstjax.problem import Problem, finish, prepare
+from nstjax.problem import Problem, finish, loss_structure, make_weights, prepare
 from nstjax.sizes import Size, parse_size, resize
 from nstjax.statistics import gram_matrix
 from nstjax.stylize import Losses, Result, stylize
@@ -65,7 +65,9 @@ __all__ = [
     "get_preset",
     "gram_matrix",
     "load_params",
+    "loss_structure",
     "make_optimizer",
+    "make_weights",
     "montage",
     "parse_size",
     "prepare",

@@ -14,9 +14,15 @@ from nstjax.command import (
 )
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.presets import DEFAULT_PRESET, INITS, PRESETS, customize, get_preset
+from nstjax.presets import (
+    DEFAULT_PRESET,
+    INITS,
+    PRESETS,
+    customize,
+    default_size_rule,
+    get_preset,
+)
 from nstjax.sizes import parse_size
-from nstjax.stylize import default_size_rule
 
 USAGE = """
 Neural style transfer: paint a photo in the manner of a painting.

@@ -185,9 +185,9 @@ def style_grams(
     image: ArrayLike,
     layers: Sequence[str],
     *,
-    pool: Pool,
-    pool_padding: PoolPadding,
-    gram_normalization: GramNormalization,
+    pool: Pool = "avg",
+    pool_padding: PoolPadding = "valid",
+    gram_normalization: GramNormalization = "hw",
 ) -> dict[str, Array]:
     """Gram matrix of each of a painting's layers: {layer: [channels, channels]}."""
     activations = features(params, image, layers, pool=pool, pool_padding=pool_padding)

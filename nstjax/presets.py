@@ -16,7 +16,7 @@ from nstjax.losses import (
     TotalVariationForm,
 )
 from nstjax.optimizers import OPTIMIZERS
-from nstjax.sizes import Size
+from nstjax.sizes import Rule, Size
 from nstjax.statistics import GramNormalization
 from nstjax.vgg import Pool, PoolPadding, check_layers
 
@@ -111,8 +111,8 @@ PRESETS: dict[str, Preset] = {
         content_normalization="half_sum",
         style_normalization="quarter_mean",
         style_layer_weights=(0.2,) * 5,
-        alpha=1.0,
-        beta=1e5,
+        alpha=1e-5,
+        beta=1.0,
     ),
     "gatys-code": Preset(
         source="leongatys/PytorchNeuralStyleTransfer",
@@ -219,6 +219,11 @@ def get_preset(name: str) -> Preset:
     if name not in PRESETS:
         raise InputError(f"unknown preset {name!r}: known are {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def default_size_rule(preset: Preset) -> Rule:
+    """What a number alone means as a size: the preset's own rule, or the long side."""
+    return "long" if preset.size.rule in ("exact", "original") else preset.size.rule
 
 
 def customize(preset: Preset, **overrides: Any) -> Preset:

@@ -23,7 +23,15 @@ from nstjax.losses import (
 from nstjax.optimizers import make_optimizer, with_learning_rate
 from nstjax.presets import Preset
 from nstjax.sizes import Size, output_size, resize
-from nstjax.transfer import CompiledSteps, TransferState, compile_steps, style_transfer
+from nstjax.transfer import (
+    CompiledSteps,
+    TransferInfo,
+    TransferState,
+    check_finite,
+    compile_steps,
+    style_transfer,
+    to_host,
+)
 from nstjax.vgg import (
     LAYERS,
     MEAN_RGB,
@@ -135,14 +143,7 @@ def prepare(
         image = blend_noise(content_image, noise, ratios[preset.init])
 
     transfer_init, steps = _compiled_transfer(
-        preset.optimizer,
-        preset.clamp,
-        pool=preset.pool,
-        pool_padding=preset.pool_padding,
-        content_normalization=preset.content_normalization,
-        gram_normalization=preset.gram_normalization,
-        style_normalization=preset.style_normalization,
-        tv_form=preset.tv_form,
+        preset.optimizer, preset.clamp, **loss_structure(preset)
     )
     state = transfer_init(image)
     state = state._replace(
@@ -152,6 +153,34 @@ def prepare(
         )
     )
     return Problem(steps, state, (params, targets, make_weights(preset)), content_size)
+
+
+def evaluate(
+    problem: Problem, state: TransferState
+) -> tuple[TransferState, TransferInfo]:
+    """Losses of the last image, by one more step whose update nobody uses.
+
+    The compiled step serves again; ``state`` is donated. The returned state's
+    ``best_image`` takes the last image into account.
+    """
+    step = int(state.step)
+    state, rows = problem.steps.advance(state, 1, *problem.data)
+    info = to_host(rows, 1)
+    check_finite(info, step, state)
+    return state, info
+
+
+def loss_structure(preset: Preset) -> dict[str, Any]:
+    """The keyword arguments that make ``nstjax.losses.total_loss`` the preset's."""
+    names = (
+        "pool",
+        "pool_padding",
+        "content_normalization",
+        "gram_normalization",
+        "style_normalization",
+        "tv_form",
+    )
+    return {name: getattr(preset, name) for name in names}
 
 
 def make_weights(preset: Preset) -> Weights:

@@ -19,8 +19,7 @@ from nstjax.io.atomic import TEMPORARY_PREFIX
 from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
 from nstjax.io.images import write_image
 from nstjax.presets import Preset
-from nstjax.problem import Problem, finish
-from nstjax.stylize import evaluate
+from nstjax.problem import Problem, evaluate, finish
 from nstjax.transfer import TransferInfo, TransferState, run
 
 LOGGER = logging.getLogger("nstjax")

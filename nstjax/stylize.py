@@ -9,10 +9,17 @@ import numpy as np
 from PIL import Image
 
 from nstjax.io.images import read_image
-from nstjax.presets import DEFAULT_PRESET, INITS, Preset, customize, get_preset
-from nstjax.problem import Problem, finish, prepare
-from nstjax.sizes import Rule, parse_size
-from nstjax.transfer import TransferInfo, TransferState, check_finite, run, to_host
+from nstjax.presets import (
+    DEFAULT_PRESET,
+    INITS,
+    Preset,
+    customize,
+    default_size_rule,
+    get_preset,
+)
+from nstjax.problem import evaluate, finish, prepare
+from nstjax.sizes import parse_size
+from nstjax.transfer import TransferInfo, run
 from nstjax.vgg import Params
 
 ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray
@@ -125,27 +132,7 @@ def stylize(
     )
 
 
-def evaluate(
-    problem: Problem, state: TransferState
-) -> tuple[TransferState, TransferInfo]:
-    """Losses of the last image, by one more step whose update nobody uses.
-
-    The compiled step serves again; ``state`` is donated. The returned state's
-    ``best_image`` takes the last image into account.
-    """
-    step = int(state.step)
-    state, rows = problem.steps.advance(state, 1, *problem.data)
-    info = to_host(rows, 1)
-    check_finite(info, step, state)
-    return state, info
-
-
 def losses_of(infos: Iterable[TransferInfo]) -> Losses:
     """Join the infos of consecutive steps."""
     joined = jax.tree.map(lambda *leaves: np.concatenate(leaves), *infos)
     return Losses(joined.loss, *joined.terms)
-
-
-def default_size_rule(preset: Preset) -> Rule:
-    """What a number alone means as a size: the preset's own rule, or the long side."""
-    return "long" if preset.size.rule in ("exact", "original") else preset.size.rule

@@ -185,7 +185,7 @@ ONES, FIFTHS = (1.0,) * 5, (1 / 5,) * 5
 PROGRAMS = {
     "gatys2016": Program(
         *("avg", "valid", "relu4_2", RELUS, FIFTHS),
-        *(gatys_content, gatys_style, johnson_tv, 1, 1e5, 0),
+        *(gatys_content, gatys_style, johnson_tv, 1e-5, 1, 0),
     ),
     "gatys-code": Program(
         *("max", "valid", "relu4_2", RELUS, ONES),

@@ -409,7 +409,7 @@ def test_customize_fills_in_the_programs_learning_rate(name):
 
 def test_customize_leaves_out_what_is_none():
     changed = customize(PRESETS["gatys2016"], beta=None, steps=7)
-    assert (changed.beta, changed.steps) == (1e5, 7)
+    assert (changed.beta, changed.steps) == (1.0, 7)
     assert changed == customize(PRESETS["gatys2016"], steps=7)
 
 
