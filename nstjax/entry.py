@@ -12,6 +12,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from nstjax.errors import InputError
+from nstjax.transfer import NonFiniteLossError
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
@@ -53,7 +54,7 @@ def run_command(
             return main(arguments[1:])
         except InputError as error:
             return report(error, USAGE_STATUS)
-        except ArithmeticError as error:
+        except NonFiniteLossError as error:
             return report(error, FAILURE_STATUS)
         except OSError as error:
             what = f"{error.filename} cannot be read or written: "

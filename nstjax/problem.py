@@ -93,13 +93,7 @@ def prepare(
     deepest = max((*preset.content_layers, *preset.style_layers), key=LAYERS.index)
     check_size(height, width, deepest, preset.pool_padding)
 
-    def network_image(image: np.ndarray, height: int, width: int) -> Array:
-        resized = resize(image, height, width, preset.resample)
-        if preset.contrast_stretch:
-            resized = stretch_contrast(resized)
-        return preprocess(resized)
-
-    content_image = network_image(content, height, width)
+    content_image = _network_image(content, height, width, preset)
     grams = []
     for style in styles:
         style_height, style_width = _style_size(style, (height, width), preset)
@@ -107,7 +101,7 @@ def prepare(
         grams.append(
             _style_grams(
                 params,
-                network_image(style, style_height, style_width),
+                _network_image(style, style_height, style_width, preset),
                 preset.style_layers,
                 pool=preset.pool,
                 pool_padding=preset.pool_padding,
@@ -129,18 +123,9 @@ def prepare(
         _check_init_size(init_image, content_size, (height, width))
         image = preprocess(resize(init_image, height, width, preset.resample))
     elif preset.init == "style":
-        image = network_image(styles[0], height, width)
+        image = _network_image(styles[0], height, width, preset)
     else:
-        ratios = {"content": 0.0, "noise": 1.0, "blend": preset.noise_ratio}
-        if preset.init not in ratios:
-            raise InputError(
-                f"init is {preset.init!r}: give {', '.join(ratios)} or style, or read "
-                "that image and pass it as init_image"
-            )
-        noise = sample_noise(
-            jax.random.key(seed), content_image.shape, preset.noise, preset.noise_scale
-        )
-        image = blend_noise(content_image, noise, ratios[preset.init])
+        image = _from_noise(content_image, preset, seed)
 
     transfer_init, steps = _compiled_transfer(
         preset.optimizer, preset.clamp, **loss_structure(preset)
@@ -247,6 +232,24 @@ def check_blend_weights(weights: Sequence[float] | None, count: int) -> list[flo
             f"{list(weights)}"
         )
     return list(weights)
+
+
+def _network_image(image: np.ndarray, height: int, width: int, preset: Preset) -> Array:
+    resized = resize(image, height, width, preset.resample)
+    return preprocess(stretch_contrast(resized) if preset.contrast_stretch else resized)
+
+
+def _from_noise(content_image: Array, preset: Preset, seed: int) -> Array:
+    ratios = {"content": 0.0, "noise": 1.0, "blend": preset.noise_ratio}
+    if preset.init not in ratios:
+        raise InputError(
+            f"init is {preset.init!r}: give {', '.join(ratios)} or style, or read that "
+            "image and pass it as init_image"
+        )
+    noise = sample_noise(
+        jax.random.key(seed), content_image.shape, preset.noise, preset.noise_scale
+    )
+    return blend_noise(content_image, noise, ratios[preset.init])
 
 
 def _style_size(
