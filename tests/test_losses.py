@@ -17,6 +17,7 @@ from nstjax.losses import (
     total_variation,
 )
 from nstjax.presets import PRESETS
+from nstjax.problem import loss_structure
 from nstjax.statistics import gram_matrix
 from nstjax.vgg import features
 
@@ -59,21 +60,6 @@ def style_term(F, P, gram_normalization, style_normalization):
     )
 
 
-def structure(preset):
-    """The keyword arguments of ``total_loss`` that a preset fixes."""
-    return {
-        name: getattr(preset, name)
-        for name in (
-            "pool",
-            "pool_padding",
-            "content_normalization",
-            "gram_normalization",
-            "style_normalization",
-            "tv_form",
-        )
-    }
-
-
 @functools.cache
 def compiled(name):
     """A preset's targets and its loss with gradient, for tests to share."""
@@ -93,7 +79,7 @@ def compiled(name):
         )
 
     def loss_fn(image, params, targets, weights):
-        return total_loss(params, image, targets, weights, **structure(preset))
+        return total_loss(params, image, targets, weights, **loss_structure(preset))
 
     return (
         jax.jit(make_targets, compiler_options=QUICK),
