@@ -24,7 +24,7 @@ LossFunction = Callable[..., tuple[Array, LossTerms]]
 
 # XLA:CPU convolutions run several times slower inside a loop primitive than outside, so
 # that there each step is dispatched from Python.
-STEPS_PER_DISPATCH = {"cpu": 1}
+CPU_STEPS_PER_DISPATCH = 1
 ACCELERATOR_STEPS_PER_DISPATCH = 25
 
 
@@ -176,9 +176,8 @@ def compile_steps(transfer: StyleTransfer, longest: int | None = None) -> Compil
       The compiled chunk; nothing is traced before its first call, and once per shape.
     """
     if longest is None:
-        longest = STEPS_PER_DISPATCH.get(
-            jax.default_backend(), ACCELERATOR_STEPS_PER_DISPATCH
-        )
+        on_cpu = jax.default_backend() == "cpu"
+        longest = CPU_STEPS_PER_DISPATCH if on_cpu else ACCELERATOR_STEPS_PER_DISPATCH
 
     def single(
         state: TransferState, length: int, *data: object
