@@ -20,15 +20,15 @@ def montage(
     All are brought to the height of the tallest, so none loses detail.
 
     Args:
-        images: [height, width, 3] each, 0..1; sizes may differ.
-        gap: pixels between two pictures.
-        background: grey or (red, green, blue) of the gap, 0..1.
+      images: [height, width, 3] each, 0..1; sizes may differ.
+      gap: pixels between two pictures.
+      background: grey or (red, green, blue) of the gap, 0..1.
 
     Returns:
-        float32 [height, width, 3], 0..1.
+      float32 [height, width, 3], 0..1.
 
     Raises:
-        InputError: no images.
+      InputError: no images.
     """
     _check_images(images)
     height = max(image.shape[0] for image in images)
@@ -54,18 +54,18 @@ def contact_sheet(
     """Arrange pictures in a grid on white, each over its caption.
 
     Args:
-        images: [height, width, 3] each, 0..1; each is fitted into its square cell.
-        labels: captions; a newline starts another line, and a line that is too long
-            for its cell ends in an ellipsis. None leaves no room for captions.
-        columns: pictures per row; None makes the grid about square.
-        cell: side of a cell in pixels.
+      images: [height, width, 3] each, 0..1; each is fitted into its square cell.
+      labels: captions; a newline starts another line, and a line that is too long
+        for its cell ends in an ellipsis. None leaves no room for captions.
+      columns: pictures per row; None makes the grid about square.
+      cell: side of a cell in pixels.
 
     Returns:
-        float32 [height, width, 3], 0..1.
+      float32 [height, width, 3], 0..1.
 
     Raises:
-        InputError: no images, a number of labels that is not the number of images, or
-            fewer than one column.
+      InputError: no images, a number of labels that is not the number of images, or
+        fewer than one column.
     """
     _check_images(images)
     if labels is not None and len(labels) != len(images):

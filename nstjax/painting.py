@@ -331,12 +331,12 @@ def paint(height: int = 512, width: int = 640, seed: int = 0) -> NDArray[np.floa
     """Paints the style picture: the same composition at every size.
 
     Args:
-        height: Rows of the picture, in pixels.
-        width: Columns of the picture, in pixels.
-        seed: Chooses the strokes, the hills' shapes and the sky's small currents.
+      height: rows of the picture, in pixels.
+      width: columns of the picture, in pixels.
+      seed: chooses the strokes, the hills' shapes and the sky's small currents.
 
     Returns:
-        The picture ``[height, width, 3]``, sRGB in 0..1.
+      The picture ``[height, width, 3]``, sRGB in 0..1.
     """
     scene_rng, stroke_rng = np.random.default_rng(seed).spawn(2)
     w, h = width / max(height, width), height / max(height, width)

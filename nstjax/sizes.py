@@ -19,10 +19,10 @@ class Size(NamedTuple):
     """A size rule.
 
     Attributes:
-        rule: what ``value`` sets: the ``long`` or ``short`` side, the side of the
-            square of the same ``area``, the ``width``, the ``exact`` height and width,
-            or nothing (``original``).
-        value: pixels; (height, width) for ``exact``, None for ``original``.
+      rule: what ``value`` sets: the ``long`` or ``short`` side, the side of the
+        square of the same ``area``, the ``width``, the ``exact`` height and width,
+        or nothing (``original``).
+      value: pixels; (height, width) for ``exact``, None for ``original``.
     """
 
     rule: Rule
@@ -42,15 +42,15 @@ def parse_size(text: str | int, default_rule: Rule = "long") -> Size:
     Size(rule='original', value=None)
 
     Args:
-        text: ``512``, ``long:512``, ``short:512``, ``area:512``, ``width:512``,
-            ``640x480`` (width by height) or ``original``.
-        default_rule: the rule of a number alone.
+      text: ``512``, ``long:512``, ``short:512``, ``area:512``, ``width:512``,
+        ``640x480`` (width by height) or ``original``.
+      default_rule: the rule of a number alone.
 
     Returns:
-        The rule and its value.
+      The rule and its value.
 
     Raises:
-        InputError: anything else, or a side of 0 or above 20000 pixels.
+      InputError: anything else, or a side of 0 or above 20000 pixels.
     """
     written = str(text).strip().lower()
     if written == "original":
@@ -74,12 +74,12 @@ def output_size(height: int, width: int, size: Size) -> tuple[int, int]:
     (384, 512)
 
     Args:
-        height: pixels of the picture.
-        width: pixels of the picture.
-        size: the rule.
+      height: pixels of the picture.
+      width: pixels of the picture.
+      size: the rule.
 
     Returns:
-        (height, width), each rounded to the nearest pixel and at least 1.
+      (height, width), each rounded to the nearest pixel and at least 1.
     """
     if size.value is None:
         return height, width
@@ -103,14 +103,14 @@ def resize(
     """Resize in float precision, antialiased.
 
     Args:
-        image: [h, w] or [h, w, channels], 0..1.
-        height: pixels of the result.
-        width: pixels of the result.
-        resample: the filter.
+      image: [h, w] or [h, w, channels], 0..1.
+      height: pixels of the result.
+      width: pixels of the result.
+      resample: the filter.
 
     Returns:
-        float32 [height, width(, channels)] clipped to 0..1; ``image`` itself when it
-        already has that size.
+      float32 [height, width(, channels)] clipped to 0..1; ``image`` itself when it
+      already has that size.
     """
     if image.shape[:2] == (height, width):
         return image

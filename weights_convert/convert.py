@@ -21,14 +21,14 @@ def to_params(arrays: LayerArrays, orientation: Orientation) -> NumpyParams:
     """Orders the axes of VGG-19's arrays the way this project uses them.
 
     Args:
-        arrays: Kernel ``[3, 3, in, out]`` and bias ``[out]`` by layer name.
-        orientation: The order of the arrays' axes, as
-            :func:`weights_convert.fingerprint.find_orientation` finds it.
+      arrays: kernel ``[3, 3, in, out]`` and bias ``[out]`` by layer name.
+      orientation: the order of the arrays' axes, as
+        ``weights_convert.fingerprint.find_orientation`` finds it.
 
     Returns:
-        ``params["conv4_2"]["kernel"]`` ``[3, 3, in, out]`` (row, column, in, out) and
-        ``params["conv4_2"]["bias"]`` ``[out]``, NumPy float32 arrays, for RGB input in
-        0..255 minus ``nstjax.vgg.MEAN_RGB``.
+      ``params["conv4_2"]["kernel"]`` ``[3, 3, in, out]`` (row, column, in, out) and
+      ``params["conv4_2"]["bias"]`` ``[out]``, NumPy float32 arrays, for RGB input in
+      0..255 minus ``nstjax.vgg.MEAN_RGB``.
     """
     params: NumpyParams = {}
     for layer, (kernel, bias) in arrays.items():
@@ -41,18 +41,18 @@ def to_params(arrays: LayerArrays, orientation: Orientation) -> NumpyParams:
 
 
 def convert_file(path: str | os.PathLike[str]) -> tuple[NumpyParams, dict[str, str]]:
-    """Reads VGG-19 from a Keras ``.h5`` or MatConvNet ``.mat`` file.
+    """Read VGG-19 from a Keras ``.h5`` or MatConvNet ``.mat`` file.
 
     Args:
-        path: The file.
+      path: the file.
 
     Returns:
-        The params, as :func:`to_params` describes them, and where they come from:
-        ``source_file``, ``source_layout``, ``source_sha256``, ``source_channel_order``,
-        ``source_spatial_order``, ``channel_order`` (of the params) and ``license``.
+      The params, as ``to_params`` describes them, and where they come from:
+      ``source_file``, ``source_layout``, ``source_sha256``, ``source_channel_order``,
+      ``source_spatial_order``, ``channel_order`` (of the params) and ``license``.
 
     Raises:
-        InputError: The file cannot be read, or is not VGG-19.
+      InputError: the file cannot be read, or is not VGG-19.
     """
     path = os.fspath(path)
     reader = READERS.get(os.path.splitext(path)[1].lower())

@@ -32,22 +32,22 @@ def download(
     size: int = SIZE_BYTES,
     folder: str | os.PathLike[str] | None = None,
 ) -> str:
-    """Downloads Keras' VGG-19 file into the cache, unless it is there already.
+    """Download Keras' VGG-19 file into the cache, unless it is there already.
 
     A download that was cut off goes on where it stopped, at the same server or another.
 
     Args:
-        urls: The servers to ask, one after the other.
-        known_hash: The file's hash, as ``algorithm:digest``.
-        size: The file's size in bytes; no server can make the download exceed it.
-        folder: The cache folder, by default the user's cache folder for nstjax.
+      urls: the servers to ask, one after the other.
+      known_hash: the file's hash, as ``algorithm:digest``.
+      size: the file's size in bytes; no server can make the download exceed it.
+      folder: the cache folder, by default the user's cache folder for nstjax.
 
     Returns:
-        The path of the file, whose hash has been checked.
+      The path of the file, whose hash has been checked.
 
     Raises:
-        InputError: No server gave the file.
-        OSError: The file cannot be written.
+      InputError: no server gave the file.
+      OSError: the file cannot be written.
     """
     # pooch reports every step at level INFO; the progress bar says enough.
     pooch.get_logger().setLevel(logging.WARNING)
@@ -82,8 +82,8 @@ class ResumableDownloader:
         """Completes the ``.part`` file and moves it to ``output_file``.
 
         Raises:
-            InputError: The server offers another file.
-            requests.RequestException: The network failed; the part is kept.
+          InputError: the server offers another file.
+          requests.RequestException: the network failed; the part is kept.
         """
         present = os.path.getsize(self.part) if os.path.exists(self.part) else 0
         if present > self.size:
@@ -134,7 +134,7 @@ class ResumableDownloader:
     def _check_announced(
         self, response: requests.Response, start: int, resumed: bool
     ) -> None:
-        """Refuses another file before it can overwrite the part."""
+        """Refuse another file before it can overwrite the part."""
         length = response.headers.get("Content-Length", "")
         if length.isdigit() and start + int(length) != self.size:
             raise InputError(

@@ -49,8 +49,8 @@ class Orientation(NamedTuple):
     """The order of a file's axes, as its weights tell it.
 
     Attributes:
-        channels: The order of conv1_1's input channels.
-        spatial: The order of every kernel's first two axes.
+      channels: the order of conv1_1's input channels.
+      spatial: the order of every kernel's first two axes.
     """
 
     channels: Literal["RGB", "BGR"]
@@ -58,21 +58,21 @@ class Orientation(NamedTuple):
 
 
 def find_orientation(arrays: LayerArrays) -> Orientation:
-    """Verifies that the arrays are VGG-19's and finds the order of their axes.
+    """Verify that the arrays are VGG-19's and find the order of their axes.
 
     The spatial order follows from ``S[y, x] = sum over c, d of kernel[y, x, c, d]`` of
     conv1_1 and conv3_4, the order of the channels from the mean of ``|kernel|`` over
     all axes but conv1_1's input channels ``c``.
 
     Args:
-        arrays: Kernel ``[3, 3, in, out]`` and bias ``[out]`` by layer name.
+      arrays: kernel ``[3, 3, in, out]`` and bias ``[out]`` by layer name.
 
     Returns:
-        The order of the axes.
+      The order of the axes.
 
     Raises:
-        InputError: A layer is missing, has another shape or a number that is not
-            finite, or the figures are not VGG-19's.
+      InputError: a layer is missing, has another shape or a number that is not
+        finite, or the figures are not VGG-19's.
     """
     for layer in CONV_LAYERS:
         if layer not in arrays:

@@ -21,20 +21,20 @@ LAYOUTS = {
 
 
 def read_keras(path: str) -> Source:
-    """Reads VGG-19's convolutions from a Keras HDF5 file.
+    """Read VGG-19's convolutions from a Keras HDF5 file.
 
     Both published layouts are known, that of the 2016 release and that of Keras 2, as
     ``save_weights`` writes them or below ``model_weights`` as ``Model.save`` does.
     The fully connected layers (fc1, fc2, predictions), where present, are never read.
 
     Args:
-        path: The ``.h5`` file.
+      path: the ``.h5`` file.
 
     Returns:
-        The layout's name and the arrays as the file orders them.
+      The layout's name and the arrays as the file orders them.
 
     Raises:
-        InputError: The file cannot be read, or is not VGG-19.
+      InputError: the file cannot be read, or is not VGG-19.
 
     Source: ``keras_applications/vgg19.py`` (layer names and weight files).
     """

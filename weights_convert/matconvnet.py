@@ -21,20 +21,20 @@ LARGEST_FILE_BYTES = 2**30
 
 
 def read_matconvnet(path: str) -> Source:
-    """Reads VGG-19's convolutions from a MatConvNet ``.mat`` file.
+    """Read VGG-19's convolutions from a MatConvNet ``.mat`` file.
 
     The current layout and that of the beta16 release are known; they differ in the
     order of a layer's fields and in where the mean image is. The layers after pool5
     are ignored.
 
     Args:
-        path: The ``.mat`` file, at most 1 GiB.
+      path: the ``.mat`` file, at most 1 GiB.
 
     Returns:
-        The layout's name and the arrays as the file orders them.
+      The layout's name and the arrays as the file orders them.
 
     Raises:
-        InputError: The file cannot be read, or is not VGG-19.
+      InputError: the file cannot be read, or is not VGG-19.
 
     Source: https://www.vlfeat.org/matconvnet/pretrained/
     """
@@ -87,7 +87,7 @@ def _kernel_and_bias(layer: str, weights: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_mean(parent: Any) -> None:
-    """Refuses another mean image: the kernels would be fit for other input."""
+    """Refuse another mean image: the kernels would be fit for other input."""
     try:
         mean = np.asarray(parent["normalization"]["averageImage"], np.float64)
         mean = mean.reshape(-1, 3).mean(axis=0)

@@ -22,10 +22,10 @@ class Source(NamedTuple):
     """A foreign file's convolutions, in the order of axes that the file has.
 
     Attributes:
-        layout: The name of the file's layout, for people.
-        arrays: Kernel ``[3, 3, in, out]`` and bias ``[out]`` by layer name
-            (``conv1_1`` … ``conv5_4``), float32. Which spatial axis comes first, and
-            whether ``conv1_1`` takes RGB or BGR, is still open.
+      layout: the name of the file's layout, for people.
+      arrays: kernel ``[3, 3, in, out]`` and bias ``[out]`` by layer name
+        (``conv1_1`` … ``conv5_4``), float32. Which spatial axis comes first, and
+        whether ``conv1_1`` takes RGB or BGR, is still open.
     """
 
     layout: str
@@ -42,18 +42,18 @@ def missing_layer(layer: str) -> InputError:
 def check_declared(
     layer: str, kernel_shape: Sequence[int], bias_shape: Sequence[int], *dtypes: Any
 ) -> None:
-    """Refuses a layer whose shapes or number types are not VGG-19's.
+    """Refuse a layer whose shapes or number types are not VGG-19's.
 
     It takes shapes, not arrays, so that a reader can ask before it allocates.
 
     Args:
-        layer: The layer's name, such as ``conv4_2``.
-        kernel_shape: The kernel's shape in the file.
-        bias_shape: The bias's shape in the file.
-        *dtypes: The number types of the kernel and the bias in the file.
+      layer: the layer's name, such as ``conv4_2``.
+      kernel_shape: the kernel's shape in the file.
+      bias_shape: the bias's shape in the file.
+      *dtypes: the number types of the kernel and the bias in the file.
 
     Raises:
-        InputError: The layer is not VGG-19's.
+      InputError: the layer is not VGG-19's.
     """
     expected_kernel = kernel_shapes()[layer]
     for part, expected, got in (

@@ -18,13 +18,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     old file is left as it was.
 
     Args:
-        path: the file to write; a symbolic link is followed, not replaced.
+      path: the file to write; a symbolic link is followed, not replaced.
 
     Yields:
-        A path in the same folder with the same suffix, where no file exists yet.
+      A path in the same folder with the same suffix, where no file exists yet.
 
     Raises:
-        OSError: the block wrote no file, or it cannot be put in place.
+      OSError: the block wrote no file, or it cannot be put in place.
     """
     final = Path(path).resolve()
     # tempfile would create the file readable by its owner only; a file that the block

@@ -53,16 +53,16 @@ def read_image(
     no color profile; Pillow reads 16-bit color as 8-bit.
 
     Args:
-        source: a file, a Pillow image, or an array [height, width] or
-            [height, width, 1, 3 or 4] of sRGB values: uint8 0..255, uint16 0..65535
-            or float 0..1. A fourth channel is opacity.
+      source: a file, a Pillow image, or an array [height, width] or
+        [height, width, 1, 3 or 4] of sRGB values: uint8 0..255, uint16 0..65535
+        or float 0..1. A fourth channel is opacity.
 
     Returns:
-        float32 [height, width, 3], 0..1.
+      float32 [height, width, 3], 0..1.
 
     Raises:
-        InputError: the source is not a picture that can be read whole, or it has fewer
-            than 16 pixels on a side or more than 100 million in all.
+      InputError: the source is not a picture that can be read whole, or it has fewer
+        than 16 pixels on a side or more than 100 million in all.
     """
     if isinstance(source, (str, os.PathLike)):
         return _from_file(os.fspath(source))
@@ -79,14 +79,14 @@ def write_image(
     """Write an sRGB picture with 8 bits per channel, whole or not at all.
 
     Args:
-        path: where to; the suffix chooses PNG, JPEG, WebP or TIFF.
-        image: [height, width, 3], 0..1; what lies outside is clipped.
-        quality: 1..100, for JPEG and WebP only. From 90 on, a JPEG keeps its colors at
-            full resolution (4:4:4).
+      path: where to; the suffix chooses PNG, JPEG, WebP or TIFF.
+      image: [height, width, 3], 0..1; what lies outside is clipped.
+      quality: 1..100, for JPEG and WebP only. From 90 on, a JPEG keeps its colors at
+        full resolution (4:4:4).
 
     Raises:
-        InputError: the path or the quality will not do, the image is not finite, or
-            the file cannot be written (a full disk, say); an old file is kept.
+      InputError: the path or the quality will not do, the image is not finite, or
+        the file cannot be written (a full disk, say); an old file is kept.
     """
     check_output(path)
     pixels = np.asarray(image, np.float32)
@@ -133,10 +133,10 @@ def check_output(path: str | os.PathLike[str]) -> None:
     """Check that a picture can be written, before the work that makes it.
 
     Args:
-        path: where the picture will go.
+      path: where the picture will go.
 
     Raises:
-        InputError: an unknown suffix, or a folder that is missing or not writable.
+      InputError: an unknown suffix, or a folder that is missing or not writable.
     """
     path = Path(path)
     folder = path.parent

@@ -27,14 +27,14 @@ def to_srgb(image: Image.Image, name: str) -> np.ndarray:
     """Convert a picture to sRGB: upright, in its profile's colors, on white.
 
     Args:
-        image: a picture of any Pillow mode; it is not changed.
-        name: what messages call it.
+      image: a picture of any Pillow mode; it is not changed.
+      name: what messages call it.
 
     Returns:
-        float32 [height, width, 3], 0..1.
+      float32 [height, width, 3], 0..1.
 
     Raises:
-        InputError: grey values that no range from black to white holds.
+      InputError: grey values that no range from black to white holds.
     """
     profile = image.info.get("icc_profile")
     image = _upright(image, name)
@@ -53,11 +53,11 @@ def over_white(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     """Composite on white.
 
     Args:
-        color: [height, width, 3], 0..1.
-        alpha: opacity [height, width], 0..1; None is opaque.
+      color: [height, width, 3], 0..1.
+      alpha: opacity [height, width], 0..1; None is opaque.
 
     Returns:
-        float32 [height, width, 3], 0..1.
+      float32 [height, width, 3], 0..1.
     """
     if alpha is not None:
         color = 1 - (1 - color) * alpha[:, :, None]

@@ -26,11 +26,11 @@ class LoadedParams(NamedTuple):
     """Params and where they come from.
 
     Attributes:
-        params: The network, ``params["conv4_2"]["kernel"]`` ``[3, 3, in, out]`` and
-            ``["bias"]`` ``[out]``, float32, for RGB input in 0..255 minus the mean.
-        sha256: :func:`params_sha256` of the params, the same whatever file they
-            were read from.
-        source: The path of the file.
+      params: the network, ``params["conv4_2"]["kernel"]`` ``[3, 3, in, out]`` and
+        ``["bias"]`` ``[out]``, float32, for RGB input in 0..255 minus the mean.
+      sha256: ``params_sha256`` of the params, the same whatever file they
+        were read from.
+      source: the path of the file.
     """
 
     params: Params
@@ -44,16 +44,16 @@ def default_weights_path() -> str:
 
 
 def find_weights(path: str | None = None) -> str:
-    """Finds the weight file: as given, else ``$NSTJAX_WEIGHTS``, else the cached one.
+    """Find the weight file: as given, else ``$NSTJAX_WEIGHTS``, else the cached one.
 
     Args:
-        path: The file, or None to look for it.
+      path: the file, or None to look for it.
 
     Returns:
-        The path of an existing file.
+      The path of an existing file.
 
     Raises:
-        InputError: There is no such file.
+      InputError: there is no such file.
     """
     environment = os.environ.get(ENVIRONMENT_VARIABLE)
     if path:
@@ -73,29 +73,29 @@ def find_weights(path: str | None = None) -> str:
 
 
 def load_params(path: str | None = None) -> Params:
-    """Finds and reads the network; see :func:`find_weights`, :func:`read_params`.
+    """Find and read the network; see ``find_weights``, ``read_params``.
 
     Raises:
-        InputError: There is no weight file, or it is not the network's.
+      InputError: there is no weight file, or it is not the network's.
     """
     return read_params(find_weights(path)).params
 
 
 def read_params(path: str | os.PathLike[str]) -> LoadedParams:
-    """Reads the network's params from a file.
+    """Read the network's params from a file.
 
     A ``.safetensors`` file may hold any widths, so that slimmer networks with VGG-19's
     layer names can be read as well; Keras' ``.h5`` and MatConvNet's ``.mat`` files are
     converted on the way and must be VGG-19 itself.
 
     Args:
-        path: The file.
+      path: the file.
 
     Returns:
-        The params, their hash and the path.
+      The params, their hash and the path.
 
     Raises:
-        InputError: The file cannot be read or is damaged, or is not such a network.
+      InputError: the file cannot be read or is damaged, or is not such a network.
     """
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lower()
@@ -124,20 +124,20 @@ def save_params(
     params: Mapping[str, Mapping[str, ArrayLike]],
     metadata: Mapping[str, str] | None = None,
 ) -> str:
-    """Writes params as float32 safetensors named ``conv1_1/kernel``, ``conv1_1/bias``.
+    """Write params as float32 safetensors named ``conv1_1/kernel``, ``conv1_1/bias``.
 
     The file appears whole or not at all.
 
     Args:
-        path: The file to write, or to replace.
-        params: The network.
-        metadata: What the file should say of itself; ``params_sha256`` is added.
+      path: the file to write, or to replace.
+      params: the network.
+      metadata: what the file should say of itself; ``params_sha256`` is added.
 
     Returns:
-        The params' hash.
+      The params' hash.
 
     Raises:
-        OSError: The file cannot be written.
+      OSError: the file cannot be written.
     """
     path = os.fspath(path)
     tensors = _flatten(params)
@@ -215,7 +215,7 @@ def _read_safetensors(path: str) -> tuple[dict[str, np.ndarray], str]:
 def _check_shapes(
     path: str, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
 ) -> None:
-    """Refuses tensors that do not make VGG-19's chain of convolutions, of any width."""
+    """Refuse tensors that do not make VGG-19's chain of convolutions, of any width."""
     remedy = "pass a file that python -m weights_convert wrote"
     names = _tensor_names()
     for name in [*names, *shapes]:
