@@ -37,7 +37,12 @@ flags.DEFINE_string("output", None, "Image to write: .png, .jpg, .webp or .tif."
 flags.DEFINE_string(
     "preset", DEFAULT_PRESET, f"Published settings: {', '.join(PRESETS)}."
 )
-flags.DEFINE_string("weights", None, "VGG-19 weights: .safetensors, .h5 or .mat.")
+flags.DEFINE_string(
+    "weights",
+    "auto",
+    "auto (VGG-19 if it is found, else slim), vgg19, slim (bundled), random, or the "
+    "path of a .safetensors, .h5 or .mat file.",
+)
 flags.DEFINE_string(
     "size",
     None,
@@ -85,6 +90,8 @@ PRESET_FLAGS = (
     "steps", "alpha", "beta", "tv", "init", "noise_ratio", "optimizer",
     "learning_rate", "pool", "pool_padding", "clamp", "keep", "montage",
 )  # fmt: skip
+# A demo is to be over soon.
+DEMO_SETTINGS = {"montage": True, "steps": 200}
 
 
 def main(pictures: Sequence[str]) -> int:
@@ -97,8 +104,10 @@ def main(pictures: Sequence[str]) -> int:
         layers = FLAGS[f"{kind}_layers"].value
         overrides[f"{kind}_layers"] = layers and tuple(layers)
         overrides[f"{kind}_layer_weights"] = _numbers(f"{kind}_layer_weights")
-    if FLAGS.demo and FLAGS.montage is None:
-        overrides["montage"] = True
+    if FLAGS.demo:
+        for name, value in DEMO_SETTINGS.items():
+            if FLAGS[name].value is None:
+                overrides[name] = value
     settings = customize(preset, **overrides)
 
     if FLAGS.list_presets:

@@ -14,7 +14,7 @@ import jax
 from nstjax.errors import InputError
 from nstjax.io.images import check_output, read_image, write_image
 from nstjax.io.runlog import CONFIG
-from nstjax.io.weights import find_weights, read_params
+from nstjax.io.weights import LoadedParams, load_network
 from nstjax.montage import montage
 from nstjax.presets import INITS, PRESETS, Preset
 from nstjax.problem import finish, prepare
@@ -35,7 +35,7 @@ class Request:
     styles: Sequence[str]
     preset: Preset
     preset_name: str
-    weights: str | None
+    weights: str
     output: Path
     seed: int
     style_blend_weights: tuple[float, ...] | None
@@ -72,7 +72,7 @@ def transfer(request: Request) -> int:
         content = read_image(request.content)
         styles = [read_image(path) for path in request.styles]
     init_image = None if preset.init in INITS else read_image(preset.init)
-    network = read_params(find_weights(request.weights))
+    network = load_network(request.weights, seed=request.seed)
     problem = prepare(
         content,
         styles,
@@ -89,15 +89,15 @@ def transfer(request: Request) -> int:
     height, width = problem.state.image.shape[:2]
     print(
         f"nstjax: preset {request.preset_name}, {width}x{height} pixels, "
-        f"{preset.steps} steps of {preset.optimizer}; weights {network.source} "
-        f"(sha256 {network.sha256[:12]})"
+        f"{preset.steps} steps of {preset.optimizer}; weights {network.source}, "
+        f"sha256 {network.sha256[:12]}{network.advice and '; ' + network.advice}"
     )
     try:
         outcome = execute(
             problem,
             preset,
             outputs,
-            config=_config(settings, network.source),
+            config=_config(settings, network),
             resume=request.resume,
         )
     except NonFiniteLossError as error:
@@ -239,11 +239,14 @@ def _settings(request: Request, weights_sha256: str) -> dict[str, Any]:
     }
 
 
-def _config(settings: dict[str, Any], weights: str) -> dict[str, Any]:
+def _config(settings: dict[str, Any], network: LoadedParams) -> dict[str, Any]:
     packages = ("nstjax", "jax", "jaxlib", "optax", "numpy", "pillow")
     return {
         "settings": settings,
-        "weights": os.path.abspath(weights),
+        "weights": network.source
+        if network.advice
+        else os.path.abspath(network.source),
+        "weights_advice": network.advice,
         "versions": {
             "python": platform.python_version(),
             **{package: version(package) for package in packages},

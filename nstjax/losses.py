@@ -13,7 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from nstjax.statistics import GramNormalization, gram_matrix
-from nstjax.vgg import LAYERS, Params, Pool, PoolPadding, features
+from nstjax.vgg import LAYERS, Params, Pool, PoolPadding, features, layer_channels
 
 ContentNormalization = Literal["half_sum", "mean", "half_mean", "quarter_mean"]
 StyleNormalization = Literal[
@@ -78,6 +78,7 @@ def content_loss(
     activation: ArrayLike,
     target: ArrayLike,
     normalization: ContentNormalization = "half_sum",
+    channels: int | None = None,
 ) -> Array:
     """Squared distance between two activations of one layer.
 
@@ -90,6 +91,7 @@ def content_loss(
       activation: F, shape [height, width, channels].
       target: P, the photo's activation, same shape.
       normalization: one of the names above.
+      channels: C, where it is not the activation's own number.
 
     Returns:
       Scalar.
@@ -106,7 +108,9 @@ def content_loss(
     if normalization == "half_sum":
         return 0.5 * squared.sum()
     factor = {"mean": 1.0, "half_mean": 0.5, "quarter_mean": 0.25}
-    return factor[normalization] * squared.mean()
+    height, width, own_channels = activation.shape
+    values = height * width * (channels or own_channels)
+    return factor[normalization] * squared.sum() / values
 
 
 def style_loss(
@@ -114,6 +118,7 @@ def style_loss(
     target: ArrayLike,
     positions: int,
     normalization: StyleNormalization = "quarter_mean",
+    channels: int | None = None,
 ) -> Array:
     """Squared distance between two Gram matrices of one layer.
 
@@ -130,6 +135,7 @@ def style_loss(
       target: A, the painting's Gram matrix, same shape and Gram normalization.
       positions: M, height·width of the activation that G was made of.
       normalization: one of the names above.
+      channels: N, where it is not the Gram matrix's own number.
 
     Returns:
       Scalar E_l.
@@ -142,7 +148,7 @@ def style_loss(
         raise ValueError(
             f"style target has shape {target.shape}, expected {gram.shape}"
         )
-    channels = gram.shape[0]
+    channels = channels or gram.shape[0]
     factor = {
         "mean": 1.0,
         "quarter_mean": 0.25,
@@ -152,8 +158,8 @@ def style_loss(
     }
     # The factor is split over the difference because an unnormalized float32 Gram of a
     # large image squares to more than float32 sums exactly.
-    scale = factor[normalization] ** 0.5
-    return jnp.square(scale * (gram - target)).mean()
+    scale = factor[normalization] ** 0.5 / channels
+    return jnp.square(scale * (gram - target)).sum()
 
 
 def total_variation(image: ArrayLike, form: TotalVariationForm = "squared") -> Array:
@@ -189,10 +195,13 @@ def style_grams(
     pool_padding: PoolPadding = "valid",
     gram_normalization: GramNormalization = "hw",
 ) -> dict[str, Array]:
-    """Gram matrix of each of a painting's layers: {layer: [channels, channels]}."""
+    """Gram matrix of each of a painting's layers: {layer: [channels, channels]}.
+
+    "chw" counts VGG-19's channels, see ``total_loss``.
+    """
     activations = features(params, image, layers, pool=pool, pool_padding=pool_padding)
     return {
-        layer: gram_matrix(activation, gram_normalization)
+        layer: gram_matrix(activation, gram_normalization, layer_channels(layer))
         for layer, activation in activations.items()
     }
 
@@ -243,7 +252,9 @@ def total_loss(
 ) -> tuple[Array, LossTerms]:
     """α Σ_l w_l C_l + β Σ_l w_l E_l + tv·TV, and its terms unweighted.
 
-    The layers are those of ``targets``. Defaults are the paper's.
+    The layers are those of ``targets``. Defaults are the paper's. A narrower network
+    stands for VGG-19: the channels that the formulas count are VGG-19's, as if those
+    that it lacks were 0, so that a preset's weights keep their meaning.
 
     Args:
       params: the network, see ``nstjax.vgg.features``.
@@ -269,15 +280,18 @@ def total_loss(
     ]
     activations = features(params, image, layers, pool=pool, pool_padding=pool_padding)
     content_layers = {
-        layer: content_loss(activations[layer], target, content_normalization)
+        layer: content_loss(
+            activations[layer], target, content_normalization, layer_channels(layer)
+        )
         for layer, target in targets.content.items()
     }
     style_layers = {
         layer: style_loss(
-            gram_matrix(activations[layer], gram_normalization),
+            gram_matrix(activations[layer], gram_normalization, layer_channels(layer)),
             target,
             activations[layer].shape[0] * activations[layer].shape[1],
             style_normalization,
+            layer_channels(layer),
         )
         for layer, target in targets.style.items()
     }

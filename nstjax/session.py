@@ -85,8 +85,8 @@ def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
         for name in sorted(before.keys() | now.keys())
         if name != "steps" and before.get(name) != now.get(name)
     ]
-    if now["steps"] < before.get("steps", 0):
-        changed.append(f"steps was {before['steps']}, is {now['steps']}")
+    if now.get("steps", 0) < before.get("steps", 0):
+        changed.append(f"steps was {before['steps']}, is {now.get('steps')}")
     if changed:
         raise InputError(
             f"the run in {folder} had other settings ({'; '.join(changed)}): resume it "

@@ -11,7 +11,9 @@ GramNormalization = Literal["none", "hw", "chw"]
 
 
 def gram_matrix(
-    activation: ArrayLike, normalization: GramNormalization = "none"
+    activation: ArrayLike,
+    normalization: GramNormalization = "none",
+    channels: int | None = None,
 ) -> Array:
     r"""Correlations between the channels of one layer.
 
@@ -23,6 +25,7 @@ def gram_matrix(
       activation: one layer's output, shape [height, width, channels].
       normalization: what the sum over positions is divided by. "hw" makes images of
         different sizes comparable.
+      channels: C in "chw", where it is not the activation's own number.
 
     Returns:
       Symmetric positive semi-definite matrix, shape [channels, channels], accumulated
@@ -40,9 +43,14 @@ def gram_matrix(
       Johnson's neural-style ("chw").
     """
     activation = jnp.asarray(activation)
-    height, width, channels = activation.shape
-    divisor = {"none": 1, "hw": height * width, "chw": channels * height * width}
-    F = activation.reshape(height * width, channels)
+    height, width, own_channels = activation.shape
+    positions = height * width
+    divisor = {
+        "none": 1,
+        "hw": positions,
+        "chw": (channels or own_channels) * positions,
+    }
+    F = activation.reshape(positions, own_channels)
     gram = jax.lax.dot_general(
         F,
         F,

@@ -5,7 +5,7 @@ after the ReLU, ``poolB`` the output of the pooling that ends block B.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import jax
@@ -44,15 +44,26 @@ LAYERS = _forward_order()
 MEAN_RGB = np.array([123.68, 116.779, 103.939], np.float32)
 
 
-def kernel_shapes() -> dict[str, tuple[int, int, int, int]]:
-    """VGG-19's kernel shapes by layer, ``[3, 3, in, out]`` (Flax, HWIO)."""
+def kernel_shapes(
+    widths: Mapping[str, int] | None = None,
+) -> dict[str, tuple[int, int, int, int]]:
+    """Kernel shapes by layer, ``[3, 3, in, out]`` (Flax, HWIO).
+
+    Args:
+      widths: {convB_I: channels} of a narrower trunk; VGG-19's where not given.
+    """
     shapes: dict[str, tuple[int, int, int, int]] = {}
     channels_in = 3
     for name in CONV_LAYERS:
-        channels_out = CHANNELS_PER_BLOCK[int(name[4]) - 1]
+        channels_out = widths[name] if widths else layer_channels(name)
         shapes[name] = (3, 3, channels_in, channels_out)
         channels_in = channels_out
     return shapes
+
+
+def layer_channels(layer: str) -> int:
+    """Channels of VGG-19's layer: 64 for conv1_1, relu1_1, …, pool1."""
+    return CHANNELS_PER_BLOCK[int(layer[4]) - 1]
 
 
 def preprocess(image: ArrayLike) -> Array:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 CONVOLUTIONS = {1: 2, 2: 2, 3: 4, 4: 4, 5: 4}
+CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
 MEAN_RGB = np.array([123.68, 116.779, 103.939])
 RELUS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONVS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
@@ -224,11 +225,14 @@ class Terms(NamedTuple):
 
 
 def total_loss(name, params, image, content_image, style_image):
-    """What the program of that name minimizes, from the three pictures."""
+    """What the program of that name minimizes, from the three pictures.
+
+    A narrower network is VGG-19 with channels that are 0.
+    """
     program = PROGRAMS[name]
     layers = (program.content_layer, *program.style_layers)
     F, P, A = (
-        trunk(params, picture, layers, program.pool, program.padding)
+        widened(trunk(params, picture, layers, program.pool, program.padding))
         for picture in (image, content_image, style_image)
     )
     content = program.content(F[program.content_layer], P[program.content_layer])
@@ -241,6 +245,14 @@ def total_loss(name, params, image, content_image, style_image):
     tv = program.tv(image)
     total = program.alpha * content + program.beta * style + program.gamma * tv
     return Terms(total, content, style, tv)
+
+
+def widened(activations):
+    """The activations with as many channels as VGG-19's, the new ones 0."""
+    return {
+        layer: np.pad(F, ((0, 0), (0, 0), (0, CHANNELS[int(layer[4])] - F.shape[-1])))
+        for layer, F in activations.items()
+    }
 
 
 class LbfgsRun(NamedTuple):

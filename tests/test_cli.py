@@ -411,17 +411,47 @@ def test_bad_input_is_one_line_and_writes_nothing(bad, studio, command):
     check_bad(bad, studio, command)
 
 
-@pytest.mark.parametrize("variable", ["nowhere.safetensors", ""])
-def test_missing_weights_say_what_to_run(variable, studio, command, monkeypatch):
-    # Those that this machine may have in the usual place are none of the test's.
+@pytest.fixture
+def no_vgg19(studio, monkeypatch):
+    # Weights that this machine may have in the usual place are none of the test's.
     usual = str(studio / "cache" / "vgg19.safetensors")
     monkeypatch.setattr(weights, "default_weights_path", lambda: usual)
-    monkeypatch.setenv("NSTJAX_WEIGHTS", variable)
+    monkeypatch.delenv("NSTJAX_WEIGHTS")
+
+
+def test_missing_weights_say_what_to_run(studio, command, monkeypatch, no_vgg19):
     before = listing(studio)
-    status, out, err = command(*RUN)
-    check_refused(status, out, err, "run python -m weights_convert --download")
-    assert (variable or usual) in err
+    check_refused(
+        *command(*RUN, "--weights=vgg19"), "run python -m weights_convert --download"
+    )
+    monkeypatch.setenv("NSTJAX_WEIGHTS", "nowhere.safetensors")
+    check_refused(*command(*RUN), "nowhere.safetensors ($NSTJAX_WEIGHTS) does not")
     assert listing(studio) == before
+
+
+def test_without_vgg19_the_bundled_network_paints_and_says_so(
+    studio, command, no_vgg19
+):
+    status, out, err = command(*RUN, "--workdir=run")
+    assert (status, err) == (0, "")
+    first_line = out.splitlines()[0]
+    network = weights.load_network("slim")
+    assert "vgg19-slim (bundled)" in first_line
+    assert network.sha256[:12] in first_line
+    assert "python -m weights_convert --download" in first_line
+    config = json.loads((studio / "run" / "config.json").read_text())
+    assert config["weights"] == "vgg19-slim (bundled)"
+    assert config["weights_advice"] == network.advice
+    assert config["settings"]["weights_sha256"] == network.sha256
+
+
+def test_random_weights_are_those_of_the_seed(studio, command):
+    status, out, _ = command(*RUN, "--weights=random", "--seed=5", "--workdir=run")
+    assert status == 0
+    assert "random (seed 5)" in out.splitlines()[0]
+    config = json.loads((studio / "run" / "config.json").read_text())
+    expected = weights.load_network("random", seed=5).sha256
+    assert config["settings"]["weights_sha256"] == expected
 
 
 @pytest.mark.parametrize("bad", BAD_RESUMES, ids=ids(BAD_RESUMES))

@@ -1,3 +1,4 @@
+import importlib.resources
 import os
 import pathlib
 import subprocess
@@ -11,7 +12,7 @@ from safetensors import safe_open
 
 from nstjax.errors import InputError
 from nstjax.io import weights
-from nstjax.vgg import CONV_LAYERS
+from nstjax.vgg import CONV_LAYERS, kernel_shapes, layer_channels
 
 NetworkParams = dict[str, dict[str, np.ndarray]]
 
@@ -146,8 +147,8 @@ def extra(tensors: dict[str, np.ndarray]) -> None:
     tensors["fc6/kernel"] = np.zeros((2, 2), np.float32)
 
 
-def half_precision(tensors: dict[str, np.ndarray]) -> None:
-    tensors["conv1_2/bias"] = tensors["conv1_2/bias"].astype(np.float16)
+def double_precision(tensors: dict[str, np.ndarray]) -> None:
+    tensors["conv1_2/bias"] = tensors["conv1_2/bias"].astype(np.float64)
 
 
 def large_kernel(tensors: dict[str, np.ndarray]) -> None:
@@ -177,7 +178,7 @@ def scalar_kernel(tensors: dict[str, np.ndarray]) -> None:
         (one_infinity, "conv5_4/bias holds a number that is not finite"),
         (missing, "no tensor conv4_2/bias"),
         (extra, "unknown tensor fc6/kernel"),
-        (half_precision, "conv1_2/bias is F16"),
+        (double_precision, "conv1_2/bias is F64"),
         (large_kernel, r"conv1_1/kernel .* got \[5, 5, 3, 4\]"),
         (grayscale, r"conv1_1/kernel .* expected \[3, 3, 3, out\]"),
         (broken_chain, r"conv2_1/kernel .* expected \[3, 3, 5, out\], got \[3, 3, 7"),
@@ -205,32 +206,91 @@ def test_files_that_are_no_weights_are_refused(
         weights.read_params(tmp_path / name)
 
 
-def test_weights_are_found_as_given_then_as_set_then_in_the_cache(
-    path: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_vgg19(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """A machine without VGG-19; returns the path where the cached file would be."""
+    cached = tmp_path / "cache" / "vgg19.safetensors"
     monkeypatch.delenv("NSTJAX_WEIGHTS", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    cached = pathlib.Path(weights.default_weights_path())
-    # Not every system takes its cache folder from the environment.
     monkeypatch.setattr(weights, "default_weights_path", lambda: str(cached))
-    if cached.is_relative_to(tmp_path):
-        with pytest.raises(InputError, match="python -m weights_convert --download"):
-            weights.find_weights()
-        cached.parent.mkdir(parents=True)
-        cached.write_bytes(path.read_bytes())
-        assert weights.find_weights() == str(cached)
-        weights.load_params()
+    return cached
 
-    from_environment = tmp_path / "environment.safetensors"
-    monkeypatch.setenv("NSTJAX_WEIGHTS", str(from_environment))
+
+def wide_as_vgg19(path: pathlib.Path) -> None:
+    params = {
+        layer: {"kernel": np.zeros(shape), "bias": np.zeros(shape[-1])}
+        for layer, shape in kernel_shapes().items()
+    }
+    weights.save_params(path, params, half_precision=True)
+
+
+def test_auto_takes_what_is_set_then_what_is_cached_then_the_bundled(
+    path: pathlib.Path, no_vgg19: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundled = weights.load_network("slim")
+    assert bundled.source == "vgg19-slim (bundled)"
+    assert "python -m weights_convert --download" in bundled.advice
+    assert weights.load_network().sha256 == bundled.sha256
+
+    no_vgg19.parent.mkdir()
+    no_vgg19.write_bytes(path.read_bytes())
+    assert weights.load_network().source == str(no_vgg19)
+    assert weights.load_network().advice == ""
+
+    other = no_vgg19.with_name("other.safetensors")
+    monkeypatch.setenv("NSTJAX_WEIGHTS", str(other))
     with pytest.raises(InputError, match=r"\$NSTJAX_WEIGHTS.* does not exist"):
-        weights.find_weights()
-    from_environment.write_bytes(path.read_bytes())
-    assert weights.find_weights() == str(from_environment)
+        weights.load_network()
+    other.write_bytes(path.read_bytes())
+    assert weights.load_network().source == str(other)
 
-    assert weights.find_weights(str(path)) == str(path)
+    assert weights.load_network(str(path)).source == str(path)
     with pytest.raises(InputError, match="is a folder"):
-        weights.find_weights(str(tmp_path))
+        weights.load_network(str(path.parent))
+
+
+def test_vgg19_is_asked_for_and_nothing_else_will_do(
+    path: pathlib.Path, no_vgg19: pathlib.Path
+) -> None:
+    with pytest.raises(InputError, match="python -m weights_convert --download"):
+        weights.load_network("vgg19")
+    no_vgg19.parent.mkdir()
+    no_vgg19.write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match="is not VGG-19: conv1_1 has 4 channels"):
+        weights.load_network("vgg19")
+    wide_as_vgg19(no_vgg19)
+    assert weights.load_network("vgg19").source == str(no_vgg19)
+
+
+def test_random_weights_follow_the_seed(no_vgg19: pathlib.Path) -> None:
+    first = weights.load_network("random", seed=3)
+    assert first.source == "random (seed 3)"
+    assert weights.load_network("random", seed=3).sha256 == first.sha256
+    assert weights.load_network("random", seed=4).sha256 != first.sha256
+
+
+def test_half_precision_is_read_as_float32(
+    params: NetworkParams, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "half.safetensors"
+    sha256 = weights.save_params(path, params, half_precision=True)
+    loaded = weights.read_params(path)
+    assert loaded.sha256 == sha256 != weights.params_sha256(params)
+    kernel = params["conv2_1"]["kernel"]
+    found = loaded.params["conv2_1"]["kernel"]
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, kernel.astype(np.float16))
+    whole = tmp_path / "whole.safetensors"
+    weights.save_params(whole, params)
+    assert path.stat().st_size < 0.6 * whole.stat().st_size
+
+
+def test_bundled_network_has_every_layer_and_fits_into_the_wheel() -> None:
+    network = weights.load_network("slim")
+    widths = {layer: part["bias"].size for layer, part in network.params.items()}
+    assert tuple(widths) == CONV_LAYERS
+    assert all(widths[layer] < layer_channels(layer) for layer in CONV_LAYERS)
+    with importlib.resources.as_file(weights.BUNDLED) as path:
+        assert path.stat().st_size < 8e6
 
 
 @pytest.mark.vgg19

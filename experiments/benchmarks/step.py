@@ -1,9 +1,11 @@
 """Times one step of style transfer: nstjax against the same program in PyTorch.
 
     python -m experiments.benchmarks.step --sizes=400x300,512x512 --repeats=7
+    python -m experiments.benchmarks.step --implementations=nstjax,nstjax-slim
 
 A step is VGG-19 to relu5_1 (average pooling), the gatys2016 losses, the gradient with
-respect to the image and Adam's update. ``nstjax`` is the product's own compiled step;
+respect to the image and Adam's update. ``nstjax`` is the product's own compiled step,
+``nstjax-slim`` the same with the bundled network (whose gradient is another one);
 ``torch-float32`` and ``torch-bfloat16`` (autocast; Gram matrices in float32) are eager
 channels-last programs with the same weights, pictures and losses. On a GPU both
 libraries' float32 convolutions are at their default, which may be TF32.
@@ -21,7 +23,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,8 +34,9 @@ from absl import app, flags
 # jax, nstjax and torch are imported where they are used: what a worker imports without
 # need would count as its memory.
 
-REFERENCE = "torch-float32"
-IMPLEMENTATIONS = ("nstjax", REFERENCE, "torch-bfloat16")
+# What the others are compared with: the first of these that is timed.
+REFERENCES = ("torch-float32", "nstjax")
+IMPLEMENTATIONS = ("nstjax", "nstjax-slim", "torch-float32", "torch-bfloat16")
 ADAM_BETA_1 = 0.9
 # One step on a GPU is too short to be timed alone: as many as one dispatch of nstjax.
 GPU_STEPS_PER_ROUND = 25
@@ -119,6 +122,17 @@ def nstjax_rounds(task: Task) -> Rounds:
         yield (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
 
 
+def with_bundled_network(task: Task) -> Task:
+    """The same task for the network that nstjax brings along."""
+    from nstjax.io.weights import load_params
+
+    params = {
+        name: {part: np.asarray(array) for part, array in parts.items()}
+        for name, parts in load_params("slim").items()
+    }
+    return task._replace(params=params)
+
+
 def torch_rounds(task: Task, bfloat16: bool) -> Rounds:
     """The same step as it is written in PyTorch."""
     import torch
@@ -200,7 +214,7 @@ def work(implementation: str, pipe: Connection) -> None:
     task: Task = pipe.recv()
     rounds = (
         nstjax_rounds(task)
-        if implementation == "nstjax"
+        if implementation.startswith("nstjax")
         else torch_rounds(task, bfloat16=implementation == "torch-bfloat16")
     )
     first = next(rounds)
@@ -263,7 +277,7 @@ def count_operations(task: Task) -> int:
     return sum(
         2 * 2 * row.shape[0] * row.shape[1] * task.params[row.name]["kernel"].size
         for row in summarize(*task.pictures.shape[1:3])
-        if row.name in task.params
+        if row.name in task.params and row.name in task.trunk
     )
 
 
@@ -275,19 +289,19 @@ class Measurement(NamedTuple):
     peak_bytes: int
 
 
-def measure(task: Task, names: Sequence[str], repeats: int) -> dict[str, Measurement]:
+def measure(tasks: Mapping[str, Task], repeats: int) -> dict[str, Measurement]:
     """Let the implementations take turns."""
     # A process starts with its parent's peak memory, and the fork server's is small.
     context = multiprocessing.get_context("forkserver")
     pipes: dict[str, Any] = {}
-    for name in names:
+    for name in tasks:
         pipes[name], end = context.Pipe()
         context.Process(target=work, args=(name, end), daemon=True).start()
         end.close()
     measurements = {}
     try:
         for name, pipe in pipes.items():
-            pipe.send(task)
+            pipe.send(tasks[name])
             measurements[name] = Measurement(pipe.recv(), [], 0)
         for turn in range(WARM_UP_ROUNDS + repeats):
             for name, pipe in pipes.items():
@@ -305,10 +319,15 @@ def measure(task: Task, names: Sequence[str], repeats: int) -> dict[str, Measure
 
 def report(task: Task, names: Sequence[str], repeats: int) -> list[dict[str, Any]]:
     """Time every implementation; print the table and return its numbers."""
-    operations = count_operations(task)
+    tasks = {
+        name: with_bundled_network(task) if name == "nstjax-slim" else task
+        for name in names
+    }
+    reference_name = next((name for name in REFERENCES if name in names), None)
     height, width = task.pictures.shape[1:3]
-    print(f"\n{width}x{height} pixels, {operations / 1e9:.1f} GFLOP per step")
-    measurements = measure(task, names, repeats)
+    operations = count_operations(task)
+    print(f"\n{width}x{height} pixels, {operations / 1e9:.1f} GFLOP per step of VGG-19")
+    measurements = measure(tasks, repeats)
     rows, comparisons = [], []
     print(
         f"{'implementation':<15}{'device':>7}{'s/step':>9}{'steps/s':>9}{'ratio':>7}"
@@ -316,6 +335,7 @@ def report(task: Task, names: Sequence[str], repeats: int) -> list[dict[str, Any
     )
     for name, (first, all_seconds, peak_bytes) in measurements.items():
         seconds = statistics.median(all_seconds)
+        operations = count_operations(tasks[name])
         row = {
             "implementation": name,
             "device": first.device,
@@ -326,20 +346,21 @@ def report(task: Task, names: Sequence[str], repeats: int) -> list[dict[str, Any
             "loss": first.loss,
         }
         ratio, share = "", ""
-        if REFERENCE in measurements:
-            reference = measurements[REFERENCE]
+        if reference_name:
+            reference = measurements[reference_name]
             ratios = np.divide(all_seconds, reference.seconds)
             low, row["ratio"], high = np.quantile(ratios, (0.25, 0.5, 0.75)).tolist()
             ratio = f"{row['ratio']:>7.2f}{f'{low:.2f}..{high:.2f}':>13}"
             g = first.gradient.astype(np.float64).ravel()
             h = reference.first.gradient.astype(np.float64).ravel()
             norm = np.linalg.norm(h)
-            # About 1e-6, or up to 1e-3 where rounding has flipped a ReLU near zero.
+            # Of the same network: 1e-6, up to 1e-3 where rounding flipped a ReLU.
             row["gradient_cosine"] = float(g @ h / np.linalg.norm(g) / norm)
             row["gradient_error"] = float(np.linalg.norm(g - h) / norm)
             comparisons.append(
-                f"{name}: loss {first.loss:.7g}; gradient against {REFERENCE}: cosine "
-                f"{row['gradient_cosine']:.7f}, error {row['gradient_error']:.1e}"
+                f"{name}: loss {first.loss:.7g}; gradient against {reference_name}: "
+                f"cosine {row['gradient_cosine']:.7f}, error "
+                f"{row['gradient_error']:.1e}"
             )
         tflops = operations / seconds / 1e12
         if _PEAK_TFLOPS.value:
@@ -358,7 +379,10 @@ def main(arguments: Sequence[str]) -> None:
     names = _IMPLEMENTATIONS.value
     if len(arguments) > 1 or not set(names) <= set(IMPLEMENTATIONS):
         raise app.UsageError(f"implementations are {', '.join(IMPLEMENTATIONS)}")
-    if set(names) != {"nstjax"} and importlib.util.find_spec("torch") is None:
+    if (
+        any("torch" in name for name in names)
+        and importlib.util.find_spec("torch") is None
+    ):
         sys.exit("PyTorch is not installed: pip install torch")
     numbers = {}
     for size in _SIZES.value:

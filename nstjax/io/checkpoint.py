@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -11,11 +12,12 @@ import safetensors.numpy
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
 from nstjax.io.runlog import START_AGAIN
-from nstjax.transfer import TransferState
+
+State = TypeVar("State")
 
 
-def write_checkpoint(path: str | os.PathLike[str], state: TransferState) -> None:
-    """Write every leaf of the state as safetensors, atomically.
+def write_checkpoint(path: str | os.PathLike[str], state: object) -> None:
+    """Write every leaf of the state, any pytree, as safetensors, atomically.
 
     The file's metadata hold the SHA-256 of the leaves' bytes.
     """
@@ -25,7 +27,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: TransferState) -> None
         temporary.write_bytes(contents)
 
 
-def read_checkpoint(path: str | os.PathLike[str], like: TransferState) -> TransferState:
+def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
     """Read a state back.
 
     Args:
@@ -64,7 +66,7 @@ def read_checkpoint(path: str | os.PathLike[str], like: TransferState) -> Transf
     )
 
 
-def _named_leaves(state: TransferState) -> dict[str, np.ndarray]:
+def _named_leaves(state: object) -> dict[str, np.ndarray]:
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(state)

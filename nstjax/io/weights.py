@@ -1,6 +1,7 @@
 """Finding, reading and writing the network's params on disk."""
 
 import hashlib
+import importlib.resources
 import os
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -14,10 +15,13 @@ from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
-from nstjax.vgg import CONV_LAYERS, Params
+from nstjax.random_features import random_params
+from nstjax.vgg import CONV_LAYERS, Params, kernel_shapes
 
 ENVIRONMENT_VARIABLE = "NSTJAX_WEIGHTS"
 CONVERTED_SUFFIXES = (".h5", ".hdf5", ".mat")
+BUNDLED = importlib.resources.files("nstjax") / "models" / "vgg19_slim.safetensors"
+ADVICE = "for VGG-19 itself run python -m weights_convert --download"
 # VGG-19's trunk has 80 MB, with its top 575 MB: anything larger is something else.
 LARGEST_FILE_BYTES = 2**30
 
@@ -30,12 +34,14 @@ class LoadedParams(NamedTuple):
         ``["bias"]`` ``[out]``, float32, for RGB input in 0..255 minus the mean.
       sha256: ``params_sha256`` of the params, the same whatever file they
         were read from.
-      source: the path of the file.
+      source: the path of the file, or what they are instead.
+      advice: how to get VGG-19 itself, where this is not it; empty otherwise.
     """
 
     params: Params
     sha256: str
     source: str
+    advice: str = ""
 
 
 def default_weights_path() -> str:
@@ -43,42 +49,68 @@ def default_weights_path() -> str:
     return str(pooch.os_cache("nstjax") / "vgg19.safetensors")
 
 
-def find_weights(path: str | None = None) -> str:
-    """Find the weight file: as given, else ``$NSTJAX_WEIGHTS``, else the cached one.
-
-    Args:
-      path: the file, or None to look for it.
-
-    Returns:
-      The path of an existing file.
+def find_vgg19() -> str | None:
+    """VGG-19's file: ``$NSTJAX_WEIGHTS``, else the cached one, else None.
 
     Raises:
-      InputError: there is no such file.
+      InputError: ``$NSTJAX_WEIGHTS`` is set and no file is there.
     """
     environment = os.environ.get(ENVIRONMENT_VARIABLE)
-    if path:
-        found, origin = path, "the weights given"
-    elif environment:
-        found, origin = environment, f"${ENVIRONMENT_VARIABLE}"
-    else:
-        found, origin = default_weights_path(), "the weights' usual place"
-    if os.path.isfile(found):
-        return found
-    problem = "is a folder, not a file" if os.path.isdir(found) else "does not exist"
-    raise InputError(
-        f"no VGG-19 weights: {found} ({origin}) {problem}; "
-        "run python -m weights_convert --download, "
-        "or python -m weights_convert --input=FILE, or pass --weights=PATH"
-    )
+    if environment:
+        return _existing(environment, f" (${ENVIRONMENT_VARIABLE})")
+    usual = default_weights_path()
+    return usual if os.path.isfile(usual) else None
 
 
-def load_params(path: str | None = None) -> Params:
-    """Find and read the network; see ``find_weights``, ``read_params``.
+def load_network(weights: str = "auto", *, seed: int = 0) -> LoadedParams:
+    """Find and read a network.
+
+    Args:
+      weights: "auto" for VGG-19 if ``find_vgg19`` finds it, else the bundled network;
+        "vgg19" for VGG-19 and nothing else; "slim" for the bundled network; "random"
+        for VGG-19's layers with random weights; or a path, see ``read_params``.
+      seed: of random weights.
+
+    Returns:
+      The params, their hash and where they come from.
 
     Raises:
-      InputError: there is no weight file, or it is not the network's.
+      InputError: there is no such file, or it is not such a network.
     """
-    return read_params(find_weights(path)).params
+    if weights == "slim":
+        return _bundled()
+    if weights == "random":
+        params = random_params(seed)
+        return LoadedParams(
+            params, params_sha256(params), f"random (seed {seed})", ADVICE
+        )
+    if weights not in ("auto", "vgg19"):
+        return read_params(_existing(weights))
+    path = find_vgg19()
+    if path is None:
+        if weights == "auto":
+            return _bundled()
+        raise InputError(
+            f"no VGG-19 weights: {default_weights_path()} does not exist and "
+            f"${ENVIRONMENT_VARIABLE} is not set; {ADVICE}, or use --weights=slim"
+        )
+    network = read_params(path)
+    if weights == "vgg19":
+        _check_vgg19(network)
+    return network
+
+
+def load_params(weights: str = "auto", *, seed: int = 0) -> Params:
+    """The network: ``load_network`` without where it comes from.
+
+    Args:
+      weights: "auto", "vgg19", "slim", "random" or the path of a file.
+      seed: of random weights.
+
+    Raises:
+      InputError: there is no such file, or it is not such a network.
+    """
+    return load_network(weights, seed=seed).params
 
 
 def read_params(path: str | os.PathLike[str]) -> LoadedParams:
@@ -115,7 +147,7 @@ def read_params(path: str | os.PathLike[str]) -> LoadedParams:
     params: Params = {layer: {} for layer in CONV_LAYERS}
     for name, tensor in tensors.items():
         layer, part = name.split("/")
-        params[layer][part] = jnp.asarray(tensor)
+        params[layer][part] = jnp.asarray(tensor, jnp.float32)
     return LoadedParams(params, sha256, path)
 
 
@@ -123,8 +155,10 @@ def save_params(
     path: str | os.PathLike[str],
     params: Mapping[str, Mapping[str, ArrayLike]],
     metadata: Mapping[str, str] | None = None,
+    *,
+    half_precision: bool = False,
 ) -> str:
-    """Write params as float32 safetensors named ``conv1_1/kernel``, ``conv1_1/bias``.
+    """Write params as safetensors named ``conv1_1/kernel``, ``conv1_1/bias``.
 
     The file appears whole or not at all.
 
@@ -132,15 +166,18 @@ def save_params(
       path: the file to write, or to replace.
       params: the network.
       metadata: what the file should say of itself; ``params_sha256`` is added.
+      half_precision: whether to round to float16 and halve the file, not float32.
 
     Returns:
-      The params' hash.
+      The hash of the params as they will be read.
 
     Raises:
       OSError: the file cannot be written.
     """
     path = os.fspath(path)
     tensors = _flatten(params)
+    if half_precision:
+        tensors = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
     sha256 = _tensors_sha256(tensors)
     contents = safetensors.numpy.save(
         tensors, {**(metadata or {}), "params_sha256": sha256}
@@ -156,6 +193,32 @@ def params_sha256(params: Mapping[str, Mapping[str, ArrayLike]]) -> str:
     The order is the network's, a kernel before its bias; the bytes are little-endian.
     """
     return _tensors_sha256(_flatten(params))
+
+
+def _existing(path: str, origin: str = "") -> str:
+    if os.path.isfile(path):
+        return path
+    problem = "is a folder, not a file" if os.path.isdir(path) else "does not exist"
+    raise InputError(
+        f"no weights: {path}{origin} {problem}; {ADVICE}, or pass --weights=slim or "
+        "--weights=PATH"
+    )
+
+
+def _bundled() -> LoadedParams:
+    with importlib.resources.as_file(BUNDLED) as path:
+        network = read_params(path)
+    return network._replace(source="vgg19-slim (bundled)", advice=ADVICE)
+
+
+def _check_vgg19(network: LoadedParams) -> None:
+    for layer, shape in kernel_shapes().items():
+        found = network.params[layer]["kernel"].shape
+        if found != shape:
+            raise InputError(
+                f"{network.source} is not VGG-19: {layer} has {found[-1]} channels, "
+                f"VGG-19 {shape[-1]}; {ADVICE}, or pass --weights={network.source}"
+            )
 
 
 def _tensor_names() -> list[str]:
@@ -223,8 +286,10 @@ def _check_shapes(
             raise InputError(f"{path} has no tensor {name}: {remedy}")
         if name not in names:
             raise InputError(f"{path} has an unknown tensor {name}: {remedy}")
-        if dtypes[name] != "F32":
-            raise InputError(f"{path}: {name} is {dtypes[name]}, not F32: {remedy}")
+        if dtypes[name] not in ("F16", "F32"):
+            raise InputError(
+                f"{path}: {name} is {dtypes[name]}, not F16 or F32: {remedy}"
+            )
     channels_in = 3
     for layer in CONV_LAYERS:
         kernel, bias = shapes[f"{layer}/kernel"], shapes[f"{layer}/bias"]

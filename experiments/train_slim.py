@@ -1,0 +1,292 @@
+"""Train the bundled network: ``python -m experiments.train_slim``.
+
+The flags' defaults are the settings of the file that is shipped. Everything is in
+``--workdir``: a killed training goes on when the same command is given again.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+from absl import flags
+from jax import Array
+from tqdm import tqdm
+
+from nstjax.distillation.channel_selection import imitate
+from nstjax.distillation.curriculum import (
+    Sources,
+    batch_of_step,
+    is_visit,
+    make_batch,
+    pool_of,
+)
+from nstjax.distillation.kernel_matching import Mismatch
+from nstjax.distillation.labels import (
+    BLOCKS,
+    Batch,
+    Scales,
+    in_vgg_units,
+    layer_scales,
+)
+from nstjax.distillation.pictures import random_picture
+from nstjax.distillation.training import TrainingState, trained_params, training
+from nstjax.entry import run_command
+from nstjax.errors import InputError
+from nstjax.io import runlog
+from nstjax.io.atomic import atomic_path
+from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
+from nstjax.io.images import read_image
+from nstjax.io.weights import load_network, save_params
+from nstjax.session import check_resumable
+from nstjax.sizes import Size, output_size, resize
+from nstjax.vgg import CHANNELS_PER_BLOCK, CONV_LAYERS, Params, kernel_shapes
+
+USAGE = """
+Train a narrow network to stand for VGG-19 in style transfer.
+
+  python -m experiments.train_slim --photos=DIR --paintings=DIR --workdir=DIR
+
+The result is slim.safetensors in --workdir. The same command again goes on with a
+training that was killed.
+"""
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
+LONG_SIDE = 1024
+CHECKPOINT = "checkpoint.safetensors"
+RESULT = "slim.safetensors"
+LOG_EVERY = 100
+
+flags.DEFINE_string("photos", None, "Folder of photos to learn from.")
+flags.DEFINE_string("paintings", None, "Folder of paintings to learn from.")
+flags.DEFINE_list(
+    "held_out",
+    "starry_night,the_scream,shipwreck,great_wave,composition_vii,water_lilies_1919,"
+    "udnie,van_gogh_houses",
+    "Names of pictures in these folders that are kept for evaluation.",
+)
+flags.DEFINE_string("weights", "vgg19", "VGG-19's weights: vgg19 or a file.")
+flags.DEFINE_string("workdir", None, "Folder of the training.")
+flags.DEFINE_list("widths", "16,48,64,128,128", "Channels of each block.")
+flags.DEFINE_integer(
+    "conv5_1_width", 256, "Channels of the last layer presets read.", lower_bound=1
+)
+flags.DEFINE_integer(
+    "rounds", 6, "Each trains on newly made batches too.", lower_bound=1
+)
+flags.DEFINE_integer(
+    "batches_per_round", 64, "Made at the start of each round.", lower_bound=1
+)
+flags.DEFINE_integer("steps_per_round", 500, "Updates of the network.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 8, "Pictures; an even number.", lower_bound=2)
+flags.DEFINE_integer("picture_size", 160, "Pixels on a side.", lower_bound=32)
+flags.DEFINE_integer(
+    "visit_steps", 40, "Longest way to a visited picture.", lower_bound=1
+)
+flags.DEFINE_float("learning_rate", 1e-3, "Adam's, at its highest.", lower_bound=0)
+flags.DEFINE_integer("seed", 0, "Of all that is random.")
+
+FLAGS = flags.FLAGS
+SETTINGS = (
+    "held_out", "widths", "conv5_1_width", "rounds", "batches_per_round",
+    "steps_per_round", "batch_size", "picture_size", "visit_steps", "learning_rate",
+    "seed",
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train, or go on with a training; returns the exit status."""
+    _check_flags(arguments)
+    sources = Sources(_read_folder(FLAGS.photos), _read_folder(FLAGS.paintings))
+    network = load_network(FLAGS.weights)
+    folder = Path(FLAGS.workdir)
+    settings = {name: FLAGS[name].value for name in SETTINGS}
+    settings["teacher_sha256"] = network.sha256
+    settings["pictures"] = [len(images) for images in sources]
+    if (folder / runlog.CONFIG).exists():
+        check_resumable(folder, settings)
+    else:
+        (folder / "batches").mkdir(parents=True, exist_ok=True)
+        runlog.write_config(folder, {"settings": settings})
+    params, scales = train(folder, sources, network.params)
+    sha256 = save_params(
+        folder / RESULT,
+        in_vgg_units(params, scales),
+        {
+            "license": "CC BY 4.0",
+            "source": "trained by nstjax from VGG-19 of the Visual Geometry Group",
+            "settings": json.dumps(settings),
+        },
+        half_precision=True,
+    )
+    print(f"{folder / RESULT}: params sha256 {sha256}")
+    return 0
+
+
+def train(folder: Path, sources: Sources, teacher: Params) -> tuple[Params, Scales]:
+    """Run the rounds that are left; returns the network in units of the scales."""
+    rng = np.random.default_rng([FLAGS.seed, 0])
+    crops = [random_picture(rng, *sources, FLAGS.picture_size) for _ in range(16)]
+    scales = layer_scales(teacher, np.stack(crops), rng)
+    updates = training(FLAGS.learning_rate, FLAGS.rounds * FLAGS.steps_per_round)
+
+    def batch_at(round_: int, index: int, student: Params | None = None) -> Batch:
+        path = folder / "batches" / f"{round_:03}_{index:03}.safetensors"
+        if path.exists():
+            return _read_batch(path)
+        batch = make_batch(
+            np.random.default_rng([FLAGS.seed, 1, round_, index]),
+            sources,
+            teacher,
+            scales,
+            pool_of(index),
+            size=FLAGS.picture_size,
+            count=FLAGS.batch_size,
+            student=student if is_visit(round_, index) else None,
+            visit_steps=FLAGS.visit_steps,
+        )
+        _write_batch(path, batch)
+        return batch
+
+    state = _first_state(folder, updates.init, batch_at)
+    before = runlog.restart_metrics(folder, int(state.step) + 1)
+    started = time.monotonic() - (before[-1]["seconds"] if before else 0.0)
+    window: list[tuple[Array, dict[str, Mismatch]]] = []
+    steps = FLAGS.rounds * FLAGS.steps_per_round
+    with tqdm(total=steps, initial=int(state.step), unit="step") as bar:
+        for step in range(int(state.step), steps):
+            round_ = step // FLAGS.steps_per_round
+            if step % FLAGS.steps_per_round == 0:
+                student = in_vgg_units(trained_params(state), scales)
+                for index in range(FLAGS.batches_per_round):
+                    bar.set_description(f"round {round_}, batch {index}")
+                    batch_at(round_, index, student)
+                bar.set_description(f"round {round_}")
+            chosen = batch_of_step(
+                np.random.default_rng([FLAGS.seed, 2, step]),
+                round_,
+                FLAGS.batches_per_round,
+            )
+            state, loss, mismatches = updates.step(
+                state, batch_at(*chosen), pool_of(chosen[1])
+            )
+            if not np.isfinite(loss):
+                raise InputError(
+                    f"the loss became {loss} at step {step}: lower --learning_rate"
+                )
+            window.append((loss, mismatches))
+            bar.update()
+            if (step + 1) % LOG_EVERY == 0 or (step + 1) % FLAGS.steps_per_round == 0:
+                row = _mean_row(window)
+                window = []
+                row = {"step": step + 1, **row, "seconds": time.monotonic() - started}
+                runlog.append_metrics(folder, [row])
+                bar.set_postfix(loss=row["loss"])
+                write_checkpoint(folder / CHECKPOINT, state)
+    return trained_params(state), scales
+
+
+def _mean_row(
+    window: list[tuple[Array, dict[str, Mismatch]]],
+) -> dict[str, Any]:
+    """Means over some steps: the loss, and each layer's mismatch."""
+    loss, mismatches = jax.tree.map(lambda *leaves: float(np.mean(leaves)), *window)
+    return {
+        "loss": loss,
+        "kernel": {layer: part.kernel for layer, part in mismatches.items()},
+        "centered": {layer: part.centered for layer, part in mismatches.items()},
+    }
+
+
+def _first_state(
+    folder: Path,
+    init: Callable[[Params], TrainingState],
+    batch_at: Callable[[int, int], Batch],
+) -> TrainingState:
+    """The last checkpoint, or the network that imitates chosen channels."""
+    widths = {layer: int(FLAGS.widths[int(layer[4]) - 1]) for layer in CONV_LAYERS} | {
+        "conv5_1": FLAGS.conv5_1_width
+    }
+    if (folder / CHECKPOINT).exists():
+        like = init(
+            {
+                layer: {"kernel": jnp.zeros(shape), "bias": jnp.zeros(shape[-1])}
+                for layer, shape in kernel_shapes(widths).items()
+            }
+        )
+        return read_checkpoint(folder / CHECKPOINT, like)
+    batches = [
+        batch_at(0, index)
+        for index in tqdm(range(FLAGS.batches_per_round), "first batches")
+    ]
+    params = imitate(widths, batches, [pool_of(i) for i in range(len(batches))])
+    state = init(params)
+    write_checkpoint(folder / CHECKPOINT, state)
+    return state
+
+
+def _read_folder(folder: str) -> list[np.ndarray]:
+    """The folder's pictures, the longer side at most ``LONG_SIDE``."""
+    paths = sorted(
+        path
+        for path in Path(folder).iterdir()
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.stem not in FLAGS.held_out
+    )
+    if not paths:
+        raise InputError(f"{folder} holds no pictures to learn from")
+    pictures = []
+    for path in tqdm(paths, f"reading {folder}"):
+        picture = read_image(path)
+        if max(picture.shape) > LONG_SIDE:
+            height, width = picture.shape[:2]
+            size = output_size(height, width, Size("long", LONG_SIDE))
+            picture = resize(picture, *size)
+        pictures.append(picture)
+    return pictures
+
+
+def _write_batch(path: Path, batch: Batch) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(
+            safetensors.numpy.save(
+                {
+                    "pictures": batch.pictures,
+                    "positions": batch.positions,
+                    **batch.teacher,
+                }
+            )
+        )
+
+
+def _read_batch(path: Path) -> Batch:
+    tensors = safetensors.numpy.load_file(path)
+    return Batch(tensors.pop("pictures"), tensors.pop("positions"), tensors)
+
+
+def _check_flags(arguments: Sequence[str]) -> None:
+    if arguments:
+        raise InputError(f"unexpected argument {arguments[0]}: see --help")
+    for name in ("photos", "paintings"):
+        folder = FLAGS[name].value
+        if folder is None or not Path(folder).is_dir():
+            raise InputError(f"--{name}={folder}: give a folder of pictures")
+    if not FLAGS.workdir:
+        raise InputError("give a --workdir")
+    if len(FLAGS.widths) != BLOCKS or not all(
+        width.isdecimal() and 1 <= int(width) <= channels
+        for width, channels in zip(FLAGS.widths, CHANNELS_PER_BLOCK, strict=True)
+    ):
+        raise InputError(
+            f"--widths={','.join(FLAGS.widths)}: give five numbers, at most "
+            f"{','.join(map(str, CHANNELS_PER_BLOCK))}"
+        )
+    if FLAGS.batch_size % 2:
+        raise InputError(f"--batch_size={FLAGS.batch_size}: give an even number")
+
+
+if __name__ == "__main__":
+    run_command("train_slim", __name__, USAGE, main)
