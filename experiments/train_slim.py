@@ -18,6 +18,7 @@ from absl import flags
 from jax import Array
 from tqdm import tqdm
 
+from nstjax.distillation.calibration import calibrate
 from nstjax.distillation.channel_selection import imitate
 from nstjax.distillation.curriculum import (
     Sources,
@@ -25,17 +26,18 @@ from nstjax.distillation.curriculum import (
     is_visit,
     make_batch,
     pool_of,
+    random_crops,
 )
 from nstjax.distillation.kernel_matching import Mismatch
 from nstjax.distillation.labels import (
     BLOCKS,
     Batch,
-    Scales,
     in_vgg_units,
     layer_scales,
 )
 from nstjax.distillation.pictures import random_picture
 from nstjax.distillation.training import TrainingState, trained_params, training
+from nstjax.distillation.visits import visit
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io import runlog
@@ -60,6 +62,7 @@ LONG_SIDE = 1024
 CHECKPOINT = "checkpoint.safetensors"
 RESULT = "slim.safetensors"
 LOG_EVERY = 100
+CALIBRATION_PAIRS = 32
 
 flags.DEFINE_string("photos", None, "Folder of photos to learn from.")
 flags.DEFINE_string("paintings", None, "Folder of paintings to learn from.")
@@ -112,10 +115,10 @@ def main(arguments: Sequence[str]) -> int:
     else:
         (folder / "batches").mkdir(parents=True, exist_ok=True)
         runlog.write_config(folder, {"settings": settings})
-    params, scales = train(folder, sources, network.params)
+    student = train(folder, sources, network.params)
     sha256 = save_params(
         folder / RESULT,
-        in_vgg_units(params, scales),
+        calibrated(student, sources, network.params),
         {
             "license": "CC BY 4.0",
             "source": "trained by nstjax from VGG-19 of the Visual Geometry Group",
@@ -127,8 +130,16 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def train(folder: Path, sources: Sources, teacher: Params) -> tuple[Params, Scales]:
-    """Run the rounds that are left; returns the network in units of the scales."""
+def calibrated(student: Params, sources: Sources, teacher: Params) -> Params:
+    """The network whose losses are as large as VGG-19's on pictures to learn from."""
+    rng = np.random.default_rng([FLAGS.seed, 3])
+    contents, styles = random_crops(rng, sources, FLAGS.picture_size, CALIBRATION_PAIRS)
+    results = visit(student, rng, contents, styles, "avg", FLAGS.visit_steps)
+    return calibrate(student, teacher, contents, styles, results)
+
+
+def train(folder: Path, sources: Sources, teacher: Params) -> Params:
+    """Run the rounds that are left; returns the network in VGG-19's units."""
     rng = np.random.default_rng([FLAGS.seed, 0])
     crops = [random_picture(rng, *sources, FLAGS.picture_size) for _ in range(16)]
     scales = layer_scales(teacher, np.stack(crops), rng)
@@ -187,7 +198,7 @@ def train(folder: Path, sources: Sources, teacher: Params) -> tuple[Params, Scal
                 runlog.append_metrics(folder, [row])
                 bar.set_postfix(loss=row["loss"])
                 write_checkpoint(folder / CHECKPOINT, state)
-    return trained_params(state), scales
+    return in_vgg_units(trained_params(state), scales)
 
 
 def _mean_row(

@@ -11,6 +11,7 @@ import reference
 
 import nstjax
 from nstjax.distillation import (
+    calibration,
     channel_selection,
     curriculum,
     kernel_matching,
@@ -335,3 +336,17 @@ def test_training_lowers_the_loss_and_compiles_once(teacher, sources, scales):
     assert int(state.step) == 40
     assert updates.step._cache_size() == 1
     assert optax.tree.get(state.opt_state, "mu").keys() == widths.keys()
+
+
+def test_calibration_finds_the_factors_that_were_lost(teacher):
+    rng = np.random.default_rng(0)
+    factors = {layer: float(rng.uniform(0.3, 3)) for layer in CONV_LAYERS}
+    timid = calibration.scale_layers(teacher, factors)
+    contents, styles, results = rng.random((3, 2, 32, 32, 3), np.float32)
+    found = calibration.calibrate(timid, teacher, contents, styles, results)
+    for layer in CONV_LAYERS:
+        for part in ("kernel", "bias"):
+            expected = np.asarray(teacher[layer][part])
+            np.testing.assert_allclose(
+                found[layer][part], expected, rtol=2e-3, atol=1e-4, err_msg=layer
+            )

@@ -69,19 +69,27 @@ def make_batch(
         pictures = [random_picture(rng, *sources, size) for _ in range(count)]
         batch_pictures = np.stack(pictures)
     else:
-        contents, styles = (
-            np.stack(
-                [
-                    random_crop(rng, images[int(rng.integers(len(images)))], size)
-                    for _ in range(count // 2)
-                ]
-            )
-            for images in sources
-        )
+        contents, styles = random_crops(rng, sources, size, count // 2)
         visited = visit(student, rng, contents, styles, pool, visit_steps)
         batch_pictures = np.concatenate([visited, styles])
     positions = sample_positions(rng, batch_pictures.shape, SAMPLES_PER_BLOCK)
     return label(teacher, scales, batch_pictures, positions, pool)
+
+
+def random_crops(
+    rng: np.random.Generator, sources: Sources, size: int, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Crops of photos, and of paintings, float32 [count, size, size, 3] each."""
+    photos, paintings = (
+        np.stack(
+            [
+                random_crop(rng, images[int(rng.integers(len(images)))], size)
+                for _ in range(count)
+            ]
+        )
+        for images in sources
+    )
+    return photos, paintings
 
 
 def batch_of_step(

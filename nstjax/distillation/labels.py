@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from nstjax.distillation.calibration import scale_layers
 from nstjax.vgg import (
     CONV_LAYERS,
     CONVOLUTIONS_PER_BLOCK,
@@ -125,10 +126,8 @@ def in_vgg_units(params: Params, scales: Scales) -> Params:
     """A student's params for activations whose kernels are VGG-19's own.
 
     While it is trained, the mean over a student's c_l channels is to equal the mean
-    over VGG-19's C_l, in units of each layer's scale s_l: F Fᵀ/c = T Tᵀ/(s² C). ReLU
-    and pooling commute with positive factors, so that multiplying layer l by
-    s_l·√(C_l/c_l), and dividing the next one's kernel by the same, leaves the function
-    as it was, with F Fᵀ = T Tᵀ.
+    over VGG-19's C_l, in units of each layer's scale s_l: F Fᵀ/c = T Tᵀ/(s² C). Scaled
+    by s_l·√(C_l/c_l), each layer has F Fᵀ = T Tᵀ.
 
     Args:
       params: the student as it is trained.
@@ -137,14 +136,11 @@ def in_vgg_units(params: Params, scales: Scales) -> Params:
     Returns:
       The same function in VGG-19's units.
     """
-    rescaled: Params = {}
-    before = 1.0
-    for layer in CONV_LAYERS:
-        channels = params[layer]["bias"].size
-        scale = scales[layer] * (layer_channels(layer) / channels) ** 0.5
-        rescaled[layer] = {
-            "kernel": params[layer]["kernel"] * (scale / before),
-            "bias": params[layer]["bias"] * scale,
-        }
-        before = scale
-    return rescaled
+    return scale_layers(
+        params,
+        {
+            layer: scales[layer]
+            * (layer_channels(layer) / params[layer]["bias"].size) ** 0.5
+            for layer in CONV_LAYERS
+        },
+    )

@@ -1,0 +1,101 @@
+"""Making a narrow network's losses as large as VGG-19's."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from nstjax.statistics import gram_matrix
+from nstjax.vgg import CONV_LAYERS, Params, features, preprocess
+
+# All presets match content here, and style elsewhere.
+CONTENT_LAYER = "conv4_2"
+
+
+def scale_layers(params: Params, factors: Mapping[str, ArrayLike]) -> Params:
+    """Multiply each convolution's output by its factor, and nothing else.
+
+    ReLU and pooling commute with positive factors, so that the next kernel is divided
+    by what its input was multiplied by.
+
+    Args:
+      params: the network.
+      factors: {convB_I: positive factor}.
+
+    Returns:
+      The same function but for the sizes of its activations.
+    """
+    scaled: Params = {}
+    before: ArrayLike = 1.0
+    for layer in CONV_LAYERS:
+        kernel, bias = params[layer]["kernel"], params[layer]["bias"]
+        scaled[layer] = {
+            "kernel": kernel * (factors[layer] / before),
+            "bias": bias * factors[layer],
+        }
+        before = factors[layer]
+    return scaled
+
+
+def calibrate(
+    params: Params,
+    teacher: Params,
+    contents: np.ndarray,
+    styles: np.ndarray,
+    results: np.ndarray,
+) -> Params:
+    """Scale each layer so that its losses are VGG-19's in the geometric mean.
+
+    A network that cannot follow all of VGG-19's kernel is trained to follow it timidly:
+    its activations differ less between pictures. Style losses of photos against
+    paintings grow with the fourth power of a layer's factor, content losses of results
+    against photos with the second.
+
+    Args:
+      params: the narrow network, in VGG-19's units.
+      teacher: VGG-19's params.
+      contents: photos, sRGB [pictures, size, size, 3].
+      styles: paintings, likewise.
+      results: pictures on the way from each photo to its painting, likewise.
+
+    Returns:
+      The network with scaled layers.
+    """
+    ratios = [
+        jax.tree.map(
+            lambda own, wanted: float(jnp.log(own / wanted)),
+            *(_losses(network, *pictures) for network in (params, teacher)),
+        )
+        for pictures in zip(contents, styles, results, strict=True)
+    ]
+    means = jax.tree.map(lambda *logs: float(np.mean(logs)), *ratios)
+    return scale_layers(
+        params,
+        {
+            layer: np.exp(-means[layer] / (2 if layer == CONTENT_LAYER else 4))
+            for layer in CONV_LAYERS
+        },
+    )
+
+
+@jax.jit
+def _losses(
+    params: Params, content: Array, style: Array, result: Array
+) -> dict[str, Array]:
+    """Each layer's loss: of content where presets match content, of style elsewhere."""
+    relus = [layer.replace("conv", "relu") for layer in CONV_LAYERS]
+    of_content, of_style, of_result = (
+        features(params, preprocess(picture), relus)
+        for picture in (content, style, result)
+    )
+    return {
+        layer: jnp.square(of_result[relu] - of_content[relu]).sum()
+        if layer == CONTENT_LAYER
+        else jnp.square(
+            gram_matrix(of_content[relu]) - gram_matrix(of_style[relu])
+        ).sum()
+        for layer, relu in zip(CONV_LAYERS, relus, strict=True)
+    }
