@@ -41,10 +41,11 @@ flags.DEFINE_string("preset", "gatys2016", "Published settings.")
 flags.DEFINE_string("size", "256", "As nstjax takes it.")
 flags.DEFINE_integer("steps", 200, "Updates of each image.")
 flags.DEFINE_string("optimizer", None, "The preset's own if not given.")
-flags.DEFINE_integer("seed", 0, "Of random weights and initial noise.")
+flags.DEFINE_integer("seed", 0, "Of random weights and initial noise.", lower_bound=0)
 flags.DEFINE_string("workdir", None, "Folder for the table and the pictures.")
 
 FLAGS = flags.FLAGS
+ROLES = ("teacher", "student", "random")
 
 
 class Pair(NamedTuple):
@@ -97,8 +98,9 @@ def main(arguments: Sequence[str]) -> int:
     for pair in pairs:
         pictures += [pair.content, pair.style]
         labels += [pair.name, "painting"]
-        for name, (image, row) in compare(pair, networks, preset).items():
-            write_image(folder / f"{pair.name}_{len(pictures)}.png", image)
+        compared = compare(pair, networks, preset)
+        for role, (name, (image, row)) in zip(ROLES, compared.items(), strict=True):
+            write_image(folder / f"{pair.name}_{role}.png", image)
             pictures.append(image)
             labels.append(f"{name}\n{row['style']:.1%} of style loss left")
             rows.append({"pair": pair.name, "features": name, **row})

@@ -76,7 +76,11 @@ flags.DEFINE_string("weights", "vgg19", "VGG-19's weights: vgg19 or a file.")
 flags.DEFINE_string("workdir", None, "Folder of the training.")
 flags.DEFINE_list("widths", "16,48,64,128,128", "Channels of each block.")
 flags.DEFINE_integer(
-    "conv5_1_width", 256, "Channels of the last layer presets read.", lower_bound=1
+    "conv5_1_width",
+    256,
+    "Channels of the last layer presets read.",
+    lower_bound=1,
+    upper_bound=512,
 )
 flags.DEFINE_integer(
     "rounds", 6, "Each trains on newly made batches too.", lower_bound=1
@@ -91,7 +95,7 @@ flags.DEFINE_integer(
     "visit_steps", 40, "Longest way to a visited picture.", lower_bound=1
 )
 flags.DEFINE_float("learning_rate", 1e-3, "Adam's, at its highest.", lower_bound=0)
-flags.DEFINE_integer("seed", 0, "Of all that is random.")
+flags.DEFINE_integer("seed", 0, "Of all that is random.", lower_bound=0)
 
 FLAGS = flags.FLAGS
 SETTINGS = (

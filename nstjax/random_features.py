@@ -10,22 +10,22 @@ from nstjax.vgg import Params, kernel_shapes, layer_channels
 # Root mean square of VGG-19's convolutions over crops of photos and paintings (average
 # pooling), as experiments/train_slim.py measures it.
 VGG19_SCALES = {
-    "conv1_1": 75.0,
-    "conv1_2": 252.0,
-    "conv2_1": 288.0,
-    "conv2_2": 374.0,
-    "conv3_1": 261.0,
-    "conv3_2": 258.0,
-    "conv3_3": 328.0,
-    "conv3_4": 614.0,
-    "conv4_1": 606.0,
-    "conv4_2": 617.0,
-    "conv4_3": 495.0,
-    "conv4_4": 338.0,
-    "conv5_1": 74.0,
-    "conv5_2": 41.0,
-    "conv5_3": 19.0,
-    "conv5_4": 12.0,
+    "conv1_1": 74.0,
+    "conv1_2": 242.0,
+    "conv2_1": 328.0,
+    "conv2_2": 504.0,
+    "conv3_1": 347.0,
+    "conv3_2": 331.0,
+    "conv3_3": 414.0,
+    "conv3_4": 766.0,
+    "conv4_1": 790.0,
+    "conv4_2": 713.0,
+    "conv4_3": 567.0,
+    "conv4_4": 361.0,
+    "conv5_1": 70.0,
+    "conv5_2": 40.0,
+    "conv5_3": 16.9,
+    "conv5_4": 8.9,
 }
 IMAGE_SCALE = 70.0  # of a picture in 0..255 less the mean
 

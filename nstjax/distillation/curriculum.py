@@ -46,7 +46,7 @@ def make_batch(
     size: int,
     count: int,
     student: Params | None = None,
-    visit_steps: int = 60,
+    visit_steps: int = 0,
 ) -> Batch:
     """Random pictures with VGG-19's activations, or visited ones.
 

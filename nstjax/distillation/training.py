@@ -36,18 +36,16 @@ class TrainingState(NamedTuple):
 
 
 class Training(NamedTuple):
-    """A pair of functions, and what measures.
+    """A pair of functions.
 
     Attributes:
       init: params -> TrainingState.
       step: (TrainingState, Batch, pool) -> (TrainingState, loss, mismatches); the
         state is donated.
-      evaluate: (params, Batch, pool) -> (loss, mismatches).
     """
 
     init: Callable[[Params], TrainingState]
     step: Callable[..., tuple[TrainingState, Array, dict[str, Mismatch]]]
-    evaluate: Callable[..., tuple[Array, dict[str, Mismatch]]]
 
 
 def training(learning_rate: float, steps: int) -> Training:
@@ -83,7 +81,6 @@ def training(learning_rate: float, steps: int) -> Training:
     return Training(
         init,
         jax.jit(step, static_argnames="pool", donate_argnums=0),
-        jax.jit(batch_loss, static_argnames="pool"),
     )
 
 

@@ -200,8 +200,8 @@ def _existing(path: str, origin: str = "") -> str:
         return path
     problem = "is a folder, not a file" if os.path.isdir(path) else "does not exist"
     raise InputError(
-        f"no weights: {path}{origin} {problem}; {ADVICE}, or pass --weights=slim or "
-        "--weights=PATH"
+        f"no weights: {path or 'a file of no name'}{origin} {problem}; {ADVICE}, "
+        "or pass --weights=auto, slim, random or the path of a file"
     )
 
 
