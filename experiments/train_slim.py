@@ -110,6 +110,13 @@ def main(arguments: Sequence[str]) -> int:
     _check_flags(arguments)
     sources = Sources(_read_folder(FLAGS.photos), _read_folder(FLAGS.paintings))
     network = load_network(FLAGS.weights)
+    for layer, width in _widths().items():
+        channels = network.params[layer]["bias"].size
+        if width > channels:
+            raise InputError(
+                f"{network.source} has {channels} channels in {layer}, fewer than the "
+                f"{width} wanted: pass VGG-19's weights"
+            )
     folder = Path(FLAGS.workdir)
     settings = {name: FLAGS[name].value for name in SETTINGS}
     settings["teacher_sha256"] = network.sha256
@@ -223,9 +230,7 @@ def _first_state(
     batch_at: Callable[[int, int], Batch],
 ) -> TrainingState:
     """The last checkpoint, or the network that imitates chosen channels."""
-    widths = {layer: int(FLAGS.widths[int(layer[4]) - 1]) for layer in CONV_LAYERS} | {
-        "conv5_1": FLAGS.conv5_1_width
-    }
+    widths = _widths()
     if (folder / CHECKPOINT).exists():
         like = init(
             {
@@ -242,6 +247,12 @@ def _first_state(
     state = init(params)
     write_checkpoint(folder / CHECKPOINT, state)
     return state
+
+
+def _widths() -> dict[str, int]:
+    """{convB_I: channels} as the flags say."""
+    blocks = {layer: int(FLAGS.widths[int(layer[4]) - 1]) for layer in CONV_LAYERS}
+    return blocks | {"conv5_1": FLAGS.conv5_1_width}
 
 
 def _read_folder(folder: str) -> list[np.ndarray]:

@@ -117,6 +117,8 @@ def test_training_makes_a_network_and_a_killed_one_the_same(training, tmp_path):
         ("--batch_size=3", "give an even number"),
         ("--picture_size=31", "picture_size"),
         ("--rounds=0", "rounds"),
+        ("--seed=-1", "seed"),
+        ("--conv5_1_width=17", "has 16 channels in conv5_1, fewer than the 17"),
         ("--learning_rate=-1", "learning_rate"),
         ("--weights=nowhere.safetensors", "nowhere.safetensors does not exist"),
     ],
