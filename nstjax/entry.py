@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 from absl import logging as absl_logging
 
+from nstjax.allocator import keep_freed_memory
 from nstjax.errors import InputError
 from nstjax.transfer import NonFiniteLossError
 
@@ -65,6 +66,7 @@ def run_command(
         except KeyboardInterrupt:
             return report("interrupted", INTERRUPTED_STATUS)
 
+    keep_freed_memory()
     _send_notes_to_stderr(name)
     # JAX tells at this level which accelerators it did not find.
     absl_logging.set_verbosity(absl_logging.WARNING)

@@ -51,11 +51,29 @@ def gram_matrix(
         "chw": (channels or own_channels) * positions,
     }
     F = activation.reshape(positions, own_channels)
-    gram = jax.lax.dot_general(
-        F,
-        F,
+    return _product_with_itself(F) / divisor[normalization]
+
+
+@jax.custom_jvp
+def _product_with_itself(F: Array) -> Array:
+    return _transposed_product(F, F)
+
+
+@_product_with_itself.defjvp
+def _product_with_itself_jvp(
+    primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[Array, Array]:
+    # Left alone, JAX makes both of the two products below, each the other transposed.
+    (F,), (F_dot,) = primals, tangents
+    half = _transposed_product(F, F_dot)
+    return _product_with_itself(F), half + half.T
+
+
+def _transposed_product(A: Array, B: Array) -> Array:
+    return jax.lax.dot_general(
+        A,
+        B,
         dimension_numbers=(((0,), (0,)), ((), ())),
         precision=jax.lax.Precision.HIGHEST,
-        preferred_element_type=jnp.promote_types(activation.dtype, jnp.float32),
+        preferred_element_type=jnp.promote_types(A.dtype, jnp.float32),
     )
-    return gram / divisor[normalization]

@@ -179,14 +179,35 @@ def check_size(
 
 
 def _convolve(activation: Array, kernel: ArrayLike, bias: ArrayLike) -> Array:
-    output = jax.lax.conv_general_dilated(
+    kernel = jnp.asarray(kernel)
+    convolve = _convolve_image if kernel.shape[2] == 3 else _convolve_activation
+    return convolve(activation, kernel) + jnp.asarray(bias)[None, None, :]
+
+
+def _convolve_activation(activation: Array, kernel: Array) -> Array:
+    return jax.lax.conv_general_dilated(
         activation[None],
-        jnp.asarray(kernel),
+        kernel,
         window_strides=(1, 1),
         padding="SAME",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )[0]
-    return output + jnp.asarray(bias)[None, None, :]
+
+
+def _convolve_image(image: Array, kernel: Array) -> Array:
+    """The same as a matrix product.
+
+    With 3 channels XLA:CPU's convolution, and its gradient most of all, runs at a small
+    fraction of its speed.
+    """
+    height, width, _ = image.shape
+    padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
+    windows = [
+        padded[row : row + height, column : column + width]
+        for row in range(3)
+        for column in range(3)
+    ]
+    return jnp.concatenate(windows, -1) @ kernel.reshape(27, -1)
 
 
 def _pool(activation: Array, pool: Pool, pool_padding: PoolPadding) -> Array:

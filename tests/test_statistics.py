@@ -76,3 +76,23 @@ def test_gram_matrix_vmapped_equals_a_loop():
         rtol=1e-5,
         atol=1e-4,
     )
+
+
+def test_gram_matrix_has_its_closed_form_derivatives(float64):
+    # f = Σ_ij W_ij G_ij with G = FᵀF: ∇f = F (W + Wᵀ), and its change along D is
+    # D (W + Wᵀ).
+    F, D = activation(0, (1, 6, 4)), activation(1, (1, 6, 4))
+    W = np.random.default_rng(2).normal(size=(4, 4))
+
+    def f(F):
+        return (W * gram_matrix(F)).sum()
+
+    gradient, change = jax.jvp(jax.grad(f), (F,), (D,))
+    np.testing.assert_allclose(gradient, F @ (W + W.T), rtol=1e-12)
+    np.testing.assert_allclose(change, D @ (W + W.T), rtol=1e-12)
+    np.testing.assert_allclose(
+        jax.grad(lambda F: (jax.grad(f)(F) * D).sum())(F), change, rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        jax.jvp(gram_matrix, (F,), (D,))[1], D[0].T @ F[0] + F[0].T @ D[0], rtol=1e-12
+    )
