@@ -302,6 +302,8 @@ def _check_flags(arguments: Sequence[str]) -> None:
             raise InputError(f"--{name}={folder}: give a folder of pictures")
     if not FLAGS.workdir:
         raise InputError("give a --workdir")
+    if Path(FLAGS.workdir).is_file():
+        raise InputError(f"--workdir={FLAGS.workdir} is a file: give a folder")
     if len(FLAGS.widths) != BLOCKS or not all(
         width.isdecimal() and 1 <= int(width) <= channels
         for width, channels in zip(FLAGS.widths, CHANNELS_PER_BLOCK, strict=True)

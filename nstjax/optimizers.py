@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 
-LBFGS_HISTORY = 100
+NUM_CORRECTION = 100
 # Torch drops curvature pairs below this: without a line search s·y may be negative, and
 # the direction would then point uphill.
 SMALLEST_CURVATURE = 1e-10
@@ -32,7 +32,7 @@ class PublishedLbfgsState(NamedTuple):
 
 
 def scale_by_published_lbfgs(
-    memory_size: int = LBFGS_HISTORY,
+    memory_size: int = NUM_CORRECTION,
 ) -> optax.GradientTransformationExtraArgs:
     """L-BFGS direction as Torch computes it, for unit steps without a line search.
 
@@ -87,27 +87,33 @@ def scale_by_published_lbfgs(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _lbfgs(learning_rate: ArrayLike) -> optax.GradientTransformationExtraArgs:
+def _lbfgs(
+    learning_rate: ArrayLike, memory_size: int
+) -> optax.GradientTransformationExtraArgs:
     return optax.chain(
-        scale_by_published_lbfgs(), optax.scale_by_learning_rate(learning_rate)
+        scale_by_published_lbfgs(memory_size),
+        optax.scale_by_learning_rate(learning_rate),
     )
 
 
-def _adam(learning_rate: ArrayLike) -> optax.GradientTransformation:
+def _adam(learning_rate: ArrayLike, memory_size: int) -> optax.GradientTransformation:
+    del memory_size  # L-BFGS's
     return optax.adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8)
 
 
 def _lbfgs_linesearch(
-    learning_rate: ArrayLike,
+    learning_rate: ArrayLike, memory_size: int
 ) -> optax.GradientTransformationExtraArgs:
     # The rate scales the direction, hence the first step that the line search tries.
-    return optax.lbfgs(learning_rate, memory_size=LBFGS_HISTORY)
+    return optax.lbfgs(learning_rate, memory_size=memory_size)
 
 
 OPTIMIZERS = {"adam": _adam, "lbfgs": _lbfgs, "lbfgs-linesearch": _lbfgs_linesearch}
 
 
-def make_optimizer(name: str) -> optax.GradientTransformationExtraArgs:
+def make_optimizer(
+    name: str, lbfgs_num_correction: int = NUM_CORRECTION
+) -> optax.GradientTransformationExtraArgs:
     """The optimizer of that name, with its learning rate (1 at first) in its state.
 
     adam: β₁ 0.9, β₂ 0.999, ε 1e-8.
@@ -116,6 +122,11 @@ def make_optimizer(name: str) -> optax.GradientTransformationExtraArgs:
     lbfgs-linesearch: ``optax.lbfgs`` with its zoom line search; several evaluations per
       step.
 
+    Args:
+      name: one of the above.
+      lbfgs_num_correction: how many pairs (s, y) L-BFGS keeps, each as large as two
+        images.
+
     Raises:
       InputError: unknown name.
     """
@@ -123,8 +134,9 @@ def make_optimizer(name: str) -> optax.GradientTransformationExtraArgs:
         raise InputError(
             f"unknown optimizer {name!r}: known are {', '.join(OPTIMIZERS)}"
         )
-    optimizer = optax.inject_hyperparams(OPTIMIZERS[name])(
-        learning_rate=jnp.asarray(1.0, jnp.float32)
+    factory = optax.inject_hyperparams(OPTIMIZERS[name], static_args="memory_size")
+    optimizer = factory(
+        learning_rate=jnp.asarray(1.0, jnp.float32), memory_size=lbfgs_num_correction
     )
     return optax.with_extra_args_support(optimizer)
 

@@ -15,7 +15,7 @@ from nstjax.losses import (
     StyleNormalization,
     TotalVariationForm,
 )
-from nstjax.optimizers import OPTIMIZERS
+from nstjax.optimizers import NUM_CORRECTION, OPTIMIZERS
 from nstjax.sizes import Rule, Size
 from nstjax.statistics import GramNormalization
 from nstjax.vgg import Pool, PoolPadding, check_layers
@@ -26,6 +26,7 @@ CONV_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 Noise = Literal["normal", "uniform", "integers"]
 Resample = Literal["lanczos", "bicubic", "bilinear"]
 LARGEST_NUMBER = 3.4e38  # of float32
+MOST_CORRECTIONS = 1000  # a pair needs the memory of two images
 LONG_512 = Size("long", 512)
 INITS = ("content", "noise", "blend", "style")
 
@@ -57,6 +58,7 @@ class Preset:
       optimizer: a name of ``nstjax.optimizers.OPTIMIZERS``.
       learning_rate: of that optimizer; None means the program's own for it.
       learning_rates: the program's learning rate for each optimizer.
+      lbfgs_num_correction: how many pairs of past steps and gradients L-BFGS keeps.
       steps: how many updates.
       clamp: whether each update is followed by a cut to the displayable range.
       size: size rule of the photo.
@@ -93,6 +95,7 @@ class Preset:
     learning_rates: Mapping[str, float] = dataclasses.field(
         default_factory=lambda: {"adam": 2.0, "lbfgs": 1.0, "lbfgs-linesearch": 1.0}
     )
+    lbfgs_num_correction: int = NUM_CORRECTION
     steps: int = 500
     clamp: bool = False
     size: Size = LONG_512
@@ -296,6 +299,12 @@ def _check(preset: Preset) -> None:
         raise InputError("learning_rate is 0: the image would never change")
     if not 0 <= preset.noise_ratio <= 1:
         raise InputError(f"noise_ratio must lie in 0..1, got {preset.noise_ratio}")
+    corrections = preset.lbfgs_num_correction
+    if not isinstance(corrections, int) or not 1 <= corrections <= MOST_CORRECTIONS:
+        raise InputError(
+            f"lbfgs_num_correction must lie in 1..{MOST_CORRECTIONS}, a whole number, "
+            f"got {corrections}"
+        )
     if not isinstance(preset.steps, int) or preset.steps < 1:
         raise InputError(f"steps must be 1 or more, a whole number, got {preset.steps}")
 

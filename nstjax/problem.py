@@ -128,7 +128,10 @@ def prepare(
         image = _from_noise(content_image, preset, seed)
 
     transfer_init, steps = _compiled_transfer(
-        preset.optimizer, preset.clamp, **loss_structure(preset)
+        preset.optimizer,
+        preset.lbfgs_num_correction,
+        preset.clamp,
+        **loss_structure(preset),
     )
     state = transfer_init(image)
     state = state._replace(
@@ -289,7 +292,7 @@ _style_grams = jax.jit(
 
 @functools.lru_cache
 def _compiled_transfer(
-    optimizer: str, clamp: bool, **structure: Any
+    optimizer: str, lbfgs_num_correction: int, clamp: bool, **structure: Any
 ) -> tuple[Callable[[ArrayLike], TransferState], CompiledSteps]:
     """One compilation for each structure, whatever the pictures and the numbers."""
 
@@ -303,6 +306,8 @@ def _compiled_transfer(
         return jnp.clip(image, -mean, 255.0 - mean)
 
     transfer = style_transfer(
-        loss_fn, make_optimizer(optimizer), project=to_displayable if clamp else None
+        loss_fn,
+        make_optimizer(optimizer, lbfgs_num_correction),
+        project=to_displayable if clamp else None,
     )
     return transfer.init, compile_steps(transfer)

@@ -237,6 +237,7 @@ BAD_NUMBERS = [
     bad_flag("--style_blend_weights=1,2", "has 2 values for 1 style images"),
     bad_flag("--learning_rate=0", "the image would never change"),
     Bad("alpha and beta 0", with_flags("--alpha=0", "--beta=0"), "both 0"),
+    bad_flag("--lbfgs_num_correction=0", "lbfgs_num_correction must lie in 1..1000"),
     bad_flag("--steps=0", "steps must be 1 or more"),
     bad_flag("--steps=-3", "steps must be 1 or more"),
     bad_flag("--steps=many", "many"),
@@ -838,7 +839,8 @@ def test_help_lists_the_flags(studio, command):
     flags = """
         output preset size steps alpha beta tv content_layers style_layers
         style_layer_weights style_blend_weights init noise_ratio optimizer
-        learning_rate seed snapshots montage workdir resume demo weights quality
+        learning_rate lbfgs_num_correction seed snapshots montage workdir resume demo
+        weights quality
     """
     for flag in flags.split():
         assert f"--{flag}:" in out or f"--[no]{flag}:" in out
@@ -846,7 +848,14 @@ def test_help_lists_the_flags(studio, command):
 
 def test_demo_paints_its_own_pictures(studio, command):
     # The size of the other tests, which is compiled already.
-    good(command, "--demo", *BASE, "--size=48x36", "--montage", "--snapshots=0")
+    good(
+        command, "--demo", *BASE, "--size=48x36", "--montage", "--snapshots=0",
+        "--workdir=run",
+    )  # fmt: skip
     chelsea = nstjax.resize(nstjax.read_image(skimage.data.chelsea()), 36, 48)
-    np.testing.assert_allclose(nstjax.read_image("out_000000.png"), chelsea, atol=0.003)
+    np.testing.assert_allclose(
+        nstjax.read_image("run/snapshot_000000.png"), chelsea, atol=0.003
+    )
     assert nstjax.read_image("out_montage.png").shape[0] >= 300
+    settings = json.loads(pathlib.Path("run/config.json").read_text())["settings"]
+    assert (settings["steps"], settings["lbfgs_num_correction"]) == (2, 10)

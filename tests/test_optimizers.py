@@ -153,6 +153,12 @@ def test_make_optimizer_lbfgs_is_the_published_one_with_a_hundred_pairs(
     assert memory.shape == (100, *wells_start.shape)
 
 
+@pytest.mark.parametrize("name", ["lbfgs", "lbfgs-linesearch"])
+def test_make_optimizer_keeps_as_many_pairs_as_it_is_told(name):
+    state = make_optimizer(name, 7).init(jnp.zeros((2, 3)))
+    assert optax.tree.get(state, "diff_params_memory").shape == (7, 2, 3)
+
+
 @pytest.mark.parametrize("learning_rate", [0.5, 2.0])
 def test_adam_equals_numpys(learning_rate, bowl_start, float64):
     optimizer = make_optimizer("adam")
