@@ -204,10 +204,7 @@ def read_pair(argument: str) -> Pair:
 
 
 def free_pairs() -> list[Pair]:
-    """Three pairs that anybody may use: photos and textures from scikit-image (CC0).
-
-    The first painting is ``nstjax.painting``'s.
-    """
+    """Three pairs that anybody may use: scikit-image's CC0 pictures and our paintings."""
     import skimage.data
 
     from nstjax.painting import paint
@@ -220,9 +217,9 @@ def free_pairs() -> list[Pair]:
             paint(512, 512, seed=1),
         ),
         Pair(
-            "astronaut_immunohistochemistry",
-            read_image(skimage.data.astronaut()),
-            read_image(skimage.data.immunohistochemistry()),
+            "chelsea_gravel",
+            read_image(skimage.data.chelsea()),
+            read_image(skimage.data.gravel()),
         ),
     ]
 
