@@ -204,7 +204,7 @@ def read_pair(argument: str) -> Pair:
 
 
 def free_pairs() -> list[Pair]:
-    """Three pairs that anybody may use: scikit-image's CC0 pictures and our paintings."""
+    """Three pairs that anybody may use: CC0 pictures and our paintings."""
     import skimage.data
 
     from nstjax.painting import paint

@@ -4,7 +4,6 @@ The terms are sums or means of squared differences; the published programs diffe
 in what they divide by, so each form has a name.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -207,7 +206,7 @@ def style_grams(
 
 
 def blend_styles(
-    grams: Sequence[Mapping[str, Array]], blend_weights: Sequence[float]
+    grams: Sequence[Mapping[str, Array]], blend_weights: ArrayLike
 ) -> dict[str, Array]:
     """Target of several paintings: A = Σ_i b_i A_i with Σ b_i = 1.
 
@@ -216,7 +215,7 @@ def blend_styles(
 
     Args:
       grams: one {layer: Gram matrix} for each painting.
-      blend_weights: b, one for each painting; divided by their sum here.
+      blend_weights: b, shape [paintings]; divided by their sum here.
 
     Returns:
       {layer: Gram matrix}.
@@ -224,14 +223,10 @@ def blend_styles(
     Source:
       Johnson's neural-style, ``-style_blend_weights``.
     """
-    total = math.fsum(blend_weights)
+    shares = jnp.asarray(blend_weights) / jnp.sum(jnp.asarray(blend_weights))
     return {
-        layer: sum(
-            (
-                b / total * gram[layer]
-                for b, gram in zip(blend_weights, grams, strict=True)
-            ),
-            jnp.zeros_like(grams[0][layer]),
+        layer: jnp.tensordot(
+            shares, jnp.stack([gram[layer] for gram in grams]), 1, precision="highest"
         )
         for layer in grams[0]
     }

@@ -21,7 +21,7 @@ from nstjax.losses import (
     total_loss,
 )
 from nstjax.optimizers import make_optimizer, with_learning_rate
-from nstjax.presets import Preset
+from nstjax.presets import INITS, Preset
 from nstjax.sizes import Size, output_size, resize
 from nstjax.transfer import (
     CompiledSteps,
@@ -116,7 +116,7 @@ def prepare(
             pool=preset.pool,
             pool_padding=preset.pool_padding,
         ),
-        style=blend_styles(grams, blend_weights),
+        style=_blend_styles(grams, jnp.asarray(blend_weights)),
     )
 
     if init_image is not None:
@@ -125,7 +125,7 @@ def prepare(
     elif preset.init == "style":
         image = _network_image(styles[0], height, width, preset)
     else:
-        image = _from_noise(content_image, preset, seed)
+        image = _initial_image(content_image, preset, seed)
 
     transfer_init, steps = _compiled_transfer(
         preset.optimizer,
@@ -242,12 +242,14 @@ def _network_image(image: np.ndarray, height: int, width: int, preset: Preset) -
     return preprocess(stretch_contrast(resized) if preset.contrast_stretch else resized)
 
 
-def _from_noise(content_image: Array, preset: Preset, seed: int) -> Array:
-    ratios = {"content": 0.0, "noise": 1.0, "blend": preset.noise_ratio}
+def _initial_image(content_image: Array, preset: Preset, seed: int) -> Array:
+    if preset.init == "content":
+        return content_image
+    ratios = {"noise": 1.0, "blend": preset.noise_ratio}
     if preset.init not in ratios:
         raise InputError(
-            f"init is {preset.init!r}: give {', '.join(ratios)} or style, or read that "
-            "image and pass it as init_image"
+            f"init is {preset.init!r}: give {', '.join(INITS)}, or read that image and "
+            "pass it as init_image"
         )
     noise = sample_noise(
         jax.random.key(seed), content_image.shape, preset.noise, preset.noise_scale
@@ -290,6 +292,9 @@ _style_grams = jax.jit(
 )
 
 
+_blend_styles = jax.jit(blend_styles)
+
+
 @functools.lru_cache
 def _compiled_transfer(
     optimizer: str, lbfgs_num_correction: int, clamp: bool, **structure: Any
@@ -310,4 +315,4 @@ def _compiled_transfer(
         make_optimizer(optimizer, lbfgs_num_correction),
         project=to_displayable if clamp else None,
     )
-    return transfer.init, compile_steps(transfer)
+    return jax.jit(transfer.init), compile_steps(transfer)
