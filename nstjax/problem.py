@@ -125,8 +125,10 @@ def prepare(
         image = preprocess(resize(init_image, height, width, preset.resample))
     elif preset.init == "style":
         image = _network_image(styles[0], height, width, preset)
+    elif preset.init == "content":
+        image = content_image
     else:
-        image = _initial_image(content_image, preset, seed)
+        image = _from_noise(content_image, preset, seed)
 
     transfer_init, steps = _compiled_transfer(
         preset.optimizer,
@@ -243,9 +245,7 @@ def _network_image(image: np.ndarray, height: int, width: int, preset: Preset) -
     return preprocess(stretch_contrast(resized) if preset.contrast_stretch else resized)
 
 
-def _initial_image(content_image: Array, preset: Preset, seed: int) -> Array:
-    if preset.init == "content":
-        return content_image
+def _from_noise(content_image: Array, preset: Preset, seed: int) -> Array:
     ratios = {"noise": 1.0, "blend": preset.noise_ratio}
     if preset.init not in ratios:
         raise InputError(
