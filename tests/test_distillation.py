@@ -54,6 +54,8 @@ def batches(teacher, sources, scales, count=4, size=32):
             curriculum.pool_of(index),
             size=size,
             count=4,
+            student=None,
+            visit_steps=1,
         )
         for index in range(count)
     ]

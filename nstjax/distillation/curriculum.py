@@ -45,8 +45,8 @@ def make_batch(
     *,
     size: int,
     count: int,
-    student: Params | None = None,
-    visit_steps: int = 0,
+    student: Params | None,
+    visit_steps: int,
 ) -> Batch:
     """Random pictures with VGG-19's activations, or visited ones.
 
