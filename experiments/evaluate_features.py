@@ -20,7 +20,8 @@ from nstjax.io.atomic import atomic_path
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_network
 from nstjax.montage import contact_sheet
-from nstjax.presets import Preset, customize, default_size_rule, get_preset
+from nstjax.preset import Preset, customize, default_size_rule
+from nstjax.presets import get_preset
 from nstjax.problem import evaluate, prepare
 from nstjax.random_features import random_params
 from nstjax.sizes import parse_size, resize

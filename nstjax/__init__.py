@@ -5,27 +5,38 @@ optimizer lowers it.
 """
 
 from nstjax.errors import InputError
+from nstjax.gram_loss import style_loss
+from nstjax.guidance import read_controls
 from nstjax.initial_image import blend_noise, sample_noise
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_params, save_params
 from nstjax.losses import (
     LossTerms,
+    Region,
     Targets,
     Weights,
-    blend_styles,
     content_loss,
-    style_grams,
-    style_loss,
+    style_statistics,
     total_loss,
-    total_variation,
 )
 from nstjax.montage import contact_sheet, montage
 from nstjax.optimizers import make_optimizer, with_learning_rate
-from nstjax.presets import PRESETS, Preset, customize, get_preset
-from nstjax.problem import Problem, finish, loss_structure, make_weights, prepare
+from nstjax.pictures import finish
+from nstjax.preset import Preset, customize
+from nstjax.presets import PRESETS, get_preset
+from nstjax.problem import Problem, loss_structure, make_weights, prepare
 from nstjax.sizes import Size, parse_size, resize
-from nstjax.statistics import gram_matrix
+from nstjax.statistics import gram_matrix, moments
+from nstjax.style_losses import (
+    StyleForm,
+    blend_styles,
+    describe_style,
+    style_distance,
+    style_target,
+)
 from nstjax.stylize import Losses, Result, stylize
+from nstjax.targets import Controls
+from nstjax.total_variation import total_variation
 from nstjax.transfer import (
     NonFiniteLossError,
     StyleTransfer,
@@ -39,6 +50,7 @@ from nstjax.vgg import Params, deprocess, features, preprocess, summarize
 
 __all__ = [
     "PRESETS",
+    "Controls",
     "InputError",
     "LossTerms",
     "Losses",
@@ -46,8 +58,10 @@ __all__ = [
     "Params",
     "Preset",
     "Problem",
+    "Region",
     "Result",
     "Size",
+    "StyleForm",
     "StyleTransfer",
     "Targets",
     "TransferInfo",
@@ -60,6 +74,7 @@ __all__ = [
     "content_loss",
     "customize",
     "deprocess",
+    "describe_style",
     "features",
     "finish",
     "get_preset",
@@ -68,17 +83,21 @@ __all__ = [
     "loss_structure",
     "make_optimizer",
     "make_weights",
+    "moments",
     "montage",
     "parse_size",
     "prepare",
     "preprocess",
+    "read_controls",
     "read_image",
     "resize",
     "run",
     "sample_noise",
     "save_params",
-    "style_grams",
+    "style_distance",
     "style_loss",
+    "style_statistics",
+    "style_target",
     "style_transfer",
     "stylize",
     "summarize",

@@ -1,7 +1,8 @@
 """The ``nstjax`` command's flags."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 from absl import flags
 
@@ -14,20 +15,15 @@ from nstjax.command import (
 )
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.presets import (
-    DEFAULT_PRESET,
-    INITS,
-    PRESETS,
-    customize,
-    default_size_rule,
-    get_preset,
-)
+from nstjax.preset import INITS, Preset, customize, default_size_rule
+from nstjax.presets import DEFAULT_PRESET, PRESETS, get_preset
 from nstjax.sizes import parse_size
 
 USAGE = """
 Neural style transfer: paint a photo in the manner of a painting.
 
   nstjax CONTENT STYLE [STYLE...] --output=out.png     paint a photo
+  nstjax CONTENT --fine_style=A --coarse_style=B       A's strokes in B's forms
   nstjax --demo                                        try it
   nstjax --list_presets                                the published settings
   nstjax --network --preset=coursera                   the network's table
@@ -58,6 +54,39 @@ flags.DEFINE_list("content_layer_weights", None, "One for each content layer.")
 flags.DEFINE_list("style_layers", None, "Such as relu1_1,relu2_1,relu3_1.")
 flags.DEFINE_list("style_layer_weights", None, "One for each style layer.")
 flags.DEFINE_list("style_blend_weights", None, "One for each style image.")
+flags.DEFINE_list(
+    "style_image_layers",
+    None,
+    "Style layers of each style image, + between them: relu1_1+relu2_1,all.",
+)
+flags.DEFINE_string("fine_style", None, "Image whose fine structure is mixed in first.")
+flags.DEFINE_string("coarse_style", None, "The same as STYLE, beside --fine_style.")
+flags.DEFINE_list("fine_layers", None, "Style layers that the fine style gives.")
+flags.DEFINE_list("fine_layers_refined", None, "The same at a pyramid's later scales.")
+flags.DEFINE_float("style_scale", None, "Size of the style images beside the photo's.")
+flags.DEFINE_string(
+    "content_mask",
+    None,
+    "Regions of the photo: an image with a color for each, or grey masks a.png+b.png.",
+)
+flags.DEFINE_list(
+    "style_mask", None, "The same for each style image; none for one without."
+)
+flags.DEFINE_list(
+    "style_regions",
+    None,
+    "Regions of each style image: all, or colors or numbers, white+2.",
+)
+flags.DEFINE_list("region_weights", None, "One for each region.")
+flags.DEFINE_string("stylize_mask", None, "Image: where it is black the photo stays.")
+flags.DEFINE_integer("guide_dilation", None, "Positions that regions grow at a layer.")
+flags.DEFINE_list("pyramid_steps", None, "Updates of a pyramid's later scales.")
+flags.DEFINE_integer("pyramid_min_size", None, "Least long side of a pyramid's scales.")
+flags.DEFINE_list("adam_betas", None, "Adam's two decays, such as 0.9,0.99.")
+flags.DEFINE_float("average_decay", None, "Of the moving average, for --keep=average.")
+flags.DEFINE_boolean(
+    "normalize_gradients", None, "Scale each layer's gradient to its weight."
+)
 flags.DEFINE_string(
     "init", None, f"Where to start: {', '.join(INITS)} or the path of an image."
 )
@@ -67,12 +96,7 @@ flags.DEFINE_float("learning_rate", None, "Of the optimizer, in 0..255 units.")
 flags.DEFINE_integer(
     "lbfgs_num_correction", None, "Steps that L-BFGS keeps in memory, two images each."
 )
-flags.DEFINE_enum("pool", None, ["avg", "max"], "Pooling of the network.")
-flags.DEFINE_enum(
-    "pool_padding", None, ["valid", "same"], "Odd sizes: rounded down or up."
-)
 flags.DEFINE_boolean("clamp", None, "Keep the image displayable after each step.")
-flags.DEFINE_enum("keep", None, ["last", "best"], "Which image is the result.")
 flags.DEFINE_integer("seed", 0, "Of the initial noise.")
 flags.DEFINE_list("snapshots", None, "Steps whose image is written: 1,2,3,10,100.")
 flags.DEFINE_boolean("montage", None, "Also write content | result | style.")
@@ -88,11 +112,32 @@ flags.DEFINE_boolean("list_presets", False, "Print the presets and stop.")
 flags.DEFINE_boolean("network", False, "Print the network's table and stop.")
 flags.DEFINE_string("network_picture", None, "Draw the network to this image and stop.")
 
+# Settings that are one of some names.
+CHOICES = {
+    "pool": "Pooling of the network.",
+    "pool_padding": "Odd sizes: rounded down or up.",
+    "image_padding": "What the network sees past the image's border.",
+    "style_loss": "Which statistic of the style is matched.",
+    "tv_form": "How the total variation is written.",
+    "color": "Whose colors: the style's, or the photo's in one of two ways.",
+    "color_when": "Colors are seen to before the transfer or after it.",
+    "color_space": "Where --color=luminance finds the luminance.",
+    "color_match": "How --color=match matches.",
+    "luminance_match": "What of the luminance is matched with --color=luminance.",
+    "guide_mode": "Positions that belong to a region: by share, or by what they see.",
+    "pyramid": "Coarse to fine; auto: for sizes over 512.",
+    "pyramid_moments": "Adam's moments between scales.",
+    "keep": "Which image is the result.",
+}
+for name, text in CHOICES.items():
+    flags.DEFINE_enum(name, None, get_args(get_type_hints(Preset)[name]), text)
+
 FLAGS = flags.FLAGS
 PRESET_FLAGS = (
     "steps", "alpha", "beta", "tv", "init", "noise_ratio", "optimizer",
-    "learning_rate", "lbfgs_num_correction", "pool", "pool_padding", "clamp", "keep",
-    "montage",
+    "learning_rate", "lbfgs_num_correction", "clamp", "montage", "style_scale",
+    "guide_dilation", "pyramid_min_size", "average_decay", "normalize_gradients",
+    "fine_layers", "fine_layers_refined", *CHOICES,
 )  # fmt: skip
 # A demo is to be over soon. With 10 pairs its loss ends within 2 % of that with 100.
 DEMO_SETTINGS = {"montage": True, "steps": 200, "lbfgs_num_correction": 10}
@@ -101,7 +146,9 @@ DEMO_SETTINGS = {"montage": True, "steps": 200, "lbfgs_num_correction": 10}
 def main(pictures: Sequence[str]) -> int:
     """Do what the flags say; returns the exit status."""
     preset = get_preset(FLAGS.preset)
-    overrides = {name: FLAGS[name].value for name in PRESET_FLAGS}
+    overrides: dict[str, Any] = {name: FLAGS[name].value for name in PRESET_FLAGS}
+    overrides["adam_betas"] = _numbers("adam_betas")
+    overrides["pyramid_steps"] = _whole_numbers("pyramid_steps")
     if FLAGS.size is not None:
         overrides["size"] = parse_size(FLAGS.size, default_size_rule(preset))
     for kind in ("content", "style"):
@@ -123,8 +170,16 @@ def main(pictures: Sequence[str]) -> int:
         if FLAGS.network_picture:
             draw_network(settings, FLAGS.network_picture)
         return 0
-    if FLAGS.demo and pictures:
+    if FLAGS.demo and (pictures or FLAGS.coarse_style or FLAGS.fine_style):
         raise InputError("--demo brings its own pictures: leave CONTENT and STYLE out")
+    pictures = [*pictures, *([FLAGS.coarse_style] if FLAGS.coarse_style else [])]
+    if FLAGS.coarse_style and not FLAGS.fine_style:
+        raise InputError("--coarse_style needs --fine_style: the strokes to mix in")
+    if FLAGS.fine_style and len(pictures) > 2:
+        raise InputError(
+            "--fine_style goes with one style image, STYLE or --coarse_style: leave "
+            "the others out"
+        )
     if not FLAGS.demo and len(pictures) < 2:
         raise InputError(
             "give a photo and a painting: nstjax CONTENT STYLE --output=out.png "
@@ -155,8 +210,15 @@ def main(pictures: Sequence[str]) -> int:
             weights=FLAGS.weights,
             output=Path(FLAGS.output or (workdir or Path()) / default_name),
             seed=FLAGS.seed,
+            fine_style=FLAGS.fine_style,
             style_blend_weights=_numbers("style_blend_weights"),
-            snapshots=_snapshots(),
+            style_image_layers=_style_image_layers(),
+            content_mask=_mask(FLAGS.content_mask),
+            style_masks=_optional(_mask, FLAGS.style_mask),
+            style_regions=_optional(str.strip, FLAGS.style_regions),
+            region_weights=_numbers("region_weights"),
+            stylize_mask=FLAGS.stylize_mask,
+            snapshots=tuple(sorted(set(_whole_numbers("snapshots") or ()))),
             workdir=workdir,
             resume=FLAGS.resume,
             checkpoint_every=FLAGS.checkpoint_every,
@@ -180,13 +242,38 @@ def _numbers(name: str) -> tuple[float, ...] | None:
         ) from None
 
 
-def _snapshots() -> tuple[int, ...]:
-    texts = [text.strip() for text in FLAGS.snapshots or ()]
+def _whole_numbers(name: str) -> tuple[int, ...] | None:
+    given: list[str] | None = FLAGS[name].value
+    if given is None:
+        return None
+    texts = [text.strip() for text in given]
     if not all(text.isdecimal() for text in texts):
         raise InputError(
-            f"snapshots must be steps such as 1,2,3,10,100, got {','.join(texts)}"
+            f"{name} must be steps such as 1,2,3,10,100, got {','.join(texts)}"
         )
-    return tuple(sorted({int(text) for text in texts}))
+    return tuple(int(text) for text in texts)
+
+
+def _mask(text: str | None) -> str | tuple[str, ...] | None:
+    """One map, or several masks with + between; a file may have + in its name."""
+    if not text or text == "none":
+        return None
+    if "+" in text and not Path(text).exists():
+        return tuple(text.split("+"))
+    return text
+
+
+def _style_image_layers() -> tuple[tuple[str, ...] | None, ...] | None:
+    def layers(text: str) -> tuple[str, ...] | None:
+        return None if text == "all" else tuple(text.split("+"))
+
+    return _optional(layers, FLAGS.style_image_layers)
+
+
+def _optional(
+    read: Callable[[str], Any], texts: Sequence[str] | None
+) -> tuple[Any, ...] | None:
+    return None if texts is None else tuple(read(text.strip()) for text in texts)
 
 
 def run() -> None:

@@ -10,25 +10,30 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from nstjax.errors import InputError
+from nstjax.guidance import read_controls
 from nstjax.io.images import check_output, read_image, write_image
 from nstjax.io.runlog import CONFIG
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.montage import montage
-from nstjax.presets import INITS, PRESETS, Preset
-from nstjax.problem import finish, prepare
+from nstjax.pictures import finish
+from nstjax.preset import INITS, Preset
+from nstjax.presets import PRESETS
+from nstjax.problem import Problem, prepare
 from nstjax.session import Outputs, check_resumable, execute
 from nstjax.sizes import output_size
 from nstjax.transfer import NonFiniteLossError
-from nstjax.vgg import LAYERS, LayerSummary, check_size, summarize
+from nstjax.vgg import LAYERS, LayerSummary, Params, check_size, summarize
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
     """One run as somebody asked for it; ``content`` None is the demo.
 
-    The fields are the command's flags, read and checked one by one.
+    A mask is one map of colors or a tuple of grey masks. The fields are the command's
+    flags, read and checked one by one.
     """
 
     content: str | None
@@ -38,7 +43,14 @@ class Request:
     weights: str
     output: Path
     seed: int
+    fine_style: str | None
     style_blend_weights: tuple[float, ...] | None
+    style_image_layers: tuple[tuple[str, ...] | None, ...] | None
+    content_mask: str | tuple[str, ...] | None
+    style_masks: tuple[str | tuple[str, ...] | None, ...] | None
+    style_regions: tuple[str, ...] | None
+    region_weights: tuple[float, ...] | None
+    stylize_mask: str | None
     snapshots: tuple[int, ...]
     workdir: Path | None
     resume: bool
@@ -73,23 +85,35 @@ def transfer(request: Request) -> int:
         styles = [read_image(path) for path in request.styles]
     init_image = None if preset.init in INITS else read_image(preset.init)
     network = load_network(request.weights, seed=request.seed)
+    settings = _settings(request, network.sha256)
+    if request.resume and request.workdir:
+        check_resumable(request.workdir, settings)
+    controls = read_controls(
+        content,
+        styles,
+        [Path(path).name for path in request.styles] or ["the demo's painting"],
+        content_mask=request.content_mask,
+        style_masks=request.style_masks,
+        style_regions=request.style_regions,
+        region_weights=request.region_weights,
+        stylize_mask=request.stylize_mask,
+        style_image_layers=request.style_image_layers,
+        style_blend_weights=request.style_blend_weights,
+    )
+    if request.fine_style is not None:
+        styles = [_mixed_style(request, content, styles, network.params)]
     problem = prepare(
         content,
         styles,
         network.params,
         preset,
         seed=request.seed,
-        style_blend_weights=request.style_blend_weights,
         init_image=init_image,
+        controls=controls,
     )
-    settings = _settings(request, network.sha256)
-    if request.resume and request.workdir:
-        check_resumable(request.workdir, settings)
-
-    height, width = problem.state.image.shape[:2]
     print(
-        f"nstjax: preset {request.preset_name}, {width}x{height} pixels, "
-        f"{preset.steps} steps of {preset.optimizer}; weights {network.source}, "
+        f"nstjax: preset {request.preset_name}, {_scales_text(problem)} of "
+        f"{preset.optimizer}; weights {network.source}, "
         f"sha256 {network.sha256[:12]}{network.advice and '; ' + network.advice}"
     )
     try:
@@ -101,7 +125,7 @@ def transfer(request: Request) -> int:
             resume=request.resume,
         )
     except NonFiniteLossError as error:
-        image = finish(error.image, preset, problem.content_size)
+        image = _last_finite_picture(error, problem, preset)
         write_image(request.output, image, request.quality)
         print(f"nstjax: wrote {request.output}, the last image of finite loss")
         raise
@@ -163,6 +187,7 @@ def _check_outputs(request: Request, outputs: Outputs) -> None:
     paths = [request.output]
     paths += [outputs.snapshot_path_at(step) for step in outputs.snapshots]
     paths += [_montage_path(request)] if request.preset.montage else []
+    paths += [_mixed_style_path(request)] if request.fine_style else []
     paths += [outputs.preview] if outputs.preview else []
     for path in paths:
         # The working folder is made later, when all else has been checked: until then
@@ -171,8 +196,8 @@ def _check_outputs(request: Request, outputs: Outputs) -> None:
             check_output(_nearest_folder(folder) / path.name)
         else:
             check_output(path)
-    inputs = [request.content, *request.styles, request.preset.init]
-    existing = [path for path in inputs if path and Path(path).exists()]
+    inputs = _input_paths(request).values()
+    existing = [path for path in inputs if Path(path).exists()]
     if request.output.exists() and any(map(request.output.samefile, existing)):
         raise InputError(
             f"--output={request.output} is one of the inputs: choose another"
@@ -199,6 +224,70 @@ def _beside(path: Path, what: str) -> Path:
     return path.with_name(f"{path.stem}_{what}{path.suffix}")
 
 
+def _scales_text(problem: Problem) -> str:
+    """The sizes and steps of a run, as its first line tells them."""
+    return ", then ".join(
+        f"{scale.width}x{scale.height} pixels, "
+        f"{scale.last_step - scale.first_step} steps"
+        for scale in problem.scales
+    )
+
+
+def _mixed_style(
+    request: Request,
+    content: np.ndarray,
+    styles: Sequence[np.ndarray],
+    params: Params,
+) -> np.ndarray:
+    """The style image that fine and coarse style make, written beside the result.
+
+    What is used is what the file holds, so that a resumed run needs only the file.
+    """
+    from nstjax.control.style_mixing import mix_styles
+
+    path = _mixed_style_path(request)
+    if request.resume and path.exists():
+        return read_image(path)
+    assert request.fine_style is not None
+
+    def paint(problem: Problem, stage: Preset) -> np.ndarray:
+        print(f"nstjax: mixing styles, {_scales_text(problem)}")
+        outcome = execute(problem, stage, Outputs(quiet=request.quiet))
+        if outcome.interrupted:
+            raise KeyboardInterrupt
+        return outcome.image
+
+    mixed = mix_styles(
+        content,
+        read_image(request.fine_style),
+        styles[0],
+        params,
+        request.preset,
+        paint,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, mixed)
+    print(f"nstjax: wrote {path}, the mixed style")
+    return read_image(path)
+
+
+def _mixed_style_path(request: Request) -> Path:
+    if request.workdir:
+        return request.workdir / "style.png"
+    return _beside(request.output, "style").with_suffix(".png")
+
+
+def _last_finite_picture(
+    error: NonFiniteLossError, problem: Problem, preset: Preset
+) -> np.ndarray:
+    index = [(scale.height, scale.width) for scale in problem.scales].index(
+        error.image.shape[:2]
+    )
+    if index:
+        problem = problem.at_scale(index, None)
+    return finish(error.image, preset, problem.original)
+
+
 def _montage_path(request: Request) -> Path:
     return _beside(request.output, "montage")
 
@@ -223,19 +312,40 @@ def _outputs(request: Request) -> Outputs:
 def _settings(request: Request, weights_sha256: str) -> dict[str, Any]:
     """All that decides the picture; what a resumed run must have in common."""
     preset = dataclasses.asdict(request.preset)
-    paths = {"content": request.content, "init": preset["init"]}
-    paths |= {f"style_{i}": path for i, path in enumerate(request.styles, start=1)}
     return {
         "preset": request.preset_name,
         **{name: preset[name] for name in preset if name != "montage"},
         "seed": request.seed,
         "style_blend_weights": request.style_blend_weights,
+        "style_image_layers": request.style_image_layers,
+        "style_regions": request.style_regions,
+        "region_weights": request.region_weights,
         "weights_sha256": weights_sha256,
         "image_sha256": {
-            name: _file_sha256(path)
-            for name, path in paths.items()
-            if path is not None and path not in INITS
+            name: _file_sha256(path) for name, path in _input_paths(request).items()
         },
+    }
+
+
+def _input_paths(request: Request) -> dict[str, str]:
+    """Every picture that goes in, by what it is."""
+    styles = enumerate(request.styles, start=1)
+    paths: dict[str, str | tuple[str, ...] | None] = {
+        "content": request.content,
+        "init": None if request.preset.init in INITS else request.preset.init,
+        "fine_style": request.fine_style,
+        "content_mask": request.content_mask,
+        "stylize_mask": request.stylize_mask,
+        **{f"style_{number}": path for number, path in styles},
+    }
+    masks = enumerate(request.style_masks or (), start=1)
+    paths |= {f"style_mask_{number}": path for number, path in masks}
+    single = {name: path for name, path in paths.items() if isinstance(path, str)}
+    return single | {
+        f"{name}_{number}": path
+        for name, several in paths.items()
+        if isinstance(several, tuple)
+        for number, path in enumerate(several, start=1)
     }
 
 

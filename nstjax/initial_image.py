@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from nstjax.presets import Noise
+from nstjax.preset import Noise
 
 
 def sample_noise(

@@ -1,28 +1,54 @@
-"""Content, style and total variation losses, each in every published normalization.
+"""The total loss: content, style and total variation, and what they are compared with.
 
 The terms are sums or means of squared differences; the published programs differ only
 in what they divide by, so each form has a name.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from nstjax.statistics import GramNormalization, gram_matrix
-from nstjax.vgg import LAYERS, Params, Pool, PoolPadding, features, layer_channels
+from nstjax.gradient_normalization import normalize_gradient
+from nstjax.gram_loss import StyleNormalization, scaled_squared_error
+from nstjax.statistics import GramNormalization
+from nstjax.style_losses import (
+    StyleForm,
+    StyleLoss,
+    describe_style,
+    style_distance,
+)
+from nstjax.total_variation import TotalVariationForm, total_variation
+from nstjax.vgg import (
+    LAYERS,
+    ImagePadding,
+    Params,
+    Pool,
+    PoolPadding,
+    features,
+    layer_channels,
+)
 
-ContentNormalization = Literal["half_sum", "mean", "half_mean", "quarter_mean"]
-StyleNormalization = Literal[
-    "mean",
-    "quarter_mean",
-    "mean_per_c2",
-    "quarter_mean_per_hw2",
-    "mean_per_hwc2",
+ContentNormalization = Literal[
+    "half_sum", "mean", "half_mean", "quarter_mean", "scaled"
 ]
-TotalVariationForm = Literal["squared", "mean_squared", "l1"]
+
+
+class Region(NamedTuple):
+    """A part of the image with a style of its own.
+
+    Attributes:
+      guides: {layer: T [h, w]} with mean(T²) = 1, see ``nstjax.control.spatial``.
+      style: {layer: target}, of the same layers.
+      weight: λ, scalar.
+    """
+
+    guides: dict[str, Array]
+    style: dict[str, Any]
+    weight: Array
 
 
 class Targets(NamedTuple):
@@ -30,11 +56,14 @@ class Targets(NamedTuple):
 
     Attributes:
       content: {layer: activation of the photo [h, w, c]}.
-      style: {layer: Gram matrix of the painting [c, c]}.
+      style: {layer: target of the whole image}: a Gram matrix [c, c], or what
+        ``nstjax.style_losses.style_target`` gives.
+      regions: parts of the image, each with its own target.
     """
 
     content: dict[str, Array]
-    style: dict[str, Array]
+    style: dict[str, Any]
+    regions: tuple[Region, ...] = ()
 
 
 class Weights(NamedTuple):
@@ -85,6 +114,7 @@ def content_loss(
     mean: mean (F - P)²   (Gatys' code, Johnson, Athalye, neural-style-pt)
     half_mean: ½ mean (F - P)²   (MATLAB's example)
     quarter_mean: Σ (F - P)² / (4HWC)   (the Coursera course)
+    scaled: Σ (F - P)² / (Σ |F - P| + 1e-8)   (Crowson 2021)
 
     Args:
       activation: F, shape [height, width, channels].
@@ -103,6 +133,8 @@ def content_loss(
         raise ValueError(
             f"content target has shape {target.shape}, expected {activation.shape}"
         )
+    if normalization == "scaled":
+        return scaled_squared_error(activation, target)
     squared = jnp.square(activation - target)
     if normalization == "half_sum":
         return 0.5 * squared.sum()
@@ -112,123 +144,58 @@ def content_loss(
     return factor[normalization] * squared.sum() / values
 
 
-def style_loss(
-    gram: ArrayLike,
-    target: ArrayLike,
-    positions: int,
-    normalization: StyleNormalization = "quarter_mean",
-    channels: int | None = None,
-) -> Array:
-    """Squared distance between two Gram matrices of one layer.
-
-    With N channels and M positions (height·width), and mean() over the N² entries:
-
-    mean: mean (G - A)²   (Johnson, Athalye, neural-style-pt; Grams over chw)
-    quarter_mean: ¼ mean (G - A)²   (Gatys et al. 2016, equation 4; Grams over hw)
-    mean_per_c2: mean (G - A)² / N²   (Gatys' code; Grams over hw)
-    quarter_mean_per_hw2: Σ (G - A)² / (4 N² M²)   (Coursera; Grams not divided)
-    mean_per_hwc2: mean (G - A)² / (M N)²   (MATLAB's example; Grams not divided)
-
-    Args:
-      gram: G, shape [channels, channels].
-      target: A, the painting's Gram matrix, same shape and Gram normalization.
-      positions: M, height·width of the activation that G was made of.
-      normalization: one of the names above.
-      channels: N, where it is not the Gram matrix's own number.
-
-    Returns:
-      Scalar E_l.
-
-    Raises:
-      ValueError: if the shapes differ.
-    """
-    gram, target = jnp.asarray(gram), jnp.asarray(target)
-    if gram.shape != target.shape:
-        raise ValueError(
-            f"style target has shape {target.shape}, expected {gram.shape}"
-        )
-    channels = channels or gram.shape[0]
-    factor = {
-        "mean": 1.0,
-        "quarter_mean": 0.25,
-        "mean_per_c2": channels**-2.0,
-        "quarter_mean_per_hw2": 0.25 * positions**-2.0,
-        "mean_per_hwc2": (positions * channels) ** -2.0,
-    }
-    # The factor is split over the difference because an unnormalized float32 Gram of a
-    # large image squares to more than float32 sums exactly.
-    scale = factor[normalization] ** 0.5 / channels
-    return jnp.square(scale * (gram - target)).sum()
-
-
-def total_variation(image: ArrayLike, form: TotalVariationForm = "squared") -> Array:
-    """Roughness of an image: differences dx, dy between neighbouring pixels.
-
-    squared: ½ Σ (dx² + dy²) over pixels with both neighbours   (Johnson)
-    mean_squared: mean dx² + mean dy²   (Athalye)
-    l1: Σ |dx| + Σ |dy|   (neural-style-pt)
-
-    Args:
-      image: shape [height, width, 3], in the network's units.
-      form: one of the names above.
-
-    Returns:
-      Scalar.
-    """
-    image = jnp.asarray(image)
-    dx = image[:, 1:] - image[:, :-1]
-    dy = image[1:, :] - image[:-1, :]
-    if form == "squared":
-        return 0.5 * (jnp.square(dx[:-1]).sum() + jnp.square(dy[:, :-1]).sum())
-    if form == "mean_squared":
-        return jnp.square(dx).mean() + jnp.square(dy).mean()
-    return jnp.abs(dx).sum() + jnp.abs(dy).sum()
-
-
-def style_grams(
+def style_statistics(
     params: Params,
     image: ArrayLike,
     layers: Sequence[str],
     *,
     pool: Pool = "avg",
     pool_padding: PoolPadding = "valid",
+    image_padding: ImagePadding = "zero",
+    style_loss: StyleLoss = "gram",
     gram_normalization: GramNormalization = "hw",
-) -> dict[str, Array]:
-    """Gram matrix of each of a painting's layers: {layer: [channels, channels]}.
+    guides: Mapping[str, ArrayLike] | None = None,
+    key: Array | None = None,
+) -> dict[str, Any]:
+    """What the style loss keeps of a painting: {layer: Gram matrix [c, c]} or other.
 
-    "chw" counts VGG-19's channels, see ``total_loss``.
-    """
-    activations = features(params, image, layers, pool=pool, pool_padding=pool_padding)
-    return {
-        layer: gram_matrix(activation, gram_normalization, layer_channels(layer))
-        for layer, activation in activations.items()
-    }
-
-
-def blend_styles(
-    grams: Sequence[Mapping[str, Array]], blend_weights: ArrayLike
-) -> dict[str, Array]:
-    """Target of several paintings: A = Σ_i b_i A_i with Σ b_i = 1.
-
-    Minimizing ‖G - Σ b_i A_i‖² has the gradient of Σ b_i ‖G - A_i‖² (Athalye's blend of
-    losses), from which it differs by a constant.
+    Descriptions of several paintings blend (``nstjax.style_losses.blend_styles``) and
+    become targets (``nstjax.style_losses.style_target``); a Gram matrix is its own
+    target. "chw" counts VGG-19's channels, see ``total_loss``.
 
     Args:
-      grams: one {layer: Gram matrix} for each painting.
-      blend_weights: b, shape [paintings]; divided by their sum here.
-
-    Returns:
-      {layer: Gram matrix}.
-
-    Source:
-      Johnson's neural-style, ``-style_blend_weights``.
+      params: the network.
+      image: the painting in the network's units, shape [height, width, 3].
+      layers: which layers.
+      pool: see ``nstjax.vgg.features``.
+      pool_padding: likewise.
+      image_padding: likewise.
+      style_loss: see ``nstjax.style_losses``.
+      gram_normalization: see ``nstjax.statistics.gram_matrix``.
+      guides: {layer: T [h, w]} where only a part of the painting counts; layers that
+        are not in it are left out.
+      key: of the sampled losses.
     """
-    shares = jnp.asarray(blend_weights) / jnp.sum(jnp.asarray(blend_weights))
+    form = StyleForm(style_loss, gram_normalization)
+    key = jax.random.key(0) if key is None else key
+    activations = features(
+        params,
+        image,
+        layers,
+        pool=pool,
+        pool_padding=pool_padding,
+        image_padding=image_padding,
+    )
     return {
-        layer: jnp.tensordot(
-            shares, jnp.stack([gram[layer] for gram in grams]), 1, precision="highest"
+        layer: describe_style(
+            activations[layer],
+            form,
+            jax.random.fold_in(key, LAYERS.index(layer)),
+            guide=None if guides is None else jnp.asarray(guides[layer]),
+            channels=layer_channels(layer),
         )
-        for layer in grams[0]
+        for layer in layers
+        if guides is None or layer in guides
     }
 
 
@@ -240,56 +207,101 @@ def total_loss(
     *,
     pool: Pool = "avg",
     pool_padding: PoolPadding = "valid",
+    image_padding: ImagePadding = "zero",
     content_normalization: ContentNormalization = "half_sum",
+    style_loss: StyleLoss = "gram",
     gram_normalization: GramNormalization = "hw",
     style_normalization: StyleNormalization = "quarter_mean",
     tv_form: TotalVariationForm = "squared",
+    normalize_gradients: bool = False,
+    key: Array | None = None,
 ) -> tuple[Array, LossTerms]:
     """α Σ_l w_l C_l + β Σ_l w_l E_l + tv·TV, and its terms unweighted.
 
-    The layers are those of ``targets``. Defaults are the paper's. A narrower network
-    stands for VGG-19: the channels that the formulas count are VGG-19's, as if those
-    that it lacks were 0, so that a preset's weights keep their meaning.
+    E_l is the distance of the whole image's statistic from ``targets.style``, and of
+    each region's from its own: Σ_r λ_r E_rl. The layers are those of ``targets``.
+    Defaults are the paper's. A narrower network stands for VGG-19: the channels that
+    the formulas count are VGG-19's, as if those that it lacks were 0, so that a
+    preset's weights keep their meaning.
 
     Args:
       params: the network, see ``nstjax.vgg.features``.
       image: x in the network's units, shape [height, width, 3].
-      targets: photo's activations and painting's Gram matrices.
+      targets: photo's activations and paintings' statistics.
       weights: alpha, beta, tv and per-layer weights.
       pool: "avg" or "max".
       pool_padding: "valid" or "same".
+      image_padding: "zero" or "replicate".
       content_normalization: see ``content_loss``.
+      style_loss: see ``nstjax.style_losses``.
       gram_normalization: see ``gram_matrix``.
-      style_normalization: see ``style_loss``.
+      style_normalization: see ``nstjax.gram_loss.style_loss``.
       tv_form: see ``total_variation``.
+      normalize_gradients: whether every layer's gradient is scaled to its weight, see
+        ``nstjax.gradient_normalization``. The value stays the same.
+      key: of the sampled style losses; the same samples each time where not given.
 
     Returns:
       The scalar to minimize, and its terms without alpha, beta and tv weight, so that
       one log serves every choice of them.
 
     Source:
-      Gatys, Ecker and Bethge (2016), equation 7.
+      Gatys, Ecker and Bethge (2016), equation 7; regions: Gatys et al. (2017).
     """
+    form = StyleForm(style_loss, gram_normalization, style_normalization)
+    key = jax.random.key(0) if key is None else key
+    styled = [targets.style, *(region.style for region in targets.regions)]
     layers = [
-        name for name in LAYERS if name in targets.content or name in targets.style
+        name
+        for name in LAYERS
+        if name in targets.content or any(name in style for style in styled)
     ]
-    activations = features(params, image, layers, pool=pool, pool_padding=pool_padding)
+    activations = features(
+        params,
+        image,
+        layers,
+        pool=pool,
+        pool_padding=pool_padding,
+        image_padding=image_padding,
+    )
+
+    def activation_for(layer: str, strength: Array) -> Array:
+        if normalize_gradients:
+            return normalize_gradient(activations[layer], strength)
+        return activations[layer]
+
+    def distance(
+        layer: str, target: Any, index: int, guide: Array | None, share: Array
+    ) -> Array:
+        layer_key = jax.random.fold_in(key, LAYERS.index(layer))
+        strength = share * weights.style * weights.style_layers[layer]
+        return share * style_distance(
+            activation_for(layer, strength),
+            target,
+            form,
+            jax.random.fold_in(layer_key, index),
+            guide=guide,
+            channels=layer_channels(layer),
+        )
+
     content_layers = {
         layer: content_loss(
-            activations[layer], target, content_normalization, layer_channels(layer)
+            activation_for(layer, weights.content * weights.content_layers[layer]),
+            target,
+            content_normalization,
+            layer_channels(layer),
         )
         for layer, target in targets.content.items()
     }
     style_layers = {
-        layer: style_loss(
-            gram_matrix(activations[layer], gram_normalization, layer_channels(layer)),
-            target,
-            activations[layer].shape[0] * activations[layer].shape[1],
-            style_normalization,
-            layer_channels(layer),
-        )
+        layer: distance(layer, target, 0, None, jnp.ones(()))
         for layer, target in targets.style.items()
     }
+    for index, region in enumerate(targets.regions, start=1):
+        for layer, target in region.style.items():
+            guide = region.guides[layer]
+            loss = distance(layer, target, index, guide, region.weight)
+            style_layers[layer] = style_layers.get(layer, 0.0) + loss
     terms = LossTerms(
         content=_weighted_sum(weights.content_layers, content_layers),
         style=_weighted_sum(weights.style_layers, style_layers),

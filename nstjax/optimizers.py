@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from nstjax.errors import InputError
 
 NUM_CORRECTION = 100
+ADAM_BETAS = (0.9, 0.999)
 # Torch drops curvature pairs below this: without a line search s·y may be negative, and
 # the direction would then point uphill.
 SMALLEST_CURVATURE = 1e-10
@@ -87,36 +88,17 @@ def scale_by_published_lbfgs(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _lbfgs(
-    learning_rate: ArrayLike, memory_size: int
-) -> optax.GradientTransformationExtraArgs:
-    return optax.chain(
-        scale_by_published_lbfgs(memory_size),
-        optax.scale_by_learning_rate(learning_rate),
-    )
-
-
-def _adam(learning_rate: ArrayLike, memory_size: int) -> optax.GradientTransformation:
-    del memory_size  # L-BFGS's
-    return optax.adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8)
-
-
-def _lbfgs_linesearch(
-    learning_rate: ArrayLike, memory_size: int
-) -> optax.GradientTransformationExtraArgs:
-    # The rate scales the direction, hence the first step that the line search tries.
-    return optax.lbfgs(learning_rate, memory_size=memory_size)
-
-
-OPTIMIZERS = {"adam": _adam, "lbfgs": _lbfgs, "lbfgs-linesearch": _lbfgs_linesearch}
+OPTIMIZERS = ("adam", "lbfgs", "lbfgs-linesearch")
 
 
 def make_optimizer(
-    name: str, lbfgs_num_correction: int = NUM_CORRECTION
+    name: str,
+    lbfgs_num_correction: int = NUM_CORRECTION,
+    adam_betas: tuple[float, float] = ADAM_BETAS,
 ) -> optax.GradientTransformationExtraArgs:
     """The optimizer of that name, with its learning rate (1 at first) in its state.
 
-    adam: β₁ 0.9, β₂ 0.999, ε 1e-8.
+    adam: β₁ 0.9, β₂ 0.999 unless given, ε 1e-8.
     lbfgs: as the published runs used it; see ``scale_by_published_lbfgs``. One
       evaluation of loss and gradient per step.
     lbfgs-linesearch: ``optax.lbfgs`` with its zoom line search; several evaluations per
@@ -126,17 +108,30 @@ def make_optimizer(
       name: one of the above.
       lbfgs_num_correction: how many pairs (s, y) L-BFGS keeps, each as large as two
         images.
+      adam_betas: Adam's β₁ and β₂.
 
     Raises:
       InputError: unknown name.
     """
+
+    def of_rate(learning_rate: ArrayLike) -> optax.GradientTransformation:
+        if name == "adam":
+            b1, b2 = adam_betas
+            return optax.adam(learning_rate, b1=b1, b2=b2, eps=1e-8)
+        if name == "lbfgs":
+            return optax.chain(
+                scale_by_published_lbfgs(lbfgs_num_correction),
+                optax.scale_by_learning_rate(learning_rate),
+            )
+        # The rate scales the direction, hence the first step that the search tries.
+        return optax.lbfgs(learning_rate, memory_size=lbfgs_num_correction)
+
     if name not in OPTIMIZERS:
         raise InputError(
             f"unknown optimizer {name!r}: known are {', '.join(OPTIMIZERS)}"
         )
-    factory = optax.inject_hyperparams(OPTIMIZERS[name], static_args="memory_size")
-    optimizer = factory(
-        learning_rate=jnp.asarray(1.0, jnp.float32), memory_size=lbfgs_num_correction
+    optimizer = optax.inject_hyperparams(of_rate)(
+        learning_rate=jnp.asarray(1.0, jnp.float32)
     )
     return optax.with_extra_args_support(optimizer)
 

@@ -10,19 +10,22 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from nstjax.control.pyramid import (
+    Scale,
+    content_share,
+    plan_scales,
+    resample_image,
+    resample_moments,
+    shown_image,
+)
 from nstjax.errors import InputError
 from nstjax.initial_image import blend_noise, sample_noise
-from nstjax.losses import (
-    LossTerms,
-    Targets,
-    Weights,
-    blend_styles,
-    style_grams,
-    total_loss,
-)
+from nstjax.losses import LossTerms, Targets, Weights, total_loss
 from nstjax.optimizers import make_optimizer, with_learning_rate
-from nstjax.presets import INITS, Preset
+from nstjax.pictures import Original, content_in_color, fit, style_in_color
+from nstjax.preset import INITS, Preset
 from nstjax.sizes import Size, output_size, resize
+from nstjax.targets import Controls, make_targets
 from nstjax.transfer import (
     CompiledSteps,
     TransferInfo,
@@ -32,31 +35,77 @@ from nstjax.transfer import (
     style_transfer,
     to_host,
 )
-from nstjax.vgg import (
-    LAYERS,
-    MEAN_RGB,
-    Params,
-    check_size,
-    deprocess,
-    features,
-    preprocess,
-)
+from nstjax.vgg import LAYERS, MEAN_RGB, Params, check_size, deprocess, preprocess
+
+NO_CONTROLS = Controls()
+
+
+class Kept(NamedTuple):
+    """What of the photo stays: the loss sees mask · image + (1 - mask) · photo.
+
+    Attributes:
+      mask: [height, width, 1] in 0..1.
+      photo: in the network's units, shape [height, width, 3].
+    """
+
+    mask: Array
+    photo: Array
+
+
+class TransferData(NamedTuple):
+    """What the loss takes beside the image.
+
+    Attributes:
+      params: the network.
+      targets: photo's activations and paintings' statistics.
+      weights: alpha, beta, tv and per-layer weights.
+      key: of the sampled style losses, folded with the step.
+      kept: the photo's part that stays, or None.
+    """
+
+    params: Params
+    targets: Targets
+    weights: Weights
+    key: Array
+    kept: Kept | None
 
 
 class Problem(NamedTuple):
-    """One transfer, ready to run.
+    """One scale of a transfer, ready to run.
 
     Attributes:
       steps: the compiled steps; shared by all problems of the same structure.
       state: where the run starts.
-      data: (params, Targets, Weights), what the loss takes beside the image.
-      content_size: (height, width) of the photo as it came.
+      data: what the loss takes beside the image.
+      original: what the result is finished with.
+      scales: the scales of the run, small to large; without a pyramid, one.
+      scale_index: which of them this is.
+      at_scale: (index, state of the scale before or None) -> that scale's problem.
     """
 
     steps: CompiledSteps
     state: TransferState
-    data: tuple[Params, Targets, Weights]
-    content_size: tuple[int, int]
+    data: TransferData
+    original: Original
+    scales: tuple[Scale, ...]
+    scale_index: int
+    at_scale: Callable[[int, TransferState | None], "Problem"]
+
+    @property
+    def scale(self) -> Scale:
+        """The scale that this problem is about."""
+        return self.scales[self.scale_index]
+
+    @property
+    def total_steps(self) -> int:
+        """Updates of the whole run."""
+        return self.scales[-1].last_step
+
+    def next_scale(self, state: TransferState) -> "Problem | None":
+        """The problem that follows this one, from its last state; None at the end."""
+        if self.scale_index + 1 == len(self.scales):
+            return None
+        return self.at_scale(self.scale_index + 1, state)
 
 
 def prepare(
@@ -66,8 +115,8 @@ def prepare(
     preset: Preset,
     *,
     seed: int = 0,
-    style_blend_weights: Sequence[float] | None = None,
     init_image: np.ndarray | None = None,
+    controls: Controls = NO_CONTROLS,
 ) -> Problem:
     """Resize the pictures, compute the targets and the initial image.
 
@@ -75,75 +124,80 @@ def prepare(
       content: the photo, sRGB in 0..1, shape [height, width, 3].
       styles: the paintings, each in sRGB 0..1, any size.
       params: the network.
-      preset: from ``nstjax.presets.customize``.
-      seed: of the noise.
-      style_blend_weights: one for each painting; equal where not given.
+      preset: from ``nstjax.preset.customize``.
+      seed: of the noise and of the sampled style losses.
       init_image: where to start in place of the preset's init: of the photo's size or
         of the size it is resized to.
+      controls: regions, masks and the paintings' shares.
 
     Returns:
-      The problem at its first step.
+      The problem of the first scale at its first step; the later ones follow from it.
 
     Raises:
       InputError: sizes, or numbers of weights, that do not fit.
     """
-    blend_weights = check_blend_weights(style_blend_weights, len(styles))
+    if not styles:
+        raise InputError("no style image: give at least one")
     content_size = (content.shape[0], content.shape[1])
-    height, width = output_size(*content_size, preset.size)
-    deepest = max((*preset.content_layers, *preset.style_layers), key=LAYERS.index)
-    check_size(height, width, deepest, preset.pool_padding)
-
-    content_image = _network_image(content, height, width, preset)
-    grams = []
-    for style in styles:
-        style_height, style_width = _style_size(style, (height, width), preset)
-        check_size(style_height, style_width, deepest, preset.pool_padding)
-        grams.append(
-            _style_grams(
-                params,
-                _network_image(style, style_height, style_width, preset),
-                preset.style_layers,
-                pool=preset.pool,
-                pool_padding=preset.pool_padding,
-                gram_normalization=preset.gram_normalization,
-            )
-        )
-    targets = Targets(
-        content=_features(
-            params,
-            content_image,
-            preset.content_layers,
-            pool=preset.pool,
-            pool_padding=preset.pool_padding,
-        ),
-        # At most 1 each: float32 might not hold the sum of what was given.
-        style=_blend_styles(grams, np.divide(blend_weights, max(blend_weights))),
-    )
-
+    scales = plan_scales(content_size, preset)
     if init_image is not None:
-        _check_init_size(init_image, content_size, (height, width))
-        image = preprocess(resize(init_image, height, width, preset.resample))
-    elif preset.init == "style":
-        image = _network_image(styles[0], height, width, preset)
-    elif preset.init == "content":
-        image = content_image
-    else:
-        image = _from_noise(content_image, preset, seed)
+        _check_init_size(init_image, content_size, scales[-1])
+    key = jax.random.key(seed)
 
-    transfer_init, steps = _compiled_transfer(
-        preset.optimizer,
-        preset.lbfgs_num_correction,
-        preset.clamp,
-        **loss_structure(preset),
-    )
-    state = transfer_init(image)
-    state = state._replace(
-        opt_state=with_learning_rate(
-            state.opt_state,
-            preset.learning_rate or preset.learning_rates[preset.optimizer],
+    def at_scale(index: int, previous: TransferState | None) -> Problem:
+        scale = scales[index]
+        size = (scale.height, scale.width)
+        photo = fit(content, *size, preset)
+        content_image = preprocess(content_in_color(photo, preset))
+        style_images = [
+            preprocess(style_in_color(fitted, photo, preset))
+            for fitted in _fit_styles(styles, scale, scales[-1], preset)
+        ]
+        targets = make_targets(
+            params, content_image, style_images, preset, controls, key
         )
-    )
-    return Problem(steps, state, (params, targets, make_weights(preset)), content_size)
+        if previous is not None:
+            image = _handed_on(previous, size, preset)
+        elif init_image is not None:
+            image = preprocess(
+                content_in_color(resize(init_image, *size, preset.resample), preset)
+            )
+        elif preset.init == "style":
+            image = preprocess(
+                style_in_color(fit(styles[0], *size, preset), photo, preset)
+            )
+        elif preset.init == "content":
+            image = content_image
+        else:
+            image = _from_noise(content_image, preset, key)
+
+        transfer_init, steps = _compiled_transfer(
+            preset.optimizer,
+            preset.lbfgs_num_correction,
+            preset.adam_betas,
+            preset.clamp,
+            preset.average_decay if preset.keep == "average" else None,
+            **loss_structure(preset),
+        )
+        state = _starting_state(transfer_init(image), previous, scale, preset)
+        weights = make_weights(preset)
+        share = content_share(preset, scale, len(scales))
+        mask = controls.stylize_mask
+        if mask is not None:
+            mask = resize(mask, *size, "box")
+        data = TransferData(
+            params,
+            targets,
+            weights._replace(content=weights.content * share),
+            key,
+            kept=None
+            if mask is None
+            else Kept(jnp.asarray(mask[:, :, None]), content_image),
+        )
+        original = Original(photo, mask, content_size)
+        return Problem(steps, state, data, original, scales, index, at_scale)
+
+    return at_scale(0, None)
 
 
 def evaluate(
@@ -166,10 +220,13 @@ def loss_structure(preset: Preset) -> dict[str, Any]:
     names = (
         "pool",
         "pool_padding",
+        "image_padding",
         "content_normalization",
+        "style_loss",
         "gram_normalization",
         "style_normalization",
         "tv_form",
+        "normalize_gradients",
     )
     return {name: getattr(preset, name) for name in names}
 
@@ -192,126 +249,119 @@ def make_weights(preset: Preset) -> Weights:
     )
 
 
-def finish(
-    image: np.ndarray, preset: Preset, content_size: tuple[int, int]
-) -> np.ndarray:
-    """The picture to show: sRGB in 0..1, at the size that the preset's rule says.
-
-    Args:
-      image: the iterate, in the network's units, shape [height, width, 3].
-      preset: whose output rule holds.
-      content_size: (height, width) of the photo as it came.
-
-    Returns:
-      float32, shape [height', width', 3].
-    """
-    picture = np.asarray(deprocess(image))
-    if preset.resize_to_content:
-        picture = resize(picture, *content_size, preset.resample)
-    return picture
-
-
-def stretch_contrast(image: np.ndarray) -> np.ndarray:
-    """Scale an image so that its smallest value is 0 and its largest 1.
-
-    Source:
-      ``rescale(single(image), 0, 255)`` in MATLAB's example.
-    """
-    low, high = image.min(), image.max()
-    return (image - low) / (high - low) if high > low else image
+def style_size(
+    style: np.ndarray, scale: Scale, final: Scale, preset: Preset
+) -> tuple[int, int]:
+    """(height, width) of a painting at a scale of a run that ends at ``final``."""
+    own_height, own_width, _ = style.shape
+    rule = preset.style_size or preset.size
+    if rule == "content":
+        rule = Size("exact", (final.height, final.width))
+    elif rule == "content_width":
+        rule = Size("width", final.width)
+    elif preset.style_size is None and isinstance(preset.size.value, tuple):
+        rule = Size("long", max(preset.size.value))
+    height, width = output_size(own_height, own_width, rule)
+    ratio = preset.style_scale * scale.width / final.width
+    if not preset.style_upscale:
+        ratio = min(ratio, own_height / height, own_width / width)
+    return max(1, round(height * ratio)), max(1, round(width * ratio))
 
 
-def check_blend_weights(weights: Sequence[float] | None, count: int) -> list[float]:
-    """One weight for each of ``count`` paintings, or ``InputError``."""
-    if not count:
-        raise InputError("no style image: give at least one")
-    if weights is None:
-        return [1.0] * count
-    if len(weights) != count:
-        raise InputError(
-            f"style_blend_weights has {len(weights)} values for {count} style images: "
-            "give one for each"
-        )
-    if not all(np.isfinite(weights)) or min(weights) < 0 or not sum(weights):
-        raise InputError(
-            "style_blend_weights must be finite numbers of 0 or more, not all 0, got "
-            f"{list(weights)}"
-        )
-    return list(weights)
+def _fit_styles(
+    styles: Sequence[np.ndarray], scale: Scale, final: Scale, preset: Preset
+) -> list[np.ndarray]:
+    deepest = max((*preset.content_layers, *preset.style_layers), key=LAYERS.index)
+    fitted = []
+    for style in styles:
+        height, width = style_size(style, scale, final, preset)
+        check_size(height, width, deepest, preset.pool_padding)
+        fitted.append(fit(style, height, width, preset))
+    return fitted
 
 
-def _network_image(image: np.ndarray, height: int, width: int, preset: Preset) -> Array:
-    resized = resize(image, height, width, preset.resample)
-    return preprocess(stretch_contrast(resized) if preset.contrast_stretch else resized)
+def _handed_on(previous: TransferState, size: tuple[int, int], preset: Preset) -> Array:
+    image = resample_image(shown_image(previous, preset.keep), *size)
+    if preset.color == "luminance" and preset.color_when == "before":
+        grey = deprocess(image).mean(2, keepdims=True)
+        image = preprocess(jnp.repeat(grey, 3, axis=2))
+    return _to_displayable(image) if preset.clamp else image
 
 
-def _from_noise(content_image: Array, preset: Preset, seed: int) -> Array:
+def _starting_state(
+    state: TransferState, previous: TransferState | None, scale: Scale, preset: Preset
+) -> TransferState:
+    opt_state = state.opt_state
+    if (
+        previous is not None
+        and preset.optimizer == "adam"
+        and preset.pyramid_moments == "resample"
+    ):
+        opt_state = resample_moments(opt_state, previous.opt_state)
+    rate = preset.learning_rate or preset.learning_rates[preset.optimizer]
+    return state._replace(
+        opt_state=with_learning_rate(opt_state, rate),
+        step=jnp.int32(scale.first_step),
+    )
+
+
+def _from_noise(content_image: Array, preset: Preset, key: Array) -> Array:
     ratios = {"noise": 1.0, "blend": preset.noise_ratio}
     if preset.init not in ratios:
         raise InputError(
             f"init is {preset.init!r}: give {', '.join(INITS)}, or read that image and "
             "pass it as init_image"
         )
-    noise = sample_noise(
-        jax.random.key(seed), content_image.shape, preset.noise, preset.noise_scale
-    )
+    noise = sample_noise(key, content_image.shape, preset.noise, preset.noise_scale)
     return blend_noise(content_image, noise, ratios[preset.init])
 
 
-def _style_size(
-    style: np.ndarray, content_size: tuple[int, int], preset: Preset
-) -> tuple[int, int]:
-    if preset.style_size == "content":
-        return content_size
-    if preset.style_size == "content_width":
-        rule = Size("width", content_size[1])
-    elif preset.style_size is None and isinstance(preset.size.value, tuple):
-        rule = Size("long", max(preset.size.value))
-    else:
-        rule = preset.style_size or preset.size
-    return output_size(style.shape[0], style.shape[1], rule)
-
-
 def _check_init_size(
-    init_image: np.ndarray, content_size: tuple[int, int], size: tuple[int, int]
+    init_image: np.ndarray, content_size: tuple[int, int], scale: Scale
 ) -> None:
-    if init_image.shape[:2] not in (content_size, size):
+    if init_image.shape[:2] not in (content_size, (scale.height, scale.width)):
         raise InputError(
             f"the init image has {init_image.shape[1]}x{init_image.shape[0]} pixels, "
             f"the content image {content_size[1]}x{content_size[0]} "
-            f"(resized to {size[1]}x{size[0]}): give one of either size"
+            f"(resized to {scale.width}x{scale.height}): give one of either size"
         )
 
 
-_features = jax.jit(
-    features, static_argnums=2, static_argnames=("pool", "pool_padding")
-)
-_style_grams = jax.jit(
-    style_grams,
-    static_argnums=2,
-    static_argnames=("pool", "pool_padding", "gram_normalization"),
-)
-_blend_styles = jax.jit(blend_styles)
+def _to_displayable(image: Array) -> Array:
+    mean = MEAN_RGB[None, None, :]
+    return jnp.clip(image, -mean, 255.0 - mean)
 
 
 @functools.lru_cache
 def _compiled_transfer(
-    optimizer: str, lbfgs_num_correction: int, clamp: bool, **structure: Any
+    optimizer: str,
+    lbfgs_num_correction: int,
+    adam_betas: tuple[float, float],
+    clamp: bool,
+    average_decay: float | None,
+    **structure: Any,
 ) -> tuple[Callable[[ArrayLike], TransferState], CompiledSteps]:
     """One compilation for each structure, whatever the pictures and the numbers."""
 
     def loss_fn(
-        image: Array, params: Params, targets: Targets, weights: Weights
+        image: Array,
+        step: Array,
+        params: Params,
+        targets: Targets,
+        weights: Weights,
+        key: Array,
+        kept: Kept | None,
     ) -> tuple[Array, LossTerms]:
-        return total_loss(params, image, targets, weights, **structure)
-
-    def to_displayable(image: Array) -> Array:
-        mean = MEAN_RGB[None, None, :]
-        return jnp.clip(image, -mean, 255.0 - mean)
+        if kept is not None:
+            image = kept.mask * image + (1.0 - kept.mask) * kept.photo
+        key = jax.random.fold_in(key, step)
+        return total_loss(params, image, targets, weights, key=key, **structure)
 
     transfer = style_transfer(
         loss_fn,
-        make_optimizer(optimizer, lbfgs_num_correction),
-        project=to_displayable if clamp else None,
+        make_optimizer(optimizer, lbfgs_num_correction, adam_betas),
+        project=_to_displayable if clamp else None,
+        average_decay=average_decay,
+        pass_step=True,
     )
     return jax.jit(transfer.init), compile_steps(transfer)

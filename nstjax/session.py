@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from nstjax.control.pyramid import shown_image
 from nstjax.errors import InputError
 from nstjax.io import runlog
 from nstjax.io.atomic import TEMPORARY_PREFIX
-from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
+from nstjax.io.checkpoint import checkpoint_scale, read_checkpoint, write_checkpoint
 from nstjax.io.images import write_image
-from nstjax.presets import Preset
-from nstjax.problem import Problem, evaluate, finish
+from nstjax.pictures import finish
+from nstjax.preset import Preset
+from nstjax.problem import Problem, evaluate
 from nstjax.transfer import TransferInfo, TransferState, run
 
 LOGGER = logging.getLogger("nstjax")
@@ -98,6 +100,7 @@ class Recorder:
     """Everything that a run writes while it lasts.
 
     Attributes:
+      problem: the scale that is running.
       step: how many updates the image has had, as far as is logged.
     """
 
@@ -108,8 +111,8 @@ class Recorder:
         outputs: Outputs,
         config: dict[str, Any],
     ):
+        self.problem = problem
         self.step = 0
-        self._problem = problem
         self._preset = preset
         self._outputs = outputs
         self._config = config
@@ -120,21 +123,22 @@ class Recorder:
 
     def start(self, resume: bool) -> TransferState:
         """Prepare the working folder; the state to start from."""
-        state, folder = self._problem.state, self._outputs.workdir
-        if folder:
-            state = self._open_folder(folder, state, resume)
+        folder = self._outputs.workdir
+        state = self._open_folder(folder, resume) if folder else self.problem.state
         for step in self._outputs.snapshots:
-            if step > self._preset.steps:
+            if step > self.problem.total_steps:
                 LOGGER.info("no snapshot of step %d: the run ends before it", step)
             elif step < self.step and step not in self._snapshots:
                 LOGGER.info("no snapshot of step %d: the run has passed it", step)
         return state
 
-    def _open_folder(
-        self, folder: Path, state: TransferState, resume: bool
-    ) -> TransferState:
+    def _open_folder(self, folder: Path, resume: bool) -> TransferState:
+        state = self.problem.state
         if resume and (folder / CHECKPOINT).exists():
-            state = read_checkpoint(folder / CHECKPOINT, state)
+            scale = checkpoint_scale(folder / CHECKPOINT, len(self.problem.scales))
+            if scale:
+                self.problem = self.problem.at_scale(scale, None)
+            state = read_checkpoint(folder / CHECKPOINT, self.problem.state)
             self.step = int(state.step)
             self._snapshots = runlog.read_snapshots(folder, self.step)
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +157,7 @@ class Recorder:
             row
             for row in runlog.metrics_rows(info, self.step, seconds)
             if row["step"] % self._outputs.log_every == 0
-            or row["step"] == self._preset.steps
+            or row["step"] == self.problem.total_steps
         ]
         self._rows.extend(rows)
         if self._outputs.workdir:
@@ -182,7 +186,9 @@ class Recorder:
         """Write run.h5 and the checkpoint, in this order: it may be killed between."""
         if self._outputs.workdir:
             self.write_run(np.asarray(state.image))
-            write_checkpoint(self._outputs.workdir / CHECKPOINT, state)
+            write_checkpoint(
+                self._outputs.workdir / CHECKPOINT, state, self.problem.scale_index
+            )
 
     def write_run(self, image: np.ndarray) -> None:
         """Write run.h5 with the log so far and this image."""
@@ -192,8 +198,8 @@ class Recorder:
             )
 
     def picture(self, image: np.ndarray) -> np.ndarray:
-        """The iterate as a picture, see ``nstjax.problem.finish``."""
-        return finish(image, self._preset, self._problem.content_size)
+        """The iterate as a picture, see ``nstjax.pictures.finish``."""
+        return finish(image, self._preset, self.problem.original)
 
     def remove_preview(self) -> None:
         """Remove the preview, now that the result is there or the run has failed."""
@@ -228,35 +234,48 @@ def execute(
     """
     recorder = Recorder(problem, preset, outputs, config or {})
     state = recorder.start(resume)
-    bar = tqdm(
-        total=preset.steps, initial=recorder.step, unit="step", disable=outputs.quiet
-    )
+    total = problem.total_steps
+    bar = tqdm(total=total, initial=recorder.step, unit="step", disable=outputs.quiet)
     stops = {
         *outputs.snapshots,
-        *range(outputs.checkpoint_every, preset.steps, outputs.checkpoint_every),
+        *range(outputs.checkpoint_every, total, outputs.checkpoint_every),
     }
     try:
         with interruptible() as interrupted, bar:
             recorder.record(state)
-            for state, info in run(
-                problem.steps, state, problem.data, preset.steps, stops=stops
-            ):
-                recorder.log(info)
-                bar.set_postfix_str(progress_text(info), refresh=False)
-                bar.update(len(info.loss))
-                recorder.record(state)
-                if interrupted():
+            while not interrupted():
+                scale = recorder.problem.scale
+                if len(problem.scales) > 1:
+                    bar.set_description(f"{scale.width}x{scale.height}")
+                for state, info in run(
+                    recorder.problem.steps,
+                    state,
+                    recorder.problem.data,
+                    scale.last_step,
+                    stops=stops,
+                ):
+                    recorder.log(info)
+                    bar.set_postfix_str(progress_text(info), refresh=False)
+                    bar.update(len(info.loss))
+                    recorder.record(state)
+                    if interrupted():
+                        break
+                following = recorder.problem.next_scale(state)
+                if interrupted() or following is None:
                     break
+                recorder.problem, state = following, following.state
         recorder.checkpoint(state)
         step, image = recorder.step, np.asarray(state.image)
-        state, info = evaluate(problem, state)
-        if step == preset.steps:
+        shown = np.asarray(shown_image(state, preset.keep))
+        state, info = evaluate(recorder.problem, state)
+        if preset.keep == "best":
+            shown = np.asarray(state.best_image)
+        if step == total:
             recorder.log(info)
             recorder.write_run(image)
     finally:
         recorder.remove_preview()
-    shown = np.asarray(state.best_image) if preset.keep == "best" else image
-    return Outcome(recorder.picture(shown), step, interrupted=step < preset.steps)
+    return Outcome(recorder.picture(shown), step, interrupted=step < total)
 
 
 def progress_text(info: TransferInfo) -> str:

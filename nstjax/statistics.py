@@ -1,35 +1,54 @@
 """What "style" is: statistics of a layer's activation, over its positions."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from nstjax.errors import InputError
+
 GramNormalization = Literal["none", "hw", "chw"]
+
+
+class Moments(NamedTuple):
+    """First two moments of each channel over the positions.
+
+    Attributes:
+      mean: shape [channels].
+      deviation: standard deviation, shape [channels].
+    """
+
+    mean: Array
+    deviation: Array
 
 
 def gram_matrix(
     activation: ArrayLike,
     normalization: GramNormalization = "none",
     channels: int | None = None,
+    guide: ArrayLike | None = None,
 ) -> Array:
     r"""Correlations between the channels of one layer.
 
-    G_ij = Σ_k F_ki F_kj / Z, with F the activation as a matrix [positions, channels],
-    k a position, and Z = 1 ("none"), height·width ("hw") or
-    channels·height·width ("chw").
+    G_ij = Σ_k T_k² F_ki F_kj / Z, with F the activation as a matrix
+    [positions, channels], k a position, T the guide (1 without one), and Z = 1
+    ("none"), height·width ("hw") or channels·height·width ("chw").
 
     Args:
       activation: one layer's output, shape [height, width, channels].
       normalization: what the sum over positions is divided by. "hw" makes images of
         different sizes comparable.
       channels: C in "chw", where it is not the activation's own number.
+      guide: T with mean(T²) = 1, shape [height, width]: how much each position counts.
 
     Returns:
       Symmetric positive semi-definite matrix, shape [channels, channels], accumulated
       at the highest precision, in float32 or wider.
+
+    Raises:
+      InputError: if the guide has another size than the activation.
 
     Example:
       >>> import jax.numpy as jnp
@@ -40,9 +59,12 @@ def gram_matrix(
 
     Source:
       Gatys, Ecker and Bethge (2016), equation 3 ("none"); Gatys' released code ("hw");
-      Johnson's neural-style ("chw").
+      Johnson's neural-style ("chw"); Gatys et al. (2017), "Controlling Perceptual
+      Factors in Neural Style Transfer" (guide).
     """
     activation = jnp.asarray(activation)
+    if guide is not None:
+        activation = activation * _checked(guide, activation)[:, :, None]
     height, width, own_channels = activation.shape
     positions = height * width
     divisor = {
@@ -52,6 +74,99 @@ def gram_matrix(
     }
     F = activation.reshape(positions, own_channels)
     return _product_with_itself(F) / divisor[normalization]
+
+
+def channel_means(activation: ArrayLike, guide: ArrayLike | None = None) -> Array:
+    """Mean of each channel: μ_c = mean_k T_k² F_kc, T = 1 without a guide.
+
+    Args:
+      activation: F, shape [height, width, channels].
+      guide: see ``gram_matrix``.
+
+    Returns:
+      Shape [channels], in float32 or wider.
+
+    Raises:
+      InputError: if the guide has another size than the activation.
+    """
+    activation = jnp.asarray(activation)
+    if guide is not None:
+        activation *= jnp.square(_checked(guide, activation))[:, :, None]
+    return activation.mean((0, 1), jnp.promote_types(activation.dtype, jnp.float32))
+
+
+def moments(activation: ArrayLike, guide: ArrayLike | None = None) -> Moments:
+    """Mean and standard deviation of each channel.
+
+    μ_c = mean_k T_k² F_kc,  σ_c = sqrt(mean_k T_k² (F_kc - μ_c)² + 1e-6), with T = 1
+    without a guide. The 1e-6 keeps the gradient finite where a channel is constant.
+
+    Args:
+      activation: F, shape [height, width, channels].
+      guide: see ``gram_matrix``.
+
+    Returns:
+      Both [channels], in float32 or wider.
+
+    Raises:
+      InputError: if the guide has another size than the activation.
+
+    Source:
+      Li et al. (2017), "Demystifying Neural Style Transfer" (batch normalization
+      statistics); Huang and Belongie (2017), AdaIN's style loss and its 1e-6.
+    """
+    activation = jnp.asarray(activation)
+    mean = channel_means(activation, guide)
+    squared = jnp.square(activation - mean[None, None, :])
+    return Moments(mean, jnp.sqrt(channel_means(squared, guide) + 1e-6))
+
+
+def draw_samples(
+    key: Array, values: ArrayLike, weights: ArrayLike | None, count: int
+) -> Array:
+    """Draw rows with probabilities in proportion to their weights, stratified.
+
+    Sample i is the row that holds the (i + u_i)/count quantile of the cumulative
+    weights, u_i uniform in 0..1. Where the weights are equal and there are as many
+    samples as rows, each row is drawn once.
+
+    Args:
+      key: of ``jax.random``.
+      values: shape [rows, channels].
+      weights: shape [rows], none negative and some above 0; None where all are equal.
+        A row of weight 0, or of less than 2⁻³¹ of the sum, is never drawn.
+      count: number of samples.
+
+    Returns:
+      Shape [count, channels], in the order of the rows.
+    """
+    values = jnp.asarray(values)
+    # Whole numbers, because rounding errors of float32 sums would move the quantiles
+    # of a million rows from one row to the next.
+    if weights is None:
+        ends = (2**30 // len(values)) * jnp.arange(1, len(values) + 1)
+    else:
+        weights = jnp.asarray(weights)
+        shares = jnp.round(weights * (2.0**30 / weights.sum()))
+        ends = jnp.cumsum(shares.astype(jnp.int32))
+    width, longer = ends[-1] // count, ends[-1] % count
+    sample = jnp.arange(count)
+    quantiles = (
+        sample * width
+        + jnp.minimum(sample, longer)
+        + jax.random.randint(key, (count,), 0, width + (sample < longer))
+    )
+    return values[jnp.searchsorted(ends, quantiles, side="right")]
+
+
+def _checked(guide: ArrayLike, activation: Array) -> Array:
+    guide = jnp.asarray(guide)
+    if guide.shape != activation.shape[:2]:
+        raise InputError(
+            f"guide has shape {guide.shape}: give one value per position, "
+            f"shape {activation.shape[:2]}"
+        )
+    return guide
 
 
 @jax.custom_jvp

@@ -8,21 +8,17 @@ import jax
 import numpy as np
 from PIL import Image
 
+from nstjax.control.pyramid import shown_image
+from nstjax.errors import InputError
+from nstjax.guidance import ImageSource, MaskSource, read_controls
 from nstjax.io.images import read_image
-from nstjax.presets import (
-    DEFAULT_PRESET,
-    INITS,
-    Preset,
-    customize,
-    default_size_rule,
-    get_preset,
-)
-from nstjax.problem import evaluate, finish, prepare
+from nstjax.pictures import finish
+from nstjax.preset import INITS, Preset, customize, default_size_rule
+from nstjax.presets import DEFAULT_PRESET, get_preset
+from nstjax.problem import Problem, evaluate, prepare
 from nstjax.sizes import parse_size
 from nstjax.transfer import TransferInfo, run
 from nstjax.vgg import Params
-
-ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray
 
 
 class Losses(NamedTuple):
@@ -69,8 +65,15 @@ def stylize(
     preset: str | Preset = DEFAULT_PRESET,
     *,
     seed: int = 0,
-    style_blend_weights: Sequence[float] | None = None,
     init_image: ImageSource | None = None,
+    fine_style: ImageSource | None = None,
+    style_blend_weights: Sequence[float] | None = None,
+    style_image_layers: Sequence[tuple[str, ...] | None] | None = None,
+    content_mask: MaskSource | None = None,
+    style_masks: Sequence[MaskSource | None] | None = None,
+    style_regions: Sequence[str] | None = None,
+    region_weights: Sequence[float] | None = None,
+    stylize_mask: ImageSource | None = None,
     **settings: Any,
 ) -> Result:
     """Paint a photo in the manner of one or several paintings.
@@ -80,9 +83,19 @@ def stylize(
       style: a painting, or a list of paintings to blend.
       params: the network, from ``nstjax.load_params``.
       preset: a name of ``nstjax.PRESETS`` or a preset of your own.
-      seed: of the initial noise.
-      style_blend_weights: one for each painting; equal where not given.
+      seed: of the initial noise and the sampled style losses.
       init_image: where to start, in place of the preset's init.
+      fine_style: a painting whose brush strokes ``style``, the coarse one, is given
+        first, see ``nstjax.control.style_mixing``.
+      style_blend_weights: one for each painting; equal where not given.
+      style_image_layers: for each painting the style layers that it serves, or None
+        for all.
+      content_mask: where the photo's regions are, see ``nstjax.guidance``; so the next
+        three.
+      style_masks: where the paintings' regions are.
+      style_regions: which regions each painting is given to.
+      region_weights: one for each region.
+      stylize_mask: white where the photo is painted, black where it stays.
       **settings: fields of ``Preset`` that differ from the preset, such as
         ``beta=1e4``, ``steps=100`` or ``size=256``.
 
@@ -108,27 +121,72 @@ def stylize(
         init_image = chosen.init
     if isinstance(style, str | os.PathLike | Image.Image | np.ndarray):
         style = [style]
+    photo, paintings = read_image(content), [read_image(image) for image in style]
+    if fine_style is not None:
+        paintings = [_mixed_style(photo, fine_style, paintings, params, chosen)]
     problem = prepare(
-        read_image(content),
-        [read_image(image) for image in style],
+        photo,
+        paintings,
         params,
         chosen,
         seed=seed,
-        style_blend_weights=style_blend_weights,
         init_image=None if init_image is None else read_image(init_image),
+        controls=read_controls(
+            photo,
+            paintings,
+            [f"style image {number}" for number in range(1, len(paintings) + 1)],
+            content_mask=content_mask,
+            style_masks=style_masks,
+            style_regions=style_regions,
+            region_weights=region_weights,
+            stylize_mask=stylize_mask,
+            style_image_layers=style_image_layers,
+            style_blend_weights=style_blend_weights,
+        ),
     )
-    infos = []
-    for state, info in run(problem.steps, problem.state, problem.data, chosen.steps):
-        infos.append(info)
-    last_image = np.asarray(state.image)
+    image, losses = _paint(problem, chosen)
+    return Result(image, losses, int(losses.total.argmin()), chosen)
+
+
+def _paint(problem: Problem, preset: Preset) -> tuple[np.ndarray, Losses]:
+    infos, state = [], problem.state
+    while True:
+        for state, info in run(
+            problem.steps, state, problem.data, problem.scale.last_step
+        ):
+            infos.append(info)
+        following = problem.next_scale(state)
+        if following is None:
+            break
+        problem, state = following, following.state
+    image = np.asarray(shown_image(state, preset.keep))
     state, info = evaluate(problem, state)
-    losses = losses_of([*infos, info])
-    image = np.asarray(state.best_image) if chosen.keep == "best" else last_image
-    return Result(
-        image=finish(image, chosen, problem.content_size),
-        losses=losses,
-        best_step=int(losses.total.argmin()),
-        preset=chosen,
+    if preset.keep == "best":
+        image = np.asarray(state.best_image)
+    return finish(image, preset, problem.original), losses_of([*infos, info])
+
+
+def _mixed_style(
+    photo: np.ndarray,
+    fine_style: ImageSource,
+    paintings: Sequence[np.ndarray],
+    params: Params,
+    preset: Preset,
+) -> np.ndarray:
+    from nstjax.control.style_mixing import mix_styles
+
+    if len(paintings) != 1:
+        raise InputError(
+            f"fine_style goes with one style image, the coarse one: {len(paintings)} "
+            "were given"
+        )
+    return mix_styles(
+        photo,
+        read_image(fine_style),
+        paintings[0],
+        params,
+        preset,
+        lambda problem, stage: _paint(problem, stage)[0],
     )
 
 

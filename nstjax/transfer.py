@@ -28,6 +28,18 @@ CPU_STEPS_PER_DISPATCH = 1
 ACCELERATOR_STEPS_PER_DISPATCH = 25
 
 
+class Average(NamedTuple):
+    """Exponential moving average of the iterates: ``sum / weight``.
+
+    Attributes:
+      sum: Σ_i (1 - d) d^(n-i) x_i over the iterates x_0 … x_n, the start included.
+      weight: the same sum of ones, 1 - d^(n+1).
+    """
+
+    sum: Array
+    weight: Array
+
+
 class TransferState(NamedTuple):
     """What the next step needs.
 
@@ -38,6 +50,7 @@ class TransferState(NamedTuple):
       best_image: the evaluated image of lowest loss so far.
       best_loss: its loss; inf before the first evaluation.
       finite_image: the last evaluated image whose loss was finite.
+      average: of the images, or None.
     """
 
     image: Array
@@ -46,6 +59,7 @@ class TransferState(NamedTuple):
     best_image: Array
     best_loss: Array
     finite_image: Array
+    average: Average | None = None
 
 
 class TransferInfo(NamedTuple):
@@ -91,6 +105,8 @@ def style_transfer(
     optimizer: optax.GradientTransformation,
     *,
     project: Callable[[Array], Array] | None = None,
+    average_decay: float | None = None,
+    pass_step: bool = False,
 ) -> StyleTransfer:
     """Gradient-based minimization of ``loss_fn`` over an image.
 
@@ -100,6 +116,10 @@ def style_transfer(
       loss_fn: (image, *data) -> (scalar, LossTerms).
       optimizer: any optax optimizer of a single array, line searches included.
       project: applied after each update, such as a clip to the displayable range.
+      average_decay: d of the moving average of the images, v ← d v + (1 - d) x; None
+        for no average.
+      pass_step: whether ``loss_fn`` is (image, step, *data), for a loss that draws new
+        samples at each step.
 
     Returns:
       ``init`` and ``step``. Neither is compiled: ``jax.jit`` or ``jax.vmap`` them.
@@ -111,6 +131,10 @@ def style_transfer(
 
     def init_fn(image: ArrayLike) -> TransferState:
         image = jnp.asarray(image)
+        average = None
+        if average_decay is not None:
+            weight = jnp.asarray(1.0 - average_decay, image.dtype)
+            average = Average(weight * image, weight)
         state = TransferState(
             image=image,
             opt_state=optimizer.init(image),
@@ -118,6 +142,7 @@ def style_transfer(
             best_image=image,
             best_loss=jnp.full((), jnp.inf, image.dtype),
             finite_image=image,
+            average=average,
         )
         # A donated buffer may not stand in two leaves.
         return jax.tree.map(jnp.copy, state)
@@ -125,6 +150,8 @@ def style_transfer(
     def step_fn(
         state: TransferState, *data: object
     ) -> tuple[TransferState, TransferInfo]:
+        if pass_step:
+            data = (state.step, *data)
         (loss, terms), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
             state.image, *data
         )
@@ -137,18 +164,30 @@ def style_transfer(
             value_fn=lambda image: loss_fn(image, *data)[0],
         )
         image = optax.apply_updates(state.image, updates)
+        if project:
+            image = project(image)
         better = loss < state.best_loss
         new_state = TransferState(
-            image=project(image) if project else image,
+            image=image,
             opt_state=opt_state,
             step=state.step + 1,
             best_image=jnp.where(better, state.image, state.best_image),
             best_loss=jnp.where(better, loss, state.best_loss),
             finite_image=jnp.where(jnp.isfinite(loss), state.image, state.finite_image),
+            average=None
+            if state.average is None or average_decay is None
+            else _with_iterate(state.average, image, average_decay),
         )
         return new_state, TransferInfo(loss, terms, jnp.linalg.norm(gradient))
 
     return StyleTransfer(init_fn, step_fn)
+
+
+def _with_iterate(average: Average, image: Array, decay: float) -> Average:
+    return Average(
+        decay * average.sum + (1.0 - decay) * image,
+        decay * average.weight + (1.0 - decay),
+    )
 
 
 class CompiledSteps(NamedTuple):

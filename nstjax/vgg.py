@@ -19,6 +19,7 @@ from nstjax.errors import InputError
 Params = dict[str, dict[str, Array]]
 Pool = Literal["avg", "max"]
 PoolPadding = Literal["valid", "same"]
+ImagePadding = Literal["zero", "replicate"]
 
 CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
 CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
@@ -117,6 +118,7 @@ def features(
     *,
     pool: Pool = "avg",
     pool_padding: PoolPadding = "valid",
+    image_padding: ImagePadding = "zero",
 ) -> dict[str, Array]:
     """Activations of the named layers; nothing past the deepest is computed.
 
@@ -131,6 +133,9 @@ def features(
       pool: "avg" (Gatys' paper) or "max" (the network as trained).
       pool_padding: "valid" drops a last odd row or column (Torch, MATLAB); "same"
         keeps it, in a window that holds real pixels only (TensorFlow; Caffe).
+      image_padding: what conv1_1 sees past the image's border: "zero" (the network as
+        trained) or "replicate", the border's own pixels (Crowson). Deeper
+        convolutions are padded with zeros.
 
     Returns:
       {name: activation [height', width', channels]}.
@@ -152,7 +157,14 @@ def features(
     activations: dict[str, Array] = {}
     for name in trunk:
         if name.startswith("conv"):
-            activation = _convolve(activation, **params[name])
+            kernel, bias = map(
+                jnp.asarray, (params[name]["kernel"], params[name]["bias"])
+            )
+            if name == "conv1_1":
+                activation = _convolve_image(activation, kernel, image_padding)
+            else:
+                activation = _convolve_activation(activation, kernel)
+            activation += bias[None, None, :]
         elif name.startswith("relu"):
             activation = jax.nn.relu(activation)
         else:
@@ -178,12 +190,6 @@ def check_size(
         )
 
 
-def _convolve(activation: Array, kernel: ArrayLike, bias: ArrayLike) -> Array:
-    kernel = jnp.asarray(kernel)
-    convolve = _convolve_image if kernel.shape[2] == 3 else _convolve_activation
-    return convolve(activation, kernel) + jnp.asarray(bias)[None, None, :]
-
-
 def _convolve_activation(activation: Array, kernel: Array) -> Array:
     return jax.lax.conv_general_dilated(
         activation[None],
@@ -194,14 +200,15 @@ def _convolve_activation(activation: Array, kernel: Array) -> Array:
     )[0]
 
 
-def _convolve_image(image: Array, kernel: Array) -> Array:
+def _convolve_image(image: Array, kernel: Array, image_padding: ImagePadding) -> Array:
     """The same as a matrix product.
 
     With 3 channels XLA:CPU's convolution, and its gradient most of all, runs at a small
     fraction of its speed.
     """
     height, width, _ = image.shape
-    padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
+    mode = "constant" if image_padding == "zero" else "edge"
+    padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)), mode)
     windows = [
         padded[row : row + height, column : column + width]
         for row in range(3)

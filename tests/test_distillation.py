@@ -245,7 +245,7 @@ def test_visits_lead_to_the_style_and_repeat(teacher, sources):
     layers = visits.PRESET.style_layers
 
     def style(image):
-        return nstjax.style_grams(teacher, nstjax.preprocess(image), layers)
+        return nstjax.style_statistics(teacher, nstjax.preprocess(image), layers)
 
     for start, end, painting in zip(contents, visited[0], styles, strict=True):
         before, after = (

@@ -6,19 +6,18 @@ import numpy as np
 import pytest
 import reference
 
+from nstjax.gram_loss import style_loss
 from nstjax.losses import (
     Targets,
     Weights,
-    blend_styles,
     content_loss,
-    style_grams,
-    style_loss,
     total_loss,
-    total_variation,
 )
 from nstjax.presets import PRESETS
 from nstjax.problem import loss_structure
 from nstjax.statistics import gram_matrix
+from nstjax.style_losses import blend_styles
+from nstjax.total_variation import total_variation
 from nstjax.vgg import features
 
 # Convolutions in float64 take seconds to compile at the default level.
@@ -69,7 +68,7 @@ def compiled(name):
     def make_targets(params, content_image, style_image):
         return Targets(
             features(params, content_image, preset.content_layers, **trunk),
-            style_grams(
+            style_statistics(
                 params,
                 style_image,
                 preset.style_layers,
@@ -122,7 +121,7 @@ def small():
     trunk = {"pool": "avg", "pool_padding": "same"}
     targets = Targets(
         features(params, content, ("relu2_1", "relu2_2"), **trunk),
-        style_grams(
+        style_statistics(
             params,
             style,
             ("relu1_1", "relu2_1"),

@@ -8,15 +8,13 @@ import reference
 
 import nstjax
 from nstjax.errors import InputError
-from nstjax.presets import CONV_STYLE_LAYERS, PRESETS, customize, get_preset
-from nstjax.problem import (
-    finish,
-    make_weights,
-    prepare,
-    stretch_contrast,
-)
+from nstjax.pictures import Original, finish, stretch_contrast
+from nstjax.preset import customize
+from nstjax.presets import CONV_STYLE_LAYERS, PRESETS, get_preset
+from nstjax.problem import make_weights, prepare
 from nstjax.sizes import Size, resize
 from nstjax.stylize import stylize
+from nstjax.targets import Controls
 from nstjax.transfer import run
 
 # One block of the trunk is enough where the layers do not matter, and compiles at once.
@@ -105,13 +103,14 @@ def test_prepare_runs_every_preset_and_compiles_once(name, params, compilations)
     expected_size = {
         "long": (32, 40),
         "short": (40, 50),
+        "area": (36, 45),
         "width": (32, 40),
         "exact": (32, 40),
     }[preset.size.rule]
     assert image.shape == (*expected_size, 3)
     assert np.isfinite(image).all()
     assert np.isfinite(losses).all()
-    assert problem.content_size == (48, 60)
+    assert problem.original.size == (48, 60)
 
     compiled = len(compilations())
     cached = problem.steps.advance._cache_size()
@@ -126,8 +125,8 @@ def test_prepare_runs_every_preset_and_compiles_once(name, params, compilations)
 def test_prepare_starts_at_the_presets_loss(name, params):
     # The first loss against the reference, from the pictures to the number: sizes,
     # units, targets, weights and structure. The pictures need no resizing.
-    preset = small(name, init="style")
-    size = (40, 50) if preset.size.rule == "short" else (32, 40)
+    preset = small(name, init="style", color="style")
+    size = {"short": (40, 50), "area": (40, 40)}.get(preset.size.rule, (32, 40))
     content, style = picture(1, *size), picture(2, *size)
     problem = prepare(content, [style], params, preset)
     pair = [content, style]
@@ -167,7 +166,7 @@ def test_prepare_sizes_the_painting(
         sizes.append((height, width))
         return resize(image, height, width, resample)
 
-    monkeypatch.setattr("nstjax.problem.resize", note_size)
+    monkeypatch.setattr("nstjax.pictures.resize", note_size)
     preset = dataclasses.replace(shallow(), size=preset_size, style_size=style_size)
     prepare(content, [picture(2, 30, 15)], params, preset)
     assert sizes[1] == expected
@@ -265,7 +264,11 @@ def test_prepare_blends_the_grams_of_the_paintings(params, content, style):
         ([1e308, 1e308], (0.5, 0.5)),
     ):
         both = prepare(
-            content, [style, other], params, preset, style_blend_weights=weights
+            content,
+            [style, other],
+            params,
+            preset,
+            controls=Controls(style_blend_weights=weights),
         )
         for layer, blended in both.data[1].style.items():
             expected = shares[0] * alone[0][layer] + shares[1] * alone[1][layer]
@@ -286,7 +289,8 @@ def test_prepare_blends_the_grams_of_the_paintings(params, content, style):
 )
 def test_prepare_rejects_blend_weights(weights, message, params, content, style):
     with pytest.raises(InputError, match=message):
-        prepare(content, [style] * 2, params, shallow(), style_blend_weights=weights)
+        controls = Controls(style_blend_weights=weights)
+        prepare(content, [style] * 2, params, shallow(), controls=controls)
 
 
 def test_prepare_rejects_no_painting(params, content):
@@ -322,9 +326,10 @@ def test_stretch_contrast_fills_the_range():
 
 def test_finish_shows_the_image_and_resizes_where_the_preset_says(content):
     image = np.float32(network_units(content))
-    shown = finish(image, PRESETS["gatys2016"], (64, 80))
+    original = Original(content, None, (64, 80))
+    shown = finish(image, PRESETS["gatys2016"], original)
     np.testing.assert_allclose(shown, content, atol=1e-5)
-    assert finish(image, PRESETS["matlab"], (64, 80)).shape == (64, 80, 3)
+    assert finish(image, PRESETS["matlab"], original).shape == (64, 80, 3)
 
 
 @pytest.fixture(scope="module")
@@ -375,7 +380,7 @@ def test_stylize_image_is_of_the_step_that_the_preset_keeps(stylized, params, ke
     assert result.image.min() >= 0
     assert result.image.max() <= 1
     np.testing.assert_allclose(
-        result.image, finish(expected, result.preset, (48, 64)), atol=1e-4
+        result.image, finish(expected, result.preset, problem.original), atol=1e-4
     )
 
 
@@ -405,7 +410,8 @@ def test_get_preset_rejects_an_unknown_name():
 def test_customize_fills_in_the_programs_learning_rate(name):
     preset = PRESETS[name]
     assert customize(preset).learning_rate == preset.learning_rates[preset.optimizer]
-    adam = {"johnson2015": 10, "neural-style-pt": 1, "athalye": 10}.get(name, 2)
+    published = {"johnson2015": 10, "neural-style-pt": 1, "athalye": 10}
+    adam = published.get(name, 5.1 if name.startswith("crowson") else 2)
     assert customize(preset, optimizer="adam").learning_rate == adam
     assert customize(preset, optimizer="lbfgs").learning_rate == 1
     assert customize(preset, learning_rate=0.5).learning_rate == 0.5

@@ -24,7 +24,7 @@ def test_grams_of_one_painting_are_nearer_than_those_of_a_photo(vgg19):
     painting = paint(128, 256)
     photo = nstjax.read_image(skimage.data.chelsea())[:128, :128]
     left, right, other = (
-        nstjax.style_grams(vgg19, nstjax.preprocess(image), STYLE_LAYERS)
+        nstjax.style_statistics(vgg19, nstjax.preprocess(image), STYLE_LAYERS)
         for image in (painting[:, :128], painting[:, 128:], photo)
     )
     for layer in STYLE_LAYERS:

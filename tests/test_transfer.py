@@ -5,7 +5,7 @@ import optax
 import pytest
 import reference
 
-from nstjax.losses import LossTerms, Targets, Weights, style_grams, total_loss
+from nstjax.losses import LossTerms, Targets, Weights, style_statistics, total_loss
 from nstjax.optimizers import OPTIMIZERS, make_optimizer, with_learning_rate
 from nstjax.transfer import NonFiniteLossError, compile_steps, run, style_transfer
 from nstjax.vgg import features
@@ -56,7 +56,7 @@ def trunk():
     pooling = {"pool": "avg", "pool_padding": "valid"}
     targets = Targets(
         features(params, content, ("relu2_1",), **pooling),
-        style_grams(params, style, ("relu1_1",), **pooling, gram_normalization="hw"),
+        style_statistics(params, style, ("relu1_1",), **pooling, gram_normalization="hw"),
     )
     one = np.float32(1)
     weights = Weights(one, 100 * one, one, {"relu2_1": one}, {"relu1_1": one})

@@ -99,7 +99,8 @@ def nstjax_rounds(task: Task) -> Rounds:
     import jax
     import optax
 
-    from nstjax.presets import customize, get_preset
+    from nstjax.preset import customize
+    from nstjax.presets import get_preset
     from nstjax.problem import prepare
     from nstjax.sizes import Size
 
@@ -232,7 +233,8 @@ def make_task(width: int, height: int) -> Task:
     """Random pictures, and random weights if none are given: the same in every run."""
     import safetensors.numpy
 
-    from nstjax.presets import customize, get_preset
+    from nstjax.preset import customize
+    from nstjax.presets import get_preset
     from nstjax.vgg import LAYERS, MEAN_RGB, kernel_shapes
 
     preset = customize(get_preset("gatys2016"), optimizer="adam")

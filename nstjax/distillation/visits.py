@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from nstjax.losses import Targets, Weights, style_grams, total_loss
+from nstjax.losses import Targets, Weights, style_statistics, total_loss
 from nstjax.presets import get_preset
 from nstjax.problem import make_weights
 from nstjax.vgg import MEAN_RGB, Params, Pool, features, preprocess
@@ -74,7 +74,7 @@ def _start(
         image = preprocess(content)
         targets = Targets(
             features(params, image, PRESET.content_layers, pool=pool),
-            style_grams(params, preprocess(style), PRESET.style_layers, pool=pool),
+            style_statistics(params, preprocess(style), PRESET.style_layers, pool=pool),
         )
         return targets, image
 

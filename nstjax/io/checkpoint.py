@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import jax
@@ -14,17 +16,36 @@ from nstjax.io.atomic import atomic_path
 from nstjax.io.runlog import START_AGAIN
 
 State = TypeVar("State")
+SCALE = "pyramid/scale"
 
 
-def write_checkpoint(path: str | os.PathLike[str], state: object) -> None:
+def write_checkpoint(
+    path: str | os.PathLike[str], state: object, scale: int = 0
+) -> None:
     """Write every leaf of the state, any pytree, as safetensors, atomically.
 
-    The file's metadata hold the SHA-256 of the leaves' bytes.
+    The file also holds the index of the pyramid's scale that the state is of; its
+    metadata hold the SHA-256 of all bytes.
     """
-    leaves = _named_leaves(state)
+    leaves = _named_leaves(state) | {SCALE: np.array(scale, np.int32)}
     contents = safetensors.numpy.save(leaves, {"sha256": _sha256(leaves)})
     with atomic_path(path) as temporary:
         temporary.write_bytes(contents)
+
+
+def checkpoint_scale(path: str | os.PathLike[str], scales: int) -> int:
+    """The index of the scale that a checkpoint is of; ``read_checkpoint`` needs it.
+
+    Raises:
+      InputError: the file is damaged, or has none of ``scales`` scales.
+    """
+    with _one_line_errors(path), safetensors.safe_open(path, "numpy") as file:
+        scale = file.get_tensor(SCALE)
+    if scale.shape or not 0 <= scale < scales:
+        raise InputError(
+            f"checkpoint {path} is another run's (its scale is {scale}): {START_AGAIN}"
+        )
+    return int(scale)
 
 
 def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
@@ -40,15 +61,9 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
     Raises:
       InputError: the file is damaged, or it is another run's.
     """
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            names = list(file.keys())
-            leaves = {name: file.get_tensor(name) for name in names}
-            recorded = (file.metadata() or {}).get("sha256")
-    except (safetensors.SafetensorError, OSError) as error:
-        raise InputError(
-            f"checkpoint {path} cannot be read ({error}): {START_AGAIN}"
-        ) from error
+    with _one_line_errors(path), safetensors.safe_open(path, "numpy") as file:
+        leaves = {name: file.get_tensor(name) for name in list(file.keys())}
+        recorded = (file.metadata() or {}).get("sha256")
     expected = _named_leaves(like)
     if recorded != _sha256(leaves):
         raise InputError(
@@ -64,6 +79,16 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
     return jax.tree.unflatten(
         jax.tree.structure(like), [jax.device_put(leaves[name]) for name in expected]
     )
+
+
+@contextmanager
+def _one_line_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(
+            f"checkpoint {path} cannot be read ({error}): {START_AGAIN}"
+        ) from error
 
 
 def _named_leaves(state: object) -> dict[str, np.ndarray]:

@@ -1,14 +1,13 @@
 """What a run leaves in its folder: config.json, metrics.jsonl and run.h5.
 
-``metrics.jsonl`` has a line per logged step; ``run.h5`` (schema ``nstjax.run/1``) holds
+``metrics.jsonl`` has a line per logged step; ``run.h5`` (schema ``nstjax.run/2``) holds
 the same losses as arrays, with the snapshots and the last image in the network's units:
 
     attrs            schema, config (JSON)
     /log/step        i8 (T,)
     /log/<name>      f8 (T,)     total, content, style, tv, gradient_norm, seconds
     /log/content_layers, /log/style_layers   f8 (T, L), attribute ``layers``
-    /snapshots/step  i8 (K,)
-    /snapshots/image f4 (K, height, width, 3)
+    /snapshots/<step, six digits>   f4 (height, width, 3)
     /image           f4 (height, width, 3)
 
 ``total`` is weighted; every other loss is not.
@@ -31,7 +30,7 @@ from nstjax.vgg import LAYERS
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 RUN = "run.h5"
-SCHEMA = "nstjax.run/1"
+SCHEMA = "nstjax.run/2"
 START_AGAIN = "start again without --resume in an empty --workdir"
 SCALARS = ("total", "content", "style", "tv", "gradient_norm", "seconds")
 LAYER_GROUPS = ("content_layers", "style_layers")
@@ -159,11 +158,9 @@ def write_run(
                 data=np.array(table, np.float64).reshape(len(rows), len(layers)),
             )
             dataset.attrs["layers"] = layers
-        steps = sorted(snapshots)
-        file["snapshots/step"] = np.array(steps, np.int64)
-        file["snapshots/image"] = np.array(
-            [snapshots[step] for step in steps], np.float32
-        ).reshape(len(steps), *image.shape)
+        file.create_group("snapshots")
+        for step, snapshot in snapshots.items():
+            file[f"snapshots/{step:06d}"] = np.asarray(snapshot, np.float32)
         file["image"] = np.asarray(image, np.float32)
     with atomic_path(folder / RUN) as temporary:
         temporary.write_bytes(contents.getbuffer())
@@ -181,9 +178,9 @@ def read_snapshots(folder: Path, through_step: int) -> dict[int, np.ndarray]:
     try:
         with h5py.File(path) as file:
             return {
-                int(step): file["snapshots/image"][i]
-                for i, step in enumerate(file["snapshots/step"][()])
-                if step <= through_step
+                int(step): dataset[()]
+                for step, dataset in file["snapshots"].items()
+                if int(step) <= through_step
             }
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}): {START_AGAIN}") from error

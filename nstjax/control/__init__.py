@@ -1,0 +1,1 @@
+"""What a person steers: color, regions and the like. Imported only when used."""

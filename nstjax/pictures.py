@@ -1,0 +1,104 @@
+"""What is done to the pictures before a transfer, and to its result after."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jax import Array
+
+from nstjax.preset import Preset
+from nstjax.sizes import resize
+from nstjax.vgg import deprocess
+
+
+class Original(NamedTuple):
+    """What a result is finished with.
+
+    Attributes:
+      photo: in its own colors, of the result's size, sRGB in 0..1.
+      stylize_mask: where the result shows, [height, width] in 0..1; None: everywhere.
+      size: (height, width) of the photo as it came.
+    """
+
+    photo: np.ndarray
+    stylize_mask: np.ndarray | None
+    size: tuple[int, int]
+
+
+def fit(image: np.ndarray, height: int, width: int, preset: Preset) -> np.ndarray:
+    """An input picture at the size that it is used at."""
+    resized = resize(image, height, width, preset.resample)
+    return stretch_contrast(resized) if preset.contrast_stretch else resized
+
+
+def stretch_contrast(image: np.ndarray) -> np.ndarray:
+    """Scale an image so that its smallest value is 0 and its largest 1.
+
+    Source:
+      ``rescale(single(image), 0, 255)`` in MATLAB's example.
+    """
+    low, high = image.min(), image.max()
+    return (image - low) / (high - low) if high > low else image
+
+
+def content_in_color(photo: np.ndarray, preset: Preset) -> np.ndarray:
+    """The photo as the transfer sees it: grey where only luminance is transferred."""
+    if preset.color != "luminance" or preset.color_when == "after":
+        return photo
+    # scikit-image takes a while to import.
+    from nstjax.control import color
+
+    return _grey(color.luminance(photo, preset.color_space))
+
+
+def style_in_color(style: np.ndarray, photo: np.ndarray, preset: Preset) -> np.ndarray:
+    """A painting as the transfer sees it: matched to the photo, as the preset says."""
+    if preset.color == "style" or preset.color_when == "after":
+        return style
+    from nstjax.control import color
+
+    if preset.color == "match":
+        return color.match_color(style, photo, preset.color_match)
+    return _grey(
+        color.match_luminance(
+            color.luminance(style, preset.color_space),
+            color.luminance(photo, preset.color_space),
+            preset.luminance_match,
+        )
+    )
+
+
+def finish(image: Array | np.ndarray, preset: Preset, original: Original) -> np.ndarray:
+    """The picture to show: sRGB in 0..1, at the size that the preset's rule says.
+
+    Args:
+      image: the iterate, in the network's units, shape [height, width, 3].
+      preset: whose color and size rules hold.
+      original: the photo.
+
+    Returns:
+      float32, shape [height', width', 3].
+    """
+    picture = np.asarray(deprocess(image))
+    photo = original.photo
+    if preset.color != "style":
+        from nstjax.control import color
+
+        if preset.color == "luminance":
+            luminance = (
+                picture.mean(2)
+                if preset.color_when == "before"
+                else color.luminance(picture, preset.color_space)
+            )
+            picture = color.with_luminance(photo, luminance, preset.color_space)
+        elif preset.color_when == "after":
+            picture = color.match_color(picture, photo, preset.color_match)
+    if original.stylize_mask is not None:
+        share = original.stylize_mask[:, :, None]
+        picture = share * picture + (1 - share) * photo
+    if preset.resize_to_content:
+        picture = resize(picture, *original.size, preset.resample)
+    return picture
+
+
+def _grey(luminance: np.ndarray) -> np.ndarray:
+    return np.repeat(luminance[:, :, None], 3, axis=2)

@@ -1,0 +1,266 @@
+"""From pictures to targets: the photo's activations, the paintings' statistics."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nstjax.errors import InputError
+from nstjax.losses import Region, Targets, style_statistics
+from nstjax.preset import Preset
+from nstjax.sizes import resize
+from nstjax.style_losses import StyleForm, blend_styles, style_target
+from nstjax.vgg import LAYERS, Params, features
+
+if TYPE_CHECKING:
+    from nstjax.control.masks import Region as MaskedRegion
+
+LOGGER = logging.getLogger("nstjax")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Controls:
+    """Where each style goes, beside the preset's settings.
+
+    Attributes:
+      regions: from ``nstjax.control.masks.pair_regions``; none: the whole image.
+      region_weights: one for each region, of which each gets its share; equal where
+        not given.
+      stylize_mask: [height, width] in 0..1: outside it the photo stays.
+      style_image_layers: for each painting the style layers that it serves, or None
+        for all; None: all serve all.
+      style_blend_weights: one for each painting; equal where not given.
+    """
+
+    regions: Sequence["MaskedRegion"] = ()
+    region_weights: Sequence[float] | None = None
+    stylize_mask: np.ndarray | None = None
+    style_image_layers: Sequence[tuple[str, ...] | None] | None = None
+    style_blend_weights: Sequence[float] | None = None
+
+
+def make_targets(
+    params: Params,
+    content: Array,
+    styles: Sequence[Array],
+    preset: Preset,
+    controls: Controls,
+    key: Array,
+) -> Targets:
+    """Targets of one scale.
+
+    Args:
+      params: the network.
+      content: the photo in the network's units, shape [height, width, 3].
+      styles: the paintings likewise, each of its own size.
+      preset: the settings.
+      controls: regions and the paintings' shares.
+      key: of the sampled style losses.
+
+    Returns:
+      Targets of the whole image, or of its regions where there are some.
+
+    Raises:
+      InputError: weights that do not fit, a layer that no painting serves, or a region
+        that is too small for every layer.
+    """
+    shares = check_weights(
+        "style_blend_weights", controls.style_blend_weights, len(styles), "style images"
+    )
+    served = _served_layers(controls.style_image_layers, len(styles), preset)
+    network = {
+        "pool": preset.pool,
+        "pool_padding": preset.pool_padding,
+        "image_padding": preset.image_padding,
+    }
+    form = StyleForm(
+        preset.style_loss, preset.gram_normalization, preset.style_normalization
+    )
+
+    def blended(
+        members: Mapping[int, Mapping[str, Array] | None], key: Array
+    ) -> dict[str, Any]:
+        """{layer: target} of the paintings {index: guides}."""
+        descriptions = {
+            index: _style_statistics(
+                params,
+                styles[index],
+                tuple(
+                    layer for layer in served[index] if not guides or layer in guides
+                ),
+                **network,
+                style_loss=preset.style_loss,
+                gram_normalization=preset.gram_normalization,
+                guides=guides,
+                key=jax.random.fold_in(key, index),
+            )
+            for index, guides in members.items()
+            if shares[index] > 0 and (guides is None or set(guides) & {*served[index]})
+        }
+        targets = {}
+        for layer in preset.style_layers:
+            those = [index for index in descriptions if layer in descriptions[index]]
+            if those:
+                targets[layer] = _blended_target(
+                    [descriptions[index][layer] for index in those],
+                    np.array([shares[index] for index in those], np.float32),
+                    form,
+                )
+        return targets
+
+    content_targets = _features(params, content, preset.content_layers, **network)
+    everything = dict.fromkeys(range(len(styles)))
+    if not controls.regions and controls.stylize_mask is None:
+        style = blended(everything, key)
+        for layer in preset.style_layers:
+            if layer not in style:
+                raise InputError(
+                    f"no style image serves {layer}: give it to one in "
+                    "style_image_layers, or leave it out of style_layers"
+                )
+        return Targets(content_targets, style)
+
+    from nstjax.control.masks import Region as MaskedRegion
+
+    size = (content.shape[0], content.shape[1])
+    regions = controls.regions or [
+        MaskedRegion(
+            "inside stylize_mask",
+            np.ones(size, np.float32),
+            tuple((index, None) for index in everything),
+        )
+    ]
+    weights = check_weights(
+        "region_weights", controls.region_weights, len(regions), "regions"
+    )
+    result = []
+    for number, (region, weight) in enumerate(zip(regions, weights, strict=True)):
+        mask = resize(region.content_mask, *size, "box")
+        if controls.stylize_mask is not None:
+            mask = mask * resize(controls.stylize_mask, *size, "box")
+        members = {
+            index: None
+            if style_mask is None
+            else _guides(style_mask, styles[index], preset)
+            for index, style_mask in region.styles
+        }
+        guides = _guides(mask, content, preset)
+        style = blended(members, jax.random.fold_in(key, 1000 + number))
+        both = [layer for layer in style if layer in guides]
+        _tell_dropped(region.name, both, preset.style_layers, size)
+        result.append(
+            Region(
+                guides={layer: guides[layer] for layer in both},
+                style={layer: style[layer] for layer in both},
+                weight=jnp.float32(weight / sum(weights)),
+            )
+        )
+    return Targets(content_targets, {}, tuple(result))
+
+
+def check_weights(
+    name: str, weights: Sequence[float] | None, count: int, what: str
+) -> list[float]:
+    """One weight for each of ``count`` things, at most 1 each, or ``InputError``."""
+    if weights is None:
+        return [1.0] * count
+    if len(weights) != count:
+        raise InputError(
+            f"{name} has {len(weights)} values for {count} {what}: give one for each"
+        )
+    if not all(np.isfinite(weights)) or min(weights) < 0 or not sum(weights):
+        raise InputError(
+            f"{name} must be finite numbers of 0 or more, not all 0, got "
+            f"{list(weights)}"
+        )
+    # float32 might not hold the sum of what was given.
+    return [weight / max(weights) for weight in weights]
+
+
+def _served_layers(
+    given: Sequence[tuple[str, ...] | None] | None, count: int, preset: Preset
+) -> list[tuple[str, ...]]:
+    if given is None:
+        return [preset.style_layers] * count
+    if len(given) != count:
+        raise InputError(
+            f"style_image_layers has {len(given)} entries for {count} style images: "
+            "give one for each"
+        )
+    for layer in (layer for layers in given for layer in layers or ()):
+        if layer not in preset.style_layers:
+            raise InputError(
+                f"style_image_layers has {layer}, which is no style layer: those are "
+                f"{','.join(preset.style_layers)}"
+            )
+    return [layers or preset.style_layers for layers in given]
+
+
+def _guides(mask: np.ndarray, image: Array, preset: Preset) -> dict[str, Array]:
+    from nstjax.control.spatial import layer_guides, normalize_guide
+
+    guides = layer_guides(
+        resize(mask, image.shape[0], image.shape[1], "box"),
+        preset.style_layers,
+        preset.guide_mode,
+        preset.guide_dilation,
+        preset.pool_padding,
+    )
+    normalized = {layer: normalize_guide(guide) for layer, guide in guides.items()}
+    return {
+        layer: jnp.asarray(guide, jnp.float32)
+        for layer, guide in normalized.items()
+        if guide is not None
+    }
+
+
+def _tell_dropped(
+    name: str,
+    kept: Sequence[str],
+    layers: Sequence[str],
+    size: tuple[int, int],
+) -> None:
+    dropped = [layer for layer in layers if layer not in kept]
+    if not kept:
+        raise InputError(
+            f"region {name} is too small for every style layer at "
+            f"{size[1]}x{size[0]} pixels: choose a larger size or region"
+        )
+    if dropped:
+        LOGGER.info(
+            "region %s is too small for %s at %dx%d pixels: left out there",
+            name,
+            ", ".join(sorted(dropped, key=LAYERS.index)),
+            size[1],
+            size[0],
+        )
+
+
+_features = jax.jit(
+    features,
+    static_argnums=2,
+    static_argnames=("pool", "pool_padding", "image_padding"),
+)
+_style_statistics = jax.jit(
+    style_statistics,
+    static_argnums=2,
+    static_argnames=(
+        "pool",
+        "pool_padding",
+        "image_padding",
+        "style_loss",
+        "gram_normalization",
+    ),
+)
+
+
+def _blend(descriptions: Sequence[Any], shares: Array, form: StyleForm) -> Any:
+    return style_target(blend_styles(descriptions, shares), form)
+
+
+_blended_target = jax.jit(_blend, static_argnums=2)
