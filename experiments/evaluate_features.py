@@ -83,6 +83,7 @@ def main(arguments: Sequence[str]) -> int:
         size=parse_size(FLAGS.size, default_size_rule(preset)),
         steps=FLAGS.steps,
         optimizer=FLAGS.optimizer,
+        pyramid="none",
     )
     pairs = free_pairs() if FLAGS.free_pictures else list(map(read_pair, arguments))
     teacher = load_network(FLAGS.teacher)

@@ -51,7 +51,8 @@ def gaussian_kernel(x: ArrayLike, y: ArrayLike, precision: ArrayLike) -> Array:
     center = y.mean(0, keepdims=True)
     x, y = x - center, y - center
     squares = jnp.square(x).sum(1)[:, None] + jnp.square(y).sum(1)[None, :]
-    return jnp.exp(-precision * jnp.maximum(squares - 2 * linear_kernel(x, y), 0))
+    distances = jnp.maximum(squares - 2 * linear_kernel(x, y), 0)
+    return jnp.exp(-jnp.asarray(precision) * distances)
 
 
 def gaussian_precision(x: ArrayLike, y: ArrayLike) -> Array:
@@ -71,7 +72,7 @@ def gaussian_precision(x: ArrayLike, y: ArrayLike) -> Array:
       Demystifying Neural Style Transfer's code, ``mmd_loss.py``.
     """
     distances = [jnp.square(a - b).sum(1).mean() for a, b in _pairs(x, y)]
-    return jax.lax.stop_gradient(len(distances) / sum(distances))
+    return jax.lax.stop_gradient(1 / jnp.stack(distances).mean())
 
 
 def maximum_mean_discrepancy(

@@ -141,7 +141,8 @@ class Preset:
     guide_mode: GuideMode = "simple"
     guide_dilation: int = 0
     pyramid: PyramidKind = "auto"
-    pyramid_min_size: int = 256
+    # So that the first scale has 257 to 512 pixels: the presets were made for 512.
+    pyramid_min_size: int = 257
     pyramid_steps: tuple[int, ...] = (200,)
     pyramid_moments: PyramidMoments = "resample"
     fine_layers: tuple[str, ...] = RELU_STYLE_LAYERS[:2]

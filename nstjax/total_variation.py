@@ -24,8 +24,9 @@ def total_variation(image: ArrayLike, form: TotalVariationForm = "squared") -> A
     mean_squared_replicate: mean (dx² + dy²) over all pixels, 0 past the last row and
       column   (Crowson 2021)
     l1: Σ |dx| + Σ |dy|   (neural-style-pt)
-    nine_point: 2 (mean dx² / 3 + mean dy² / 3 + mean d↘² / 12 + mean d↙² / 12), with
-      the two diagonal differences   (Crowson 2023)
+    nine_point: 2 (mean dx² / 3 + mean dy² / 3 + mean d↘² / 12 + mean d↙² / 12), dx and
+      dy as in mean_squared_replicate, the diagonal differences d of the image with its
+      border repeated once around it   (Crowson 2023)
     power: Σ (dx² + dy²)^1.25 over pixels with both neighbours   (titu1994)
 
     Args:
@@ -43,15 +44,18 @@ def total_variation(image: ArrayLike, form: TotalVariationForm = "squared") -> A
     if form == "mean_squared":
         return jnp.square(dx).mean() + jnp.square(dy).mean()
     if form == "mean_squared_replicate":
-        return (jnp.square(dx).sum() + jnp.square(dy).sum()) / image.size
+        return _mean_of_squares(dx, dy, image.size)
     if form == "l1":
         return jnp.abs(dx).sum() + jnp.abs(dy).sum()
     if form == "power":
         squares = jnp.square(dx[:-1]) + jnp.square(dy[:, :-1])
         return jnp.power(squares, 1.25).sum()
-    down = image[1:, 1:] - image[:-1, :-1]
-    up = image[1:, :-1] - image[:-1, 1:]
-    return 2.0 * (
-        (jnp.square(dx).mean() + jnp.square(dy).mean()) / 3
-        + (jnp.square(down).mean() + jnp.square(up).mean()) / 12
-    )
+    padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)), "edge")
+    down = padded[1:, 1:] - padded[:-1, :-1]
+    up = padded[1:, :-1] - padded[:-1, 1:]
+    straight = _mean_of_squares(dx, dy, image.size)
+    return 2.0 * (straight / 3 + _mean_of_squares(down, up, down.size) / 12)
+
+
+def _mean_of_squares(a: Array, b: Array, count: int) -> Array:
+    return (jnp.square(a).sum() + jnp.square(b).sum()) / count

@@ -55,7 +55,7 @@ def matrix_square_root(matrix: ArrayLike, iterations: int = 12) -> Array:
       matrix: A, symmetric positive semi-definite, shape [n, n].
       iterations: each resolves eigenvalues 2.25 times as small. After 12 the roots of
         those below 1e-4 ‖A‖ are still too small, after 20 those below 1e-7 ‖A‖; beyond
-        24, float32's rounding errors in a nearly singular matrix grow without bound.
+        20, float32's rounding errors in a nearly singular matrix grow without bound.
 
     Returns:
       Shape [n, n].

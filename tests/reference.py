@@ -38,10 +38,17 @@ def random_image(seed, height, width):
     return rng.uniform(0, 255, (height, width, 3)) - MEAN_RGB
 
 
-def convolve(activation, kernel, bias):
-    """3×3, stride 1, zero padding 1: the sum over the nine taps."""
+def half_guide(height, width):
+    """A guide T of the left half of the columns (rounded down), with mean(T²) = 1."""
+    T = np.zeros((height, width))
+    T[:, : width // 2] = np.sqrt(width / (width // 2))
+    return T
+
+
+def convolve(activation, kernel, bias, padding="constant"):
+    """3×3, stride 1, padding 1 (zeros unless told): the sum over the nine taps."""
     height, width, _ = activation.shape
-    padded = np.pad(activation, ((1, 1), (1, 1), (0, 0)))
+    padded = np.pad(activation, ((1, 1), (1, 1), (0, 0)), padding)
     output = np.tile(bias, (height, width, 1)).astype(np.float64)
     for row in range(3):
         for column in range(3):
@@ -65,13 +72,15 @@ def pool(activation, how, padding):
     return output
 
 
-def trunk(params, image, layers, how, padding):
+def trunk(params, image, layers, how, padding, image_padding="constant"):
     """Activations of the named layers of VGG-19 (configuration E)."""
     activation, activations = image, {}
+    border = image_padding
     for block, count in CONVOLUTIONS.items():
         for index in range(1, count + 1):
             layer = params[f"conv{block}_{index}"]
-            activation = convolve(activation, layer["kernel"], layer["bias"])
+            activation = convolve(activation, layer["kernel"], layer["bias"], border)
+            border = "constant"
             activations[f"conv{block}_{index}"] = activation
             activation = np.maximum(activation, 0)
             activations[f"relu{block}_{index}"] = activation
@@ -113,6 +122,53 @@ def l1_tv(image):
     return np.abs(np.diff(image, axis=0)).sum() + np.abs(np.diff(image, axis=1)).sum()
 
 
+def crowson2021_tv(image):
+    """Mean of dx² + dy² over all pixels, the border's own values repeated past it."""
+    height, width, channels = image.shape
+    total = 0.0
+    for row in range(height):
+        for column in range(width):
+            here = image[row, column]
+            right = image[row, min(column + 1, width - 1)]
+            below = image[min(row + 1, height - 1), column]
+            total += np.sum((right - here) ** 2 + (below - here) ** 2)
+    return total / (height * width * channels)
+
+
+def nine_point_tv(image):
+    """Crowson 2023, of the image with its border repeated once around it.
+
+    2 (d_right/3 + d_below/3 + d_diagonal/12 + d_other/12): the first two are means over
+    the image's pixels, the diagonals over all 2×2 squares of the larger image.
+    """
+    height, width, channels = image.shape
+    padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), "edge")
+    straight, diagonal = 0.0, 0.0
+    for row in range(1, height + 1):
+        for column in range(1, width + 1):
+            here = padded[row, column]
+            straight += np.sum((padded[row, column + 1] - here) ** 2)
+            straight += np.sum((padded[row + 1, column] - here) ** 2)
+    for row in range(height + 1):
+        for column in range(width + 1):
+            (a, b), (c, d) = padded[row : row + 2, column : column + 2]
+            diagonal += np.sum((d - a) ** 2) + np.sum((c - b) ** 2)
+    straight /= height * width * channels
+    diagonal /= (height + 1) * (width + 1) * channels
+    return 2 * (straight / 3 + diagonal / 12)
+
+
+def titu_tv(image):
+    """Σ (dx² + dy²)^1.25 over pixels that have both neighbors."""
+    total = 0.0
+    for row in range(image.shape[0] - 1):
+        for column in range(image.shape[1] - 1):
+            here = image[row, column]
+            dx, dy = image[row, column + 1] - here, image[row + 1, column] - here
+            total += np.sum((dx**2 + dy**2) ** 1.25)
+    return total
+
+
 def gatys_content(F, P):
     """Gatys et al. (2016), equation 1."""
     return 0.5 * np.sum((F - P) ** 2)
@@ -132,6 +188,12 @@ def coursera_content(F, P):
     """``1 / (4 n_H n_W n_C) Σ (a_C - a_G)²``."""
     n_H, n_W, n_C = F.shape
     return np.sum((F - P) ** 2) / (4 * n_H * n_W * n_C)
+
+
+def scaled_mse(x, target):
+    """Crowson 2021, ``ScaledMSELoss``."""
+    difference = x - target
+    return np.sum(difference**2) / (np.sum(np.abs(difference)) + 1e-8)
 
 
 def gatys_style(F, P):
@@ -166,6 +228,44 @@ def matlab_style(F, P):
     return np.mean((gram(F) - gram(P)) ** 2) / (h * w * c) ** 2
 
 
+def scaled_style(F, P):
+    """Crowson 2021: scaled MSE of Grams over h·w."""
+    return scaled_mse(gram(F) / positions(F), gram(P) / positions(P))
+
+
+# Of Crowson's covariances: 1e-4 for images in 0..1, here for 0..255.
+WASSERSTEIN_EPSILON = 1e-4 * 255**2
+
+
+def mean_and_covariance(activation):
+    """μ and C + εI of the channels."""
+    F = activation.reshape(-1, activation.shape[-1])
+    epsilon = WASSERSTEIN_EPSILON * np.eye(F.shape[-1])
+    return F.mean(0), np.cov(F, rowvar=False, bias=True) + epsilon
+
+
+def newton_schulz(matrix):
+    """Twelve iterations towards the square root, as ``sqrtm.py`` starts them."""
+    norm, identity = np.linalg.norm(matrix), np.eye(len(matrix))
+    Y, Z = matrix / norm, identity
+    for _ in range(12):
+        T = (3 * identity - Z @ Y) / 2
+        Y, Z = Y @ T, T @ Z
+    return Y * np.sqrt(norm)
+
+
+def wasserstein_style(F, P, root=newton_schulz):
+    """Crowson 2023: W₂² of two Gaussians over the number of channels."""
+    mean, covariance = mean_and_covariance(F)
+    target_mean, target = mean_and_covariance(P)
+    eigenvalues, eigenvectors = np.linalg.eigh(target)
+    target_root = eigenvectors * np.sqrt(eigenvalues) @ eigenvectors.T
+    between = root(target_root @ covariance @ target_root)
+    distance = np.sum((mean - target_mean) ** 2)
+    distance += np.trace(covariance + target - 2 * between)
+    return distance / F.shape[-1]
+
+
 class Program(NamedTuple):
     """What one published program minimizes."""
 
@@ -180,18 +280,24 @@ class Program(NamedTuple):
     alpha: float
     beta: float
     gamma: float
+    image_padding: str = "constant"
 
 
 ONES, FIFTHS = (1.0,) * 5, (1 / 5,) * 5
+POWERS_OF_4 = (256 / 341, 64 / 341, 16 / 341, 4 / 341, 1 / 341)
+GATYS_CODE = Program(
+    *("max", "valid", "relu4_2", RELUS, ONES),
+    *(mean_content, gatys_code_style, johnson_tv, 1, 1e3, 0),
+)
 PROGRAMS = {
     "gatys2016": Program(
         *("avg", "valid", "relu4_2", RELUS, FIFTHS),
         *(gatys_content, gatys_style, johnson_tv, 1e-5, 1, 0),
     ),
-    "gatys-code": Program(
-        *("max", "valid", "relu4_2", RELUS, ONES),
-        *(mean_content, gatys_code_style, johnson_tv, 1, 1e3, 0),
-    ),
+    "gatys-code": GATYS_CODE,
+    "gatys2017-color": GATYS_CODE,
+    "gatys2017-spatial": GATYS_CODE,
+    "gatys2017-scale": GATYS_CODE,
     "johnson2015": Program(
         *("max", "same", "relu4_2", RELUS, ONES),
         *(mean_content, johnson_style, johnson_tv, 5, 100, 1e-3),
@@ -211,6 +317,16 @@ PROGRAMS = {
     "matlab": Program(
         *("avg", "valid", "conv4_2", CONVS, (0.5, 1.0, 1.5, 3.0, 4.0)),
         *(matlab_content, matlab_style, johnson_tv, 1, 1e3, 0),
+    ),
+    # Scaled MSE grows like what it compares: content like the pixels, 255 times as
+    # large here as in 0..1, and Grams and total variation like their squares.
+    "crowson2021": Program(
+        *("max", "valid", "relu4_2", RELUS, POWERS_OF_4),
+        *(scaled_mse, scaled_style, crowson2021_tv, 0.015 * 255, 1, 2, "edge"),
+    ),
+    "crowson2023": Program(
+        *("max", "valid", "relu4_2", RELUS, POWERS_OF_4),
+        *(mean_content, wasserstein_style, nine_point_tv, 0.015, 1, 2, "edge"),
     ),
 }
 
@@ -232,27 +348,33 @@ def total_loss(name, params, image, content_image, style_image):
     program = PROGRAMS[name]
     layers = (program.content_layer, *program.style_layers)
     F, P, A = (
-        widened(trunk(params, picture, layers, program.pool, program.padding))
+        trunk(
+            *(params, picture, layers, program.pool, program.padding),
+            program.image_padding,
+        )
         for picture in (image, content_image, style_image)
     )
-    content = program.content(F[program.content_layer], P[program.content_layer])
-    style = sum(
-        weight * program.style(F[layer], A[layer])
-        for weight, layer in zip(
-            program.layer_weights, program.style_layers, strict=True
-        )
-    )
+    layer = program.content_layer
+    content = program.content(widened(F[layer], layer), widened(P[layer], layer))
+    style = 0.0
+    for weight, layer in zip(program.layer_weights, program.style_layers, strict=True):
+        if program.style is wasserstein_style:
+            # Channels of 0 would only make the iteration start elsewhere.
+            share = F[layer].shape[-1] / CHANNELS[int(layer[4])]
+            style += weight * share * wasserstein_style(F[layer], A[layer])
+        else:
+            style += weight * program.style(
+                widened(F[layer], layer), widened(A[layer], layer)
+            )
     tv = program.tv(image)
     total = program.alpha * content + program.beta * style + program.gamma * tv
     return Terms(total, content, style, tv)
 
 
-def widened(activations):
-    """The activations with as many channels as VGG-19's, the new ones 0."""
-    return {
-        layer: np.pad(F, ((0, 0), (0, 0), (0, CHANNELS[int(layer[4])] - F.shape[-1])))
-        for layer, F in activations.items()
-    }
+def widened(activation, layer):
+    """The activation with as many channels as VGG-19's, the new ones 0."""
+    missing = CHANNELS[int(layer[4])] - activation.shape[-1]
+    return np.pad(activation, ((0, 0), (0, 0), (0, missing)))
 
 
 class LbfgsRun(NamedTuple):

@@ -1,4 +1,5 @@
 import functools
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -6,18 +7,18 @@ import numpy as np
 import pytest
 import reference
 
-from nstjax.gram_loss import style_loss
 from nstjax.losses import (
+    ContentNormalization,
+    Region,
     Targets,
     Weights,
     content_loss,
+    style_statistics,
     total_loss,
 )
 from nstjax.presets import PRESETS
 from nstjax.problem import loss_structure
-from nstjax.statistics import gram_matrix
-from nstjax.style_losses import blend_styles
-from nstjax.total_variation import total_variation
+from nstjax.style_losses import StyleForm, style_target
 from nstjax.vgg import features
 
 # Convolutions in float64 take seconds to compile at the default level.
@@ -30,58 +31,41 @@ CONTENT_FORMS = {
     "mean": reference.mean_content,
     "half_mean": reference.matlab_content,
     "quarter_mean": reference.coursera_content,
+    "scaled": reference.scaled_mse,
 }
-STYLE_FORMS = {
-    ("hw", "quarter_mean"): reference.gatys_style,
-    ("hw", "mean_per_c2"): reference.gatys_code_style,
-    ("chw", "mean"): reference.johnson_style,
-    ("none", "quarter_mean_per_hw2"): reference.coursera_style,
-    ("none", "mean_per_hwc2"): reference.matlab_style,
-}
-TV_FORMS = {
-    "squared": reference.johnson_tv,
-    "mean_squared": reference.athalye_tv,
-    "l1": reference.l1_tv,
-}
-PRECISIONS = [(np.float64, 1e-12), (np.float32, 2e-5)]
 
 
 def activations(seed=0, shape=(5, 7, 4)):
     return 30 * np.random.default_rng(seed).normal(size=(2, *shape))
 
 
-def style_term(F, P, gram_normalization, style_normalization):
-    return style_loss(
-        gram_matrix(F, gram_normalization),
-        gram_matrix(P, gram_normalization),
-        F.shape[0] * F.shape[1],
-        style_normalization,
-    )
-
-
 @functools.cache
-def compiled(name):
-    """A preset's targets and its loss with gradient, for tests to share."""
-    preset = PRESETS[name]
-    trunk = {"pool": preset.pool, "pool_padding": preset.pool_padding}
+def compiled(**structure):
+    """Targets and the loss with its gradient, for presets of one structure to share."""
+    trunk = {
+        name: structure[name] for name in ("pool", "pool_padding", "image_padding")
+    }
+    form = StyleForm(structure["style_loss"], structure["gram_normalization"])
 
-    def make_targets(params, content_image, style_image):
+    def make_targets(params, content_image, style_image, content_layers, style_layers):
+        descriptions = style_statistics(
+            params,
+            style_image,
+            style_layers,
+            **trunk,
+            style_loss=form.style_loss,
+            gram_normalization=form.gram_normalization,
+        )
         return Targets(
-            features(params, content_image, preset.content_layers, **trunk),
-            style_statistics(
-                params,
-                style_image,
-                preset.style_layers,
-                **trunk,
-                gram_normalization=preset.gram_normalization,
-            ),
+            features(params, content_image, content_layers, **trunk),
+            {layer: style_target(descriptions[layer], form) for layer in style_layers},
         )
 
     def loss_fn(image, params, targets, weights):
-        return total_loss(params, image, targets, weights, **loss_structure(preset))
+        return total_loss(params, image, targets, weights, **structure)
 
     return (
-        jax.jit(make_targets, compiler_options=QUICK),
+        jax.jit(make_targets, static_argnums=(3, 4), compiler_options=QUICK),
         jax.jit(jax.value_and_grad(loss_fn, has_aux=True), compiler_options=QUICK),
     )
 
@@ -89,8 +73,9 @@ def compiled(name):
 def problem(name, params, content_image, style_image, dtype=np.float64):
     """A preset's loss with gradient, and what it takes beside the image."""
     preset = PRESETS[name]
-    make_targets, evaluate = compiled(name)
+    make_targets, evaluate = compiled(**loss_structure(preset))
     inputs = jax.tree.map(dtype, (params, content_image, style_image))
+    targets = make_targets(*inputs, preset.content_layers, preset.style_layers)
     weights = Weights(
         preset.alpha,
         preset.beta,
@@ -98,7 +83,7 @@ def problem(name, params, content_image, style_image, dtype=np.float64):
         dict(zip(preset.content_layers, preset.content_layer_weights, strict=True)),
         dict(zip(preset.style_layers, preset.style_layer_weights, strict=True)),
     )
-    return evaluate, (inputs[0], make_targets(*inputs), jax.tree.map(dtype, weights))
+    return evaluate, (inputs[0], targets, jax.tree.map(dtype, weights))
 
 
 @pytest.fixture(scope="module")
@@ -111,37 +96,7 @@ def pictures():
     return [reference.random_image(seed, HEIGHT, WIDTH) for seed in (1, 2, 3)]
 
 
-@pytest.fixture(scope="module")
-def small():
-    """A two-block problem in float32: loss function of (image, weights)."""
-    params = jax.tree.map(np.float32, reference.random_params(blocks=2))
-    image, content, style = (
-        np.float32(reference.random_image(seed, 9, 11)) for seed in (1, 2, 3)
-    )
-    trunk = {"pool": "avg", "pool_padding": "same"}
-    targets = Targets(
-        features(params, content, ("relu2_1", "relu2_2"), **trunk),
-        style_statistics(
-            params,
-            style,
-            ("relu1_1", "relu2_1"),
-            **trunk,
-            gram_normalization="hw",
-        ),
-    )
-    weights = Weights(
-        *np.float32([2.0, 3.0, 0.5]),
-        {"relu2_1": np.float32(0.25), "relu2_2": np.float32(0.75)},
-        {"relu1_1": np.float32(0.4), "relu2_1": np.float32(0.6)},
-    )
-
-    def loss_fn(image, weights):
-        return total_loss(params, image, targets, weights, **trunk)
-
-    return loss_fn, image, weights
-
-
-@pytest.mark.parametrize(("dtype", "rtol"), PRECISIONS)
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 2e-5)])
 @pytest.mark.parametrize("form", CONTENT_FORMS)
 def test_content_loss_equals_the_published_formula(form, dtype, rtol, float64):
     F, P = activations()
@@ -151,80 +106,14 @@ def test_content_loss_equals_the_published_formula(form, dtype, rtol, float64):
     np.testing.assert_allclose(found, CONTENT_FORMS[form](F, P), rtol=rtol)
 
 
-@pytest.mark.parametrize(("dtype", "rtol"), PRECISIONS)
-@pytest.mark.parametrize("forms", STYLE_FORMS)
-def test_style_loss_equals_the_published_formula(forms, dtype, rtol, float64):
-    F, P = activations()
-    found = style_term(dtype(F), dtype(P), *forms)
-    assert found.dtype == dtype
-    assert found.shape == ()
-    np.testing.assert_allclose(found, STYLE_FORMS[forms](F, P), rtol=rtol)
+def test_every_content_normalization_has_its_reference():
+    assert set(CONTENT_FORMS) == set(get_args(ContentNormalization))
 
 
-@pytest.mark.parametrize("forms", [key for key in STYLE_FORMS if key[0] != "none"])
-def test_style_loss_compares_pictures_of_different_sizes(forms, float64):
-    (F, _), (P, _) = activations(), activations(1, (8, 3, 4))
-    np.testing.assert_allclose(
-        style_term(F, P, *forms), STYLE_FORMS[forms](F, P), rtol=1e-12
-    )
-
-
-@pytest.mark.parametrize(("dtype", "rtol"), PRECISIONS)
-@pytest.mark.parametrize("form", TV_FORMS)
-@pytest.mark.parametrize("size", [(7, 10), (2, 2), (10, 3)])
-def test_total_variation_equals_the_published_formula(size, form, dtype, rtol, float64):
-    image = reference.random_image(0, *size)
-    found = total_variation(dtype(image), form)
-    assert found.dtype == dtype
-    assert found.shape == ()
-    np.testing.assert_allclose(found, TV_FORMS[form](image), rtol=rtol)
-
-
-@pytest.mark.parametrize(
-    ("form", "expected"), [("squared", 6.5), ("mean_squared", 13.0), ("l1", 10.0)]
-)
-def test_total_variation_of_a_hand_computed_image(form, expected):
-    # Steps to the right: 3, -2; down: 2, -3. Only the first pixel has both neighbors.
-    image = np.float32([[[0], [3]], [[2], [0]]])
-    assert float(total_variation(image, form)) == expected
-
-
-def test_gatys_code_is_johnsons_formula_at_a_thousand_to_one(float64):
-    # 1e3 / C² · mean(ΔG_hw²) = 1e3 · mean(ΔG_chw²), for pictures of any two sizes.
-    (F, _), (P, _) = activations(), activations(1, (8, 3, 4))
-    gatys = 1e3 * style_term(F, P, "hw", "mean_per_c2")
-    johnson = 1e3 * style_term(F, P, "chw", "mean")
-    np.testing.assert_allclose(gatys, johnson, rtol=1e-12)
-
-
-def test_athalyes_data_terms_are_johnsons(params, pictures, float64):
-    # 500 shared by five layers is 100 for each.
-    image, content_image, style_image = pictures
-    totals = []
-    for name in ("athalye", "johnson2015"):
-        evaluate, data = problem(name, params, content_image, style_image)
-        no_tv = data[2]._replace(tv=np.float64(0))
-        (loss, _), _ = evaluate(image, *data[:2], no_tv)
-        totals.append(loss)
-    np.testing.assert_allclose(*totals, rtol=1e-12)
-
-
-def test_equation_4_is_a_quarter_of_the_mean_over_positions(float64):
-    # E_l = Σ (ΔS)² / (4 N² M²) = ¼ mean(ΔG_hw²)
-    F, P = activations()
-    N, M = 4, 35
-    equation_4 = np.sum((reference.gram(F) - reference.gram(P)) ** 2) / (
-        4 * N**2 * M**2
-    )
-    for forms in (("hw", "quarter_mean"), ("none", "quarter_mean_per_hw2")):
-        np.testing.assert_allclose(style_term(F, P, *forms), equation_4, rtol=1e-12)
-
-
-@pytest.mark.parametrize("loss", [content_loss, lambda a, b: style_loss(a, b, 4)])
-def test_losses_reject_targets_of_another_shape(loss):
+def test_content_loss_rejects_a_target_of_another_shape():
     # Without the check, [3, 3] against [1, 3] would be repeated in silence.
     with pytest.raises(ValueError, match="expected"):
-        loss(np.ones((3, 3)), np.ones((1, 3)))
+        content_loss(np.ones((3, 3)), np.ones((1, 3)))
 
 
 def test_programs_of_the_reference_are_the_presets():
@@ -235,27 +124,28 @@ def test_programs_of_the_reference_are_the_presets():
 def test_total_loss_and_gradient_equal_the_reference(name, params, pictures, float64):
     image, content_image, style_image = pictures
     evaluate, data = problem(name, params, content_image, style_image)
-    (loss, terms), gradient = evaluate(image, *data)
-
-    def published(image):
-        return reference.total_loss(name, params, image, content_image, style_image)
-
-    expected = published(image)
+    (loss, terms), _ = evaluate(image, *data)
+    expected = reference.total_loss(name, params, image, content_image, style_image)
     assert loss.dtype == jnp.float64
     np.testing.assert_allclose(
         (loss, terms.content, terms.style, terms.tv), expected, rtol=1e-10
     )
-    # The gradient, against differences of the reference. ReLUs, maxima and |dx| have
-    # kinks, which a random direction crosses in proportion to the step: two steps that
-    # agree tell that neither crossed one that matters.
+    # The gradient, without the total variation's, which would hide it where it is
+    # large.
+    *most, weights = data
+    _, gradient = evaluate(image, *most, weights._replace(tv=np.float64(0)))
+
+    def published(image):
+        terms = reference.total_loss(name, params, image, content_image, style_image)
+        return weights.content * terms.content + weights.style * terms.style
+
+    # ReLUs, maxima and |d| have kinks, which a random direction crosses in proportion
+    # to the step: two steps that agree tell that neither crossed one that matters.
     rng = np.random.default_rng(7)
     for _ in range(3):
         direction = rng.normal(size=image.shape)
         slopes = [
-            (
-                published(image + step * direction).total
-                - published(image - step * direction).total
-            )
+            (published(image + step * direction) - published(image - step * direction))
             / (2 * step)
             for step in (2e-5, 1e-5)
         ]
@@ -301,8 +191,57 @@ def test_total_loss_is_zero_where_the_image_meets_its_targets(params, float64):
     assert loss < 1e-15
 
 
+def test_athalyes_data_terms_are_johnsons(params, pictures, float64):
+    # 500 shared by five layers is 100 for each.
+    image, content_image, style_image = pictures
+    totals = []
+    for name in ("athalye", "johnson2015"):
+        evaluate, data = problem(name, params, content_image, style_image)
+        no_tv = data[2]._replace(tv=np.float64(0))
+        (loss, _), _ = evaluate(image, *data[:2], no_tv)
+        totals.append(loss)
+    np.testing.assert_allclose(*totals, rtol=1e-12)
+
+
+TRUNK = {"pool": "avg", "pool_padding": "same"}
+SMALL_LAYERS = ("relu1_1", "relu2_1")
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A two-block problem in float32: loss function of (image, weights, regions)."""
+    params = jax.tree.map(np.float32, reference.random_params(blocks=2))
+    image, content, style, other_style = (
+        np.float32(reference.random_image(seed, 9, 11)) for seed in (1, 2, 3, 4)
+    )
+    targets = Targets(
+        features(params, content, ("relu2_1", "relu2_2"), **TRUNK),
+        style_statistics(params, style, SMALL_LAYERS, **TRUNK),
+    )
+    weights = Weights(
+        *np.float32([2.0, 3.0, 0.5]),
+        {"relu2_1": np.float32(0.25), "relu2_2": np.float32(0.75)},
+        {"relu1_1": np.float32(0.4), "relu2_1": np.float32(0.6)},
+    )
+    region = Region(
+        {
+            "relu1_1": np.float32(reference.half_guide(9, 11)),
+            "relu2_1": np.float32(reference.half_guide(5, 6)),
+        },
+        style_statistics(params, other_style, SMALL_LAYERS, **TRUNK),
+        np.float32(0.3),
+    )
+
+    def loss_fn(image, weights, regions=()):
+        return total_loss(
+            params, image, targets._replace(regions=regions), weights, **TRUNK
+        )
+
+    return loss_fn, image, weights, region
+
+
 def test_total_loss_is_the_weighted_sum_of_its_terms(small):
-    loss_fn, image, weights = small
+    loss_fn, image, weights, _ = small
     loss, terms = loss_fn(image, weights)
     np.testing.assert_allclose(
         terms.content,
@@ -320,7 +259,7 @@ def test_total_loss_is_the_weighted_sum_of_its_terms(small):
 
 
 def test_total_loss_terms_do_not_depend_on_alpha_beta_and_tv(small):
-    loss_fn, image, weights = small
+    loss_fn, image, weights, _ = small
     loss, terms = loss_fn(image, weights)
     other_loss, other_terms = loss_fn(
         image, weights._replace(content=7.0, style=0.1, tv=9.0)
@@ -337,17 +276,23 @@ def test_total_loss_terms_do_not_depend_on_alpha_beta_and_tv(small):
 
 
 def test_total_loss_is_traced_once_for_all_weights(small):
-    loss_fn, image, weights = small
+    loss_fn, image, weights, region = small
     traces = []
 
     @jax.jit
-    def counted(image, weights):
+    def counted(image, weights, regions):
         traces.append(1)
-        return loss_fn(image, weights)[0]
+        return loss_fn(image, weights, regions)[0]
 
     losses = [
         float(
-            counted(image, jax.tree.map(lambda w, f=factor: np.float32(f * w), weights))
+            counted(
+                image,
+                *jax.tree.map(
+                    lambda w, f=factor: np.float32(f * w),
+                    (weights, (region, region._replace(weight=region.weight / 2))),
+                ),
+            )
         )
         for factor in (1, 2, 0.5)
     ]
@@ -355,11 +300,15 @@ def test_total_loss_is_traced_once_for_all_weights(small):
     assert len(set(losses)) == 3
 
 
-def test_total_loss_vmapped_over_alpha_and_beta_equals_a_loop(small):
-    loss_fn, image, weights = small
+@pytest.mark.parametrize("number_of_regions", [0, 2])
+def test_total_loss_vmapped_over_alpha_and_beta_equals_a_loop(small, number_of_regions):
+    loss_fn, image, weights, region = small
+    regions = (region, region._replace(weight=np.float32(0.7)))[:number_of_regions]
     alphas, betas = np.float32([0, 1, 5]), np.float32([100, 10, 0])
     axes = Weights(0, 0, None, None, None)
-    evaluate = jax.value_and_grad(lambda image, weights: loss_fn(image, weights)[0])
+    evaluate = jax.value_and_grad(
+        lambda image, weights: loss_fn(image, weights, regions)[0]
+    )
     batched = jax.jit(jax.vmap(evaluate, (None, axes)), compiler_options=QUICK)(
         image, weights._replace(content=alphas, style=betas)
     )
@@ -371,40 +320,3 @@ def test_total_loss_vmapped_over_alpha_and_beta_equals_a_loop(small):
             np.testing.assert_allclose(
                 found[index], expected, rtol=1e-4, atol=1e-5 * scale
             )
-
-
-def test_blend_styles_is_the_weighted_mean():
-    first, second = {"relu1_1": np.eye(2)}, {"relu1_1": np.ones((2, 2))}
-    blended = blend_styles([first, second], [1, 3])
-    np.testing.assert_allclose(
-        blended["relu1_1"], 0.25 * np.eye(2) + 0.75 * np.ones((2, 2)), rtol=1e-6
-    )
-    np.testing.assert_allclose(
-        blend_styles([first], [5.0])["relu1_1"], np.eye(2), rtol=1e-6
-    )
-
-
-def test_blend_styles_has_the_gradient_of_the_blended_losses(float64):
-    # ‖G - Σ bᵢAᵢ‖² = Σ bᵢ‖G - Aᵢ‖² - (Σ bᵢ‖Aᵢ‖² - ‖Σ bᵢAᵢ‖²): Athalye's blend of losses
-    # is Johnson's blend of targets, but for a constant.
-    b = [0.3, 0.7]
-    F, _ = activations()
-    paintings = [activations(seed, (6, 4, 4))[0] for seed in (1, 2)]
-    targets = [gram_matrix(P, "chw") for P in paintings]
-    blended = blend_styles([{"relu1_1": A} for A in targets], b)["relu1_1"]
-
-    def of_targets(F):
-        return style_loss(gram_matrix(F, "chw"), blended, 35, "mean")
-
-    def of_losses(F):
-        losses = [style_loss(gram_matrix(F, "chw"), A, 35, "mean") for A in targets]
-        return b[0] * losses[0] + b[1] * losses[1]
-
-    np.testing.assert_allclose(
-        jax.grad(of_targets)(F), jax.grad(of_losses)(F), rtol=1e-9, atol=1e-12
-    )
-    constant = sum(
-        share * np.mean(np.square(A)) for share, A in zip(b, targets, strict=True)
-    ) - np.mean(np.square(blended))
-    assert constant > 0
-    np.testing.assert_allclose(of_losses(F) - of_targets(F), constant, rtol=1e-9)

@@ -168,7 +168,7 @@ def test_guided_moments_equal_numpys_weighted_sums(float64):
 
 
 def test_moments_of_a_large_image_keep_float32s_digits():
-    # Summed one position after the other they would be 3e-5 and more off.
+    # Summed one position after the other they would be 1e-5 off.
     F = np.float32(1000 + 100 * activation(shape=(300, 400, 3)))
     mean, deviation = jax.jit(moments)(F)
     assert mean.dtype == deviation.dtype == np.float32
@@ -257,6 +257,16 @@ def test_rows_of_weight_0_are_never_drawn():
     values = np.arange(5000)[:, None]
     drawn = draw(jax.random.key(0), values, weights, 8192)
     np.testing.assert_array_equal(np.unique(drawn), [0, 70, 71, 4000, 4999])
+
+
+def test_last_row_is_drawn_in_proportion_to_its_weight():
+    # 11000 of 2³⁰, in the last of 30 000 samples of 35 791 each.
+    weights = np.array([2**30 - 11_000, 11_000], np.float32)
+    draw_last = jax.jit(
+        jax.vmap(lambda key: draw_samples(key, np.arange(2), weights, 30_000)[-1])
+    )
+    drawn = draw_last(jax.random.split(jax.random.key(0), 200))
+    assert abs(np.mean(drawn) - 11_000 / 35_791) < 0.15
 
 
 def test_draws_differ_from_key_to_key():

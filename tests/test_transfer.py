@@ -56,7 +56,9 @@ def trunk():
     pooling = {"pool": "avg", "pool_padding": "valid"}
     targets = Targets(
         features(params, content, ("relu2_1",), **pooling),
-        style_statistics(params, style, ("relu1_1",), **pooling, gram_normalization="hw"),
+        style_statistics(
+            params, style, ("relu1_1",), **pooling, gram_normalization="hw"
+        ),
     )
     one = np.float32(1)
     weights = Weights(one, 100 * one, one, {"relu2_1": one}, {"relu1_1": one})

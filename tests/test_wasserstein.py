@@ -100,7 +100,7 @@ def test_root_of_a_singular_matrix_is_real():
 def test_iterations_resolve_the_eigenvalues_that_they_promise(
     iterations, resolved, float64
 ):
-    # Ten times the documented bound is done, a hundredth of it is not.
+    # Some ten times the documented bound is resolved, a hundredth of it is not.
     A = np.diag([1.0, resolved, resolved / 1000])
     found = np.diagonal(matrix_square_root(A, iterations))
     np.testing.assert_allclose(found[:2], [1, resolved**0.5], rtol=0.01)

@@ -106,7 +106,10 @@ def nstjax_rounds(task: Task) -> Rounds:
 
     content, style, image = task.pictures
     preset = customize(
-        get_preset("gatys2016"), optimizer="adam", size=Size("exact", content.shape[:2])
+        get_preset("gatys2016"),
+        optimizer="adam",
+        size=Size("exact", content.shape[:2]),
+        pyramid="none",
     )
     params = jax.tree.map(jax.numpy.asarray, task.params)
     problem = prepare(content, [style], params, preset, init_image=image)

@@ -1,0 +1,150 @@
+"""Times coarse to fine against a single scale, to the same loss.
+
+    python -m experiments.benchmarks.pyramid PHOTO PAINTING --size=768 --steps=200
+
+Each round runs both from the photo. The single scale runs ``steps`` updates and sets
+the mark, its lowest loss; coarse to fine runs its scales until the loss at the last one
+is below the mark. Steps alone are timed, after both have run once: no compilation, no
+files. The preset's loss must mean the same at both, so one whose content loss is a mean
+is used.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from absl import flags
+
+from nstjax.entry import run_command
+from nstjax.errors import InputError
+from nstjax.io.images import read_image
+from nstjax.io.weights import load_network
+from nstjax.preset import Preset, customize
+from nstjax.presets import get_preset
+from nstjax.problem import Problem, evaluate, prepare
+from nstjax.sizes import parse_size
+from nstjax.transfer import run
+
+USAGE = """
+Time to a given loss, coarse to fine against a single scale.
+
+  python -m experiments.benchmarks.pyramid PHOTO PAINTING --size=768
+"""
+
+flags.DEFINE_string("weights", "auto", "As nstjax takes them.")
+flags.DEFINE_string("preset", "gatys-code", "One whose content loss is a mean.")
+flags.DEFINE_string("size", "768", "As nstjax takes it.")
+flags.DEFINE_integer("steps", 200, "Updates of the single scale.", lower_bound=1)
+flags.DEFINE_list("optimizers", "lbfgs,adam", "Which ones.")
+flags.DEFINE_list("factors", "2,sqrt2", "Factors between the pyramid's sizes.")
+flags.DEFINE_integer("coarse_steps", 100, "Updates of each coarser scale.")
+flags.DEFINE_integer("repeats", 3, "Rounds.", lower_bound=1)
+
+FLAGS = flags.FLAGS
+
+
+class Trial(NamedTuple):
+    """Seconds and updates of the last scale until a loss was reached.
+
+    Attributes:
+      seconds: of all scales; inf if the loss was not reached.
+      steps: of the last scale.
+      lowest: loss of the last scale.
+    """
+
+    seconds: float
+    steps: int
+    lowest: float
+
+
+def main(pictures: Sequence[str]) -> int:
+    """Run the rounds; returns the exit status."""
+    if len(pictures) != 2:
+        raise InputError("give a photo and a painting")
+    content, style = map(read_image, pictures)
+    network = load_network(FLAGS.weights)
+    base = customize(get_preset(FLAGS.preset), size=parse_size(FLAGS.size, "long"))
+    if base.content_normalization == "half_sum":
+        raise InputError(
+            f"{FLAGS.preset} has another alpha at every scale of a pyramid: choose "
+            "gatys-code"
+        )
+    print(f"weights {network.source}, {jax.devices()[0].device_kind}")
+    for optimizer in FLAGS.optimizers:
+
+        def problem(kind: str, optimizer: str = optimizer) -> tuple[Problem, Preset]:
+            preset = customize(
+                base,
+                optimizer=optimizer,
+                pyramid=kind,
+                steps=FLAGS.steps if kind == "none" else FLAGS.coarse_steps,
+                pyramid_steps=(FLAGS.coarse_steps,),
+            )
+            return prepare(content, [style], network.params, preset), preset
+
+        ratios: dict[str, list[float]] = {factor: [] for factor in FLAGS.factors}
+        # The first round compiles.
+        for number in range(FLAGS.repeats + 1):
+            single = until(problem("none")[0], -np.inf)
+            for factor in FLAGS.factors:
+                fine = until(problem(factor)[0], single.lowest, last_steps=FLAGS.steps)
+                row = {
+                    "optimizer": optimizer,
+                    "factor": factor,
+                    "round": number,
+                    "loss": single.lowest,
+                    "single_seconds": single.seconds,
+                    "pyramid_seconds": fine.seconds,
+                    "last_scale_steps": fine.steps,
+                    "ratio": fine.seconds / single.seconds,
+                }
+                if number:
+                    ratios[factor].append(row["ratio"])
+                    print(json.dumps(row), flush=True)
+        for factor, found in ratios.items():
+            print(
+                f"{optimizer}, factor {factor}: {statistics.median(found):.2f} of the "
+                f"single scale's time ({min(found):.2f} to {max(found):.2f})"
+            )
+    return 0
+
+
+def until(problem: Problem, loss: float, last_steps: int | None = None) -> Trial:
+    """Run until the last scale's loss is at most ``loss``, or to the end.
+
+    Args:
+      problem: the first scale.
+      loss: the mark.
+      last_steps: the most updates of the last scale; its own where not given.
+    """
+    state, seconds, lowest = problem.state, 0.0, np.inf
+    while True:
+        scale = problem.scale
+        is_last = scale == problem.scales[-1]
+        end = scale.last_step
+        if is_last and last_steps:
+            end = scale.first_step + last_steps
+        started = time.perf_counter()
+        for state, info in run(problem.steps, state, problem.data, end):
+            if is_last:
+                lowest = min(lowest, float(info.loss.min()))
+                if lowest <= loss:
+                    break
+        seconds += time.perf_counter() - started
+        if is_last:
+            break
+        following = problem.next_scale(state)
+        assert following is not None
+        problem, state = following, following.state
+    steps = int(state.step) - problem.scale.first_step
+    lowest = min(lowest, float(evaluate(problem, state)[1].loss[0]))
+    reached = lowest <= loss or loss == -np.inf
+    return Trial(seconds if reached else np.inf, steps, lowest)
+
+
+if __name__ == "__main__":
+    run_command("pyramid", __name__, USAGE, main)

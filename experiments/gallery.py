@@ -1,0 +1,143 @@
+"""Every control on one photo: ``python -m experiments.gallery --workdir=DIR``.
+
+Writes the pictures that go in, runs one ``nstjax`` command for each variant, prints it,
+and lays the results out on a sheet. A variant whose picture is there is not run again.
+"""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from absl import flags
+from scipy import spatial
+
+from nstjax.entry import run_command
+from nstjax.errors import InputError
+from nstjax.io.images import read_image, write_image
+from nstjax.montage import contact_sheet
+from nstjax.painting import paint
+
+USAGE = """
+One picture for each control, from free pictures or from yours.
+
+  python -m experiments.gallery --workdir=DIR
+  python -m experiments.gallery --workdir=DIR PHOTO PAINTING PAINTING MASK
+"""
+
+flags.DEFINE_string("workdir", None, "Folder for the pictures and the sheet.")
+flags.DEFINE_string("common", "--size=384 --steps=200", "Flags of every variant.")
+flags.DEFINE_list("variants", None, "Only these.")
+flags.DEFINE_integer("columns", 5, "Of the sheet.", lower_bound=1)
+flags.DEFINE_integer("cell", 300, "Pixels of a picture on the sheet.", lower_bound=64)
+
+FLAGS = flags.FLAGS
+ONE, TWO = "photo.png painting.png", "photo.png painting.png glass.png"
+REGIONS = "--content_mask=mask.png"
+VARIANTS = {
+    "plain": ONE,
+    "two regions": f"{TWO} {REGIONS}",
+    "two regions, inside": f"{TWO} {REGIONS} --guide_mode=inside --guide_dilation=1",
+    "photo outside the mask": f"{ONE} --stylize_mask=mask.png",
+    "luminance, YIQ": f"{ONE} --color=luminance --color_space=yiq",
+    "luminance, CIELAB": f"{ONE} --color=luminance --color_space=lab",
+    "luminance, HCL": f"{ONE} --color=luminance --color_space=hcl",
+    "luminance, after": f"{ONE} --color=luminance --color_when=after",
+    "match, Cholesky": f"{ONE} --color=match --color_match=cholesky",
+    "match, PCA": f"{ONE} --color=match --color_match=pca",
+    "match, symmetric": f"{ONE} --color=match --color_match=symmetric",
+    "match, histogram": f"{ONE} --color=match --color_match=histogram",
+    "match, after": f"{ONE} --color=match --color_when=after",
+    "moments": f"{ONE} --style_loss=moments",
+    "mmd-linear": f"{ONE} --style_loss=mmd-linear",
+    "mmd-poly": f"{ONE} --style_loss=mmd-poly",
+    "mmd-gaussian": f"{ONE} --style_loss=mmd-gaussian",
+    "mmd-gaussian-full": f"{ONE} --style_loss=mmd-gaussian-full",
+    "wasserstein2": f"{ONE} --style_loss=wasserstein2",
+    "sliced": f"{ONE} --style_loss=sliced",
+    "histogram": f"{ONE} --style_loss=histogram",
+    "half style scale": f"{ONE} --style_scale=0.5",
+    "fine glass, coarse painting": (
+        "photo.png --fine_style=glass.png --coarse_style=painting.png"
+    ),
+    "layers of two styles": (
+        f"{TWO} --style_image_layers=relu3_1+relu4_1+relu5_1,relu1_1+relu2_1"
+    ),
+    "gradients normalized": f"{ONE} --normalize_gradients --alpha=1 --beta=20",
+    "pyramid, 1024 pixels": f"{ONE} --size=1024 --pyramid_steps=100",
+    "crowson2023": f"{ONE} --preset=crowson2023 --pyramid_steps=100",
+    "all at once": (
+        f"{TWO} {REGIONS} --color=luminance --pyramid=2 --pyramid_min_size=128 "
+        "--style_loss=moments"
+    ),
+}
+
+
+def main(pictures: Sequence[str]) -> int:
+    """Paint the variants; returns the exit status."""
+    if not FLAGS.workdir or len(pictures) not in (0, 4):
+        raise InputError("give --workdir=DIR, and four pictures of yours or none")
+    unknown = set(FLAGS.variants or ()) - VARIANTS.keys()
+    if unknown:
+        raise InputError(f"unknown variants {', '.join(unknown)}: see the source")
+    folder = Path(FLAGS.workdir)
+    folder.mkdir(parents=True, exist_ok=True)
+    inputs = list(map(read_image, pictures)) or free_pictures()
+    names = ("photo", "painting", "glass", "mask")
+    for name, image in zip(names, inputs, strict=True):
+        write_image(folder / f"{name}.png", image)
+    images, labels = inputs, list(names)
+    for label in FLAGS.variants or VARIANTS:
+        output = label.replace(",", "").replace(" ", "_") + ".png"
+        command = f"{FLAGS.common} {VARIANTS[label]} --output={output}"
+        print(f"nstjax {command}", flush=True)
+        if not (folder / output).exists():
+            done = subprocess.run(
+                [sys.executable, "-m", "nstjax", "--quiet", *shlex.split(command)],
+                cwd=folder,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            if done.returncode:
+                raise InputError(f"{label}: {done.stderr.strip()}")
+        images.append(read_image(folder / output))
+        labels.append(label)
+    sheet = contact_sheet(images, labels, columns=FLAGS.columns, cell=FLAGS.cell)
+    write_image(folder / "gallery.jpg", sheet)
+    print(f"wrote {folder / 'gallery.jpg'}")
+    return 0
+
+
+def free_pictures() -> list[np.ndarray]:
+    """A cup of coffee (CC0), two paintings of our own, and where the cup is."""
+    photo = read_image(skimage.data.coffee())
+    height, width, _ = photo.shape
+    y, x = np.mgrid[:height, :width]
+    saucer = ((x - 276) / 206) ** 2 + ((y - 236) / 152) ** 2 < 1
+    cup = ((x - 290) / 124) ** 2 + ((y - 110) / 102) ** 2 < 1
+    mask = np.repeat((saucer | cup)[:, :, None], 3, axis=2)
+    return [photo, paint(), stained_glass(), mask.astype(np.float32)]
+
+
+def stained_glass(height: int = 512, width: int = 640, panes: int = 260) -> np.ndarray:
+    """Panes of bright colors between dark lead, sRGB in 0..1."""
+    random = np.random.default_rng(0)
+    palette = np.array(
+        [[205, 40, 45], [240, 170, 30], [25, 110, 60], [30, 80, 190], [120, 190, 220]]
+    )
+    centers = random.uniform(0, 1, (panes, 2)) * [height, width]
+    colors = palette[random.integers(0, len(palette), panes)]
+    colors = colors * random.uniform(0.7, 1.2, (panes, 1))
+    positions = np.stack(np.mgrid[:height, :width], axis=-1).reshape(-1, 2)
+    distances, nearest = spatial.KDTree(centers).query(positions, k=2)
+    lead = distances[:, 1] - distances[:, 0] < 5
+    glow = 1.1 - 0.5 * distances[:, :1] / distances[:, 0].max()
+    glass = np.where(lead[:, None], 12, colors[nearest[:, 0]] * glow)
+    return np.float32(glass.reshape(height, width, 3) / 255).clip(0, 1)
+
+
+if __name__ == "__main__":
+    run_command("gallery", __name__, USAGE, main)

@@ -1,0 +1,474 @@
+import functools
+from typing import get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+import scipy.linalg
+from scipy.spatial.distance import cdist
+
+from nstjax import style_losses
+from nstjax.gram_loss import style_loss
+from nstjax.mmd import gaussian_precision
+from nstjax.statistics import gram_matrix
+from nstjax.style_losses import (
+    SAMPLED,
+    Samples,
+    StyleForm,
+    StyleLoss,
+    blend_styles,
+    describe_style,
+    style_distance,
+    style_target,
+)
+
+QUICK = {"xla_backend_optimization_level": 0}
+LOSSES = get_args(StyleLoss)
+GAUSSIAN = ("mmd-gaussian", "mmd-gaussian-full")
+EXACT = [name for name in LOSSES if name not in SAMPLED]
+# Of every preset: Grams and what their difference is divided by.
+NORMALIZATIONS = [
+    ("hw", "quarter_mean"),
+    ("hw", "mean_per_c2"),
+    ("chw", "mean"),
+    ("none", "quarter_mean_per_hw2"),
+    ("none", "mean_per_hwc2"),
+]
+N = 10  # channels that the formulas count; the layers here have 4 of them
+
+
+def activation(seed=0, shape=(5, 7, 4), scale=30.0):
+    """Like a layer after its ReLU, with channels that depend on each other."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=shape) @ rng.normal(size=(shape[2], shape[2]))
+    return scale * np.maximum(values + rng.normal(size=shape[2]), 0)
+
+
+def distance(
+    F, P, form, key, guide=None, painting_guide=None, channels=N, description=None
+):
+    """E_l of a layer F from a painting's layer P, or from what is kept of it."""
+    if description is None:
+        description = describe_style(
+            P, form, jax.random.fold_in(key, 1), guide=painting_guide, channels=channels
+        )
+    target = style_target(description, form)
+    return style_distance(F, target, form, key, guide=guide, channels=channels)
+
+
+value_and_gradient = jax.jit(
+    jax.value_and_grad(distance), static_argnums=2, compiler_options=QUICK
+)
+
+
+def mean_distance(F, P, form, draws):
+    """Mean and standard error of E_l over keys."""
+    keys = jax.random.split(jax.random.key(0), draws)
+    of_keys = jax.jit(
+        jax.vmap(lambda key: distance(F, P, form, key)), compiler_options=QUICK
+    )(keys)
+    return np.mean(of_keys), np.std(of_keys) / np.sqrt(draws)
+
+
+def spread(activation):
+    """Positions in rows."""
+    return activation.reshape(-1, activation.shape[-1])
+
+
+def moments_formula(F, P):
+    F, P = spread(F), spread(P)
+    deviations = [np.sqrt(X.var(0) + 1e-6) for X in (F, P)]
+    means = np.sum((F.mean(0) - P.mean(0)) ** 2)
+    return 1e3 / N * (means + np.sum((deviations[0] - deviations[1]) ** 2))
+
+
+def linear_formula(F, P):
+    return 1e4 / N * np.sum((spread(F).mean(0) - spread(P).mean(0)) ** 2)
+
+
+def quarter_gram_formula(F, P):
+    wide = [np.pad(X, ((0, 0), (0, 0), (0, N - X.shape[2]))) for X in (F, P)]
+    return reference.gatys_style(*wide)
+
+
+def wasserstein_formula(F, P, root=reference.newton_schulz):
+    return 500.0 / N * 4 * reference.wasserstein_style(F, P, root)
+
+
+def histogram_formula(F, P):
+    F, P = np.sort(spread(F), axis=0), np.sort(spread(P), axis=0)
+    return 500.0 / N * np.sum((F - P) ** 2) / len(F)
+
+
+def gaussian_formula(F, P):
+    """All pairs, with the mean over all pairs of different samples as its width."""
+    x, y = spread(F), spread(P)
+    count = len(x)
+    squares = [cdist(a, b, "sqeuclidean") for a, b in ((x, x), (y, y), (x, y))]
+    different = ~np.eye(count, dtype=bool)
+    xx, yy = (square[different] for square in squares[:2])
+    width = np.mean([xx.mean(), yy.mean(), squares[2].mean(), squares[2].mean()])
+    within = np.exp(-xx / width).mean() + np.exp(-yy / width).mean()
+    return 7.5e14 / (N * count) * (within - 2 * np.exp(-squares[2] / width).mean())
+
+
+FORMULAS = {
+    "gram": quarter_gram_formula,
+    "mmd-poly": quarter_gram_formula,
+    "moments": moments_formula,
+    "mmd-linear": linear_formula,
+    "wasserstein2": wasserstein_formula,
+    "histogram": histogram_formula,
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_distance_equals_the_formula(name, float64):
+    F, P = activation(0), activation(1)
+    found = distance(F, P, StyleForm(name), jax.random.key(0))
+    assert found.shape == ()
+    np.testing.assert_allclose(found, FORMULAS[name](F, P), rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMULAS if name in EXACT])
+def test_distance_compares_pictures_of_different_sizes(name, float64):
+    F, P = activation(0), activation(1, (8, 3, 4))
+    found = distance(F, P, StyleForm(name), jax.random.key(0))
+    np.testing.assert_allclose(found, FORMULAS[name](F, P), rtol=1e-10)
+
+
+def test_wasserstein2_is_near_the_exact_root(float64):
+    F, P = activation(0), activation(1)
+    found = distance(F, P, StyleForm("wasserstein2"), jax.random.key(0))
+    exact = wasserstein_formula(F, P, scipy.linalg.sqrtm)
+    np.testing.assert_allclose(found, exact, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", GAUSSIAN)
+def test_gaussian_mmd_is_that_of_all_pairs_in_the_mean(name, float64):
+    F, P = activation(0, (12, 12, 4)), activation(1, (12, 12, 4))
+    found, error = mean_distance(F, P, StyleForm(name), 200)
+    expected = gaussian_formula(F, P)
+    assert error < 0.05 * expected
+    assert abs(found - expected) < 4 * error + 0.01 * expected
+
+
+def test_sliced_distance_of_a_shift_is_its_square_in_the_mean(float64):
+    F, shift = activation(0), np.array([3.0, -20, 7, 0])
+    P = np.random.default_rng(5).permutation(spread(F)).reshape(F.shape) + shift
+    found, error = mean_distance(F, P, StyleForm("sliced"), 300)
+    expected = 500 / N * np.sum(shift**2)
+    assert error < 0.05 * expected
+    assert abs(found - expected) < 4 * error
+
+
+def test_sliced_distance_is_below_the_distance_of_any_pairing(float64):
+    # Of all couplings sorting is the cheapest along each direction.
+    F, P = activation(0), activation(1)
+    found, _ = mean_distance(F, P, StyleForm("sliced"), 50)
+    assert 0 < found < 500 / N * np.mean(np.sum((spread(F) - spread(P)) ** 2, 1))
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in GAUSSIAN])
+def test_distance_of_a_painting_to_itself_is_zero(name, float64):
+    F, P = activation(0), activation(1)
+    form, key = StyleForm(name), jax.random.key(0)
+    other = distance(F, P, form, key)
+    # Newton and Schulz's roots of small eigenvalues are too small.
+    tolerance = 1e-3 if name == "wasserstein2" else 1e-12
+    assert abs(distance(P, P, form, key)) < tolerance * other
+
+
+@pytest.mark.parametrize("name", GAUSSIAN)
+def test_gaussian_mmd_of_a_painting_to_itself_is_small_in_the_mean(name, float64):
+    # All of a set's samples in both places: -2(1 - mean k)/(n - 1) in the mean.
+    P, other = activation(1, (12, 12, 4)), activation(0, (12, 12, 4))
+    form = StyleForm(name)
+    found, error = mean_distance(P, P, form, 200)
+    kernel = gaussian_formula(P, P)
+    assert kernel < 0
+    assert abs(found - kernel) < 4 * error + 0.05 * abs(kernel)
+    assert abs(found) < 0.2 * mean_distance(other, P, form, 50)[0]
+
+
+@pytest.mark.parametrize("gram_normalization, style_normalization", NORMALIZATIONS)
+def test_mmd_poly_is_the_gram_loss(gram_normalization, style_normalization, float64):
+    F, P = activation(0), activation(1)
+    poly, gram = (
+        distance(
+            F,
+            P,
+            StyleForm(name, gram_normalization, style_normalization),
+            jax.random.key(0),
+        )
+        for name in ("mmd-poly", "gram")
+    )
+    expected = style_loss(
+        gram_matrix(F, gram_normalization, N),
+        gram_matrix(P, gram_normalization, N),
+        35,
+        style_normalization,
+        N,
+    )
+    np.testing.assert_allclose(gram, expected, rtol=1e-11)
+    np.testing.assert_allclose(poly, expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("gram_normalization, style_normalization", NORMALIZATIONS[1:])
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_is_as_many_times_gatys_as_the_gram_loss(
+    name, gram_normalization, style_normalization, float64
+):
+    F, P = activation(0), activation(1)
+    key = jax.random.key(0)
+
+    def ratio(name):
+        form = StyleForm(name, gram_normalization, style_normalization)
+        return distance(F, P, form, key) / distance(F, P, StyleForm(name), key)
+
+    np.testing.assert_allclose(ratio(name), ratio("gram"), rtol=1e-11)
+
+
+@pytest.mark.parametrize("style_normalization", ["scaled", "unscaled"])
+@pytest.mark.parametrize("name", [name for name in FORMULAS if name != "gram"])
+def test_unscaled_distance_is_the_mean_over_the_channels(
+    name, style_normalization, float64
+):
+    F, P = activation(0), activation(1)
+    form = StyleForm(name, "hw", style_normalization)
+    factor = {"moments": 1e3, "mmd-linear": 1e4, "mmd-poly": 0.25 / N}.get(name, 500)
+    np.testing.assert_allclose(
+        distance(F, P, form, jax.random.key(0)),
+        FORMULAS[name](F, P) / factor,
+        rtol=1e-10,
+    )
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_guide_of_ones_is_no_guide(name, float64):
+    F, P, ones = activation(0), activation(1), np.ones((5, 7))
+    form, key = StyleForm(name), jax.random.key(3)
+    expected = distance(F, P, form, key)
+    found = distance(F, P, form, key, guide=ones, painting_guide=ones)
+    np.testing.assert_allclose(found, expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_guide_of_a_part_describes_that_part(name, float64):
+    F, T = activation(0, (6, 8, 4)), reference.half_guide(6, 8)
+    form, key = StyleForm(name), jax.random.key(3)
+    found = describe_style(F, form, key, guide=T, channels=N)
+    expected = describe_style(F[:, :4], form, key, channels=N)
+    if name in SAMPLED:
+        # As many positions as the whole layer has: each of the part's twice.
+        weights = expected.weights.repeat(2) / 2
+        expected = Samples(expected.values.repeat(2, axis=0), weights)
+        found, expected = (
+            Samples(values[np.lexsort(values.T)], weights)
+            for values, weights in jax.tree.map(np.asarray, (found, expected))
+        )
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", [*EXACT, "histogram"])
+def test_guided_distance_is_that_of_the_part(name, float64):
+    F, P = activation(0, (6, 8, 4)), activation(1, (6, 8, 4))
+    T, form, key = reference.half_guide(6, 8), StyleForm(name), jax.random.key(3)
+    np.testing.assert_allclose(
+        distance(F, P, form, key, guide=T, painting_guide=T[:, ::-1]),
+        distance(F[:, :4], P[:, 4:], form, key),
+        rtol=1e-10,
+    )
+
+
+def test_positions_that_no_guide_sees_get_no_gradient(float64):
+    F, P, T = activation(0), activation(1), reference.half_guide(5, 7)
+    for name in LOSSES:
+        _, gradient = value_and_gradient(F, P, StyleForm(name), jax.random.key(3), T)
+        assert np.abs(gradient[:, :3]).max() > 0, name
+        np.testing.assert_array_equal(gradient[:, 3:], 0, err_msg=name)
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_large_layers_are_sampled(name, monkeypatch, float64):
+    monkeypatch.setattr(style_losses, "SAMPLES", 16)
+    F = activation(0)
+    first, second = (
+        describe_style(F, StyleForm(name), jax.random.key(seed), channels=N)
+        for seed in (0, 1)
+    )
+    rows = {tuple(row) for row in spread(F)}
+    for samples in (first, second):
+        assert samples.values.shape == (16, 4)
+        np.testing.assert_allclose(samples.weights, 1 / 16)
+        assert {tuple(row) for row in np.asarray(samples.values)} <= rows
+    assert not np.array_equal(first.values, second.values)
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_each_key_draws_its_own_samples(name, monkeypatch, float64):
+    monkeypatch.setattr(style_losses, "SAMPLES", 16)
+    monkeypatch.setattr(style_losses, "ALL_PAIRS_SAMPLES", 8)
+    F, P, form = activation(0), activation(1), StyleForm(name)
+    target = describe_style(P, form, jax.random.key(9), channels=N)
+    found = [
+        float(style_distance(F, target, form, jax.random.key(seed), channels=N))
+        for seed in (0, 0, 1)
+    ]
+    assert found[0] == found[1] != found[2]
+
+
+def test_gram_matrices_blend_to_the_weighted_mean():
+    first, second = np.eye(2), np.ones((2, 2))
+    np.testing.assert_allclose(
+        blend_styles([first, second], [1, 3]), 0.25 * first + 0.75 * second, rtol=1e-6
+    )
+
+
+def test_blend_has_the_gradient_of_the_blended_losses(float64):
+    # ‖G - Σ bᵢAᵢ‖² = Σ bᵢ‖G - Aᵢ‖² - (Σ bᵢ‖Aᵢ‖² - ‖Σ bᵢAᵢ‖²): Athalye's blend of losses
+    # is Johnson's blend of targets, but for a constant.
+    b = [0.3, 0.7]
+    F = activation()
+    targets = [gram_matrix(activation(seed, (6, 4, 4)), "chw") for seed in (1, 2)]
+    blended = blend_styles(targets, b)
+
+    def of_targets(F):
+        return style_loss(gram_matrix(F, "chw"), blended, 35, "mean")
+
+    def of_losses(F):
+        losses = [style_loss(gram_matrix(F, "chw"), A, 35, "mean") for A in targets]
+        return b[0] * losses[0] + b[1] * losses[1]
+
+    np.testing.assert_allclose(
+        jax.grad(of_targets)(F), jax.grad(of_losses)(F), rtol=1e-9, atol=1e-12
+    )
+    constant = sum(
+        share * np.mean(np.square(A)) for share, A in zip(b, targets, strict=True)
+    ) - np.mean(np.square(blended))
+    assert constant > 0
+    np.testing.assert_allclose(of_losses(F) - of_targets(F), constant, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_blend_of_one_is_itself(name, float64):
+    P, form, key = activation(1), StyleForm(name), jax.random.key(2)
+    description = describe_style(P, form, key, channels=N)
+    blended = blend_styles([description], [5.0])
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-14), blended, description
+    )
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("scale", [1e-30, 2.0, 1e30])
+def test_blend_takes_weights_of_any_scale(name, scale):
+    form = StyleForm(name)
+    descriptions = [
+        describe_style(
+            jnp.float32(activation(seed)), form, jax.random.key(seed), channels=N
+        )
+        for seed in (1, 2)
+    ]
+    shares = np.float32([0.25, 0.75])
+    expected = blend_styles(descriptions, shares)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(expected))
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-5),
+        blend_styles(descriptions, np.float32(scale) * shares),
+        expected,
+    )
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_samples_blend_by_their_weights(name, float64):
+    form, key = StyleForm(name), jax.random.key(2)
+    descriptions = [
+        describe_style(P, form, key, channels=N)
+        for P in (activation(1), activation(2, (3, 5, 4)))
+    ]
+    blended = blend_styles(descriptions, [1, 3])
+    np.testing.assert_array_equal(
+        blended.values, np.concatenate([one.values for one in descriptions])
+    )
+    # 35 and 15 positions.
+    np.testing.assert_allclose(blended.weights[:35], 0.25 / 35)
+    np.testing.assert_allclose(blended.weights[35:], 0.75 / 15)
+
+
+def test_histogram_of_a_blend_holds_the_shares(float64):
+    # A quarter of the samples is 1, the rest 2: mean y² is 0.25 + 0.75·4.
+    form, key = StyleForm("histogram"), jax.random.key(2)
+    blended = blend_styles(
+        [
+            describe_style(np.full(shape, value), form, key, channels=1)
+            for shape, value in (((3, 4, 1), 1.0), ((5, 4, 1), 2.0))
+        ],
+        [1, 3],
+    )
+    found = distance(np.zeros((4, 4, 1)), None, form, key, None, None, 1, blended)
+    np.testing.assert_allclose(found, 500 * 3.25, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["gram", "mmd-linear", "mmd-poly", "wasserstein2"])
+def test_blend_by_size_is_the_painting_of_both(name, float64):
+    F, P = activation(0), activation(1, (8, 7, 4))
+    form, key = StyleForm(name), jax.random.key(2)
+    blended = blend_styles(
+        [describe_style(part, form, key, channels=N) for part in (P[:2], P[2:])],
+        [2, 6],
+    )
+    np.testing.assert_allclose(
+        distance(F, None, form, key, description=blended),
+        distance(F, P, form, key),
+        rtol=1e-9,
+    )
+
+
+@pytest.mark.parametrize("guide", [None, reference.half_guide(4, 5)])
+@pytest.mark.parametrize("name", LOSSES)
+def test_distance_has_the_gradient_of_finite_differences(
+    name, guide, monkeypatch, float64
+):
+    # Without ties, where sorting has a kink.
+    noise = np.random.default_rng(2).uniform(size=(4, 5, 3))
+    F, P = activation(0, (4, 5, 3)) + noise, activation(1, (4, 5, 3))
+    form, key = StyleForm(name), jax.random.key(4)
+    target = style_target(describe_style(P, form, key, channels=N), form)
+
+    def f(F):
+        return style_distance(F, target, form, key, guide=guide, channels=N)
+
+    gradient = jax.grad(f)(F)
+    if name in GAUSSIAN:
+        # The kernel's width has no gradient: it is kept at that of F.
+        widths = []
+
+        def note_width(x, y):
+            widths.append(gaussian_precision(x, y))
+            return widths[0]
+
+        monkeypatch.setattr(style_losses, "gaussian_precision", note_width)
+        f(F)
+    step = 1e-4
+    changes = step * np.eye(F.size).reshape(-1, *F.shape)
+    of_all = jax.jit(jax.vmap(f), compiler_options=QUICK)
+    slopes = (of_all(F + changes) - of_all(F - changes)) / (2 * step)
+    scale = np.abs(gradient).max()
+    assert scale > 0
+    np.testing.assert_allclose(gradient.ravel(), slopes, rtol=1e-5, atol=1e-6 * scale)
+
+
+@pytest.mark.parametrize("painting", ["another", "constant"])
+@pytest.mark.parametrize("level", [0.0, 100.0])
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradient_is_finite_where_the_image_is_constant(name, level, painting):
+    F = np.full((5, 7, 4), level, np.float32)
+    P = F if painting == "constant" else np.float32(activation(1))
+    value, gradient = value_and_gradient(F, P, StyleForm(name), jax.random.key(0))
+    assert gradient.dtype == jnp.float32
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
