@@ -131,7 +131,7 @@ def stained_glass(height: int = 512, width: int = 640, panes: int = 260) -> np.n
     centers = random.uniform(0, 1, (panes, 2)) * [height, width]
     colors = palette[random.integers(0, len(palette), panes)]
     colors = colors * random.uniform(0.7, 1.2, (panes, 1))
-    positions = np.stack(np.mgrid[:height, :width], axis=-1).reshape(-1, 2)
+    positions = np.moveaxis(np.mgrid[:height, :width], 0, -1).reshape(-1, 2)
     distances, nearest = spatial.KDTree(centers).query(positions, k=2)
     lead = distances[:, 1] - distances[:, 0] < 5
     glow = 1.1 - 0.5 * distances[:, :1] / distances[:, 0].max()

@@ -79,32 +79,22 @@ def read_controls(
                 f"style_mask has {len(style_masks)} entries for {len(styles)} style "
                 "images: give one for each, and none where an image has no mask"
             )
-        content_regions = masks.fit_regions(
-            _read_regions(content_mask, "content mask"),
-            *content.shape[:2],
-            "content mask",
-        )
+        content_regions = _read_regions(content_mask, content, "content mask")
         style_maps = [
             None
             if mask is None
-            else masks.fit_regions(
-                _read_regions(mask, f"style mask of {name}"),
-                *style.shape[:2],
-                f"style mask of {name}",
-            )
+            else _read_regions(mask, style, f"style mask of {name}")
             for mask, style, name in zip(
                 style_masks or [None] * len(styles), styles, style_names, strict=True
             )
         ]
-        regions = masks.pair_regions(content_regions, style_maps, style_regions)
+        regions = masks.pair_regions(
+            content_regions, style_maps, style_regions, style_names
+        )
         LOGGER.info("%s", masks.describe_regions(regions, style_names))
     kept = None
     if stylize_mask is not None:
-        kept = masks.fit_regions(
-            masks.regions_from_masks([read_image(stylize_mask)], "stylize mask"),
-            *content.shape[:2],
-            "stylize mask",
-        ).masks[0]
+        kept = _read_regions([stylize_mask], content, "stylize mask").masks[0]
     return Controls(
         regions=regions,
         region_weights=region_weights,
@@ -114,9 +104,13 @@ def read_controls(
     )
 
 
-def _read_regions(source: MaskSource, name: str) -> "RegionMasks":
+def _read_regions(source: MaskSource, picture: np.ndarray, name: str) -> "RegionMasks":
+    """The regions of a mask at the size of the picture that it is about."""
     from nstjax.control import masks
 
     if isinstance(source, str | os.PathLike | Image.Image | np.ndarray):
-        return masks.regions_from_map(read_image(source), name)
-    return masks.regions_from_masks([read_image(mask) for mask in source], name)
+        regions = masks.regions_from_map(read_image(source), name)
+    else:
+        regions = masks.regions_from_masks([read_image(mask) for mask in source], name)
+    height, width, _ = picture.shape
+    return masks.fit_regions(regions, height, width, name)

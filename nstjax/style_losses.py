@@ -75,9 +75,6 @@ SAMPLED = ("mmd-gaussian", "mmd-gaussian-full", "sliced", "histogram")
 SAMPLES = 16384  # positions of a layer that stand for it, where it has more
 SORTED_SAMPLES = 4096  # the same for what is sorted, which takes long on a CPU
 ALL_PAIRS_SAMPLES = 2048  # the same for a sum over all pairs
-# Crowson's code has 12 and another gradient. On photos twelve make the loss 2 to 12 %
-# too large, twenty at most 0.2 %; from 24 on float32 may diverge.
-SQUARE_ROOT_ITERATIONS = 20
 
 # Crowson's 1e-4 is for images in 0..1; ours are in 0..255.
 COVARIANCE_REGULARIZATION = 1e-4 * 255.0**2
@@ -272,9 +269,7 @@ def _covariance(description: tuple[Array, Array]) -> tuple[Array, Array]:
 def _wasserstein2(
     description: tuple[Array, Array], target: tuple[Array, Array], key: Array
 ) -> Array:
-    return gaussian_wasserstein2(
-        *_covariance(description), *target, iterations=SQUARE_ROOT_ITERATIONS
-    )
+    return gaussian_wasserstein2(*_covariance(description), *target)
 
 
 def _samples(activation: Array, guide: Array | None, key: Array) -> Samples:

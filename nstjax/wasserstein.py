@@ -1,5 +1,7 @@
 """Squared 2-Wasserstein distances: of Gaussians, and of samples along directions."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -45,11 +47,17 @@ def symmetric_root(matrix: ArrayLike) -> Array:
     return _product(eigenvectors * roots[None, :], eigenvectors.T)
 
 
-def matrix_square_root(matrix: ArrayLike, iterations: int = 12) -> Array:
-    """Square root by Newton and Schulz's iteration: matrix products alone.
+# Crowson's code has 12, which on photos leave the distance 2 to 12 % too large.
+ITERATIONS = 20
 
-    Y₀ = A/‖A‖, Z₀ = I; T = (3I - ZY)/2; Y ← YT, Z ← TZ; A^½ ≈ Y √‖A‖, with the
-    Frobenius norm.
+
+def matrix_square_root(
+    matrix: ArrayLike, iterations: int = ITERATIONS
+) -> tuple[Array, Array]:
+    """A^½ and A^-½ by Newton and Schulz's iteration: matrix products alone.
+
+    Y₀ = A/‖A‖, Z₀ = I; T = (3I - ZY)/2; Y ← YT, Z ← TZ; A^½ ≈ Y √‖A‖ and
+    A^-½ ≈ Z / √‖A‖, with the Frobenius norm.
 
     Args:
       matrix: A, symmetric positive semi-definite, shape [n, n].
@@ -58,11 +66,11 @@ def matrix_square_root(matrix: ArrayLike, iterations: int = 12) -> Array:
         20, float32's rounding errors in a nearly singular matrix grow without bound.
 
     Returns:
-      Shape [n, n].
+      Shape [n, n] each.
 
     Source:
       Higham (2008), "Functions of Matrices", chapter 6; style-transfer-pytorch,
-      ``sqrtm.py`` (whose gradient is Lyapunov's equation, here the iteration's own).
+      ``sqrtm.py``.
     """
     matrix = jnp.asarray(matrix)
     identity = jnp.eye(len(matrix), dtype=matrix.dtype)
@@ -71,7 +79,25 @@ def matrix_square_root(matrix: ArrayLike, iterations: int = 12) -> Array:
     for _ in range(iterations):
         T = 1.5 * identity - 0.5 * _product(Z, Y)
         Y, Z = _product(Y, T), _product(T, Z)
-    return Y * jnp.sqrt(norm)
+    return Y * jnp.sqrt(norm), Z / jnp.sqrt(norm)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def trace_of_square_root(matrix: Array, iterations: int = ITERATIONS) -> Array:
+    """The trace of A^½, with its gradient ½ A^-½.
+
+    Differentiating the iteration of ``matrix_square_root`` takes several times as long.
+    """
+    return jnp.trace(matrix_square_root(matrix, iterations)[0])
+
+
+@trace_of_square_root.defjvp
+def _trace_of_square_root_jvp(
+    iterations: int, primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[Array, Array]:
+    (matrix,), (matrix_dot,) = primals, tangents
+    root, inverse = matrix_square_root(matrix, iterations)
+    return jnp.trace(root), 0.5 * jnp.vdot(inverse.T, matrix_dot, precision="highest")
 
 
 def gaussian_wasserstein2(
@@ -79,7 +105,7 @@ def gaussian_wasserstein2(
     covariance: ArrayLike,
     target_mean: ArrayLike,
     target_root: ArrayLike,
-    iterations: int = 12,
+    iterations: int = ITERATIONS,
 ) -> Array:
     """Squared distance between two Gaussian distributions.
 
@@ -105,7 +131,7 @@ def gaussian_wasserstein2(
         jnp.square(jnp.asarray(mean) - jnp.asarray(target_mean)).sum()
         + jnp.square(root).sum()
         + jnp.trace(jnp.asarray(covariance))
-        - 2 * jnp.trace(matrix_square_root(between, iterations))
+        - 2 * trace_of_square_root(between, iterations)
     )
 
 

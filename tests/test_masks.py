@@ -23,7 +23,7 @@ PALETTE = ("#ffffff", "#ffff00", "#ff8000", "#ff0000", "#800080", "#0000ff")
 
 
 def _drawn(colors, width=240, height=180):
-    """A map with a stripe of the first color and a disc of every other on it."""
+    """A map of the first color with a disc of each other one on it."""
     picture = Image.new("RGB", (width, height), colors[0])
     draw = ImageDraw.Draw(picture)
     for number, color in enumerate(colors[1:]):
@@ -48,7 +48,7 @@ def _read(picture, name="content mask"):
 
 
 def _regions(*names, size=(4, 6)):
-    """Regions that share the picture in columns, or all of it for each number."""
+    """Regions that differ: the first is all columns, each next one column less."""
     masks = np.zeros((len(names), *size), np.float32)
     for number, name in enumerate(names):
         masks[number, :, number:] = 1
@@ -235,7 +235,8 @@ def test_masks_of_one_region_are_grey_and_not_all_black():
 def test_regions_are_fitted_to_their_picture(caplog):
     caplog.set_level(logging.INFO, "nstjax")
     regions = _regions("#ffffff", "#000000", size=(80, 60))
-    assert fit_regions(regions, 80, 60, "content mask").masks is not None
+    fitted = fit_regions(regions, 80, 60, "content mask")
+    np.testing.assert_array_equal(fitted.masks, regions.masks)
     assert not caplog.messages
     regions.masks[0] = 1 - regions.masks[1]
     fitted = fit_regions(regions, 105, 168, name="content mask")
@@ -263,7 +264,7 @@ CONTENT = _regions("#ffffff", "#ff0000", "#000000")
 @pytest.mark.parametrize(
     ("styles", "style_regions", "expected"),
     [
-        # The mask with the columns counted: 6 for a map's first region, 5, 4, ...
+        # A mask is told by its columns: 6 in a map's first region, then 5, 4, ...
         pytest.param(
             [_regions("#fff8f0", "#e01010", "#000000")],
             None,

@@ -26,7 +26,7 @@ from nstjax.style_losses import (
 
 QUICK = {"xla_backend_optimization_level": 0}
 LOSSES = get_args(StyleLoss)
-GAUSSIAN = ("mmd-gaussian", "mmd-gaussian-full")
+GAUSSIAN = {"mmd-gaussian": 1000, "mmd-gaussian-full": 100}  # and draws for a mean
 EXACT = [name for name in LOSSES if name not in SAMPLED]
 # Of every preset: Grams and what their difference is divided by.
 NORMALIZATIONS = [
@@ -58,8 +58,10 @@ def distance(
     return style_distance(F, target, form, key, guide=guide, channels=channels)
 
 
-value_and_gradient = jax.jit(
-    jax.value_and_grad(distance), static_argnums=2, compiler_options=QUICK
+# What runs once on its shapes compiles faster in one piece.
+compiled_distance, value_and_gradient = (
+    jax.jit(f, static_argnames=("form", "channels"), compiler_options=QUICK)
+    for f in (distance, jax.value_and_grad(distance))
 )
 
 
@@ -149,7 +151,7 @@ def test_wasserstein2_is_near_the_exact_root(float64):
 @pytest.mark.parametrize("name", GAUSSIAN)
 def test_gaussian_mmd_is_that_of_all_pairs_in_the_mean(name, float64):
     F, P = activation(0, (12, 12, 4)), activation(1, (12, 12, 4))
-    found, error = mean_distance(F, P, StyleForm(name), 200)
+    found, error = mean_distance(F, P, StyleForm(name), GAUSSIAN[name])
     expected = gaussian_formula(F, P)
     assert error < 0.05 * expected
     assert abs(found - expected) < 4 * error + 0.01 * expected
@@ -162,13 +164,6 @@ def test_sliced_distance_of_a_shift_is_its_square_in_the_mean(float64):
     expected = 500 / N * np.sum(shift**2)
     assert error < 0.05 * expected
     assert abs(found - expected) < 4 * error
-
-
-def test_sliced_distance_is_below_the_distance_of_any_pairing(float64):
-    # Of all couplings sorting is the cheapest along each direction.
-    F, P = activation(0), activation(1)
-    found, _ = mean_distance(F, P, StyleForm("sliced"), 50)
-    assert 0 < found < 500 / N * np.mean(np.sum((spread(F) - spread(P)) ** 2, 1))
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in GAUSSIAN])
@@ -186,11 +181,11 @@ def test_gaussian_mmd_of_a_painting_to_itself_is_small_in_the_mean(name, float64
     # All of a set's samples in both places: -2(1 - mean k)/(n - 1) in the mean.
     P, other = activation(1, (12, 12, 4)), activation(0, (12, 12, 4))
     form = StyleForm(name)
-    found, error = mean_distance(P, P, form, 200)
+    found, error = mean_distance(P, P, form, GAUSSIAN[name])
     kernel = gaussian_formula(P, P)
     assert kernel < 0
     assert abs(found - kernel) < 4 * error + 0.05 * abs(kernel)
-    assert abs(found) < 0.2 * mean_distance(other, P, form, 50)[0]
+    assert abs(found) < 0.2 * gaussian_formula(other, P)
 
 
 @pytest.mark.parametrize("gram_normalization, style_normalization", NORMALIZATIONS)
@@ -278,18 +273,10 @@ def test_guided_distance_is_that_of_the_part(name, float64):
     F, P = activation(0, (6, 8, 4)), activation(1, (6, 8, 4))
     T, form, key = reference.half_guide(6, 8), StyleForm(name), jax.random.key(3)
     np.testing.assert_allclose(
-        distance(F, P, form, key, guide=T, painting_guide=T[:, ::-1]),
-        distance(F[:, :4], P[:, 4:], form, key),
+        compiled_distance(F, P, form, key, guide=T, painting_guide=T[:, ::-1]),
+        compiled_distance(F[:, :4], P[:, 4:], form, key),
         rtol=1e-10,
     )
-
-
-def test_positions_that_no_guide_sees_get_no_gradient(float64):
-    F, P, T = activation(0), activation(1), reference.half_guide(5, 7)
-    for name in LOSSES:
-        _, gradient = value_and_gradient(F, P, StyleForm(name), jax.random.key(3), T)
-        assert np.abs(gradient[:, :3]).max() > 0, name
-        np.testing.assert_array_equal(gradient[:, 3:], 0, err_msg=name)
 
 
 @pytest.mark.parametrize("name", SAMPLED)
@@ -314,11 +301,12 @@ def test_each_key_draws_its_own_samples(name, monkeypatch, float64):
     monkeypatch.setattr(style_losses, "ALL_PAIRS_SAMPLES", 8)
     F, P, form = activation(0), activation(1), StyleForm(name)
     target = describe_style(P, form, jax.random.key(9), channels=N)
-    found = [
-        float(style_distance(F, target, form, jax.random.key(seed), channels=N))
-        for seed in (0, 0, 1)
-    ]
-    assert found[0] == found[1] != found[2]
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    def found(seed):
+        return style_distance(F, target, form, jax.random.key(seed), channels=N)
+
+    assert found(0) == found(0) != found(1)
 
 
 def test_gram_matrices_blend_to_the_weighted_mean():
@@ -409,7 +397,9 @@ def test_histogram_of_a_blend_holds_the_shares(float64):
         ],
         [1, 3],
     )
-    found = distance(np.zeros((4, 4, 1)), None, form, key, None, None, 1, blended)
+    found = compiled_distance(
+        np.zeros((4, 4, 1)), None, form, key, channels=1, description=blended
+    )
     np.testing.assert_allclose(found, 500 * 3.25, rtol=1e-12)
 
 
@@ -436,30 +426,31 @@ def test_distance_has_the_gradient_of_finite_differences(
     # Without ties, where sorting has a kink.
     noise = np.random.default_rng(2).uniform(size=(4, 5, 3))
     F, P = activation(0, (4, 5, 3)) + noise, activation(1, (4, 5, 3))
-    form, key = StyleForm(name), jax.random.key(4)
-    target = style_target(describe_style(P, form, key, channels=N), form)
+    form, key, widths = StyleForm(name), jax.random.key(4), []
+
+    def note_width(x, y):
+        widths.append(gaussian_precision(x, y))
+        return widths[0]
 
     def f(F):
-        return style_distance(F, target, form, key, guide=guide, channels=N)
+        widths.clear()
+        return distance(F, P, form, key, guide), (*widths,)
 
-    gradient = jax.grad(f)(F)
-    if name in GAUSSIAN:
-        # The kernel's width has no gradient: it is kept at that of F.
-        widths = []
-
-        def note_width(x, y):
-            widths.append(gaussian_precision(x, y))
-            return widths[0]
-
-        monkeypatch.setattr(style_losses, "gaussian_precision", note_width)
-        f(F)
+    monkeypatch.setattr(style_losses, "gaussian_precision", note_width)
+    gradient, width = jax.jit(jax.grad(f, has_aux=True), compiler_options=QUICK)(F)
+    # The kernel's width has no gradient: it is kept at that of F.
+    monkeypatch.setattr(style_losses, "gaussian_precision", lambda x, y: width[0])
     step = 1e-4
     changes = step * np.eye(F.size).reshape(-1, *F.shape)
-    of_all = jax.jit(jax.vmap(f), compiler_options=QUICK)
-    slopes = (of_all(F + changes) - of_all(F - changes)) / (2 * step)
+    values, _ = jax.jit(jax.vmap(f), compiler_options=QUICK)(
+        np.concatenate([F + changes, F - changes])
+    )
+    slopes = (values[: F.size] - values[F.size :]) / (2 * step)
     scale = np.abs(gradient).max()
     assert scale > 0
     np.testing.assert_allclose(gradient.ravel(), slopes, rtol=1e-5, atol=1e-6 * scale)
+    if guide is not None:
+        np.testing.assert_array_equal(gradient[guide == 0], 0)
 
 
 @pytest.mark.parametrize("painting", ["another", "constant"])
