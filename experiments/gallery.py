@@ -116,8 +116,8 @@ def free_pictures() -> list[np.ndarray]:
     photo = read_image(skimage.data.coffee())
     height, width, _ = photo.shape
     y, x = np.mgrid[:height, :width]
-    saucer = ((x - 276) / 206) ** 2 + ((y - 236) / 152) ** 2 < 1
-    cup = ((x - 290) / 124) ** 2 + ((y - 110) / 102) ** 2 < 1
+    saucer = ((x - 276) / 206) ** 2 + ((y - 232) / 156) ** 2 < 1
+    cup = ((x - 290) / 128) ** 2 + ((y - 122) / 114) ** 2 < 1
     mask = np.repeat((saucer | cup)[:, :, None], 3, axis=2)
     return [photo, paint(), stained_glass(), mask.astype(np.float32)]
 

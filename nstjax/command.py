@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from nstjax.control.pyramid import Scale, plan_scales
 from nstjax.errors import InputError
 from nstjax.guidance import read_controls
 from nstjax.io.images import check_output, read_image, write_image
@@ -85,7 +86,8 @@ def transfer(request: Request) -> int:
         styles = [read_image(path) for path in request.styles]
     init_image = None if preset.init in INITS else read_image(preset.init)
     network = load_network(request.weights, seed=request.seed)
-    settings = _settings(request, network.sha256)
+    scales = plan_scales((content.shape[0], content.shape[1]), preset)
+    settings = _settings(request, scales, network.sha256)
     if request.resume and request.workdir:
         check_resumable(request.workdir, settings)
     controls = read_controls(
@@ -100,17 +102,22 @@ def transfer(request: Request) -> int:
         style_image_layers=request.style_image_layers,
         style_blend_weights=request.style_blend_weights,
     )
+
+    def problem_with(styles: Sequence[np.ndarray]) -> Problem:
+        return prepare(
+            content,
+            styles,
+            network.params,
+            preset,
+            seed=request.seed,
+            init_image=init_image,
+            controls=controls,
+        )
+
+    problem = problem_with(styles)
     if request.fine_style is not None:
         styles = [_mixed_style(request, content, styles, network.params)]
-    problem = prepare(
-        content,
-        styles,
-        network.params,
-        preset,
-        seed=request.seed,
-        init_image=init_image,
-        controls=controls,
-    )
+        problem = problem_with(styles)
     print(
         f"nstjax: preset {request.preset_name}, {_scales_text(problem)} of "
         f"{preset.optimizer}; weights {network.source}, "
@@ -145,12 +152,12 @@ def transfer(request: Request) -> int:
 
 def print_presets() -> None:
     """Print the presets, a line each."""
-    print(f"{'preset':<17}{'optimizer':<10}{'steps':>5}  {'size':<14}source")
+    print(f"{'preset':<19}{'optimizer':<10}{'steps':>5}  {'size':<14}source")
     for name, preset in PRESETS.items():
         value = preset.size.value
         size = f"{value[1]}x{value[0]}" if isinstance(value, tuple) else str(value)
         print(
-            f"{name:<17}{preset.optimizer:<10}{preset.steps:>5}  "
+            f"{name:<19}{preset.optimizer:<10}{preset.steps:>5}  "
             f"{preset.size.rule + ' ' + size:<14}{preset.source}"
         )
 
@@ -198,10 +205,12 @@ def _check_outputs(request: Request, outputs: Outputs) -> None:
             check_output(path)
     inputs = _input_paths(request).values()
     existing = [path for path in inputs if Path(path).exists()]
-    if request.output.exists() and any(map(request.output.samefile, existing)):
-        raise InputError(
-            f"--output={request.output} is one of the inputs: choose another"
-        )
+    for path in paths:
+        if path.exists() and any(map(path.samefile, existing)):
+            raise InputError(
+                f"{path} is one of the inputs and would be overwritten: choose another "
+                "--output or --workdir"
+            )
     if folder and not request.resume and (folder / CONFIG).exists():
         raise InputError(
             f"{folder} already holds a run: add --resume to go on with it, or choose "
@@ -309,12 +318,15 @@ def _outputs(request: Request) -> Outputs:
     )
 
 
-def _settings(request: Request, weights_sha256: str) -> dict[str, Any]:
+def _settings(
+    request: Request, scales: Sequence[Scale], weights_sha256: str
+) -> dict[str, Any]:
     """All that decides the picture; what a resumed run must have in common."""
     preset = dataclasses.asdict(request.preset)
     return {
         "preset": request.preset_name,
         **{name: preset[name] for name in preset if name != "montage"},
+        "scales": scales,
         "seed": request.seed,
         "style_blend_weights": request.style_blend_weights,
         "style_image_layers": request.style_image_layers,

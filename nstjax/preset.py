@@ -170,7 +170,11 @@ def customize(preset: Preset, **overrides: Any) -> Preset:
     Raises:
       InputError: a setting that no run could use, or an unknown one.
     """
-    overrides = {name: value for name, value in overrides.items() if value is not None}
+    overrides = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in overrides.items()
+        if value is not None
+    }
     known = {field.name for field in dataclasses.fields(Preset)}
     for name in overrides:
         if name not in known:
@@ -260,6 +264,8 @@ def _check(preset: Preset) -> None:
         )
     if not 0.05 <= preset.style_scale <= 20:
         raise InputError(f"style_scale must lie in 0.05..20, got {preset.style_scale}")
+    if len(preset.adam_betas) != 2:
+        raise InputError(f"adam_betas must be two numbers, got {preset.adam_betas}")
     for name, share in (
         ("average_decay", preset.average_decay),
         *(("adam_betas", beta) for beta in preset.adam_betas),

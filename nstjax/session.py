@@ -78,22 +78,33 @@ class Outcome:
 def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
     """Raise ``InputError`` unless the run in the folder had the same settings.
 
-    ``steps`` may have grown: a longer run has the same beginning.
+    The last scale's steps may have grown: a longer run has the same beginning.
+
+    Args:
+      folder: of the run.
+      settings: with ``scales``, [height, width, first step, last step] of each.
     """
     before = runlog.read_config(folder).get("settings", {})
     now = json.loads(json.dumps(settings))
+    names = before.keys() | now.keys()
+    if _same_beginning(before.get("scales", []), now["scales"]):
+        names -= {"steps", "pyramid_steps", "scales"}
     changed = [
         f"{name} was {json.dumps(before.get(name))}, is {json.dumps(now.get(name))}"
-        for name in sorted(before.keys() | now.keys())
-        if name != "steps" and before.get(name) != now.get(name)
+        for name in sorted(names)
+        if before.get(name) != now.get(name)
     ]
-    if now.get("steps", 0) < before.get("steps", 0):
-        changed.append(f"steps was {before['steps']}, is {now.get('steps')}")
     if changed:
         raise InputError(
             f"the run in {folder} had other settings ({'; '.join(changed)}): resume it "
             "with the same flags or choose another --workdir"
         )
+
+
+def _same_beginning(before: list[list[int]], now: list[list[int]]) -> bool:
+    if len(before) != len(now) or before[:-1] != now[:-1]:
+        return False
+    return before[-1][:3] == now[-1][:3] and before[-1][3] <= now[-1][3]
 
 
 class Recorder:

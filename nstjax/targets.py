@@ -31,7 +31,8 @@ class Controls:
       regions: from ``nstjax.control.masks.pair_regions``; none: the whole image.
       region_weights: one for each region, of which each gets its share; equal where
         not given.
-      stylize_mask: [height, width] in 0..1: outside it the photo stays.
+      stylize_mask: [height, width] in 0..1, of the regions' size: outside it the photo
+        stays.
       style_image_layers: for each painting the style layers that it serves, or None
         for all; None: all serve all.
       style_blend_weights: one for each painting; equal where not given.
@@ -72,7 +73,7 @@ def make_targets(
     shares = check_weights(
         "style_blend_weights", controls.style_blend_weights, len(styles), "style images"
     )
-    served = _served_layers(controls.style_image_layers, len(styles), preset)
+    served = _served_layers(controls.style_image_layers, shares, preset)
     network = {
         "pool": preset.pool,
         "pool_padding": preset.pool_padding,
@@ -86,22 +87,22 @@ def make_targets(
         members: Mapping[int, Mapping[str, Array] | None], key: Array
     ) -> dict[str, Any]:
         """{layer: target} of the paintings {index: guides}."""
-        descriptions = {
-            index: _style_statistics(
-                params,
-                styles[index],
-                tuple(
-                    layer for layer in served[index] if not guides or layer in guides
-                ),
-                **network,
-                style_loss=preset.style_loss,
-                gram_normalization=preset.gram_normalization,
-                guides=guides,
-                key=jax.random.fold_in(key, index),
+        descriptions = {}
+        for index, guides in members.items():
+            layers = tuple(
+                layer for layer in served[index] if guides is None or layer in guides
             )
-            for index, guides in members.items()
-            if shares[index] > 0 and (guides is None or set(guides) & {*served[index]})
-        }
+            if layers:
+                descriptions[index] = _style_statistics(
+                    params,
+                    styles[index],
+                    layers,
+                    **network,
+                    style_loss=preset.style_loss,
+                    gram_normalization=preset.gram_normalization,
+                    guides=guides,
+                    key=jax.random.fold_in(key, index),
+                )
         targets = {}
         for layer in preset.style_layers:
             those = [index for index in descriptions if layer in descriptions[index]]
@@ -127,22 +128,34 @@ def make_targets(
 
     from nstjax.control.masks import Region as MaskedRegion
 
-    size = (content.shape[0], content.shape[1])
+    inside = controls.stylize_mask
     regions = controls.regions or [
         MaskedRegion(
             "inside stylize_mask",
-            np.ones(size, np.float32),
+            np.ones_like(inside),
             tuple((index, None) for index in everything),
         )
     ]
     weights = check_weights(
         "region_weights", controls.region_weights, len(regions), "regions"
     )
+    painted = []
+    for region, weight in zip(regions, weights, strict=True):
+        mask = region.content_mask
+        if inside is not None:
+            mask = mask * inside
+        if mask.any():
+            painted.append((region, mask, weight))
+        else:
+            LOGGER.info("region %s is outside stylize_mask: left out", region.name)
+    total = sum(weight for _, _, weight in painted)
+    if not total:
+        raise InputError(
+            "stylize_mask leaves no region that has a weight: choose a larger one, or "
+            "other region_weights"
+        )
     result = []
-    for number, (region, weight) in enumerate(zip(regions, weights, strict=True)):
-        mask = resize(region.content_mask, *size, "box")
-        if controls.stylize_mask is not None:
-            mask = mask * resize(controls.stylize_mask, *size, "box")
+    for number, (region, mask, weight) in enumerate(painted):
         members = {
             index: None
             if style_mask is None
@@ -152,12 +165,17 @@ def make_targets(
         guides = _guides(mask, content, preset)
         style = blended(members, jax.random.fold_in(key, 1000 + number))
         both = [layer for layer in style if layer in guides]
-        _tell_dropped(region.name, both, preset.style_layers, size)
+        asked = [
+            layer
+            for layer in preset.style_layers
+            if any(layer in served[index] for index in members)
+        ]
+        _tell_dropped(region.name, both, asked, (content.shape[0], content.shape[1]))
         result.append(
             Region(
                 guides={layer: guides[layer] for layer in both},
                 style={layer: style[layer] for layer in both},
-                weight=jnp.float32(weight / sum(weights)),
+                weight=jnp.float32(weight / total),
             )
         )
     return Targets(content_targets, {}, tuple(result))
@@ -183,14 +201,16 @@ def check_weights(
 
 
 def _served_layers(
-    given: Sequence[tuple[str, ...] | None] | None, count: int, preset: Preset
+    given: Sequence[tuple[str, ...] | None] | None,
+    shares: Sequence[float],
+    preset: Preset,
 ) -> list[tuple[str, ...]]:
-    if given is None:
-        return [preset.style_layers] * count
-    if len(given) != count:
+    """The layers of each painting; none where its share is 0."""
+    given = [None] * len(shares) if given is None else given
+    if len(given) != len(shares):
         raise InputError(
-            f"style_image_layers has {len(given)} entries for {count} style images: "
-            "give one for each"
+            f"style_image_layers has {len(given)} entries for {len(shares)} style "
+            "images: give one for each"
         )
     for layer in (layer for layers in given for layer in layers or ()):
         if layer not in preset.style_layers:
@@ -198,7 +218,10 @@ def _served_layers(
                 f"style_image_layers has {layer}, which is no style layer: those are "
                 f"{','.join(preset.style_layers)}"
             )
-    return [layers or preset.style_layers for layers in given]
+    return [
+        (layers or preset.style_layers) if share else ()
+        for layers, share in zip(given, shares, strict=True)
+    ]
 
 
 def _guides(mask: np.ndarray, image: Array, preset: Preset) -> dict[str, Array]:
@@ -226,6 +249,11 @@ def _tell_dropped(
     size: tuple[int, int],
 ) -> None:
     dropped = [layer for layer in layers if layer not in kept]
+    if not layers:
+        raise InputError(
+            f"no style image that serves region {name} has a weight above 0 in "
+            "style_blend_weights"
+        )
     if not kept:
         raise InputError(
             f"region {name} is too small for every style layer at "

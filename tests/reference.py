@@ -244,26 +244,21 @@ def mean_and_covariance(activation):
     return F.mean(0), np.cov(F, rowvar=False, bias=True) + epsilon
 
 
-def newton_schulz(matrix):
-    """Twelve iterations towards the square root, as ``sqrtm.py`` starts them."""
-    norm, identity = np.linalg.norm(matrix), np.eye(len(matrix))
-    Y, Z = matrix / norm, identity
-    for _ in range(12):
-        T = (3 * identity - Z @ Y) / 2
-        Y, Z = Y @ T, T @ Z
-    return Y * np.sqrt(norm)
+def wasserstein_style(F, P):
+    """Crowson 2023: W₂² of two Gaussians over the number of channels.
 
-
-def wasserstein_style(F, P, root=newton_schulz):
-    """Crowson 2023: W₂² of two Gaussians over the number of channels."""
-    mean, covariance = mean_and_covariance(F)
-    target_mean, target = mean_and_covariance(P)
+    |μ - μ_P|² + tr(C + C_P - 2 (C_P^½ C C_P^½)^½), with exact square roots.
+    """
+    channels = F.shape[-1]
+    # Channels that are 0 in both pictures add nothing.
+    used = np.any(F, (0, 1)) | np.any(P, (0, 1))
+    mean, covariance = mean_and_covariance(F[..., used])
+    target_mean, target = mean_and_covariance(P[..., used])
     eigenvalues, eigenvectors = np.linalg.eigh(target)
-    target_root = eigenvectors * np.sqrt(eigenvalues) @ eigenvectors.T
-    between = root(target_root @ covariance @ target_root)
-    distance = np.sum((mean - target_mean) ** 2)
-    distance += np.trace(covariance + target - 2 * between)
-    return distance / F.shape[-1]
+    root = eigenvectors * np.sqrt(eigenvalues) @ eigenvectors.T
+    between = np.sqrt(np.linalg.eigvalsh(root @ covariance @ root))
+    distance = np.sum((mean - target_mean) ** 2) - 2 * between.sum()
+    return (distance + np.trace(covariance + target)) / channels
 
 
 class Program(NamedTuple):
@@ -348,33 +343,32 @@ def total_loss(name, params, image, content_image, style_image):
     program = PROGRAMS[name]
     layers = (program.content_layer, *program.style_layers)
     F, P, A = (
-        trunk(
-            *(params, picture, layers, program.pool, program.padding),
-            program.image_padding,
+        widened(
+            trunk(
+                *(params, picture, layers, program.pool, program.padding),
+                program.image_padding,
+            )
         )
         for picture in (image, content_image, style_image)
     )
-    layer = program.content_layer
-    content = program.content(widened(F[layer], layer), widened(P[layer], layer))
-    style = 0.0
-    for weight, layer in zip(program.layer_weights, program.style_layers, strict=True):
-        if program.style is wasserstein_style:
-            # Channels of 0 would only make the iteration start elsewhere.
-            share = F[layer].shape[-1] / CHANNELS[int(layer[4])]
-            style += weight * share * wasserstein_style(F[layer], A[layer])
-        else:
-            style += weight * program.style(
-                widened(F[layer], layer), widened(A[layer], layer)
-            )
+    content = program.content(F[program.content_layer], P[program.content_layer])
+    style = sum(
+        weight * program.style(F[layer], A[layer])
+        for weight, layer in zip(
+            program.layer_weights, program.style_layers, strict=True
+        )
+    )
     tv = program.tv(image)
     total = program.alpha * content + program.beta * style + program.gamma * tv
     return Terms(total, content, style, tv)
 
 
-def widened(activation, layer):
-    """The activation with as many channels as VGG-19's, the new ones 0."""
-    missing = CHANNELS[int(layer[4])] - activation.shape[-1]
-    return np.pad(activation, ((0, 0), (0, 0), (0, missing)))
+def widened(activations):
+    """The activations with as many channels as VGG-19's, the new ones 0."""
+    return {
+        layer: np.pad(F, ((0, 0), (0, 0), (0, CHANNELS[int(layer[4])] - F.shape[-1])))
+        for layer, F in activations.items()
+    }
 
 
 class LbfgsRun(NamedTuple):

@@ -127,8 +127,11 @@ def test_total_loss_and_gradient_equal_the_reference(name, params, pictures, flo
     (loss, terms), _ = evaluate(image, *data)
     expected = reference.total_loss(name, params, image, content_image, style_image)
     assert loss.dtype == jnp.float64
+    # An iteration finds Wasserstein's square root, but for the smallest eigenvalues of
+    # relu5_1's four positions.
+    rtol = 1e-4 if name == "crowson2023" else 1e-10
     np.testing.assert_allclose(
-        (loss, terms.content, terms.style, terms.tv), expected, rtol=1e-10
+        (loss, terms.content, terms.style, terms.tv), expected, rtol=rtol
     )
     # The gradient, without the total variation's, which would hide it where it is
     # large.

@@ -159,13 +159,16 @@ def test_make_optimizer_keeps_as_many_pairs_as_it_is_told(name):
     assert optax.tree.get(state, "diff_params_memory").shape == (7, 2, 3)
 
 
-@pytest.mark.parametrize("learning_rate", [0.5, 2.0])
-def test_adam_equals_numpys(learning_rate, bowl_start, float64):
-    optimizer = make_optimizer("adam")
+@pytest.mark.parametrize(
+    ("learning_rate", "betas"),
+    [(0.5, None), (2.0, None), (2.0, (0.9, 0.99)), (2.0, (0.5, 0.8))],
+)
+def test_adam_equals_numpys(learning_rate, betas, bowl_start, float64):
+    optimizer = make_optimizer("adam", **({"adam_betas": betas} if betas else {}))
     step = jax.jit(lambda g, state, x: optimizer.update(g, state, x))
     x = jnp.asarray(bowl_start)
     state = with_learning_rate(optimizer.init(x), learning_rate)
-    expected = reference.adam(quadratic_gradient, bowl_start, 50, learning_rate)
+    expected = reference.adam(quadratic_gradient, bowl_start, 50, learning_rate, *betas)
     for iterate_expected in expected[1:]:
         updates, state = step(quadratic_gradient(np.asarray(x)), state, x)
         x = x + updates

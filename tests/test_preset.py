@@ -45,7 +45,7 @@ def test_sampled_style_losses_refuse_lbfgs(style_loss, optimizer):
         customize(customize(PRESET, style_loss=style_loss), optimizer=optimizer)
 
 
-@pytest.mark.parametrize("style_loss", [s for s in get_args(StyleLoss)])
+@pytest.mark.parametrize("style_loss", get_args(StyleLoss))
 def test_every_style_loss_takes_adam_and_a_rate_of_its_own(style_loss):
     preset = customize(
         PRESET, style_loss=style_loss, optimizer="adam", learning_rate=0.5
@@ -157,6 +157,20 @@ def test_customize_accepts_the_ends_of_each_range(settings):
     customized = customize(PRESET, **settings)
     for name, value in settings.items():
         assert getattr(customized, name) == value
+
+
+def test_customize_takes_lists_for_tuples():
+    # Compiled steps are kept by their settings, which lists cannot be.
+    settings = {
+        "adam_betas": [0.5, 0.9],
+        "pyramid_steps": [3, 2],
+        "style_layers": ["relu1_1"],
+        "style_layer_weights": [2.0],
+        "fine_layers": ["relu1_1"],
+    }
+    preset = customize(PRESET, **settings)
+    for name, value in settings.items():
+        assert getattr(preset, name) == tuple(value)
 
 
 def test_published_settings_of_the_newer_programs():

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-import scipy.linalg
 from scipy.spatial.distance import cdist
 
 from nstjax import style_losses
@@ -95,8 +94,8 @@ def quarter_gram_formula(F, P):
     return reference.gatys_style(*wide)
 
 
-def wasserstein_formula(F, P, root=reference.newton_schulz):
-    return 500.0 / N * 4 * reference.wasserstein_style(F, P, root)
+def wasserstein_formula(F, P):
+    return 500.0 / N * 4 * reference.wasserstein_style(F, P)
 
 
 def histogram_formula(F, P):
@@ -141,13 +140,6 @@ def test_distance_compares_pictures_of_different_sizes(name, float64):
     np.testing.assert_allclose(found, FORMULAS[name](F, P), rtol=1e-10)
 
 
-def test_wasserstein2_is_near_the_exact_root(float64):
-    F, P = activation(0), activation(1)
-    found = distance(F, P, StyleForm("wasserstein2"), jax.random.key(0))
-    exact = wasserstein_formula(F, P, scipy.linalg.sqrtm)
-    np.testing.assert_allclose(found, exact, rtol=1e-3)
-
-
 @pytest.mark.parametrize("name", GAUSSIAN)
 def test_gaussian_mmd_is_that_of_all_pairs_in_the_mean(name, float64):
     F, P = activation(0, (12, 12, 4)), activation(1, (12, 12, 4))
@@ -171,8 +163,8 @@ def test_distance_of_a_painting_to_itself_is_zero(name, float64):
     F, P = activation(0), activation(1)
     form, key = StyleForm(name), jax.random.key(0)
     other = distance(F, P, form, key)
-    # Newton and Schulz's roots of small eigenvalues are too small.
-    tolerance = 1e-3 if name == "wasserstein2" else 1e-12
+    # Its iteration finds the square root of C², whose eigenvalues spread widely.
+    tolerance = 1e-6 if name == "wasserstein2" else 1e-12
     assert abs(distance(P, P, form, key)) < tolerance * other
 
 

@@ -54,6 +54,40 @@ def test_features_equal_the_reference_in_float64(params, size, pool, padding, fl
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-10, atol=1e-9)
 
 
+def test_replicate_pads_the_image_and_nothing_deeper(params, float64):
+    image = reference.random_image(1, 19, 29)
+    layers = ("conv1_1", "conv1_2", "conv2_2", "conv3_1")
+    found, zero = (
+        jax.jit(
+            lambda params, image, padding=padding: features(
+                params, image, layers, pool="max", image_padding=padding
+            ),
+            compiler_options=QUICK,
+        )(params, image)
+        for padding in ("replicate", "zero")
+    )
+    expected = reference.trunk(params, image, layers, "max", "valid", "edge")
+    for name in layers:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-10, atol=1e-9)
+        assert np.abs(found[name] - zero[name]).max() > 1
+    # Away from the border nothing changes.
+    np.testing.assert_allclose(
+        found["conv1_1"][1:-1, 1:-1], zero["conv1_1"][1:-1, 1:-1], rtol=1e-12
+    )
+
+
+def test_replicate_shows_no_border_of_a_constant_image(params):
+    image = np.full((6, 7, 3), 100, np.float32)
+    single = jax.tree.map(np.float32, params)
+    conv1_1 = features(single, image, ("conv1_1",), image_padding="replicate")
+    conv1_1 = np.asarray(conv1_1["conv1_1"])
+    np.testing.assert_allclose(
+        conv1_1, np.broadcast_to(conv1_1[3, 3], conv1_1.shape), rtol=1e-4, atol=1e-3
+    )
+    zero = features(single, image, ("conv1_1",))["conv1_1"]
+    assert np.abs(zero[0, 0] - zero[3, 3]).max() > 1
+
+
 def test_features_of_a_float32_image_stay_float32_and_near_the_reference(params):
     image = reference.random_image(1, 33, 37)
     single = jax.tree.map(np.float32, params)

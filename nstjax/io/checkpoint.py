@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TypeVar
 
 import jax
@@ -39,9 +37,8 @@ def checkpoint_scale(path: str | os.PathLike[str], scales: int) -> int:
     Raises:
       InputError: the file is damaged, or has none of ``scales`` scales.
     """
-    with _one_line_errors(path), safetensors.safe_open(path, "numpy") as file:
-        scale = file.get_tensor(SCALE)
-    if scale.shape or not 0 <= scale < scales:
+    scale = _verified_leaves(path).get(SCALE)
+    if scale is None or not 0 <= scale < scales:
         raise InputError(
             f"checkpoint {path} is another run's (its scale is {scale}): {START_AGAIN}"
         )
@@ -61,14 +58,7 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
     Raises:
       InputError: the file is damaged, or it is another run's.
     """
-    with _one_line_errors(path), safetensors.safe_open(path, "numpy") as file:
-        leaves = {name: file.get_tensor(name) for name in list(file.keys())}
-        recorded = (file.metadata() or {}).get("sha256")
-    expected = _named_leaves(like)
-    if recorded != _sha256(leaves):
-        raise InputError(
-            f"checkpoint {path} is damaged (its hash is wrong): {START_AGAIN}"
-        )
+    leaves, expected = _verified_leaves(path), _named_leaves(like)
     for name, leaf in expected.items():
         found = leaves.get(name)
         if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
@@ -81,14 +71,21 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
     )
 
 
-@contextmanager
-def _one_line_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+def _verified_leaves(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     try:
-        yield
+        with safetensors.safe_open(path, framework="numpy") as file:
+            names = list(file.keys())
+            leaves = {name: file.get_tensor(name) for name in names}
+            recorded = (file.metadata() or {}).get("sha256")
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(
             f"checkpoint {path} cannot be read ({error}): {START_AGAIN}"
         ) from error
+    if recorded != _sha256(leaves):
+        raise InputError(
+            f"checkpoint {path} is damaged (its hash is wrong): {START_AGAIN}"
+        )
+    return leaves
 
 
 def _named_leaves(state: object) -> dict[str, np.ndarray]:
