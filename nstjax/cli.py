@@ -85,7 +85,9 @@ flags.DEFINE_integer("pyramid_min_size", None, "Least long side of a pyramid's s
 flags.DEFINE_list("adam_betas", None, "Adam's two decays, such as 0.9,0.99.")
 flags.DEFINE_float("average_decay", None, "Of the moving average, for --keep=average.")
 flags.DEFINE_boolean(
-    "normalize_gradients", None, "Scale each layer's gradient to its weight."
+    "normalize_gradients",
+    None,
+    "Scale each layer's gradient to its weight; best with --optimizer=adam.",
 )
 flags.DEFINE_string(
     "init", None, f"Where to start: {', '.join(INITS)} or the path of an image."
@@ -171,7 +173,7 @@ def main(pictures: Sequence[str]) -> int:
             draw_network(settings, FLAGS.network_picture)
         return 0
     if FLAGS.demo and (pictures or FLAGS.coarse_style or FLAGS.fine_style):
-        raise InputError("--demo brings its own pictures: leave CONTENT and STYLE out")
+        raise InputError("--demo brings its own pictures: leave yours out")
     pictures = [*pictures, *([FLAGS.coarse_style] if FLAGS.coarse_style else [])]
     if FLAGS.coarse_style and not FLAGS.fine_style:
         raise InputError("--coarse_style needs --fine_style: the strokes to mix in")
@@ -210,14 +212,14 @@ def main(pictures: Sequence[str]) -> int:
             weights=FLAGS.weights,
             output=Path(FLAGS.output or (workdir or Path()) / default_name),
             seed=FLAGS.seed,
-            fine_style=FLAGS.fine_style,
+            fine_style=FLAGS.fine_style or None,
             style_blend_weights=_numbers("style_blend_weights"),
             style_image_layers=_style_image_layers(),
             content_mask=_mask(FLAGS.content_mask),
             style_masks=_optional(_mask, FLAGS.style_mask),
             style_regions=_optional(str.strip, FLAGS.style_regions),
             region_weights=_numbers("region_weights"),
-            stylize_mask=FLAGS.stylize_mask,
+            stylize_mask=FLAGS.stylize_mask or None,
             snapshots=tuple(sorted(set(_whole_numbers("snapshots") or ()))),
             workdir=workdir,
             resume=FLAGS.resume,
@@ -259,7 +261,10 @@ def _mask(text: str | None) -> str | tuple[str, ...] | None:
     if not text or text == "none":
         return None
     if "+" in text and not Path(text).exists():
-        return tuple(text.split("+"))
+        masks = tuple(text.split("+"))
+        if not all(masks):
+            raise InputError(f"{text} lacks a mask: give grey masks as a.png+b.png")
+        return masks
     return text
 
 

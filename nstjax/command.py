@@ -84,12 +84,8 @@ def transfer(request: Request) -> int:
     else:
         content = read_image(request.content)
         styles = [read_image(path) for path in request.styles]
+    fine_style = None if request.fine_style is None else read_image(request.fine_style)
     init_image = None if preset.init in INITS else read_image(preset.init)
-    network = load_network(request.weights, seed=request.seed)
-    scales = plan_scales((content.shape[0], content.shape[1]), preset)
-    settings = _settings(request, scales, network.sha256)
-    if request.resume and request.workdir:
-        check_resumable(request.workdir, settings)
     controls = read_controls(
         content,
         styles,
@@ -102,6 +98,11 @@ def transfer(request: Request) -> int:
         style_image_layers=request.style_image_layers,
         style_blend_weights=request.style_blend_weights,
     )
+    network = load_network(request.weights, seed=request.seed)
+    scales = plan_scales((content.shape[0], content.shape[1]), preset)
+    settings = _settings(request, scales, network.sha256)
+    if request.resume and request.workdir:
+        check_resumable(request.workdir, settings)
 
     def problem_with(styles: Sequence[np.ndarray]) -> Problem:
         return prepare(
@@ -115,8 +116,9 @@ def transfer(request: Request) -> int:
         )
 
     problem = problem_with(styles)
-    if request.fine_style is not None:
-        styles = [_mixed_style(request, content, styles, network.params)]
+    if fine_style is not None:
+        # What is wrong with the transfer is known by now.
+        styles = [_mixed_style(request, content, fine_style, styles[0], network.params)]
         problem = problem_with(styles)
     print(
         f"nstjax: preset {request.preset_name}, {_scales_text(problem)} of "
@@ -245,7 +247,8 @@ def _scales_text(problem: Problem) -> str:
 def _mixed_style(
     request: Request,
     content: np.ndarray,
-    styles: Sequence[np.ndarray],
+    fine: np.ndarray,
+    coarse: np.ndarray,
     params: Params,
 ) -> np.ndarray:
     """The style image that fine and coarse style make, written beside the result.
@@ -257,7 +260,6 @@ def _mixed_style(
     path = _mixed_style_path(request)
     if request.resume and path.exists():
         return read_image(path)
-    assert request.fine_style is not None
 
     def paint(problem: Problem, stage: Preset) -> np.ndarray:
         print(f"nstjax: mixing styles, {_scales_text(problem)}")
@@ -266,14 +268,7 @@ def _mixed_style(
             raise KeyboardInterrupt
         return outcome.image
 
-    mixed = mix_styles(
-        content,
-        read_image(request.fine_style),
-        styles[0],
-        params,
-        request.preset,
-        paint,
-    )
+    mixed = mix_styles(content, fine, coarse, params, request.preset, paint)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_image(path, mixed)
     print(f"nstjax: wrote {path}, the mixed style")

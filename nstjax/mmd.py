@@ -72,7 +72,9 @@ def gaussian_precision(x: ArrayLike, y: ArrayLike) -> Array:
       Demystifying Neural Style Transfer's code, ``mmd_loss.py``.
     """
     distances = [jnp.square(a - b).sum(1).mean() for a, b in _pairs(x, y)]
-    return jax.lax.stop_gradient(1 / jnp.stack(distances).mean())
+    mean = jnp.stack(distances).mean()
+    # Samples that are all the same are no distance apart, whatever the kernel.
+    return jax.lax.stop_gradient(1 / jnp.where(mean > 0, mean, 1.0))
 
 
 def maximum_mean_discrepancy(

@@ -92,6 +92,18 @@ class Samples(NamedTuple):
     weights: Array
 
 
+class Gaussian(NamedTuple):
+    """A distribution as its first two moments.
+
+    Attributes:
+      mean: [channels].
+      covariance: [channels, channels], regularized.
+    """
+
+    mean: Array
+    covariance: Array
+
+
 class StyleForm(NamedTuple):
     """What style loss is meant, and how it is normalized: structure, not numbers.
 
@@ -134,10 +146,11 @@ def describe_style(
 def blend_styles(descriptions: Sequence[Any], shares: ArrayLike) -> Any:
     """Description of several paintings: Σ_i b_i A_i with Σ b_i = 1.
 
-    Gram matrices, moments and covariances about 0 blend linearly. For Gram matrices,
-    minimizing ‖G - Σ b_i A_i‖² has the gradient of Σ b_i ‖G - A_i‖² (Athalye's blend
-    of losses), from which it differs by a constant. Positions drawn from each painting
-    are put together, with its share of the weight.
+    Gram matrices and moments blend linearly. For Gram matrices, minimizing
+    ‖G - Σ b_i A_i‖² has the gradient of Σ b_i ‖G - A_i‖² (Athalye's blend of losses),
+    from which it differs by a constant. Covariances become that of the mixture,
+    Σ b_i (C_i + (μ_i - μ)(μ_i - μ)ᵀ), whose second moments about 0 blend linearly.
+    Positions drawn from each painting are put together, with its share of the weight.
 
     Args:
       descriptions: of one layer, from ``describe_style``, one for each painting.
@@ -160,20 +173,25 @@ def blend_styles(descriptions: Sequence[Any], shares: ArrayLike) -> Any:
                 ]
             ),
         )
-    return jax.tree.map(
+    blended = jax.tree.map(
         lambda *leaves: jnp.tensordot(
             shares, jnp.stack(leaves), 1, precision="highest"
         ),
         *descriptions,
     )
+    if isinstance(blended, Gaussian):
+        means = jnp.stack([gaussian.mean for gaussian in descriptions])
+        apart = jnp.sqrt(shares)[:, None] * (means - blended.mean[None, :])
+        between = jnp.matmul(apart.T, apart, precision="highest")
+        return blended._replace(covariance=blended.covariance + between)
+    return blended
 
 
-def style_target(description: Any, form: StyleForm) -> Any:
-    """What ``style_distance`` takes: mean and C^½ for wasserstein2, else as given."""
-    if form.style_loss != "wasserstein2":
-        return description
-    mean, covariance = _covariance(description)
-    return mean, symmetric_root(covariance)
+def style_target(description: Any) -> Any:
+    """What ``style_distance`` takes: mean and C^½ of a ``Gaussian``, else as given."""
+    if isinstance(description, Gaussian):
+        return description.mean, symmetric_root(description.covariance)
+    return description
 
 
 def style_distance(
@@ -251,25 +269,14 @@ def _squared_distance(description: Any, target: Any, key: Array) -> Array:
     return jax.tree.reduce(jnp.add, squares)
 
 
-def _mean_and_second_moment(
-    activation: Array, guide: Array | None, key: Array
-) -> tuple[Array, Array]:
-    # Unlike covariances these blend linearly.
-    mean, covariance = mean_and_covariance(activation, guide)
-    return mean, covariance + mean[:, None] * mean[None, :]
-
-
-def _covariance(description: tuple[Array, Array]) -> tuple[Array, Array]:
-    mean, second_moment = description
-    covariance = second_moment - mean[:, None] * mean[None, :]
-    identity = jnp.eye(mean.size, dtype=mean.dtype)
-    return mean, covariance + COVARIANCE_REGULARIZATION * identity
+def _gaussian(activation: Array, guide: Array | None, key: Array) -> Gaussian:
+    return Gaussian(*mean_and_covariance(activation, guide, COVARIANCE_REGULARIZATION))
 
 
 def _wasserstein2(
-    description: tuple[Array, Array], target: tuple[Array, Array], key: Array
+    description: Gaussian, target: tuple[Array, Array], key: Array
 ) -> Array:
-    return gaussian_wasserstein2(*_covariance(description), *target)
+    return gaussian_wasserstein2(*description, *target)
 
 
 def _samples(activation: Array, guide: Array | None, key: Array) -> Samples:
@@ -325,7 +332,7 @@ _STATISTICS = {
     "mmd-poly": _Statistic(_hw_gram, _squared_distance, 0.25),
     "mmd-gaussian": _Statistic(_samples, _gaussian_mmd, 7.5e14),
     "mmd-gaussian-full": _Statistic(_samples, _gaussian_mmd_of_all_pairs, 7.5e14),
-    "wasserstein2": _Statistic(_mean_and_second_moment, _wasserstein2, 500.0),
+    "wasserstein2": _Statistic(_gaussian, _wasserstein2, 500.0),
     "sliced": _Statistic(_samples, _sliced, 500.0),
     "histogram": _Statistic(_samples, _histogram, 500.0),
 }

@@ -122,6 +122,18 @@ def stylize(
     if isinstance(style, str | os.PathLike | Image.Image | np.ndarray):
         style = [style]
     photo, paintings = read_image(content), [read_image(image) for image in style]
+    controls = read_controls(
+        photo,
+        paintings,
+        [f"style image {number}" for number in range(1, len(paintings) + 1)],
+        content_mask=content_mask,
+        style_masks=style_masks,
+        style_regions=style_regions,
+        region_weights=region_weights,
+        stylize_mask=stylize_mask,
+        style_image_layers=style_image_layers,
+        style_blend_weights=style_blend_weights,
+    )
     if fine_style is not None:
         paintings = [_mixed_style(photo, fine_style, paintings, params, chosen)]
     problem = prepare(
@@ -131,18 +143,7 @@ def stylize(
         chosen,
         seed=seed,
         init_image=None if init_image is None else read_image(init_image),
-        controls=read_controls(
-            photo,
-            paintings,
-            [f"style image {number}" for number in range(1, len(paintings) + 1)],
-            content_mask=content_mask,
-            style_masks=style_masks,
-            style_regions=style_regions,
-            region_weights=region_weights,
-            stylize_mask=stylize_mask,
-            style_image_layers=style_image_layers,
-            style_blend_weights=style_blend_weights,
-        ),
+        controls=controls,
     )
     image, losses = _paint(problem, chosen)
     return Result(image, losses, int(losses.total.argmin()), chosen)

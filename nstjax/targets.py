@@ -14,7 +14,7 @@ from nstjax.errors import InputError
 from nstjax.losses import Region, Targets, style_statistics
 from nstjax.preset import Preset
 from nstjax.sizes import resize
-from nstjax.style_losses import StyleForm, blend_styles, style_target
+from nstjax.style_losses import blend_styles, style_target
 from nstjax.vgg import LAYERS, Params, features
 
 if TYPE_CHECKING:
@@ -79,9 +79,6 @@ def make_targets(
         "pool_padding": preset.pool_padding,
         "image_padding": preset.image_padding,
     }
-    form = StyleForm(
-        preset.style_loss, preset.gram_normalization, preset.style_normalization
-    )
 
     def blended(
         members: Mapping[int, Mapping[str, Array] | None], key: Array
@@ -110,7 +107,6 @@ def make_targets(
                 targets[layer] = _blended_target(
                     [descriptions[index][layer] for index in those],
                     np.array([shares[index] for index in those], np.float32),
-                    form,
                 )
         return targets
 
@@ -139,30 +135,19 @@ def make_targets(
     weights = check_weights(
         "region_weights", controls.region_weights, len(regions), "regions"
     )
-    painted = []
-    for region, weight in zip(regions, weights, strict=True):
-        mask = region.content_mask
-        if inside is not None:
-            mask = mask * inside
-        if mask.any():
-            painted.append((region, mask, weight))
-        else:
-            LOGGER.info("region %s is outside stylize_mask: left out", region.name)
-    total = sum(weight for _, _, weight in painted)
-    if not total:
-        raise InputError(
-            "stylize_mask leaves no region that has a weight: choose a larger one, or "
-            "other region_weights"
-        )
     result = []
-    for number, (region, mask, weight) in enumerate(painted):
+    for number, (region, weight) in enumerate(zip(regions, weights, strict=True)):
+        mask = region.content_mask if inside is None else region.content_mask * inside
+        guides = _guides(mask, content, preset)
+        if not guides and inside is not None and controls.regions:
+            LOGGER.info("region %s is outside stylize_mask: left out", region.name)
+            continue
         members = {
             index: None
             if style_mask is None
             else _guides(style_mask, styles[index], preset)
             for index, style_mask in region.styles
         }
-        guides = _guides(mask, content, preset)
         style = blended(members, jax.random.fold_in(key, 1000 + number))
         both = [layer for layer in style if layer in guides]
         asked = [
@@ -175,10 +160,20 @@ def make_targets(
             Region(
                 guides={layer: guides[layer] for layer in both},
                 style={layer: style[layer] for layer in both},
-                weight=jnp.float32(weight / total),
+                weight=jnp.float32(weight),
             )
         )
-    return Targets(content_targets, {}, tuple(result))
+    total = sum(region.weight for region in result)
+    if not total:
+        raise InputError(
+            "stylize_mask leaves no region that has a weight: choose a larger one, or "
+            "other region_weights"
+        )
+    return Targets(
+        content_targets,
+        {},
+        tuple(region._replace(weight=region.weight / total) for region in result),
+    )
 
 
 def check_weights(
@@ -287,8 +282,6 @@ _style_statistics = jax.jit(
 )
 
 
-def _blend(descriptions: Sequence[Any], shares: Array, form: StyleForm) -> Any:
-    return style_target(blend_styles(descriptions, shares), form)
-
-
-_blended_target = jax.jit(_blend, static_argnums=2)
+@jax.jit
+def _blended_target(descriptions: Sequence[Any], shares: Array) -> Any:
+    return style_target(blend_styles(descriptions, shares))

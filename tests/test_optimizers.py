@@ -168,7 +168,9 @@ def test_adam_equals_numpys(learning_rate, betas, bowl_start, float64):
     step = jax.jit(lambda g, state, x: optimizer.update(g, state, x))
     x = jnp.asarray(bowl_start)
     state = with_learning_rate(optimizer.init(x), learning_rate)
-    expected = reference.adam(quadratic_gradient, bowl_start, 50, learning_rate, *betas)
+    expected = reference.adam(
+        quadratic_gradient, bowl_start, 50, learning_rate, *(betas or ())
+    )
     for iterate_expected in expected[1:]:
         updates, state = step(quadratic_gradient(np.asarray(x)), state, x)
         x = x + updates

@@ -36,9 +36,7 @@ def style_targets(params, painting, name, layers):
     descriptions = style_statistics(
         params, painting, layers, **TRUNK, style_loss=name, key=jax.random.key(6)
     )
-    return {
-        layer: style_target(descriptions[layer], StyleForm(name)) for layer in layers
-    }
+    return {layer: style_target(descriptions[layer]) for layer in layers}
 
 
 def whole(style):

@@ -53,7 +53,7 @@ def distance(
         description = describe_style(
             P, form, jax.random.fold_in(key, 1), guide=painting_guide, channels=channels
         )
-    target = style_target(description, form)
+    target = style_target(description)
     return style_distance(F, target, form, key, guide=guide, channels=channels)
 
 
