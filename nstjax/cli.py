@@ -6,17 +6,12 @@ from typing import Any, get_args, get_type_hints
 
 from absl import flags
 
-from nstjax.command import (
-    Request,
-    draw_network,
-    print_network,
-    print_presets,
-    transfer,
-)
+from nstjax.command import draw_network, print_network, print_presets, transfer
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, PRESETS, get_preset
+from nstjax.request import Request
 from nstjax.sizes import parse_size
 
 USAGE = """

@@ -1,65 +1,26 @@
 """What the ``nstjax`` command does once its flags are read."""
 
-import dataclasses
-import hashlib
-import os
-import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 
-from nstjax.control.pyramid import Scale, plan_scales
+from nstjax.control.pyramid import plan_scales
 from nstjax.errors import InputError
 from nstjax.guidance import read_controls
 from nstjax.io.images import check_output, read_image, write_image
 from nstjax.io.runlog import CONFIG
-from nstjax.io.weights import LoadedParams, load_network
+from nstjax.io.weights import load_network
 from nstjax.montage import montage
 from nstjax.pictures import finish
 from nstjax.preset import INITS, Preset
 from nstjax.presets import PRESETS
 from nstjax.problem import Problem, prepare
+from nstjax.request import Request, input_paths, run_config, run_settings
 from nstjax.session import Outputs, check_resumable, execute
 from nstjax.sizes import output_size
 from nstjax.transfer import NonFiniteLossError
 from nstjax.vgg import LAYERS, LayerSummary, Params, check_size, summarize
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
-    """One run as somebody asked for it; ``content`` None is the demo.
-
-    A mask is one map of colors or a tuple of grey masks. The fields are the command's
-    flags, read and checked one by one.
-    """
-
-    content: str | None
-    styles: Sequence[str]
-    preset: Preset
-    preset_name: str
-    weights: str
-    output: Path
-    seed: int
-    fine_style: str | None
-    style_blend_weights: tuple[float, ...] | None
-    style_image_layers: tuple[tuple[str, ...] | None, ...] | None
-    content_mask: str | tuple[str, ...] | None
-    style_masks: tuple[str | tuple[str, ...] | None, ...] | None
-    style_regions: tuple[str, ...] | None
-    region_weights: tuple[float, ...] | None
-    stylize_mask: str | None
-    snapshots: tuple[int, ...]
-    workdir: Path | None
-    resume: bool
-    checkpoint_every: int
-    log_every: int
-    quality: int
-    preview_seconds: float
-    quiet: bool
 
 
 def transfer(request: Request) -> int:
@@ -100,7 +61,7 @@ def transfer(request: Request) -> int:
     )
     network = load_network(request.weights, seed=request.seed)
     scales = plan_scales((content.shape[0], content.shape[1]), preset)
-    settings = _settings(request, scales, network.sha256)
+    settings = run_settings(request, scales, network.sha256)
     if request.resume and request.workdir:
         check_resumable(request.workdir, settings)
 
@@ -130,7 +91,7 @@ def transfer(request: Request) -> int:
             problem,
             preset,
             outputs,
-            config=_config(settings, network),
+            config=run_config(settings, network),
             resume=request.resume,
         )
     except NonFiniteLossError as error:
@@ -205,7 +166,7 @@ def _check_outputs(request: Request, outputs: Outputs) -> None:
             check_output(_nearest_folder(folder) / path.name)
         else:
             check_output(path)
-    inputs = _input_paths(request).values()
+    inputs = input_paths(request).values()
     existing = [path for path in inputs if Path(path).exists()]
     for path in paths:
         if path.exists() and any(map(path.samefile, existing)):
@@ -311,68 +272,3 @@ def _outputs(request: Request) -> Outputs:
         quality=request.quality,
         quiet=request.quiet,
     )
-
-
-def _settings(
-    request: Request, scales: Sequence[Scale], weights_sha256: str
-) -> dict[str, Any]:
-    """All that decides the picture; what a resumed run must have in common."""
-    preset = dataclasses.asdict(request.preset)
-    return {
-        "preset": request.preset_name,
-        **{name: preset[name] for name in preset if name != "montage"},
-        "scales": scales,
-        "seed": request.seed,
-        "style_blend_weights": request.style_blend_weights,
-        "style_image_layers": request.style_image_layers,
-        "style_regions": request.style_regions,
-        "region_weights": request.region_weights,
-        "weights_sha256": weights_sha256,
-        "image_sha256": {
-            name: _file_sha256(path) for name, path in _input_paths(request).items()
-        },
-    }
-
-
-def _input_paths(request: Request) -> dict[str, str]:
-    """Every picture that goes in, by what it is."""
-    styles = enumerate(request.styles, start=1)
-    paths: dict[str, str | tuple[str, ...] | None] = {
-        "content": request.content,
-        "init": None if request.preset.init in INITS else request.preset.init,
-        "fine_style": request.fine_style,
-        "content_mask": request.content_mask,
-        "stylize_mask": request.stylize_mask,
-        **{f"style_{number}": path for number, path in styles},
-    }
-    masks = enumerate(request.style_masks or (), start=1)
-    paths |= {f"style_mask_{number}": path for number, path in masks}
-    single = {name: path for name, path in paths.items() if isinstance(path, str)}
-    return single | {
-        f"{name}_{number}": path
-        for name, several in paths.items()
-        if isinstance(several, tuple)
-        for number, path in enumerate(several, start=1)
-    }
-
-
-def _config(settings: dict[str, Any], network: LoadedParams) -> dict[str, Any]:
-    packages = ("nstjax", "jax", "jaxlib", "optax", "numpy", "pillow")
-    return {
-        "settings": settings,
-        "weights": network.source
-        if network.advice
-        else os.path.abspath(network.source),
-        "weights_advice": network.advice,
-        "versions": {
-            "python": platform.python_version(),
-            **{package: version(package) for package in packages},
-        },
-        "device": jax.devices()[0].device_kind,
-        "backend": jax.default_backend(),
-    }
-
-
-def _file_sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

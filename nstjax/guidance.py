@@ -28,7 +28,7 @@ def read_controls(
     style_names: Sequence[str],
     *,
     content_mask: MaskSource | None = None,
-    style_masks: Sequence[MaskSource | None] | None = None,
+    style_masks: ImageSource | Sequence[MaskSource | None] | None = None,
     style_regions: Sequence[str] | None = None,
     region_weights: Sequence[float] | None = None,
     stylize_mask: ImageSource | None = None,
@@ -42,7 +42,8 @@ def read_controls(
       styles: the paintings likewise.
       style_names: what messages call them.
       content_mask: a map with one color for each region, or a list of grey masks.
-      style_masks: the same for each painting, None for one without a mask.
+      style_masks: the same for each painting, None for one without a mask; for a single
+        painting a map alone.
       style_regions: which regions each painting is given to, see
         ``nstjax.control.masks.pair_regions``.
       region_weights: one for each region, in the order in which they are named.
@@ -53,6 +54,8 @@ def read_controls(
     Raises:
       InputError: a mask that cannot be read or paired.
     """
+    if isinstance(style_masks, str | os.PathLike | Image.Image | np.ndarray):
+        style_masks = [style_masks]
     if content_mask is None:
         for name, given in (
             ("style_mask", style_masks),
@@ -111,6 +114,9 @@ def _read_regions(source: MaskSource, picture: np.ndarray, name: str) -> "Region
     if isinstance(source, str | os.PathLike | Image.Image | np.ndarray):
         regions = masks.regions_from_map(read_image(source), name)
     else:
-        regions = masks.regions_from_masks([read_image(mask) for mask in source], name)
+        images = [read_image(mask) for mask in source]
+        if not images:
+            raise InputError(f"{name} is an empty list: give one grey mask or more")
+        regions = masks.regions_from_masks(images, name)
     height, width, _ = picture.shape
     return masks.fit_regions(regions, height, width, name)

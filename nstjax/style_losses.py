@@ -290,22 +290,31 @@ def _samples(activation: Array, guide: Array | None, key: Array) -> Samples:
 def _as_many(
     image: Samples, painting: Samples, key: Array, limit: int
 ) -> tuple[Array, Array]:
-    """The same number of positions of both, in random order."""
+    """The same number of positions of both, in the order of the positions."""
     count = min(len(image.values), limit)
-    keys = jax.random.split(key, 4)
-    x = draw_samples(keys[0], image.values, None, count)
-    y = draw_samples(keys[1], painting.values, painting.weights, count)
-    return jax.random.permutation(keys[2], x), jax.random.permutation(keys[3], y)
+    image_key, painting_key = jax.random.split(key)
+    return (
+        draw_samples(image_key, image.values, None, count),
+        draw_samples(painting_key, painting.values, painting.weights, count),
+    )
+
+
+def _shuffled(
+    image: Samples, painting: Samples, key: Array, limit: int
+) -> tuple[Array, Array]:
+    keys = jax.random.split(key, 3)
+    x, y = _as_many(image, painting, keys[0], limit)
+    return jax.random.permutation(keys[1], x), jax.random.permutation(keys[2], y)
 
 
 def _gaussian_mmd(image: Samples, painting: Samples, key: Array) -> Array:
-    x, y = _as_many(image, painting, key, SAMPLES)
+    x, y = _shuffled(image, painting, key, SAMPLES)
     kernel = functools.partial(gaussian_kernel, precision=gaussian_precision(x, y))
     return linear_time_mmd(x, y, kernel)
 
 
 def _gaussian_mmd_of_all_pairs(image: Samples, painting: Samples, key: Array) -> Array:
-    x, y = _as_many(image, painting, key, ALL_PAIRS_SAMPLES)
+    x, y = _shuffled(image, painting, key, ALL_PAIRS_SAMPLES)
     kernel = functools.partial(gaussian_kernel, precision=gaussian_precision(x, y))
     return maximum_mean_discrepancy(x, y, kernel, unbiased=True)
 

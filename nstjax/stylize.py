@@ -70,7 +70,7 @@ def stylize(
     style_blend_weights: Sequence[float] | None = None,
     style_image_layers: Sequence[tuple[str, ...] | None] | None = None,
     content_mask: MaskSource | None = None,
-    style_masks: Sequence[MaskSource | None] | None = None,
+    style_masks: ImageSource | Sequence[MaskSource | None] | None = None,
     style_regions: Sequence[str] | None = None,
     region_weights: Sequence[float] | None = None,
     stylize_mask: ImageSource | None = None,

@@ -181,3 +181,119 @@ def test_bad_evaluation_is_one_line(arguments, says):
     assert says in err
     assert len(err.splitlines()) == 1
     assert not (ROOT / "w").exists()
+
+
+# --- the gallery and the pyramid's benchmark ----------------------------------------
+
+
+@pytest.fixture
+def tiny(tmp_path, slim_weights, monkeypatch):
+    """Four pictures for a gallery, and weights to be found."""
+    monkeypatch.setenv("NSTJAX_WEIGHTS", str(slim_weights))
+    random = np.random.default_rng(0)
+    for name, size in {"photo": (48, 36), "one": (40, 40), "two": (36, 48)}.items():
+        coarse = random.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize(size).save(tmp_path / f"{name}.png")
+    mask = Image.new("L", (48, 36))
+    mask.paste(255, (0, 0, 24, 36))
+    mask.save(tmp_path / "mask.png")
+    return [tmp_path / f"{name}.png" for name in ("photo", "one", "two", "mask")]
+
+
+COMMON = (
+    "--common=--size=32 --steps=2 --style_layers=relu1_1 --content_layers=relu1_1 "
+    "--optimizer=adam"
+)
+
+
+def test_gallery_paints_what_is_not_there(tiny, tmp_path):
+    folder = tmp_path / "gallery"
+    folder.mkdir()
+    Image.new("RGB", (32, 24), "red").save(folder / "luminance_YIQ.png")
+    status, out, err = launch(
+        *("gallery", *tiny, COMMON, f"--workdir={folder}", "--cell=64"),
+        '--variants=two regions,"luminance, YIQ"',
+    )
+    assert status == 0, err
+    commands = [line for line in out.splitlines() if line.startswith("nstjax ")]
+    assert len(commands) == 2
+    assert "glass.png --content_mask=mask.png --output=two_regions.png" in commands[0]
+    with Image.open(folder / "two_regions.png") as image:
+        assert image.size == (32, 24)
+    with Image.open(folder / "luminance_YIQ.png") as image:
+        assert image.getcolors() == [(32 * 24, (255, 0, 0))]
+    with Image.open(folder / "gallery.jpg") as sheet:
+        # Four inputs and the two of them, five in a row.
+        assert sheet.width > 5 * 64
+        assert sheet.height > 2 * 48
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ((), "give --workdir=DIR, and four pictures"),
+        (("a.png", "--workdir=w"), "four pictures of yours or none"),
+        (("--workdir=w", "--variants=plain,dreams"), "unknown variants dreams"),
+    ],
+)
+def test_bad_gallery_is_one_line(flags, says):
+    status, _, err = launch("gallery", *flags)
+    assert status == 2
+    assert says in err
+    assert len(err.splitlines()) == 1
+    assert not (ROOT / "w").exists()
+
+
+def test_a_variant_that_fails_says_why_in_one_line(tiny, tmp_path):
+    status, _, err = launch(
+        *("gallery", *tiny, f"--workdir={tmp_path / 'gallery'}"),
+        *("--variants=plain", "--common=--size=1"),
+    )
+    assert status == 2
+    assert err.startswith("gallery: error: plain: nstjax: error: image of 1x1 pixels ")
+    assert len(err.splitlines()) == 1
+
+
+def test_pyramid_benchmark_prints_ratios(tiny, tmp_path, slim_weights):
+    # A pyramid begins above 512 pixels: the long side of a narrow photo.
+    with Image.open(tiny[0]) as photo:
+        photo.resize((520, 40)).save(tmp_path / "wide.png")
+    status, out, err = launch(
+        *("benchmarks.pyramid", tmp_path / "wide.png", tiny[1], "--size=520"),
+        *("--optimizers=adam", "--factors=2", "--steps=2", "--coarse_steps=4"),
+        *("--repeats=2", f"--weights={slim_weights}"),
+    )
+    assert status == 0, err
+    first, *lines, last = out.splitlines()
+    assert str(slim_weights) in first
+    rows = [json.loads(line) for line in lines]
+    assert [row["round"] for row in rows] == [1, 2]
+    for row in rows:
+        assert (row["optimizer"], row["factor"]) == ("adam", "2")
+        assert row["single_seconds"] > 0
+        assert row["ratio"] == row["pyramid_seconds"] / row["single_seconds"]
+        assert 1 <= row["last_scale_steps"] <= 2
+        assert np.isfinite(row["loss"])
+    ratios = [row["ratio"] for row in rows]
+    assert last == (
+        f"adam, factor 2: {np.median(ratios):.2f} of the single scale's time "
+        f"({min(ratios):.2f} to {max(ratios):.2f})"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ((), "give a photo and a painting"),
+        (("a.png", "b.png"), "a.png does not exist"),
+        (("PHOTO", "PHOTO", "--preset=gatys2016"), "choose gatys-code"),
+        (("PHOTO", "PHOTO", "--optimizers=sgd"), "unknown optimizer 'sgd'"),
+    ],
+)
+def test_bad_pyramid_benchmark_is_one_line(flags, says, tiny, slim_weights):
+    arguments = [tiny[0] if flag == "PHOTO" else flag for flag in flags]
+    weights = f"--weights={slim_weights}"
+    status, _, err = launch("benchmarks.pyramid", weights, *arguments)
+    assert status == 2
+    assert says in err
+    assert len(err.splitlines()) == 1
