@@ -84,7 +84,8 @@ def main(pictures: Sequence[str]) -> int:
         raise InputError("give --workdir=DIR, and four pictures of yours or none")
     unknown = set(FLAGS.variants or ()) - VARIANTS.keys()
     if unknown:
-        raise InputError(f"unknown variants {', '.join(sorted(unknown))}: see the source")
+        listed = ", ".join(sorted(unknown))
+        raise InputError(f"unknown variants {listed}: see the source")
     folder = Path(FLAGS.workdir)
     folder.mkdir(parents=True, exist_ok=True)
     inputs = list(map(read_image, pictures)) or free_pictures()
