@@ -66,9 +66,7 @@ VARIANTS = {
     "layers of two styles": (
         f"{TWO} --style_image_layers=relu3_1+relu4_1+relu5_1,relu1_1+relu2_1"
     ),
-    "gradients normalized": (
-        f"{ONE} --normalize_gradients --optimizer=adam --alpha=1 --beta=20"
-    ),
+    "gradients normalized": (f"{ONE} --normalize_gradients --alpha=1 --beta=20"),
     "pyramid, 1024 pixels": f"{ONE} --size=1024 --pyramid_steps=100",
     "crowson2023": f"{ONE} --preset=crowson2023 --pyramid_steps=100",
     "all at once": (

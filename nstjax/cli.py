@@ -82,7 +82,7 @@ flags.DEFINE_float("average_decay", None, "Of the moving average, for --keep=ave
 flags.DEFINE_boolean(
     "normalize_gradients",
     None,
-    "Scale each layer's gradient to its weight; best with --optimizer=adam.",
+    "Scale each layer's gradient to its weight; takes Adam.",
 )
 flags.DEFINE_string(
     "init", None, f"Where to start: {', '.join(INITS)} or the path of an image."

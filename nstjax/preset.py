@@ -201,6 +201,9 @@ def customize(preset: Preset, **overrides: Any) -> Preset:
                 "L-BFGS cannot use: choose optimizer=adam"
             )
         overrides["optimizer"] = "adam"
+    # Gradients that never grow small are no function's: L-BFGS may diverge on them.
+    if overrides.get("normalize_gradients") and "lbfgs" in preset.optimizer:
+        overrides.setdefault("optimizer", "adam")
     if "optimizer" in overrides:
         overrides.setdefault("learning_rate", None)
     result = dataclasses.replace(preset, **overrides)

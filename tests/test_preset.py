@@ -45,6 +45,13 @@ def test_sampled_style_losses_refuse_lbfgs(style_loss, optimizer):
         customize(customize(PRESET, style_loss=style_loss), optimizer=optimizer)
 
 
+def test_normalized_gradients_take_adam_unless_told_otherwise():
+    preset = customize(PRESET, normalize_gradients=True)
+    assert (preset.optimizer, preset.learning_rate) == ("adam", 2.0)
+    asked = customize(PRESET, normalize_gradients=True, optimizer="lbfgs")
+    assert (asked.optimizer, customize(asked).optimizer) == ("lbfgs", "lbfgs")
+
+
 @pytest.mark.parametrize("style_loss", get_args(StyleLoss))
 def test_every_style_loss_takes_adam_and_a_rate_of_its_own(style_loss):
     preset = customize(
