@@ -4,9 +4,8 @@
 
 Each round runs both from the photo. The single scale runs ``steps`` updates and sets
 the mark, its lowest loss; coarse to fine runs its scales until the loss at the last one
-is below the mark. Steps alone are timed, after both have run once: no compilation, no
-files. The preset's loss must mean the same at both, so one whose content loss is a mean
-is used.
+is below the mark. Steps alone are timed: no compilation, no files. The preset's loss
+must mean the same at both, so one whose content loss is a mean is used.
 """
 
 import json
@@ -23,7 +22,7 @@ from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.images import read_image
 from nstjax.io.weights import load_network
-from nstjax.preset import Preset, customize
+from nstjax.preset import customize
 from nstjax.presets import get_preset
 from nstjax.problem import Problem, evaluate, prepare
 from nstjax.sizes import parse_size
@@ -76,7 +75,7 @@ def main(pictures: Sequence[str]) -> int:
     print(f"weights {network.source}, {jax.devices()[0].device_kind}")
     for optimizer in FLAGS.optimizers:
 
-        def problem(kind: str, optimizer: str = optimizer) -> tuple[Problem, Preset]:
+        def problem(kind: str, optimizer: str = optimizer) -> Problem:
             preset = customize(
                 base,
                 optimizer=optimizer,
@@ -84,14 +83,15 @@ def main(pictures: Sequence[str]) -> int:
                 steps=FLAGS.steps if kind == "none" else FLAGS.coarse_steps,
                 pyramid_steps=(FLAGS.coarse_steps,),
             )
-            return prepare(content, [style], network.params, preset), preset
+            return prepare(content, [style], network.params, preset)
 
         ratios: dict[str, list[float]] = {factor: [] for factor in FLAGS.factors}
-        # The first round compiles.
-        for number in range(FLAGS.repeats + 1):
-            single = until(problem("none")[0], -np.inf)
+        for kind in ("none", *FLAGS.factors):
+            compile_scales(problem(kind))
+        for number in range(1, FLAGS.repeats + 1):
+            single = until(problem("none"), -np.inf)
             for factor in FLAGS.factors:
-                fine = until(problem(factor)[0], single.lowest, last_steps=FLAGS.steps)
+                fine = until(problem(factor), single.lowest, last_steps=FLAGS.steps)
                 row = {
                     "optimizer": optimizer,
                     "factor": factor,
@@ -102,15 +102,21 @@ def main(pictures: Sequence[str]) -> int:
                     "last_scale_steps": fine.steps,
                     "ratio": fine.seconds / single.seconds,
                 }
-                if number:
-                    ratios[factor].append(row["ratio"])
-                    print(json.dumps(row), flush=True)
+                ratios[factor].append(row["ratio"])
+                print(json.dumps(row), flush=True)
         for factor, found in ratios.items():
             print(
                 f"{optimizer}, factor {factor}: {statistics.median(found):.2f} of the "
                 f"single scale's time ({min(found):.2f} to {max(found):.2f})"
             )
     return 0
+
+
+def compile_scales(problem: Problem) -> None:
+    """Run a step of every scale."""
+    for index in range(len(problem.scales)):
+        scale = problem.at_scale(index, None)
+        evaluate(scale, scale.state)
 
 
 def until(problem: Problem, loss: float, last_steps: int | None = None) -> Trial:
