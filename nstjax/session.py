@@ -82,12 +82,13 @@ def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
 
     Args:
       folder: of the run.
-      settings: with ``scales``, [height, width, first step, last step] of each.
+      settings: of a transfer, with ``scales``: [height, width, first step, last step]
+        of each.
     """
     before = runlog.read_config(folder).get("settings", {})
     now = json.loads(json.dumps(settings))
     names = before.keys() | now.keys()
-    if _same_beginning(before.get("scales", []), now["scales"]):
+    if _same_beginning(before.get("scales", []), now.get("scales", [])):
         names -= {"steps", "pyramid_steps", "scales"}
     changed = [
         f"{name} was {json.dumps(before.get(name))}, is {json.dumps(now.get(name))}"
@@ -102,7 +103,7 @@ def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def _same_beginning(before: list[list[int]], now: list[list[int]]) -> bool:
-    if len(before) != len(now) or before[:-1] != now[:-1]:
+    if not now or len(before) != len(now) or before[:-1] != now[:-1]:
         return False
     return before[-1][:3] == now[-1][:3] and before[-1][3] <= now[-1][3]
 
