@@ -2,7 +2,7 @@
 
     python -m experiments.benchmarks.pyramid PHOTO PAINTING --size=768 --steps=200
 
-Each round runs both from the photo. The single scale runs ``steps`` updates and sets
+Each round runs both from the same start. The single scale runs ``steps`` updates and sets
 the mark, its lowest loss; coarse to fine runs its scales until the loss at the last one
 is below the mark. Steps alone are timed: no compilation, no files. The preset's loss
 must mean the same at both, so one whose content loss is a mean is used.
@@ -37,6 +37,7 @@ Time to a given loss, coarse to fine against a single scale.
 flags.DEFINE_string("weights", "auto", "As nstjax takes them.")
 flags.DEFINE_string("preset", "gatys-code", "One whose content loss is a mean.")
 flags.DEFINE_string("size", "768", "As nstjax takes it.")
+flags.DEFINE_string("init", "content", "Where both start: content or noise.")
 flags.DEFINE_integer("steps", 200, "Updates of the single scale.", lower_bound=1)
 flags.DEFINE_list("optimizers", "lbfgs,adam", "Which ones.")
 flags.DEFINE_list("factors", "2,sqrt2", "Factors between the pyramid's sizes.")
@@ -66,7 +67,9 @@ def main(pictures: Sequence[str]) -> int:
         raise InputError("give a photo and a painting")
     content, style = map(read_image, pictures)
     network = load_network(FLAGS.weights)
-    base = customize(get_preset(FLAGS.preset), size=parse_size(FLAGS.size, "long"))
+    base = customize(
+        get_preset(FLAGS.preset), size=parse_size(FLAGS.size, "long"), init=FLAGS.init
+    )
     if base.content_normalization == "half_sum":
         raise InputError(
             f"{FLAGS.preset} has another alpha at every scale of a pyramid: choose "
