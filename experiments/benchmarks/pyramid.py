@@ -2,10 +2,10 @@
 
     python -m experiments.benchmarks.pyramid PHOTO PAINTING --size=768 --steps=200
 
-Each round runs both from the same start. The single scale runs ``steps`` updates and sets
-the mark, its lowest loss; coarse to fine runs its scales until the loss at the last one
-is below the mark. Steps alone are timed: no compilation, no files. The preset's loss
-must mean the same at both, so one whose content loss is a mean is used.
+Each round runs both from the same start. The single scale runs ``steps`` updates and
+sets the mark, its lowest loss; coarse to fine runs its scales until the loss at the
+last one is below the mark. Steps alone are timed: no compilation, no files. The
+preset's loss must mean the same at both, so one whose content loss is a mean is used.
 """
 
 import json
