@@ -11,11 +11,9 @@ from skimage.color import lab2lch, lab2rgb, lch2lab, rgb2lab, rgb2yiq, yiq2rgb
 from skimage.exposure import match_histograms
 
 from nstjax.errors import InputError
+from nstjax.preset import ColorMatch, ColorSpace, LuminanceMatch
 
-ColorSpace = Literal["yiq", "lab", "hcl"]
 LinearColorMatch = Literal["cholesky", "pca", "symmetric"]
-ColorMatch = Literal["cholesky", "pca", "symmetric", "histogram"]
-LuminanceMatch = Literal["mean_std", "mean"]
 
 # Added to the variances, as published: greys alone have a singular covariance.
 COVARIANCE_REGULARIZATION = 1e-5
