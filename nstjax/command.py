@@ -12,7 +12,6 @@ from nstjax.io.images import check_output, read_image, write_image
 from nstjax.io.runlog import CONFIG
 from nstjax.io.weights import load_network
 from nstjax.montage import montage
-from nstjax.pictures import finish
 from nstjax.preset import INITS, Preset
 from nstjax.presets import PRESETS
 from nstjax.problem import Problem, prepare
@@ -95,8 +94,7 @@ def transfer(request: Request) -> int:
             resume=request.resume,
         )
     except NonFiniteLossError as error:
-        image = _last_finite_picture(error, problem, preset)
-        write_image(request.output, image, request.quality)
+        write_image(request.output, error.image, request.quality)
         print(f"nstjax: wrote {request.output}, the last image of finite loss")
         raise
     write_image(request.output, outcome.image, request.quality)
@@ -240,17 +238,6 @@ def _mixed_style_path(request: Request) -> Path:
     if request.workdir:
         return request.workdir / "style.png"
     return _beside(request.output, "style").with_suffix(".png")
-
-
-def _last_finite_picture(
-    error: NonFiniteLossError, problem: Problem, preset: Preset
-) -> np.ndarray:
-    index = [(scale.height, scale.width) for scale in problem.scales].index(
-        error.image.shape[:2]
-    )
-    if index:
-        problem = problem.at_scale(index, None)
-    return finish(error.image, preset, problem.original)
 
 
 def _montage_path(request: Request) -> Path:

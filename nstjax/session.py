@@ -22,7 +22,7 @@ from nstjax.io.images import write_image
 from nstjax.pictures import finish
 from nstjax.preset import Preset
 from nstjax.problem import Problem, evaluate
-from nstjax.transfer import TransferInfo, TransferState, run
+from nstjax.transfer import NonFiniteLossError, TransferInfo, TransferState, run
 
 LOGGER = logging.getLogger("nstjax")
 CHECKPOINT = "checkpoint.safetensors"
@@ -241,7 +241,7 @@ def execute(
 
     Raises:
       InputError: the checkpoint cannot be used.
-      NonFiniteLossError: the loss became NaN or infinite.
+      NonFiniteLossError: the loss became NaN or infinite; its image is a picture.
       OSError: a file could not be written.
     """
     recorder = Recorder(problem, preset, outputs, config or {})
@@ -285,6 +285,9 @@ def execute(
         if step == total:
             recorder.log(info)
             recorder.write_run(image)
+    except NonFiniteLossError as error:
+        error.image = recorder.picture(error.image)
+        raise
     finally:
         recorder.remove_preview()
     return Outcome(recorder.picture(shown), step, interrupted=step < total)

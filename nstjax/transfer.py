@@ -89,7 +89,13 @@ class StyleTransfer(NamedTuple):
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; ``image`` is the last with a finite loss."""
+    """The loss became NaN or infinite.
+
+    Attributes:
+      step: of the first such loss.
+      image: the last with a finite loss, in the network's units; a session finishes
+        it into the picture to show.
+    """
 
     def __init__(self, step: int, loss: float, image: np.ndarray):
         super().__init__(
