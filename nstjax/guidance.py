@@ -75,7 +75,7 @@ def read_controls(
     # SciPy takes a while to import.
     from nstjax.control import masks
 
-    regions: list[masks.Region] = []
+    regions: list[masks.MaskedRegion] = []
     if content_mask is not None:
         if style_masks is not None and len(style_masks) != len(styles):
             raise InputError(

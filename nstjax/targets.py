@@ -18,7 +18,7 @@ from nstjax.style_losses import blend_styles, style_target
 from nstjax.vgg import LAYERS, Params, features
 
 if TYPE_CHECKING:
-    from nstjax.control.masks import Region as MaskedRegion
+    from nstjax.control.masks import MaskedRegion
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -122,7 +122,7 @@ def make_targets(
                 )
         return Targets(content_targets, style)
 
-    from nstjax.control.masks import Region as MaskedRegion
+    from nstjax.control.masks import MaskedRegion
 
     inside = controls.stylize_mask
     regions = controls.regions or [

@@ -8,7 +8,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFilter
 import nstjax
 from nstjax.control.color_map import color_distances
 from nstjax.control.masks import (
-    Region,
+    MaskedRegion,
     RegionMasks,
     describe_regions,
     fit_regions,
@@ -414,8 +414,8 @@ def test_regions_are_described_in_one_line():
     sky = np.zeros((10, 10))
     sky.flat[:41] = 1
     regions = [
-        Region("#ffffff", sky, ((0, None), (2, None))),
-        Region("#000000", 1 - sky, ((1, None),)),
+        MaskedRegion("#ffffff", sky, ((0, None), (2, None))),
+        MaskedRegion("#000000", 1 - sky, ((1, None),)),
     ]
     assert describe_regions(regions, ["night.jpg", "scream.jpg", "wave.jpg"]) == (
         "region #ffffff (41 % of the photo): night.jpg, wave.jpg; "

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import reference
 
-from nstjax.control.masks import Region
+from nstjax.control.masks import MaskedRegion
 from nstjax.errors import InputError
 from nstjax.preset import customize
 from nstjax.presets import PRESETS
@@ -73,7 +73,7 @@ def check_equal(found, expected):
 
 
 def two_regions(left=((0, None),), right=((1, None),)):
-    return [Region("left", LEFT, left), Region("right", RIGHT, right)]
+    return [MaskedRegion("left", LEFT, left), MaskedRegion("right", RIGHT, right)]
 
 
 def test_targets_are_the_activations_and_grams_of_the_reference(
@@ -200,7 +200,10 @@ def test_a_region_has_only_the_layers_that_its_paintings_serve(targets, notes):
 def test_layers_that_are_too_deep_for_a_region_are_left_out_with_a_note(targets, notes):
     small = np.zeros((HEIGHT, WIDTH), np.float32)
     small[5, 5:7] = 1
-    regions = [Region("dot", small, ((0, None),)), Region("right", RIGHT, ((1, None),))]
+    regions = [
+        MaskedRegion("dot", small, ((0, None),)),
+        MaskedRegion("right", RIGHT, ((1, None),)),
+    ]
     layers = ("relu3_1", "relu1_1", "relu2_1")
     dot, right = targets(Controls(regions=regions), style_layers=layers).regions
     assert set(dot.style) == set(dot.guides) == {"relu1_1"}
@@ -244,7 +247,7 @@ def test_a_region_outside_the_stylize_mask_leaves_its_weight_to_the_others(
     targets, notes
 ):
     regions = two_regions()
-    regions += [Region("all", np.ones((HEIGHT, WIDTH), np.float32), ((0, None),))]
+    regions += [MaskedRegion("all", np.ones((HEIGHT, WIDTH), np.float32), ((0, None),))]
     controls = Controls(regions=regions, stylize_mask=LEFT, region_weights=(1, 4, 3))
     found = targets(controls).regions
     assert [float(region.weight) for region in found] == [0.25, 0.75]
@@ -320,7 +323,7 @@ DOT[8, 8] = 1
             "no style image that serves region right has a weight above 0",
         ),
         (
-            {"regions": [Region("dot", DOT, ((0, None),))]},
+            {"regions": [MaskedRegion("dot", DOT, ((0, None),))]},
             {"style_layers": ("relu2_1",)},
             "region dot is too small for every style layer at 24x20 pixels: choose",
         ),
@@ -383,9 +386,9 @@ def test_another_mask_and_other_weights_need_no_compilation(params, images, capl
 
     def cache_after(first, weights):
         mask = columns(0, first)
-        rest = Region("rest", 1 - mask, ((1, None),))
+        rest = MaskedRegion("rest", 1 - mask, ((1, None),))
         controls = Controls(
-            regions=[Region("first", mask, ((0, None),)), rest],
+            regions=[MaskedRegion("first", mask, ((0, None),)), rest],
             region_weights=weights,
             style_blend_weights=weights[::-1],
             stylize_mask=0.5 + mask / 2,

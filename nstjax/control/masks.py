@@ -32,7 +32,7 @@ class RegionMasks(NamedTuple):
     masks: np.ndarray
 
 
-class Region(NamedTuple):
+class MaskedRegion(NamedTuple):
     """A region of the photo and the paintings that serve it.
 
     Attributes:
@@ -137,7 +137,7 @@ def pair_regions(
     styles: Sequence[RegionMasks | None],
     style_regions: Sequence[str] | None = None,
     style_names: Sequence[str] | None = None,
-) -> list[Region]:
+) -> list[MaskedRegion]:
     """Which paintings serve which region of the photo, and with which part of theirs.
 
     The regions of two maps pair by color, one to one, the nearest first; where either
@@ -192,12 +192,16 @@ def pair_regions(
             "a style's mask, or give it a style image without a mask"
         )
     return [
-        Region(content.names[region], content.masks[region], tuple(serving[region]))
+        MaskedRegion(
+            content.names[region], content.masks[region], tuple(serving[region])
+        )
         for region in regions
     ]
 
 
-def describe_regions(regions: Sequence[Region], style_names: Sequence[str]) -> str:
+def describe_regions(
+    regions: Sequence[MaskedRegion], style_names: Sequence[str]
+) -> str:
     """What was paired, in one line, with the regions' shares of the photo."""
     described = []
     for number, region in enumerate(regions):
