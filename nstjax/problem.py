@@ -28,6 +28,8 @@ from nstjax.sizes import Size, output_size, resize
 from nstjax.targets import Controls, make_targets
 from nstjax.transfer import (
     CompiledSteps,
+    LossFunction,
+    StyleTransfer,
     TransferInfo,
     TransferState,
     check_finite,
@@ -171,14 +173,7 @@ def prepare(
         else:
             image = _from_noise(content_image, preset, key)
 
-        transfer_init, steps = _compiled_transfer(
-            preset.optimizer,
-            preset.lbfgs_num_correction,
-            preset.adam_betas,
-            preset.clamp,
-            preset.average_decay if preset.keep == "average" else None,
-            **loss_structure(preset),
-        )
+        transfer_init, steps = _compiled_transfer(**_transfer_structure(preset))
         state = _starting_state(transfer_init(image), previous, scale, preset)
         weights = make_weights(preset)
         share = content_share(preset, scale, len(scales))
@@ -229,6 +224,42 @@ def loss_structure(preset: Preset) -> dict[str, Any]:
         "normalize_gradients",
     )
     return {name: getattr(preset, name) for name in names}
+
+
+def loss_function(**structure: Any) -> LossFunction:
+    """The loss that a run lowers: (image, step, *data) -> (total, LossTerms).
+
+    ``data`` are the fields of ``TransferData``; outside ``kept.mask`` the loss sees the
+    photo, and the sampled style losses draw anew at every step.
+
+    Args:
+      **structure: keyword arguments of ``nstjax.losses.total_loss``, such as
+        ``loss_structure`` gives.
+    """
+
+    def loss_fn(
+        image: Array,
+        step: Array,
+        params: Params,
+        targets: Targets,
+        weights: Weights,
+        key: Array,
+        kept: Kept | None,
+    ) -> tuple[Array, LossTerms]:
+        if kept is not None:
+            image = kept.mask * image + (1.0 - kept.mask) * kept.photo
+        key = jax.random.fold_in(key, step)
+        return total_loss(params, image, targets, weights, key=key, **structure)
+
+    return loss_fn
+
+
+def make_transfer(preset: Preset) -> StyleTransfer:
+    """The preset's optimization over the image, not compiled: to ``vmap``, say.
+
+    Its step takes the fields of ``TransferData`` after the state.
+    """
+    return _transfer(**_transfer_structure(preset))
 
 
 def make_weights(preset: Preset) -> Weights:
@@ -334,34 +365,36 @@ def _to_displayable(image: Array) -> Array:
 
 @functools.lru_cache
 def _compiled_transfer(
+    **structure: Any,
+) -> tuple[Callable[[ArrayLike], TransferState], CompiledSteps]:
+    """One compilation for each structure, whatever the pictures and the numbers."""
+    transfer = _transfer(**structure)
+    return jax.jit(transfer.init), compile_steps(transfer)
+
+
+def _transfer(
     optimizer: str,
     lbfgs_num_correction: int,
     adam_betas: tuple[float, float],
     clamp: bool,
     average_decay: float | None,
     **structure: Any,
-) -> tuple[Callable[[ArrayLike], TransferState], CompiledSteps]:
-    """One compilation for each structure, whatever the pictures and the numbers."""
-
-    def loss_fn(
-        image: Array,
-        step: Array,
-        params: Params,
-        targets: Targets,
-        weights: Weights,
-        key: Array,
-        kept: Kept | None,
-    ) -> tuple[Array, LossTerms]:
-        if kept is not None:
-            image = kept.mask * image + (1.0 - kept.mask) * kept.photo
-        key = jax.random.fold_in(key, step)
-        return total_loss(params, image, targets, weights, key=key, **structure)
-
-    transfer = style_transfer(
-        loss_fn,
+) -> StyleTransfer:
+    return style_transfer(
+        loss_function(**structure),
         make_optimizer(optimizer, lbfgs_num_correction, adam_betas),
         project=_to_displayable if clamp else None,
         average_decay=average_decay,
         pass_step=True,
     )
-    return jax.jit(transfer.init), compile_steps(transfer)
+
+
+def _transfer_structure(preset: Preset) -> dict[str, Any]:
+    return {
+        "optimizer": preset.optimizer,
+        "lbfgs_num_correction": preset.lbfgs_num_correction,
+        "adam_betas": preset.adam_betas,
+        "clamp": preset.clamp,
+        "average_decay": preset.average_decay if preset.keep == "average" else None,
+        **loss_structure(preset),
+    }

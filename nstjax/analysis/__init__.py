@@ -1,0 +1,1 @@
+"""What researchers ask of a loss: sweeps, surfaces, convexity, and their plots."""
