@@ -1,21 +1,27 @@
 """What the ``nstjax`` command does once its flags are read."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from nstjax.control.pyramid import plan_scales
 from nstjax.errors import InputError
-from nstjax.guidance import read_controls
+from nstjax.inputs import make_problem, read_inputs
 from nstjax.io.images import check_output, read_image, write_image
 from nstjax.io.runlog import CONFIG
 from nstjax.io.weights import load_network
 from nstjax.montage import montage
-from nstjax.preset import INITS, Preset
+from nstjax.preset import Preset
 from nstjax.presets import PRESETS
-from nstjax.problem import Problem, prepare
-from nstjax.request import Request, input_paths, run_config, run_settings
+from nstjax.problem import Problem
+from nstjax.request import (
+    Request,
+    beside,
+    input_paths,
+    mixed_style_path,
+    run_config,
+    run_settings,
+)
 from nstjax.session import Outputs, check_resumable, execute
 from nstjax.sizes import output_size
 from nstjax.transfer import NonFiniteLossError
@@ -36,50 +42,20 @@ def transfer(request: Request) -> int:
     preset = request.preset
     outputs = _outputs(request)
     _check_outputs(request, outputs)
-    if request.content is None:
-        # scikit-image takes a while to import, and only the demo needs it.
-        from nstjax.demo import demo_pictures
-
-        content, *styles = demo_pictures()
-    else:
-        content = read_image(request.content)
-        styles = [read_image(path) for path in request.styles]
+    inputs = read_inputs(request)
+    content, styles = inputs.content, inputs.styles
     fine_style = None if request.fine_style is None else read_image(request.fine_style)
-    init_image = None if preset.init in INITS else read_image(preset.init)
-    controls = read_controls(
-        content,
-        styles,
-        [Path(path).name for path in request.styles] or ["the demo's painting"],
-        content_mask=request.content_mask,
-        style_masks=request.style_masks,
-        style_regions=request.style_regions,
-        region_weights=request.region_weights,
-        stylize_mask=request.stylize_mask,
-        style_image_layers=request.style_image_layers,
-        style_blend_weights=request.style_blend_weights,
-    )
     network = load_network(request.weights, seed=request.seed)
     scales = plan_scales((content.shape[0], content.shape[1]), preset)
     settings = run_settings(request, scales, network.sha256)
     if request.resume and request.workdir:
         check_resumable(request.workdir, settings)
 
-    def problem_with(styles: Sequence[np.ndarray]) -> Problem:
-        return prepare(
-            content,
-            styles,
-            network.params,
-            preset,
-            seed=request.seed,
-            init_image=init_image,
-            controls=controls,
-        )
-
-    problem = problem_with(styles)
+    problem = make_problem(inputs, network.params, request)
     if fine_style is not None:
         # What is wrong with the transfer is known by now.
         styles = [_mixed_style(request, content, fine_style, styles[0], network.params)]
-        problem = problem_with(styles)
+        problem = make_problem(inputs, network.params, request, styles)
     print(
         f"nstjax: preset {request.preset_name}, {_scales_text(problem)} of "
         f"{preset.optimizer}; weights {network.source}, "
@@ -90,7 +66,7 @@ def transfer(request: Request) -> int:
             problem,
             preset,
             outputs,
-            config=run_config(settings, network),
+            config=run_config(request, settings, network),
             resume=request.resume,
         )
     except NonFiniteLossError as error:
@@ -155,7 +131,7 @@ def _check_outputs(request: Request, outputs: Outputs) -> None:
     paths = [request.output]
     paths += [outputs.snapshot_path_at(step) for step in outputs.snapshots]
     paths += [_montage_path(request)] if request.preset.montage else []
-    paths += [_mixed_style_path(request)] if request.fine_style else []
+    paths += [mixed_style_path(request)] if request.fine_style else []
     paths += [outputs.preview] if outputs.preview else []
     for path in paths:
         # The working folder is made later, when all else has been checked: until then
@@ -190,10 +166,6 @@ def _how_to_go_on(request: Request) -> str:
     return "nstjax: interrupted; a run with --workdir=DIR can be resumed"
 
 
-def _beside(path: Path, what: str) -> Path:
-    return path.with_name(f"{path.stem}_{what}{path.suffix}")
-
-
 def _scales_text(problem: Problem) -> str:
     """The sizes and steps of a run, as its first line tells them."""
     return ", then ".join(
@@ -216,7 +188,7 @@ def _mixed_style(
     """
     from nstjax.control.style_mixing import mix_styles
 
-    path = _mixed_style_path(request)
+    path = mixed_style_path(request)
     if request.resume and path.exists():
         return read_image(path)
 
@@ -234,20 +206,14 @@ def _mixed_style(
     return read_image(path)
 
 
-def _mixed_style_path(request: Request) -> Path:
-    if request.workdir:
-        return request.workdir / "style.png"
-    return _beside(request.output, "style").with_suffix(".png")
-
-
 def _montage_path(request: Request) -> Path:
-    return _beside(request.output, "montage")
+    return beside(request.output, "montage")
 
 
 def _outputs(request: Request) -> Outputs:
     folder = request.workdir
     snapshot = folder / "snapshot.png" if folder else request.output
-    preview = folder / "preview.png" if folder else _beside(request.output, "preview")
+    preview = folder / "preview.png" if folder else beside(request.output, "preview")
     return Outputs(
         snapshots=request.snapshots,
         snapshot_path=snapshot,

@@ -12,8 +12,29 @@ from typing import Any
 import jax
 
 from nstjax.control.pyramid import Scale
+from nstjax.errors import InputError
 from nstjax.io.weights import LoadedParams
 from nstjax.preset import INITS, Preset
+from nstjax.sizes import Size
+
+# What decides the problem, beside the preset; the rest of a request is how it is run.
+PROBLEM = (
+    "preset_name",
+    "weights",
+    "seed",
+    "style_blend_weights",
+    "style_image_layers",
+    "style_regions",
+    "region_weights",
+)
+PICTURES = (
+    "content",
+    "styles",
+    "fine_style",
+    "content_mask",
+    "style_masks",
+    "stylize_mask",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,14 +60,14 @@ class Request:
     style_regions: tuple[str, ...] | None
     region_weights: tuple[float, ...] | None
     stylize_mask: str | None
-    snapshots: tuple[int, ...]
-    workdir: Path | None
-    resume: bool
-    checkpoint_every: int
-    log_every: int
-    quality: int
-    preview_seconds: float
-    quiet: bool
+    snapshots: tuple[int, ...] = ()
+    workdir: Path | None = None
+    resume: bool = False
+    checkpoint_every: int = 100
+    log_every: int = 1
+    quality: int = 95
+    preview_seconds: float = 5.0
+    quiet: bool = False
 
 
 def run_settings(
@@ -64,10 +85,13 @@ def run_settings(
         "style_regions": request.style_regions,
         "region_weights": request.region_weights,
         "weights_sha256": weights_sha256,
-        "image_sha256": {
-            name: _file_sha256(path) for name, path in input_paths(request).items()
-        },
+        "image_sha256": input_sha256(request),
     }
+
+
+def input_sha256(request: Request) -> dict[str, str]:
+    """The hash of every picture that goes in, by what it is."""
+    return {name: _file_sha256(path) for name, path in input_paths(request).items()}
 
 
 def input_paths(request: Request) -> dict[str, str]:
@@ -92,11 +116,14 @@ def input_paths(request: Request) -> dict[str, str]:
     }
 
 
-def run_config(settings: dict[str, Any], network: LoadedParams) -> dict[str, Any]:
+def run_config(
+    request: Request, settings: dict[str, Any], network: LoadedParams
+) -> dict[str, Any]:
     """What config.json holds: the settings, and what they were run with."""
     packages = ("nstjax", "jax", "jaxlib", "optax", "numpy", "pillow")
     return {
         "settings": settings,
+        "request": request_record(request),
         "weights": network.source
         if network.advice
         else os.path.abspath(network.source),
@@ -108,6 +135,68 @@ def run_config(settings: dict[str, Any], network: LoadedParams) -> dict[str, Any
         "device": jax.devices()[0].device_kind,
         "backend": jax.default_backend(),
     }
+
+
+def request_record(request: Request) -> dict[str, Any]:
+    """What a request's problem is made of, as JSON data, its paths absolute."""
+    record = {name: getattr(request, name) for name in PROBLEM}
+    record |= {name: _absolute(getattr(request, name)) for name in PICTURES}
+    preset = dataclasses.asdict(request.preset)
+    if preset["init"] not in INITS:
+        preset["init"] = _absolute(preset["init"])
+    return record | {"preset": preset}
+
+
+def recorded_request(record: dict[str, Any], folder: Path) -> Request:
+    """The request that ``request_record`` recorded, after a way through JSON.
+
+    Args:
+      record: from a run's config.json.
+      folder: of that run.
+
+    Raises:
+      InputError: it is none, or another version's.
+    """
+    try:
+        values = {name: _with_tuples(record[name]) for name in (*PROBLEM, *PICTURES)}
+        preset = {name: _with_tuples(value) for name, value in record["preset"].items()}
+        for name in ("size", "style_size"):
+            if isinstance(preset[name], tuple):
+                preset[name] = Size(*preset[name])
+        return Request(
+            **values,
+            preset=Preset(**preset),
+            output=folder / "stylized.png",
+            workdir=folder,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"the record of a request cannot be read ({error}): was it written by "
+            "another version of nstjax?"
+        ) from error
+
+
+def mixed_style_path(request: Request) -> Path:
+    """Where the style image that fine and coarse style make is kept."""
+    if request.workdir:
+        return request.workdir / "style.png"
+    return beside(request.output, "style").with_suffix(".png")
+
+
+def beside(path: Path, what: str) -> Path:
+    """The path of the same folder and suffix with ``_what`` added to its name."""
+    return path.with_name(f"{path.stem}_{what}{path.suffix}")
+
+
+def _absolute(given: Any) -> Any:
+    """Paths made absolute, in whatever tuples they stand."""
+    if isinstance(given, list | tuple):
+        return tuple(map(_absolute, given))
+    return given and os.path.abspath(given)
+
+
+def _with_tuples(value: Any) -> Any:
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def _file_sha256(path: str) -> str:

@@ -197,16 +197,21 @@ class Recorder:
     def checkpoint(self, state: TransferState) -> None:
         """Write run.h5 and the checkpoint, in this order: it may be killed between."""
         if self._outputs.workdir:
-            self.write_run(np.asarray(state.image))
+            self.write_run(np.asarray(state.image), self.step)
             write_checkpoint(
                 self._outputs.workdir / CHECKPOINT, state, self.problem.scale_index
             )
 
-    def write_run(self, image: np.ndarray) -> None:
-        """Write run.h5 with the log so far and this image."""
+    def write_run(self, image: np.ndarray, steps: int) -> None:
+        """Write run.h5 with the log so far and this image, of so many updates."""
         if self._outputs.workdir:
             runlog.write_run(
-                self._outputs.workdir, self._config, self._rows, self._snapshots, image
+                self._outputs.workdir,
+                self._config,
+                self._rows,
+                self._snapshots,
+                image,
+                steps,
             )
 
     def picture(self, image: np.ndarray) -> np.ndarray:
@@ -284,7 +289,7 @@ def execute(
             shown = np.asarray(state.best_image)
         if step == total:
             recorder.log(info)
-            recorder.write_run(image)
+            recorder.write_run(image, step)
     except NonFiniteLossError as error:
         error.image = recorder.picture(error.image)
         raise

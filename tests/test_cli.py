@@ -305,13 +305,13 @@ BAD_RESUMES = [
     Bad(
         "resume in an empty folder",
         with_flags("--workdir=empty", "--resume"),
-        "holds no run to resume",
+        "holds no run",
         folder("empty"),
     ),
     Bad(
         "resume in no folder",
         with_flags("--workdir=nowhere", "--resume"),
-        "holds no run to resume",
+        "holds no run",
     ),
     Bad("workdir with a run", (*STORED, *STORED_STEPS), "already holds a run"),
     Bad("resume, cut checkpoint", resumed(), CHECKPOINT, lambda: truncate(CHECKPOINT)),
@@ -719,7 +719,7 @@ def test_working_folder_tells_the_whole_run(studio, command, slim_weights):
     assert seconds == sorted(seconds)
 
     with h5py.File(folder / "run.h5") as file:
-        assert file.attrs["schema"] == "nstjax.run/2"
+        assert file.attrs["schema"] == "nstjax.run/3"
         assert json.loads(file.attrs["config"]) == config
         assert list(file["log/step"]) == [0, 1, 2, 3, 4]
         for name in ("total", "content", "style", "tv", "seconds"):

@@ -91,7 +91,7 @@ def test_config_comes_back(tmp_path):
     with pytest.raises(InputError, match=r"config\.json is damaged"):
         runlog.read_config(tmp_path)
     (tmp_path / "config.json").unlink()
-    with pytest.raises(InputError, match="holds no run to resume"):
+    with pytest.raises(InputError, match="holds no run"):
         runlog.read_config(tmp_path)
 
 
@@ -104,9 +104,9 @@ def test_run_file_comes_back(tmp_path):
     first, second, last = pictures(3)
     config = {"settings": {"beta": 3}}
     # In no order: the file sorts them.
-    runlog.write_run(tmp_path, config, rows, {3: second, 0: first}, last)
+    runlog.write_run(tmp_path, config, rows, {3: second, 0: first}, last, 4)
     with h5py.File(tmp_path / "run.h5") as file:
-        assert file.attrs["schema"] == "nstjax.run/2"
+        assert file.attrs["schema"] == "nstjax.run/3"
         assert json.loads(file.attrs["config"]) == config
         assert file["log/step"][()].tolist() == [0, 1, 2, 3]
         for name in ("total", "content", "style", "tv", "gradient_norm", "seconds"):
@@ -120,6 +120,10 @@ def test_run_file_comes_back(tmp_path):
         np.testing.assert_array_equal(file["snapshots/000000"], first)
         np.testing.assert_array_equal(file["snapshots/000003"], second)
         np.testing.assert_array_equal(file["image"], last)
+    logged = runlog.read_run(tmp_path)
+    assert logged.steps == 4
+    assert logged.log["step"].tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(logged.image, last)
     found = runlog.read_snapshots(tmp_path, 3)
     assert list(found) == [0, 3]
     np.testing.assert_array_equal(found[3], second)
@@ -129,7 +133,7 @@ def test_run_file_comes_back(tmp_path):
 
 def test_run_file_without_rows_or_snapshots(tmp_path):
     assert runlog.read_snapshots(tmp_path, 5) == {}
-    runlog.write_run(tmp_path, {}, [], {}, pictures(1)[0])
+    runlog.write_run(tmp_path, {}, [], {}, pictures(1)[0], 0)
     assert runlog.read_snapshots(tmp_path, 5) == {}
     with h5py.File(tmp_path / "run.h5") as file:
         assert len(file["snapshots"]) == 0
@@ -231,7 +235,7 @@ def test_failing_writes_keep_the_old_files(tmp_path, monkeypatch):
 
     def write_all(row_count: int) -> None:
         runlog.write_config(tmp_path, {"rows": row_count})
-        runlog.write_run(tmp_path, {}, rows[:row_count], {}, image)
+        runlog.write_run(tmp_path, {}, rows[:row_count], {}, image, row_count)
         write_checkpoint(tmp_path / "c.safetensors", state)
 
     write_all(2)
@@ -244,7 +248,7 @@ def test_failing_writes_keep_the_old_files(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", replace)
     fail_in(runlog.write_config, tmp_path, {"rows": 3})
-    fail_in(runlog.write_run, tmp_path, {}, rows, {}, image)
+    fail_in(runlog.write_run, tmp_path, {}, rows, {}, image, 3)
     fail_in(write_checkpoint, tmp_path / "c.safetensors", state_of("adam", 1))
     fail_in(runlog.restart_metrics, tmp_path, 1)
     after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

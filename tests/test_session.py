@@ -46,6 +46,14 @@ def metrics(folder: str) -> list[dict]:
     return rows
 
 
+def config(folder: str) -> dict:
+    """What config.json says, without where the pictures lie."""
+    found = json.loads(pathlib.Path(folder, "config.json").read_text())
+    for name in ("content", "styles"):
+        del found["request"][name]
+    return found
+
+
 def run_arrays(folder: str) -> dict[str, bytes]:
     """Every array of run.h5 but the time, bit for bit."""
     arrays = {}
@@ -69,9 +77,10 @@ def check_equal(folder: str, other: str) -> None:
     names = sorted(path.name for path in pathlib.Path(folder).iterdir())
     assert names == sorted(path.name for path in pathlib.Path(other).iterdir())
     assert {"stylized.png", "checkpoint.safetensors"} <= set(names)
+    assert config(folder) == config(other)
     for name in names:
-        # The two others were compared above but for the time.
-        if name not in ("metrics.jsonl", "run.h5"):
+        # The others were compared above but for the time and the pictures' place.
+        if name not in ("metrics.jsonl", "run.h5", "config.json"):
             contents = pathlib.Path(folder, name).read_bytes()
             assert contents == pathlib.Path(other, name).read_bytes(), name
 

@@ -1,6 +1,6 @@
 """What a run leaves in its folder: config.json, metrics.jsonl and run.h5.
 
-``metrics.jsonl`` has a line per logged step; ``run.h5`` (schema ``nstjax.run/2``) holds
+``metrics.jsonl`` has a line per logged step; ``run.h5`` (schema ``nstjax.run/3``) holds
 the same losses as arrays, with the snapshots and the last image in the network's units:
 
     attrs            schema, config (JSON)
@@ -8,7 +8,7 @@ the same losses as arrays, with the snapshots and the last image in the network'
     /log/<name>      f8 (T,)     total, content, style, tv, gradient_norm, seconds
     /log/content_layers, /log/style_layers   f8 (T, L), attribute ``layers``
     /snapshots/<step, six digits>   f4 (height, width, 3)
-    /image           f4 (height, width, 3)
+    /image           f4 (height, width, 3), attribute ``step``
 
 ``total`` is weighted; every other loss is not.
 """
@@ -17,7 +17,7 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -30,7 +30,7 @@ from nstjax.vgg import LAYERS
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 RUN = "run.h5"
-SCHEMA = "nstjax.run/2"
+SCHEMA = "nstjax.run/3"
 START_AGAIN = "start again without --resume in an empty --workdir"
 SCALARS = ("total", "content", "style", "tv", "gradient_norm", "seconds")
 LAYER_GROUPS = ("content_layers", "style_layers")
@@ -90,8 +90,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         return config
     except FileNotFoundError:
         raise InputError(
-            f"{folder} holds no run to resume ({CONFIG} is missing): start it without "
-            "--resume"
+            f"{folder} holds no run ({CONFIG} is missing): give another folder, or "
+            "start it without --resume"
         ) from None
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(
@@ -132,6 +132,7 @@ def write_run(
     rows: list[Row],
     snapshots: Mapping[int, np.ndarray],
     image: np.ndarray,
+    steps: int,
 ) -> None:
     """Write run.h5, atomically: see the module's schema.
 
@@ -141,6 +142,7 @@ def write_run(
       rows: from ``metrics_rows``.
       snapshots: {step: image [height, width, 3] in the network's units}.
       image: the last one, likewise.
+      steps: how many updates it had.
     """
     # In memory first: h5py cannot close a file for which the disk has no room.
     contents = io.BytesIO()
@@ -162,6 +164,7 @@ def write_run(
         for step, snapshot in snapshots.items():
             file[f"snapshots/{step:06d}"] = np.asarray(snapshot, np.float32)
         file["image"] = np.asarray(image, np.float32)
+        file["image"].attrs["step"] = steps
     with atomic_path(folder / RUN) as temporary:
         temporary.write_bytes(contents.getbuffer())
 
@@ -172,15 +175,49 @@ def read_snapshots(folder: Path, through_step: int) -> dict[int, np.ndarray]:
     Raises:
       InputError: the file is damaged.
     """
+    if not (folder / RUN).exists():
+        return {}
+    snapshots = read_run(folder).snapshots
+    return {step: image for step, image in snapshots.items() if step <= through_step}
+
+
+class LoggedRun(NamedTuple):
+    """What run.h5 holds.
+
+    Attributes:
+      log: {name: values of each logged step}, from "step" to "seconds".
+      snapshots: {step: image [height, width, 3] in the network's units}.
+      image: the last one, likewise.
+      steps: how many updates it had.
+    """
+
+    log: dict[str, np.ndarray]
+    snapshots: dict[int, np.ndarray]
+    image: np.ndarray
+    steps: int
+
+
+def read_run(folder: Path) -> LoggedRun:
+    """Read run.h5.
+
+    Raises:
+      InputError: there is none, or it is damaged.
+    """
     path = folder / RUN
     if not path.exists():
-        return {}
+        raise InputError(
+            f"{folder} holds no {RUN}: give the --workdir of a run that has begun"
+        )
     try:
         with h5py.File(path) as file:
-            return {
-                int(step): dataset[()]
-                for step, dataset in file["snapshots"].items()
-                if int(step) <= through_step
-            }
+            return LoggedRun(
+                log={name: file["log"][name][()] for name in ("step", *SCALARS)},
+                snapshots={
+                    int(step): dataset[()]
+                    for step, dataset in file["snapshots"].items()
+                },
+                image=file["image"][()],
+                steps=int(file["image"].attrs["step"]),
+            )
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}): {START_AGAIN}") from error

@@ -1,0 +1,80 @@
+"""What a request reads from disk, and the problem that it makes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nstjax.guidance import read_controls
+from nstjax.io.images import read_image
+from nstjax.preset import INITS
+from nstjax.problem import Problem, prepare
+from nstjax.request import Request
+from nstjax.targets import Controls
+from nstjax.vgg import Params
+
+
+class Inputs(NamedTuple):
+    """Every picture of a request.
+
+    Attributes:
+      content: the photo, sRGB in 0..1, shape [height, width, 3].
+      styles: the paintings likewise, each of its own size.
+      init_image: where to start, or None.
+      controls: regions, masks and the paintings' shares.
+    """
+
+    content: np.ndarray
+    styles: list[np.ndarray]
+    init_image: np.ndarray | None
+    controls: Controls
+
+
+def read_inputs(request: Request) -> Inputs:
+    """Read the pictures and masks.
+
+    Raises:
+      InputError: one that cannot be used; the message says why.
+    """
+    if request.content is None:
+        # scikit-image takes a while to import, and only the demo needs it.
+        from nstjax.demo import demo_pictures
+
+        content, *styles = demo_pictures()
+    else:
+        content = read_image(request.content)
+        styles = [read_image(path) for path in request.styles]
+    init = request.preset.init
+    init_image = None if init in INITS else read_image(init)
+    controls = read_controls(
+        content,
+        styles,
+        [Path(path).name for path in request.styles] or ["the demo's painting"],
+        content_mask=request.content_mask,
+        style_masks=request.style_masks,
+        style_regions=request.style_regions,
+        region_weights=request.region_weights,
+        stylize_mask=request.stylize_mask,
+        style_image_layers=request.style_image_layers,
+        style_blend_weights=request.style_blend_weights,
+    )
+    return Inputs(content, styles, init_image, controls)
+
+
+def make_problem(
+    inputs: Inputs,
+    params: Params,
+    request: Request,
+    styles: Sequence[np.ndarray] | None = None,
+) -> Problem:
+    """The request's problem, with other style images where they are given."""
+    return prepare(
+        inputs.content,
+        inputs.styles if styles is None else styles,
+        params,
+        request.preset,
+        seed=request.seed,
+        init_image=inputs.init_image,
+        controls=inputs.controls,
+    )

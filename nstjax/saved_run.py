@@ -1,0 +1,134 @@
+"""A run read back from its folder, with the problem that it solved."""
+
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.inputs import make_problem, read_inputs
+from nstjax.io.images import read_image
+from nstjax.io.runlog import read_config, read_run
+from nstjax.io.weights import LoadedParams, load_network
+from nstjax.pictures import content_in_color, fit, style_in_color
+from nstjax.preset import Preset
+from nstjax.problem import Problem
+from nstjax.request import (
+    Request,
+    input_sha256,
+    mixed_style_path,
+    recorded_request,
+)
+from nstjax.vgg import preprocess
+
+LOGGER = logging.getLogger("nstjax")
+
+
+class SavedRun(NamedTuple):
+    """A run as its folder has it; images in the network's units, [height, width, 3].
+
+    Attributes:
+      folder: where it lies.
+      settings: all that decided the picture, see ``nstjax.request.run_settings``.
+      request: as somebody asked for it.
+      preset: its settings.
+      network: the network that it used.
+      problem: the last scale; ``problem.data`` is what its loss takes.
+      content: the photo as the transfer saw it.
+      style: the first painting at the photo's size.
+      snapshots: {step: image}, those of the last scale.
+      image: the last one.
+      steps: how many updates that one had.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    request: Request
+    preset: Preset
+    network: LoadedParams
+    problem: Problem
+    content: np.ndarray
+    style: np.ndarray
+    snapshots: dict[int, np.ndarray]
+    image: np.ndarray
+    steps: int
+
+
+def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
+    """Read a run of ``nstjax --workdir=FOLDER`` and prepare its problem again.
+
+    Args:
+      folder: of the run.
+      weights: the network, where it is not found as the run found it; see
+        ``nstjax.io.weights.load_network``.
+
+    Raises:
+      InputError: no such run, or a picture or network that is gone or has changed.
+    """
+    config = read_config(folder)
+    settings = config["settings"]
+    if "request" not in config:
+        raise InputError(
+            f"the run in {folder} does not say where its pictures are: resume it once "
+            "with this version of nstjax"
+        )
+    request = recorded_request(config["request"], folder)
+    logged = read_run(folder)
+    inputs = read_inputs(request)
+    for name, sha256 in input_sha256(request).items():
+        if sha256 != settings["image_sha256"].get(name):
+            raise InputError(
+                f"{name.replace('_', ' ')} is not the picture of the run in {folder} "
+                "any more: put that one back"
+            )
+    network = _network(config, request, weights)
+    styles = inputs.styles
+    if request.fine_style:
+        styles = [read_image(mixed_style_path(request))]
+    problem = make_problem(inputs, network.params, request, styles)
+    problem = problem.at_scale(len(problem.scales) - 1, None)
+    size = (problem.scale.height, problem.scale.width)
+    if logged.image.shape[:2] != size:
+        raise InputError(
+            f"the run in {folder} has not reached its last scale: resume it first"
+        )
+    preset, photo = request.preset, problem.original.photo
+    snapshots = {
+        step: image
+        for step, image in logged.snapshots.items()
+        if image.shape == logged.image.shape
+    }
+    left_out = len(logged.snapshots) - len(snapshots)
+    if left_out:
+        LOGGER.info("%d snapshots of smaller scales are left out", left_out)
+    style = preprocess(style_in_color(fit(styles[0], *size, preset), photo, preset))
+    return SavedRun(
+        folder=folder,
+        settings=settings,
+        request=request,
+        preset=preset,
+        network=network,
+        problem=problem,
+        content=np.asarray(preprocess(content_in_color(photo, preset))),
+        style=np.asarray(style),
+        snapshots=snapshots,
+        image=logged.image,
+        steps=logged.steps,
+    )
+
+
+def _network(
+    config: dict[str, Any], request: Request, weights: str | None
+) -> LoadedParams:
+    recorded = str(config.get("weights"))
+    if weights is None:
+        weights = recorded if Path(recorded).is_file() else request.weights
+    network = load_network(weights, seed=request.seed)
+    expected = config["settings"]["weights_sha256"]
+    if network.sha256 != expected:
+        raise InputError(
+            f"{network.source} is not the network of the run ({recorded}, sha256 "
+            f"{expected[:12]}): pass that one as --weights=FILE"
+        )
+    return network
