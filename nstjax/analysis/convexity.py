@@ -1,0 +1,358 @@
+"""Convexity tests of a loss from its values on a grid and along segments.
+
+A slice can refute convexity and never prove it. What refutes it here is a secant: a
+value above the chord between two others, which no convex function has.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.spatial import ConvexHull
+from scipy.stats import binomtest
+
+from nstjax.errors import InputError
+
+
+class LatticeTest(NamedTuple):
+    """Result of the midpoint test on a grid.
+
+    Attributes:
+      fraction: share of the tested nodes that violate the inequality.
+      worst: most negative second difference of a violation, over the range of the
+        values; 0 without a violation.
+      worst_at: (i, j) of its midpoint; None without a violation.
+      direction: (di, dj) from the midpoint to the chord's ends; likewise.
+      tested: number of nodes that are the midpoint of at least one chord.
+      violations: number of those that lie above at least one of their chords.
+    """
+
+    fraction: float
+    worst: float
+    worst_at: tuple[int, int] | None
+    direction: tuple[int, int] | None
+    tested: int
+    violations: int
+
+
+class SegmentSummary(NamedTuple):
+    """Result of the segment test for one kind of segment.
+
+    Attributes:
+      count: number of segments.
+      violations: number of those that lie above their chord somewhere.
+      low: lower end of the 95 % Wilson interval of the share of violations.
+      high: its upper end.
+      worst: largest excess of a violation, in the loss's own units; 0 without one.
+    """
+
+    count: int  # type: ignore[assignment]  # of tuple.count no use is made
+    violations: int
+    low: float
+    high: float
+    worst: float
+
+
+def evaluation_tolerance(values: ArrayLike, epsilon: float) -> float:
+    """Tolerance of the tests for values with rounding errors: τ = 8 ε max|Z|.
+
+    A second difference adds up four errors; the rest is room.
+
+    Args:
+      values: Z, any shape; NaN where not known.
+      epsilon: ε, relative error of one value: measured by evaluating again in another
+        batch or in float64.
+
+    Raises:
+      InputError: no value is known.
+    """
+    values = np.asarray(values, np.float64)
+    return 8 * epsilon * float(np.abs(_finite(values)).max())
+
+
+def lattice_midpoint_test(
+    values: ArrayLike, tolerance: float, strides: Sequence[int] = (1, 2, 4)
+) -> LatticeTest:
+    """Test the midpoint inequality on a grid with even spacing.
+
+    For d = (k, 0), (0, k), (k, k) and (k, -k), k a stride, a convex function has
+
+        Z[p + d] + Z[p - d] - 2 Z[p] ≥ 0
+
+    A node is violated where one of these is below -τ. The inequality holds for every
+    convex function, smooth or not, so a violation refutes convexity.
+
+    Args:
+      values: Z, shape [nu, nv], at coordinates that are evenly spaced along each axis;
+        nv = 1 for a line. NaN where not known: triples with one are not tested.
+      tolerance: τ, see ``evaluation_tolerance``.
+      strides: the k.
+
+    Raises:
+      InputError: the tolerance is below 0 or NaN.
+
+    Example:
+      >>> lattice_midpoint_test([[0.0], [3.0], [2.0]], 0.0).worst
+      -1.3333333333333333
+    """
+    _check_tolerance(tolerance)
+    Z = np.asarray(values, np.float64)
+    Z = np.where(np.isfinite(Z), Z, np.nan)
+    nu, nv = Z.shape
+    tested, violated = np.zeros((2, nu, nv), bool)
+    lowest, worst_at, direction = 0.0, None, None
+    for k in strides:
+        for di, dj in ((k, 0), (0, k), (k, k), (k, -k)):
+            rows, columns = (di, nu - di), (abs(dj), nv - abs(dj))
+            if rows[0] >= rows[1] or columns[0] >= columns[1]:
+                continue
+
+            inner = np.s_[slice(*rows), slice(*columns)]
+            ahead, behind = (
+                Z[
+                    rows[0] + sign * di : rows[1] + sign * di,
+                    columns[0] + sign * dj : columns[1] + sign * dj,
+                ]
+                for sign in (1, -1)
+            )
+            differences = ahead + behind - 2 * Z[inner]
+            tested[inner] |= np.isfinite(differences)
+            violated[inner] |= differences < -tolerance
+            differences = np.nan_to_num(differences)
+            if differences.min() < min(lowest, -tolerance):
+                lowest = float(differences.min())
+                i, j = np.unravel_index(differences.argmin(), differences.shape)
+                worst_at = int(i) + rows[0], int(j) + columns[0]
+                direction = di, dj
+    return LatticeTest(
+        fraction=float(violated.sum() / max(tested.sum(), 1)),
+        worst=float(lowest / np.ptp(_finite(Z))) if worst_at else 0.0,
+        worst_at=worst_at,
+        direction=direction,
+        tested=int(tested.sum()),
+        violations=int(violated.sum()),
+    )
+
+
+def convex_envelope(s: ArrayLike, t: ArrayLike, values: ArrayLike) -> np.ndarray:
+    """Largest convex function below the values: the lower convex hull of (s, t, Z).
+
+    Args:
+      s: coordinates of the rows, shape [nu].
+      t: coordinates of the columns, shape [nv]; one for a line.
+      values: Z, shape [nu, nv]; NaN where not known: left out.
+
+    Returns:
+      The envelope at the nodes, float64 [nu, nv]; NaN where Z is.
+
+    Raises:
+      InputError: no value is known.
+    """
+    Z = np.asarray(values, np.float64)
+    known = np.isfinite(Z)
+    z = _finite(Z)
+    coordinates = np.stack(
+        [axis[known] for axis in np.meshgrid(s, t, indexing="ij")], axis=1
+    ).astype(np.float64)
+    coordinates -= coordinates.min(0)
+    coordinates = coordinates[:, coordinates.max(0) > 0]
+    coordinates /= coordinates.max(0)
+
+    # Qhull refuses points on one plane. Without its affine part, a surface that is not
+    # affine fills the unit cube.
+    basis = np.column_stack([coordinates, np.ones(len(z))])
+    weights, _, rank, _ = np.linalg.lstsq(basis, z)
+    residual = z - basis @ weights
+    scale = np.abs(residual).max()
+    envelope = np.full(Z.shape, np.nan)
+    if scale <= 64 * np.finfo(np.float64).eps * np.abs(z).max():
+        envelope[known] = z
+        return envelope
+
+    if rank < basis.shape[1]:
+        # The known nodes lie on a slanting line.
+        coordinates = coordinates[:, :1]
+    envelope[known] = z - scale * _height_above_hull(coordinates, residual / scale)
+    return envelope
+
+
+def convex_envelope_gap(s: ArrayLike, t: ArrayLike, values: ArrayLike) -> float:
+    """How far the values are from convex: max(Z - envelope) / range(Z).
+
+    0, up to rounding, if and only if some convex function has these values: on the
+    grid the test is complete. Arguments and errors as in ``convex_envelope``.
+
+    Example:
+      >>> convex_envelope_gap([0, 1, 2], [0], [[0.0], [3.0], [2.0]])
+      0.6666666666666666
+    """
+    Z = np.asarray(values, np.float64)
+    extent = np.ptp(_finite(Z))
+    if extent == 0:
+        return 0.0
+    return float(np.nanmax(Z - convex_envelope(s, t, Z)) / extent)
+
+
+def smallest_hessian_eigenvalue(
+    s: ArrayLike, t: ArrayLike, values: ArrayLike
+) -> np.ndarray:
+    """Map of the smaller eigenvalue of the discrete Hessian: a picture, not a proof.
+
+    λ = (a + b)/2 - √(((a - b)/2)² + c²), where a and b are the second differences
+    along the axes and c the mixed central difference. A convex function with a kink
+    can have λ < 0: max(x + y - 1, 0) on the unit lattice has a = b = 0 and c = 1/4 at
+    the origin.
+
+    Args:
+      s: coordinates of the rows, evenly spaced, shape [nu].
+      t: coordinates of the columns, likewise, shape [nv].
+      values: shape [nu, nv].
+
+    Returns:
+      λ at the inner nodes, shape [nu - 2, nv - 2].
+
+    Raises:
+      InputError: fewer than 3 × 3 nodes, or uneven spacing.
+    """
+    Z = np.asarray(values, np.float64)
+    if min(Z.shape) < 3:
+        raise InputError(
+            f"a Hessian map of {Z.shape[0]}×{Z.shape[1]} nodes: give at least 3×3"
+        )
+    h_u, h_v = _spacing(s), _spacing(t)
+    inner = Z[1:-1, 1:-1]
+    a = (Z[2:, 1:-1] + Z[:-2, 1:-1] - 2 * inner) / h_u**2
+    b = (Z[1:-1, 2:] + Z[1:-1, :-2] - 2 * inner) / h_v**2
+    c = (Z[2:, 2:] + Z[:-2, :-2] - Z[2:, :-2] - Z[:-2, 2:]) / (4 * h_u * h_v)
+    return (a + b) / 2 - np.hypot((a - b) / 2, c)
+
+
+def segment_violations(
+    f_a: ArrayLike,
+    f_b: ArrayLike,
+    f_mid: ArrayLike,
+    thetas: ArrayLike,
+    tolerance: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Test the chord inequality along segments between pairs of images.
+
+    excess = f(θ a + (1 - θ) b) - θ f(a) - (1 - θ) f(b), never above 0 for a convex f.
+
+    Args:
+      f_a: loss at one end, shape [m].
+      f_b: loss at the other end, shape [m].
+      f_mid: loss at θ a + (1 - θ) b, shape [m, k].
+      thetas: θ, shape [k], between 0 and 1.
+      tolerance: τ, see ``evaluation_tolerance``.
+
+    Returns:
+      The excess, float64 [m, k], and where it is above τ, bool [m, k].
+
+    Raises:
+      InputError: the shapes differ, or the tolerance is below 0 or NaN.
+    """
+    _check_tolerance(tolerance)
+    f_a, f_b, f_mid, thetas = (
+        np.asarray(array, np.float64) for array in (f_a, f_b, f_mid, thetas)
+    )
+    if f_b.shape != f_a.shape or f_mid.shape != f_a.shape + thetas.shape:
+        raise InputError(
+            f"segments have ends of shape {f_a.shape} and {f_b.shape} and inner values "
+            f"of shape {f_mid.shape}: give [m], [m] and [m, {thetas.size}]"
+        )
+    excess = f_mid - f_a[:, None] * thetas - f_b[:, None] * (1 - thetas)
+    return excess, excess > tolerance
+
+
+def summarize_segments(
+    excess: ArrayLike, kinds: Sequence[str], tolerance: float
+) -> dict[str, SegmentSummary]:
+    """Count the segments above their chord, by kind.
+
+    Args:
+      excess: see ``segment_violations``, shape [m, k]. Segments with a value that is
+        not finite are left out.
+      kinds: what each segment connects, such as "content to style", length m.
+      tolerance: τ; a segment is violated if any of its k values is above it.
+
+    Raises:
+      InputError: the tolerance is below 0 or NaN.
+    """
+    _check_tolerance(tolerance)
+    largest = np.max(np.asarray(excess, np.float64), axis=1)
+    summaries = {}
+    for kind in dict.fromkeys(kinds):
+        chosen = largest[np.equal(kinds, kind) & np.isfinite(largest)]
+        above = chosen[chosen > tolerance]
+        summaries[kind] = SegmentSummary(
+            len(chosen),
+            len(above),
+            *wilson_interval(len(above), len(chosen)),
+            float(above.max(initial=0.0)),
+        )
+    return summaries
+
+
+def wilson_interval(
+    violations: int, count: int, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Wilson's score interval of a share; 0 to 1 where nothing was counted.
+
+    Source:
+      Wilson (1927), "Probable Inference, the Law of Succession, and Statistical
+      Inference".
+    """
+    if count == 0:
+        return 0.0, 1.0
+    interval = binomtest(violations, count).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def verdict(
+    confirmed_violations: int,
+) -> Literal["refuted", "not refuted on the tested set"]:
+    """What violations that a second evaluation has confirmed say; never "convex"."""
+    return "refuted" if confirmed_violations else "not refuted on the tested set"
+
+
+def _height_above_hull(coordinates: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Height of points [n, 1 or 2], z [n] above the lower side of their hull."""
+    hull = ConvexHull(np.column_stack([coordinates, z]))
+    normals, offsets = hull.equations[:, :-1], hull.equations[:, -1]
+    corners = coordinates[hull.simplices]
+    areas = np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1]))
+    cell = np.prod([np.diff(np.unique(axis)).min() for axis in coordinates.T])
+    # The sides of the hull are vertical up to rounding: they cover no area, where any
+    # triangle of grid nodes covers half a cell or, on uneven grids, less.
+    lower = (normals[:, -1] < 0) & (areas > 1e-6 * cell)
+    slopes = -normals[lower, :-1] / normals[lower, -1:]
+    intercepts = -offsets[lower] / normals[lower, -1]
+
+    height = np.zeros(len(z))
+    for index in np.setdiff1d(np.arange(len(z)), hull.simplices[lower]):
+        below = np.max(slopes @ coordinates[index] + intercepts)
+        height[index] = max(z[index] - below, 0.0)
+    return height
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        raise InputError("no value of the grid is known: evaluate some nodes first")
+    return finite
+
+
+def _spacing(axis: ArrayLike) -> float:
+    steps = np.diff(np.asarray(axis, np.float64))
+    if not np.allclose(steps, steps[0], rtol=1e-6, atol=0):
+        raise InputError(
+            f"coordinates with steps of {steps.min():.6g} to {steps.max():.6g}: "
+            "space them evenly"
+        )
+    return float(steps[0])
+
+
+def _check_tolerance(tolerance: float) -> None:
+    if not tolerance >= 0:
+        raise InputError(f"tolerance is {tolerance}: give a number of at least 0")

@@ -1,0 +1,378 @@
+"""Is a run's loss convex? The tests of ``nstjax.analysis.convexity`` put to its terms.
+
+A term is the total loss (with the run's alpha and beta), the content loss or the style
+loss, each a function of the image. A violation counts once it has been seen twice: by
+evaluating its three images again one by one at the highest float32 precision, and again
+in float64.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nstjax.analysis import convexity
+from nstjax.analysis.curvature import extreme_eigenvalues, negative
+from nstjax.analysis.planes import point
+from nstjax.analysis.surface import Surface
+from nstjax.errors import InputError
+from nstjax.problem import TransferData
+from nstjax.transfer import LossFunction
+
+TERMS = ("total", "content", "style")
+THETAS = (0.25, 0.5, 0.75)
+BATCH = 8
+# A shift by the stride of the deepest style layer leaves the Gram matrices as they were
+# but for the border.
+SHIFT = 16
+
+Terms = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+class Member(NamedTuple):
+    """An image that segments join.
+
+    Attributes:
+      kind: "content", "style", "shifted style", "noise", "snapshot" or "result".
+      name: which of them.
+      image: in the network's units, shape [height, width, 3].
+    """
+
+    kind: str
+    name: str
+    image: np.ndarray
+
+
+def single_precision(loss_fn: LossFunction, data: TransferData, batch: int) -> Terms:
+    """The terms as a run sees them: images [n, height, width, 3] -> {term: [n]}.
+
+    Args:
+      loss_fn: from ``nstjax.problem.loss_function``.
+      data: what it takes beside the image.
+      batch: images in one dispatch.
+    """
+    compiled = jax.jit(jax.vmap(_terms(loss_fn), in_axes=(0, None)))
+
+    def evaluate(images: np.ndarray) -> dict[str, np.ndarray]:
+        rows = []
+        for first in range(0, len(images), batch):
+            part = images[first : first + batch]
+            padded = np.concatenate([part, part[:1].repeat(batch - len(part), axis=0)])
+            with jax.default_matmul_precision("highest"):
+                values = compiled(np.float32(padded), data)
+            rows.append({term: np.asarray(values[term])[: len(part)] for term in TERMS})
+        return {
+            term: np.concatenate([row[term] for row in rows]).astype(np.float64)
+            for term in TERMS
+        }
+
+    return evaluate
+
+
+def double_precision(loss_fn: LossFunction, data: TransferData) -> Terms:
+    """The same in float64, image by image."""
+    compiled = jax.jit(_terms(loss_fn))
+
+    def evaluate(images: np.ndarray) -> dict[str, np.ndarray]:
+        with jax.enable_x64(True):
+            wide = jax.tree.map(_widened, data)
+            rows = [compiled(np.float64(image), wide) for image in images]
+            return {
+                term: np.array([float(row[term]) for row in rows]) for term in TERMS
+            }
+
+    return evaluate
+
+
+def rounding_error(
+    single: Terms, double: Terms, images: np.ndarray
+) -> dict[str, float]:
+    """Largest relative difference of float32 from float64 over some images, by term."""
+    narrow, wide = single(images), double(images)
+    return {
+        term: float(
+            np.max(np.abs(narrow[term] - wide[term]) / np.abs(wide[term]).max())
+        )
+        for term in TERMS
+    }
+
+
+def surface_study(
+    surface: Surface, epsilon: Mapping[str, float], single: Terms, double: Terms
+) -> dict[str, dict[str, Any]]:
+    """Lattice midpoint test and envelope gap of every term on a plane.
+
+    Args:
+      surface: with its plane; its own weights make the total.
+      epsilon: relative error of a value, by term.
+      single: evaluates images one by one, see ``single_precision``.
+      double: the same in float64.
+
+    Returns:
+      {term: figures}: ``fraction`` of the nodes that violate a midpoint inequality,
+      ``worst`` second difference and envelope ``gap`` as shares of the range,
+      ``confirmed`` (two excesses above 0) and ``verdict``.
+    """
+    values = surface.values
+    weights = surface.weights
+    total = (
+        weights["alpha"] * values.content
+        + weights["beta"] * values.style
+        + weights["tv"] * values.tv
+    )
+    grids = {"total": total, "content": values.content, "style": values.style}
+    study = {}
+    for term, grid in grids.items():
+        tolerance = convexity.evaluation_tolerance(grid, epsilon[term])
+        test = convexity.lattice_midpoint_test(grid, tolerance)
+        excess: dict[str, float] = {}
+        if test.violations:
+            excess = _worst_triple(surface, test, term, single, double)
+        confirmed = bool(excess) and min(excess.values()) > 0
+        study[term] = {
+            "fraction": test.fraction,
+            "worst": test.worst,
+            "gap": convexity.convex_envelope_gap(surface.s, surface.t, grid),
+            "excess": excess,
+            "confirmed": confirmed,
+            "verdict": convexity.verdict(int(confirmed)),
+        }
+    return study
+
+
+def members(
+    content: np.ndarray,
+    style: np.ndarray,
+    snapshots: Mapping[int, np.ndarray],
+    result: np.ndarray,
+    seed: int = 0,
+) -> list[Member]:
+    """The images that segments join, from those of a run.
+
+    Noise is Gaussian, with the photo's mean and contrast.
+    """
+    random = np.random.default_rng(seed)
+    axes = (0, 1)
+    mean, contrast = content.mean(axes, keepdims=True), content.std()
+    return [
+        Member("content", "content", content),
+        Member("style", "style", style),
+        *(
+            Member(
+                "shifted style", f"style shifted {shift}", np.roll(style, shift, axes)
+            )
+            for shift in ((SHIFT, 0), (0, SHIFT), (SHIFT, SHIFT))
+        ),
+        *(
+            Member("noise", f"noise {i}", mean + contrast * _normal(random, content))
+            for i in range(4)
+        ),
+        *(
+            Member("snapshot", f"snapshot {step}", image)
+            for step, image in snapshots.items()
+            if step and not np.array_equal(image, result)
+        ),
+        Member("result", "result", result),
+    ]
+
+
+def segment_study(
+    group: Sequence[Member],
+    epsilon: Mapping[str, float],
+    single: Terms,
+    double: Terms,
+    most: int = 256,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """f(θa + (1-θ)b) ≤ θ f(a) + (1-θ) f(b) on the segments between images.
+
+    Args:
+      group: from ``members``.
+      epsilon: relative error of a value, by term.
+      single: evaluates batches of images.
+      double: the same in float64.
+      most: how many pairs at most; chosen at random where there are more.
+      seed: of that choice.
+
+    Returns:
+      {term: figures}: by kind of segment ``count``, ``violations`` and their Wilson
+      95 % interval; over all of them ``worst``, the largest excess as a share of the
+      chord's value, between which images, ``confirmed`` and ``verdict``.
+    """
+    pairs = list(itertools.combinations(range(len(group)), 2))
+    if len(pairs) > most:
+        chosen = np.random.default_rng(seed).choice(len(pairs), most, replace=False)
+        pairs = [pairs[i] for i in sorted(chosen)]
+    kinds = [" – ".join(sorted({group[i].kind, group[j].kind})) for i, j in pairs]
+    ends = single(np.stack([member.image for member in group]))
+    # Pair by pair: all points at once would be hundreds of images.
+    inner = [single(_points(group, pair)) for pair in pairs]
+    study = {}
+    for term in TERMS:
+        first, second = (ends[term][[pair[end] for pair in pairs]] for end in (0, 1))
+        between = np.stack([values[term] for values in inner])
+        tolerance = convexity.evaluation_tolerance(
+            np.concatenate([ends[term], between.ravel()]), epsilon[term]
+        )
+        excess, _ = convexity.segment_violations(
+            first, second, between, THETAS, tolerance
+        )
+        summary = convexity.summarize_segments(excess, kinds, tolerance)
+        chord = first[:, None] * THETAS + second[:, None] * (1 - np.array(THETAS))
+        pair_index, theta_index = np.unravel_index(
+            np.argmax(excess / chord), excess.shape
+        )
+        pair, theta = pairs[pair_index], THETAS[theta_index]
+        worst = float((excess / chord)[pair_index, theta_index])
+        confirmed_by: dict[str, float] = {}
+        if excess[pair_index, theta_index] > tolerance:
+            images = np.stack(
+                [
+                    group[pair[0]].image,
+                    group[pair[1]].image,
+                    _between(group, pair, theta),
+                ]
+            )
+            confirmed_by = {
+                name: _excess(evaluate(images)[term], theta)
+                for name, evaluate in (("float32", single), ("float64", double))
+            }
+        confirmed = bool(confirmed_by) and min(confirmed_by.values()) > 0
+        study[term] = {
+            "kinds": {kind: row._asdict() for kind, row in summary.items()},
+            "worst": worst,
+            "worst_between": [group[pair[0]].name, group[pair[1]].name, theta],
+            "excess": confirmed_by,
+            "confirmed": confirmed,
+            "verdict": convexity.verdict(int(confirmed)),
+        }
+    return study
+
+
+def curvature_study(
+    loss_fn: LossFunction,
+    data: TransferData,
+    places: Mapping[str, np.ndarray],
+    terms: Sequence[str] = ("total", "style"),
+    **options: Any,
+) -> dict[str, dict[str, Any]]:
+    """Ends of the Hessian's spectrum: {term: {place: figures}}.
+
+    Args:
+      loss_fn: from ``nstjax.problem.loss_function``.
+      data: what it takes beside the image.
+      places: {name: image}.
+      terms: which terms. Of the content loss the automatic Hessian is Gauss-Newton's,
+        which cannot be negative.
+      **options: of ``nstjax.analysis.curvature.extreme_eigenvalues``.
+    """
+    study: dict[str, dict[str, Any]] = {}
+    for term in terms:
+        # One object and its arrays as arguments: compiled once for all places.
+        loss = jax.tree_util.Partial(functools.partial(_term, loss_fn, term), data)
+        for place, image in places.items():
+            ends = extreme_eigenvalues(loss, np.float32(image), **options)
+            study.setdefault(term, {})[place] = {
+                "smallest": ends.smallest,
+                "smallest_residual": ends.smallest_residual,
+                "largest": ends.largest,
+                "largest_residual": ends.largest_residual,
+                "negative": negative(ends),
+            }
+    return study
+
+
+def spread(group: Sequence[Member], count: int = 4) -> np.ndarray:
+    """Some images of a group, its first and last among them, [count, h, w, 3]."""
+    chosen = np.linspace(0, len(group) - 1, count).round().astype(int)
+    return np.stack([group[index].image for index in chosen])
+
+
+def places(group: Sequence[Member], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The images at which the curvature is looked at: {name: image}.
+
+    Args:
+      group: from ``members``.
+      names: kinds of members, of which the first counts, or "middle": the snapshot in
+        the middle of the run.
+
+    Raises:
+      InputError: an unknown name.
+    """
+    of_kind: dict[str, list[np.ndarray]] = {}
+    for member in group:
+        of_kind.setdefault(member.kind, []).append(member.image)
+    snapshots = of_kind.get("snapshot") or of_kind["result"]
+    known = {kind: images[0] for kind, images in of_kind.items()}
+    known["middle"] = snapshots[len(snapshots) // 2]
+    for name in names:
+        if name not in known:
+            raise InputError(f"no image {name!r}: known are {', '.join(known)}")
+    return {name: known[name] for name in names}
+
+
+def _terms(loss_fn: LossFunction) -> Callable[[Array, TransferData], dict[str, Array]]:
+    def terms(image: Array, data: TransferData) -> dict[str, Array]:
+        total, parts = loss_fn(image, jnp.int32(0), *data)
+        return {"total": total, "content": parts.content, "style": parts.style}
+
+    return terms
+
+
+def _term(loss_fn: LossFunction, term: str, data: TransferData, image: Array) -> Array:
+    return _terms(loss_fn)(image, data)[term]
+
+
+def _widened(leaf: Any) -> Any:
+    if jnp.issubdtype(leaf.dtype, jnp.floating):
+        return np.asarray(leaf, np.float64)
+    return leaf
+
+
+def _worst_triple(
+    surface: Surface,
+    test: convexity.LatticeTest,
+    term: str,
+    single: Terms,
+    double: Terms,
+) -> dict[str, float]:
+    """How far the middle of the worst three nodes lies above its chord, twice."""
+    assert surface.plane is not None
+    assert test.worst_at is not None and test.direction is not None
+    (i, j), (di, dj) = test.worst_at, test.direction
+    nodes = ((i - di, j - dj), (i + di, j + dj), (i, j))
+    images = np.stack(
+        [
+            point(surface.plane, surface.s[row], surface.t[column])
+            for row, column in nodes
+        ]
+    )
+    return {
+        "float32": _excess(single(images)[term], 0.5),
+        "float64": _excess(double(images)[term], 0.5),
+    }
+
+
+def _excess(values: np.ndarray, theta: float) -> float:
+    first, second, between = values
+    return float(between - theta * first - (1 - theta) * second)
+
+
+def _between(
+    group: Sequence[Member], pair: tuple[int, int], theta: float
+) -> np.ndarray:
+    first, second = (group[index].image for index in pair)
+    return theta * first + (1 - theta) * second
+
+
+def _points(group: Sequence[Member], pair: tuple[int, int]) -> np.ndarray:
+    return np.stack([_between(group, pair, theta) for theta in THETAS])
+
+
+def _normal(random: np.random.Generator, like: np.ndarray) -> np.ndarray:
+    return random.standard_normal(like.shape, np.float32)
