@@ -152,14 +152,18 @@ def test_content_is_refuted_by_segments_and_never_by_curvature(problem):
     style = random.normal(0, 60, photo.shape).astype(np.float32)
     snapshots = {3: 0.5 * photo + 0.5 * style, 6: style}
     group = study.members(photo, style, snapshots, style)
-    assert [member.name for member in group if member.kind == "snapshot"] == [
-        "snapshot 3"
+    assert [member.name for member in group if member.kind == "iterate"] == [
+        "iterate 3",
+        "result",
     ]
     epsilon = study.rounding_error(single, double, study.spread(group))
     found = study.segment_study(group, epsilon, single, double)
     assert found["content"]["verdict"] == "refuted"
     assert found["content"]["excess"]["float64"] > 0
-    places = study.places(group, ["content", "noise", "middle"])
+    places = study.places(group, ["content", "noise", "middle", "result"])
+    np.testing.assert_array_equal(places["middle"], style)
+    np.testing.assert_array_equal(places["content"], photo)
+    del places["result"]
     curvature = study.curvature_study(
         loss_fn, problem.data, places, ("content", "style"), max_iterations=3
     )
@@ -167,7 +171,7 @@ def test_content_is_refuted_by_segments_and_never_by_curvature(problem):
         assert not ends["negative"]
     # At the photo the style loss curves down along some direction.
     assert curvature["style"]["content"]["negative"]
-    with pytest.raises(InputError, match="no image 'nowhere': known are content"):
+    with pytest.raises(InputError, match="no image 'nowhere': known are"):
         study.places(group, ["nowhere"])
 
     planes = {

@@ -20,6 +20,7 @@ from nstjax.analysis import convexity
 from nstjax.analysis.curvature import extreme_eigenvalues, negative
 from nstjax.analysis.planes import point
 from nstjax.analysis.surface import Surface
+from nstjax.analysis.surface_panels import total
 from nstjax.errors import InputError
 from nstjax.problem import TransferData
 from nstjax.transfer import LossFunction
@@ -38,7 +39,8 @@ class Member(NamedTuple):
     """An image that segments join.
 
     Attributes:
-      kind: "content", "style", "shifted style", "noise", "snapshot" or "result".
+      kind: "content", "style", "shifted style", "noise" or "iterate", an image of the
+        run.
       name: which of them.
       image: in the network's units, shape [height, width, 3].
     """
@@ -119,13 +121,8 @@ def surface_study(
       ``confirmed`` (two excesses above 0) and ``verdict``.
     """
     values = surface.values
-    weights = surface.weights
-    total = (
-        weights["alpha"] * values.content
-        + weights["beta"] * values.style
-        + weights["tv"] * values.tv
-    )
-    grids = {"total": total, "content": values.content, "style": values.style}
+    weighted = total(surface, **surface.weights)
+    grids = {"total": weighted, "content": values.content, "style": values.style}
     study = {}
     for term, grid in grids.items():
         tolerance = convexity.evaluation_tolerance(grid, epsilon[term])
@@ -173,11 +170,11 @@ def members(
             for i in range(4)
         ),
         *(
-            Member("snapshot", f"snapshot {step}", image)
+            Member("iterate", f"iterate {step}", image)
             for step, image in snapshots.items()
             if step and not np.array_equal(image, result)
         ),
-        Member("result", "result", result),
+        Member("iterate", "result", result),
     ]
 
 
@@ -298,18 +295,15 @@ def places(group: Sequence[Member], names: Sequence[str]) -> dict[str, np.ndarra
 
     Args:
       group: from ``members``.
-      names: kinds of members, of which the first counts, or "middle": the snapshot in
-        the middle of the run.
+      names: "content", "style", "noise", "result" or "middle", the iterate in the
+        middle of the run.
 
     Raises:
       InputError: an unknown name.
     """
-    of_kind: dict[str, list[np.ndarray]] = {}
-    for member in group:
-        of_kind.setdefault(member.kind, []).append(member.image)
-    snapshots = of_kind.get("snapshot") or of_kind["result"]
-    known = {kind: images[0] for kind, images in of_kind.items()}
-    known["middle"] = snapshots[len(snapshots) // 2]
+    iterates = [member.image for member in group if member.kind == "iterate"]
+    known = {member.kind: member.image for member in reversed(group)}
+    known |= {"middle": iterates[len(iterates) // 2], "result": iterates[-1]}
     for name in names:
         if name not in known:
             raise InputError(f"no image {name!r}: known are {', '.join(known)}")
@@ -318,8 +312,8 @@ def places(group: Sequence[Member], names: Sequence[str]) -> dict[str, np.ndarra
 
 def _terms(loss_fn: LossFunction) -> Callable[[Array, TransferData], dict[str, Array]]:
     def terms(image: Array, data: TransferData) -> dict[str, Array]:
-        total, parts = loss_fn(image, jnp.int32(0), *data)
-        return {"total": total, "content": parts.content, "style": parts.style}
+        loss, parts = loss_fn(image, jnp.int32(0), *data)
+        return {"total": loss, "content": parts.content, "style": parts.style}
 
     return terms
 

@@ -6,9 +6,27 @@ with u and v orthonormal directions in image space and r = ‖x₀ - mean(x₀)�
 unit changes the image by as much as its own contrast. Nothing is cut to 0..255.
 """
 
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
+
+from nstjax.losses import LossTerms
+from nstjax.transfer import LossFunction
+from nstjax.vgg import MEAN_RGB
+
+# (x₀, u, v, r, s [n], t [n], data) -> (unweighted terms, share out of gamut), of [n].
+Evaluator = Callable[..., tuple[LossTerms, Array]]
+
+# With VGG-19, a batch of images takes about 2 kB per pixel.
+CPU_PIXELS = 4 * 256**2
+ACCELERATOR_PIXELS = 32 * 256**2
+# In 8-bit levels: black and white that were rounded are not out of gamut.
+GAMUT_TOLERANCE = 0.01
 
 
 class Plane(NamedTuple):
@@ -94,3 +112,130 @@ class Surface(NamedTuple):
     weights: dict[str, float]
     labels: tuple[str, str]
     about: dict[str, Any]
+
+
+def make_evaluator(loss_fn: LossFunction) -> Evaluator:
+    """Compile the losses of a batch of points of a plane.
+
+    The points are made inside, at the highest matrix precision; nothing is compiled in
+    but the shapes, so that one compilation serves every plane and every run of a size.
+
+    Args:
+      loss_fn: (image, step, *data) -> (total, LossTerms), from
+        ``nstjax.problem.loss_function``. It is asked about step 0 alone, where the
+        sampled style losses draw the same samples for every point.
+
+    Returns:
+      (x₀, u, v, r, s [n], t [n], data) -> (LossTerms of [n], share out of 0..255 [n]).
+    """
+
+    def losses_at(
+        origin: Array,
+        u: Array,
+        v: Array,
+        unit_length: Array,
+        s: Array,
+        t: Array,
+        data: tuple,
+    ) -> tuple[LossTerms, Array]:
+        image = origin + unit_length * (s * u + t * v)
+        with jax.default_matmul_precision("highest"):
+            _, terms = loss_fn(image, jnp.zeros((), jnp.int32), *data)
+        from_middle = jnp.abs(image + MEAN_RGB[None, None, :] - 127.5)
+        return terms, (from_middle > 127.5 + GAMUT_TOLERANCE).mean()
+
+    return jax.jit(jax.vmap(losses_at, in_axes=(None, None, None, None, 0, 0, None)))
+
+
+def image_losses(
+    evaluator: Evaluator, images: Sequence[np.ndarray], data: tuple
+) -> np.ndarray:
+    """Unweighted content, style and tv of images, float64 [k, 3].
+
+    Args:
+      evaluator: from ``make_evaluator``.
+      images: in the network's units, all of one size.
+      data: what the loss takes beside the image and the step.
+    """
+    losses = np.zeros((len(images), 3))
+    nowhere = np.zeros(1, np.float32)
+    for i, image in enumerate(images):
+        still = np.zeros_like(image)
+        terms, _ = evaluator(image, still, still, 0.0, nowhere, nowhere, data)
+        losses[i] = terms.content[0], terms.style[0], terms.tv[0]
+    return losses
+
+
+def unknown_values(shape: tuple[int, int], layers: Sequence[str]) -> SurfaceValues:
+    """Values of which none is known yet.
+
+    Args:
+      shape: (nu, nv).
+      layers: of the style loss.
+    """
+    return SurfaceValues(
+        content=np.full(shape, np.nan),
+        style=np.full(shape, np.nan),
+        tv=np.full(shape, np.nan),
+        style_layers={layer: np.full(shape, np.nan) for layer in layers},
+        out_of_gamut=np.full(shape, np.nan),
+    )
+
+
+def default_batch(height: int, width: int) -> int:
+    """How many images to evaluate at once.
+
+    4 of 256×256 on CPU, where larger batches are no faster, and 32 elsewhere, where
+    VGG-19 takes about 4 GB for them; at most 256.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    pixels = CPU_PIXELS if on_cpu else ACCELERATOR_PIXELS
+    return min(256, max(1, pixels // (height * width)))
+
+
+def fill(
+    surface: Surface, evaluator: Evaluator, data: tuple, batch: int
+) -> Iterator[Surface]:
+    """Evaluate the nodes that are not done, in batches.
+
+    With the same batch, a surface that is filled in several goes gets the same bits as
+    one that is filled at once.
+
+    Args:
+      surface: with a plane; left as it is.
+      evaluator: from ``make_evaluator``.
+      data: what the loss takes beside the image and the step.
+      batch: how many nodes at once; the last batch repeats its last node.
+
+    Yields:
+      The surface after each batch, valid until the next one.
+    """
+    plane = surface.plane
+    assert plane is not None
+    done = surface.done.copy()
+    values = copy.deepcopy(surface.values)
+    fixed = (*map(jnp.asarray, (plane.origin, plane.u, plane.v)), plane.unit_length)
+    batch = min(batch, done.size)
+    left = np.flatnonzero(~done)
+    for first in range(0, len(left), batch):
+        nodes = left[first : first + batch]
+        padded = np.pad(nodes, (0, batch - len(nodes)), mode="edge")
+        i, j = np.unravel_index(padded, done.shape)
+        s, t = np.float32(surface.s[i]), np.float32(surface.t[j])
+        terms, out_of_gamut = jax.device_get(evaluator(*fixed, s, t, data))
+        found = SurfaceValues(
+            terms.content, terms.style, terms.tv, terms.style_layers, out_of_gamut
+        )
+        i, j = i[: len(nodes)], j[: len(nodes)]
+        _store(values, found, i, j)
+        done[i, j] = True
+        yield surface._replace(values=values, done=done)
+
+
+def _store(
+    values: SurfaceValues, found: SurfaceValues, i: np.ndarray, j: np.ndarray
+) -> None:
+    def store(grid: np.ndarray, batch: np.ndarray) -> None:
+        grid[i, j] = batch[: len(i)]
+
+    jax.tree.map(store, values, found)

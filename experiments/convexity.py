@@ -1,0 +1,87 @@
+"""Is a run's loss convex? ``python -m experiments.convexity --run=DIR``.
+
+Tests the total, content and style loss on the run's surfaces, on segments between its
+images, and by the ends of the Hessian's spectrum; writes what it found as JSON and
+prints it as a table.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from nstjax.analysis import convexity_study as study
+from nstjax.analysis.convexity_table import markdown_table
+from nstjax.analysis.saved_surface import check_same_run, surface_structure
+from nstjax.entry import run_command
+from nstjax.errors import InputError
+from nstjax.io.atomic import atomic_path
+from nstjax.io.surface_file import read_surface
+from nstjax.problem import loss_function
+from nstjax.saved_run import read_saved_run
+
+USAGE = """
+Convexity of the loss, tested where a run of nstjax --workdir=DIR --snapshots=... went.
+
+  python -m experiments.loss_surface --run=DIR --plane=plane3
+  python -m experiments.convexity --run=DIR
+"""
+
+flags.DEFINE_string("run", None, "Folder of the run.")
+flags.DEFINE_list("surfaces", None, "Surface files; the run's own if not given.")
+flags.DEFINE_string("weights", None, "The network, if it is not where the run had it.")
+flags.DEFINE_integer("segments", 256, "Pairs of images at most.", lower_bound=1)
+flags.DEFINE_list("curvature_at", "content,noise,middle,result", "Images, or none.")
+flags.DEFINE_integer("seed", 0, "Of the noise and the choice of pairs.", lower_bound=0)
+flags.DEFINE_string("output", None, "JSON file; DIR/convexity.json if not given.")
+
+FLAGS = flags.FLAGS
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Test; returns the exit status."""
+    if not FLAGS.run or arguments:
+        raise InputError("give --run=DIR, the --workdir of a run, and nothing else")
+    folder = Path(FLAGS.run)
+    paths = FLAGS.surfaces or sorted(map(str, folder.glob("surface_*.h5")))
+    output = Path(FLAGS.output or folder / "convexity.json")
+    run = read_saved_run(folder, FLAGS.weights)
+    surfaces = {path: read_surface(Path(path)) for path in paths}
+    for path, surface in surfaces.items():
+        check_same_run(Path(path), surface, run)
+    loss_fn = loss_function(**surface_structure(run.preset))
+    data = run.problem.data
+    batches = study.single_precision(loss_fn, data, study.BATCH)
+    one_by_one = study.single_precision(loss_fn, data, 1)
+    double = study.double_precision(loss_fn, data)
+    group = study.members(run.content, run.style, run.snapshots, run.image, FLAGS.seed)
+    print(f"weights {run.network.source}, {len(group)} images", flush=True)
+    epsilon = study.rounding_error(batches, double, study.spread(group))
+    found = {
+        "run": run.settings,
+        "weights": run.network.source,
+        "relative_error": epsilon,
+        "planes": {
+            surface.plane.kind: study.surface_study(
+                surface, epsilon, one_by_one, double
+            )
+            for surface in surfaces.values()
+            if surface.plane
+        },
+        "segments": study.segment_study(
+            group, epsilon, batches, double, FLAGS.segments, FLAGS.seed
+        ),
+        "curvature": study.curvature_study(
+            loss_fn, data, study.places(group, FLAGS.curvature_at)
+        ),
+    }
+    with atomic_path(output) as temporary:
+        temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(markdown_table({folder.name: found}))
+    print(f"wrote {output}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command("convexity", __name__, USAGE, main)

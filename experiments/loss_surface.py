@@ -1,0 +1,104 @@
+"""Loss surfaces of a saved run: ``python -m experiments.loss_surface --run=DIR``.
+
+Writes the unweighted losses on a plane through image space, for any alpha and beta to
+be plotted with. A killed command goes on when it is given again.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from nstjax.analysis.saved_surface import compute_surface
+from nstjax.analysis.surface_request import (
+    KINDS,
+    SurfaceRequest,
+    parse_grid,
+    parse_line,
+    parse_ranges,
+)
+from nstjax.analysis.weights_surface import weights_surface
+from nstjax.entry import run_command
+from nstjax.errors import InputError
+from nstjax.io.surface_file import check_resumable, read_surface, write_surface
+from nstjax.io.sweep_file import read_sweep
+from nstjax.saved_run import read_saved_run
+
+USAGE = """
+Losses on a plane through image space, around the result of a run.
+
+  nstjax PHOTO PAINTING --workdir=DIR --snapshots=1,10,100
+  python -m experiments.loss_surface --run=DIR --plane=plane3
+  python -m experiments.loss_surface --sweep=DIR --plane=weights
+"""
+
+flags.DEFINE_string("run", None, "The --workdir of a run.")
+flags.DEFINE_enum(
+    "plane",
+    "plane3",
+    (*KINDS, "weights"),
+    "plane3: through result, content and style. random, random_pink: noise, white or "
+    "1/f. pca: principal components of the snapshots. hessian: most and least curved "
+    "directions. gradient: and a random one. line: see --line. weights: final losses "
+    "of --sweep over beta/alpha and a second setting.",
+)
+flags.DEFINE_string("sweep", None, "Folder or file of a sweep, for weights.")
+flags.DEFINE_string("grid", None, "Nodes along s and t: 51x51; of a line: 201.")
+flags.DEFINE_string("range", None, "Of s and t: -1:1,-1:1; by default as suits.")
+flags.DEFINE_integer("seed", 0, "Of random directions.", lower_bound=0)
+flags.DEFINE_enum(
+    "norm",
+    "image",
+    ("image", "channel", "none"),
+    "Of random planes: 1 is the contrast of the image; channel by channel; or 1 level.",
+)
+flags.DEFINE_string("line", "result:content", "Two of result, content and style.")
+flags.DEFINE_integer("batch", None, "Nodes at once.", lower_bound=1)
+flags.DEFINE_string("output", None, "RUN/surface_PLANE.h5 if not given.")
+flags.DEFINE_string("weights", None, "The network, if it is not where the run had it.")
+flags.DEFINE_boolean("quiet", False, "No progress bar.")
+
+FLAGS = flags.FLAGS
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compute a surface; returns the exit status."""
+    kind = FLAGS.plane
+    if kind == "weights":
+        return write_weights_surface(arguments)
+    if arguments or not FLAGS.run:
+        raise InputError("give --run=DIR, the --workdir of a run, and flags alone")
+    request = SurfaceRequest(
+        kind=kind,
+        grid=parse_grid(FLAGS.grid, kind),
+        ranges=parse_ranges(FLAGS.range, kind) if FLAGS.range else None,
+        seed=FLAGS.seed,
+        norm=FLAGS.norm,
+        line=parse_line(FLAGS.line),
+    )
+    folder = Path(FLAGS.run)
+    output = Path(FLAGS.output or folder / f"surface_{kind}.h5")
+    run = read_saved_run(folder, FLAGS.weights)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    compute_surface(output, run, request, batch=FLAGS.batch, quiet=FLAGS.quiet)
+    print(f"wrote {output}")
+    return 0
+
+
+def write_weights_surface(arguments: Sequence[str]) -> int:
+    """Write the surface of a sweep; returns the exit status."""
+    if arguments or not FLAGS.sweep:
+        raise InputError("give --sweep=DIR, the --workdir of a sweep, and flags alone")
+    sweep = Path(FLAGS.sweep)
+    file = sweep / "sweep.h5" if sweep.is_dir() else sweep
+    output = Path(FLAGS.output or file.with_name("surface_weights.h5"))
+    surface = weights_surface(read_sweep(file))
+    if output.exists():
+        check_resumable(output, read_surface(output), surface.about)
+    write_surface(output, surface)
+    print(f"wrote {output}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command("loss_surface", __name__, USAGE, main)

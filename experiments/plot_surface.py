@@ -1,0 +1,102 @@
+"""Plot a loss surface from its file: ``python -m experiments.plot_surface FILE.h5``.
+
+The file holds unweighted losses, so any alpha and beta can be shown: no network is
+loaded and nothing is evaluated.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from nstjax.analysis.figures import save_figure
+from nstjax.analysis.line_plot import line_figure
+from nstjax.analysis.surface_html import surface_html
+from nstjax.analysis.surface_panels import incomplete
+from nstjax.analysis.surface_plots import map_figure, surface_figure
+from nstjax.entry import run_command
+from nstjax.errors import InputError
+from nstjax.io.atomic import atomic_path
+from nstjax.io.surface_file import read_surface
+
+USAGE = """
+Total, content and style of a saved surface, in 3-D and as maps.
+
+  python -m experiments.plot_surface FILE.h5
+  python -m experiments.plot_surface FILE.h5 --beta=1e4 --output=DIR/beta_1e4 --html
+"""
+
+flags.DEFINE_float("alpha", None, "Content weight; the run's own if not given.")
+flags.DEFINE_float("beta", None, "Style weight; the run's own if not given.")
+flags.DEFINE_float("tv", None, "Weight of total variation; likewise.")
+flags.DEFINE_string(
+    "output", None, "Folder, or how the files' names begin; beside FILE if not given."
+)
+flags.DEFINE_enum("format", "png", ("png", "pdf"), "Of the figures.")
+flags.DEFINE_boolean("html", False, "Also a page to turn with the mouse (plotly).")
+flags.DEFINE_boolean("log", True, "Colors and contours at equal ratios.")
+flags.DEFINE_boolean("log_height", False, "Logarithmic heights, which bend a bowl.")
+flags.DEFINE_float("elevation", 30, "Of the eye, in degrees.")
+flags.DEFINE_float("azimuth", -60, "Of the eye, in degrees.")
+flags.DEFINE_string("title", "", "A line above the description.")
+
+FLAGS = flags.FLAGS
+LOGGER = logging.getLogger("nstjax")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the plots; returns the exit status."""
+    if len(arguments) != 1:
+        raise InputError("give one file of a loss surface")
+    file = Path(arguments[0])
+    surface = read_surface(file)
+    given = {"alpha": FLAGS.alpha, "beta": FLAGS.beta, "tv": FLAGS.tv}
+    # Final losses over settings have no weights of their own, and show no total.
+    weights = [
+        surface.weights.get(name, 0.0) if weight is None else weight
+        for name, weight in given.items()
+    ]
+    log, options = FLAGS.log, {"log_height": FLAGS.log_height, "title": FLAGS.title}
+    page = surface_html(surface, *weights, log=log, **options) if FLAGS.html else None
+    if surface.done.shape[1] == 1:
+        figures = {"line": line_figure(surface, *weights, **options)}
+    else:
+        figures = {
+            "surfaces": surface_figure(
+                surface,
+                *weights,
+                log=log,
+                elevation=FLAGS.elevation,
+                azimuth=FLAGS.azimuth,
+                **options,
+            ),
+            "maps": map_figure(surface, *weights, log=log, title=FLAGS.title),
+        }
+    for words in incomplete(surface):
+        LOGGER.info("%s: %s, plotted as it is", file, words)
+    stem = output_stem(file, FLAGS.output)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        path = Path(f"{stem}_{name}.{FLAGS.format}")
+        save_figure(figure, path)
+        print(f"wrote {path}")
+    if page:
+        path = Path(f"{stem}_surfaces.html")
+        with atomic_path(path) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+        print(f"wrote {path}")
+    return 0
+
+
+def output_stem(file: Path, output: str | None) -> Path:
+    """How the paths of the plots begin."""
+    if output is None:
+        return file.with_suffix("")
+    if output.endswith("/") or Path(output).is_dir():
+        return Path(output, file.stem)
+    return Path(output)
+
+
+if __name__ == "__main__":
+    run_command("plot_surface", __name__, USAGE, main)

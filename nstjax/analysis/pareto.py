@@ -1,0 +1,49 @@
+"""Which settings trade two losses best."""
+
+import numpy as np
+
+
+def non_dominated(content: np.ndarray, style: np.ndarray) -> np.ndarray:
+    """Where no other point is as small in both losses and smaller in one.
+
+    Args:
+      content: [N]; NaN marks a point that does not count.
+      style: [N], likewise.
+
+    Returns:
+      bool, [N].
+    """
+    no_larger = (content[:, None] <= content[None, :]) & (
+        style[:, None] <= style[None, :]
+    )
+    smaller = (content[:, None] < content[None, :]) | (style[:, None] < style[None, :])
+    counts = np.isfinite(content) & np.isfinite(style)
+    return counts & ~(no_larger & smaller).any(axis=0)
+
+
+def knee(content: np.ndarray, style: np.ndarray) -> int | None:
+    """The point of the front where more of one loss buys little of the other.
+
+    Both logarithms are scaled to 0..1 over the front; the knee is farthest below the
+    chord between the front's ends.
+
+    Args:
+      content: positive, [N]; NaN marks a point that does not count.
+      style: likewise.
+
+    Returns:
+      Its index; None when no point of the front lies below the chord.
+
+    Source:
+      Das, On characterizing the "knee" of the Pareto curve based on
+      normal-boundary intersection (1999).
+    """
+    front = np.flatnonzero(non_dominated(content, style))
+    if front.size < 3:
+        return None
+    x, y = np.log(content[front]), np.log(style[front])
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    below = 1 - (x - x.min()) / np.ptp(x) - (y - y.min()) / np.ptp(y)
+    best = int(below.argmax())
+    return int(front[best]) if below[best] > 1e-9 else None

@@ -1,0 +1,85 @@
+"""Final losses of a sweep over beta/alpha and a second setting, as a surface.
+
+The minimum over images of α C + β S is a minimum of linear functions of (α, β), so it
+is concave in them whatever the losses look like in image space, and the minimizing
+image depends on their ratio alone. No more can be read from such axes.
+"""
+
+import numpy as np
+
+from nstjax.analysis.surface import Marks, Surface, unknown_values
+from nstjax.errors import InputError
+from nstjax.io.sweep_file import Sweep
+
+WEIGHTS = ("alpha", "beta")
+# Of the largest value of a setting to its smallest: from there on, its axis is log10.
+LOGARITHMIC_FROM = 100
+
+
+def weights_surface(sweep: Sweep) -> Surface:
+    """The surface of a sweep that varies alpha or beta, and at most one other setting.
+
+    Where alpha and beta both vary and nothing else does, alpha is the second setting.
+
+    Args:
+      sweep: from ``nstjax.io.sweep_file.read_sweep``.
+
+    Returns:
+      Unweighted losses over s = log10(β/α) and t, the second setting, or its log10
+      where its values are positive and span a factor of 100. Diverged runs, and nodes
+      without a run, are not done. There is no plane.
+
+    Raises:
+      InputError: other settings vary, or two runs would be one node.
+    """
+    fixed = sweep.config["settings"]
+    count = len(sweep.status)
+    alpha, beta = (
+        np.broadcast_to(
+            np.asarray(sweep.settings.get(name, fixed[name]), np.float64), count
+        )
+        for name in WEIGHTS
+    )
+    varied = [name for name, x in sweep.settings.items() if np.unique(x).size > 1]
+    others = [name for name in varied if name not in WEIGHTS]
+    if not others and set(WEIGHTS) <= set(varied):
+        others = ["alpha"]
+    if len(others) > 1 or not set(WEIGHTS) & set(varied):
+        raise InputError(
+            f"the sweep varies {', '.join(varied) or 'nothing'}: a surface over "
+            "weights needs alpha or beta to vary, and at most one other setting"
+        )
+    if not (alpha.min() > 0 and beta.min() > 0):
+        raise InputError(
+            "alpha or beta is 0 in the sweep: their ratio has no logarithm"
+        )
+    s, i = np.unique(np.log10(beta / alpha).round(9), return_inverse=True)
+    t, j, second = np.zeros(1), np.zeros(count, int), ""
+    if others:
+        second = others[0]
+        values = np.asarray(sweep.settings[second], np.float64)
+        if 0 < LOGARITHMIC_FROM * values.min() <= values.max():
+            values, second = np.log10(values), f"log10({second})"
+        t, j = np.unique(values, return_inverse=True)
+    if len({*zip(i.tolist(), j.tolist(), strict=True)}) < count:
+        raise InputError(
+            "the sweep has several runs of one ratio beta/alpha: let only one of the "
+            "two weights vary"
+        )
+    known = unknown_values((len(s), len(t)), ())
+    done = np.zeros((len(s), len(t)), bool)
+    done[i, j] = sweep.status == "done"
+    for grid, name in zip(known[:3], ("content", "style", "tv"), strict=True):
+        grid[i, j] = np.where(done[i, j], sweep.final[name], np.nan)
+    return Surface(
+        plane=None,
+        s=s,
+        t=t,
+        values=known,
+        done=done,
+        points=Marks((), np.zeros((0, 2)), np.zeros(0), np.zeros((0, 3))),
+        trajectories={},
+        weights={},
+        labels=("log10(β/α)", second),
+        about={"flags": {"kind": "weights"}, "settings": fixed},
+    )

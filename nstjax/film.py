@@ -1,0 +1,193 @@
+"""A run as a film: the snapshots of its log, one after another, as a GIF or an MP4."""
+
+import contextlib
+import io
+import itertools
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from nstjax.errors import InputError
+from nstjax.io.atomic import atomic_path
+from nstjax.io.runlog import read_run
+from nstjax.sizes import resize
+from nstjax.vgg import deprocess
+
+Frame = tuple[int, np.ndarray]
+
+
+def film_frames(folder: Path) -> Iterator[Frame]:
+    """The snapshots of a run, and its last image.
+
+    A frame is the image as it is optimized: colors that a preset restores and masks
+    that it applies after the run do not show. Those of a pyramid's smaller scales are
+    enlarged to the last frame's size.
+
+    Args:
+      folder: the run's working folder, with run.h5.
+
+    Yields:
+      How many updates the image has had, and the picture: sRGB in 0..1, float32,
+      shape [height, width, 3].
+
+    Raises:
+      InputError: the run has left no snapshots, or its log is damaged.
+    """
+    run = read_run(folder)
+    if not run.snapshots:
+        raise InputError(
+            f"the run in {folder} has left no snapshots: run nstjax with "
+            "--snapshots=1,10,100 and a --workdir"
+        )
+    images = {**run.snapshots, run.steps: run.image}
+    height, width, _ = images[max(images)].shape
+    for step in sorted(images):
+        yield step, resize(np.asarray(deprocess(images[step])), height, width)
+
+
+def cross_fade(frames: Iterable[Frame], between: int) -> Iterator[Frame]:
+    """Insert blends of each two neighbors, numbered like the earlier one.
+
+    Args:
+      frames: of one size.
+      between: how many blends.
+    """
+    earlier = None
+    for step, picture in frames:
+        if earlier is not None:
+            for share in np.linspace(0, 1, between + 2, dtype=np.float32)[1:-1]:
+                yield earlier[0], (1 - share) * earlier[1] + share * picture
+        yield step, picture
+        earlier = step, picture
+
+
+def numbered(picture: np.ndarray, step: int) -> np.ndarray:
+    """Write the step into the lower left corner, white with a black outline.
+
+    Args:
+      picture: sRGB in 0..1, shape [height, width, 3].
+      step: how many updates it has had.
+    """
+    image = Image.fromarray(_bytes(picture))
+    size = max(12, image.height // 14)
+    ImageDraw.Draw(image).text(
+        (size // 2, image.height - size // 2),
+        str(step),
+        fill="white",
+        font=ImageFont.load_default(size),
+        anchor="ls",
+        stroke_width=max(1, size // 10),
+        stroke_fill="black",
+    )
+    return np.asarray(image, np.float32) / np.float32(255)
+
+
+def write_film(
+    path: str | os.PathLike[str],
+    pictures: Iterable[np.ndarray],
+    fps: float = 4.0,
+    hold: float = 2.0,
+) -> None:
+    """Write a film whole or not at all.
+
+    A GIF has 256 colors a frame, chosen for that frame and dithered, and starts over
+    when it ends; it counts time in hundredths of a second. An MP4 holds H.264 in 4:2:0,
+    as browsers play it; its last row or column is repeated where its size is odd.
+
+    Args:
+      path: where to; the suffix chooses GIF or MP4.
+      pictures: sRGB in 0..1, all [height, width, 3].
+      fps: pictures a second.
+      hold: how many seconds the last picture stays.
+
+    Raises:
+      InputError: another suffix, or an MP4 without imageio-ffmpeg.
+      OSError: the file cannot be written.
+    """
+    writers = {".gif": _write_gif, ".mp4": _write_mp4}
+    suffix = Path(path).suffix.lower()
+    if suffix not in writers:
+        raise InputError(
+            f"{path} has no suffix of a film's format: "
+            f"end it with one of {' '.join(writers)}"
+        )
+    writers[suffix](path, pictures, fps, hold)
+
+
+def _write_gif(
+    path: str | os.PathLike[str],
+    pictures: Iterable[np.ndarray],
+    fps: float,
+    hold: float,
+) -> None:
+    first, *others = [_in_256_colors(picture) for picture in pictures]
+    durations = [1000 / fps] * len(others) + [1000 * max(hold, 1 / fps)]
+    contents = io.BytesIO()
+    first.save(
+        contents, "GIF", save_all=True, append_images=others, duration=durations, loop=0
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(contents.getbuffer())
+
+
+def _in_256_colors(picture: np.ndarray) -> Image.Image:
+    image = Image.fromarray(_bytes(picture))
+    # Pillow dithers only to a palette that it is given.
+    return image.quantize(palette=image.quantize(256))
+
+
+def _write_mp4(
+    path: str | os.PathLike[str],
+    pictures: Iterable[np.ndarray],
+    fps: float,
+    hold: float,
+) -> None:
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        ffmpeg = get_ffmpeg_exe()
+    # Where there is no wheel with ffmpeg, it raises RuntimeError.
+    except (ImportError, RuntimeError):
+        raise InputError(
+            f"{path} needs imageio-ffmpeg: pip install 'nstjax[video]', or write a .gif"
+        ) from None
+    frames = (_even(_bytes(picture)) for picture in pictures)
+    first = next(frames)
+    height, width, _ = first.shape
+    source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
+    # Players guess a color matrix that is not said by the size of the film.
+    coding = (
+        "-c:v libx264 -crf 16 -pix_fmt yuv420p -movflags +faststart "
+        "-vf scale=out_color_matrix=bt709 -colorspace bt709"
+    )
+    with atomic_path(path) as temporary:
+        # imageio-ffmpeg's own writer would fork, which JAX's threads do not survive,
+        # and does not tell when ffmpeg fails.
+        with subprocess.Popen(
+            [ffmpeg, "-v", "error", *f"{source} {coding}".split(), str(temporary)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert process.stdin
+            # A broken pipe is an ffmpeg that has failed, and says why below.
+            with contextlib.suppress(BrokenPipeError):
+                for frame in itertools.chain([first], frames):
+                    process.stdin.write(frame.tobytes())
+                for _ in range(round(hold * fps) - 1):
+                    process.stdin.write(frame.tobytes())
+            _, complaint = process.communicate()
+        if process.returncode:
+            raise OSError(f"{path} cannot be written: {complaint.decode().strip()}")
+
+
+def _even(frame: np.ndarray) -> np.ndarray:
+    height, width, _ = frame.shape
+    return np.pad(frame, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
+
+
+def _bytes(picture: np.ndarray) -> np.ndarray:
+    return np.rint(picture.clip(0, 1) * 255).astype(np.uint8)
