@@ -38,13 +38,14 @@ Snapshots, loss surfaces and the convexity table of two runs of gatys2016.
 
 flags.DEFINE_string("workdir", None, "Folder for everything.")
 flags.DEFINE_string("weights", "auto", "As nstjax takes them.")
-flags.DEFINE_string("size", "160", "As nstjax takes it.")
-# The preset's content loss is a sum over positions: 1e-5 at 512 pixels is this at 160.
-flags.DEFINE_float("alpha", 1e-4, "Weight of the content loss.")
+flags.DEFINE_string("size", "128", "As nstjax takes it.")
+# The preset's content loss is a sum over positions, so a small picture needs more.
+flags.DEFINE_float("alpha", 0.004, "Weight of the content loss.")
 flags.DEFINE_float("steps_scale", 1.0, "Shortens the runs.", lower_bound=0.0)
 flags.DEFINE_list("planes", "plane3,random,random_pink,hessian", "Of the surfaces.")
 flags.DEFINE_string("grid", "51x51", "Nodes of a surface.")
 flags.DEFINE_integer("segments", 256, "Pairs of images.", lower_bound=1)
+flags.DEFINE_string("curvature_at", "content,noise,result", "See convexity --help.")
 
 FLAGS = flags.FLAGS
 
@@ -55,7 +56,7 @@ class Part(NamedTuple):
     Attributes:
       name: of its folder.
       snapshots: the updates after which the report shows the image; the last ends it.
-      rows: rows of its sheet.
+      columns: of its sheet.
     """
 
     name: str
@@ -100,13 +101,13 @@ def make_part(part: Part, folder: Path) -> dict[str, Any]:
     """Run, snapshots, surfaces and tests of one pair; returns what the tests found."""
     steps = sorted({max(1, round(step * FLAGS.steps_scale)) for step in part.snapshots})
     run = folder / "run"
-    command(
-        "nstjax content.png style.png --preset=gatys2016 --output=result.png "
-        f"--size={FLAGS.size} --alpha={FLAGS.alpha} --steps={steps[-1]} "
-        f"--snapshots={','.join(map(str, steps))} --checkpoint_every=500 "
-        f"--weights={shlex.quote(FLAGS.weights)} --workdir=run"
-        + (" --resume" if (run / "config.json").exists() else ""),
-        folder,
+    python(
+        *("nstjax", f"{folder / 'content.png'}", f"{folder / 'style.png'}"),
+        *("--preset=gatys2016", f"--size={FLAGS.size}", f"--alpha={FLAGS.alpha}"),
+        *(f"--steps={steps[-1]}", f"--snapshots={','.join(map(str, steps))}"),
+        *(f"--weights={FLAGS.weights}", "--checkpoint_every=500"),
+        *(f"--workdir={run}", f"--output={folder / 'result.png'}"),
+        *(["--resume"] if (run / "config.json").exists() else []),
     )
     shown = [
         folder / "content.png",
@@ -116,31 +117,28 @@ def make_part(part: Part, folder: Path) -> dict[str, Any]:
     labels = ["content", *(f"iteration {step}" for step in steps), "style"]
     sheet = contact_sheet(list(map(read_image, shown)), labels, part.columns, cell=240)
     write_image(folder / "snapshots.png", sheet)
-    for plane in FLAGS.planes:
-        grid = FLAGS.grid
-        surface = f"--output={shlex.quote(str(folder / plane))}.h5"
-        command(
-            f"experiments.loss_surface --run={shlex.quote(str(run))} --plane={plane} "
-            f"--grid={grid} {surface}"
+    surfaces = [folder / f"{plane}.h5" for plane in FLAGS.planes]
+    for plane, surface in zip(FLAGS.planes, surfaces, strict=True):
+        python(
+            *("experiments.loss_surface", f"--run={run}", f"--plane={plane}"),
+            *(f"--grid={FLAGS.grid}", f"--output={surface}"),
         )
-        command(f"experiments.plot_surface {shlex.quote(str(folder / plane))}.h5")
-    surfaces = ",".join(str(folder / f"{plane}.h5") for plane in FLAGS.planes)
+        python("experiments.plot_surface", str(surface))
     output = folder / "convexity.json"
-    command(
-        f"experiments.convexity --run={shlex.quote(str(run))} "
-        f"--surfaces={shlex.quote(surfaces)} --segments={FLAGS.segments} "
-        f"--output={shlex.quote(str(output))}"
+    python(
+        *("experiments.convexity", f"--run={run}", f"--output={output}"),
+        *(f"--surfaces={','.join(map(str, surfaces))}", f"--segments={FLAGS.segments}"),
+        f"--curvature_at={FLAGS.curvature_at}",
     )
     return json.loads(output.read_text())
 
 
-def command(text: str, folder: Path | None = None) -> None:
+def python(*arguments: str) -> None:
     """Print one of our commands and run it; ``InputError`` if it fails."""
-    module, *arguments = shlex.split(text)
-    print(f"{'' if folder else 'python -m '}{text}", flush=True)
-    done = subprocess.run([sys.executable, "-m", module, *arguments], cwd=folder)
+    print(f"python -m {shlex.join(arguments)}", flush=True)
+    done = subprocess.run([sys.executable, "-m", *arguments])
     if done.returncode:
-        raise InputError(f"{module} ended with status {done.returncode}, see above")
+        raise InputError(f"{arguments[0]} ended with status {done.returncode}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,182 @@
+"""Many settings at once: ``python -m experiments.sweep PHOTO PAINTING --grid=...``.
+
+Runs every setting side by side, in one compilation and in chunks that fit into memory,
+and writes sweep.h5, settings.csv, the images, their sheet, the front of content against
+style loss, and the curves. A sweep that was killed goes on when it is run again.
+"""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from nstjax.analysis.lanes import prepare_lanes
+from nstjax.analysis.settings import (
+    Settings,
+    check_settings,
+    parse_grid,
+    read_settings,
+    seed_with,
+)
+from nstjax.analysis.sweep_memory import free_before_next_step
+from nstjax.analysis.sweep_run import Limits, run_sweep, tell_diverged
+from nstjax.entry import run_command
+from nstjax.errors import InputError
+from nstjax.io.images import read_image, write_image
+from nstjax.io.sweep_file import Sweep, write_settings_table
+from nstjax.io.weights import LoadedParams, load_network
+from nstjax.preset import INITS, Preset, customize, default_size_rule
+from nstjax.presets import DEFAULT_PRESET, get_preset
+from nstjax.problem import NO_CONTROLS
+from nstjax.sizes import parse_size
+
+USAGE = """
+Many settings of one style transfer side by side.
+
+  python -m experiments.sweep PHOTO PAINTING --workdir=DIR \\
+    --grid="beta=1e1:1e5:9:log,learning_rate=1;2;5"
+  python -m experiments.sweep --free_pictures --settings=FILE.csv --workdir=DIR
+
+What may differ: alpha, beta, tv, learning_rate, seed, noise_ratio (with init=blend),
+style_layer_weights.LAYER, content_layer_weights.LAYER and, with two paintings or more,
+style_blend_weights.1, style_blend_weights.2, ...
+"""
+
+flags.DEFINE_string("grid", None, "NAME=START:STOP:COUNT[:log] or NAME=A;B;C, with ,.")
+flags.DEFINE_string("settings", None, "CSV file: names, then a line for each run.")
+flags.DEFINE_string("workdir", None, "Folder for everything.")
+flags.DEFINE_boolean("free_pictures", False, "Use a CC0 photo and our painting.")
+flags.DEFINE_string("preset", DEFAULT_PRESET, "Published settings.")
+flags.DEFINE_string("size", None, "As nstjax takes it.")
+flags.DEFINE_integer("steps", None, "Updates of each image.")
+flags.DEFINE_string("weights", "auto", "As nstjax takes them.")
+flags.DEFINE_string("optimizer", None, "adam, lbfgs or lbfgs-linesearch.")
+flags.DEFINE_string("init", None, "content, noise, blend, style, or an image's path.")
+flags.DEFINE_integer("seed", 0, "Of the noise, where the settings have none.")
+flags.DEFINE_float("memory_gb", None, "Peak memory; half of what is free if not given.")
+flags.DEFINE_float("limit_minutes", 60.0, "Predicted minutes that need no --yes.")
+flags.DEFINE_boolean("yes", False, "Go on whatever the sweep is predicted to take.")
+
+FLAGS = flags.FLAGS
+
+
+def main(pictures: Sequence[str]) -> int:
+    """Run the sweep; returns the exit status."""
+    if not FLAGS.workdir or bool(FLAGS.grid) == bool(FLAGS.settings):
+        raise InputError("give --workdir=DIR and either --grid=... or --settings=FILE")
+    if len(pictures) < 2 and (pictures or not FLAGS.free_pictures):
+        raise InputError("give a photo and one painting or more, or --free_pictures")
+    free_before_next_step()
+    preset = read_preset()
+    content, *styles = read_pictures(pictures)
+    settings = parse_grid(FLAGS.grid) if FLAGS.grid else read_settings(FLAGS.settings)
+    seed = seed_with({}, FLAGS.seed)
+    check_settings(settings, preset, len(styles), NO_CONTROLS)
+    init_image = None if preset.init in INITS else read_image(preset.init)
+    network = load_network(FLAGS.weights, seed=seed)
+    images = {"content": content, "init": init_image}
+    images |= {f"style_{number}": style for number, style in enumerate(styles, 1)}
+    folder = Path(FLAGS.workdir)
+    sweep = run_sweep(
+        functools.partial(
+            prepare_lanes,
+            content,
+            styles,
+            network.params,
+            preset,
+            seed=seed,
+            init_image=init_image,
+        ),
+        preset,
+        settings,
+        folder,
+        sweep_config(preset, settings, seed, network, images),
+        Limits(FLAGS.memory_gb, FLAGS.limit_minutes, FLAGS.yes),
+    )
+    write_results(folder, sweep, content, styles)
+    tell_diverged(sweep)
+    print(f"sweep: wrote {folder / 'sweep.h5'}, settings.csv, images and figures")
+    return 0
+
+
+def read_preset() -> Preset:
+    """The settings that all runs have in common."""
+    preset = get_preset(FLAGS.preset)
+    size = FLAGS.size and parse_size(FLAGS.size, default_size_rule(preset))
+    return customize(
+        preset,
+        size=size,
+        steps=FLAGS.steps,
+        optimizer=FLAGS.optimizer,
+        init=FLAGS.init,
+        pyramid="none",
+    )
+
+
+def read_pictures(paths: Sequence[str]) -> list[np.ndarray]:
+    """The photo and the paintings."""
+    if paths:
+        return list(map(read_image, paths))
+    # scikit-image takes a while to import.
+    from nstjax.demo import demo_pictures
+
+    return list(demo_pictures())
+
+
+def sweep_config(
+    preset: Preset,
+    settings: Settings,
+    seed: int,
+    network: LoadedParams,
+    images: dict[str, np.ndarray | None],
+) -> dict[str, Any]:
+    """What config.json holds: all that decides the images, and with what they ran."""
+    return {
+        "settings": {
+            "preset": FLAGS.preset,
+            **dataclasses.asdict(preset),
+            "seed": seed,
+            "swept": [dataclasses.asdict(axis) for axis in settings.axes],
+            "weights_sha256": network.sha256,
+            "image_sha256": {
+                name: hashlib.sha256(image.tobytes()).hexdigest()
+                for name, image in images.items()
+                if image is not None
+            },
+        },
+        "weights": network.source,
+        "versions": {
+            package: version(package)
+            for package in ("nstjax", "jax", "jaxlib", "optax", "numpy", "pillow")
+        },
+        "device": jax.devices()[0].device_kind,
+        "devices": jax.device_count(),
+    }
+
+
+def write_results(
+    folder: Path, sweep: Sweep, content: np.ndarray, styles: Sequence[np.ndarray]
+) -> None:
+    """Write the table, the images and the figures."""
+    # Matplotlib takes a while to import.
+    from nstjax.analysis import figures, sweep_plots
+
+    write_settings_table(folder / "settings.csv", sweep)
+    (folder / "images").mkdir(exist_ok=True)
+    for index, image in enumerate(sweep.images):
+        write_image(folder / "images" / f"{index:04d}.png", image / np.float32(255))
+    sheet = sweep_plots.sweep_sheet(sweep, content, styles)
+    write_image(folder / "contact_sheet.png", sheet)
+    figures.save_figure(sweep_plots.pareto_figure(sweep), folder / "pareto.png")
+    figures.save_figure(sweep_plots.curves_figure(sweep), folder / "curves.png")
+
+
+if __name__ == "__main__":
+    run_command("sweep", __name__, USAGE, main)

@@ -1,0 +1,270 @@
+"""The settings of a sweep: numbers that may differ between its runs.
+
+All other settings decide the program's structure, which is compiled once.
+"""
+
+import csv
+import dataclasses
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.preset import LARGEST_NUMBER, Preset, customize
+from nstjax.targets import Controls, check_weights
+
+Setting = Mapping[str, float]  # of one run: {name: value}
+
+SCALARS = ("alpha", "beta", "tv", "learning_rate")
+LAYER_WEIGHTS = ("content_layer_weights", "style_layer_weights")
+BLEND_WEIGHTS = "style_blend_weights"
+MOST_SETTINGS = 100_000
+LARGEST_SEED = 2**32 - 1
+GRID_HELP = "give NAME=START:STOP:COUNT[:log] or NAME=VALUE;VALUE"
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """Settings that change together.
+
+    Attributes:
+      names: of the settings.
+      rows: their values, a row after another.
+    """
+
+    names: tuple[str, ...]
+    rows: tuple[tuple[float, ...], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The product of some axes, the last one fastest; made when it is asked for.
+
+    Attributes:
+      axes: no name on two of them.
+    """
+
+    axes: tuple[Axis, ...]
+
+    def __post_init__(self) -> None:
+        names = self.names
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"{name} is given twice: give each setting once")
+        if not names or not self.count:
+            raise InputError("the sweep has no settings: give one or more")
+        if self.count > MOST_SETTINGS:
+            raise InputError(
+                f"the sweep has {self.count} settings, more than {MOST_SETTINGS}: "
+                "choose fewer values"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The settings that differ."""
+        return tuple(name for axis in self.axes for name in axis.names)
+
+    @property
+    def count(self) -> int:
+        """How many runs there are."""
+        return math.prod(len(axis.rows) for axis in self.axes)
+
+    def __getitem__(self, index: int) -> Setting:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        chosen = []
+        for axis in reversed(self.axes):
+            index, place = divmod(index, len(axis.rows))
+            chosen.append(zip(axis.names, axis.rows[place], strict=True))
+        return {name: value for pairs in reversed(chosen) for name, value in pairs}
+
+    def __iter__(self) -> Iterator[Setting]:
+        return (self[index] for index in range(self.count))
+
+
+def grid(values: Mapping[str, Sequence[float]]) -> Settings:
+    """Every combination of some values, the last setting fastest.
+
+    Args:
+      values: {name: values}.
+    """
+    return Settings(
+        tuple(Axis((name,), tuple((x,) for x in row)) for name, row in values.items())
+    )
+
+
+def parse_grid(text: str) -> Settings:
+    """Read beta=1e1:1e5:9:log,learning_rate=1;2;5.
+
+    START:STOP:COUNT has equal steps from start to stop, both included; with ``:log``
+    equal ratios.
+
+    Raises:
+      InputError: something else was given.
+    """
+    axes = []
+    for part in text.split(","):
+        name, equals, values = (piece.strip() for piece in part.partition("="))
+        if not name or not equals:
+            raise InputError(f"{part.strip()!r} in the grid has no values: {GRID_HELP}")
+        axes.append(Axis((name,), tuple((x,) for x in _parse_values(name, values))))
+    return Settings(tuple(axes))
+
+
+def read_settings(path: str | os.PathLike[str]) -> Settings:
+    """Read a CSV file: names of settings in the first line, then a line for each run.
+
+    Raises:
+      InputError: something else is there.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = [line for line in csv.reader(file) if any(line)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is no CSV file ({error})") from error
+    if not lines:
+        raise InputError(f"{path} is empty: name the settings in its first line")
+    names = tuple(name.strip() for name in lines[0])
+    rows = []
+    for number, line in enumerate(lines[1:], start=1):
+        if len(line) != len(names):
+            raise InputError(
+                f"{path}: run {number} has {len(line)} values for {len(names)} "
+                f"settings ({','.join(names)})"
+            )
+        rows.append(tuple(map(_parse_number, names, line)))
+    return Settings((Axis(names, tuple(rows)),))
+
+
+def check_settings(
+    settings: Settings, preset: Preset, styles: int, controls: Controls
+) -> None:
+    """Raise ``InputError`` unless a run could use every one of the settings.
+
+    Args:
+      settings: of the sweep.
+      preset: what they change.
+      styles: number of paintings.
+      controls: whose blend weights they change.
+    """
+    known = known_names(preset, styles)
+    fields = {field.name for field in dataclasses.fields(Preset)}
+    for name in settings.names:
+        if name == "noise_ratio" and name not in known:
+            raise InputError("noise_ratio needs init=blend: there it is noise's share")
+        if name in (*LAYER_WEIGHTS, BLEND_WEIGHTS) and name not in known:
+            members = [each for each in known if each.startswith(f"{name}.")]
+            raise InputError(
+                f"{name} has several numbers: give one of {', '.join(members)}"
+                if members
+                else f"{name} needs two style images or more"
+            )
+        if name in fields and name not in known:
+            raise InputError(
+                f"{name} decides the program's structure: run one sweep for each {name}"
+            )
+        if name not in known:
+            raise InputError(
+                f"unknown setting {name!r}: a sweep knows {', '.join(known)}"
+            )
+    for setting in settings:
+        preset_with(setting, preset)
+        seed_with(setting, 0)
+        controls_with(setting, controls, styles)
+
+
+def known_names(preset: Preset, styles: int) -> list[str]:
+    """What may differ between the runs of a preset with that many paintings."""
+    return [
+        *SCALARS,
+        "seed",
+        *(["noise_ratio"] if preset.init == "blend" else []),
+        *(f"content_layer_weights.{layer}" for layer in preset.content_layers),
+        *(f"style_layer_weights.{layer}" for layer in preset.style_layers),
+        *(f"{BLEND_WEIGHTS}.{i}" for i in range(1, styles + 1) if styles > 1),
+    ]
+
+
+def preset_with(setting: Setting, preset: Preset) -> Preset:
+    """The preset of one run.
+
+    Raises:
+      InputError: see ``nstjax.preset.customize``.
+    """
+    overrides: dict[str, float | tuple[float, ...]] = {
+        name: setting[name] for name in (*SCALARS, "noise_ratio") if name in setting
+    }
+    for kind in ("content", "style"):
+        layers = getattr(preset, f"{kind}_layers")
+        weights = getattr(preset, f"{kind}_layer_weights")
+        overrides[f"{kind}_layer_weights"] = tuple(
+            setting.get(f"{kind}_layer_weights.{layer}", weight)
+            for layer, weight in zip(layers, weights, strict=True)
+        )
+    return customize(preset, **overrides)
+
+
+def seed_with(setting: Setting, seed: int) -> int:
+    """The seed of one run: its own, or the one given.
+
+    Raises:
+      InputError: it is no whole number of 32 bits.
+    """
+    value = setting.get("seed", seed)
+    if not 0 <= value <= LARGEST_SEED or value != int(value):
+        raise InputError(
+            f"seed must be a whole number in 0..{LARGEST_SEED}, got {value}"
+        )
+    return int(value)
+
+
+def controls_with(setting: Setting, controls: Controls, styles: int) -> Controls:
+    """The controls of one run, with its blend weights.
+
+    Raises:
+      InputError: see ``nstjax.targets.check_weights``.
+    """
+    names = [f"{BLEND_WEIGHTS}.{number}" for number in range(1, styles + 1)]
+    if not any(name in setting for name in names):
+        return controls
+    weights = controls.style_blend_weights or (1.0,) * styles
+    weights = tuple(map(setting.get, names, weights))
+    check_weights(BLEND_WEIGHTS, weights, styles, "style images")
+    return dataclasses.replace(controls, style_blend_weights=weights)
+
+
+def _parse_values(name: str, text: str) -> list[float]:
+    if ":" not in text:
+        return [_parse_number(name, value) for value in text.split(";")]
+    start_text, stop_text, *rest = text.split(":")
+    start, stop = (_parse_number(name, value) for value in (start_text, stop_text))
+    spacing = rest[1].strip() if len(rest) == 2 else "lin"
+    if len(rest) not in (1, 2) or spacing not in ("lin", "log"):
+        raise InputError(f"{name}={text} in the grid cannot be read: {GRID_HELP}")
+    count = rest[0].strip()
+    if not count.isdecimal() or not 1 <= int(count) <= MOST_SETTINGS:
+        raise InputError(
+            f"{name} has {count!r} values in the grid: give a whole number in "
+            f"1..{MOST_SETTINGS}"
+        )
+    if spacing == "lin":
+        return np.linspace(start, stop, int(count)).tolist()
+    if min(start, stop) <= 0:
+        raise InputError(
+            f"{name}={text} in the grid: equal ratios need a start and a stop above 0"
+        )
+    return np.geomspace(start, stop, int(count)).tolist()
+
+
+def _parse_number(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"{name} must be a number, got {text.strip()!r}") from None
+    if not abs(value) <= LARGEST_NUMBER:
+        raise InputError(
+            f"{name} must be a finite number (in float32), got {text.strip()}"
+        )
+    return value

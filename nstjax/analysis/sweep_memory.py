@@ -1,0 +1,230 @@
+"""How many lanes fit into memory: estimated, then compiled and counted.
+
+A lane of h·w pixels takes about
+
+    4 B · Σ_l f · h_l w_l c_l  +  its state  +  its data
+
+with the sum over the convolutions up to the deepest layer that the loss sees. f is 2:
+one activation is kept for the gradient, and as much again is used meanwhile; 4 for the
+optimizer with a line search, whose evaluations are compiled a second time. With VGG-19
+the sum makes 2.3 kB per pixel. The state of L-BFGS holds 2·m images for m pairs.
+
+What counts in the end is what the compiler says of the program that is going to run,
+to which XLA:CPU's convolutions add a scratch that it does not count: as much as the
+largest of their results.
+"""
+
+import ctypes
+import math
+import os
+import platform
+import resource
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from nstjax.analysis.lanes import Lanes, lane_shapes
+from nstjax.analysis.sweep import CompiledSweep
+from nstjax.errors import InputError
+from nstjax.preset import Preset
+from nstjax.vgg import (
+    CONV_LAYERS,
+    LAYERS,
+    kernel_shapes,
+    layer_channels,
+    summarize,
+)
+
+GIGABYTE = 1e9
+ACTIVATION_COPIES = {"adam": 2, "lbfgs": 2, "lbfgs-linesearch": 4}
+HEADROOM = 1.05  # of the budget over the prediction
+# A device's runtime and its libraries want some, too.
+USABLE_SHARE_OF_DEVICE = 0.9
+
+
+class FittedSweep(NamedTuple):
+    """A sweep compiled for a number of lanes.
+
+    Attributes:
+      sweep: with the compiled program as its steps.
+      shapes: what ``nstjax.analysis.lanes.lane_shapes`` says of the lanes.
+      size: how many settings run at a time.
+      lanes: the same with the padding that the devices need.
+      peak_bytes: predicted peak of the process's memory (on an accelerator: of the
+        devices').
+    """
+
+    sweep: CompiledSweep
+    shapes: Lanes
+    size: int
+    lanes: int
+    peak_bytes: int
+
+
+def fit_sweep(
+    sweep: CompiledSweep,
+    lanes: Lanes,
+    preset: Preset,
+    count: int,
+    most: int,
+    budget_bytes: float,
+) -> FittedSweep:
+    """Compile for chunks of equal size that a budget holds.
+
+    Args:
+      sweep: from ``make_sweep``.
+      lanes: some of its lanes; only their shapes matter.
+      preset: its settings.
+      count: how many settings there are.
+      most: of them in a chunk.
+      budget_bytes: for all of the process (on an accelerator: of the devices').
+
+    Raises:
+      InputError: not even one lane for each device fits.
+    """
+    per_lane = estimate_lane_bytes(sweep, lanes, preset)
+    available = budget_bytes - memory_in_use()
+    size = _equal_chunks(count, min(most, max(1, int(available // per_lane))))
+    while True:
+        fitted = compile_sweep(sweep, lanes, preset, size)
+        if HEADROOM * fitted.peak_bytes <= budget_bytes:
+            return fitted
+        if size == 1:
+            raise InputError(
+                f"{fitted.size} of the settings at a time would need "
+                f"{fitted.peak_bytes / GIGABYTE:.2f} GB, and --memory_gb allows "
+                f"{budget_bytes / GIGABYTE:.2f}: allow more, or choose a smaller size"
+            )
+        in_use = memory_in_use()
+        share = (budget_bytes / HEADROOM - in_use) / (fitted.peak_bytes - in_use)
+        size = _equal_chunks(count, max(1, min(size - 1, int(size * share))))
+
+
+def compile_sweep(
+    sweep: CompiledSweep, lanes: Lanes, preset: Preset, size: int
+) -> FittedSweep:
+    """Compile for a number of lanes and predict the peak of the memory."""
+    devices = jax.device_count()
+    shapes = lane_shapes(lanes, math.ceil(size / devices) * devices)
+    state = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=shapes.images.sharding
+        ),
+        jax.eval_shape(sweep.init, shapes.images, shapes.learning_rates),
+    )
+    advance: Any = sweep.steps.advance
+    compiled = advance.lower(state, 1, *shapes.data).compile()
+    _give_back_freed_memory()
+    memory = compiled.memory_analysis()
+    program_bytes = devices * (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+    )
+    scratch_bytes = 0
+    if jax.default_backend() == "cpu":
+        largest = max(_convolution_sizes(lanes, preset))
+        scratch_bytes = 4 * shapes.images.shape[0] * largest
+    return FittedSweep(
+        sweep._replace(steps=sweep.steps._replace(advance=compiled)),
+        shapes,
+        size,
+        shapes.images.shape[0],
+        memory_in_use() + program_bytes + scratch_bytes + _bytes(shapes.images),
+    )
+
+
+def estimate_lane_bytes(sweep: CompiledSweep, lanes: Lanes, preset: Preset) -> int:
+    """What one lane takes, by the formula above."""
+    devices = jax.device_count()
+    shapes = lane_shapes(lanes, devices)
+    state = jax.eval_shape(sweep.init, shapes.images, shapes.learning_rates)
+    data = jax.tree.map(
+        lambda axis, value: 0 if axis is None else _bytes(value),
+        shapes.axes,
+        shapes.data,
+        is_leaf=lambda x: x is None,
+    )
+    own = (_bytes(state) + sum(jax.tree.leaves(data))) // devices
+    activations = 4 * sum(_convolution_sizes(lanes, preset))
+    return ACTIVATION_COPIES[preset.optimizer] * activations + own
+
+
+def free_before_next_step() -> None:
+    """Have XLA:CPU free a step's temporaries before the next step begins.
+
+    It does so when it runs the steps where they are asked for, and not in a thread of
+    its own. To be called before JAX's first operation.
+    """
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
+def memory_in_use() -> int:
+    """Resident bytes of the process; on an accelerator, used bytes of the devices."""
+    if jax.default_backend() != "cpu":
+        return sum(_statistic(device, "bytes_in_use") for device in jax.devices())
+    status = Path("/proc/self/status")
+    if status.exists():
+        return _kilobytes(status, "VmRSS")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def default_budget() -> float:
+    """Half of the machine's available memory, or most of the accelerators'."""
+    if jax.default_backend() != "cpu":
+        limit = sum(_statistic(device, "bytes_limit") for device in jax.devices())
+        return USABLE_SHARE_OF_DEVICE * limit or math.inf
+    about = Path("/proc/meminfo")
+    if about.exists():
+        return memory_in_use() + _kilobytes(about, "MemAvailable") / 2
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
+
+
+def _convolution_sizes(lanes: Lanes, preset: Preset) -> list[int]:
+    """Numbers in the result of each convolution that the loss needs, for one lane."""
+    _, height, width, _ = lanes.images.shape
+    widths = {layer: layer_channels(layer) for layer in CONV_LAYERS} | {
+        layer: part["bias"].size for layer, part in lanes.data.params.items()
+    }
+    rows = summarize(
+        height,
+        width,
+        pool_padding=preset.pool_padding,
+        kernels=kernel_shapes(widths),
+    )
+    seen = (*preset.content_layers, *preset.style_layers)
+    deepest = max(map(LAYERS.index, seen))
+    return [
+        math.prod(row.shape)
+        for row in rows[: deepest + 1]
+        if row.name.startswith("conv")
+    ]
+
+
+def _give_back_freed_memory() -> None:
+    """Have malloc return what the compiler has freed, which is not in use."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _equal_chunks(count: int, size: int) -> int:
+    return math.ceil(count / math.ceil(count / size))
+
+
+def _bytes(shapes: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+
+
+def _statistic(device: jax.Device, name: str) -> int:
+    return (device.memory_stats() or {}).get(name, 0)
+
+
+def _kilobytes(path: Path, name: str) -> int:
+    lines = path.read_text().splitlines()
+    return next(
+        1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")
+    )

@@ -1,0 +1,254 @@
+"""A sweep from its settings to its file, in chunks that a killed one goes on from."""
+
+import json
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from nstjax.analysis.lanes import UNLIKE, Lanes, lane_shapes
+from nstjax.analysis.settings import Setting, Settings
+from nstjax.analysis.sweep import LaneResults, make_sweep, run_lanes
+from nstjax.analysis.sweep_memory import (
+    GIGABYTE,
+    FittedSweep,
+    default_budget,
+    fit_sweep,
+)
+from nstjax.errors import InputError
+from nstjax.io.atomic import TEMPORARY_PREFIX
+from nstjax.io.runlog import CONFIG, read_config, write_config
+from nstjax.io.sweep_file import FINAL, Sweep, join_sweeps, read_sweep, write_sweep
+from nstjax.pictures import Original, finish
+from nstjax.preset import Preset
+from nstjax.problem import make_transfer
+
+LOGGER = logging.getLogger("nstjax")
+SWEEP = "sweep.h5"
+CHUNKS = "chunks"
+LANES_PER_CHUNK = "lanes_per_chunk"
+# More side by side make a step hardly faster, and a killed sweep loses more.
+MOST_LANES_PER_DEVICE = 64
+MOST_UNASKED = 1000
+MOST_TOLD = 5
+
+
+class Limits(NamedTuple):
+    """What a sweep may take.
+
+    Attributes:
+      memory_gb: of the process, or of the accelerators; None: half of what is free.
+      minutes: predicted; a longer sweep needs ``yes``, and so does one of more than
+        1000 settings.
+      yes: whether such a sweep goes on.
+    """
+
+    memory_gb: float | None = None
+    minutes: float = 60.0
+    yes: bool = False
+
+
+def run_sweep(
+    prepare: Callable[..., Lanes],
+    preset: Preset,
+    settings: Settings,
+    folder: Path,
+    config: Mapping[str, Any],
+    limits: Limits,
+    *,
+    quiet: bool = False,
+) -> Sweep:
+    """Run the settings that are not done yet, and write sweep.h5.
+
+    Predicted memory and time are printed; a finished chunk of settings is a file in
+    the folder until sweep.h5 is there.
+
+    Args:
+      prepare: ``nstjax.analysis.lanes.prepare_lanes`` but for its settings and size.
+      preset: the same that it has.
+      settings: checked by ``nstjax.analysis.settings.check_settings``.
+      folder: where the files go.
+      config: plain JSON data; its "settings" are what a resumed sweep must have in
+        common.
+      limits: what the sweep may take.
+      quiet: whether the progress bar is left out.
+
+    Raises:
+      InputError: the folder holds another sweep, or this one exceeds its limits.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--workdir={folder} is a file: give a folder")
+    if (folder / CONFIG).exists():
+        config = _begun_config(folder, config)
+    elif (folder / SWEEP).exists() or (folder / CHUNKS).exists():
+        raise InputError(
+            f"{folder} holds a sweep without its {CONFIG}: choose another --workdir"
+        )
+    for pattern in (f"{TEMPORARY_PREFIX}*", f"*/{TEMPORARY_PREFIX}*"):
+        for leftover in folder.glob(pattern):
+            leftover.unlink()
+    if not (folder / SWEEP).exists():
+        fitted = _fit(prepare, preset, settings, config, limits)
+        config = {**config, LANES_PER_CHUNK: fitted.size}
+        chunks = math.ceil(settings.count / fitted.size)
+        paths = [folder / CHUNKS / f"chunk_{i:05d}.h5" for i in range(chunks)]
+        missing = [path for path in paths if not path.exists()]
+        steps = len(missing) * (preset.steps + 1)
+        forecast = _Forecast(settings.count, steps, fitted, limits)
+        with tqdm(total=steps, unit="step", disable=quiet) as bar:
+
+            def tell(length: int) -> None:
+                forecast(length)
+                bar.update(length)
+
+            for path in missing:
+                first = paths.index(path) * fitted.size
+                last = min(first + fitted.size, settings.count)
+                chunk = [settings[index] for index in range(first, last)]
+                lanes = prepare(chunk, size=fitted.lanes)
+                if lane_shapes(lanes, fitted.lanes).data != fitted.shapes.data:
+                    raise InputError(UNLIKE)
+                results = run_lanes(fitted.sweep, lanes, preset, tell=tell)
+                # Not before: a sweep that was too long leaves nothing behind.
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_config(folder, config)
+                write_sweep(path, _as_sweep(chunk, results, lanes.original, preset))
+        whole = join_sweeps([read_sweep(path) for path in paths])
+        write_sweep(folder / SWEEP, whole._replace(config=dict(config)))
+    shutil.rmtree(folder / CHUNKS, ignore_errors=True)
+    return read_sweep(folder / SWEEP)
+
+
+def tell_diverged(sweep: Sweep) -> None:
+    """Log a line for each of the first runs that diverged, and how many there were."""
+    lanes = np.flatnonzero(sweep.status == "diverged")
+    for lane in lanes[:MOST_TOLD]:
+        setting = ", ".join(
+            f"{name} {values[lane]:g}" for name, values in sweep.settings.items()
+        )
+        LOGGER.info("diverged at step %d: %s", sweep.stop_steps[lane], setting)
+    if lanes.size > MOST_TOLD:
+        LOGGER.info("%d of %d settings diverged", lanes.size, len(sweep.status))
+
+
+class _Forecast:
+    """Says what the sweep will take: memory at once, time after its second dispatch."""
+
+    def __init__(self, count: int, steps: int, fitted: FittedSweep, limits: Limits):
+        self._count, self._steps, self._limits = count, steps, limits
+        self._memory = f"{fitted.peak_bytes / GIGABYTE:.2f} GB"
+        self._dispatches = 0
+        self._before = time.monotonic()
+        print(
+            f"sweep: {count} settings, {fitted.size} at a time, predicted peak memory "
+            f"{self._memory}"
+        )
+
+    def __call__(self, length: int) -> None:
+        now = time.monotonic()
+        self._dispatches += 1
+        # The first one warms up.
+        if self._dispatches == 2:
+            self._tell_time((now - self._before) / length * self._steps / 60)
+        self._before = now
+
+    def _tell_time(self, minutes: float) -> None:
+        tqdm.write(f"sweep: predicted time {minutes:.2g} minutes")
+        too_much = minutes > self._limits.minutes or self._count > MOST_UNASKED
+        if too_much and not self._limits.yes:
+            raise InputError(
+                f"{self._count} settings would take about {minutes:.2g} minutes and "
+                f"{self._memory}: add --yes to run them"
+            )
+
+
+def _begun_config(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sweep in the folder was begun with, if it is the same one."""
+    begun = read_config(folder)
+    if LANES_PER_CHUNK not in begun:
+        raise InputError(f"{folder} holds another run: choose another --workdir")
+    before, now = begun["settings"], json.loads(json.dumps(config["settings"]))
+    changed = [
+        f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    if changed:
+        raise InputError(
+            f"the sweep in {folder} had other settings ({'; '.join(changed)}): go on "
+            "with the same flags or choose another --workdir"
+        )
+    return begun
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _fit(
+    prepare: Callable[..., Lanes],
+    preset: Preset,
+    settings: Settings,
+    config: Mapping[str, Any],
+    limits: Limits,
+) -> FittedSweep:
+    lanes = prepare([settings[0]])
+    budget = default_budget()
+    if limits.memory_gb is not None:
+        budget = limits.memory_gb * GIGABYTE
+    begun = config.get(LANES_PER_CHUNK)
+    most = begun or MOST_LANES_PER_DEVICE * jax.device_count()
+    sweep = make_sweep(make_transfer(preset), lanes.axes)
+    fitted = fit_sweep(sweep, lanes, preset, settings.count, most, budget)
+    if begun and fitted.size != begun:
+        raise InputError(
+            f"the sweep was begun with {begun} settings at a time, which need more "
+            f"than {budget / GIGABYTE:.2f} GB: allow more with --memory_gb"
+        )
+    return fitted
+
+
+def _as_sweep(
+    settings: Sequence[Setting],
+    results: LaneResults,
+    original: Original,
+    preset: Preset,
+) -> Sweep:
+    log = {
+        "step": np.arange(preset.steps + 1),
+        "total": results.log.loss,
+        "gradient_norm": results.log.gradient_norm,
+        **results.log.terms._asdict(),
+    }
+    row = np.where(results.diverged, results.stop_steps - 1, preset.steps)
+    if preset.keep == "best":
+        best = np.where(np.isfinite(log["total"]), log["total"], np.inf).argmin(axis=1)
+        row = np.where(results.diverged, row, best)
+    lane = np.arange(len(settings))
+    pictures = [finish(image, preset, original) for image in results.images]
+    return Sweep(
+        settings={
+            name: np.array(
+                [setting[name] for setting in settings],
+                np.int64 if name == "seed" else np.float64,
+            )
+            for name in settings[0]
+        },
+        status=np.where(results.diverged, "diverged", "done"),
+        stop_steps=results.stop_steps,
+        log=log,
+        final={
+            name: np.where(row < 0, np.nan, log[name][lane, row]).astype(np.float64)
+            for name in FINAL
+        },
+        images=np.rint(255 * np.stack(pictures).clip(0, 1)).astype(np.uint8),
+        config={},
+    )

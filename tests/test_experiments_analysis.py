@@ -1,0 +1,141 @@
+"""The launchers of surfaces and convexity, as a shell runs them, on tiny runs."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from nstjax.io.surface_file import read_surface
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def launch(module, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", f"experiments.{module}", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, slim_weights):
+    """The folder of a course report that is over at once, and what was printed."""
+    folder = tmp_path_factory.mktemp("report")
+    flags = (
+        f"--workdir={folder}",
+        f"--weights={slim_weights}",
+        "--size=32",
+        "--steps_scale=0.002",
+        "--grid=5x4",
+        "--planes=plane3",
+        "--segments=6",
+        "--curvature_at=result",
+    )
+    status, out, err = launch("course_report", *flags)
+    assert status == 0, err
+    return folder, flags, out
+
+
+def test_course_report(report):
+    folder, flags, out = report
+    studies = []
+    for pair, steps in (("pair_one", 12), ("pair_two", 16)):
+        config = json.loads((folder / pair / "run" / "config.json").read_text())
+        assert config["settings"]["steps"] == steps
+        sheet = np.asarray(Image.open(folder / pair / "snapshots.png"))
+        assert sheet.std() > 20
+        surface = read_surface(folder / pair / "plane3.h5")
+        assert surface.done.all()
+        assert surface.done.shape == (5, 4)
+        assert list(surface.points.names) == ["result", "content", "style"]
+        for figure in ("surfaces", "maps"):
+            pixels = np.asarray(Image.open(folder / pair / f"plane3_{figure}.png"))
+            assert pixels.std() > 20
+        studies.append(json.loads((folder / pair / "convexity.json").read_text()))
+        assert studies[-1]["planes"].keys() == {"plane3"}
+    assert studies[0]["run"]["image_sha256"] != studies[1]["run"]["image_sha256"]
+    table = (folder / "convexity.md").read_text()
+    assert table in out
+    assert table.count("| pair_two | plane3 |") == 2
+    verdicts = re.findall(r"refuted on|refuted", table)
+    assert len(verdicts) == 2 * 2 * 3
+
+    # What is finished is not done again.
+    before = {
+        path: path.stat().st_mtime_ns
+        for path in folder.rglob("*.h5")
+        if "run" not in path.parts
+    }
+    status, out, err = launch("course_report", *flags)
+    assert status == 0, err
+    assert table in out
+    assert "is finished" in err
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_a_surface_of_another_run_is_refused(report):
+    folder, _, _ = report
+    status, _, err = launch(
+        "convexity",
+        f"--run={folder / 'pair_one' / 'run'}",
+        f"--surfaces={folder / 'pair_two' / 'plane3.h5'}",
+    )
+    assert status == 2
+    assert "is a surface of another run (its result differs)" in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_a_film_of_the_report(report, tmp_path):
+    folder, _, _ = report
+    film = tmp_path / "film.gif"
+    status, _, err = launch(
+        "film", f"--run={folder / 'pair_one' / 'run'}", f"--output={film}"
+    )
+    assert status == 0, err
+    with Image.open(film) as frames:
+        assert frames.n_frames > 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("convexity",), "give --run=DIR"),
+        (("convexity", "--run=nowhere"), "holds no run"),
+        (("course_report",), "give --workdir=DIR"),
+        (("course_report", "--workdir=x", "one.png"), "two pairs of pictures or none"),
+        (("course_report", "--workdir=x", "--steps_scale=0"), "steps_scale is 0"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, says, tmp_path):
+    status, _, err = launch(*arguments)
+    assert status == 2
+    assert len(err.splitlines()) == 1
+    assert says in err
+
+
+def test_own_pictures_and_folders_with_spaces(tmp_path, slim_weights):
+    paths = []
+    for index in range(4):
+        paths.append(tmp_path / f"{index} of 4.png")
+        size = (40, 30)
+        Image.fromarray(skimage.data.coffee()).rotate(90 * index).resize(size).save(
+            paths[-1]
+        )
+    status, _, err = launch(
+        *("course_report", *paths, f"--workdir={tmp_path / 'with space'}"),
+        *(f"--weights={slim_weights}", "--size=32", "--steps_scale=0.001"),
+        *("--grid=3x3", "--planes=line", "--segments=3", "--curvature_at="),
+    )
+    # The run has passed; what is wrong is found by the next command.
+    assert status == 2
+    assert "grid '3x3' is not understood" in err

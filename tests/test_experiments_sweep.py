@@ -1,0 +1,266 @@
+"""The sweep's launcher, and the driver that it starts."""
+
+import csv
+import functools
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+import reference
+import skimage.data
+from PIL import Image
+
+from nstjax.analysis import sweep_run
+from nstjax.analysis.lanes import prepare_lanes
+from nstjax.analysis.settings import grid
+from nstjax.analysis.sweep_run import Limits, run_sweep, tell_diverged
+from nstjax.errors import InputError
+from nstjax.io.sweep_file import read_sweep
+from nstjax.preset import customize
+from nstjax.presets import get_preset
+from nstjax.sizes import Size
+from nstjax.stylize import stylize
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PARAMS = jax.tree.map(np.float32, reference.random_params())
+RANDOM = np.random.default_rng(0)
+CONTENT, STYLE = RANDOM.random((2, 20, 24, 3), dtype=np.float32)
+PRESET = customize(
+    get_preset("gatys2016"),
+    content_layers=("relu1_2",),
+    style_layers=("relu1_1",),
+    optimizer="adam",
+    size=Size("exact", (16, 20)),
+    pyramid="none",
+    steps=2,
+)
+SETTINGS = grid({"learning_rate": [1.0, 1e30, 3.0], "seed": [0, 1]})
+PREPARE = functools.partial(prepare_lanes, CONTENT, [STYLE], PARAMS, PRESET)
+CONFIG = {"settings": {"alpha": PRESET.alpha, "beta": PRESET.beta, "seed": 0}}
+
+
+@pytest.fixture
+def chunks_of_four(monkeypatch):
+    monkeypatch.setattr(sweep_run, "MOST_LANES_PER_DEVICE", 4)
+
+
+def drive(folder, settings=SETTINGS, config=CONFIG, limits=None, preset=PRESET):
+    return run_sweep(
+        functools.partial(prepare_lanes, CONTENT, [STYLE], PARAMS, preset),
+        preset,
+        settings,
+        folder,
+        config,
+        limits or Limits(),
+        quiet=True,
+    )
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_sweep_holds_every_run(tmp_path, chunks_of_four, capsys, caplog, keep):
+    preset = customize(PRESET, keep=keep, learning_rate=40.0)
+    settings = grid({"learning_rate": [1.0, 1e30, 60.0], "seed": [0, 1]})
+    sweep = drive(tmp_path / "new" / "folder", settings, preset=preset)
+    assert sweep.settings["learning_rate"].tolist() == [1, 1, 1e30, 1e30, 60, 60]
+    assert sweep.settings["seed"].tolist() == [0, 1] * 3
+    assert sweep.settings["seed"].dtype == np.int64
+    diverged = [False, False, True, True, False, False]
+    assert (sweep.status == "diverged").tolist() == diverged
+    assert sweep.stop_steps.tolist() == [2, 2, 1, 1, 2, 2]
+    assert sweep.log["step"].tolist() == [0, 1, 2]
+    for lane in (0, 5):
+        alone = stylize(
+            CONTENT,
+            STYLE,
+            PARAMS,
+            preset,
+            seed=int(sweep.settings["seed"][lane]),
+            learning_rate=float(sweep.settings["learning_rate"][lane]),
+        )
+        row = alone.best_step if keep == "best" else 2
+        for name in ("total", "content", "style", "tv"):
+            losses = getattr(alone.losses, name)
+            tolerance = 1e-5 * np.abs(losses).max()
+            np.testing.assert_allclose(sweep.log[name][lane], losses, atol=tolerance)
+            assert sweep.final[name][lane] == sweep.log[name][lane, row]
+        difference = sweep.images[lane] / 255 - alone.image
+        assert np.abs(difference).max() < 0.51 / 255
+    # The image of a run that diverged is the one before.
+    assert sweep.final["total"][2] == sweep.log["total"][2, 0]
+    out = capsys.readouterr().out
+    assert "6 settings, 3 at a time, predicted peak memory" in out
+    assert "predicted time" in out
+    caplog.set_level("INFO")
+    tell_diverged(sweep)
+    assert caplog.messages[0] == "diverged at step 1: learning_rate 1e+30, seed 0"
+    assert len(caplog.messages) == 2
+
+
+def test_an_interrupted_sweep_gives_the_same_file(
+    tmp_path, chunks_of_four, monkeypatch
+):
+    drive(tmp_path / "whole")
+    whole = (tmp_path / "whole" / "sweep.h5").read_bytes()
+    assert not (tmp_path / "whole" / "chunks").exists()
+    killed = tmp_path / "killed"
+    run_lanes, runs = sweep_run.run_lanes, []
+
+    def interrupted(*arguments, **options):
+        if len(runs) == 1:
+            raise KeyboardInterrupt
+        runs.append(1)
+        return run_lanes(*arguments, **options)
+
+    monkeypatch.setattr(sweep_run, "run_lanes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        drive(killed)
+    assert [path.name for path in (killed / "chunks").iterdir()] == ["chunk_00000.h5"]
+    (killed / "chunks" / ".nstjax-leftover.h5").write_bytes(b"half")
+    with pytest.raises(InputError, match="begun with 3 settings at a time"):
+        monkeypatch.setattr(sweep_run, "fit_sweep", smaller(sweep_run.fit_sweep))
+        drive(killed)
+    monkeypatch.undo()
+    # Chunks stay as they were begun, whatever would be chosen now.
+    runs.clear()
+    sweep = drive(killed)
+    assert (killed / "sweep.h5").read_bytes() == whole
+    assert sorted(path.name for path in killed.iterdir()) == ["config.json", "sweep.h5"]
+    assert sweep.config["lanes_per_chunk"] == 3
+    # A finished sweep is read, not run.
+    monkeypatch.setattr(sweep_run, "make_sweep", None)
+    np.testing.assert_equal(drive(killed)._asdict(), sweep._asdict())
+
+
+def smaller(fit_sweep):
+    def fit(*arguments):
+        return fit_sweep(*arguments)._replace(size=2)
+
+    return fit
+
+
+def test_another_sweep_is_told(tmp_path):
+    drive(tmp_path)
+    other = {"settings": CONFIG["settings"] | {"beta": 7.0, "steps": 3}}
+    with pytest.raises(InputError) as raised:
+        drive(tmp_path, config=other)
+    assert "beta was 1.0, is 7.0; steps was null, is 3" in str(raised.value)
+    (tmp_path / "config.json").write_text('{"settings": {}}')
+    with pytest.raises(InputError, match="holds another run"):
+        drive(tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(InputError, match=r"holds a sweep without its config\.json"):
+        drive(tmp_path)
+    with pytest.raises(InputError, match="is a file: give a folder"):
+        drive(tmp_path / "sweep.h5")
+
+
+def test_what_takes_long_is_asked_for(tmp_path):
+    with pytest.raises(InputError, match=r"6 settings would take about .* add --yes"):
+        drive(tmp_path, limits=Limits(minutes=0.0))
+    assert list(tmp_path.iterdir()) == []
+    drive(tmp_path, limits=Limits(minutes=0.0, yes=True))
+    many = grid({"beta": list(range(1, 1002))})
+    with pytest.raises(InputError, match=r"1001 settings would take about .* --yes"):
+        drive(tmp_path / "many", many)
+    with pytest.raises(InputError, match="allow more, or choose a smaller size"):
+        drive(tmp_path / "small", limits=Limits(memory_gb=1e-3))
+
+
+def test_a_run_that_never_was_finite_has_no_losses(tmp_path):
+    sweep = drive(tmp_path, grid({"beta": [3e38]}))
+    assert sweep.status.tolist() == ["diverged"]
+    assert sweep.stop_steps.tolist() == [0]
+    assert np.isnan(sweep.final["total"]).all()
+    assert sweep.images.shape == (1, 16, 20, 3)
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments.sweep", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def launch(*arguments):
+    process = start(*arguments)
+    out, err = process.communicate(timeout=600)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    paths = []
+    for name in ("chelsea", "coffee"):
+        image = Image.fromarray(getattr(skimage.data, name)())
+        image.thumbnail((40, 40))
+        paths.append(folder / f"{name}.png")
+        image.save(paths[-1])
+    return paths
+
+
+def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path):
+    # Two chunks: more settings than run at a time.
+    command = (
+        *pictures,
+        "--grid=beta=1e-1:1e1:33:log,learning_rate=2;1e30",
+        f"--weights={slim_weights}",
+        "--size=32",
+        "--steps=8",
+        "--optimizer=adam",
+    )
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process = start(*command, f"--workdir={killed}")
+    while process.poll() is None and not list(killed.glob("chunks/*_00000.h5")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (killed / "sweep.h5").exists()
+    for folder in (killed, whole):
+        status, out, err = launch(*command, f"--workdir={folder}")
+        assert status == 0, err
+        assert "66 settings, 33 at a time, predicted peak memory" in out
+        assert err.count("note: diverged at step 1: beta") == 5
+        assert "note: 33 of 66 settings diverged" in err
+    names = {path.relative_to(whole) for path in whole.rglob("*")}
+    assert names == {path.relative_to(killed) for path in killed.rglob("*")}
+    assert {str(name) for name in names} >= {
+        *("sweep.h5", "settings.csv", "config.json", "contact_sheet.png"),
+        *("pareto.png", "curves.png", "images/0000.png", "images/0065.png"),
+    }
+    for name in names:
+        if (whole / name).is_file():
+            assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
+    sweep = read_sweep(whole / "sweep.h5")
+    assert (sweep.status == "diverged").tolist() == [False, True] * 33
+    image = np.asarray(Image.open(whole / "images" / "0064.png"))
+    np.testing.assert_array_equal(image, sweep.images[64])
+    with open(whole / "settings.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[64]["beta"]) == sweep.settings["beta"][64] == 10.0
+    assert json.loads((whole / "config.json").read_text()) == sweep.config
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "give --workdir=DIR and either --grid=... or --settings=FILE"),
+        (("--workdir=w", "--free_pictures", "--grid=pool=1"), "run one sweep for each"),
+    ],
+)
+def test_a_wrong_command_is_one_line(tmp_path, arguments, says):
+    status, out, err = launch(*arguments)
+    assert status == 2
+    assert says in err
+    assert err.count("\n") == 1
+    assert err.startswith("sweep: error: ")
+    assert out == ""
