@@ -8,18 +8,21 @@ prints it as a table.
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from nstjax.analysis import convexity_study as study
 from nstjax.analysis.convexity_table import markdown_table
 from nstjax.analysis.saved_surface import check_same_run, surface_structure
+from nstjax.analysis.surface import Surface
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
 from nstjax.io.surface_file import read_surface
 from nstjax.problem import loss_function
-from nstjax.saved_run import read_saved_run
+from nstjax.request import file_sha256
+from nstjax.saved_run import SavedRun, read_saved_run
 
 USAGE = """
 Convexity of the loss, tested where a run of nstjax --workdir=DIR --snapshots=... went.
@@ -50,37 +53,58 @@ def main(arguments: Sequence[str]) -> int:
     surfaces = {path: read_surface(Path(path)) for path in paths}
     for path, surface in surfaces.items():
         check_same_run(Path(path), surface, run)
+    asked = {
+        "run": run.settings,
+        "surfaces": {Path(path).name: file_sha256(path) for path in paths},
+        **{name: FLAGS[name].value for name in ("segments", "curvature_at", "seed")},
+    }
+    asked = json.loads(json.dumps(asked))
+    if finished(output, asked):
+        print(f"{output} is finished: nothing is left to test")
+    else:
+        found = {"asked": asked, **run_tests(run, list(surfaces.values()))}
+        with atomic_path(output) as temporary:
+            temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        print(f"wrote {output}")
+    print(markdown_table({folder.name: json.loads(output.read_text())}))
+    return 0
+
+
+def run_tests(run: SavedRun, surfaces: Sequence[Surface]) -> dict[str, Any]:
+    """What the tests find."""
     loss_fn = loss_function(**surface_structure(run.preset))
     data = run.problem.data
     batches = study.single_precision(loss_fn, data, study.BATCH)
     one_by_one = study.single_precision(loss_fn, data, 1)
     double = study.double_precision(loss_fn, data)
     group = study.members(run.content, run.style, run.snapshots, run.image, FLAGS.seed)
+    places = study.places(group, FLAGS.curvature_at)
     print(f"weights {run.network.source}, {len(group)} images", flush=True)
     epsilon = study.rounding_error(batches, double, study.spread(group))
-    found = {
-        "run": run.settings,
+    return {
         "weights": run.network.source,
         "relative_error": epsilon,
         "planes": {
             surface.plane.kind: study.surface_study(
                 surface, epsilon, one_by_one, double
             )
-            for surface in surfaces.values()
+            for surface in surfaces
             if surface.plane
         },
         "segments": study.segment_study(
             group, epsilon, batches, double, FLAGS.segments, FLAGS.seed
         ),
-        "curvature": study.curvature_study(
-            loss_fn, data, study.places(group, FLAGS.curvature_at)
-        ),
+        "curvature": study.curvature_study(loss_fn, data, places),
     }
-    with atomic_path(output) as temporary:
-        temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(markdown_table({folder.name: found}))
-    print(f"wrote {output}")
-    return 0
+
+
+def finished(path: Path, asked: dict[str, Any]) -> bool:
+    """Whether the file holds what is asked for."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("asked") == asked
 
 
 if __name__ == "__main__":

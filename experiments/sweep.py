@@ -18,19 +18,14 @@ import numpy as np
 from absl import flags
 
 from nstjax.analysis.lanes import prepare_lanes
-from nstjax.analysis.settings import (
-    Settings,
-    check_settings,
-    parse_grid,
-    read_settings,
-    seed_with,
-)
+from nstjax.analysis.settings import Settings, check_settings, seed_with
+from nstjax.analysis.settings_input import parse_grid, read_settings
 from nstjax.analysis.sweep_memory import free_before_next_step
-from nstjax.analysis.sweep_run import Limits, run_sweep, tell_diverged
+from nstjax.analysis.sweep_results import tell_diverged, write_results
+from nstjax.analysis.sweep_run import Limits, run_sweep
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.io.images import read_image, write_image
-from nstjax.io.sweep_file import Sweep, write_settings_table
+from nstjax.io.images import read_image
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, get_preset
@@ -159,23 +154,6 @@ def sweep_config(
         "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
     }
-
-
-def write_results(
-    folder: Path, sweep: Sweep, content: np.ndarray, styles: Sequence[np.ndarray]
-) -> None:
-    """Write the table, the images and the figures."""
-    # Matplotlib takes a while to import.
-    from nstjax.analysis import figures, sweep_plots
-
-    write_settings_table(folder / "settings.csv", sweep)
-    (folder / "images").mkdir(exist_ok=True)
-    for index, image in enumerate(sweep.images):
-        write_image(folder / "images" / f"{index:04d}.png", image / np.float32(255))
-    sheet = sweep_plots.sweep_sheet(sweep, content, styles)
-    write_image(folder / "contact_sheet.png", sheet)
-    figures.save_figure(sweep_plots.pareto_figure(sweep), folder / "pareto.png")
-    figures.save_figure(sweep_plots.curves_figure(sweep), folder / "curves.png")
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def run_settings(
 
 def input_sha256(request: Request) -> dict[str, str]:
     """The hash of every picture that goes in, by what it is."""
-    return {name: _file_sha256(path) for name, path in input_paths(request).items()}
+    return {name: file_sha256(path) for name, path in input_paths(request).items()}
 
 
 def input_paths(request: Request) -> dict[str, str]:
@@ -199,6 +199,7 @@ def _with_tuples(value: Any) -> Any:
     return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
-def _file_sha256(path: str) -> str:
+def file_sha256(path: str) -> str:
+    """SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -63,7 +63,8 @@ def test_course_report(report):
             assert pixels.std() > 20
         studies.append(json.loads((folder / pair / "convexity.json").read_text()))
         assert studies[-1]["planes"].keys() == {"plane3"}
-    assert studies[0]["run"]["image_sha256"] != studies[1]["run"]["image_sha256"]
+    first, second = (study["asked"]["run"]["image_sha256"] for study in studies)
+    assert first != second
     table = (folder / "convexity.md").read_text()
     assert table in out
     assert table.count("| pair_two | plane3 |") == 2
@@ -79,7 +80,8 @@ def test_course_report(report):
     status, out, err = launch("course_report", *flags)
     assert status == 0, err
     assert table in out
-    assert "is finished" in err
+    assert "plane3.h5 is finished" in err
+    assert out.count("convexity.json is finished") == 2
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 

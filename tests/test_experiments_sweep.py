@@ -19,7 +19,8 @@ from PIL import Image
 from nstjax.analysis import sweep_run
 from nstjax.analysis.lanes import prepare_lanes
 from nstjax.analysis.settings import grid
-from nstjax.analysis.sweep_run import Limits, run_sweep, tell_diverged
+from nstjax.analysis.sweep_results import tell_diverged
+from nstjax.analysis.sweep_run import Limits, run_sweep
 from nstjax.errors import InputError
 from nstjax.io.sweep_file import read_sweep
 from nstjax.preset import customize

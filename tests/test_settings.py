@@ -13,11 +13,10 @@ from nstjax.analysis.settings import (
     controls_with,
     grid,
     known_names,
-    parse_grid,
     preset_with,
-    read_settings,
     seed_with,
 )
+from nstjax.analysis.settings_input import parse_grid, read_settings
 from nstjax.errors import InputError
 from nstjax.preset import customize
 from nstjax.presets import get_preset
@@ -162,8 +161,7 @@ def test_every_known_setting_passes():
         ("pool=1", "pool decides the program's structure"),
         ("noise_ratio=0.5", "noise_ratio needs init=blend"),
         ("style_layer_weights=1", "give one of style_layer_weights.relu1_1, style_l"),
-        ("style_blend_weights=1", "needs two style images or more"),
-        ("style_blend_weights.1=1", "unknown setting 'style_blend_weights.1'"),
+        ("style_blend_weights.1=1", "weights.1 needs more style images: 1 given"),
         ("beta=1;-1", "beta must be a finite number of 0 or more"),
         ("alpha=1;0,beta=1;0", "alpha and beta are both 0"),
         ("learning_rate=1;0", "learning_rate is 0"),
@@ -184,8 +182,10 @@ def test_noise_ratio_and_blend_weights_are_checked_where_they_are_known():
         check("noise_ratio=0.5;2", BLEND)
     with pytest.raises(InputError, match="style_blend_weights must be finite numbers"):
         check("style_blend_weights.1=0,style_blend_weights.2=1;0", styles=2)
-    with pytest.raises(InputError, match=r"unknown setting 'style_blend_weights\.3'"):
+    with pytest.raises(InputError, match="needs more style images: 2 given"):
         check("style_blend_weights.3=1", styles=2)
+    with pytest.raises(InputError, match=r"give one of style_blend_weights\.1, sty"):
+        check("style_blend_weights=1", styles=2)
     check("style_blend_weights.1=0;1,style_blend_weights.2=1", styles=2)
 
 

@@ -38,7 +38,6 @@ from nstjax.demo import demo_pictures
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.weights import load_network
-from nstjax.optimizers import with_learning_rate
 from nstjax.preset import Preset, customize
 from nstjax.presets import get_preset
 from nstjax.problem import Problem, evaluate, make_transfer, make_weights, prepare
@@ -146,9 +145,6 @@ def speed_table(task: Task) -> str:
 def run_alone(problem: Problem, preset: Preset) -> None:
     """One setting as ``nstjax.stylize`` runs it, from a copy of the problem's state."""
     state = jax.tree.map(jnp.copy, problem.state)
-    state = state._replace(
-        opt_state=with_learning_rate(state.opt_state, preset.learning_rate)
-    )
     data = problem.data._replace(weights=make_weights(preset))
     for state, _ in run(problem.steps, state, data, preset.steps):
         pass

@@ -3,26 +3,20 @@
 All other settings decide the program's structure, which is compiled once.
 """
 
-import csv
 import dataclasses
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
 from nstjax.errors import InputError
-from nstjax.preset import LARGEST_NUMBER, Preset, customize
+from nstjax.preset import Preset, customize
 from nstjax.targets import Controls, check_weights
 
 Setting = Mapping[str, float]  # of one run: {name: value}
 
 SCALARS = ("alpha", "beta", "tv", "learning_rate")
-LAYER_WEIGHTS = ("content_layer_weights", "style_layer_weights")
 BLEND_WEIGHTS = "style_blend_weights"
 MOST_SETTINGS = 100_000
 LARGEST_SEED = 2**32 - 1
-GRID_HELP = "give NAME=START:STOP:COUNT[:log] or NAME=VALUE;VALUE"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,49 +89,6 @@ def grid(values: Mapping[str, Sequence[float]]) -> Settings:
     )
 
 
-def parse_grid(text: str) -> Settings:
-    """Read beta=1e1:1e5:9:log,learning_rate=1;2;5.
-
-    START:STOP:COUNT has equal steps from start to stop, both included; with ``:log``
-    equal ratios.
-
-    Raises:
-      InputError: something else was given.
-    """
-    axes = []
-    for part in text.split(","):
-        name, equals, values = (piece.strip() for piece in part.partition("="))
-        if not name or not equals:
-            raise InputError(f"{part.strip()!r} in the grid has no values: {GRID_HELP}")
-        axes.append(Axis((name,), tuple((x,) for x in _parse_values(name, values))))
-    return Settings(tuple(axes))
-
-
-def read_settings(path: str | os.PathLike[str]) -> Settings:
-    """Read a CSV file: names of settings in the first line, then a line for each run.
-
-    Raises:
-      InputError: something else is there.
-    """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = [line for line in csv.reader(file) if any(line)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is no CSV file ({error})") from error
-    if not lines:
-        raise InputError(f"{path} is empty: name the settings in its first line")
-    names = tuple(name.strip() for name in lines[0])
-    rows = []
-    for number, line in enumerate(lines[1:], start=1):
-        if len(line) != len(names):
-            raise InputError(
-                f"{path}: run {number} has {len(line)} values for {len(names)} "
-                f"settings ({','.join(names)})"
-            )
-        rows.append(tuple(map(_parse_number, names, line)))
-    return Settings((Axis(names, tuple(rows)),))
-
-
 def check_settings(
     settings: Settings, preset: Preset, styles: int, controls: Controls
 ) -> None:
@@ -152,23 +103,22 @@ def check_settings(
     known = known_names(preset, styles)
     fields = {field.name for field in dataclasses.fields(Preset)}
     for name in settings.names:
-        if name == "noise_ratio" and name not in known:
-            raise InputError("noise_ratio needs init=blend: there it is noise's share")
-        if name in (*LAYER_WEIGHTS, BLEND_WEIGHTS) and name not in known:
-            members = [each for each in known if each.startswith(f"{name}.")]
+        if name in known:
+            continue
+        members = [each for each in known if each.startswith(f"{name}.")]
+        if members:
             raise InputError(
                 f"{name} has several numbers: give one of {', '.join(members)}"
-                if members
-                else f"{name} needs two style images or more"
             )
-        if name in fields and name not in known:
+        if name.startswith(BLEND_WEIGHTS):
+            raise InputError(f"{name} needs more style images: {styles} given")
+        if name == "noise_ratio":
+            raise InputError("noise_ratio needs init=blend: there it is noise's share")
+        if name in fields:
             raise InputError(
                 f"{name} decides the program's structure: run one sweep for each {name}"
             )
-        if name not in known:
-            raise InputError(
-                f"unknown setting {name!r}: a sweep knows {', '.join(known)}"
-            )
+        raise InputError(f"unknown setting {name!r}: a sweep knows {', '.join(known)}")
     for setting in settings:
         preset_with(setting, preset)
         seed_with(setting, 0)
@@ -233,38 +183,3 @@ def controls_with(setting: Setting, controls: Controls, styles: int) -> Controls
     weights = tuple(map(setting.get, names, weights))
     check_weights(BLEND_WEIGHTS, weights, styles, "style images")
     return dataclasses.replace(controls, style_blend_weights=weights)
-
-
-def _parse_values(name: str, text: str) -> list[float]:
-    if ":" not in text:
-        return [_parse_number(name, value) for value in text.split(";")]
-    start_text, stop_text, *rest = text.split(":")
-    start, stop = (_parse_number(name, value) for value in (start_text, stop_text))
-    spacing = rest[1].strip() if len(rest) == 2 else "lin"
-    if len(rest) not in (1, 2) or spacing not in ("lin", "log"):
-        raise InputError(f"{name}={text} in the grid cannot be read: {GRID_HELP}")
-    count = rest[0].strip()
-    if not count.isdecimal() or not 1 <= int(count) <= MOST_SETTINGS:
-        raise InputError(
-            f"{name} has {count!r} values in the grid: give a whole number in "
-            f"1..{MOST_SETTINGS}"
-        )
-    if spacing == "lin":
-        return np.linspace(start, stop, int(count)).tolist()
-    if min(start, stop) <= 0:
-        raise InputError(
-            f"{name}={text} in the grid: equal ratios need a start and a stop above 0"
-        )
-    return np.geomspace(start, stop, int(count)).tolist()
-
-
-def _parse_number(name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise InputError(f"{name} must be a number, got {text.strip()!r}") from None
-    if not abs(value) <= LARGEST_NUMBER:
-        raise InputError(
-            f"{name} must be a finite number (in float32), got {text.strip()}"
-        )
-    return value

@@ -86,7 +86,7 @@ def fit_sweep(
     """
     per_lane = estimate_lane_bytes(sweep, lanes, preset)
     available = budget_bytes - memory_in_use()
-    size = _equal_chunks(count, min(most, max(1, int(available // per_lane))))
+    size = _equal_chunks(count, int(min(most, max(1, available / per_lane))))
     while True:
         fitted = compile_sweep(sweep, lanes, preset, size)
         if HEADROOM * fitted.peak_bytes <= budget_bytes:
@@ -116,7 +116,6 @@ def compile_sweep(
     )
     advance: Any = sweep.steps.advance
     compiled = advance.lower(state, 1, *shapes.data).compile()
-    _give_back_freed_memory()
     memory = compiled.memory_analysis()
     program_bytes = devices * (
         memory.argument_size_in_bytes
@@ -162,10 +161,20 @@ def free_before_next_step() -> None:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
+def give_back_freed_memory() -> None:
+    """Have malloc return what is free, such as what the compiler leaves behind.
+
+    Elsewhere it is kept (``nstjax.allocator``), and the holes in it add to the peak.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def memory_in_use() -> int:
     """Resident bytes of the process; on an accelerator, used bytes of the devices."""
     if jax.default_backend() != "cpu":
         return sum(_statistic(device, "bytes_in_use") for device in jax.devices())
+    give_back_freed_memory()
     status = Path("/proc/self/status")
     if status.exists():
         return _kilobytes(status, "VmRSS")
@@ -203,12 +212,6 @@ def _convolution_sizes(lanes: Lanes, preset: Preset) -> list[int]:
         for row in rows[: deepest + 1]
         if row.name.startswith("conv")
     ]
-
-
-def _give_back_freed_memory() -> None:
-    """Have malloc return what the compiler has freed, which is not in use."""
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _equal_chunks(count: int, size: int) -> int:

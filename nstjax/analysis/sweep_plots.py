@@ -80,7 +80,7 @@ def pareto_figure(sweep: Sweep) -> Figure:
             zorder=3,
             label=f"knee\n{setting_text(sweep, marked)}",
         )
-        axes.legend(loc="upper right")
+        axes.legend(loc="best")
     axes.grid(alpha=0.25)
     # Within one decade these are long and many.
     axes.tick_params(axis="x", which="minor", rotation=30, labelsize=8)

@@ -1,43 +1,40 @@
 """A sweep from its settings to its file, in chunks that a killed one goes on from."""
 
 import json
-import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from tqdm import tqdm
 
 from nstjax.analysis.lanes import UNLIKE, Lanes, lane_shapes
-from nstjax.analysis.settings import Setting, Settings
-from nstjax.analysis.sweep import LaneResults, make_sweep, run_lanes
+from nstjax.analysis.settings import Settings
+from nstjax.analysis.sweep import make_sweep, run_lanes
 from nstjax.analysis.sweep_memory import (
     GIGABYTE,
     FittedSweep,
     default_budget,
     fit_sweep,
+    give_back_freed_memory,
 )
+from nstjax.analysis.sweep_results import as_sweep
 from nstjax.errors import InputError
 from nstjax.io.atomic import TEMPORARY_PREFIX
 from nstjax.io.runlog import CONFIG, read_config, write_config
-from nstjax.io.sweep_file import FINAL, Sweep, join_sweeps, read_sweep, write_sweep
-from nstjax.pictures import Original, finish
+from nstjax.io.sweep_file import Sweep, join_sweeps, read_sweep, write_sweep
 from nstjax.preset import Preset
 from nstjax.problem import make_transfer
 
-LOGGER = logging.getLogger("nstjax")
 SWEEP = "sweep.h5"
 CHUNKS = "chunks"
 LANES_PER_CHUNK = "lanes_per_chunk"
 # More side by side make a step hardly faster, and a killed sweep loses more.
 MOST_LANES_PER_DEVICE = 64
 MOST_UNASKED = 1000
-MOST_TOLD = 5
 
 
 class Limits(NamedTuple):
@@ -109,6 +106,7 @@ def run_sweep(
                 bar.update(length)
 
             for path in missing:
+                give_back_freed_memory()
                 first = paths.index(path) * fitted.size
                 last = min(first + fitted.size, settings.count)
                 chunk = [settings[index] for index in range(first, last)]
@@ -119,23 +117,12 @@ def run_sweep(
                 # Not before: a sweep that was too long leaves nothing behind.
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_config(folder, config)
-                write_sweep(path, _as_sweep(chunk, results, lanes.original, preset))
+                write_sweep(path, as_sweep(chunk, results, lanes.original, preset))
+        give_back_freed_memory()
         whole = join_sweeps([read_sweep(path) for path in paths])
         write_sweep(folder / SWEEP, whole._replace(config=dict(config)))
     shutil.rmtree(folder / CHUNKS, ignore_errors=True)
     return read_sweep(folder / SWEEP)
-
-
-def tell_diverged(sweep: Sweep) -> None:
-    """Log a line for each of the first runs that diverged, and how many there were."""
-    lanes = np.flatnonzero(sweep.status == "diverged")
-    for lane in lanes[:MOST_TOLD]:
-        setting = ", ".join(
-            f"{name} {values[lane]:g}" for name, values in sweep.settings.items()
-        )
-        LOGGER.info("diverged at step %d: %s", sweep.stop_steps[lane], setting)
-    if lanes.size > MOST_TOLD:
-        LOGGER.info("%d of %d settings diverged", lanes.size, len(sweep.status))
 
 
 class _Forecast:
@@ -214,41 +201,3 @@ def _fit(
             f"than {budget / GIGABYTE:.2f} GB: allow more with --memory_gb"
         )
     return fitted
-
-
-def _as_sweep(
-    settings: Sequence[Setting],
-    results: LaneResults,
-    original: Original,
-    preset: Preset,
-) -> Sweep:
-    log = {
-        "step": np.arange(preset.steps + 1),
-        "total": results.log.loss,
-        "gradient_norm": results.log.gradient_norm,
-        **results.log.terms._asdict(),
-    }
-    row = np.where(results.diverged, results.stop_steps - 1, preset.steps)
-    if preset.keep == "best":
-        best = np.where(np.isfinite(log["total"]), log["total"], np.inf).argmin(axis=1)
-        row = np.where(results.diverged, row, best)
-    lane = np.arange(len(settings))
-    pictures = [finish(image, preset, original) for image in results.images]
-    return Sweep(
-        settings={
-            name: np.array(
-                [setting[name] for setting in settings],
-                np.int64 if name == "seed" else np.float64,
-            )
-            for name in settings[0]
-        },
-        status=np.where(results.diverged, "diverged", "done"),
-        stop_steps=results.stop_steps,
-        log=log,
-        final={
-            name: np.where(row < 0, np.nan, log[name][lane, row]).astype(np.float64)
-            for name in FINAL
-        },
-        images=np.rint(255 * np.stack(pictures).clip(0, 1)).astype(np.uint8),
-        config={},
-    )

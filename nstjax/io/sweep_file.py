@@ -113,8 +113,8 @@ def read_sweep(path: str | os.PathLike[str]) -> Sweep:
                 return _read(file)
         except (OSError, KeyError, ValueError) as error:
             raise InputError(
-                f"{path} is damaged or no sweep of this version ({error}): run the "
-                "sweep again"
+                f"{path} is damaged or no sweep of this version ({error}): delete it "
+                "and run the sweep again"
             ) from error
 
 
