@@ -22,21 +22,20 @@ def non_dominated(content: np.ndarray, style: np.ndarray) -> np.ndarray:
 
 
 def knee(content: np.ndarray, style: np.ndarray) -> int | None:
-    """The point of the front where more of one loss buys little of the other.
+    """The point where the front bends most, so that what one loss costs changes.
 
-    Both logarithms are scaled to 0..1 over the front; the knee is farthest below the
-    chord between the front's ends.
+    Both logarithms are scaled to 0..1 over the front; the knee is farthest from the
+    chord between the front's ends, on either side.
 
     Args:
       content: positive, [N]; NaN marks a point that does not count.
       style: likewise.
 
     Returns:
-      Its index; None when no point of the front lies below the chord.
+      Its index; None when the front is straight.
 
     Source:
-      Das, On characterizing the "knee" of the Pareto curve based on
-      normal-boundary intersection (1999).
+      Satopää et al. (2011), "Kneedle", without its smoothing.
     """
     front = np.flatnonzero(non_dominated(content, style))
     if front.size < 3:
@@ -44,6 +43,6 @@ def knee(content: np.ndarray, style: np.ndarray) -> int | None:
     x, y = np.log(content[front]), np.log(style[front])
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    below = 1 - (x - x.min()) / np.ptp(x) - (y - y.min()) / np.ptp(y)
-    best = int(below.argmax())
-    return int(front[best]) if below[best] > 1e-9 else None
+    distance = np.abs(1 - (x - x.min()) / np.ptp(x) - (y - y.min()) / np.ptp(y))
+    best = int(distance.argmax())
+    return int(front[best]) if distance[best] > 1e-9 else None
