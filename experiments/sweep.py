@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import jax
 import numpy as np
@@ -54,12 +54,30 @@ flags.DEFINE_integer("steps", None, "Updates of each image.")
 flags.DEFINE_string("weights", "auto", "As nstjax takes them.")
 flags.DEFINE_string("optimizer", None, "adam, lbfgs or lbfgs-linesearch.")
 flags.DEFINE_string("init", None, "content, noise, blend, style, or an image's path.")
+flags.DEFINE_list("content_layers", None, "Such as relu4_2 or conv4_2.")
+flags.DEFINE_list("style_layers", None, "Such as relu1_1,relu2_1,relu3_1.")
+flags.DEFINE_integer("lbfgs_num_correction", None, "Steps that L-BFGS keeps in memory.")
+flags.DEFINE_float("style_scale", None, "Size of the paintings beside the photo's.")
+flags.DEFINE_boolean("clamp", None, "Keep the images displayable after each step.")
+flags.DEFINE_boolean("normalize_gradients", None, "As nstjax takes it.")
 flags.DEFINE_integer("seed", 0, "Of the noise, where the settings have none.")
 flags.DEFINE_float("memory_gb", None, "Peak memory; half of what is free if not given.")
 flags.DEFINE_float("limit_minutes", 60.0, "Predicted minutes that need no --yes.")
 flags.DEFINE_boolean("yes", False, "Go on whatever the sweep is predicted to take.")
 
+CHOICES = (
+    "pool", "pool_padding", "image_padding", "style_loss", "tv_form", "color",
+    "color_when", "color_space", "color_match", "luminance_match", "keep",
+)  # fmt: skip
+for name in CHOICES:
+    choices = get_args(get_type_hints(Preset)[name])
+    flags.DEFINE_enum(name, None, choices, "As nstjax takes it.")
+
 FLAGS = flags.FLAGS
+STRUCTURE = (
+    "steps", "optimizer", "init", "content_layers", "style_layers",
+    "lbfgs_num_correction", "style_scale", "clamp", "normalize_gradients", *CHOICES,
+)  # fmt: skip
 
 
 def main(pictures: Sequence[str]) -> int:
@@ -105,14 +123,8 @@ def read_preset() -> Preset:
     """The settings that all runs have in common."""
     preset = get_preset(FLAGS.preset)
     size = FLAGS.size and parse_size(FLAGS.size, default_size_rule(preset))
-    return customize(
-        preset,
-        size=size,
-        steps=FLAGS.steps,
-        optimizer=FLAGS.optimizer,
-        init=FLAGS.init,
-        pyramid="none",
-    )
+    structure = {name: FLAGS[name].value for name in STRUCTURE}
+    return customize(preset, size=size, pyramid="none", **structure)
 
 
 def read_pictures(paths: Sequence[str]) -> list[np.ndarray]:

@@ -218,6 +218,8 @@ def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path):
         "--size=32",
         "--steps=8",
         "--optimizer=adam",
+        "--pool=max",
+        "--style_layers=relu1_1,relu2_1",
     )
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     process = start(*command, f"--workdir={killed}")
@@ -249,6 +251,8 @@ def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path):
         rows = list(csv.DictReader(file))
     assert float(rows[64]["beta"]) == sweep.settings["beta"][64] == 10.0
     assert json.loads((whole / "config.json").read_text()) == sweep.config
+    assert sweep.config["settings"]["pool"] == "max"
+    assert list(sweep.log["style_layers"]) == ["relu1_1", "relu2_1"]
 
 
 @pytest.mark.parametrize(
