@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
@@ -48,7 +49,7 @@ def read_gif(path):
 
 def read_mp4(path, height, width):
     """Frames as sRGB in 0..1, and what ffmpeg says of the file."""
-    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     done = subprocess.run(
         [ffmpeg, "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
         capture_output=True,
@@ -144,7 +145,6 @@ def test_a_gif_is_dithered_not_banded(tmp_path):
 def test_an_mp4_has_the_pictures_at_an_even_size(height, width, tmp_path):
     path = tmp_path / "film.mp4"
     pictures = [smooth(height, width, seed) for seed in range(3)]
-    pytest.importorskip("imageio_ffmpeg")
     write_film(path, iter(pictures), fps=5, hold=0.8)
     even = (height + height % 2, width + width % 2)
     frames, said = read_mp4(path, *even)
@@ -160,7 +160,6 @@ def test_an_mp4_has_the_pictures_at_an_even_size(height, width, tmp_path):
 
 
 def test_a_film_that_fails_leaves_the_old_one(tmp_path):
-    pytest.importorskip("imageio_ffmpeg")
     path = tmp_path / "film.mp4"
     write_film(path, [smooth(32, 32)])
     before = path.read_bytes()
