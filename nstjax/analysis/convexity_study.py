@@ -255,7 +255,7 @@ def curvature_study(
     loss_fn: LossFunction,
     data: TransferData,
     places: Mapping[str, np.ndarray],
-    terms: Sequence[str] = ("total", "style"),
+    terms: Sequence[str] = TERMS,
     **options: Any,
 ) -> dict[str, dict[str, Any]]:
     """Ends of the Hessian's spectrum: {term: {place: figures}}.
