@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -30,6 +29,7 @@ from nstjax.io.weights import LoadedParams, load_network
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, get_preset
 from nstjax.problem import NO_CONTROLS
+from nstjax.request import environment
 from nstjax.sizes import parse_size
 
 USAGE = """
@@ -158,12 +158,7 @@ def sweep_config(
                 if image is not None
             },
         },
-        "weights": network.source,
-        "versions": {
-            package: version(package)
-            for package in ("nstjax", "jax", "jaxlib", "optax", "numpy", "pillow")
-        },
-        "device": jax.devices()[0].device_kind,
+        **environment(network),
         "devices": jax.device_count(),
     }
 

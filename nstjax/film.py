@@ -5,16 +5,22 @@ import io
 import itertools
 import os
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from PIL import Image, ImageDraw, ImageFont
 
+from nstjax.control.pyramid import resample_image
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
 from nstjax.io.runlog import read_run
-from nstjax.sizes import resize
+from nstjax.pictures import finish
+from nstjax.request import recorded_request
+from nstjax.saved_run import read_saved_run
 from nstjax.vgg import deprocess
 
 Frame = tuple[int, np.ndarray]
@@ -23,9 +29,9 @@ Frame = tuple[int, np.ndarray]
 def film_frames(folder: Path) -> Iterator[Frame]:
     """The snapshots of a run, and its last image.
 
-    A frame is the image as it is optimized: colors that a preset restores and masks
-    that it applies after the run do not show. Those of a pyramid's smaller scales are
-    enlarged to the last frame's size.
+    A frame is what ``nstjax`` would have written at that step; those of a pyramid's
+    smaller scales are enlarged to the last one's size. Where the photo's own colors or
+    parts show in the result, the photo must still be where the run found it.
 
     Args:
       folder: the run's working folder, with run.h5.
@@ -44,9 +50,23 @@ def film_frames(folder: Path) -> Iterator[Frame]:
             "--snapshots=1,10,100 and a --workdir"
         )
     images = {**run.snapshots, run.steps: run.image}
-    height, width, _ = images[max(images)].shape
+    finished = _finisher(folder, run.config.get("request"))
+    height, width, _ = run.image.shape
     for step in sorted(images):
-        yield step, resize(np.asarray(deprocess(images[step])), height, width)
+        yield step, finished(resample_image(jnp.asarray(images[step]), height, width))
+
+
+def _finisher(
+    folder: Path, record: dict[str, Any] | None
+) -> Callable[[Array], np.ndarray]:
+    """From a run's image to its picture."""
+    if record is not None:
+        request = recorded_request(record, folder)
+        preset = request.preset
+        if preset.color != "style" or request.stylize_mask or preset.resize_to_content:
+            original = read_saved_run(folder).problem.original
+            return lambda image: finish(image, preset, original)
+    return lambda image: np.asarray(deprocess(image))
 
 
 def cross_fade(frames: Iterable[Frame], between: int) -> Iterator[Frame]:

@@ -120,10 +120,17 @@ def run_config(
     request: Request, settings: dict[str, Any], network: LoadedParams
 ) -> dict[str, Any]:
     """What config.json holds: the settings, and what they were run with."""
-    packages = ("nstjax", "jax", "jaxlib", "optax", "numpy", "pillow")
     return {
         "settings": settings,
         "request": request_record(request),
+        **environment(network),
+    }
+
+
+def environment(network: LoadedParams) -> dict[str, Any]:
+    """Where something was run: the network's file, versions and device."""
+    packages = ("nstjax", "jax", "jaxlib", "optax", "numpy", "pillow")
+    return {
         "weights": network.source
         if network.advice
         else os.path.abspath(network.source),

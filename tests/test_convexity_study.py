@@ -119,10 +119,10 @@ def test_a_quadratic_is_not_refuted_and_a_ring_is(images):
     assert segments["content"]["verdict"] == "not refuted on the tested set"
     assert segments["style"]["verdict"] == "refuted"
     assert segments["style"]["kinds"]["ring"]["violations"] == 1
-    counts = [kind["count"] for kind in segments["style"]["kinds"].values()]
+    counts = [kind["segments"] for kind in segments["style"]["kinds"].values()]
     assert sum(counts) == len(group) * (len(group) - 1) // 2
     few = study.segment_study(group, epsilon, single, double, most=5)
-    assert sum(kind["count"] for kind in few["style"]["kinds"].values()) == 5
+    assert sum(kind["segments"] for kind in few["style"]["kinds"].values()) == 5
 
 
 def test_a_violation_that_float64_does_not_see_refutes_nothing(images):

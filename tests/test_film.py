@@ -87,6 +87,22 @@ def test_smaller_scales_are_enlarged_to_the_last_ones_size(tmp_path):
     np.testing.assert_allclose(frames[0][1], smooth(49, 63), atol=0.02)
 
 
+def test_frames_are_finished_as_snapshots_are(studio, command):
+    Image.linear_gradient("L").resize((64, 48)).save("mask.png")
+    status, _, err = command(
+        *("photo.png", "painting.png", "--steps=2", "--size=32", "--snapshots=1"),
+        *("--color=luminance", "--stylize_mask=mask.png", "--quiet", "--workdir=run"),
+    )
+    assert status == 0, err
+    frames = list(film_frames(studio / "run"))
+    assert [step for step, _ in frames] == [1, 2]
+    for (_, frame), name in zip(frames, ("snapshot_000001", "stylized"), strict=True):
+        with Image.open(f"run/{name}.png") as picture:
+            np.testing.assert_allclose(frame * 255, np.asarray(picture), atol=0.51)
+        # The colors are the photo's: not grey.
+        assert np.ptp(frame, axis=2).max() > 0.1
+
+
 def test_blends_are_evenly_spaced_and_numbered_like_the_earlier_one():
     frames = [
         (1, np.zeros((2, 2, 3))),

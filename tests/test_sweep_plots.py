@@ -8,15 +8,14 @@ from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.patches import Rectangle
 
 from nstjax.analysis import sweep_sheet as sheet_module
+from nstjax.analysis.pareto import knee, non_dominated
 from nstjax.analysis.sweep_axes import full_grid, number_text
 from nstjax.analysis.sweep_plots import (
     curves_figure,
     heat_map_figure,
-    knee,
-    non_dominated,
     pareto_figure,
-    sweep_sheet,
 )
+from nstjax.analysis.sweep_sheet import sweep_sheet
 from nstjax.errors import InputError
 from nstjax.io.sweep_file import FINAL, Sweep
 from nstjax.montage import contact_sheet

@@ -40,14 +40,14 @@ class SegmentSummary(NamedTuple):
     """Result of the segment test for one kind of segment.
 
     Attributes:
-      count: number of segments.
+      segments: how many there are.
       violations: number of those that lie above their chord somewhere.
       low: lower end of the 95 % Wilson interval of the share of violations.
       high: its upper end.
       worst: largest excess of a violation, in the loss's own units; 0 without one.
     """
 
-    count: int  # type: ignore[assignment]  # of tuple.count no use is made
+    segments: int
     violations: int
     low: float
     high: float

@@ -197,9 +197,9 @@ def segment_study(
       seed: of that choice.
 
     Returns:
-      {term: figures}: by kind of segment ``count``, ``violations`` and their Wilson
-      95 % interval; over all of them ``worst``, the largest excess as a share of the
-      chord's value, between which images, ``confirmed`` and ``verdict``.
+      {term: figures}: by kind of segment how many ``segments``, ``violations`` and
+      their Wilson 95 % interval; over all of them ``worst``, the largest excess as a
+      share of the chord's value, between which images, ``confirmed`` and ``verdict``.
     """
     pairs = list(itertools.combinations(range(len(group)), 2))
     if len(pairs) > most:
@@ -207,12 +207,16 @@ def segment_study(
         pairs = [pairs[i] for i in sorted(chosen)]
     kinds = [" – ".join(sorted({group[i].kind, group[j].kind})) for i, j in pairs]
     ends = single(np.stack([member.image for member in group]))
-    # Pair by pair: all points at once would be hundreds of images.
-    inner = [single(_points(group, pair)) for pair in pairs]
+    # Whole batches, and not all points at once: they would be hundreds of images.
+    inner = [
+        single(np.concatenate([_points(group, pair) for pair in pairs[i : i + BATCH]]))
+        for i in range(0, len(pairs), BATCH)
+    ]
     study = {}
     for term in TERMS:
         first, second = (ends[term][[pair[end] for pair in pairs]] for end in (0, 1))
-        between = np.stack([values[term] for values in inner])
+        between = np.concatenate([values[term] for values in inner])
+        between = between.reshape(len(pairs), len(THETAS))
         tolerance = convexity.evaluation_tolerance(
             np.concatenate([ends[term], between.ravel()]), epsilon[term]
         )

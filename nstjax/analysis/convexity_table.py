@@ -35,7 +35,7 @@ def markdown_table(studies: Mapping[str, Mapping[str, Any]]) -> str:
             verdicts.append(_row(run, plane, *_verdicts(terms)))
         for kind, counts in study["segments"]["total"]["kinds"].items():
             row = [_share(study["segments"][term]["kinds"][kind]) for term in TERMS]
-            segments.append(_row(run, kind, str(counts["count"]), *row))
+            segments.append(_row(run, kind, str(counts["segments"]), *row))
         verdicts.append(_row(run, "segments", *_verdicts(study["segments"])))
         for term, places in study["curvature"].items():
             for place, ends in places.items():
@@ -63,7 +63,7 @@ def _row(*cells: str) -> str:
 
 
 def _share(summary: Mapping[str, Any]) -> str:
-    share = summary["violations"] / summary["count"]
+    share = summary["violations"] / summary["segments"]
     return f"{share:.2f} ({summary['low']:.2f}–{summary['high']:.2f})"
 
 

@@ -37,6 +37,18 @@ def varied(sweep: Sweep) -> dict[str, np.ndarray]:
     return settings or dict(sweep.settings)
 
 
+def weights_of(sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:
+    """Alpha and beta of every setting, float64 [N] each."""
+    fixed = sweep.config["settings"]
+    alpha, beta = (
+        np.broadcast_to(
+            np.float64(sweep.settings.get(name, fixed[name])), sweep.status.shape
+        )
+        for name in WEIGHTS
+    )
+    return alpha, beta
+
+
 def full_grid(sweep: Sweep) -> Grid | None:
     """The sweep as a grid of two settings; None where it is something else.
 

@@ -12,24 +12,14 @@ from matplotlib.patches import Rectangle
 
 from nstjax.analysis.pareto import knee, non_dominated
 from nstjax.analysis.sweep_axes import (
-    WEIGHTS,
     full_grid,
     number_text,
     setting_text,
     varied,
+    weights_of,
 )
-from nstjax.analysis.sweep_sheet import sweep_sheet
 from nstjax.errors import InputError
 from nstjax.io.sweep_file import Sweep
-
-__all__ = [
-    "curves_figure",
-    "heat_map_figure",
-    "knee",
-    "non_dominated",
-    "pareto_figure",
-    "sweep_sheet",
-]
 
 COLOR_MAP = colormaps["viridis"].with_extremes(bad="0.6")
 FRONT_NOTE = (
@@ -175,12 +165,9 @@ class _Colors(NamedTuple):
 
 
 def _colors(sweep: Sweep) -> _Colors:
-    alpha, beta = (
-        sweep.settings.get(name, np.float64(sweep.config["settings"][name]))
-        for name in WEIGHTS
-    )
+    alpha, beta = weights_of(sweep)
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = np.broadcast_to(beta / alpha, sweep.status.shape)
+        values = beta / alpha
     label = "β/α"
     if np.unique(values).size == 1:
         label, values = next(iter(varied(sweep).items()))

@@ -8,6 +8,8 @@ import numpy as np
 
 from nstjax.analysis.settings import Setting
 from nstjax.analysis.sweep import LaneResults
+from nstjax.analysis.sweep_axes import full_grid
+from nstjax.analysis.sweep_sheet import sweep_sheet
 from nstjax.io.images import write_image
 from nstjax.io.sweep_file import FINAL, Sweep, write_settings_table
 from nstjax.pictures import Original, finish
@@ -78,7 +80,10 @@ def tell_diverged(sweep: Sweep) -> None:
 def write_results(
     folder: Path, sweep: Sweep, content: np.ndarray, styles: Sequence[np.ndarray]
 ) -> None:
-    """Write settings.csv, images/, contact_sheet.png, pareto.png and curves.png.
+    """Write settings.csv, images/ and the figures.
+
+    Those are contact_sheet.png, pareto.png, curves.png and, of a full grid of two
+    settings, heat_map.png.
 
     Args:
       folder: where to.
@@ -87,13 +92,16 @@ def write_results(
       styles: the paintings likewise.
     """
     # Matplotlib takes a while to import.
-    from nstjax.analysis import figures, sweep_plots
+    from nstjax.analysis import sweep_plots
+    from nstjax.analysis.figures import save_figure
 
     write_settings_table(folder / "settings.csv", sweep)
     (folder / "images").mkdir(exist_ok=True)
     for index, image in enumerate(sweep.images):
         write_image(folder / "images" / f"{index:04d}.png", image / np.float32(255))
-    sheet = sweep_plots.sweep_sheet(sweep, content, styles)
+    sheet = sweep_sheet(sweep, content, styles)
     write_image(folder / "contact_sheet.png", sheet)
-    figures.save_figure(sweep_plots.pareto_figure(sweep), folder / "pareto.png")
-    figures.save_figure(sweep_plots.curves_figure(sweep), folder / "curves.png")
+    save_figure(sweep_plots.pareto_figure(sweep), folder / "pareto.png")
+    save_figure(sweep_plots.curves_figure(sweep), folder / "curves.png")
+    if full_grid(sweep):
+        save_figure(sweep_plots.heat_map_figure(sweep), folder / "heat_map.png")

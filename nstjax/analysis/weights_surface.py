@@ -8,10 +8,10 @@ image depends on their ratio alone. No more can be read from such axes.
 import numpy as np
 
 from nstjax.analysis.surface import Marks, Surface, unknown_values
+from nstjax.analysis.sweep_axes import WEIGHTS, weights_of
 from nstjax.errors import InputError
 from nstjax.io.sweep_file import Sweep
 
-WEIGHTS = ("alpha", "beta")
 # Of the largest value of a setting to its smallest: from there on, its axis is log10.
 LOGARITHMIC_FROM = 100
 
@@ -32,14 +32,8 @@ def weights_surface(sweep: Sweep) -> Surface:
     Raises:
       InputError: other settings vary, or two runs would be one node.
     """
-    fixed = sweep.config["settings"]
     count = len(sweep.status)
-    alpha, beta = (
-        np.broadcast_to(
-            np.asarray(sweep.settings.get(name, fixed[name]), np.float64), count
-        )
-        for name in WEIGHTS
-    )
+    alpha, beta = weights_of(sweep)
     varied = [name for name, x in sweep.settings.items() if np.unique(x).size > 1]
     others = [name for name in varied if name not in WEIGHTS]
     if not others and set(WEIGHTS) <= set(varied):
@@ -81,5 +75,5 @@ def weights_surface(sweep: Sweep) -> Surface:
         trajectories={},
         weights={},
         labels=("log10(β/α)", second),
-        about={"flags": {"kind": "weights"}, "settings": fixed},
+        about={"flags": {"kind": "weights"}, "settings": sweep.config["settings"]},
     )

@@ -185,12 +185,14 @@ class LoggedRun(NamedTuple):
     """What run.h5 holds.
 
     Attributes:
+      config: what config.json held.
       log: {name: values of each logged step}, from "step" to "seconds".
       snapshots: {step: image [height, width, 3] in the network's units}.
       image: the last one, likewise.
       steps: how many updates it had.
     """
 
+    config: dict[str, Any]
     log: dict[str, np.ndarray]
     snapshots: dict[int, np.ndarray]
     image: np.ndarray
@@ -211,6 +213,7 @@ def read_run(folder: Path) -> LoggedRun:
     try:
         with h5py.File(path) as file:
             return LoggedRun(
+                config=json.loads(file.attrs["config"]),
                 log={name: file["log"][name][()] for name in ("step", *SCALARS)},
                 snapshots={
                     int(step): dataset[()]
