@@ -89,7 +89,8 @@ def read_surface(path: str | os.PathLike[str]) -> Surface:
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
-        raise InputError(f"{path} does not exist: give a file of a loss surface")
+        problem = "is a folder" if os.path.isdir(path) else "does not exist"
+        raise InputError(f"{path} {problem}: give a file of a loss surface")
     try:
         with h5py.File(path) as file:
             schema = file.attrs.get("schema")
