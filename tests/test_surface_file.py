@@ -212,8 +212,8 @@ def test_many_differences_are_counted(path):
 
 
 def test_no_file_and_other_files_are_refused(tmp_path):
-    for name in ("nowhere.h5", "."):
-        with pytest.raises(InputError, match="does not exist"):
+    for name, problem in {"nowhere.h5": "does not exist", ".": "is a folder"}.items():
+        with pytest.raises(InputError, match=problem):
             read_surface(tmp_path / name)
     (tmp_path / "text.h5").write_text("losses")
     with pytest.raises(InputError, match=r"text\.h5 is damaged"):
