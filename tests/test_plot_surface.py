@@ -1,0 +1,73 @@
+"""The command that plots a saved surface."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from surfaces import bowl, figure_of, make_line, make_surface
+
+from nstjax.io.surface_file import write_surface
+
+ROOT = Path(__file__).resolve().parents[1]
+# A network that is read would end the command.
+WITHOUT_NETWORK = """
+import runpy, sys
+import safetensors
+import nstjax.io.weights
+def read(*arguments, **options):
+    raise AssertionError("a network is read")
+safetensors.safe_open = nstjax.io.weights.read_params = read
+nstjax.io.weights.load_network = nstjax.io.weights.load_params = read
+runpy.run_module("experiments.plot_surface", run_name="__main__")
+"""
+
+
+def plot(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_NETWORK, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_command_plots_what_is_there_at_another_beta(tmp_path):
+    file = tmp_path / "plane3.h5"
+    write_surface(file, make_surface(nodes=13))
+    before = hashlib.sha256(file.read_bytes()).hexdigest()
+    output = f"--output={tmp_path / 'plots'}/"
+    status, out, err = plot(file, output, "--beta=1e3", "--format=pdf", "--html")
+    assert status == 0, err
+    assert err == (
+        f"plot_surface: note: {file}: unfinished (13 of 24 nodes), plotted as it is\n"
+    )
+    names = ["plane3_surfaces.pdf", "plane3_maps.pdf", "plane3_surfaces.html"]
+    written = [tmp_path / "plots" / name for name in names]
+    assert out.splitlines() == [f"wrote {path}" for path in written]
+    assert sorted((tmp_path / "plots").iterdir()) == sorted(written)
+    assert written[0].read_bytes().startswith(b"%PDF")
+    _, layout = figure_of(written[2].read_text())
+    assert "α = 1, β = 1000, tv = 0" in layout["title"]["text"]
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == before
+
+
+def test_the_command_draws_a_line_with_the_run_s_own_weights(tmp_path):
+    write_surface(tmp_path / "line.h5", make_line(bowl))
+    status, out, err = plot(tmp_path / "line.h5")
+    assert status == 0, err
+    assert out == f"wrote {tmp_path / 'line_line.png'}\n"
+    assert (tmp_path / "line_line.png").read_bytes().startswith(b"\x89PNG")
+    assert not err
+
+
+def test_nothing_is_written_of_a_surface_without_a_node(tmp_path):
+    write_surface(tmp_path / "none.h5", make_surface(nodes=0))
+    status, _, err = plot(tmp_path / "none.h5")
+    assert status == 2
+    assert err == (
+        "plot_surface: error: the surface has no node with a finite total loss: "
+        "evaluate it first\n"
+    )
+    assert list(tmp_path.iterdir()) == [tmp_path / "none.h5"]
