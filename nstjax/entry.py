@@ -70,6 +70,8 @@ def run_command(
     _send_notes_to_stderr(name)
     # JAX tells at this level which accelerators it did not find.
     absl_logging.set_verbosity(absl_logging.WARNING)
+    # Matplotlib warns of each family of its own that a damaged font cache lacks.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     app.run(guarded, flags_parser=parse)
 
 
