@@ -171,6 +171,23 @@ def test_a_broken_off_file_is_finished_and_another_ones_refused(
     assert broken.read_bytes() == whole.read_bytes()
 
 
+def test_an_interrupt_keeps_what_is_evaluated(run, tmp_path, monkeypatch):
+    def interrupted(*arguments):
+        batches = fill(*arguments)
+        yield next(batches)
+        yield next(batches)
+        raise KeyboardInterrupt
+
+    path = tmp_path / "surface.h5"
+    fill = saved_surface.fill
+    monkeypatch.setattr(saved_surface, "fill", interrupted)
+    # No time to write before the end.
+    monkeypatch.setattr(saved_surface, "WRITING_SHARE", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        compute(path, run, grid=(4, 3))
+    assert read_surface(path).done.sum() == 8
+
+
 def launch(*arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "experiments.loss_surface", *map(str, arguments)],
@@ -183,15 +200,15 @@ def launch(*arguments):
 
 def test_a_killed_command_leaves_a_surface_that_is_finished(run, tmp_path):
     path, whole = tmp_path / "surface.h5", tmp_path / "whole.h5"
-    flags = (f"--run={run.folder}", "--grid=12x10", "--quiet", "--batch=1")
+    flags = (f"--run={run.folder}", "--grid=40x30", "--quiet", "--batch=1")
     process = launch(*flags, f"--output={path}")
     while process.poll() is None:
         if path.exists() and read_surface(path).done.any():
             process.send_signal(signal.SIGKILL)
         time.sleep(0.01)
     process.communicate()
-    assert 0 < read_surface(path).done.sum() < 120
-    request = SurfaceRequest(grid=(12, 10))
+    assert 0 < read_surface(path).done.sum() < 1200
+    request = SurfaceRequest(grid=(40, 30))
     for output in (path, whole):
         compute_surface(output, run, request, batch=1, quiet=True)
     assert path.read_bytes() == whole.read_bytes()

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import logging
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ from nstjax.vgg import LAYERS
 
 LOGGER = logging.getLogger("nstjax")
 LINE_RANGE = (-0.5, 1.5)
+# A large image takes as long to write as a small batch takes to evaluate.
+WRITING_SHARE = 0.1
 
 
 def compute_surface(
@@ -61,8 +64,9 @@ def compute_surface(
 ) -> Surface:
     """Compute a surface into a file, or the rest of it where the file has a part.
 
-    The file is replaced after every batch: whenever the program is killed, there is a
-    surface that can be read, plotted and finished.
+    The file is replaced after a batch, as often as a tenth of the time allows, and at
+    the end: whenever the program is killed, there is a surface that can be read,
+    plotted and finished.
 
     Args:
       path: of the file.
@@ -82,16 +86,24 @@ def compute_surface(
         check_resumable(path, surface, about)
         if surface.done.all():
             LOGGER.info("%s is finished: nothing is left to compute", path)
+            return surface
     else:
         surface = unknown_surface(run, request, evaluator, about)
         write_surface(path, surface)
     batch = batch or default_batch(*run.image.shape[:2])
     done = np.count_nonzero(surface.done)
     bar = tqdm(total=surface.done.size, initial=done, unit="node", disable=quiet)
+    started, writing = time.monotonic(), 0.0
     with bar:
-        for surface in fill(surface, evaluator, run.problem.data, batch):
+        try:
+            for surface in fill(surface, evaluator, run.problem.data, batch):
+                bar.update(np.count_nonzero(surface.done) - bar.n)
+                before = time.monotonic()
+                if writing <= WRITING_SHARE * (before - started):
+                    write_surface(path, surface)
+                    writing += time.monotonic() - before
+        finally:
             write_surface(path, surface)
-            bar.update(np.count_nonzero(surface.done) - bar.n)
     return surface
 
 
