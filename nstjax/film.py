@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from nstjax.control.pyramid import resample_image
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
+from nstjax.io.pixels import to_8_bit
 from nstjax.io.runlog import read_run
 from nstjax.pictures import finish
 from nstjax.request import recorded_request
@@ -92,7 +93,7 @@ def numbered(picture: np.ndarray, step: int) -> np.ndarray:
       picture: sRGB in 0..1, shape [height, width, 3].
       step: how many updates it has had.
     """
-    image = Image.fromarray(_bytes(picture))
+    image = Image.fromarray(to_8_bit(picture))
     size = max(12, image.height // 14)
     ImageDraw.Draw(image).text(
         (size // 2, image.height - size // 2),
@@ -155,7 +156,7 @@ def _write_gif(
 
 
 def _in_256_colors(picture: np.ndarray) -> Image.Image:
-    image = Image.fromarray(_bytes(picture))
+    image = Image.fromarray(to_8_bit(picture))
     # Pillow dithers only to a palette that it is given.
     return image.quantize(palette=image.quantize(256))
 
@@ -175,7 +176,7 @@ def _write_mp4(
         raise InputError(
             f"{path} needs imageio-ffmpeg: pip install 'nstjax[video]', or write a .gif"
         ) from None
-    frames = (_even(_bytes(picture)) for picture in pictures)
+    frames = (_even(to_8_bit(picture)) for picture in pictures)
     first = next(frames)
     height, width, _ = first.shape
     source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
@@ -207,7 +208,3 @@ def _write_mp4(
 def _even(frame: np.ndarray) -> np.ndarray:
     height, width, _ = frame.shape
     return np.pad(frame, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
-
-
-def _bytes(picture: np.ndarray) -> np.ndarray:
-    return np.rint(picture.clip(0, 1) * 255).astype(np.uint8)

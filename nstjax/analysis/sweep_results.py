@@ -11,6 +11,7 @@ from nstjax.analysis.sweep import LaneResults
 from nstjax.analysis.sweep_axes import full_grid
 from nstjax.analysis.sweep_sheet import sweep_sheet
 from nstjax.io.images import write_image
+from nstjax.io.pixels import to_8_bit
 from nstjax.io.sweep_file import FINAL, Sweep, write_settings_table
 from nstjax.pictures import Original, finish
 from nstjax.preset import Preset
@@ -60,7 +61,7 @@ def as_sweep(
             name: np.where(row < 0, np.nan, log[name][lane, row]).astype(np.float64)
             for name in FINAL
         },
-        images=np.rint(255 * np.stack(pictures).clip(0, 1)).astype(np.uint8),
+        images=to_8_bit(np.stack(pictures)),
         config={},
     )
 

@@ -14,6 +14,7 @@ from nstjax.analysis.sweep_axes import (
     number_text,
     setting_text,
 )
+from nstjax.io.pixels import to_8_bit
 from nstjax.io.sweep_file import Sweep
 from nstjax.montage import contact_sheet
 from nstjax.sizes import Size, output_size, resize
@@ -105,7 +106,7 @@ def _grid_with_margins(sweep: Sweep, grid: Grid, side: int) -> np.ndarray:
     for (row, column), lane in np.ndenumerate(grid.lanes):
         x, y = left + column * (width + gap), top + row * (height + gap)
         picture = resize(_picture(sweep, lane), height, width)
-        sheet.paste(Image.fromarray(np.rint(picture * 255).astype(np.uint8)), (x, y))
+        sheet.paste(Image.fromarray(to_8_bit(picture)), (x, y))
         write(x + width / 2, y + height / 2, "\n".join(_failure(sweep, lane)))
         if row == 0:
             write(x + width / 2, top / 2, heads[column])

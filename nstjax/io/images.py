@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
-from nstjax.io.pixels import over_white, to_srgb
+from nstjax.io.pixels import over_white, to_8_bit, to_srgb
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -108,7 +108,7 @@ def write_image(
         options["quality"] = quality
     if format_name == "JPEG":
         options["subsampling"] = "4:4:4" if quality >= 90 else "4:2:0"
-    picture = Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8))
+    picture = Image.fromarray(to_8_bit(pixels))
     # Encoding straight to the file would miss a full disk: Pillow does not notice when
     # the disk takes only a part of the last block of a JPEG or TIFF.
     encoded = io.BytesIO()

@@ -42,11 +42,16 @@ def to_srgb(image: Image.Image, name: str) -> np.ndarray:
         grey, alpha = _deep_grey(image, name)
         if not profile:
             return over_white(np.repeat(grey[:, :, None], 3, axis=2), alpha)
-        color = Image.fromarray(np.rint(grey * 255).astype(np.uint8))
+        color = Image.fromarray(to_8_bit(grey))
     else:
         color, alpha = _without_alpha(image)
     rgb = _to_rgb(color, profile, name)
     return over_white(np.asarray(rgb, np.float32) / np.float32(255), alpha)
+
+
+def to_8_bit(image: np.ndarray) -> np.ndarray:
+    """Round 0..1, and what lies beyond, to uint8 0..255."""
+    return np.rint(image.clip(0, 1) * 255).astype(np.uint8)
 
 
 def over_white(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
