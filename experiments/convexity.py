@@ -14,6 +14,11 @@ from absl import flags
 
 from nstjax.analysis import convexity_study as study
 from nstjax.analysis.convexity_table import markdown_table
+from nstjax.analysis.loss_terms import (
+    double_precision,
+    rounding_error,
+    single_precision,
+)
 from nstjax.analysis.saved_surface import check_same_run, surface_structure
 from nstjax.analysis.surface import Surface
 from nstjax.entry import run_command
@@ -74,13 +79,13 @@ def run_tests(run: SavedRun, surfaces: Sequence[Surface]) -> dict[str, Any]:
     """What the tests find."""
     loss_fn = loss_function(**surface_structure(run.preset))
     data = run.problem.data
-    batches = study.single_precision(loss_fn, data, study.BATCH)
-    one_by_one = study.single_precision(loss_fn, data, 1)
-    double = study.double_precision(loss_fn, data)
+    batches = single_precision(loss_fn, data, study.BATCH)
+    one_by_one = single_precision(loss_fn, data, 1)
+    double = double_precision(loss_fn, data)
     group = study.members(run.content, run.style, run.snapshots, run.image, FLAGS.seed)
     places = study.places(group, FLAGS.curvature_at)
     print(f"weights {run.network.source}, {len(group)} images", flush=True)
-    epsilon = study.rounding_error(batches, double, study.spread(group))
+    epsilon = rounding_error(batches, double, study.spread(group))
     return {
         "weights": run.network.source,
         "relative_error": epsilon,

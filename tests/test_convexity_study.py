@@ -5,6 +5,12 @@ import reference
 
 from nstjax.analysis import convexity_study as study
 from nstjax.analysis.convexity_table import markdown_table
+from nstjax.analysis.loss_terms import (
+    TERMS,
+    double_precision,
+    rounding_error,
+    single_precision,
+)
 from nstjax.analysis.planes import plane_through
 from nstjax.analysis.surface import Marks, Surface, fill, make_evaluator, unknown_values
 from nstjax.errors import InputError
@@ -50,8 +56,8 @@ def problem():
 
 def evaluators(loss_fn, data):
     return (
-        study.single_precision(loss_fn, data, 4),
-        study.double_precision(loss_fn, data),
+        single_precision(loss_fn, data, 4),
+        double_precision(loss_fn, data),
     )
 
 
@@ -63,13 +69,13 @@ def test_both_precisions_see_the_same_terms(problem):
     narrow, wide = single(images), double(images)
     total, terms = loss_fn(np.float32(images[4]), 0, *problem.data)
     expected = (total, terms.content, terms.style)
-    for term, value in zip(study.TERMS, expected, strict=True):
+    for term, value in zip(TERMS, expected, strict=True):
         assert wide[term].dtype == np.float64
         np.testing.assert_allclose(narrow[term], wide[term], rtol=1e-4)
         np.testing.assert_allclose(narrow[term][4], value, rtol=1e-5)
         # float64 it is: float32 would repeat the same bits.
         assert (narrow[term] != wide[term]).any()
-    errors = study.rounding_error(single, double, images)
+    errors = rounding_error(single, double, images)
     assert all(0 < error < 1e-4 for error in errors.values())
 
 
@@ -93,7 +99,7 @@ def test_a_quadratic_is_not_refuted_and_a_ring_is(images):
     data = (np.zeros((6, 8, 3), np.float32),)
     *_, surface = fill(surface, make_evaluator(bowl), data, 16)
     single, double = evaluators(bowl, data)
-    epsilon = study.rounding_error(single, double, np.stack(images))
+    epsilon = rounding_error(single, double, np.stack(images))
     found = study.surface_study(surface, epsilon, single, double)
     assert found["content"]["fraction"] == 0
     assert found["content"]["gap"] < 1e-6
@@ -136,7 +142,7 @@ def test_a_violation_that_float64_does_not_see_refutes_nothing(images):
         values["content"] = values["content"] + 1e3 * (np.arange(len(points)) == 2)
         return values
 
-    epsilon = dict.fromkeys(study.TERMS, 1e-6)
+    epsilon = dict.fromkeys(TERMS, 1e-6)
     found = study.segment_study(group, epsilon, deceived, double)
     assert any(kind["violations"] for kind in found["content"]["kinds"].values())
     assert not found["content"]["confirmed"]
@@ -156,7 +162,7 @@ def test_content_is_refuted_by_segments_and_never_by_curvature(problem):
         "iterate 3",
         "result",
     ]
-    epsilon = study.rounding_error(single, double, study.spread(group))
+    epsilon = rounding_error(single, double, study.spread(group))
     found = study.segment_study(group, epsilon, single, double)
     assert found["content"]["verdict"] == "refuted"
     assert found["content"]["excess"]["float64"] > 0
@@ -175,9 +181,7 @@ def test_content_is_refuted_by_segments_and_never_by_curvature(problem):
         study.places(group, ["nowhere"])
 
     planes = {
-        "random": {
-            term: {**found[term], "fraction": 0, "gap": 0} for term in study.TERMS
-        }
+        "random": {term: {**found[term], "fraction": 0, "gap": 0} for term in TERMS}
     }
     table = markdown_table(
         {"one": {"planes": planes, "segments": found, "curvature": curvature}}

@@ -1,23 +1,20 @@
 """Is a run's loss convex? The tests of ``nstjax.analysis.convexity`` put to its terms.
 
-A term is the total loss (with the run's alpha and beta), the content loss or the style
-loss, each a function of the image. A violation counts once it has been seen twice: by
-evaluating its three images again one by one at the highest float32 precision, and again
-in float64.
+A violation counts once it has been seen twice: by evaluating its three images again one
+by one at the highest float32 precision, and again in float64.
 """
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from nstjax.analysis import convexity
 from nstjax.analysis.curvature import extreme_eigenvalues, negative
+from nstjax.analysis.loss_terms import TERMS, Terms, term_loss
 from nstjax.analysis.planes import point
 from nstjax.analysis.surface import Surface
 from nstjax.analysis.surface_panels import total
@@ -25,14 +22,11 @@ from nstjax.errors import InputError
 from nstjax.problem import TransferData
 from nstjax.transfer import LossFunction
 
-TERMS = ("total", "content", "style")
 THETAS = (0.25, 0.5, 0.75)
 BATCH = 8
 # A shift by the stride of the deepest style layer leaves the Gram matrices as they were
 # but for the border.
 SHIFT = 16
-
-Terms = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 class Member(NamedTuple):
@@ -48,60 +42,6 @@ class Member(NamedTuple):
     kind: str
     name: str
     image: np.ndarray
-
-
-def single_precision(loss_fn: LossFunction, data: TransferData, batch: int) -> Terms:
-    """The terms as a run sees them: images [n, height, width, 3] -> {term: [n]}.
-
-    Args:
-      loss_fn: from ``nstjax.problem.loss_function``.
-      data: what it takes beside the image.
-      batch: images in one dispatch.
-    """
-    compiled = jax.jit(jax.vmap(_terms(loss_fn), in_axes=(0, None)))
-
-    def evaluate(images: np.ndarray) -> dict[str, np.ndarray]:
-        rows = []
-        for first in range(0, len(images), batch):
-            part = images[first : first + batch]
-            padded = np.concatenate([part, part[:1].repeat(batch - len(part), axis=0)])
-            with jax.default_matmul_precision("highest"):
-                values = compiled(np.float32(padded), data)
-            rows.append({term: np.asarray(values[term])[: len(part)] for term in TERMS})
-        return {
-            term: np.concatenate([row[term] for row in rows]).astype(np.float64)
-            for term in TERMS
-        }
-
-    return evaluate
-
-
-def double_precision(loss_fn: LossFunction, data: TransferData) -> Terms:
-    """The same in float64, image by image."""
-    compiled = jax.jit(_terms(loss_fn))
-
-    def evaluate(images: np.ndarray) -> dict[str, np.ndarray]:
-        with jax.enable_x64(True):
-            wide = jax.tree.map(_widened, data)
-            rows = [compiled(np.float64(image), wide) for image in images]
-            return {
-                term: np.array([float(row[term]) for row in rows]) for term in TERMS
-            }
-
-    return evaluate
-
-
-def rounding_error(
-    single: Terms, double: Terms, images: np.ndarray
-) -> dict[str, float]:
-    """Largest relative difference of float32 from float64 over some images, by term."""
-    narrow, wide = single(images), double(images)
-    return {
-        term: float(
-            np.max(np.abs(narrow[term] - wide[term]) / np.abs(wide[term]).max())
-        )
-        for term in TERMS
-    }
 
 
 def surface_study(
@@ -275,7 +215,7 @@ def curvature_study(
     study: dict[str, dict[str, Any]] = {}
     for term in terms:
         # One object and its arrays as arguments: compiled once for all places.
-        loss = jax.tree_util.Partial(functools.partial(_term, loss_fn, term), data)
+        loss = jax.tree_util.Partial(functools.partial(term_loss, loss_fn, term), data)
         for place, image in places.items():
             ends = extreme_eigenvalues(loss, np.float32(image), **options)
             study.setdefault(term, {})[place] = {
@@ -312,24 +252,6 @@ def places(group: Sequence[Member], names: Sequence[str]) -> dict[str, np.ndarra
         if name not in known:
             raise InputError(f"no image {name!r}: known are {', '.join(known)}")
     return {name: known[name] for name in names}
-
-
-def _terms(loss_fn: LossFunction) -> Callable[[Array, TransferData], dict[str, Array]]:
-    def terms(image: Array, data: TransferData) -> dict[str, Array]:
-        loss, parts = loss_fn(image, jnp.int32(0), *data)
-        return {"total": loss, "content": parts.content, "style": parts.style}
-
-    return terms
-
-
-def _term(loss_fn: LossFunction, term: str, data: TransferData, image: Array) -> Array:
-    return _terms(loss_fn)(image, data)[term]
-
-
-def _widened(leaf: Any) -> Any:
-    if jnp.issubdtype(leaf.dtype, jnp.floating):
-        return np.asarray(leaf, np.float64)
-    return leaf
 
 
 def _worst_triple(

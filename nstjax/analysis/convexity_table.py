@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-TERMS = ("total", "content", "style")
+from nstjax.analysis.loss_terms import TERMS
+
 PLANE_HEADER = """\
 | run | plane | nodes above a chord: total | content | style | envelope gap: total \
 | content | style |
