@@ -1,7 +1,6 @@
 """A sweep from its settings to its file, in chunks that a killed one goes on from."""
 
 import json
-import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -94,35 +93,55 @@ def run_sweep(
     if not (folder / SWEEP).exists():
         fitted = _fit(prepare, preset, settings, config, limits)
         config = {**config, LANES_PER_CHUNK: fitted.size}
-        chunks = math.ceil(settings.count / fitted.size)
-        paths = [folder / CHUNKS / f"chunk_{i:05d}.h5" for i in range(chunks)]
-        missing = [path for path in paths if not path.exists()]
-        steps = len(missing) * (preset.steps + 1)
-        forecast = _Forecast(settings.count, steps, fitted, limits)
-        with tqdm(total=steps, unit="step", disable=quiet) as bar:
-
-            def tell(length: int) -> None:
-                forecast(length)
-                bar.update(length)
-
-            for path in missing:
-                give_back_freed_memory()
-                first = paths.index(path) * fitted.size
-                last = min(first + fitted.size, settings.count)
-                chunk = [settings[index] for index in range(first, last)]
-                lanes = prepare(chunk, size=fitted.lanes)
-                if lane_shapes(lanes, fitted.lanes).data != fitted.shapes.data:
-                    raise InputError(UNLIKE)
-                results = run_lanes(fitted.sweep, lanes, preset, tell=tell)
-                # Not before: a sweep that was too long leaves nothing behind.
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_config(folder, config)
-                write_sweep(path, as_sweep(chunk, results, lanes.original, preset))
+        paths = _run_chunks(
+            prepare, preset, settings, folder, config, limits, fitted, quiet
+        )
         give_back_freed_memory()
         whole = join_sweeps([read_sweep(path) for path in paths])
         write_sweep(folder / SWEEP, whole._replace(config=dict(config)))
     shutil.rmtree(folder / CHUNKS, ignore_errors=True)
     return read_sweep(folder / SWEEP)
+
+
+def _run_chunks(
+    prepare: Callable[..., Lanes],
+    preset: Preset,
+    settings: Settings,
+    folder: Path,
+    config: Mapping[str, Any],
+    limits: Limits,
+    fitted: FittedSweep,
+    quiet: bool,
+) -> list[Path]:
+    """Write the chunks that are missing; returns the paths of all."""
+    size = fitted.size
+    first_of = {
+        folder / CHUNKS / f"chunk_{number:05d}.h5": first
+        for number, first in enumerate(range(0, settings.count, size))
+    }
+    missing = [path for path in first_of if not path.exists()]
+    steps = len(missing) * (preset.steps + 1)
+    forecast = _Forecast(settings.count, steps, fitted, limits)
+    with tqdm(total=steps, unit="step", disable=quiet) as bar:
+
+        def tell(length: int) -> None:
+            forecast(length)
+            bar.update(length)
+
+        for path in missing:
+            give_back_freed_memory()
+            first = first_of[path]
+            last = min(first + size, settings.count)
+            chunk = [settings[index] for index in range(first, last)]
+            lanes = prepare(chunk, size=fitted.lanes)
+            if lane_shapes(lanes, fitted.lanes).data != fitted.shapes.data:
+                raise InputError(UNLIKE)
+            results = run_lanes(fitted.sweep, lanes, preset, tell=tell)
+            # Not before: a sweep that was too long leaves nothing behind.
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_config(folder, config)
+            write_sweep(path, as_sweep(chunk, results, lanes.original, preset))
+    return list(first_of)
 
 
 class _Forecast:
