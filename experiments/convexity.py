@@ -23,7 +23,7 @@ from nstjax.analysis.saved_surface import check_same_run, surface_structure
 from nstjax.analysis.surface import Surface
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path
+from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.surface_file import read_surface
 from nstjax.problem import loss_function
 from nstjax.request import file_sha256
@@ -55,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     paths = FLAGS.surfaces or sorted(map(str, folder.glob("surface_*.h5")))
     output = Path(FLAGS.output or folder / "convexity.json")
     run = read_saved_run(folder, FLAGS.weights)
+    check_writable(output)
     surfaces = {path: read_surface(Path(path)) for path in paths}
     for path, surface in surfaces.items():
         check_same_run(Path(path), surface, run)

@@ -23,7 +23,7 @@ from absl import flags
 from nstjax.analysis.convexity_table import markdown_table
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path
+from nstjax.io.atomic import atomic_path, check_workdir
 from nstjax.io.images import read_image, write_image
 from nstjax.montage import contact_sheet
 from nstjax.painting import paint
@@ -41,13 +41,14 @@ flags.DEFINE_string("weights", "auto", "As nstjax takes them.")
 flags.DEFINE_string("size", "128", "As nstjax takes it.")
 # The preset's content loss is a sum over positions, so a small picture needs more.
 flags.DEFINE_float("alpha", 0.004, "Weight of the content loss.")
-flags.DEFINE_float("steps_scale", 1.0, "Shortens the runs.", lower_bound=0.0)
+flags.DEFINE_float("steps_scale", 1.0, "Shortens the runs.")
 flags.DEFINE_list("planes", "plane3,random,random_pink,hessian", "Of the surfaces.")
 flags.DEFINE_string("grid", "51x51", "Nodes of a surface.")
 flags.DEFINE_integer("segments", 256, "Pairs of images.", lower_bound=1)
 flags.DEFINE_string("curvature_at", "content,noise,result", "See convexity --help.")
 
 FLAGS = flags.FLAGS
+MOST_STEPS_SCALE = 10
 
 
 class Part(NamedTuple):
@@ -74,13 +75,17 @@ def main(pictures: Sequence[str]) -> int:
     """Make the report; returns the exit status."""
     if not FLAGS.workdir or len(pictures) not in (0, 4):
         raise InputError("give --workdir=DIR, and two pairs of pictures or none")
-    if not FLAGS.steps_scale:
-        raise InputError("steps_scale is 0: nothing would be painted")
+    if not 0 < FLAGS.steps_scale <= MOST_STEPS_SCALE:
+        raise InputError(
+            f"--steps_scale={FLAGS.steps_scale}: give a number above 0, at most "
+            f"{MOST_STEPS_SCALE}"
+        )
+    folder = Path(FLAGS.workdir).absolute()
+    check_workdir(folder)
     given = list(map(read_image, pictures)) or [
         *(read_image(skimage.data.chelsea()), paint()),
         *(read_image(skimage.data.coffee()), stained_glass()),
     ]
-    folder = Path(FLAGS.workdir).absolute()
     studies = {}
     for index, part in enumerate(PARTS):
         pair = folder / part.name

@@ -7,6 +7,7 @@ import numpy as np
 from nstjax.control.pyramid import plan_scales
 from nstjax.errors import InputError
 from nstjax.inputs import make_problem, read_inputs
+from nstjax.io.atomic import check_workdir, nearest_folder
 from nstjax.io.images import check_output, read_image, write_image
 from nstjax.io.runlog import CONFIG
 from nstjax.io.weights import load_network
@@ -126,8 +127,8 @@ def draw_network(preset: Preset, path: str) -> None:
 
 def _check_outputs(request: Request, outputs: Outputs) -> None:
     folder = request.workdir
-    if folder and folder.exists() and not folder.is_dir():
-        raise InputError(f"--workdir={folder} is a file: give a folder")
+    if folder:
+        check_workdir(folder)
     paths = [request.output]
     paths += [outputs.snapshot_path_at(step) for step in outputs.snapshots]
     paths += [_montage_path(request)] if request.preset.montage else []
@@ -136,8 +137,8 @@ def _check_outputs(request: Request, outputs: Outputs) -> None:
     for path in paths:
         # The working folder is made later, when all else has been checked: until then
         # its place is the nearest folder that exists.
-        if folder and path.parent == folder and not folder.exists():
-            check_output(_nearest_folder(folder) / path.name)
+        if folder and path.parent == folder:
+            check_output(nearest_folder(folder) / path.name)
         else:
             check_output(path)
     inputs = input_paths(request).values()
@@ -153,11 +154,6 @@ def _check_outputs(request: Request, outputs: Outputs) -> None:
             f"{folder} already holds a run: add --resume to go on with it, or choose "
             "another --workdir"
         )
-
-
-def _nearest_folder(path: Path) -> Path:
-    """The path itself or its first ancestor that exists."""
-    return next(p for p in (path, *path.absolute().parents) if p.exists())
 
 
 def _how_to_go_on(request: Request) -> str:

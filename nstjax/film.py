@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from nstjax.control.pyramid import resample_image
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path
+from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.pixels import to_8_bit
 from nstjax.io.runlog import read_run
 from nstjax.pictures import finish
@@ -25,6 +25,10 @@ from nstjax.saved_run import read_saved_run
 from nstjax.vgg import deprocess
 
 Frame = tuple[int, np.ndarray]
+
+# Some players slow down a GIF that is faster.
+MOST_FPS = 50
+LONGEST_HOLD = 600
 
 
 def film_frames(folder: Path) -> Iterator[Frame]:
@@ -122,13 +126,20 @@ def write_film(
     Args:
       path: where to; the suffix chooses GIF or MP4.
       pictures: sRGB in 0..1, all [height, width, 3].
-      fps: pictures a second.
-      hold: how many seconds the last picture stays.
+      fps: pictures a second, up to 50.
+      hold: how many seconds the last picture stays, up to 600.
 
     Raises:
-      InputError: another suffix, or an MP4 without imageio-ffmpeg.
+      InputError: another suffix, no such folder, another speed, or an MP4 without
+        imageio-ffmpeg.
       OSError: the file cannot be written.
     """
+    if not 0 < fps <= MOST_FPS or not 0 <= hold <= LONGEST_HOLD:
+        raise InputError(
+            f"a film of {fps:g} pictures a second, the last of them for {hold:g} "
+            f"seconds: give up to {MOST_FPS}, and up to {LONGEST_HOLD} seconds"
+        )
+    check_writable(path)
     writers = {".gif": _write_gif, ".mp4": _write_mp4}
     suffix = Path(path).suffix.lower()
     if suffix not in writers:

@@ -115,7 +115,9 @@ def test_a_film_of_the_report(report, tmp_path):
         (("convexity", "--run=nowhere"), "holds no run"),
         (("course_report",), "give --workdir=DIR"),
         (("course_report", "--workdir=x", "one.png"), "two pairs of pictures or none"),
-        (("course_report", "--workdir=x", "--steps_scale=0"), "steps_scale is 0"),
+        (("course_report", "--workdir=x", "--steps_scale=0"), "above 0, at most 10"),
+        (("course_report", "--workdir=x", "--steps_scale=nan"), "--steps_scale=nan"),
+        (("course_report", f"--workdir={__file__}/x"), ".py, a file: give a folder"),
     ],
 )
 def test_bad_input_is_one_line(arguments, says, tmp_path):
@@ -123,6 +125,17 @@ def test_bad_input_is_one_line(arguments, says, tmp_path):
     assert status == 2
     assert len(err.splitlines()) == 1
     assert says in err
+
+
+def test_where_nothing_can_be_written_nothing_is_tested(report, tmp_path):
+    folder, _, _ = report
+    run = f"--run={folder / 'pair_one' / 'run'}"
+    for command in ("convexity", "film"):
+        output = tmp_path / "missing" / "found.gif"
+        status, out, err = launch(command, run, f"--output={output}")
+        assert (status, out) == (2, "")
+        assert err.endswith(f"create the folder {tmp_path / 'missing'} first\n")
+        assert len(err.splitlines()) == 1
 
 
 def test_own_pictures_and_folders_with_spaces(tmp_path, slim_weights):

@@ -159,6 +159,22 @@ def test_another_sweep_is_told(tmp_path):
         drive(tmp_path)
     with pytest.raises(InputError, match="is a file: give a folder"):
         drive(tmp_path / "sweep.h5")
+    with pytest.raises(InputError, match=r"sweep\.h5, a file: give a folder"):
+        drive(tmp_path / "sweep.h5" / "below")
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (Limits(memory_gb=float("nan")), "--memory_gb=nan: give a number of 0 or more"),
+        (Limits(memory_gb=-1.0), "--memory_gb=-1.0"),
+        (Limits(minutes=float("nan")), "--limit_minutes=nan"),
+    ],
+)
+def test_limits_are_numbers(limits, says, tmp_path):
+    with pytest.raises(InputError, match=says):
+        drive(tmp_path / "none", limits=limits)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_takes_long_is_asked_for(tmp_path):

@@ -1,5 +1,6 @@
 """Films of runs, read back frame by frame."""
 
+import math
 import pathlib
 import resource
 import subprocess
@@ -244,3 +245,15 @@ def test_a_run_without_snapshots_is_one_line(tmp_path):
     assert not (tmp_path / "film.gif").exists()
     with pytest.raises(InputError, match="nowhere"):
         next(film_frames(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("fps", "hold"),
+    [(0, 1), (51, 1), (math.nan, 1), (5, -1), (5, math.nan), (5, math.inf)],
+)
+@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
+def test_speeds_that_no_film_has(fps, hold, suffix, tmp_path):
+    pictures = iter([smooth(32, 48, 0)])
+    with pytest.raises(InputError, match="give up to 50, and up to 600 seconds"):
+        write_film(tmp_path / f"film{suffix}", pictures, fps=fps, hold=hold)
+    assert list(tmp_path.iterdir()) == []

@@ -237,7 +237,17 @@ def test_bad_grids(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-1:1", "-1:1,2:1", "1:1,0:1", "0:1,0:inf", "nan:1,0:1", "a:b,0:1", "0,1,2"],
+    [
+        "",
+        "-1:1",
+        "-1:1,2:1",
+        "1:1,0:1",
+        "0:1,0:inf",
+        "nan:1,0:1",
+        "a:b,0:1",
+        "0:1,1:1e39",
+        "0,1,2",
+    ],
 )
 def test_bad_ranges(text):
     with pytest.raises(InputError, match="is not understood: give -1:1,-1:1"):

@@ -16,6 +16,7 @@ from surfaces import (
 )
 
 from nstjax.analysis import surface_plots
+from nstjax.errors import InputError
 
 
 @pytest.fixture
@@ -60,6 +61,8 @@ def test_logarithmic_heights_are_asked_for(surface):
 def test_one_view_for_all(surface):
     figure = surface_plots.surface_figure(surface, 1, 1, 0, elevation=50, azimuth=20)
     assert {(a.elev, a.azim) for a in panels_of(figure)} == {(50, 20)}
+    with pytest.raises(InputError, match="an eye at nan, 20 degrees: give numbers"):
+        surface_plots.surface_figure(surface, 1, 1, 0, elevation=np.nan, azimuth=20)
 
 
 def test_contours_of_a_map_lie_where_the_loss_has_their_level(surface):

@@ -30,6 +30,7 @@ from nstjax.analysis.surface_panels import (
     convexity_caption,
     panels,
 )
+from nstjax.errors import InputError
 
 NOT_EVALUATED = "0.88"
 TRAJECTORY_COLORS = ("#e8432e", "#ff9f1c", "#f15bb5", "white")
@@ -68,6 +69,8 @@ def surface_figure(
       InputError: the surface is a line, or see ``surface_panels.panels``.
     """
     check_two_dimensional(surface)
+    if not np.isfinite([elevation, azimuth]).all():
+        raise InputError(f"an eye at {elevation:g}, {azimuth:g} degrees: give numbers")
     shown = panels(surface, alpha, beta, tv)
     figure = new_figure(surface, alpha, beta, tv, title, len(shown), 5.8)
     # Automatic layouts leave no room for what stands around axes in 3-D.

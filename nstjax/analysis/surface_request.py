@@ -1,12 +1,12 @@
 """Which loss surface somebody asks for, and how it is written on a command line."""
 
-import math
 import re
 from typing import Literal, NamedTuple, get_args
 
 from nstjax.analysis.directions import Norm
 from nstjax.analysis.planes import Range
 from nstjax.errors import InputError
+from nstjax.preset import LARGEST_NUMBER
 
 Kind = Literal["plane3", "random", "random_pink", "pca", "hessian", "gradient", "line"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -70,7 +70,7 @@ def parse_ranges(text: str, kind: Kind) -> tuple[Range, Range]:
     ((-1.0, 1.0), (-0.5, 2.0))
 
     Raises:
-      InputError: anything else, or a range that is empty or not finite.
+      InputError: anything else, or a range that is empty or not finite in float32.
     """
     wanted = 1 if kind == "line" else 2
     try:
@@ -102,6 +102,6 @@ def parse_line(text: str) -> tuple[str, str]:
 
 def _range(text: str) -> Range:
     low, high = map(float, text.split(":"))
-    if not (low < high and math.isfinite(low) and math.isfinite(high)):
+    if not -LARGEST_NUMBER <= low < high <= LARGEST_NUMBER:
         raise ValueError
     return low, high

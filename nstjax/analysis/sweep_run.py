@@ -22,7 +22,7 @@ from nstjax.analysis.sweep_memory import (
 )
 from nstjax.analysis.sweep_results import as_sweep
 from nstjax.errors import InputError
-from nstjax.io.atomic import TEMPORARY_PREFIX
+from nstjax.io.atomic import TEMPORARY_PREFIX, check_workdir
 from nstjax.io.runlog import CONFIG, read_config, write_config
 from nstjax.io.sweep_file import Sweep, join_sweeps, read_sweep, write_sweep
 from nstjax.preset import Preset
@@ -77,10 +77,11 @@ def run_sweep(
       quiet: whether the progress bar is left out.
 
     Raises:
-      InputError: the folder holds another sweep, or this one exceeds its limits.
+      InputError: the folder holds another sweep or cannot be written, or this one
+        exceeds its limits.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--workdir={folder} is a file: give a folder")
+    check_workdir(folder)
+    _check_limits(limits)
     if (folder / CONFIG).exists():
         config = _begun_config(folder, config)
     elif (folder / SWEEP).exists() or (folder / CHUNKS).exists():
@@ -173,6 +174,13 @@ class _Forecast:
                 f"{self._count} settings would take about {minutes:.2g} minutes and "
                 f"{self._memory}: add --yes to run them"
             )
+
+
+def _check_limits(limits: Limits) -> None:
+    given = {"memory_gb": limits.memory_gb, "limit_minutes": limits.minutes}
+    for name, value in given.items():
+        if value is not None and not value >= 0:
+            raise InputError(f"--{name}={value}: give a number of 0 or more")
 
 
 def _begun_config(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:

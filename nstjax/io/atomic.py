@@ -1,10 +1,12 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and whether it can be written."""
 
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from nstjax.errors import InputError
 
 TEMPORARY_PREFIX = ".nstjax-"
 
@@ -43,3 +45,44 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             # Whoever reads the message knows the file by its final name.
             raise OSError(error.errno, error.strerror, str(final)) from error
         raise
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Check that a file can be written, before the work that makes it.
+
+    Raises:
+      InputError: a folder has its name, or its folder is missing or not writable.
+    """
+    path = Path(path)
+    folder = path.parent
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give the name of a file")
+    if not folder.is_dir():
+        raise InputError(f"{path} cannot be written: create the folder {folder} first")
+    _check_permission(path, folder)
+
+
+def check_workdir(folder: Path) -> None:
+    """Check that files can be written into a folder, which may not exist yet.
+
+    Raises:
+      InputError: it is a file, or cannot be made, or is not writable.
+    """
+    nearest = nearest_folder(folder)
+    if not nearest.is_dir():
+        what = "is a file" if nearest == folder else f"lies below {nearest}, a file"
+        raise InputError(f"--workdir={folder} {what}: give a folder")
+    _check_permission(folder, nearest)
+
+
+def nearest_folder(path: Path) -> Path:
+    """The path itself or its first ancestor that exists."""
+    return next(p for p in (path, *path.absolute().parents) if p.exists())
+
+
+def _check_permission(path: Path, folder: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(
+            f"{path} cannot be written: the folder {folder} is not writable, "
+            "give another one"
+        )

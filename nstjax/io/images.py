@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from PIL import Image, UnidentifiedImageError
 
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path
+from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.pixels import over_white, to_8_bit, to_srgb
 
 LOGGER = logging.getLogger("nstjax")
@@ -138,22 +138,12 @@ def check_output(path: str | os.PathLike[str]) -> None:
     Raises:
       InputError: an unknown suffix, or a folder that is missing or not writable.
     """
-    path = Path(path)
-    folder = path.parent
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: give the name of a file")
-    if path.suffix.lower() not in FORMATS:
+    if Path(path).suffix.lower() not in FORMATS and not Path(path).is_dir():
         raise InputError(
             f"{path} has no suffix of a picture format that can be written: "
             f"end it with one of {' '.join(FORMATS)}"
         )
-    if not folder.is_dir():
-        raise InputError(f"{path} cannot be written: create the folder {folder} first")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(
-            f"{path} cannot be written: the folder {folder} is not writable, "
-            "give another one"
-        )
+    check_writable(path)
 
 
 def _from_file(name: str) -> np.ndarray:
