@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from nstjax.analysis import convexity_study as study
@@ -86,7 +87,8 @@ def run_tests(run: SavedRun, surfaces: Sequence[Surface]) -> dict[str, Any]:
     group = study.members(run.content, run.style, run.snapshots, run.image, FLAGS.seed)
     places = study.places(group, FLAGS.curvature_at)
     print(f"weights {run.network.source}, {len(group)} images", flush=True)
-    epsilon = rounding_error(batches, double, study.spread(group))
+    images = np.stack([member.image for member in group])
+    epsilon = rounding_error(batches, double, images)
     return {
         "weights": run.network.source,
         "relative_error": epsilon,

@@ -10,6 +10,7 @@ from nstjax.analysis.convexity import (
     convex_envelope_gap,
     evaluation_tolerance,
     lattice_midpoint_test,
+    segment_tolerances,
     segment_violations,
     smallest_hessian_eigenvalue,
     summarize_segments,
@@ -254,6 +255,21 @@ def test_the_hessian_map_refuses_lines_and_uneven_grids():
 
 def test_evaluation_tolerance():
     assert evaluation_tolerance([[1.0, -5.0], [np.nan, 2.0]], 1e-3) == 8 * 5e-3
+
+
+def test_segments_have_tolerances_of_their_own():
+    values = [[1.0, 4.0, -2.0], [1e15, 1.0, 1.0], [0.0, 1e-9, 0.0], [np.inf, 1, 3]]
+    expected = 8 * 0.5**10 * np.array([4, 1e15, 1e-9, 3])
+    np.testing.assert_array_equal(segment_tolerances(values, 0.5**10), expected)
+    tau = np.array([0.1, 1.0, 0.1])
+    ends, middle = np.zeros(3), np.array([[0.5], [0.5], [0.05]])
+    excess, above = segment_violations(ends, ends, middle, [0.5], tau)
+    assert above.tolist() == [[True], [False], [False]]
+    found = summarize_segments(excess, ["a", "a", "b"], tau)
+    assert found["a"][:2] == (2, 1)
+    assert found["b"][:2] == (1, 0)
+    with pytest.raises(InputError, match="at least 0"):
+        segment_violations(ends, ends, middle, [0.5], [0.1, -1.0, 0.1])
 
 
 def test_segments_of_known_functions():

@@ -79,6 +79,19 @@ def test_both_precisions_see_the_same_terms(problem):
     assert all(0 < error < 1e-4 for error in errors.values())
 
 
+def test_the_rounding_error_is_relative_to_each_value():
+    values = np.array([1e16, 1e3, 1e3, 2e3, 0.0])
+    errors = np.array([1e9, 1e-3, 5e-4, 0, 1e-12])
+    wide = dict.fromkeys(TERMS, values)
+    narrow = {term: values + errors for term in TERMS}
+    found = rounding_error(lambda _: narrow, lambda _: wide, np.zeros(5))
+    assert found == pytest.approx(dict.fromkeys(TERMS, 1e-6))
+    narrow["style"] = values + np.array([0, 0, 0, 0, 1e-7])
+    # Of the 0: 1e-7 over 1e-6 of the median.
+    found = rounding_error(lambda _: narrow, lambda _: wide, np.zeros(5))
+    assert found["style"] == pytest.approx(1e-4)
+
+
 def test_a_quadratic_is_not_refuted_and_a_ring_is(images):
     # The ring's radius lies within what the plane shows.
     result, content, style = images
@@ -131,6 +144,26 @@ def test_a_quadratic_is_not_refuted_and_a_ring_is(images):
     assert sum(kind["segments"] for kind in few["style"]["kinds"].values()) == 5
 
 
+def test_an_image_of_huge_loss_hides_no_other(images):
+    data = (np.zeros((6, 8, 3), np.float32),)
+    single, double = evaluators(bowl, data)
+    radius = 41 / np.linalg.norm(images[0])
+    group = [
+        study.Member("ring", "here", images[0] * radius),
+        study.Member("ring", "opposite", -images[0] * radius),
+        study.Member("wild", "far", images[1] * 1e4),
+    ]
+    stack = np.stack([member.image for member in group])
+    values = single(stack)["style"]
+    assert values[2] > 1e12 * values[:2].max()
+    epsilon = rounding_error(single, double, stack)
+    found = study.segment_study(group, epsilon, single, double)
+    assert found["style"]["kinds"]["ring"]["violations"] == 1
+    assert found["style"]["worst_between"] == ["here", "opposite", 0.5]
+    assert found["style"]["confirmed"]
+    assert found["content"]["verdict"] == "not refuted on the tested set"
+
+
 def test_a_violation_that_float64_does_not_see_refutes_nothing(images):
     data = (np.zeros((6, 8, 3), np.float32),)
     single, double = evaluators(bowl, data)
@@ -162,7 +195,7 @@ def test_content_is_refuted_by_segments_and_never_by_curvature(problem):
         "iterate 3",
         "result",
     ]
-    epsilon = rounding_error(single, double, study.spread(group))
+    epsilon = rounding_error(single, double, np.stack([m.image for m in group]))
     found = study.segment_study(group, epsilon, single, double)
     assert found["content"]["verdict"] == "refuted"
     assert found["content"]["excess"]["float64"] > 0

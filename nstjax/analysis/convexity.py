@@ -71,6 +71,25 @@ def evaluation_tolerance(values: ArrayLike, epsilon: float) -> float:
     return 8 * epsilon * float(np.abs(_finite(values)).max())
 
 
+def segment_tolerances(values: ArrayLike, epsilon: float) -> np.ndarray:
+    """Tolerance of each segment: τ = 8 ε max|f|, by its own values.
+
+    With one tolerance for all, a segment that ends at an image of huge loss would hide
+    what the others show.
+
+    Args:
+      values: f at both ends and between, shape [m, 2 + k]; what is not finite does not
+        count.
+      epsilon: ε, relative error of one value.
+
+    Returns:
+      τ, float64 [m].
+    """
+    values = np.asarray(values, np.float64)
+    sizes = np.abs(np.where(np.isfinite(values), values, 0.0))
+    return 8 * epsilon * sizes.max(axis=1)
+
+
 def lattice_midpoint_test(
     values: ArrayLike, tolerance: float, strides: Sequence[int] = (1, 2, 4)
 ) -> LatticeTest:
@@ -233,7 +252,7 @@ def segment_violations(
     f_b: ArrayLike,
     f_mid: ArrayLike,
     thetas: ArrayLike,
-    tolerance: float,
+    tolerance: ArrayLike,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Test the chord inequality along segments between pairs of images.
 
@@ -244,7 +263,7 @@ def segment_violations(
       f_b: loss at the other end, shape [m].
       f_mid: loss at θ a + (1 - θ) b, shape [m, k].
       thetas: θ, shape [k], between 0 and 1.
-      tolerance: τ, see ``evaluation_tolerance``.
+      tolerance: τ, shape [m] or one for all, see ``segment_tolerances``.
 
     Returns:
       The excess, float64 [m, k], and where it is above τ, bool [m, k].
@@ -262,11 +281,11 @@ def segment_violations(
             f"of shape {f_mid.shape}: give [m], [m] and [m, {thetas.size}]"
         )
     excess = f_mid - f_a[:, None] * thetas - f_b[:, None] * (1 - thetas)
-    return excess, excess > tolerance
+    return excess, excess > np.reshape(tolerance, (-1, 1))
 
 
 def summarize_segments(
-    excess: ArrayLike, kinds: Sequence[str], tolerance: float
+    excess: ArrayLike, kinds: Sequence[str], tolerance: ArrayLike
 ) -> dict[str, SegmentSummary]:
     """Count the segments above their chord, by kind.
 
@@ -274,7 +293,8 @@ def summarize_segments(
       excess: see ``segment_violations``, shape [m, k]. Segments with a value that is
         not finite are left out.
       kinds: what each segment connects, such as "content to style", length m.
-      tolerance: τ; a segment is violated if any of its k values is above it.
+      tolerance: τ, shape [m] or one for all; a segment is violated if any of its k
+        values is above it.
 
     Raises:
       InputError: the tolerance is below 0 or NaN.
@@ -283,12 +303,12 @@ def summarize_segments(
     largest = np.max(np.asarray(excess, np.float64), axis=1)
     summaries = {}
     for kind in dict.fromkeys(kinds):
-        chosen = largest[np.equal(kinds, kind) & np.isfinite(largest)]
-        above = chosen[chosen > tolerance]
+        chosen = np.equal(kinds, kind) & np.isfinite(largest)
+        above = largest[chosen & (largest > tolerance)]
         summaries[kind] = SegmentSummary(
-            len(chosen),
+            int(chosen.sum()),
             len(above),
-            *wilson_interval(len(above), len(chosen)),
+            *wilson_interval(len(above), int(chosen.sum())),
             float(above.max(initial=0.0)),
         )
     return summaries
@@ -353,6 +373,6 @@ def _spacing(axis: ArrayLike) -> float:
     return float(steps[0])
 
 
-def _check_tolerance(tolerance: float) -> None:
-    if not tolerance >= 0:
-        raise InputError(f"tolerance is {tolerance}: give a number of at least 0")
+def _check_tolerance(tolerance: ArrayLike) -> None:
+    if not np.all(np.greater_equal(tolerance, 0)):
+        raise InputError(f"tolerance is {tolerance!r}: give numbers of at least 0")

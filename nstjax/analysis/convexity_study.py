@@ -157,21 +157,22 @@ def segment_study(
         first, second = (ends[term][[pair[end] for pair in pairs]] for end in (0, 1))
         between = np.concatenate([values[term] for values in inner])
         between = between.reshape(len(pairs), len(THETAS))
-        tolerance = convexity.evaluation_tolerance(
-            np.concatenate([ends[term], between.ravel()]), epsilon[term]
+        tolerances = convexity.segment_tolerances(
+            np.column_stack([first, second, between]), epsilon[term]
         )
-        excess, _ = convexity.segment_violations(
-            first, second, between, THETAS, tolerance
+        excess, above = convexity.segment_violations(
+            first, second, between, THETAS, tolerances
         )
-        summary = convexity.summarize_segments(excess, kinds, tolerance)
+        summary = convexity.summarize_segments(excess, kinds, tolerances)
         chord = first[:, None] * THETAS + second[:, None] * (1 - np.array(THETAS))
-        pair_index, theta_index = np.unravel_index(
-            np.argmax(excess / chord), excess.shape
-        )
+        shares = excess / chord
+        # Where both ends are nearly 0, a share may be large and still be rounding.
+        counted = np.where(above, shares, -np.inf) if above.any() else shares
+        pair_index, theta_index = np.unravel_index(np.argmax(counted), shares.shape)
         pair, theta = pairs[pair_index], THETAS[theta_index]
-        worst = float((excess / chord)[pair_index, theta_index])
+        worst = float(shares[pair_index, theta_index])
         confirmed_by: dict[str, float] = {}
-        if excess[pair_index, theta_index] > tolerance:
+        if above.any():
             images = np.stack(
                 [
                     group[pair[0]].image,
@@ -226,12 +227,6 @@ def curvature_study(
                 "negative": negative(ends),
             }
     return study
-
-
-def spread(group: Sequence[Member], count: int = 4) -> np.ndarray:
-    """Some images of a group, its first and last among them, [count, h, w, 3]."""
-    chosen = np.linspace(0, len(group) - 1, count).round().astype(int)
-    return np.stack([group[index].image for index in chosen])
 
 
 def places(group: Sequence[Member], names: Sequence[str]) -> dict[str, np.ndarray]:
