@@ -46,6 +46,8 @@ flags.DEFINE_integer("seed", 0, "Of the noise and the choice of pairs.", lower_b
 flags.DEFINE_string("output", None, "JSON file; DIR/convexity.json if not given.")
 
 FLAGS = flags.FLAGS
+# Of what is written and how it is found: another one's file is no answer.
+SCHEMA = "nstjax.convexity/2"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -61,6 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     for path, surface in surfaces.items():
         check_same_run(Path(path), surface, run)
     asked = {
+        "schema": SCHEMA,
         "run": run.settings,
         "surfaces": {Path(path).name: file_sha256(path) for path in paths},
         **{name: FLAGS[name].value for name in ("segments", "curvature_at", "seed")},
