@@ -17,6 +17,8 @@ from PIL import Image
 import nstjax
 from nstjax import cli
 
+# The checks that the tests of the command share say what failed, as tests do.
+pytest.register_assert_rewrite("commands")
 # An array that silently repeats along a missing axis is a defect here.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -59,6 +61,30 @@ def studio(tmp_path, slim_weights, monkeypatch) -> pathlib.Path:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("NSTJAX_WEIGHTS", str(slim_weights))
     return folder
+
+
+@pytest.fixture
+def pictures(studio):
+    """Masks of photo.png (64x48) and painting.png (56x72), and other paintings."""
+    # Not at the top: its assertions are to be explained, as registered there.
+    from commands import halves
+
+    photo, painting = (64, 48), (56, 72)
+    halves("two.png", photo, "red", "blue")
+    halves("left.png", photo, "white", "black")
+    halves("right.png", photo, "black", "white")
+    halves("painted.png", painting, "red", "blue")
+    halves("half.png", painting, "white", "black")
+    for name in ("white", "black"):
+        Image.new("RGB", photo, name).save(f"{name}.png")
+    dot = Image.new("RGB", photo)
+    dot.paste("white", (30, 20, 33, 23))
+    dot.save("dot.png")
+    Image.linear_gradient("L").resize(photo).save("ramp.png")
+    random = np.random.default_rng(5)
+    for name in ("second.png", "third.png"):
+        coarse = Image.fromarray(random.integers(0, 256, (9, 7, 3), dtype=np.uint8))
+        coarse.resize((60, 60)).save(name)
 
 
 @pytest.fixture

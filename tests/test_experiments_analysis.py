@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
@@ -83,6 +84,17 @@ def test_course_report(report):
     assert "plane3.h5 is finished" in err
     assert out.count("convexity.json is finished") == 2
     assert before == {path: path.stat().st_mtime_ns for path in before}
+
+    # What another version found is.
+    file = folder / "pair_one" / "convexity.json"
+    found = json.loads(file.read_text())
+    older = {**found, "asked": {**found["asked"], "schema": "nstjax.convexity/1"}}
+    file.write_text(json.dumps(older))
+    command = next(line for line in out.splitlines() if "experiments.convexity" in line)
+    status, out, err = launch("convexity", *shlex.split(command)[3:])
+    assert status == 0, err
+    assert f"wrote {file}" in out
+    assert json.loads(file.read_text())["asked"] == found["asked"]
 
 
 def test_a_surface_of_another_run_is_refused(report):

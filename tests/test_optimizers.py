@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import reference
+import reference_optimizers
 
 from nstjax.errors import InputError
 from nstjax.optimizers import (
@@ -79,20 +79,22 @@ def wells_start():
 
 def test_lbfgs_follows_torch_on_a_quadratic_past_its_memory(bowl_start, float64):
     found, losses = iterate(quadratic, lbfgs(5), bowl_start, 200)
-    expected = reference.torch_lbfgs(quadratic_gradient, bowl_start, 200, history=5)
+    expected = reference_optimizers.torch_lbfgs(
+        quadratic_gradient, bowl_start, 200, history=5
+    )
     assert not expected.dropped
     # The rounding of 200 steps piles up; the iterates start at about 100.
     np.testing.assert_allclose(found[:40], expected.iterates[:40], atol=1e-7)
     np.testing.assert_allclose(found, expected.iterates, atol=0.1)
     assert losses[-1] < 1e-12 * losses[0]
     # Five pairs are what makes the difference, not any number of them.
-    unlimited = reference.torch_lbfgs(quadratic_gradient, bowl_start, 40)
+    unlimited = reference_optimizers.torch_lbfgs(quadratic_gradient, bowl_start, 40)
     assert np.abs(unlimited.iterates[:40] - found[:40]).max() > 1
 
 
 def test_lbfgs_follows_torch_where_curvature_is_negative(wells_start, float64):
     found, _ = iterate(wells, lbfgs(100), wells_start, 60)
-    expected = reference.torch_lbfgs(wells_gradient, wells_start, 60)
+    expected = reference_optimizers.torch_lbfgs(wells_gradient, wells_start, 60)
     # Step 1 has no pair to fall back on, step 5 has; then come the ones at the minimum.
     assert expected.dropped[:2] == [1, 5]
     assert min(expected.dropped[2:], default=60) > 50
@@ -146,7 +148,7 @@ def test_make_optimizer_lbfgs_is_the_published_one_with_a_hundred_pairs(
     wells_start, float64
 ):
     found, _ = iterate(wells, make_optimizer("lbfgs"), wells_start, 20)
-    expected = reference.torch_lbfgs(wells_gradient, wells_start, 20)
+    expected = reference_optimizers.torch_lbfgs(wells_gradient, wells_start, 20)
     np.testing.assert_allclose(found, expected.iterates, rtol=1e-9, atol=1e-9)
     state = make_optimizer("lbfgs").init(jnp.asarray(wells_start))
     memory = optax.tree.get(state, "diff_params_memory")
@@ -168,7 +170,7 @@ def test_adam_equals_numpys(learning_rate, betas, bowl_start, float64):
     step = jax.jit(lambda g, state, x: optimizer.update(g, state, x))
     x = jnp.asarray(bowl_start)
     state = with_learning_rate(optimizer.init(x), learning_rate)
-    expected = reference.adam(
+    expected = reference_optimizers.adam(
         quadratic_gradient, bowl_start, 50, learning_rate, *(betas or ())
     )
     for iterate_expected in expected[1:]:

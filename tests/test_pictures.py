@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import reference
+from problems import network_units
+from problems import picture as noise
 from skimage.color import rgb2lab, rgb2yiq
 
 from nstjax.pictures import (
@@ -20,7 +22,6 @@ from nstjax.sizes import Size
 
 SPACES = ("yiq", "lab", "hcl")
 LINEAR = ("cholesky", "pca", "symmetric")
-MEAN = np.float32(reference.MEAN_RGB)
 
 
 def picture(seed, height=20, width=30, low=0.2, high=0.8):
@@ -37,10 +38,6 @@ ORIGINAL = Original(PHOTO, None, (20, 30))
 
 def preset(**settings):
     return customize(PRESETS["gatys2016"], **settings)
-
-
-def network_units(image):
-    return 255 * image - MEAN
 
 
 def moments(image):
@@ -228,3 +225,22 @@ def test_fit_resizes_and_stretches_where_the_preset_says():
         (PHOTO - PHOTO.min()) / np.ptp(PHOTO),
         atol=1e-6,
     )
+
+
+def test_stretch_contrast_fills_the_range():
+    stretched = stretch_contrast(np.float32([0.2, 0.3, 0.7]))
+    np.testing.assert_allclose(stretched, [0, 0.2, 1], atol=1e-6)
+    np.testing.assert_array_equal(stretch_contrast(np.full(3, 0.4)), 0.4)
+
+
+@pytest.fixture
+def content():
+    return noise(1, 32, 40)
+
+
+def test_finish_shows_the_image_and_resizes_where_the_preset_says(content):
+    image = np.float32(network_units(content))
+    original = Original(content, None, (64, 80))
+    shown = finish(image, PRESETS["gatys2016"], original)
+    np.testing.assert_allclose(shown, content, atol=1e-5)
+    assert finish(image, PRESETS["matlab"], original).shape == (64, 80, 3)

@@ -6,7 +6,7 @@ import pytest
 
 from nstjax.errors import InputError
 from nstjax.preset import Preset, customize
-from nstjax.presets import PRESETS
+from nstjax.presets import CONV_STYLE_LAYERS, PRESETS, get_preset
 from nstjax.style_losses import SAMPLED, StyleLoss
 
 PRESET = PRESETS["gatys2016"]
@@ -196,3 +196,106 @@ def test_published_settings_of_the_newer_programs():
     )
     assert PRESETS["crowson2021"].adam_betas == (0.9, 0.999)
     assert (crowson.resample, PRESETS["crowson2021"].resample) == ("bicubic", "lanczos")
+
+
+def test_get_preset_rejects_an_unknown_name():
+    with pytest.raises(InputError, match=r"unknown preset 'gatys'.*gatys2016"):
+        get_preset("gatys")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_customize_fills_in_the_programs_learning_rate(name):
+    preset = PRESETS[name]
+    assert customize(preset).learning_rate == preset.learning_rates[preset.optimizer]
+    published = {"johnson2015": 10, "neural-style-pt": 1, "athalye": 10}
+    adam = published.get(name, 5.1 if name.startswith("crowson") else 2)
+    assert customize(preset, optimizer="adam").learning_rate == adam
+    assert customize(preset, optimizer="lbfgs").learning_rate == 1
+    assert customize(preset, learning_rate=0.5).learning_rate == 0.5
+
+
+def test_customize_leaves_out_what_is_none():
+    changed = customize(PRESETS["gatys2016"], beta=None, steps=7)
+    assert (changed.beta, changed.steps) == (1.0, 7)
+    assert changed == customize(PRESETS["gatys2016"], steps=7)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "layers", "expected"),
+    [
+        ("matlab", "style", ("conv1_1", "conv2_1", "conv3_1", "conv4_1"), (2.5,) * 4),
+        ("matlab", "style", ("conv5_1",), (10,)),
+        ("johnson2015", "style", ("relu1_1", "relu2_1"), (2.5, 2.5)),
+        ("gatys2016", "content", ("relu4_2", "relu5_2"), (0.5, 0.5)),
+        # The preset's own layers keep its own weights.
+        ("matlab", "style", CONV_STYLE_LAYERS, (0.5, 1, 1.5, 3, 4)),
+        # A list serves as well as a tuple.
+        ("matlab", "style", list(CONV_STYLE_LAYERS), (0.5, 1, 1.5, 3, 4)),
+    ],
+)
+def test_customize_layers_share_the_total_weight(name, kind, layers, expected):
+    changed = customize(PRESETS[name], **{f"{kind}_layers": layers})
+    assert getattr(changed, f"{kind}_layers") == tuple(layers)
+    weights = getattr(changed, f"{kind}_layer_weights")
+    np.testing.assert_allclose(weights, expected, rtol=1e-12)
+    given = {f"{kind}_layers": layers, f"{kind}_layer_weights": (3,) * len(layers)}
+    weights = getattr(customize(PRESETS[name], **given), f"{kind}_layer_weights")
+    assert weights == (3,) * len(layers)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"style_layer_weights": (1, 2)}, "2 values for 5 style layers"),
+        (
+            {"content_layers": ("relu4_2",), "content_layer_weights": (1, 2)},
+            "2 values for 1 content layers",
+        ),
+        ({"style_layer_weights": (1, 1, 1, 1, np.nan)}, "style_layer_weights must be"),
+        ({"content_layer_weights": (-1,)}, "content_layer_weights must be"),
+        ({"style_layers": ("relu6_1",)}, "unknown layer 'relu6_1'"),
+        ({"style_layers": ()}, "one or more"),
+        ({"content_layers": ("relu4_2", "relu4_2")}, "different names"),
+        ({"alpha": np.nan}, "alpha must be a finite number"),
+        ({"beta": np.inf}, "beta must be a finite number"),
+        ({"tv": -1e-3}, "tv must be a finite number of 0 or more"),
+        ({"noise_scale": -1}, "noise_scale must be"),
+        ({"alpha": 0, "beta": 0}, "alpha and beta are both 0"),
+        ({"learning_rate": 0.0}, "learning_rate is 0"),
+        ({"learning_rate": np.nan}, "learning_rate must be"),
+        ({"learning_rate": -1.0}, "learning_rate must be"),
+        ({"noise_ratio": 0.5}, "noise_ratio needs init=blend"),
+        ({"init": "blend", "noise_ratio": 1.01}, "noise_ratio must lie in 0..1"),
+        ({"init": "blend", "noise_ratio": np.nan}, "noise_ratio must lie in 0..1"),
+        ({"steps": 0}, "steps must be 1 or more"),
+        ({"lbfgs_num_correction": 0}, "lbfgs_num_correction must lie in 1..1000"),
+        ({"lbfgs_num_correction": 1001}, "lbfgs_num_correction must lie in 1..1000"),
+        ({"lbfgs_num_correction": 2.5}, "lbfgs_num_correction must lie in 1..1000"),
+        ({"steps": -5}, "steps must be 1 or more"),
+        ({"optimizer": "sgd"}, "unknown optimizer 'sgd'"),
+        ({"gamma": 1.0}, "unknown setting 'gamma'"),
+    ],
+)
+def test_customize_rejects(overrides, message):
+    with pytest.raises(InputError, match=message):
+        customize(PRESETS["gatys2016"], **overrides)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pool",
+        "pool_padding",
+        "content_normalization",
+        "gram_normalization",
+        "style_normalization",
+        "tv_form",
+        "noise",
+        "resample",
+        "keep",
+    ],
+)
+def test_customize_rejects_a_name_that_nothing_has(name):
+    # Most of these are told apart by "if ... else", which takes anything for the last.
+    with pytest.raises(InputError, match=name):
+        customize(PRESETS["gatys2016"], **{name: "other"})

@@ -1,5 +1,4 @@
 import functools
-from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +6,15 @@ import numpy as np
 import pytest
 import reference
 from scipy.spatial.distance import cdist
+from style_distances import (
+    LOSSES,
+    QUICK,
+    N,
+    activation,
+    compiled_distance,
+    distance,
+    value_and_gradient,
+)
 
 from nstjax import style_losses
 from nstjax.gram_loss import style_loss
@@ -16,15 +24,10 @@ from nstjax.style_losses import (
     SAMPLED,
     Samples,
     StyleForm,
-    StyleLoss,
-    blend_styles,
     describe_style,
     style_distance,
-    style_target,
 )
 
-QUICK = {"xla_backend_optimization_level": 0}
-LOSSES = get_args(StyleLoss)
 GAUSSIAN = {"mmd-gaussian": 1000, "mmd-gaussian-full": 100}  # and draws for a mean
 EXACT = [name for name in LOSSES if name not in SAMPLED]
 # Of every preset: Grams and what their difference is divided by.
@@ -35,33 +38,6 @@ NORMALIZATIONS = [
     ("none", "quarter_mean_per_hw2"),
     ("none", "mean_per_hwc2"),
 ]
-N = 10  # channels that the formulas count; the layers here have 4 of them
-
-
-def activation(seed=0, shape=(5, 7, 4), scale=30.0):
-    """Like a layer after its ReLU, with channels that depend on each other."""
-    rng = np.random.default_rng(seed)
-    values = rng.normal(size=shape) @ rng.normal(size=(shape[2], shape[2]))
-    return scale * np.maximum(values + rng.normal(size=shape[2]), 0)
-
-
-def distance(
-    F, P, form, key, guide=None, painting_guide=None, channels=N, description=None
-):
-    """E_l of a layer F from a painting's layer P, or from what is kept of it."""
-    if description is None:
-        description = describe_style(
-            P, form, jax.random.fold_in(key, 1), guide=painting_guide, channels=channels
-        )
-    target = style_target(description)
-    return style_distance(F, target, form, key, guide=guide, channels=channels)
-
-
-# What runs once on its shapes compiles faster in one piece.
-compiled_distance, value_and_gradient = (
-    jax.jit(f, static_argnames=("form", "channels"), compiler_options=QUICK)
-    for f in (distance, jax.value_and_grad(distance))
-)
 
 
 def mean_distance(F, P, form, draws):
@@ -299,115 +275,6 @@ def test_each_key_draws_its_own_samples(name, monkeypatch, float64):
         return style_distance(F, target, form, jax.random.key(seed), channels=N)
 
     assert found(0) == found(0) != found(1)
-
-
-def test_gram_matrices_blend_to_the_weighted_mean():
-    first, second = np.eye(2), np.ones((2, 2))
-    np.testing.assert_allclose(
-        blend_styles([first, second], [1, 3]), 0.25 * first + 0.75 * second, rtol=1e-6
-    )
-
-
-def test_blend_has_the_gradient_of_the_blended_losses(float64):
-    # ‖G - Σ bᵢAᵢ‖² = Σ bᵢ‖G - Aᵢ‖² - (Σ bᵢ‖Aᵢ‖² - ‖Σ bᵢAᵢ‖²): Athalye's blend of losses
-    # is Johnson's blend of targets, but for a constant.
-    b = [0.3, 0.7]
-    F = activation()
-    targets = [gram_matrix(activation(seed, (6, 4, 4)), "chw") for seed in (1, 2)]
-    blended = blend_styles(targets, b)
-
-    def of_targets(F):
-        return style_loss(gram_matrix(F, "chw"), blended, 35, "mean")
-
-    def of_losses(F):
-        losses = [style_loss(gram_matrix(F, "chw"), A, 35, "mean") for A in targets]
-        return b[0] * losses[0] + b[1] * losses[1]
-
-    np.testing.assert_allclose(
-        jax.grad(of_targets)(F), jax.grad(of_losses)(F), rtol=1e-9, atol=1e-12
-    )
-    constant = sum(
-        share * np.mean(np.square(A)) for share, A in zip(b, targets, strict=True)
-    ) - np.mean(np.square(blended))
-    assert constant > 0
-    np.testing.assert_allclose(of_losses(F) - of_targets(F), constant, rtol=1e-9)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_blend_of_one_is_itself(name, float64):
-    P, form, key = activation(1), StyleForm(name), jax.random.key(2)
-    description = describe_style(P, form, key, channels=N)
-    blended = blend_styles([description], [5.0])
-    jax.tree.map(
-        functools.partial(np.testing.assert_allclose, rtol=1e-14), blended, description
-    )
-
-
-@pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("scale", [1e-30, 2.0, 1e30])
-def test_blend_takes_weights_of_any_scale(name, scale):
-    form = StyleForm(name)
-    descriptions = [
-        describe_style(
-            jnp.float32(activation(seed)), form, jax.random.key(seed), channels=N
-        )
-        for seed in (1, 2)
-    ]
-    shares = np.float32([0.25, 0.75])
-    expected = blend_styles(descriptions, shares)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(expected))
-    jax.tree.map(
-        functools.partial(np.testing.assert_allclose, rtol=1e-5),
-        blend_styles(descriptions, np.float32(scale) * shares),
-        expected,
-    )
-
-
-@pytest.mark.parametrize("name", SAMPLED)
-def test_samples_blend_by_their_weights(name, float64):
-    form, key = StyleForm(name), jax.random.key(2)
-    descriptions = [
-        describe_style(P, form, key, channels=N)
-        for P in (activation(1), activation(2, (3, 5, 4)))
-    ]
-    blended = blend_styles(descriptions, [1, 3])
-    np.testing.assert_array_equal(
-        blended.values, np.concatenate([one.values for one in descriptions])
-    )
-    # 35 and 15 positions.
-    np.testing.assert_allclose(blended.weights[:35], 0.25 / 35)
-    np.testing.assert_allclose(blended.weights[35:], 0.75 / 15)
-
-
-def test_histogram_of_a_blend_holds_the_shares(float64):
-    # A quarter of the samples is 1, the rest 2: mean y² is 0.25 + 0.75·4.
-    form, key = StyleForm("histogram"), jax.random.key(2)
-    blended = blend_styles(
-        [
-            describe_style(np.full(shape, value), form, key, channels=1)
-            for shape, value in (((3, 4, 1), 1.0), ((5, 4, 1), 2.0))
-        ],
-        [1, 3],
-    )
-    found = compiled_distance(
-        np.zeros((4, 4, 1)), None, form, key, channels=1, description=blended
-    )
-    np.testing.assert_allclose(found, 500 * 3.25, rtol=1e-12)
-
-
-@pytest.mark.parametrize("name", ["gram", "mmd-linear", "mmd-poly", "wasserstein2"])
-def test_blend_by_size_is_the_painting_of_both(name, float64):
-    F, P = activation(0), activation(1, (8, 7, 4))
-    form, key = StyleForm(name), jax.random.key(2)
-    blended = blend_styles(
-        [describe_style(part, form, key, channels=N) for part in (P[:2], P[2:])],
-        [2, 6],
-    )
-    np.testing.assert_allclose(
-        distance(F, None, form, key, description=blended),
-        distance(F, P, form, key),
-        rtol=1e-9,
-    )
 
 
 @pytest.mark.parametrize("guide", [None, reference.half_guide(4, 5)])

@@ -6,20 +6,16 @@ import jax
 import numpy as np
 import pytest
 import reference
+from masked_photo import HEIGHT, LEFT, RIGHT, WIDTH, columns, photo_and_paintings
 
 from nstjax.control.masks import MaskedRegion
 from nstjax.errors import InputError
 from nstjax.preset import customize
 from nstjax.presets import PRESETS
-from nstjax.problem import prepare
-from nstjax.sizes import Size
 from nstjax.style_losses import blend_styles
 from nstjax.targets import Controls, check_weights, make_targets
-from nstjax.transfer import run
-from nstjax.vgg import deprocess
 
 LAYERS = ("relu1_1", "relu2_1")
-HEIGHT, WIDTH = 20, 24
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +25,7 @@ def params():
 
 @pytest.fixture(scope="module")
 def images():
-    """A photo and three paintings, in the network's units."""
-    sizes = ((1, HEIGHT, WIDTH), (2, 22, 18), (3, 16, 26), (4, 22, 18))
-    return [np.float32(reference.random_image(*size)) for size in sizes]
+    return photo_and_paintings()
 
 
 @pytest.fixture
@@ -52,16 +46,6 @@ def targets(params, images):
 def notes(caplog):
     caplog.set_level(logging.INFO, "nstjax")
     return lambda: caplog.messages
-
-
-def columns(first, last, height=HEIGHT, width=WIDTH):
-    """A mask that is 1 in these columns."""
-    mask = np.zeros((height, width), np.float32)
-    mask[:, first:last] = 1
-    return mask
-
-
-LEFT, RIGHT = columns(0, 12), columns(12, 24)
 
 
 def check_equal(found, expected):
@@ -358,58 +342,3 @@ def test_check_weights_scales_the_largest_to_1():
     assert check_weights("w", None, 2, "things") == [1, 1]
     assert check_weights("w", (2, 4, 0), 3, "things") == [0.5, 1, 0]
     assert check_weights("w", (1e308, 1e308), 2, "things") == [1, 1]
-
-
-# --- one compilation for all masks, and what a run does with them -------------------
-
-
-def run_steps(params, controls, images, steps=1, **settings):
-    preset = customize(
-        PRESETS["gatys2016"],
-        **{
-            "content_layers": ("relu1_1",),
-            "style_layers": ("relu1_1",),
-            "optimizer": "adam",
-            "size": Size("original"),
-            **settings,
-        },
-    )
-    photo, *styles = (np.asarray(deprocess(image)) for image in images)
-    problem = prepare(photo, styles[:2], params, preset, controls=controls)
-    for state, info in run(problem.steps, problem.state, problem.data, steps):
-        pass
-    return problem, np.asarray(state.image), info
-
-
-def test_another_mask_and_other_weights_need_no_compilation(params, images, caplog):
-    caplog.set_level(logging.WARNING)
-
-    def cache_after(first, weights):
-        mask = columns(0, first)
-        rest = MaskedRegion("rest", 1 - mask, ((1, None),))
-        controls = Controls(
-            regions=[MaskedRegion("first", mask, ((0, None),)), rest],
-            region_weights=weights,
-            style_blend_weights=weights[::-1],
-            stylize_mask=0.5 + mask / 2,
-        )
-        problem, image, _ = run_steps(params, controls, images)
-        return image, problem.steps.advance._cache_size()
-
-    image, cached = cache_after(12, (1, 2))
-    with jax.log_compiles():
-        other, cached_then = cache_after(15, (3, 1))
-    assert cached_then == cached
-    assert not [text for text in caplog.messages if text.startswith("Compiling")]
-    assert (image != other).any()
-
-
-def test_an_image_changes_only_inside_the_stylize_mask(params, images):
-    controls = Controls(stylize_mask=LEFT)
-    for settings in ({}, {"tv": 1.0}, {"image_padding": "replicate"}):
-        problem, image, _ = run_steps(params, controls, images, 3, **settings)
-        before = np.asarray(problem.original.photo) * 255 - np.float32(
-            reference.MEAN_RGB
-        )
-        np.testing.assert_allclose(image[:, 12:], before[:, 12:], atol=1e-3)
-        assert np.abs(image - before)[:, :12].mean() > 1

@@ -1,129 +1,30 @@
-import hashlib
-import http.server
 import os
 import pathlib
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import h5py
 import numpy as np
 import pytest
 import scipy.io
+from vgg19_files import (
+    KERAS_2,
+    KERAS_2016,
+    as_bgr,
+    fingerprinted_arrays,
+    transposed,
+    write_keras,
+    write_matconvnet,
+)
 
 from nstjax.errors import InputError
-from nstjax.io.weights import params_sha256, read_params
-from nstjax.vgg import CONV_LAYERS, MEAN_RGB, kernel_shapes
+from nstjax.vgg import CONV_LAYERS
 from weights_convert import convert_file
 from weights_convert.convert import to_params
-from weights_convert.download import FILE_NAME, download
-from weights_convert.fingerprint import (
-    CHANNEL_MEANS_RGB,
-    FIRST_BIASES,
-    KERNEL_SUMS,
-    find_orientation,
-)
+from weights_convert.fingerprint import find_orientation
 from weights_convert.source import LayerArrays
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-
-
-def fingerprinted_arrays() -> LayerArrays:
-    """Random RGB (row, column) arrays with VGG-19's shapes and published figures."""
-    rng = np.random.default_rng(0)
-    arrays = {}
-    for layer, shape in kernel_shapes().items():
-        kernel = 0.01 * rng.standard_normal(shape, np.float32)
-        bias = rng.standard_normal(shape[-1], np.float32)
-        arrays[layer] = (kernel, bias)
-
-    # Half of each channel's weights positive, half negative: their levels then set the
-    # mean absolute value and the sum independently.
-    sums = KERNEL_SUMS["conv1_1"][:, :, None, None] / (3 * 64)
-    means = CHANNEL_MEANS_RGB[None, None, :, None]
-    spread = rng.uniform(0.5, 1.5, (3, 3, 3, 32))
-    spread /= spread.mean(axis=-1, keepdims=True)
-    halves = [(means + sums) * spread, (sums - means) * spread]
-    kernel = np.concatenate(halves, axis=-1)[..., rng.permutation(64)]
-    bias = arrays["conv1_1"][1]
-    bias[:4] = FIRST_BIASES
-    arrays["conv1_1"] = (kernel.astype(np.float32), bias)
-
-    kernel, bias = arrays["conv3_4"]
-    kernel = kernel - kernel.mean(axis=(2, 3), keepdims=True, dtype=np.float64)
-    kernel += KERNEL_SUMS["conv3_4"][:, :, None, None] / (256 * 256)
-    arrays["conv3_4"] = (kernel.astype(np.float32), bias)
-    return arrays
-
-
-def as_bgr(arrays: LayerArrays) -> LayerArrays:
-    kernel, bias = arrays["conv1_1"]
-    return {**arrays, "conv1_1": (kernel[:, :, ::-1, :], bias)}
-
-
-def transposed(arrays: LayerArrays) -> LayerArrays:
-    return {
-        layer: (kernel.transpose(1, 0, 2, 3), bias)
-        for layer, (kernel, bias) in arrays.items()
-    }
-
-
-def write_keras(
-    path: pathlib.Path,
-    arrays: LayerArrays,
-    names: tuple[str, str],
-    root: str = "/",
-    top: bool = False,
-) -> None:
-    with h5py.File(path, "w") as file:
-        group = file.require_group(root)
-        for layer, values in arrays.items():
-            keras = layer.replace("conv", "block").replace("_", "_conv")
-            for name, value in zip(names, values, strict=True):
-                group[name.format(keras)] = value
-        if top:
-            for keras in ("fc1", "fc2", "predictions"):
-                for name in names:
-                    group[name.format(keras)] = np.zeros((4, 4), np.float32)
-
-
-def write_matconvnet(
-    path: pathlib.Path, arrays: LayerArrays, beta16: bool, mean: Any = MEAN_RGB
-) -> None:
-    def struct(**values: Any) -> np.ndarray:
-        record = np.empty((1, 1), [(name, object) for name in values])
-        for name, value in values.items():
-            record[name][0, 0] = value
-        return record
-
-    layers = []
-    top = np.ones((1, 1, 4, 4), np.float32)
-    for layer, (kernel, bias) in {**arrays, "fc6": (top, top[0, 0, 0])}.items():
-        weights = np.empty((1, 2), object)
-        weights[0, 0] = np.asfortranarray(kernel)
-        weights[0, 1] = bias.reshape(-1, 1) if beta16 else bias.reshape(1, -1)
-        if beta16:
-            layers.append(struct(weights=weights, type="conv", name=layer))
-        else:
-            layers.append(struct(name=layer, type="conv", weights=weights))
-        layers.append(struct(type="relu", name=layer.replace("conv", "relu")))
-    cell = np.empty((1, len(layers)), object)
-    cell[0] = layers
-    average = np.asarray(mean, np.float32).reshape(1, 1, 3)
-    if beta16:
-        average = np.broadcast_to(average, (224, 224, 3))
-        contents = {"layers": cell, "normalization": struct(averageImage=average)}
-    else:
-        normalization = struct(averageImage=average)
-        contents = {"layers": cell, "meta": struct(normalization=normalization)}
-    scipy.io.savemat(path, contents)
-
-
-KERAS_2016 = ("{0}/{0}_W_1:0", "{0}/{0}_b_1:0")
-KERAS_2 = ("{0}/{0}/kernel:0", "{0}/{0}/bias:0")
 
 Writer = Callable[[pathlib.Path, LayerArrays], None]
 LAYOUTS: dict[str, tuple[str, Writer, tuple[str, str, str]]] = {
@@ -170,16 +71,6 @@ LAYOUTS: dict[str, tuple[str, Writer, tuple[str, str, str]]] = {
 @pytest.fixture(scope="module")
 def arrays() -> LayerArrays:
     return fingerprinted_arrays()
-
-
-@pytest.fixture(scope="module")
-def keras_file(
-    arrays: LayerArrays, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[pathlib.Path]:
-    path = tmp_path_factory.mktemp("keras") / "vgg19.h5"
-    write_keras(path, as_bgr(arrays), KERAS_2016)
-    yield path
-    path.unlink()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -403,242 +294,6 @@ def test_truncated_files_are_refused(
     with pytest.raises(InputError, match="cut short"):
         convert_file(path)
     path.unlink()
-
-
-# --- the command ---
-
-
-def run_command(*arguments: object, cache: pathlib.Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "weights_convert", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
-def test_the_command_converts(
-    keras_file: pathlib.Path, arrays: LayerArrays, tmp_path: pathlib.Path
-) -> None:
-    output = tmp_path / "vgg19.safetensors"
-    result = run_command(f"--input={keras_file}", f"--output={output}", cache=tmp_path)
-    assert result.returncode == 0, result.stderr
-    loaded = read_params(output)
-    assert loaded.sha256 in result.stdout
-    assert "Keras 2016" in result.stdout
-    assert "BGR" in result.stdout
-    assert "row, column" in result.stdout
-    params = {
-        layer: {"kernel": kernel, "bias": bias}
-        for layer, (kernel, bias) in arrays.items()
-    }
-    assert loaded.sha256 == params_sha256(params)
-    assert os.listdir(tmp_path) == [output.name]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ([], "--input=FILE or --download"),
-        (["--download", "--input=a.h5"], "--input=FILE or --download"),
-        (["--imput=a.h5"], "imput"),
-        (["--download=perhaps"], "download"),
-        (["a.h5"], "unexpected argument a.h5"),
-        (["--input=absent.h5", "--output={folder}/out.safetensors"], "does not exist"),
-        (["--input={folder}/text.h5", "--output={folder}/out.safetensors"], "HDF5"),
-        (["--input={good}", "--output={folder}/out.h5"], ".safetensors"),
-        (["--input={good}", "--output={folder}/no/out.safetensors"], "folder"),
-        (["--input={good}", "--output={folder}/taken.safetensors"], "cannot be"),
-    ],
-)
-def test_the_command_fails_in_one_line(
-    arguments: list[str],
-    expected: str,
-    keras_file: pathlib.Path,
-    tmp_path: pathlib.Path,
-) -> None:
-    (tmp_path / "text.h5").write_text("no weights")
-    (tmp_path / "taken.safetensors").mkdir()
-    before = sorted(tmp_path.iterdir())
-    result = run_command(
-        *(argument.format(folder=tmp_path, good=keras_file) for argument in arguments),
-        cache=tmp_path / "cache",
-    )
-    assert result.returncode == 2
-    assert result.stderr.startswith("weights_convert: error: ")
-    assert result.stderr.count("\n") == 1
-    assert expected in result.stderr
-    assert not (tmp_path / "cache" / "nstjax" / "vgg19.safetensors").exists()
-    assert sorted(tmp_path.iterdir()) == before
-
-
-# --- the download ---
-
-CONTENTS = np.random.default_rng(2).bytes(700_000)
-HASH = "sha256:" + hashlib.sha256(CONTENTS).hexdigest()
-
-
-class FileServer:
-    """A local server whose behavior a test chooses by the path it asks for."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[str, str | None]] = []
-        server = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.requests.append((self.path, self.headers.get("Range")))
-                server.answer(self)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        body, behavior = CONTENTS, handler.path.strip("/")
-        if behavior == "absent":
-            handler.send_error(404)
-            return
-        if behavior == "other":
-            body = bytes(len(CONTENTS))
-        if behavior == "portal":
-            body = b"<html>Please log in</html>"
-        if behavior in ("larger", "endless"):
-            body = CONTENTS * 2
-        given = handler.headers.get("Range")
-        start = 0
-        if given and behavior != "ignores-range":
-            start = int(given.removeprefix("bytes=").removesuffix("-"))
-            handler.send_response(206)
-            last = len(body) - 1
-            handler.send_header("Content-Range", f"bytes {start}-{last}/{len(body)}")
-        else:
-            handler.send_response(200)
-        if behavior not in ("endless", "early-end"):
-            handler.send_header("Content-Length", str(len(body) - start))
-        handler.end_headers()
-        if behavior in ("drops", "early-end"):
-            body = body[: len(body) // 2]
-        try:
-            handler.wfile.write(body[start:])
-        except OSError:
-            assert behavior == "endless"
-
-
-@pytest.fixture
-def server() -> Iterator[FileServer]:
-    server = FileServer()
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
-
-
-def fetch(server: FileServer, folder: pathlib.Path, *behaviors: str) -> bytes:
-    urls = [f"{server.url}/{behavior}" for behavior in behaviors]
-    path = pathlib.Path(download(urls, HASH, len(CONTENTS), folder))
-    assert path == folder / FILE_NAME
-    assert os.listdir(folder) == [FILE_NAME]
-    return path.read_bytes()
-
-
-def test_download(server: FileServer, tmp_path: pathlib.Path) -> None:
-    assert fetch(server, tmp_path / "cache", "good") == CONTENTS
-    assert fetch(server, tmp_path / "cache", "good") == CONTENTS
-    assert server.requests == [("/good", None)]
-
-
-@pytest.mark.parametrize("present", [1, 300_000, len(CONTENTS) - 1])
-def test_download_resumes(
-    server: FileServer, tmp_path: pathlib.Path, present: int
-) -> None:
-    (tmp_path / f"{FILE_NAME}.part").write_bytes(CONTENTS[:present])
-    assert fetch(server, tmp_path, "good") == CONTENTS
-    assert server.requests == [("/good", f"bytes={present}-")]
-
-
-def test_a_complete_part_needs_no_server(
-    server: FileServer, tmp_path: pathlib.Path
-) -> None:
-    (tmp_path / f"{FILE_NAME}.part").write_bytes(CONTENTS)
-    assert fetch(server, tmp_path, "good") == CONTENTS
-    assert server.requests == []
-
-
-def test_an_oversized_part_is_replaced(
-    server: FileServer, tmp_path: pathlib.Path
-) -> None:
-    (tmp_path / f"{FILE_NAME}.part").write_bytes(CONTENTS * 2)
-    assert fetch(server, tmp_path, "good") == CONTENTS
-
-
-def test_a_server_may_ignore_the_range(
-    server: FileServer, tmp_path: pathlib.Path
-) -> None:
-    (tmp_path / f"{FILE_NAME}.part").write_bytes(CONTENTS[:1000])
-    assert fetch(server, tmp_path, "ignores-range") == CONTENTS
-
-
-def test_a_dropped_download_goes_on_at_the_mirror(
-    server: FileServer, tmp_path: pathlib.Path
-) -> None:
-    assert fetch(server, tmp_path, "drops", "good") == CONTENTS
-    given = server.requests[1][1]
-    assert given is not None
-    # requests drops the chunk that was cut off.
-    assert 200_000 < int(given.removeprefix("bytes=").removesuffix("-")) <= 350_000
-
-
-@pytest.mark.parametrize(
-    "first", ["absent", "other", "portal", "larger", "endless", "early-end"]
-)
-def test_the_mirror_is_second(
-    server: FileServer, tmp_path: pathlib.Path, first: str
-) -> None:
-    assert fetch(server, tmp_path, first, "good") == CONTENTS
-    assert server.requests[1] == ("/good", None)
-
-
-def test_a_damaged_part_does_not_spoil_the_mirror(
-    server: FileServer, tmp_path: pathlib.Path
-) -> None:
-    (tmp_path / f"{FILE_NAME}.part").write_bytes(bytes(1000))
-    assert fetch(server, tmp_path, "good", "good") == CONTENTS
-
-
-@pytest.mark.parametrize(
-    ("behavior", "expected"),
-    [
-        ("other", "hash"),
-        ("portal", "has 26 bytes"),
-        ("larger", "has 1400000 bytes"),
-        ("endless", "more than 700000 bytes"),
-        ("early-end", "350000 of 700000 bytes"),
-        ("absent", "404"),
-    ],
-)
-def test_a_wrong_file_is_refused(
-    server: FileServer, tmp_path: pathlib.Path, behavior: str, expected: str
-) -> None:
-    with pytest.raises(InputError, match=expected) as caught:
-        fetch(server, tmp_path, behavior)
-    assert "pass --input=FILE" in str(caught.value)
-    assert os.listdir(tmp_path) == []
-
-
-def test_both_servers_dead(server: FileServer, tmp_path: pathlib.Path) -> None:
-    server.http.shutdown()
-    server.http.server_close()
-    urls = [f"{server.url}/first", f"{server.url}/second"]
-    with pytest.raises(InputError) as caught:
-        download(urls, HASH, len(CONTENTS), tmp_path)
-    for expected in [*urls, "refused", "pass --input=FILE"]:
-        assert expected in str(caught.value)
-    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.vgg19

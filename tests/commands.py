@@ -1,0 +1,156 @@
+"""What several tests of the command share: arguments, bad inputs, and checks."""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from PIL import Image
+
+import nstjax
+
+# Later flags win, so that a test can put its own after these.
+BASE = ("--output=out.png", "--size=48", "--steps=2", "--quiet")
+PICTURES = ("photo.png", "painting.png")
+RUN = (*PICTURES, *BASE)
+# Two blocks of the network, which compile at once.
+SHALLOW = (
+    *BASE, "--optimizer=adam", "--content_layers=relu2_1",
+    "--style_layers=relu1_1,relu2_1",
+)  # fmt: skip
+ONE = ("photo.png", "painting.png", *SHALLOW)
+TWO = ("photo.png", "painting.png", "second.png", *SHALLOW)
+MASKED = "--content_mask=two.png"
+FINE = ("--fine_style=second.png", "--fine_layers=relu1_1")
+REGIONS = (
+    "nstjax: note: region #ff0000 (50 % of the photo): {0}; region #0000ff (50 %): "
+    "{1}\n"
+)
+
+
+class Bad(NamedTuple):
+    """One bad input: arguments, what the message says, and how it comes to be."""
+
+    name: str
+    arguments: Sequence[str]
+    says: str
+    prepare: Callable[[], object] = lambda: None
+
+
+def ids(bad: Sequence[Bad]) -> list[str]:
+    return [case.name for case in bad]
+
+
+def with_flags(*flags: str) -> tuple[str, ...]:
+    return (*RUN, *flags)
+
+
+def as_photo(path: str) -> tuple[str, ...]:
+    return (path, "painting.png", *BASE)
+
+
+def bad_flag(flag: str, says: str) -> Bad:
+    return Bad(flag, with_flags(flag), says)
+
+
+def truncate(path: str, share: float = 0.6) -> None:
+    contents = pathlib.Path(path).read_bytes()
+    pathlib.Path(path).write_bytes(contents[: int(len(contents) * share)])
+
+
+def flip(path: str, position: int = -5) -> None:
+    """Flip one bit; near the end of a safetensors file that is a tensor's."""
+    contents = bytearray(pathlib.Path(path).read_bytes())
+    contents[position] ^= 1
+    pathlib.Path(path).write_bytes(contents)
+
+
+def written(name: str, text: str) -> Callable[[], object]:
+    return lambda: pathlib.Path(name).write_text(text)
+
+
+def folder(name: str) -> Callable[[], None]:
+    return lambda: pathlib.Path(name).mkdir()
+
+
+def own_weights(
+    change: Callable[[str], object], name: str = "own.safetensors"
+) -> Callable[[], None]:
+    def prepare() -> None:
+        shutil.copy(os.environ["NSTJAX_WEIGHTS"], name)
+        change(name)
+
+    return prepare
+
+
+def halves(path, size, left, right):
+    """A picture whose left half has one color and whose right half another."""
+    picture = Image.new("RGB", size, right)
+    picture.paste(left, (0, 0, size[0] // 2, size[1]))
+    picture.save(path)
+
+
+def listing(top: pathlib.Path) -> dict[str, str]:
+    """Every path below a folder, and what it holds."""
+    return {
+        str(path.relative_to(top)): (
+            hashlib.sha256(path.read_bytes()).hexdigest()
+            if path.is_file()
+            else "folder"
+        )
+        for path in sorted(top.rglob("*"))
+    }
+
+
+def check_refused(status: int, out: str, err: str, says: str) -> None:
+    lines = err.splitlines()
+    errors = [line for line in lines if line.startswith("nstjax: error: ")]
+    notes = [line for line in lines if line.startswith("nstjax: note: ")]
+    assert len(errors) == 1
+    assert len(lines) == len(errors) + len(notes)
+    assert says in errors[0]
+    assert "Traceback" not in out + err
+    assert status not in (0, None)
+
+
+def check_bad(bad: Bad, studio: pathlib.Path, command) -> None:
+    bad.prepare()
+    before = listing(studio)
+    status, out, err = command(*bad.arguments)
+    check_refused(status, out, err, bad.says)
+    assert listing(studio) == before
+
+
+def ended(started) -> tuple[int, str, str]:
+    out, err = started.communicate(timeout=300)
+    return started.returncode, out, err
+
+
+def good(command, *arguments: str) -> str:
+    """Run and return standard output; errors and notes would be on the other."""
+    status, out, err = command(*arguments)
+    assert (status, err) == (0, "")
+    return out
+
+
+def painted(command, *arguments, notes=""):
+    """The result of a command that has nothing but these notes to say."""
+    status, _, err = command(*arguments)
+    assert (status, err) == (0, notes)
+    return nstjax.read_image("out.png")
+
+
+def photo():
+    return nstjax.resize(nstjax.read_image("photo.png"), 36, 48)
+
+
+def metrics(folder: str | pathlib.Path) -> list[dict]:
+    lines = (pathlib.Path(folder) / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def settings(folder):
+    return json.loads(pathlib.Path(folder, "config.json").read_text())["settings"]

@@ -1,0 +1,35 @@
+"""Small pictures, and presets whose problems are small and compile at once."""
+
+import numpy as np
+import reference
+
+from nstjax.preset import customize
+from nstjax.presets import PRESETS
+from nstjax.sizes import Size
+
+# One block of the trunk is enough where the layers do not matter, and compiles at once.
+SHALLOW = {
+    "content_layers": ("relu1_2",),
+    "style_layers": ("relu1_1", "relu1_2"),
+    "optimizer": "adam",
+}
+MEAN = np.float32(reference.MEAN_RGB)
+
+
+def picture(seed, height, width):
+    return np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
+
+
+def network_units(image):
+    return 255 * image - MEAN
+
+
+def small(name, **overrides):
+    """A preset whose size rule gives small pictures."""
+    preset = PRESETS[name]
+    value = (32, 40) if preset.size.rule == "exact" else 40
+    return customize(preset, size=Size(preset.size.rule, value), **overrides)
+
+
+def shallow(name="gatys2016", **overrides):
+    return small(name, **{**SHALLOW, **overrides})

@@ -1,0 +1,101 @@
+import errno
+import os
+import re
+import stat
+
+import pytest
+from image_files import smooth
+
+from nstjax.errors import InputError
+from nstjax.io.atomic import atomic_path, check_workdir, check_writable
+from nstjax.io.images import write_image
+
+
+def test_atomic_path_replaces_only_at_the_end(tmp_path):
+    path = tmp_path / "data.h5"
+    path.write_text("old")
+    with atomic_path(path) as temporary:
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".h5"
+        assert not temporary.exists()
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()]
+)
+def test_atomic_path_removes_the_part_on_failure(tmp_path, error):
+    path = tmp_path / "data.bin"
+    path.write_text("old")
+    with pytest.raises(type(error)), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_atomic_path_needs_the_file_to_be_written(tmp_path):
+    path = tmp_path / "data.bin"
+    path.write_text("old")
+    with pytest.raises(FileNotFoundError), atomic_path(path):
+        pass
+    assert path.read_text() == "old"
+
+
+def test_atomic_path_syncs_before_it_replaces(tmp_path, monkeypatch):
+    calls = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda *a: (calls.append("fsync"), fsync(*a)))
+    monkeypatch.setattr(
+        os, "replace", lambda *a: (calls.append("replace"), replace(*a))
+    )
+    with atomic_path(tmp_path / "data.bin") as temporary:
+        temporary.write_text("new")
+    assert calls == ["fsync", "replace"]
+
+
+def test_atomic_path_follows_a_symbolic_link(tmp_path):
+    (tmp_path / "link.png").symlink_to(tmp_path / "target.png")
+    with atomic_path(tmp_path / "link.png") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link.png").is_symlink()
+    assert (tmp_path / "target.png").read_text() == "new"
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027])
+def test_permissions_follow_the_umask(tmp_path, mask):
+    previous = os.umask(mask)
+    try:
+        write_image(tmp_path / "out.png", smooth())
+    finally:
+        os.umask(previous)
+    mode = stat.S_IMODE((tmp_path / "out.png").stat().st_mode)
+    assert mode == 0o666 & ~mask
+
+
+def test_a_working_folder_may_be_made_but_not_below_a_file(tmp_path):
+    check_workdir(tmp_path)
+    check_workdir(tmp_path / "new" / "deeper")
+    assert list(tmp_path.iterdir()) == []
+    # A folder of the same name inside is no obstacle.
+    (tmp_path / "run" / "run").mkdir(parents=True)
+    check_workdir(tmp_path / "run")
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(InputError, match="file is a file: give a folder"):
+        check_workdir(file)
+    with pytest.raises(InputError, match=r"lies below .*/file, a file: give a folder"):
+        check_workdir(file / "new")
+
+
+def test_a_folder_without_permission_is_told(tmp_path, monkeypatch):
+    # The superuser, as in containers, may write anywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    says = f"the folder {tmp_path} is not writable"
+    with pytest.raises(InputError, match=re.escape(f"new cannot be written: {says}")):
+        check_workdir(tmp_path / "new")
+    with pytest.raises(InputError, match=re.escape(says)):
+        check_writable(tmp_path / "file.json")

@@ -1,0 +1,173 @@
+"""The command's outputs: pictures, montage, snapshots, preview, working folder."""
+
+import hashlib
+import json
+import os
+import pathlib
+
+import h5py
+import numpy as np
+import pytest
+from commands import BASE, PICTURES, RUN, ended, good, metrics
+from PIL import Image
+
+import nstjax
+from nstjax import session
+from nstjax.io.weights import read_params
+from nstjax.presets import PRESETS
+
+
+@pytest.mark.parametrize(
+    ("suffix", "format_name"),
+    [("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP"), ("tif", "TIFF")],
+)
+def test_output_suffix_chooses_the_format(suffix, format_name, studio, command):
+    good(command, *RUN, "--output=reference.png")
+    good(command, *RUN, f"--output=out.{suffix}")
+    with Image.open(f"out.{suffix}") as image:
+        assert (image.format, image.size) == (format_name, (48, 36))
+    difference = nstjax.read_image(f"out.{suffix}") - nstjax.read_image("reference.png")
+    assert np.abs(difference).mean() < 0.03
+    assert set(os.listdir()) == {*PICTURES, "reference.png", f"out.{suffix}"}
+
+
+def test_quality_makes_smaller_files(studio, command):
+    for quality in (95, 20):
+        good(command, *RUN, f"--output={quality}.jpg", f"--quality={quality}")
+    assert os.path.getsize("20.jpg") < os.path.getsize("95.jpg")
+
+
+def test_process_shows_progress_and_writes_the_picture(studio, process):
+    status, out, err = ended(process(*[a for a in RUN if a != "--quiet"]))
+    assert status == 0
+    assert "2/2" in err
+    assert "total" in err
+    assert "nstjax: error" not in err
+    assert "48x36 pixels, 2 steps of lbfgs" in out
+    assert "wrote out.png after 2 steps" in out
+    with Image.open("out.png") as image:
+        assert image.size == (48, 36)
+
+
+def test_montage_shows_photo_result_and_painting(studio, command):
+    good(command, *RUN, "--montage")
+    montage = nstjax.read_image("out_montage.png")
+    # The tallest picture is the painting, 56x72; photo and result are 4:3.
+    assert montage.shape == (72, 96 + 16 + 96 + 16 + 56, 3)
+    painting = nstjax.read_image("painting.png")
+    np.testing.assert_array_equal(montage[:, -56:], painting)
+    result = nstjax.resize(nstjax.read_image("out.png"), 72, 96)
+    np.testing.assert_allclose(montage[:, 112:208], result, atol=0.02)
+
+
+def test_snapshots_are_written_at_exactly_these_steps(studio, command):
+    good(command, *RUN, "--steps=5", "--snapshots=0,1,3")
+    names = {f"out_{step:06d}.png" for step in (0, 1, 3)}
+    assert set(os.listdir()) == {*PICTURES, "out.png", *names}
+    # The run starts from the photo, and a shorter run is the beginning of a longer.
+    start = nstjax.resize(nstjax.read_image("photo.png"), 36, 48)
+    np.testing.assert_allclose(nstjax.read_image("out_000000.png"), start, atol=0.003)
+    good(command, *RUN, "--steps=3", "--output=third.png")
+    third = pathlib.Path("third.png").read_bytes()
+    assert pathlib.Path("out_000003.png").read_bytes() == third
+
+
+def test_snapshots_past_the_end_are_noted(studio, command):
+    status, _, err = command(*RUN, "--snapshots=2,7,9")
+    assert status == 0
+    for step in (7, 9):
+        assert f"nstjax: note: no snapshot of step {step}: the run ends before" in err
+    assert set(os.listdir()) == {*PICTURES, "out.png", "out_000002.png"}
+
+
+def test_preview_is_refreshed_and_removed_at_the_end(studio, command, monkeypatch):
+    written_paths = []
+
+    def write_image(path, *arguments):
+        written_paths.append(str(path))
+        nstjax.write_image(path, *arguments)
+        assert pathlib.Path(path).exists()
+
+    monkeypatch.setattr(session, "write_image", write_image)
+    good(command, *RUN, "--preview_seconds=1e-9")
+    assert written_paths.count("out_preview.png") >= 2
+    assert set(os.listdir()) == {*PICTURES, "out.png"}
+    written_paths.clear()
+    good(command, *RUN, "--preview_seconds=0")
+    assert not written_paths
+
+
+def test_working_folder_tells_the_whole_run(studio, command, slim_weights):
+    factors = {"alpha": 3.0, "beta": 2e4, "tv": 0.5}
+    flags = [f"--{name}={value}" for name, value in factors.items()]
+    folder = pathlib.Path("runs/first")
+    out = good(
+        command, *RUN, *flags, "--steps=4", "--seed=7", "--snapshots=1,4",
+        f"--workdir={folder}",
+    )  # fmt: skip
+    snapshots = {f"snapshot_{step:06d}.png" for step in (1, 4)}
+    files = {"config.json", "metrics.jsonl", "run.h5", "checkpoint.safetensors"}
+    assert set(os.listdir(folder)) == files | snapshots
+    last = (folder / "snapshot_000004.png").read_bytes()
+    assert last == pathlib.Path("out.png").read_bytes()
+
+    config = json.loads((folder / "config.json").read_text())
+    settings = config["settings"]
+    sha256 = read_params(slim_weights).sha256
+    assert settings["weights_sha256"] == sha256
+    assert sha256[:12] in out
+    assert {name: settings[name] for name in factors} == factors
+    assert (settings["preset"], settings["steps"]) == ("gatys2016", 4)
+    assert (settings["seed"], settings["optimizer"]) == (7, "lbfgs")
+    assert settings["image_sha256"] == {
+        name: hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+        for name, path in zip(("content", "style_1"), PICTURES, strict=True)
+    }
+    assert config["versions"].keys() >= {"python", "nstjax", "jax", "optax", "numpy"}
+
+    rows = metrics(folder)
+    assert [row["step"] for row in rows] == [0, 1, 2, 3, 4]
+    names = {"step", "total", "content", "style", "tv", "seconds"}
+    for row in rows:
+        assert row.keys() >= names
+        assert list(row["content_layers"]) == ["relu4_2"]
+        assert list(row["style_layers"]) == list(PRESETS["gatys2016"].style_layers)
+        assert row["content"] == pytest.approx(row["content_layers"]["relu4_2"])
+        assert row["style"] == pytest.approx(0.2 * sum(row["style_layers"].values()))
+        terms = zip(factors.values(), ("content", "style", "tv"), strict=True)
+        total = sum(weight * row[term] for weight, term in terms)
+        # Three products and two sums in float32.
+        assert row["total"] == pytest.approx(total, rel=5 * 2.0**-24)
+    assert rows[-1]["total"] < rows[0]["total"]
+    seconds = [row["seconds"] for row in rows]
+    assert seconds == sorted(seconds)
+
+    with h5py.File(folder / "run.h5") as file:
+        assert file.attrs["schema"] == "nstjax.run/3"
+        assert json.loads(file.attrs["config"]) == config
+        assert list(file["log/step"]) == [0, 1, 2, 3, 4]
+        for name in ("total", "content", "style", "tv", "seconds"):
+            assert list(file[f"log/{name}"]) == [row[name] for row in rows]
+        for group in ("content_layers", "style_layers"):
+            table = file[f"log/{group}"]
+            assert list(table.attrs["layers"]) == list(rows[0][group])
+            assert table[()].tolist() == [[*row[group].values()] for row in rows]
+        assert list(file["snapshots"]) == ["000001", "000004"]
+        assert file["snapshots/000001"].shape == (36, 48, 3)
+        np.testing.assert_array_equal(file["snapshots/000004"], file["image"])
+        picture = np.asarray(nstjax.deprocess(file["image"][()]))
+    # PNG keeps 8 bits.
+    difference = np.abs(picture - nstjax.read_image("out.png"))
+    assert difference.max() <= 0.501 / 255
+
+
+def test_output_without_a_name_goes_to_the_working_folder(studio, command):
+    good(command, *PICTURES, *BASE[1:], "--workdir=run")
+    assert pathlib.Path("run/stylized.png").exists()
+    assert set(os.listdir()) == {*PICTURES, "run"}
+
+
+def test_log_every_thins_the_log_but_keeps_the_last_step(studio, command):
+    good(command, *RUN, "--steps=5", "--log_every=2", "--workdir=run")
+    rows = metrics("run")
+    assert [row["step"] for row in rows] == [0, 2, 4, 5]

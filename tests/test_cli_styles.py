@@ -1,0 +1,140 @@
+"""The command's styles: mixed scales, shares of layers, sizes, losses, steps."""
+
+import pathlib
+import shutil
+import signal
+from typing import get_args
+
+import numpy as np
+import pytest
+from commands import (
+    FINE,
+    MASKED,
+    ONE,
+    REGIONS,
+    SHALLOW,
+    TWO,
+    good,
+    listing,
+    metrics,
+    painted,
+    settings,
+)
+
+import nstjax
+from nstjax import session
+from nstjax.style_losses import SAMPLED, StyleLoss
+
+pytestmark = pytest.mark.usefixtures("pictures")
+
+PYRAMID = ("--pyramid=2", "--pyramid_min_size=24", "--pyramid_steps=2")
+
+
+def test_fine_and_coarse_style_make_a_style_image_first(command):
+    out = good(command, *ONE, *FINE, *PYRAMID, "--snapshots=4", "--montage")
+    lines = out.splitlines()
+    # The painting is 56x72: its long side becomes that of the photo at each scale.
+    assert lines[0] == "nstjax: mixing styles, 18x24 pixels, 2 steps"
+    assert lines[1] == "nstjax: mixing styles, 37x48 pixels, 2 steps"
+    assert lines[2] == "nstjax: wrote out_style.png, the mixed style"
+    assert "24x18 pixels, 2 steps, then 48x36 pixels, 2 steps of adam" in lines[3]
+    style = nstjax.read_image("out_style.png")
+    assert style.shape == (48, 37, 3)
+    shown = nstjax.read_image("out_montage.png")[:, -37:]
+    np.testing.assert_allclose(shown, style, atol=0.004)
+    # The mixed image is the style of an ordinary transfer.
+    result = pathlib.Path("out.png").read_bytes()
+    shutil.move("out_style.png", "mixed.png")
+    good(command, "photo.png", "mixed.png", *SHALLOW, *PYRAMID)
+    assert pathlib.Path("out.png").read_bytes() == result
+    coarse = ("photo.png", "--coarse_style=painting.png", *SHALLOW)
+    good(command, *coarse, *FINE, *PYRAMID, "--output=again.png")
+    assert pathlib.Path("again.png").read_bytes() == result
+    # A photo goes out as a JPEG, but what is used is kept whole.
+    good(command, *ONE, *FINE, "--output=third.jpg")
+    assert pathlib.Path("third_style.png").exists()
+
+
+def test_an_interrupt_while_styles_are_mixed_ends_without_a_result(
+    studio, command, monkeypatch
+):
+    plain = session.progress_text
+
+    def progress_text(info):
+        signal.raise_signal(signal.SIGINT)
+        return plain(info)
+
+    monkeypatch.setattr(session, "progress_text", progress_text)
+    before = listing(studio)
+    status, _, err = command(*ONE, *FINE, "--workdir=run", "--steps=50")
+    assert (status, err) == (130, "nstjax: error: interrupted\n")
+    assert listing(studio) == before
+
+
+def test_a_layer_is_served_by_the_paintings_that_it_is_given_to(command):
+    def losses(*arguments):
+        shutil.rmtree("run", ignore_errors=True)
+        painted(command, "photo.png", *arguments, *SHALLOW, "--workdir=run")
+        return metrics("run")[0]["style_layers"]
+
+    names = "painting.png", "second.png"
+    first, second = losses(names[0]), losses(names[1])
+    both = losses(*names)
+    assert both not in (first, second)
+    given = losses(*names, "--style_image_layers=relu1_1,relu2_1")
+    assert given == {"relu1_1": first["relu1_1"], "relu2_1": second["relu2_1"]}
+    given = losses(*names, "--style_image_layers=all, relu2_1")
+    assert given == {"relu1_1": first["relu1_1"], "relu2_1": both["relu2_1"]}
+    assert losses(*names, "--style_image_layers=relu1_1+relu2_1,all") == both
+    assert settings("run")["style_image_layers"] == [["relu1_1", "relu2_1"], None]
+
+
+def test_style_scale_is_the_size_of_the_painting_beside_the_photo(command):
+    # Half the scale at twice the size is the painting at the same size.
+    halved = ("--style_scale=0.5", "--init=style", "--snapshots=0")
+    plain = painted(command, *ONE)
+    assert (painted(command, *ONE, *halved) != plain).any()
+    status, out, _ = command(*ONE, *FINE, "--style_scale=0.5")
+    assert status == 0
+    assert "mixing styles, 18x24 pixels" in out
+    assert nstjax.read_image("out_style.png").shape == (24, 18, 3)
+
+
+def test_average_is_the_last_image_where_nothing_is_remembered(command):
+    last = painted(command, *ONE, "--steps=4")
+    average = painted(command, *ONE, "--steps=4", "--keep=average")
+    assert (average != last).any()
+    forgetful = ("--keep=average", "--average_decay=0")
+    image = painted(command, *ONE, "--steps=4", *forgetful)
+    np.testing.assert_array_equal(image, last)
+
+
+def test_normalized_gradients_change_the_steps_and_not_the_losses(command):
+    flags = ("--optimizer=lbfgs", "--learning_rate=0.5")
+    plain = painted(command, *ONE, *flags, "--workdir=plain")
+    image = painted(
+        *(command, *ONE, *flags, "--normalize_gradients", "--workdir=normalized")
+    )
+    assert (image != plain).any()
+    first, second = (metrics(folder)[0] for folder in ("plain", "normalized"))
+    assert first["total"] == pytest.approx(second["total"], rel=1e-6)
+    assert first["gradient_norm"] != pytest.approx(second["gradient_norm"], rel=0.01)
+
+
+@pytest.mark.parametrize("style_loss", get_args(StyleLoss))
+def test_every_style_loss_paints(style_loss, command):
+    # The preset's L-BFGS gives way where a loss is sampled. Those compile slowly: they
+    # get one layer and no regions.
+    sampled = style_loss in SAMPLED
+    flags = [flag for flag in TWO if not flag.startswith("--optimizer")]
+    flags += ["--style_layers=relu1_1"] if sampled else [MASKED]
+    status, out, err = command(
+        *(*flags, f"--style_loss={style_loss}", "--workdir=run", "--steps=3")
+    )
+    notes = "" if sampled else REGIONS.format("painting.png", "second.png")
+    assert (status, err) == (0, notes)
+    assert f"3 steps of {'adam' if sampled else 'lbfgs'};" in out
+    assert settings("run")["style_loss"] == style_loss
+    rows = metrics("run")
+    assert all(np.isfinite(row["total"]) for row in rows)
+    assert rows[-1]["style"] < rows[0]["style"]

@@ -1,0 +1,189 @@
+"""Pictures of every mode, orientation and depth become sRGB on white."""
+
+import struct
+
+import numpy as np
+import pytest
+from image_files import NOISE, png, refused, smooth
+from PIL import Image
+
+from nstjax.io.images import read_image
+
+ORIENTED = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.transpose(1, 0, 2),
+    6: lambda upright: np.rot90(upright, 1),
+    7: lambda upright: upright[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", ORIENTED)
+def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
+    path = tmp_path / f"turned.{suffix}"
+    upright = np.uint8(smooth() * 255)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.ascontiguousarray(ORIENTED[orientation](upright))
+    Image.fromarray(stored).save(path, exif=exif, quality=95)
+    read = read_image(path)
+    assert read.shape == (24, 36, 3)
+    assert np.abs(read - smooth()).mean() < 0.03
+
+
+def test_orientation_of_16_bit_grey_is_applied(tmp_path):
+    levels = (np.arange(20 * 30).reshape(20, 30) * 109).astype(np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(levels).copy()).save(tmp_path / "a.png", exif=exif)
+    read = read_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(read[:, :, 1], np.float32(levels / 65535))
+
+
+def test_broken_exif_is_ignored(tmp_path):
+    path = tmp_path / "broken.png"
+    Image.fromarray(NOISE).save(path, exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
+    np.testing.assert_array_equal(read_image(path), np.float32(NOISE / 255))
+
+
+def test_transparency_is_composited_on_white(tmp_path):
+    rgba = np.dstack([NOISE, np.arange(600).reshape(20, 30) % 256]).astype(np.uint8)
+    rgba[0, 0] = 255, 0, 0, 0
+    rgba[0, 1] = 255, 0, 0, 255
+    rgba[0, 2] = 100, 0, 200, 51
+    Image.fromarray(rgba).save(tmp_path / "rgba.png")
+    read = read_image(tmp_path / "rgba.png")
+    np.testing.assert_allclose(read[0, 0], [1, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(read[0, 1], [1, 0, 0], atol=1e-6)
+    expected = [0.8 + 0.2 * 100 / 255, 0.8, 0.8 + 0.2 * 200 / 255]
+    np.testing.assert_allclose(read[0, 2], expected, atol=1e-6)
+    np.testing.assert_array_equal(read_image(rgba), read)
+
+
+def test_grey_with_alpha_is_composited_on_white(tmp_path):
+    Image.new("LA", (20, 20), (100, 51)).save(tmp_path / "la.png")
+    expected = 0.8 + 0.2 * 100 / 255
+    np.testing.assert_allclose(read_image(tmp_path / "la.png"), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["La", "RGBa"])
+def test_premultiplied_alpha_is_composited_on_white(mode):
+    straight = Image.new({"La": "LA", "RGBa": "RGBA"}[mode], (20, 20))
+    straight.paste((200, 128) if mode == "La" else (200, 200, 200, 128), (0, 0, 20, 20))
+    expected = (255 - 128 + 128 * 200 / 255) / 255
+    read = read_image(straight.convert(mode))
+    np.testing.assert_allclose(read, expected, atol=1 / 255)
+
+
+@pytest.mark.parametrize("transparency", [1, bytes([255, 0])])
+def test_palette_with_transparency(tmp_path, transparency):
+    image = Image.new("P", (20, 20), 0)
+    image.putpalette([10, 20, 30, 200, 0, 0])
+    image.putpixel((5, 5), 1)
+    image.save(tmp_path / "p.png", transparency=transparency)
+    read = read_image(tmp_path / "p.png")
+    np.testing.assert_allclose(read[0, 0] * 255, [10, 20, 30], atol=1e-4)
+    np.testing.assert_allclose(read[5, 5], 1, atol=1e-6)
+
+
+def test_palette_grey_and_one_bit(tmp_path):
+    palette = Image.new("P", (20, 20), 1)
+    palette.putpalette([10, 20, 30, 200, 0, 50])
+    palette.save(tmp_path / "p.png")
+    read = read_image(tmp_path / "p.png")
+    np.testing.assert_allclose(read[3, 3] * 255, [200, 0, 50], atol=1e-4)
+
+    Image.fromarray(NOISE[:, :, 0]).save(tmp_path / "l.png")
+    grey = np.float32(NOISE[:, :, :1].repeat(3, axis=2) / 255)
+    np.testing.assert_array_equal(read_image(tmp_path / "l.png"), grey)
+
+    bits = NOISE[:, :, 0] > 100
+    Image.fromarray(bits).save(tmp_path / "1.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "1.png")[:, :, 2], bits)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+def test_cmyk(tmp_path, suffix):
+    Image.new("CMYK", (20, 20), (0, 255, 255, 0)).save(tmp_path / f"red.{suffix}")
+    read = read_image(tmp_path / f"red.{suffix}")
+    np.testing.assert_allclose(read[5, 5], [1, 0, 0], atol=0.02)
+
+
+def test_lab(tmp_path):
+    # sRGB red is L* 54.29, a* 80.81, b* 69.89 under the D50 of profiles.
+    Image.new("LAB", (20, 20), (138, 128 + 81, 128 + 70)).save(tmp_path / "lab.tif")
+    np.testing.assert_allclose(
+        read_image(tmp_path / "lab.tif")[5, 5], [1, 0, 0], atol=0.03
+    )
+
+
+# --- 16 bits -----------------------------------------------------------------------
+
+LEVELS = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+EXACT = np.float32(LEVELS / 65535)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_16_bit_grey_is_exact(tmp_path, suffix):
+    path = tmp_path / f"deep.{suffix}"
+    Image.fromarray(LEVELS).save(path)
+    read = read_image(path)
+    for channel in range(3):
+        np.testing.assert_array_equal(read[:, :, channel], EXACT)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
+def test_16_bit_modes_are_exact(mode):
+    data = LEVELS.astype({"I;16": "<u2", "I;16B": ">u2", "I": "=i4"}[mode]).tobytes()
+    image = Image.frombytes(mode, (256, 256), data)
+    np.testing.assert_array_equal(read_image(image)[:, :, 0], EXACT)
+
+
+def test_big_endian_tiff(tmp_path):
+    image = Image.frombytes("I;16B", (256, 256), LEVELS.astype(">u2").tobytes())
+    image.save(tmp_path / "deep.tif")
+    with Image.open(tmp_path / "deep.tif") as stored:
+        assert stored.mode == "I;16B"
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "deep.tif")[:, :, 0], np.float32(LEVELS / 65535)
+    )
+
+
+@pytest.mark.parametrize("white", [1, 255, 65535])
+def test_float_grey(tmp_path, white):
+    Image.fromarray(EXACT * np.float32(white)).save(tmp_path / "float.tif")
+    read = read_image(tmp_path / "float.tif")
+    np.testing.assert_allclose(read[:, :, 0], EXACT, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [-0.5, np.nan, np.inf, 1e6])
+def test_float_grey_without_a_known_range_is_refused(tmp_path, value):
+    values = EXACT.copy()
+    values[3, 4] = value
+    Image.fromarray(values).save(tmp_path / "float.tif")
+    assert "grey values" in refused(tmp_path / "float.tif")
+
+
+def test_16_bit_color_png_is_right_to_8_bits(tmp_path):
+    levels = np.random.default_rng(0).integers(0, 65536, (20, 30, 3), dtype=np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+    (tmp_path / "deep.png").write_bytes(png(30, 20, 16, 2, rows))
+    read = read_image(tmp_path / "deep.png")
+    np.testing.assert_allclose(read, levels / 65535, atol=1 / 255)
+
+
+def test_16_bit_grey_with_a_transparent_level(tmp_path):
+    rows = b"".join(
+        b"\0" + np.full(20, 1000 + row, ">u2").tobytes() for row in range(20)
+    )
+    (tmp_path / "deep.png").write_bytes(
+        png(20, 20, 16, 0, rows, transparent=struct.pack(">H", 1003))
+    )
+    column = read_image(tmp_path / "deep.png")[:, 7, 1]
+    assert column[3] == 1
+    others = np.delete(np.arange(1000, 1020), 3)
+    np.testing.assert_allclose(np.delete(column, 3) * 65535, others, atol=0.01)

@@ -1,0 +1,96 @@
+"""python -m weights_convert, as a process."""
+
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from vgg19_files import KERAS_2016, as_bgr, fingerprinted_arrays, write_keras
+
+from nstjax.io.weights import params_sha256, read_params
+from weights_convert.source import LayerArrays
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def arrays() -> LayerArrays:
+    return fingerprinted_arrays()
+
+
+@pytest.fixture(scope="module")
+def keras_file(
+    arrays: LayerArrays, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[pathlib.Path]:
+    path = tmp_path_factory.mktemp("keras") / "vgg19.h5"
+    write_keras(path, as_bgr(arrays), KERAS_2016)
+    yield path
+    path.unlink()
+
+
+def run_command(*arguments: object, cache: pathlib.Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "weights_convert", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_command_converts(
+    keras_file: pathlib.Path, arrays: LayerArrays, tmp_path: pathlib.Path
+) -> None:
+    output = tmp_path / "vgg19.safetensors"
+    result = run_command(f"--input={keras_file}", f"--output={output}", cache=tmp_path)
+    assert result.returncode == 0, result.stderr
+    loaded = read_params(output)
+    assert loaded.sha256 in result.stdout
+    assert "Keras 2016" in result.stdout
+    assert "BGR" in result.stdout
+    assert "row, column" in result.stdout
+    params = {
+        layer: {"kernel": kernel, "bias": bias}
+        for layer, (kernel, bias) in arrays.items()
+    }
+    assert loaded.sha256 == params_sha256(params)
+    assert os.listdir(tmp_path) == [output.name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "--input=FILE or --download"),
+        (["--download", "--input=a.h5"], "--input=FILE or --download"),
+        (["--imput=a.h5"], "imput"),
+        (["--download=perhaps"], "download"),
+        (["a.h5"], "unexpected argument a.h5"),
+        (["--input=absent.h5", "--output={folder}/out.safetensors"], "does not exist"),
+        (["--input={folder}/text.h5", "--output={folder}/out.safetensors"], "HDF5"),
+        (["--input={good}", "--output={folder}/out.h5"], ".safetensors"),
+        (["--input={good}", "--output={folder}/no/out.safetensors"], "folder"),
+        (["--input={good}", "--output={folder}/taken.safetensors"], "cannot be"),
+    ],
+)
+def test_the_command_fails_in_one_line(
+    arguments: list[str],
+    expected: str,
+    keras_file: pathlib.Path,
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / "text.h5").write_text("no weights")
+    (tmp_path / "taken.safetensors").mkdir()
+    before = sorted(tmp_path.iterdir())
+    result = run_command(
+        *(argument.format(folder=tmp_path, good=keras_file) for argument in arguments),
+        cache=tmp_path / "cache",
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("weights_convert: error: ")
+    assert result.stderr.count("\n") == 1
+    assert expected in result.stderr
+    assert not (tmp_path / "cache" / "nstjax" / "vgg19.safetensors").exists()
+    assert sorted(tmp_path.iterdir()) == before

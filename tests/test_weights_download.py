@@ -1,0 +1,176 @@
+import hashlib
+import http.server
+import os
+import pathlib
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from nstjax.errors import InputError
+from weights_convert.download import FILE_NAME, download
+
+CONTENTS = np.random.default_rng(2).bytes(700_000)
+HASH = "sha256:" + hashlib.sha256(CONTENTS).hexdigest()
+
+
+class FileServer:
+    """A local server whose behavior a test chooses by the path it asks for."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str | None]] = []
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.requests.append((self.path, self.headers.get("Range")))
+                server.answer(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        body, behavior = CONTENTS, handler.path.strip("/")
+        if behavior == "absent":
+            handler.send_error(404)
+            return
+        if behavior == "other":
+            body = bytes(len(CONTENTS))
+        if behavior == "portal":
+            body = b"<html>Please log in</html>"
+        if behavior in ("larger", "endless"):
+            body = CONTENTS * 2
+        given = handler.headers.get("Range")
+        start = 0
+        if given and behavior != "ignores-range":
+            start = int(given.removeprefix("bytes=").removesuffix("-"))
+            handler.send_response(206)
+            last = len(body) - 1
+            handler.send_header("Content-Range", f"bytes {start}-{last}/{len(body)}")
+        else:
+            handler.send_response(200)
+        if behavior not in ("endless", "early-end"):
+            handler.send_header("Content-Length", str(len(body) - start))
+        handler.end_headers()
+        if behavior in ("drops", "early-end"):
+            body = body[: len(body) // 2]
+        try:
+            handler.wfile.write(body[start:])
+        except OSError:
+            assert behavior == "endless"
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    server = FileServer()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+def fetch(server: FileServer, folder: pathlib.Path, *behaviors: str) -> bytes:
+    urls = [f"{server.url}/{behavior}" for behavior in behaviors]
+    path = pathlib.Path(download(urls, HASH, len(CONTENTS), folder))
+    assert path == folder / FILE_NAME
+    assert os.listdir(folder) == [FILE_NAME]
+    return path.read_bytes()
+
+
+def test_download(server: FileServer, tmp_path: pathlib.Path) -> None:
+    assert fetch(server, tmp_path / "cache", "good") == CONTENTS
+    assert fetch(server, tmp_path / "cache", "good") == CONTENTS
+    assert server.requests == [("/good", None)]
+
+
+@pytest.mark.parametrize("present", [1, 300_000, len(CONTENTS) - 1])
+def test_download_resumes(
+    server: FileServer, tmp_path: pathlib.Path, present: int
+) -> None:
+    (tmp_path / f"{FILE_NAME}.part").write_bytes(CONTENTS[:present])
+    assert fetch(server, tmp_path, "good") == CONTENTS
+    assert server.requests == [("/good", f"bytes={present}-")]
+
+
+def test_a_complete_part_needs_no_server(
+    server: FileServer, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / f"{FILE_NAME}.part").write_bytes(CONTENTS)
+    assert fetch(server, tmp_path, "good") == CONTENTS
+    assert server.requests == []
+
+
+def test_an_oversized_part_is_replaced(
+    server: FileServer, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / f"{FILE_NAME}.part").write_bytes(CONTENTS * 2)
+    assert fetch(server, tmp_path, "good") == CONTENTS
+
+
+def test_a_server_may_ignore_the_range(
+    server: FileServer, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / f"{FILE_NAME}.part").write_bytes(CONTENTS[:1000])
+    assert fetch(server, tmp_path, "ignores-range") == CONTENTS
+
+
+def test_a_dropped_download_goes_on_at_the_mirror(
+    server: FileServer, tmp_path: pathlib.Path
+) -> None:
+    assert fetch(server, tmp_path, "drops", "good") == CONTENTS
+    given = server.requests[1][1]
+    assert given is not None
+    # requests drops the chunk that was cut off.
+    assert 200_000 < int(given.removeprefix("bytes=").removesuffix("-")) <= 350_000
+
+
+@pytest.mark.parametrize(
+    "first", ["absent", "other", "portal", "larger", "endless", "early-end"]
+)
+def test_the_mirror_is_second(
+    server: FileServer, tmp_path: pathlib.Path, first: str
+) -> None:
+    assert fetch(server, tmp_path, first, "good") == CONTENTS
+    assert server.requests[1] == ("/good", None)
+
+
+def test_a_damaged_part_does_not_spoil_the_mirror(
+    server: FileServer, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / f"{FILE_NAME}.part").write_bytes(bytes(1000))
+    assert fetch(server, tmp_path, "good", "good") == CONTENTS
+
+
+@pytest.mark.parametrize(
+    ("behavior", "expected"),
+    [
+        ("other", "hash"),
+        ("portal", "has 26 bytes"),
+        ("larger", "has 1400000 bytes"),
+        ("endless", "more than 700000 bytes"),
+        ("early-end", "350000 of 700000 bytes"),
+        ("absent", "404"),
+    ],
+)
+def test_a_wrong_file_is_refused(
+    server: FileServer, tmp_path: pathlib.Path, behavior: str, expected: str
+) -> None:
+    with pytest.raises(InputError, match=expected) as caught:
+        fetch(server, tmp_path, behavior)
+    assert "pass --input=FILE" in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_both_servers_dead(server: FileServer, tmp_path: pathlib.Path) -> None:
+    server.http.shutdown()
+    server.http.server_close()
+    urls = [f"{server.url}/first", f"{server.url}/second"]
+    with pytest.raises(InputError) as caught:
+        download(urls, HASH, len(CONTENTS), tmp_path)
+    for expected in [*urls, "refused", "pass --input=FILE"]:
+        assert expected in str(caught.value)
+    assert os.listdir(tmp_path) == []
