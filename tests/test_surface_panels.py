@@ -38,12 +38,14 @@ def test_panels_know_what_is_done_and_finite(surface):
     ]
     done = surface.done.copy()
     done[1, 2] = False
-    values = surface.values._replace(style=surface.values.style.copy())
-    values.style[3, 4] = np.inf
+    values = surface.values._replace(
+        style=surface.values.style.copy(), tv=surface.values.tv.copy()
+    )
+    values.style[3, 4] = values.tv[0, 0] = np.inf
     shown = surface_panels.panels(surface._replace(done=done, values=values), 1, 1, 0)
     assert np.argwhere(np.isnan(shown["content"])).tolist() == [[1, 2]]
     assert np.argwhere(np.isnan(shown["style"])).tolist() == [[1, 2], [3, 4]]
-    assert np.argwhere(np.isnan(shown["total"])).tolist() == [[1, 2], [3, 4]]
+    assert np.argwhere(np.isnan(shown["total"])).tolist() == [[0, 0], [1, 2], [3, 4]]
 
 
 def test_a_surface_without_a_node_is_refused():

@@ -48,7 +48,9 @@ def total(surface: Surface, alpha: float, beta: float, tv: float) -> np.ndarray:
         if not (math.isfinite(weight) and weight >= 0):
             raise InputError(f"{name} is {weight}: give a number from 0 on")
     values = surface.values
-    return alpha * values.content + beta * values.style + tv * values.tv
+    # Far out a loss overflows; 0 times infinity is not known.
+    with np.errstate(invalid="ignore"):
+        return alpha * values.content + beta * values.style + tv * values.tv
 
 
 def convexity_caption(surface: Surface, values: np.ndarray) -> str:
