@@ -9,6 +9,7 @@ from absl import flags
 from nstjax.command import draw_network, print_network, print_presets, transfer
 from nstjax.entry import run_command
 from nstjax.errors import InputError
+from nstjax.guidance import mask_source
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, PRESETS, get_preset
 from nstjax.request import Request
@@ -210,8 +211,8 @@ def main(pictures: Sequence[str]) -> int:
             fine_style=FLAGS.fine_style or None,
             style_blend_weights=_numbers("style_blend_weights"),
             style_image_layers=_style_image_layers(),
-            content_mask=_mask(FLAGS.content_mask),
-            style_masks=_optional(_mask, FLAGS.style_mask),
+            content_mask=mask_source(FLAGS.content_mask),
+            style_masks=_optional(mask_source, FLAGS.style_mask),
             style_regions=_optional(str.strip, FLAGS.style_regions),
             region_weights=_numbers("region_weights"),
             stylize_mask=FLAGS.stylize_mask or None,
@@ -249,18 +250,6 @@ def _whole_numbers(name: str) -> tuple[int, ...] | None:
             f"{name} must be steps such as 1,2,3,10,100, got {','.join(texts)}"
         )
     return tuple(int(text) for text in texts)
-
-
-def _mask(text: str | None) -> str | tuple[str, ...] | None:
-    """One map, or several masks with + between; a file may have + in its name."""
-    if not text or text == "none":
-        return None
-    if "+" in text and not Path(text).exists():
-        masks = tuple(text.split("+"))
-        if not all(masks):
-            raise InputError(f"{text} lacks a mask: give grey masks as a.png+b.png")
-        return masks
-    return text
 
 
 def _style_image_layers() -> tuple[tuple[str, ...] | None, ...] | None:

@@ -1,10 +1,8 @@
 """A run as a film: the snapshots of its log, one after another, as a GIF or an MP4."""
 
-import contextlib
 import io
 import itertools
 import os
-import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.pixels import to_8_bit
 from nstjax.io.runlog import read_run
+from nstjax.io.video import find_ffmpeg, write_video
 from nstjax.pictures import finish
 from nstjax.request import recorded_request
 from nstjax.saved_run import read_saved_run
@@ -179,43 +178,15 @@ def _write_mp4(
     hold: float,
 ) -> None:
     try:
-        from imageio_ffmpeg import get_ffmpeg_exe
-
-        ffmpeg = get_ffmpeg_exe()
-    # Where there is no wheel with ffmpeg, it raises RuntimeError.
-    except (ImportError, RuntimeError):
-        raise InputError(
-            f"{path} needs imageio-ffmpeg: pip install 'nstjax[video]', or write a .gif"
-        ) from None
-    frames = (_even(to_8_bit(picture)) for picture in pictures)
-    first = next(frames)
-    height, width, _ = first.shape
-    source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
-    # Players guess a color matrix that is not said by the size of the film.
-    coding = (
-        "-c:v libx264 -crf 16 -pix_fmt yuv420p -movflags +faststart "
-        "-vf scale=out_color_matrix=bt709 -colorspace bt709"
-    )
-    with atomic_path(path) as temporary:
-        # imageio-ffmpeg's own writer would fork, which JAX's threads do not survive,
-        # and does not tell when ffmpeg fails.
-        with subprocess.Popen(
-            [ffmpeg, "-v", "error", *f"{source} {coding}".split(), str(temporary)],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        ) as process:
-            assert process.stdin
-            # A broken pipe is an ffmpeg that has failed, and says why below.
-            with contextlib.suppress(BrokenPipeError):
-                for frame in itertools.chain([first], frames):
-                    process.stdin.write(frame.tobytes())
-                for _ in range(round(hold * fps) - 1):
-                    process.stdin.write(frame.tobytes())
-            _, complaint = process.communicate()
-        if process.returncode:
-            raise OSError(f"{path} cannot be written: {complaint.decode().strip()}")
+        find_ffmpeg(path)
+    except InputError as error:
+        raise InputError(f"{error}, or write a .gif") from None
+    write_video(path, _held(pictures, round(hold * fps)), fps)
 
 
-def _even(frame: np.ndarray) -> np.ndarray:
-    height, width, _ = frame.shape
-    return np.pad(frame, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
+def _held(pictures: Iterable[np.ndarray], times: int) -> Iterator[np.ndarray]:
+    """The pictures in 8 bits, the last of them as often as it is to be shown."""
+    for picture in pictures:
+        frame = to_8_bit(picture)
+        yield frame
+    yield from itertools.repeat(frame, times - 1)

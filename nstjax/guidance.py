@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,11 +83,9 @@ def read_controls(
                 f"style_mask has {len(style_masks)} entries for {len(styles)} style "
                 "images: give one for each, and none where an image has no mask"
             )
-        content_regions = _read_regions(content_mask, content, "content mask")
+        content_regions = read_regions(content_mask, content, "content mask")
         style_maps = [
-            None
-            if mask is None
-            else _read_regions(mask, style, f"style mask of {name}")
+            None if mask is None else read_regions(mask, style, f"style mask of {name}")
             for mask, style, name in zip(
                 style_masks or [None] * len(styles), styles, style_names, strict=True
             )
@@ -97,7 +96,7 @@ def read_controls(
         LOGGER.info("%s", masks.describe_regions(regions, style_names))
     kept = None
     if stylize_mask is not None:
-        kept = _read_regions([stylize_mask], content, "stylize mask").masks[0]
+        kept = read_regions([stylize_mask], content, "stylize mask").masks[0]
     return Controls(
         regions=regions,
         region_weights=region_weights,
@@ -107,8 +106,35 @@ def read_controls(
     )
 
 
-def _read_regions(source: MaskSource, picture: np.ndarray, name: str) -> "RegionMasks":
-    """The regions of a mask at the size of the picture that it is about."""
+def mask_source(text: str | None) -> str | tuple[str, ...] | None:
+    """What people write for a mask: a map, grey masks with + between, or none.
+
+    A file may have + in its name.
+
+    Raises:
+      InputError: a + with nothing beside it.
+    """
+    if not text or text == "none":
+        return None
+    if "+" in text and not Path(text).exists():
+        masks = tuple(text.split("+"))
+        if not all(masks):
+            raise InputError(f"{text} lacks a mask: give grey masks as a.png+b.png")
+        return masks
+    return text
+
+
+def read_regions(source: MaskSource, picture: np.ndarray, name: str) -> "RegionMasks":
+    """The regions of a mask at the size of the picture that it is about.
+
+    Args:
+      source: one map with a color for each region, or grey masks of one each.
+      picture: [height, width, 3].
+      name: what messages call the mask.
+
+    Raises:
+      InputError: a picture that is no mask.
+    """
     from nstjax.control import masks
 
     if isinstance(source, str | os.PathLike | Image.Image | np.ndarray):

@@ -1,0 +1,47 @@
+"""A network for other programs, as ONNX or StableHLO: ``experiments.export_model``."""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from nstjax.entry import run_command
+from nstjax.errors import InputError
+
+USAGE = """
+A trained network as ONNX (pip install 'nstjax[export]') or StableHLO, for pictures of
+any size and number, checked against the network before the file is put in place.
+
+  python -m experiments.export_model --model=painterly --output=painterly.onnx
+  python -m experiments.export_model --model=painterly --output=painterly.stablehlo
+  python -m experiments.export_model --model=arbitrary --output=arbitrary.onnx
+
+The last one writes arbitrary_style.onnx too, from a painting to its style.
+"""
+
+flags.DEFINE_string("model", None, "painterly, arbitrary or a file.")
+flags.DEFINE_string("output", None, "The file to write, .onnx or .stablehlo.")
+flags.DEFINE_string(
+    "weights", "slim", "Encoder of an arbitrary-style model: slim, vgg19 or a file."
+)
+
+FLAGS = flags.FLAGS
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the files; returns the exit status."""
+    if arguments or not FLAGS.model or not FLAGS.output:
+        raise InputError("give --model=NAME and --output=FILE, and nothing else")
+    # Flax takes a while to import: wrong flags are told before.
+    from nstjax.feedforward.export import export_model
+    from nstjax.feedforward.looks import load_restyler
+
+    restyler = load_restyler([], FLAGS.model, FLAGS.weights)
+    for file, difference in export_model(FLAGS.output, restyler).items():
+        print(f"wrote {file}, which differs from the network by up to {difference:.1e}")
+    if len(restyler.model.styles) > 1:
+        print(f"style_weights are of {', '.join(restyler.model.styles)}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command("export_model", __name__, USAGE, main)

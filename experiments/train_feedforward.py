@@ -1,0 +1,220 @@
+"""Train a feed-forward network: ``python -m experiments.train_feedforward``."""
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from nstjax.entry import run_command
+from nstjax.errors import InputError
+from nstjax.feedforward.data import CropRule, picture_files
+from nstjax.feedforward.presets import (
+    TRAINING_PRESETS,
+    TrainingPreset,
+    get_training_preset,
+)
+from nstjax.feedforward.training_request import (
+    TrainingRequest,
+    customize_architecture,
+    customize_loss,
+)
+from nstjax.feedforward.training_run import MODEL, train
+from nstjax.io.atomic import check_workdir
+from nstjax.io.model_file import StyleModel, read_model
+from nstjax.io.weights import LoadedParams, load_network
+from nstjax.sizes import parse_size
+
+USAGE = """
+Train a network that restyles any photo in one pass.
+
+  python -m experiments.train_feedforward --photos=DIR --styles=PAINTING --workdir=DIR
+  python -m experiments.train_feedforward --photos=DIR --styles=DIR --preset=adain \\
+      --workdir=DIR
+  python -m experiments.train_feedforward --photos=DIR --initial=MODEL --add_style \\
+      --styles=NAME=PAINTING --workdir=DIR
+
+The result is model.safetensors in --workdir, for nstjax-fast --model. The same command
+again goes on with a training that was killed; with more --steps, with one that ended.
+"""
+
+flags.DEFINE_string("photos", None, "Folder of the photos to learn from.")
+flags.DEFINE_list(
+    "styles",
+    None,
+    "Paintings, each FILE or NAME=FILE, separated by commas, or one folder of them. "
+    "Several need --preset=cin-dumoulin or, for any painting at all, --preset=adain.",
+)
+flags.DEFINE_string("workdir", None, "Folder of everything that is written.")
+flags.DEFINE_enum("preset", "lengstrom", list(TRAINING_PRESETS), "Published settings.")
+flags.DEFINE_string("weights", "auto", "What compares: auto, vgg19, slim or a file.")
+flags.DEFINE_string("initial", None, "Model file whose network is trained further.")
+flags.DEFINE_bool(
+    "add_style", False, "Keep --initial, and train γ and β of one more style for it."
+)
+flags.DEFINE_string(
+    "architecture", None, 'What the network has of its own, as JSON: {"width": 0.5}.'
+)
+flags.DEFINE_string("loss", None, 'What the loss has, likewise: {"beta": 50}.')
+flags.DEFINE_string(
+    "style_size", None, "Size of the paintings, such as long:512; else their own."
+)
+flags.DEFINE_integer("size", None, "Pixels of a training picture's side.", 16, 2048)
+flags.DEFINE_enum(
+    "crop",
+    None,
+    ["squash", "center", "random"],
+    "How photos become squares: resized whole, their middle, or a random part.",
+)
+flags.DEFINE_float("largest", 2.0, "Largest scale of random parts, in --size.", 1.0)
+flags.DEFINE_integer("batch_size", None, "Photos in a batch.", 1)
+flags.DEFINE_integer("steps", None, "Updates in all.", 1)
+flags.DEFINE_float("learning_rate", None, "Adam's learning rate.", 0.0)
+flags.DEFINE_float("decay", None, "d of learning rate / (1 + d·step).", 0.0)
+flags.DEFINE_bool(
+    "balance_styles", False, "Weight styles so that all lose as much on plain photos."
+)
+flags.DEFINE_float(
+    "adversarial_weight", 0.0, "Weight of a discriminator's loss; 0 for none.", 0.0
+)
+flags.DEFINE_string("adversarial_layer", "relu3_1", "Layer that it looks at.")
+flags.DEFINE_float(
+    "recolor", 0.0, "Share of paintings whose colors change (adain).", 0.0, 1.0
+)
+flags.DEFINE_float(
+    "identity", 0.0, "Share of photos that are their own painting (adain).", 0.0, 1.0
+)
+flags.DEFINE_float(
+    "identity_weight", 0.0, "Weight of their mean squared error (adain).", 0.0
+)
+flags.DEFINE_multi_string(
+    "title", [], "NAME=TEXT: what the model's card says of a style; once for each."
+)
+flags.DEFINE_bool("half_precision", False, "Write the model in float16.")
+flags.DEFINE_integer("held_out", 8, "Photos kept for validation and samples.", 1)
+flags.DEFINE_integer("seed", 0, "Seed of all that is random.", 0, 2**32 - 1)
+flags.DEFINE_integer("workers", 2, "Threads that read photos; 0 for none.", 0)
+flags.DEFINE_integer("log_every", 20, "Updates between lines of metrics.jsonl.", 1)
+flags.DEFINE_integer("checkpoint_every", 200, "Updates between checkpoints.", 1)
+flags.DEFINE_integer("sample_every", 500, "Updates between sample sheets.", 1)
+flags.DEFINE_bool("tensorboard", False, "Write TensorBoard's event files too.")
+
+FLAGS = flags.FLAGS
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train; returns the exit status."""
+    if arguments:
+        raise InputError(f"unexpected argument {arguments[0]}: see --help")
+    for name in ("photos", "styles", "workdir"):
+        if not FLAGS[name].value:
+            raise InputError(f"give --{name}: see --help")
+    folder = Path(FLAGS.workdir)
+    check_workdir(folder)
+    photos = picture_files(FLAGS.photos)
+    if FLAGS.held_out >= len(photos):
+        raise InputError(
+            f"--held_out={FLAGS.held_out} of {len(photos)} photos leaves none to learn "
+            "from: hold out fewer"
+        )
+    # The same photos are held out whatever the seed: trainings can be compared.
+    held_out = photos[:: len(photos) // FLAGS.held_out][: FLAGS.held_out]
+    paintings = _paintings()
+    network = load_network(FLAGS.weights)
+    initial = read_model(FLAGS.initial) if FLAGS.initial else None
+    options: dict[str, Any] = {
+        name: FLAGS[name].value
+        for name in (
+            "add_style", "balance_styles", "adversarial_weight", "adversarial_layer",
+            "recolor", "identity", "identity_weight", "seed", "workers",
+            "log_every", "checkpoint_every", "sample_every", "tensorboard",
+            "half_precision",
+        )
+    }  # fmt: skip
+    command = ["python", "-m", "experiments.train_feedforward", *sys.argv[1:]]
+    train(
+        TrainingRequest(
+            folder=folder,
+            preset=_preset(len(paintings), network, initial),
+            photos=[path for path in photos if path not in held_out],
+            held_out=held_out,
+            paintings=paintings,
+            network=network,
+            card={"command": shlex.join(command), "styles": _titles(paintings)},
+            initial=initial,
+            **options,
+        )
+    )
+    print(folder / MODEL)
+    return 0
+
+
+def _paintings() -> dict[str, Path]:
+    """{name: file} as --styles says."""
+    if len(FLAGS.styles) == 1 and Path(FLAGS.styles[0]).is_dir():
+        named = [(path.stem, path) for path in picture_files(FLAGS.styles[0])]
+    else:
+        parts = [item.rpartition("=") for item in FLAGS.styles]
+        named = [(name or Path(file).stem, Path(file)) for name, _, file in parts]
+    names = [name for name, _ in named]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"--styles names {name!r} twice: write NAME=FILE")
+    return dict(named)
+
+
+def _titles(paintings: Mapping[str, Path]) -> dict[str, str]:
+    """{name: what the card says} as --title says."""
+    parts = [text.partition("=") for text in FLAGS.title]
+    for name, _, title in parts:
+        if name not in paintings or not title:
+            raise InputError(
+                f"--title={name}: give NAME=TEXT of one of {', '.join(paintings)}"
+            )
+    return {name: title for name, _, title in parts}
+
+
+def _preset(
+    styles: int, network: LoadedParams, initial: StyleModel | None
+) -> TrainingPreset:
+    preset = get_training_preset(FLAGS.preset)
+    architecture = preset.architecture
+    if FLAGS.add_style and initial is not None:
+        architecture = initial.network.architecture
+    loss = customize_loss(preset.loss, _fields("loss"))
+    if FLAGS.style_size:
+        loss = dataclasses.replace(loss, style_size=parse_size(FLAGS.style_size))
+    crop = preset.crop
+    changes: dict[str, Any] = {
+        name: FLAGS[name].value
+        for name in ("batch_size", "steps", "learning_rate", "decay")
+        if FLAGS[name].value is not None
+    }
+    return dataclasses.replace(
+        preset,
+        architecture=customize_architecture(
+            architecture, _fields("architecture"), styles, network
+        ),
+        loss=loss,
+        crop=CropRule(FLAGS.crop or crop.rule, FLAGS.size or crop.size, FLAGS.largest),
+        **changes,
+    )
+
+
+def _fields(flag: str) -> dict[str, Any]:
+    """What a flag gives as JSON."""
+    try:
+        fields = json.loads(FLAGS[flag].value or "{}")
+    except ValueError as error:
+        raise InputError(f"--{flag} is no JSON ({error})") from error
+    if not isinstance(fields, dict):
+        raise InputError(f"--{flag}={FLAGS[flag].value}: give an object, as in --help")
+    return fields
+
+
+if __name__ == "__main__":
+    run_command("train_feedforward", __name__, USAGE, main)

@@ -1,0 +1,114 @@
+"""The ``nstjax-fast`` command's flags."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from absl import flags
+
+from nstjax.entry import run_command
+from nstjax.errors import InputError
+from nstjax.preset import Color, ColorMatch, ColorSpace
+from nstjax.sizes import parse_size
+
+USAGE = """
+Restyle photos, folders and videos with a trained network, in one pass each.
+
+  nstjax-fast PHOTO                                    the default style
+  nstjax-fast PHOTO --style=wave --output=out.png      another, see --list_styles
+  nstjax-fast PHOTO --style=painting.jpg               any painting
+  nstjax-fast PHOTO --style=wave:0.3,scream:0.7        a mixture
+  nstjax-fast FOLDER VIDEO.mp4 --output=DIR            many at once
+"""
+
+flags.DEFINE_string(
+    "style",
+    None,
+    "Styles by name, all, or paintings, with shares: wave:0.3,scream:0.7.",
+)
+flags.DEFINE_string("output", None, "File to write, or a folder for several.")
+flags.DEFINE_string(
+    "model", None, "painterly, arbitrary or a file; chosen by --style if not given."
+)
+flags.DEFINE_string(
+    "weights", "slim", "Encoder of an arbitrary-style model: slim, vgg19 or a file."
+)
+flags.DEFINE_float("strength", 1.0, "From 0, the photo, to 1, the style.")
+flags.DEFINE_integer("interpolate", 0, "Steps of a row from style to style.")
+flags.DEFINE_string(
+    "mask",
+    None,
+    "Where each style goes: an image with a color for each, the brightest first, or "
+    "grey masks a.png+b.png; the photo stays elsewhere.",
+)
+flags.DEFINE_enum(
+    "color",
+    "style",
+    get_args(Color),
+    "Whose colors: the style's, or the photo's in one of two ways.",
+)
+flags.DEFINE_enum(
+    "color_space",
+    "yiq",
+    get_args(ColorSpace),
+    "Where --color=luminance finds the luminance.",
+)
+flags.DEFINE_enum(
+    "color_match", "pca", get_args(ColorMatch), "How --color=match matches."
+)
+flags.DEFINE_string(
+    "size", "long:1024", "Pixels at the most: 512, long:512, area:512, … or original."
+)
+flags.DEFINE_string("style_size", "long:512", "The same for paintings.")
+flags.DEFINE_integer("batch_size", 1, "Photos of about one size taken together.")
+flags.DEFINE_integer(
+    "tile", None, "Pixels of a tile, 0 for none; large photos are tiled anyway."
+)
+flags.DEFINE_boolean("skip_existing", False, "Keep results that are there already.")
+flags.DEFINE_integer("quality", 95, "Of JPEG and WebP images, 1 to 100.")
+flags.DEFINE_boolean("quiet", False, "No progress bar.")
+flags.DEFINE_boolean("list_styles", False, "Print the model's styles and stop.")
+
+FLAGS = flags.FLAGS
+OPTIONS = (
+    "model", "weights", "strength", "interpolate", "color", "color_space",
+    "color_match", "batch_size", "tile", "skip_existing", "quality", "quiet",
+)  # fmt: skip
+
+
+def main(contents: Sequence[str]) -> int:
+    """Do what the flags say; returns the exit status."""
+    # Flax takes a while to import: wrong flags are told before.
+    size, style_size = (
+        parse_size(FLAGS[name].value or "") for name in ("size", "style_size")
+    )
+    if not 1 <= FLAGS.quality <= 100:
+        raise InputError(f"quality must lie in 1..100, got {FLAGS.quality}")
+    from nstjax.feedforward.fast_request import DEFAULT_STYLE, FastRequest
+    from nstjax.feedforward.looks import styles_text
+    from nstjax.feedforward.restyle_files import restyle_files
+    from nstjax.guidance import mask_source
+
+    if FLAGS.list_styles:
+        print(styles_text(FLAGS.model))
+        return 0
+    options: dict[str, Any] = {name: FLAGS[name].value for name in OPTIONS}
+    done = restyle_files(
+        FastRequest(
+            contents=contents,
+            style=FLAGS.style or DEFAULT_STYLE,
+            output=Path(FLAGS.output) if FLAGS.output else None,
+            mask=mask_source(FLAGS.mask),
+            size=size,
+            style_size=style_size,
+            **options,
+        )
+    )
+    for job in done:
+        print(f"nstjax-fast: wrote {job.output}")
+    return 0
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    run_command("nstjax-fast", __name__, USAGE, main)

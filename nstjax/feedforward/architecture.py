@@ -1,0 +1,178 @@
+"""How a feed-forward network is built: structure only, as plain data."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from nstjax.errors import InputError
+
+Normalization = Literal["instance", "batch", "conditional"]
+Padding = Literal["reflect", "zero", "reflect-start"]
+Upsampling = Literal["nearest", "transpose-torch", "transpose-tensorflow"]
+Pixels = Literal["0..1", "0..255", "0..255 minus mean"]
+Output = Literal["linear", "tanh", "sigmoid"]
+Initialization = Literal["fan-in", "he", "normal", "truncated-normal"]
+
+MOST_CHANNELS = 1024
+MOST_STYLES = 256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransformArchitecture:
+    """Johnson's image transformation network and its published variants.
+
+    Attributes:
+      channels: of the three convolutions that lead in, before ``width``.
+      width: what the channels are multiplied by.
+      residual_blocks: of the deepest channels.
+      normalization: "instance"; "batch"; or "conditional", instance normalization with
+        a γ and a β for each style.
+      styles: how many, where conditional; else 1.
+      epsilon: of the normalization.
+      normalize_output: whether the last convolution is normalized too.
+      bias: whether convolutions have one.
+      padding: "reflect" before every convolution; "zero"; or "reflect-start", 8 pixels
+        of reflection around the picture for each residual block (40 for five), which
+        are without padding, zeros elsewhere.
+      upsampling: "nearest" neighbor, then a convolution; or a transposed convolution
+        that crops its first ("transpose-torch") or last ("transpose-tensorflow") row
+        and column.
+      pixels: units of what goes in and, but for the sigmoid, comes out.
+      output: of the last layer; "tanh" is 150·tanh, about the middle of the range.
+      initialization: of kernels: U(±1/√fan_in), N(0, 2/fan_in), N(0, 0.01²), or
+        N(0, 0.1²) cut at 2σ.
+    """
+
+    channels: tuple[int, int, int] = (32, 64, 128)
+    width: float = 1.0
+    residual_blocks: int = 5
+    normalization: Normalization = "instance"
+    styles: int = 1
+    epsilon: float = 1e-5
+    normalize_output: bool = False
+    bias: bool = True
+    padding: Padding = "reflect"
+    upsampling: Upsampling = "nearest"
+    pixels: Pixels = "0..255"
+    output: Output = "linear"
+    initialization: Initialization = "fan-in"
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        if self.styles != 1 and self.normalization != "conditional":
+            raise InputError(
+                f"{self.styles} styles need normalization=conditional, "
+                f"not {self.normalization}"
+            )
+        if not 1 <= self.styles <= MOST_STYLES:
+            raise InputError(f"styles must lie in 1..{MOST_STYLES}, got {self.styles}")
+        if not 0 <= self.residual_blocks <= 50:
+            raise InputError(
+                f"residual_blocks must lie in 0..50, got {self.residual_blocks}"
+            )
+        if not 0 < self.epsilon <= 1:
+            raise InputError(
+                f"epsilon must be above 0 and at most 1, got {self.epsilon}"
+            )
+        if not 0 < self.width <= MOST_CHANNELS:
+            raise InputError(
+                f"width must be above 0 and at most {MOST_CHANNELS}, got {self.width}"
+            )
+        _check_channels("channels", self.channels)
+        _check_channels(f"channels times width {self.width}", self.widened_channels)
+
+    @property
+    def widened_channels(self) -> tuple[int, ...]:
+        """Channels times width, rounded."""
+        return tuple(round(self.width * count) for count in self.channels)
+
+    @property
+    def least_side(self) -> int:
+        """Pixels that a picture needs on each side for the reflections."""
+        start = max(4, self.start_reflection + 1)
+        return {"reflect": 8, "zero": 4, "reflect-start": start}[self.padding]
+
+    @property
+    def start_reflection(self) -> int:
+        """Pixels on each side that residual blocks without padding use up."""
+        return 8 * self.residual_blocks
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdaINArchitecture:
+    """Decoder from relu4_1 of a VGG-19, of any width, back to a picture.
+
+    Attributes:
+      encoder_channels: of relu4_1.
+      channels: of the decoder's three deeper resolutions.
+      initialization: of kernels, as above.
+    """
+
+    encoder_channels: int = 512
+    channels: tuple[int, int, int] = (256, 128, 64)
+    initialization: Initialization = "fan-in"
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _check_channels("encoder_channels", [self.encoder_channels])
+        _check_channels("channels", self.channels)
+
+    @property
+    def least_side(self) -> int:
+        """Pixels that a picture needs on each side for relu4_1 to have 2."""
+        return 16
+
+
+Architecture = TransformArchitecture | AdaINArchitecture
+KINDS: dict[str, type[TransformArchitecture] | type[AdaINArchitecture]] = {
+    "transform": TransformArchitecture,
+    "adain": AdaINArchitecture,
+}
+
+
+def to_record(architecture: Architecture) -> dict[str, Any]:
+    """The architecture as JSON has it."""
+    kind = next(name for name, cls in KINDS.items() if isinstance(architecture, cls))
+    return {"kind": kind, **dataclasses.asdict(architecture)}
+
+
+def from_record(record: dict[str, Any]) -> Architecture:
+    """The architecture that ``to_record`` was given.
+
+    Raises:
+      InputError: the record is no architecture's.
+    """
+    try:
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in record.items()
+        }
+        return KINDS[fields.pop("kind")](**fields)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"no architecture that is known here ({error})") from error
+
+
+def _check_types(architecture: Architecture) -> None:
+    for name, hint in get_type_hints(type(architecture)).items():
+        value = getattr(architecture, name)
+        if get_origin(hint) is Literal:
+            fits = value in get_args(hint)
+            wanted = f"one of {', '.join(get_args(hint))}"
+        elif hint is bool:
+            fits, wanted = type(value) is bool, "True or False"
+        elif hint is int:
+            fits, wanted = type(value) is int, "a whole number"
+        elif hint is float:
+            fits = type(value) is int or isinstance(value, float)
+            wanted = "a number"
+        else:
+            fits = type(value) is tuple and [type(item) for item in value] == [int] * 3
+            wanted = "three whole numbers"
+        if not fits:
+            raise InputError(f"{name} must be {wanted}, got {value!r}")
+
+
+def _check_channels(name: str, channels: Sequence[int]) -> None:
+    for count in channels:
+        if not 1 <= count <= MOST_CHANNELS:
+            raise InputError(f"{name} must lie in 1..{MOST_CHANNELS}, got {count}")

@@ -1,0 +1,182 @@
+"""What people ask for as a style: names or paintings, mixed, in a row, in regions."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.feedforward.restyle import (
+    Restyler,
+    Style,
+    make_restyler,
+    mix_styles,
+    normalized_shares,
+)
+from nstjax.io.images import read_image
+from nstjax.io.model_file import BUNDLED, StyleModel, bundled_model, read_model
+from nstjax.io.weights import load_network
+from nstjax.sizes import Size, output_size, resize
+
+ALL = "all"
+PAINTERLY, ARBITRARY = BUNDLED
+
+
+class Look(NamedTuple):
+    """One way to restyle a picture.
+
+    Attributes:
+      name: for file names and captions.
+      styles: one, or one for each region.
+    """
+
+    name: str
+    styles: tuple[Style, ...]
+
+
+def parse_styles(text: str) -> list[tuple[str, float]]:
+    """Read styles and their shares as people write them.
+
+    >>> parse_styles("wave")
+    [('wave', 1.0)]
+    >>> parse_styles("wave:0.3,scream:0.7")
+    [('wave', 0.3), ('scream', 0.7)]
+
+    Raises:
+      InputError: nothing, or the same style twice.
+    """
+    items = []
+    for item in text.split(","):
+        name, colon, share = item.strip().rpartition(":")
+        try:
+            items.append((name.strip(), float(share)) if colon else (share, 1.0))
+        except ValueError:
+            items.append((item.strip(), 1.0))
+    names = [name for name, _ in items]
+    if not all(names) or len(set(names)) != len(names):
+        raise InputError(
+            f"--style={text}: give names or paintings with commas between, each once, "
+            "such as wave:0.3,scream:0.7"
+        )
+    return items
+
+
+def load_restyler(
+    items: Sequence[tuple[str, float]], model: str | None, weights: str
+) -> Restyler:
+    """The model that the styles ask for, or the one that is named.
+
+    Args:
+      items: from ``parse_styles``.
+      model: "painterly", "arbitrary", a file, or None to choose by the styles.
+      weights: of the arbitrary style's encoder, see ``nstjax.io.weights``.
+
+    Raises:
+      InputError: no such model or style, or an encoder of another network.
+    """
+    if model is None:
+        painterly = bundled_model(PAINTERLY)
+        unknown = [name for name, _ in items if name not in (ALL, *painterly.styles)]
+        if not unknown:
+            return Restyler(painterly)
+        missing = [name for name in unknown if not Path(name).is_file()]
+        if missing:
+            raise InputError(
+                f"{missing[0]} is no style that is known here and no file: styles are "
+                f"{', '.join(painterly.styles)}, or give the path of a painting"
+            )
+        if len(unknown) < len(items):
+            raise InputError(
+                "names of styles and paintings cannot be mixed: give paintings only, "
+                "or names only"
+            )
+    found = _model(model or ARBITRARY)
+    return make_restyler(found, lambda: load_network(weights))
+
+
+def make_looks(
+    restyler: Restyler,
+    items: Sequence[tuple[str, float]],
+    *,
+    regions: bool = False,
+    steps: int = 0,
+    style_size: Size,
+) -> list[Look]:
+    """The looks that are asked for.
+
+    Args:
+      restyler: from ``load_restyler``.
+      items: styles and shares.
+      regions: whether each style gets a region of its own, and none are mixed.
+      steps: 0, or how many mixtures from the first style to the last.
+      style_size: of paintings, which are not enlarged.
+
+    Raises:
+      InputError: an unknown style, a picture that cannot be read, or a row or regions
+        of one style.
+    """
+    if [name for name, _ in items] == [ALL] and not restyler.arbitrary:
+        items = [(name, 1.0) for name in restyler.model.styles]
+        if not regions and not steps:
+            return [
+                Look(name, (restyler.named_style({name: 1.0}),)) for name, _ in items
+            ]
+    names = [Path(name).stem if restyler.arbitrary else name for name, _ in items]
+    styles = [_style(restyler, name, style_size) for name, _ in items]
+    if regions:
+        return [Look("-".join(names), tuple(styles))]
+    if steps:
+        return _row(names, styles, steps)
+    shares = normalized_shares([share for _, share in items])
+    name = "-".join(
+        name if share == 1 else f"{name}{round(100 * share)}"
+        for name, share in zip(names, shares, strict=True)
+    )
+    return [Look(name, (mix_styles(styles, shares),))]
+
+
+def _row(names: Sequence[str], styles: Sequence[Style], steps: int) -> list[Look]:
+    """Mixtures at even distances along the way through all styles."""
+    if len(styles) < 2 or steps < 2:
+        raise InputError(
+            f"a row of {steps} steps through {len(styles)} styles: give two styles or "
+            "more, and two steps or more"
+        )
+    looks = []
+    for place in np.linspace(0, len(styles) - 1, steps):
+        first = min(math.floor(place), len(styles) - 2)
+        share = float(place) - first
+        mixed = mix_styles(styles[first : first + 2], [1 - share, share])
+        looks.append(
+            Look(f"{names[first]} to {names[first + 1]} {share:.2f}", (mixed,))
+        )
+    return looks
+
+
+def _style(restyler: Restyler, name: str, style_size: Size) -> Style:
+    if not restyler.arbitrary:
+        return restyler.named_style({name: 1.0})
+    painting = read_image(name)
+    height, width, _ = painting.shape
+    height, width = output_size(height, width, style_size)
+    if height < painting.shape[0]:
+        painting = resize(painting, height, width)
+    return restyler.style_of([painting])
+
+
+def _model(model: str) -> StyleModel:
+    return bundled_model(model) if model in BUNDLED else read_model(model)
+
+
+def styles_text(model: str | None) -> str:
+    """The styles of a model, a line each, with what its card says of them."""
+    found = _model(model or PAINTERLY)
+    if not found.styles:
+        return "any painting: nstjax-fast PHOTO --style=PAINTING"
+    titles = found.card.get("styles", {})
+    width = max(map(len, found.styles))
+    return "\n".join(
+        f"{name:<{width}}  {titles.get(name, '')}".rstrip() for name in found.styles
+    )

@@ -1,0 +1,70 @@
+"""Instance normalization, with one γ and β for each style."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+
+class StyleTable(nnx.Param):
+    """A parameter with one row for each style: all that is trained for a new one."""
+
+
+class InstanceNorm(nnx.Module):
+    """(x - μ)/√(σ² + ε) · γ + β with μ and σ² of each picture's each channel.
+
+    γ and β are Σ_s w_s γ_s, Σ_s w_s β_s over the styles: a row of the tables where w is
+    one-hot, a mixture of styles else. The variance is biased.
+
+    Attributes:
+      gamma: [styles, channels].
+      beta: [styles, channels].
+
+    Source:
+      Ulyanov et al. (2016); Dumoulin et al. (2017), equation 5.
+    """
+
+    def __init__(self, channels: int, styles: int, epsilon: float):
+        self.gamma = StyleTable(jnp.ones((styles, channels)))
+        self.beta = StyleTable(jnp.zeros((styles, channels)))
+        self.epsilon = epsilon
+
+    def __call__(self, activation: Array, style: Array) -> Array:
+        """Normalize.
+
+        Args:
+          activation: [batch, height, width, channels].
+          style: w, shape [batch, styles].
+        """
+        mean, variance = instance_statistics(activation)
+        return self.normalize(activation, mean, variance, style)
+
+    def normalize(
+        self, activation: Array, mean: Array, variance: Array, style: Array
+    ) -> Array:
+        """Normalize with statistics that are known.
+
+        Args:
+          activation: [batch, height, width, channels].
+          mean: μ, shape [batch, channels].
+          variance: σ², shape [batch, channels].
+          style: w, shape [batch, styles].
+        """
+        gamma = jnp.matmul(style, self.gamma[...], precision="highest")
+        beta = jnp.matmul(style, self.beta[...], precision="highest")
+        scale = gamma / jnp.sqrt(variance + self.epsilon)
+        shift = beta - mean * scale
+        return activation * scale[:, None, None, :] + shift[:, None, None, :]
+
+
+def instance_statistics(activation: Array) -> tuple[Array, Array]:
+    """Mean and biased variance of each picture's channels.
+
+    Args:
+      activation: [batch, height, width, channels].
+
+    Returns:
+      Two arrays [batch, channels].
+    """
+    mean = activation.mean((1, 2))
+    variance = jnp.square(activation - mean[:, None, None, :]).mean((1, 2))
+    return mean, variance

@@ -1,0 +1,117 @@
+"""What a training tells while it lasts: a log, TensorBoard's events, sample sheets."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nstjax.feedforward.data import CropRule, cut
+from nstjax.feedforward.objective import Batch
+from nstjax.feedforward.training import TrainingInfo
+from nstjax.losses import LossTerms
+from nstjax.montage import contact_sheet
+
+SHEET_PHOTOS = 4
+
+Row = dict[str, Any]
+
+
+def step_row(info: TrainingInfo) -> Row:
+    """One update's losses and gradient norm, as JSON has them."""
+    info = jax.device_get(info)
+    row = {
+        "total": float(info.loss),
+        **term_row(info.terms),
+        "gradient_norm": float(info.gradient_norm),
+    }
+    if info.adversarial is not None:
+        row["generator"], row["discriminator"] = map(float, info.adversarial)
+    return row
+
+
+def mean_row(rows: Sequence[Row]) -> Row:
+    """Means over some updates."""
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def term_row(terms: LossTerms) -> Row:
+    """The terms of a loss, unweighted."""
+    return {name: float(getattr(terms, name)) for name in ("content", "style", "tv")}
+
+
+@contextlib.contextmanager
+def event_writer(
+    folder: Path | None, first_step: int
+) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """What writes rows of the log as TensorBoard's events.
+
+    Args:
+      folder: where they go; None for nowhere.
+      first_step: events of this step and later ones, of a training that was killed,
+        are hidden.
+    """
+    if folder is None:
+        yield lambda row: None
+        return
+    from tensorboardX import SummaryWriter
+
+    def write(row: Mapping[str, Any]) -> None:
+        values = {name: value for name, value in row.items() if name != "step"}
+        for style, terms in values.pop("validation", {}).items():
+            values |= {f"validation/{style}/{name}": terms[name] for name in terms}
+        for name, value in values.items():
+            writer.add_scalar(name, value, row["step"])
+
+    with SummaryWriter(str(folder), purge_step=first_step) as writer:
+        yield write
+
+
+def sample_batches(
+    photos: np.ndarray, paintings: Sequence[np.ndarray], arbitrary: bool
+) -> list[Batch]:
+    """For each painting a batch of all photos.
+
+    Args:
+      photos: sRGB in 0..1, [photos, size, size, 3].
+      paintings: sRGB in 0..1, of any size.
+      arbitrary: whether the painting itself is part of the batch, or its index.
+    """
+    count, size = photos.shape[:2]
+    batches = []
+    for index, painting in enumerate(paintings):
+        square = cut(painting, CropRule("center", size), np.random.default_rng(0))
+        batches.append(
+            Batch(
+                jnp.asarray(photos),
+                jnp.full(count, 0 if arbitrary else index),
+                jnp.stack([jnp.asarray(square)] * count) if arbitrary else None,
+            )
+        )
+    return batches
+
+
+def sample_sheet(
+    photos: np.ndarray, outputs: Sequence[np.ndarray], names: Sequence[str]
+) -> np.ndarray:
+    """Some photos, a row each, and what every style makes of them.
+
+    Args:
+      photos: sRGB in 0..1, [photos, size, size, 3].
+      outputs: of each style, of the photos' shape; cut to 0..1 here.
+      names: of the styles.
+
+    Returns:
+      sRGB in 0..1.
+    """
+    columns = [photos, *(np.clip(output, 0, 1) for output in outputs)]
+    rows = range(min(SHEET_PHOTOS, len(photos)))
+    return contact_sheet(
+        [column[row] for row in rows for column in columns],
+        ["photo", *names] * len(rows),
+        len(columns),
+        photos.shape[1],
+    )

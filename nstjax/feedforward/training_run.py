@@ -1,0 +1,163 @@
+"""A training from pictures on disk to a model file, that may be killed at any time."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from tqdm import tqdm
+
+from nstjax.errors import InputError
+from nstjax.feedforward.objective import Batch, Objective
+from nstjax.feedforward.training import TrainingState, batch_shardings, check_finite
+from nstjax.feedforward.training_log import (
+    Row,
+    event_writer,
+    mean_row,
+    sample_sheet,
+    step_row,
+    term_row,
+)
+from nstjax.feedforward.training_request import (
+    TrainingRequest,
+    check_request,
+    request_settings,
+)
+from nstjax.feedforward.training_setup import Setup, set_up, trained_model
+from nstjax.io import runlog
+from nstjax.io.images import write_image
+from nstjax.io.model_file import StyleModel, write_model
+from nstjax.io.training_checkpoint import open_checkpoints
+from nstjax.session import check_resumable
+
+MODEL = "model.safetensors"
+SAMPLES = "samples"
+CHECKPOINTS = "checkpoints"
+EVENTS = "events"
+
+
+def train(request: TrainingRequest) -> StyleModel:
+    """Train, or go on from the last checkpoint; the model is written to the folder.
+
+    Nothing is written before all that can be checked is.
+
+    Raises:
+      InputError: bad input, or the folder holds another training, or the loss is not
+        finite.
+    """
+    folder, steps = request.folder, request.preset.steps
+    check_request(request)
+    setup = set_up(request)
+    settings = request_settings(request)
+    begun = _has_begun(folder, settings)
+    card = {**request.card, "settings": {**settings, "steps": steps}}
+    # A model that cannot be written is told before the training, not after it.
+    with tempfile.TemporaryDirectory() as scratch:
+        model = trained_model(request, setup, setup.state, card)
+        write_model(Path(scratch) / MODEL, model)
+    if not begun:
+        folder.mkdir(parents=True, exist_ok=True)
+        runlog.write_config(folder, {"settings": settings})
+    state = _run(request, setup)
+    model = trained_model(request, setup, state, card)
+    write_model(folder / MODEL, model, half_precision=request.half_precision)
+    return model
+
+
+def _run(request: TrainingRequest, setup: Setup) -> TrainingState:
+    """The updates that are left, with their log, checkpoints and sample sheets."""
+    folder, steps, batches = request.folder, request.preset.steps, setup.batches
+    checkpoints = open_checkpoints(folder / CHECKPOINTS)
+    by_picture, everywhere = batch_shardings(request.preset.batch_size)
+    state, rows, seconds = setup.state, list[Row](), 0.0
+    restored = checkpoints.restore(setup.state)
+    if restored is not None:
+        state, record = restored
+        batches.restore(record["batches"])
+        rows, seconds = record["rows"], record["seconds"]
+    state, objective = jax.device_put((state, setup.objective), everywhere)
+    first = int(state.step)
+    if first > steps:
+        raise InputError(
+            f"the training in {folder} has had {first} updates: give as many steps or "
+            "more"
+        )
+    runlog.restart_metrics(folder, first + 1)
+    started = time.monotonic() - seconds
+    weight = jnp.float32(request.adversarial_weight)
+    events = folder / EVENTS if request.tensorboard else None
+    with (
+        tqdm(total=steps, initial=first, unit="step") as bar,
+        event_writer(events, first + 1) as write_events,
+    ):
+        for step in range(first + 1, steps + 1):
+            batch = Batch(**jax.device_put(next(batches), by_picture))
+            state, info = setup.training.step(state, batch, objective, weight)
+            check_finite(info, step)
+            rows.append(step_row(info))
+            bar.update()
+            row: Row = {}
+            if step % request.log_every == 0 or step == steps:
+                row = mean_row(rows)
+                rows = []
+                bar.set_postfix(loss=f"{row['total']:.4g}")
+            if step % request.sample_every == 0 or step == steps:
+                row |= _validate(request, setup, state, objective, step)
+            if row:
+                row = {
+                    "step": step,
+                    **row,
+                    "skipped": len(batches.skipped),
+                    "seconds": round(time.monotonic() - started, 3),
+                }
+                runlog.append_metrics(folder, [row])
+                write_events(row)
+            if step % request.checkpoint_every == 0 or step == steps:
+                record = {
+                    "batches": batches.state(),
+                    "rows": rows,
+                    "seconds": time.monotonic() - started,
+                }
+                checkpoints.save(step, state, record)
+    return state
+
+
+def _validate(
+    request: TrainingRequest,
+    setup: Setup,
+    state: TrainingState,
+    objective: Objective,
+    step: int,
+) -> Row:
+    """The loss on photos that are held out, and a sheet of some of them."""
+    evaluated = [
+        setup.training.evaluate(state, batch, objective) for batch in setup.samples
+    ]
+    names = list(request.paintings)[: len(evaluated)]
+    photos, outputs = jax.device_get(
+        (setup.samples[0].content, [output for _, _, output in evaluated])
+    )
+    path = request.folder / SAMPLES / f"{step:06}.png"
+    path.parent.mkdir(exist_ok=True)
+    write_image(path, sample_sheet(photos, outputs, names))
+    return {
+        "validation": {
+            name: {"total": float(loss), **term_row(terms)}
+            for name, (loss, terms, _) in zip(names, evaluated, strict=True)
+        }
+    }
+
+
+def _has_begun(folder: Path, settings: dict[str, Any]) -> bool:
+    """Whether there is something to go on with; of another training, an error."""
+    if (folder / runlog.CONFIG).exists():
+        check_resumable(folder, settings)
+        return True
+    if (folder / CHECKPOINTS).exists():
+        raise InputError(
+            f"{folder} holds a training without its {runlog.CONFIG}: choose another "
+            "--workdir"
+        )
+    return False

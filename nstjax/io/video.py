@@ -1,0 +1,284 @@
+"""Reading the frames of a video and writing frames as a video, with ffmpeg."""
+
+import contextlib
+import itertools
+import logging
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.io.atomic import atomic_path, check_writable
+from nstjax.io.images import MAX_PIXELS
+
+LOGGER = logging.getLogger("nstjax")
+
+# A GIF is a picture: read_image reads it.
+VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mts"}
+
+# MP4 also holds Opus, FLAC and PCM, but not every player plays them there.
+MP4_AUDIO = {"aac", "ac3", "alac", "eac3", "mp3"}
+
+
+class VideoInfo(NamedTuple):
+    """How a video is read.
+
+    Attributes:
+      width: of a frame as players show it: upright, with square pixels.
+      height: likewise.
+      fps: frames a second.
+      frames: how many, estimated from the duration; 0 where that is unknown.
+      has_audio: whether it has sound that can be decoded.
+    """
+
+    width: int
+    height: int
+    fps: float
+    frames: int
+    has_audio: bool
+
+
+def probe(path: str | os.PathLike[str]) -> VideoInfo:
+    """Decode the first frame of a video, to learn how all are read.
+
+    Args:
+      path: a file of any format that ffmpeg reads.
+
+    Raises:
+      InputError: no such file, not a video, none of its frames can be decoded, one has
+        more than 100 million pixels, or imageio-ffmpeg is not installed.
+    """
+    first_frame = "-map 0:V:0 -vf fps=source_fps -frames:v 1 -f framecrc -"
+    said, checksums = _describe(path, first_frame)
+    header = dict(re.findall(r"^#(\w+) 0: (\S+)$", checksums, re.MULTILINE))
+    if not re.search("^0,", checksums, re.MULTILINE):
+        if "exceeds specified max pixel count" in said:
+            raise _too_large(path)
+        raise InputError(
+            f"{path} has no video frames that ffmpeg can decode: give another file"
+        )
+    width, height = map(int, header["dimensions"].split("x"))
+    # Zero stands for an unknown shape of the pixels.
+    width = max(1, round(width * (Fraction(header["sar"]) or 1)))
+    if width * height > MAX_PIXELS:
+        raise _too_large(path)
+    fps = float(1 / Fraction(header["tb"]))
+    duration = re.search(r"Duration: (\d+):(\d+):([\d.]+)", said)
+    hours, minutes, seconds = map(float, duration.groups() if duration else (0, 0, 0))
+    return VideoInfo(
+        width=width,
+        height=height,
+        fps=fps,
+        frames=round((hours * 3600 + minutes * 60 + seconds) * fps),
+        has_audio=_audio(said) is not None,
+    )
+
+
+def read_frames(path: str | os.PathLike[str], info: VideoInfo) -> Iterator[np.ndarray]:
+    """Decode a video frame by frame, at a constant rate that keeps step with the sound.
+
+    Where the video's own rate varies, or it starts later than the sound, frames are
+    repeated or left out. What is left of a damaged video is read, with a warning.
+
+    Args:
+      path: the video.
+      info: what ``probe`` says of it.
+
+    Yields:
+      Read-only uint8 [height, width, 3], sRGB.
+    """
+    # ffmpeg itself fills the time before a late first frame with it.
+    filters = f"fps={info.fps},scale={info.width}:{info.height}"
+    # The faster conversion to RGB is a level or two too dark.
+    exact = "-sws_flags bicubic+accurate_rnd+full_chroma_int"
+    output = f"-map 0:V:0 -vf {filters} {exact} -pix_fmt rgb24 -f rawvideo -"
+    arguments = ["-i", _url(path), *output.split()]
+    shape = (info.height, info.width, 3)
+    size = info.height * info.width * 3
+    count = 0
+    with _running(path, arguments, stdout=subprocess.PIPE) as (process, messages):
+        assert process.stdout
+        while len(pixels := process.stdout.read(size)) == size:
+            count += 1
+            yield np.frombuffer(pixels, np.uint8).reshape(shape)
+        process.wait()
+        complaint = _text(messages)
+    if process.returncode or complaint:
+        reason = re.sub(r"^\[.*?\] ", "", complaint.partition("\n")[0])
+        LOGGER.warning(
+            "%s seems damaged: read %d of about %d frames (ffmpeg says: %s)",
+            *(path, count, info.frames, reason),
+        )
+
+
+def write_video(
+    path: str | os.PathLike[str],
+    frames: Iterable[np.ndarray],
+    fps: float,
+    *,
+    audio_from: str | os.PathLike[str] | None = None,
+) -> None:
+    """Write an MP4 whole or not at all: H.264 in 4:2:0, as browsers play it.
+
+    The last row or column is repeated where the size is odd.
+
+    Args:
+      path: where to, with the suffix .mp4.
+      frames: uint8 [height, width, 3], sRGB, all of one size.
+      fps: frames a second.
+      audio_from: a video whose sound, if it has any, is copied; as AAC where not every
+        player would play it in an MP4.
+
+    Raises:
+      InputError: another suffix, no such folder, no frames, frames of different sizes,
+        a rate that is not positive, audio_from cannot be read, or imageio-ffmpeg is
+        not installed.
+      OSError: the file cannot be written.
+    """
+    if Path(path).suffix.lower() != ".mp4":
+        raise InputError(f"{path} has no suffix of a video to write: end it with .mp4")
+    check_writable(path)
+    if not 0 < fps < float("inf"):
+        raise InputError(f"a video of {fps:g} frames a second: give a positive number")
+    sound = [] if audio_from is None else _sound(audio_from)
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise InputError(f"{path} is not written: there are no frames")
+    height, width, _ = _even(first).shape
+    source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
+    # Players guess a color matrix that is not said by the size of the video.
+    coding = (
+        "-c:v libx264 -crf 16 -pix_fmt yuv420p -movflags +faststart "
+        "-vf scale=out_color_matrix=bt709 -colorspace bt709"
+    )
+    arguments = [*source.split(), *sound, *coding.split()]
+    with atomic_path(path) as temporary:
+        arguments.append(str(temporary))
+        with _running(path, arguments, stdin=subprocess.PIPE) as (process, messages):
+            assert process.stdin
+            # A broken pipe is an ffmpeg that has failed, and says why below.
+            with contextlib.suppress(BrokenPipeError):
+                for frame in itertools.chain([first], frames):
+                    if frame.shape != first.shape or frame.dtype != np.uint8:
+                        raise InputError(
+                            f"{path} is not written: a frame is {frame.dtype} "
+                            f"{frame.shape}, expected uint8 {first.shape}"
+                        )
+                    process.stdin.write(_even(frame).tobytes())
+                process.stdin.close()
+            process.wait()
+            if process.returncode:
+                raise OSError(f"{path} cannot be written: {_text(messages)}")
+
+
+def find_ffmpeg(path: str | os.PathLike[str]) -> str:
+    """The ffmpeg program of imageio-ffmpeg.
+
+    Args:
+      path: the file that needs it, for the message.
+
+    Raises:
+      InputError: imageio-ffmpeg is not installed.
+    """
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        return get_ffmpeg_exe()
+    # Where there is no wheel with ffmpeg, it raises RuntimeError.
+    except (ImportError, RuntimeError):
+        raise InputError(
+            f"{path} needs imageio-ffmpeg: pip install 'nstjax[video]'"
+        ) from None
+
+
+def _describe(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]:
+    """What ffmpeg says of a file, and what it writes to standard output."""
+    if os.path.isdir(path):
+        raise InputError(f"{path} is a folder: give one video file")
+    if not os.path.exists(path):
+        raise InputError(f"{path} does not exist: check the path")
+    done = subprocess.run(
+        [
+            *(find_ffmpeg(path), "-hide_banner", "-max_pixels", str(MAX_PIXELS)),
+            *("-i", _url(path), *output.split()),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
+    said = done.stderr.decode(errors="replace")
+    if "Input #0" not in said:
+        reason = said.strip().rpartition(": ")[2] or "ffmpeg crashed"
+        raise InputError(
+            f"{path} is not a video that ffmpeg can read ({reason}): "
+            "get a complete copy, or convert it to MP4"
+        )
+    return said, done.stdout.decode()
+
+
+def _audio(said: str) -> tuple[str, str] | None:
+    """Index and codec of the first audio stream that ffmpeg can decode."""
+    stream = r"^ *Stream #0:(\d+)\S*: Audio: (?!none)(\w+)"
+    found = re.search(stream, said, re.MULTILINE)
+    return (found[1], found[2]) if found else None
+
+
+def _sound(path: str | os.PathLike[str]) -> list[str]:
+    """The arguments that add the sound of a video to the frames."""
+    audio = _audio(_describe(path)[0])
+    if audio is None:
+        return []
+    stream, codec = audio
+    coding = "copy" if codec in MP4_AUDIO else "aac"
+    return ["-i", _url(path), *f"-map 0:v -map 1:{stream} -c:a {coding}".split()]
+
+
+@contextlib.contextmanager
+def _running(
+    path: str | os.PathLike[str], arguments: list[str], **pipe: int
+) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """An ffmpeg that ends with the block, and the file of its error messages."""
+    # imageio-ffmpeg's own reader and writer fork, which JAX's threads do not survive,
+    # and do not tell when ffmpeg fails.
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, **pipe}
+    command = [find_ffmpeg(path), "-v", "error", *arguments]
+    with (
+        tempfile.TemporaryFile() as messages,
+        subprocess.Popen(command, stderr=messages, **streams) as process,
+    ):
+        try:
+            yield process, messages
+        finally:
+            process.kill()
+            if process.stdin:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+
+
+def _text(messages: IO[bytes]) -> str:
+    messages.seek(0)
+    return messages.read().decode(errors="replace").strip()
+
+
+def _url(path: str | os.PathLike[str]) -> str:
+    # A name may begin with a dash, or look like one of ffmpeg's protocols.
+    return f"file:{os.fspath(path)}"
+
+
+def _even(frame: np.ndarray) -> np.ndarray:
+    height, width, _ = frame.shape
+    return np.pad(frame, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
+
+
+def _too_large(path: str | os.PathLike[str]) -> InputError:
+    return InputError(
+        f"{path} has frames of more than {MAX_PIXELS // 10**6} million pixels: "
+        "make it smaller"
+    )

@@ -1,0 +1,40 @@
+"""Small feed-forward networks that are made, and compiled, at once."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from nstjax.feedforward.architecture import Architecture
+from nstjax.feedforward.networks import AdaINDecoder, TransformNet, make_network
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    """Small networks take longer to compile than to run."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def random_network(
+    architecture: Architecture, seed: int = 0
+) -> TransformNet | AdaINDecoder:
+    """A network none of whose numbers is what a new one has.
+
+    Kernels keep the size of what they are given, γ and variances are positive, and the
+    rows of the styles differ.
+    """
+    network = nnx.eval_shape(lambda: make_network(architecture))
+    random = np.random.default_rng(seed)
+    for path, variable in nnx.to_flat_state(nnx.state(network)):
+        shape = variable.shape
+        if path[-1] == "kernel":
+            values = random.normal(size=shape) * np.prod(shape[:3]) ** -0.5
+        elif path[-1] in ("gamma", "scale", "var"):
+            values = random.uniform(0.5, 1.5, shape)
+        else:
+            values = random.normal(size=shape) * 0.1
+        variable.set_value(jnp.asarray(values, jnp.float32))
+    return network

@@ -1,0 +1,70 @@
+"""Small models of either kind, none of whose numbers is what a new one has."""
+
+import jax.numpy as jnp
+import numpy as np
+import reference
+from flax import nnx
+
+from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
+from nstjax.feedforward.networks import make_network
+from nstjax.feedforward.restyle import Restyler, make_restyler
+from nstjax.io.model_file import Encoder, StyleModel
+from nstjax.io.weights import LoadedParams, params_sha256
+from nstjax.vgg import CONV_LAYERS
+
+STYLES = ("wave", "scream", "lilies")
+
+
+def filled(architecture, scale):
+    """A network with random kernels of that scale, biases, γ and β."""
+    network = nnx.eval_shape(lambda: make_network(architecture))
+    random = np.random.default_rng(0)
+    for path, variable in nnx.to_flat_state(nnx.state(network)):
+        values = random.standard_normal(variable.shape)
+        values = scale * values if "kernel" in path else 0.4 + 0.2 * values
+        variable.set_value(jnp.asarray(values, jnp.float32))
+    return network
+
+
+def painterly() -> StyleModel:
+    architecture = TransformArchitecture(
+        channels=(4, 5, 6),
+        residual_blocks=1,
+        normalization="conditional",
+        styles=len(STYLES),
+        normalize_output=True,
+        bias=False,
+        pixels="0..1",
+        output="sigmoid",
+    )
+    card = {"styles": {"wave": "The Great Wave, Hokusai, 1831"}}
+    return StyleModel(filled(architecture, 0.3), STYLES, None, card)
+
+
+def encoder() -> LoadedParams:
+    params = reference.random_params(channels=(4, 4, 4, 6, 4))
+    return LoadedParams(params, params_sha256(params), "narrow")
+
+
+def arbitrary() -> StyleModel:
+    architecture = AdaINArchitecture(encoder_channels=6, channels=(5, 4, 3))
+    scales = {layer: 0.5 + 0.1 * i for i, layer in enumerate(CONV_LAYERS)}
+    described = Encoder(encoder().sha256, "max", scales)
+    return StyleModel(filled(architecture, 0.15), (), described, {})
+
+
+def restyler(model: StyleModel) -> Restyler:
+    return make_restyler(model, encoder)
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Smooth colors, as photos have them."""
+    random = np.random.default_rng(seed)
+    coarse = random.random((6, 6, 3), np.float32)
+    rows = np.linspace(0, 5, height)[:, None]
+    columns = np.linspace(0, 5, width)[None, :]
+    row, column = rows.astype(int).clip(max=4), columns.astype(int).clip(max=4)
+    down, right = (rows - row)[..., None], (columns - column)[..., None]
+    top = (1 - right) * coarse[row, column] + right * coarse[row, column + 1]
+    bottom = (1 - right) * coarse[row + 1, column] + right * coarse[row + 1, column + 1]
+    return ((1 - down) * top + down * bottom).astype(np.float32)

@@ -1,0 +1,300 @@
+"""Exported files compute what the network computes, or are not there."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnxruntime
+import pytest
+import restyle_models
+from flax import nnx
+from restyle_models import STYLES
+
+from nstjax.errors import InputError
+from nstjax.feedforward import export
+from nstjax.feedforward.adain import (
+    EPSILON,
+    adaptive_instance_normalization,
+    make_encoder,
+)
+from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
+from nstjax.feedforward.export import Graph, export_model
+from nstjax.feedforward.networks import make_network
+from nstjax.feedforward.normalization import instance_statistics
+from nstjax.feedforward.restyle import Restyler
+from nstjax.io.model_file import Encoder, StyleModel, write_model
+from nstjax.vgg import CONV_LAYERS
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+FORMATS = (".onnx", ".stablehlo")
+CARD = {"license": "CC BY 4.0", "styles": {"wave": "The Great Wave, Hokusai, 1831"}}
+NARROW = {"channels": (4, 6, 8), "residual_blocks": 1}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def filled(architecture, scale):
+    """A network with random kernels of that scale, biases, γ, β and statistics."""
+    network = nnx.eval_shape(lambda: make_network(architecture))
+    random = np.random.default_rng(0)
+    for path, variable in nnx.to_flat_state(nnx.state(network)):
+        values = random.standard_normal(variable.shape)
+        values = scale * values if "kernel" in path else 0.5 + 0.1 * values
+        variable.set_value(jnp.asarray(values, jnp.float32))
+    network.eval()
+    return network
+
+
+@pytest.fixture(scope="module")
+def painterly():
+    architecture = TransformArchitecture(
+        **NARROW,
+        normalization="conditional",
+        styles=len(STYLES),
+        normalize_output=True,
+        bias=False,
+        pixels="0..1",
+        output="sigmoid",
+    )
+    return Restyler(StyleModel(filled(architecture, 0.3), STYLES, None, CARD))
+
+
+@pytest.fixture(scope="module")
+def arbitrary():
+    architecture = AdaINArchitecture(encoder_channels=6, channels=(5, 4, 3))
+    scales = {layer: 0.5 + 0.1 * i for i, layer in enumerate(CONV_LAYERS)}
+    encoder = Encoder(restyle_models.encoder().sha256, "max", scales)
+    model = StyleModel(filled(architecture, 0.15), (), encoder, {})
+    return restyle_models.restyler(model)
+
+
+@pytest.fixture(scope="module")
+def painterly_files(painterly, tmp_path_factory):
+    """In both formats; StableHLO by the command."""
+    folder = tmp_path_factory.mktemp("painterly")
+    write_model(folder / "own.safetensors", painterly.model)
+    onnx, hlo = (folder / f"painterly{suffix}" for suffix in FORMATS)
+    status, out, err = launch(
+        f"--model={folder / 'own.safetensors'}", f"--output={hlo}"
+    )
+    assert (status, err) == (0, "")
+    first, second = out.splitlines()
+    assert first.startswith(f"wrote {hlo}, which differs from the network by up to ")
+    assert 0 <= float(first.split()[-1]) < 1e-4
+    assert second == f"style_weights are of {', '.join(STYLES)}"
+    export_model(onnx, painterly)
+    return onnx, hlo
+
+
+@pytest.fixture(scope="module")
+def arbitrary_files(arbitrary, tmp_path_factory):
+    """For each format what restyles, and what encodes a painting."""
+    folder = tmp_path_factory.mktemp("arbitrary")
+    pairs = []
+    for suffix in FORMATS:
+        differences = export_model(folder / f"arbitrary{suffix}", arbitrary)
+        assert max(differences.values()) < 1e-4
+        pairs.append(tuple(differences))
+    names = [path.name for pair in pairs for path in pair]
+    assert names[:2] == ["arbitrary.onnx", "arbitrary_style.onnx"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    return pairs
+
+
+def launch(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.export_model", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def session(path):
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def run(path, **inputs):
+    """As somebody who has the file and nothing else."""
+    if path.suffix == ".onnx":
+        return session(path).run(None, inputs)
+    exported = jax.export.deserialize(bytearray(path.read_bytes()))
+    return exported.call(*inputs.values())
+
+
+def drawn(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+@pytest.mark.parametrize(
+    "height, width, weights",
+    [
+        (24, 32, np.eye(3, dtype=np.float32)),
+        (8, 47, np.float32([[1.5, 0, -0.5]])),
+    ],
+)
+def test_pictures_of_any_size_and_number_with_weights_of_their_own(
+    height, width, weights, painterly, painterly_files
+):
+    image = np.repeat(drawn(1, height, width, 3), len(weights), 0)
+    expected = jax.jit(painterly.model.network.__call__)(image, weights)
+    for path in painterly_files:
+        (results,) = run(path, image=image, style_weights=weights)
+        assert results.dtype == np.float32
+        np.testing.assert_allclose(results, np.clip(expected, 0, 1), atol=1e-4)
+        if len(weights) > 1:
+            assert np.abs(results[1:] - results[:1]).max() > 0.01
+
+
+def test_arbitrary_style(arbitrary, arbitrary_files):
+    """With the features of VGG-19 as everywhere, and NumPy's padding."""
+    image = drawn(2, 57, 42, 3)
+    mean, deviation = drawn(2, 6, seed=1), 0.1 + drawn(2, 6, seed=2)
+    padded = np.pad(image, [(0, 0), (32, 39), (32, 38), (0, 0)], "reflect")
+
+    @jax.jit
+    def restyled(padded):
+        pool = arbitrary.model.encoder.pool
+        code = make_encoder(arbitrary.encoder, pool, "valid")(padded)
+        target = adaptive_instance_normalization(
+            code, instance_statistics(code), (mean, deviation**2 - EPSILON)
+        )
+        return arbitrary.model.network(target)[:, 32 : 32 + 57, 32 : 32 + 42]
+
+    expected = np.clip(restyled(padded), 0, 1)
+    assert expected.std() > 0.01
+    for path, _ in arbitrary_files:
+        (result,) = run(path, image=image, style_mean=mean, style_deviation=deviation)
+        np.testing.assert_allclose(result, expected, atol=1e-4)
+
+
+def test_a_paintings_style_is_that_of_nstjax(arbitrary, arbitrary_files):
+    painting, photo = drawn(1, 61, 47, 3, seed=3), drawn(1, 64, 64, 3)
+    style = arbitrary.style_of([painting[0, :56, :40]])
+    (expected,) = arbitrary([photo[0]], style)
+    for path, style_path in arbitrary_files:
+        mean, deviation = run(style_path, painting=painting)
+        np.testing.assert_allclose(mean[0], style[0], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(deviation[0], style[1], rtol=1e-4, atol=1e-4)
+        (result,) = run(path, image=photo, style_mean=mean, style_deviation=deviation)
+        np.testing.assert_allclose(result[0], expected, atol=1e-4)
+
+
+def test_an_onnx_file_tells_how_it_is_used(painterly_files):
+    loaded = session(painterly_files[0])
+    described = {
+        value.name: value.shape
+        for value in (*loaded.get_inputs(), *loaded.get_outputs())
+    }
+    image = ["batch", "height", "width", 3]
+    assert described == {
+        "image": image,
+        "style_weights": ["batch", len(STYLES)],
+        "restyled": image,
+    }
+    notes = loaded.get_modelmeta().custom_metadata_map
+    assert json.loads(notes["styles"]) == list(STYLES)
+    assert json.loads(notes["card"]) == CARD
+    assert json.loads(notes["least_side"]) == 8
+
+
+def test_a_network_of_one_style_takes_pictures_only(tmp_path, capfd, caplog):
+    architecture = TransformArchitecture(
+        **NARROW,
+        normalization="batch",
+        padding="reflect-start",
+        upsampling="transpose-torch",
+        output="tanh",
+    )
+    network = filled(architecture, 0.1)
+    path = tmp_path / "one.onnx"
+    export_model(path, Restyler(StyleModel(network, ("wave",), None, {})))
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+    image = drawn(1, 17, 22, 3)
+    (result,) = run(path, image=image)
+    expected = np.clip(jax.jit(network.__call__)(image), 0, 1)
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("pool", ["max", "avg"])
+def test_the_encoder_is_that_of_nstjax(pool):
+    params, image = restyle_models.encoder().params, drawn(2, 24, 16, 3)
+    expected = jax.jit(make_encoder(params, pool, "valid"))(image)
+    found = jax.jit(export._encoder(params, pool))(image)
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("factor", [1.001, np.nan])
+def test_a_file_that_differs_is_not_left_nor_its_neighbor(
+    factor, suffix, painterly, tmp_path, monkeypatch
+):
+    def graph(factor=1.0):
+        inputs = {"image": ("batch", "height", "width", 3)}
+        return Graph(lambda image: (image * factor,), inputs, ("restyled",), 1)
+
+    def spoiled(converted, notes):
+        return convert(graph(factor) if converted is second else converted, notes)
+
+    name = {".onnx": "_to_onnx", ".stablehlo": "_to_hlo"}[suffix]
+    convert, second = getattr(export, name), graph()
+    monkeypatch.setattr(export, name, spoiled)
+    monkeypatch.setattr(
+        export, "_graphs", lambda restyler: {"": graph(), "_second": second}
+    )
+    path = tmp_path / f"a{suffix}"
+    path.write_text("an older one")
+    with pytest.raises(InputError, match=f"a_second{suffix} would differ .* not writ"):
+        export_model(path, painterly)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "an older one"
+
+
+@pytest.mark.parametrize(
+    "output, says",
+    [
+        ("a.onx", "a.onx has no suffix of an export format: end it with .* .onnx .sta"),
+        ("a", "no suffix"),
+        ("none/a.onnx", "create the folder"),
+        ("folder.onnx", "is a folder"),
+    ],
+)
+def test_bad_outputs(output, says, painterly, tmp_path):
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(InputError, match=says):
+        export_model(tmp_path / output, painterly)
+
+
+@pytest.mark.parametrize("missing", ["jax2onnx", "onnxruntime"])
+def test_onnx_without_its_extra(missing, painterly, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(InputError, match=rf"{missing}, .*'nstjax\[export\]'"):
+        export_model(tmp_path / "a.onnx", painterly)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["--model=wave"], "give --model=NAME and --output=FILE"),
+        (["--model=wave", "--output=a.onnx"], "no model: wave does not exist"),
+    ],
+)
+def test_the_command_tells_in_one_line_what_is_wrong(arguments, says):
+    status, out, err = launch(*arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"export_model: error: {says}")

@@ -1,0 +1,412 @@
+"""The networks compute what was published, for pictures of any size."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from nstjax.errors import InputError
+from nstjax.feedforward.networks import count_parameters, make_network
+from nstjax.feedforward.normalization import InstanceNorm, instance_statistics
+from nstjax.feedforward.presets import TRAINING_PRESETS
+
+# Convolutions in float64 take seconds to compile at the default level.
+QUICK = {"xla_backend_optimization_level": 0}
+TRANSFORMS = [name for name in TRAINING_PRESETS if name != "adain"]
+STYLES = 3
+# As float32 has it.
+MEAN = np.float64(np.float32([123.68, 116.779, 103.939]))
+
+
+def narrow(name, residual_blocks=1):
+    """A published architecture with few channels."""
+    architecture = TRAINING_PRESETS[name].architecture
+    return dataclasses.replace(
+        architecture,
+        channels=(4, 5, 6),
+        width=1.0,
+        residual_blocks=residual_blocks,
+        styles=STYLES if architecture.normalization == "conditional" else 1,
+    )
+
+
+def drawn_network(architecture, seed=0):
+    """Every number drawn so that activations are of order 1 and no output saturates."""
+    random = np.random.default_rng(seed)
+    network = nnx.eval_shape(lambda: make_network(architecture))
+    for path, variable in nnx.to_flat_state(nnx.state(network)):
+        shape = variable.shape
+        if path[-1] == "kernel":
+            values = random.normal(size=shape) / np.sqrt(np.prod(shape[:3]))
+        elif path[-1] in ("gamma", "scale", "var"):
+            values = random.uniform(0.5, 1.5, shape)
+        else:
+            values = random.normal(size=shape) / 2
+        variable.set_value(jnp.asarray(values * (0.3 if "last" in path else 1)))
+    return network
+
+
+def noise(*shape, seed=1):
+    return jnp.asarray(np.random.default_rng(seed).uniform(size=shape))
+
+
+@functools.partial(jax.jit, compiler_options=QUICK)
+def run(network, image, style=None):
+    """The output, and the running statistics after it."""
+    return network(image, style), nnx.state(network, nnx.BatchStat)
+
+
+def in_numpy(parameter):
+    return np.float64(parameter[...])
+
+
+def correlate(x, kernel, stride=1):
+    """Σ x[i·stride + k, j·stride + l, c] w[k, l, c, o]."""
+    size = kernel.shape[0]
+    windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), (1, 2))
+    return np.einsum("bijckl,klco->bijo", windows[:, ::stride, ::stride], kernel)
+
+
+def transposed(x, kernel):
+    """Every pixel stamps the kernel, two rows and columns apart: 2·height + 1."""
+    batch, height, width, _ = x.shape
+    result = np.zeros((batch, 2 * height + 1, 2 * width + 1, kernel.shape[-1]))
+    for row, column in np.ndindex(3, 3):
+        rows = slice(row, row + 2 * height, 2)
+        columns = slice(column, column + 2 * width, 2)
+        result[:, rows, columns] += x @ kernel[row, column]
+    return result
+
+
+def pad(x, before, after, mode="constant"):
+    return np.pad(x, [(0, 0), (before, after), (before, after), (0, 0)], mode)
+
+
+def normalize(x, axes, gamma, beta, epsilon=1e-5):
+    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+    return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta
+
+
+def published(name, network, image, style, training=True):
+    """What a program makes of pictures in 0..1.
+
+    Johnson's in Torch, PyTorch's example, Engstrom's in TensorFlow, and Magenta's.
+    """
+    torch, tensorflow = name.startswith("johnson"), name == "lengstrom"
+    magenta = name == "cin-dumoulin"
+
+    def convolution(x, kernel, stride, upsample, in_residual):
+        reach = kernel.shape[0] // 2
+        if upsample and torch:
+            return transposed(x, kernel[::-1, ::-1])[:, 1:, 1:]
+        if upsample and tensorflow:
+            return transposed(x, kernel[::-1, ::-1])[:, :-1, :-1]
+        if upsample:
+            x = x.repeat(2, 1).repeat(2, 2)
+        if tensorflow and stride == 2:
+            x = pad(x, 0, 1)
+        elif tensorflow or (torch and not in_residual):
+            x = pad(x, reach, reach)
+        elif not torch:
+            x = pad(x, reach, reach, "reflect")
+        return correlate(x, kernel, stride)
+
+    def layer(x, layer, stride=1, upsample=False, in_residual=False, normalized=True):
+        kernel = in_numpy(layer.convolution.kernel)
+        x = convolution(x, kernel, stride, upsample, in_residual)
+        if not (tensorflow or magenta):
+            x = x + in_numpy(layer.convolution.bias)
+        if not normalized:
+            return x
+        if name == "johnson-bn":
+            gamma, beta = in_numpy(layer.norm.scale), in_numpy(layer.norm.bias)
+            if training:
+                return normalize(x, (0, 1, 2), gamma, beta)
+            mean, variance = in_numpy(layer.norm.mean), in_numpy(layer.norm.var)
+            return gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta
+        gamma, beta = (
+            (style @ in_numpy(table))[:, None, None]
+            for table in (layer.norm.gamma, layer.norm.beta)
+        )
+        return normalize(x, (1, 2), gamma, beta, 1e-3 if tensorflow else 1e-5)
+
+    _, height, width, _ = image.shape
+    below, right = -height % 4, -width % 4
+    x = np.pad(image, [(0, 0), (0, below), (0, right), (0, 0)], "reflect")
+    if torch:
+        border = 8 * len(network.residual)
+        x = pad(255 * x - MEAN, border, border, "reflect")
+    elif not magenta:
+        x = 255 * x
+    for stride, module in zip((1, 2, 2), network.contract, strict=True):
+        x = np.maximum(layer(x, module, stride), 0)
+    for first, second in network.residual:
+        change = np.maximum(layer(x, first, in_residual=True), 0)
+        change = layer(change, second, in_residual=True)
+        x = change + (x[:, 2:-2, 2:-2] if torch else x)
+    for module in network.expand:
+        x = np.maximum(layer(x, module, upsample=True), 0)
+    x = layer(x, network.last, normalized=tensorflow or magenta)
+    if magenta:
+        x = 1 / (1 + np.exp(-x))
+    elif torch:
+        x = (150 * np.tanh(x) + MEAN) / 255
+    elif tensorflow:
+        x = (150 * np.tanh(x) + 127.5) / 255
+    else:
+        x = x / 255
+    return x[:, :height, :width]
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_published_network_equals_its_definition(name, float64):
+    network = drawn_network(narrow(name, residual_blocks=2))
+    # Reflected to 20×24 first; two pictures, each with its own weights of the styles.
+    image = noise(2, 18, 23, 3)
+    style = noise(2, network.architecture.styles, seed=2)
+    result, _ = run(network, image, style)
+    expected = published(name, network, np.asarray(image), np.asarray(style))
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-10 * expected.std())
+
+
+def test_batch_normalization_keeps_running_statistics(float64):
+    network = drawn_network(narrow("johnson-bn", residual_blocks=0))
+    image, norm = noise(2, 16, 16, 3), network.contract[0].norm
+    before = in_numpy(norm.mean), in_numpy(norm.var)
+    _, statistics = run(network, image)
+    first = network.contract[0].convolution
+    x = pad(255 * np.asarray(image) - MEAN, 4, 4)
+    x = correlate(x, in_numpy(first.kernel)) + in_numpy(first.bias)
+    after = statistics["contract"][0]["norm"]
+    for found, old, new in zip(
+        (after["mean"], after["var"]),
+        before,
+        (x.mean((0, 1, 2)), x.var((0, 1, 2))),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found[...], 0.9 * old + 0.1 * new, rtol=1e-10)
+
+
+def test_batch_normalization_uses_them_after_training(float64):
+    network = drawn_network(narrow("johnson-bn"))
+    first = network.contract[0].norm.var
+    first.set_value(1e4 * first[...])
+    network.eval()
+    image = noise(2, 24, 24, 3)
+    result, after = run(network, image)
+    expected = published("johnson-bn", network, np.asarray(image), None, training=False)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-10 * expected.std())
+    before = nnx.state(network, nnx.BatchStat)
+    jax.tree.map(np.testing.assert_array_equal, after, before)
+
+
+@pytest.mark.parametrize(
+    "name, styles, count",
+    [
+        ("pytorch-fns", 1, 1_679_235),
+        ("lengstrom", 1, 1_677_638),
+        ("johnson-in", 1, 424_899),
+        # As pytorch-fns: γ and β are as many, and running statistics are not trained.
+        ("johnson-bn", 1, 1_679_235),
+        ("cin-dumoulin", 1, 1_674_432 + 3_206),
+        ("cin-dumoulin", 32, 1_674_432 + 32 * 3_206),
+        ("adain", None, 3_505_219),
+    ],
+)
+def test_a_published_network_has_its_number_of_parameters(name, styles, count):
+    architecture = TRAINING_PRESETS[name].architecture
+    if styles:
+        architecture = dataclasses.replace(architecture, styles=styles)
+    network = nnx.eval_shape(lambda: make_network(architecture))
+    assert count_parameters(network) == count
+
+
+@pytest.mark.parametrize(
+    "name, height, width",
+    [*((name, 75, 62) for name in TRANSFORMS), ("johnson-in", 41, 43)],
+)
+def test_a_picture_of_any_size_comes_back_in_its_size(name, height, width):
+    network = drawn_network(narrow(name, residual_blocks=5))
+    image = noise(2, height, width, 3)
+    style = noise(2, network.architecture.styles)
+    result, _ = jax.eval_shape(run, network, image, style)
+    assert (result.shape, result.dtype) == (image.shape, image.dtype)
+
+
+@pytest.mark.parametrize(
+    "name, residual_blocks",
+    [("pytorch-fns", 1), ("lengstrom", 1), *(("johnson-in", n) for n in (0, 1, 7))],
+)
+def test_the_smallest_picture_is_large_enough(name, residual_blocks, monkeypatch):
+    network = drawn_network(narrow(name, residual_blocks))
+    least = network.architecture.least_side
+    pad, sides = jnp.pad, []
+
+    def checked_pad(array, borders, **options):
+        if options:
+            sides.append(array.shape[1])
+            # Further on a reflection is reflected.
+            assert max(max(borders)) < min(array.shape[1:3])
+        return pad(array, borders, **options)
+
+    monkeypatch.setattr(jnp, "pad", checked_pad)
+    image = noise(1, least, least, 3)
+    result, _ = jax.eval_shape(run, network, image)
+    assert result.shape == image.shape
+    assert sides[0] == least
+
+
+def test_five_blocks_without_padding_are_reflected_for_by_40_pixels():
+    johnson = TRAINING_PRESETS["johnson-in"].architecture
+    assert (johnson.start_reflection, johnson.least_side) == (40, 41)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_picture_too_small_is_refused_in_one_line(name):
+    network = drawn_network(narrow(name))
+    least = network.architecture.least_side
+    for height, width in ((least - 1, 99), (99, least - 1)):
+        words = f"^a picture of {width}x{height} pixels is too small .* {least} on each"
+        with pytest.raises(InputError, match=words) as caught:
+            network(noise(1, height, width, 3), noise(1, network.architecture.styles))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    """A small network of three styles."""
+    return drawn_network(narrow("cin-dumoulin"))
+
+
+@pytest.mark.parametrize("shape", [None, (2, 2), (1, 3), (3,), (2, 3, 1)])
+def test_style_weights_of_another_shape_are_refused(shape, conditional):
+    style = None if shape is None else noise(*shape)
+    words = (
+        r"style weights have shape .*: give \(2, 3\), one for each picture and style"
+    )
+    with pytest.raises(InputError, match=words):
+        conditional(noise(2, 16, 16, 3), style)
+
+
+def test_a_picture_in_a_batch_is_restyled_as_alone(conditional):
+    images, styles = noise(3, 16, 16, 3), noise(3, STYLES, seed=2)
+    together, _ = run(conditional, images, styles)
+    for index in range(3):
+        alone, _ = run(conditional, images[index, None], styles[index, None])
+        np.testing.assert_allclose(alone[0], together[index], rtol=0, atol=1e-6)
+    assert np.abs(together[0] - together[1]).max() > 0.1
+
+
+def test_another_network_of_one_architecture_is_not_compiled_again(conditional):
+    count = 0
+
+    @jax.jit
+    def apply(network, image, style):
+        nonlocal count
+        count += 1
+        return jax.eval_shape(network, image, style).size
+
+    image, style = noise(1, 16, 16, 3), jnp.eye(STYLES)[:1]
+    for network in (conditional, drawn_network(conditional.architecture, seed=1)):
+        for picture in (image, 1 - image):
+            apply(network, picture, style)
+    assert count == 1
+    wider = dataclasses.replace(conditional.architecture, width=1.5)
+    apply(drawn_network(wider), image, style)
+    assert count == 2
+
+
+def test_a_one_hot_weight_is_that_style_alone(conditional):
+    images = noise(1, 16, 16, 3).repeat(STYLES, 0)
+    results, _ = run(conditional, images, jnp.eye(STYLES))
+    assert len({np.asarray(result).tobytes() for result in results}) == STYLES
+    # The other rows of the tables may hold anything.
+    other = drawn_network(conditional.architecture)
+    for _, module in nnx.iter_modules(other):
+        if isinstance(module, InstanceNorm):
+            for table in (module.gamma, module.beta):
+                table.set_value(table[...].at[jnp.array([0, 2])].multiply(-7.3))
+    again, _ = run(other, images, jnp.eye(STYLES))
+    np.testing.assert_array_equal(again[1], results[1])
+    assert np.abs(again[0] - results[0]).max() > 0.01
+
+
+def test_a_mixture_changes_smoothly_from_style_to_style(conditional):
+    share = np.linspace(0, 1, 33)
+    weights = np.stack([1 - share, share, 0 * share], axis=1).reshape(11, 3, STYLES)
+    images = noise(1, 16, 16, 3).repeat(3, 0)
+    row = np.concatenate([run(conditional, images, three)[0] for three in weights])
+    fine = np.abs(np.diff(row, axis=0)).max((1, 2, 3))
+    coarse = np.abs(np.diff(row[::2], axis=0)).max((1, 2, 3))
+    assert fine.min() > 0
+    # A jump would be as large between neighbors half as far apart.
+    assert fine.max() < 0.65 * coarse.max()
+
+
+def drawn_norm(styles=STYLES, channels=4, epsilon=0.1):
+    norm, random = InstanceNorm(channels, styles, epsilon), np.random.default_rng(3)
+    for table in (norm.gamma, norm.beta):
+        table.set_value(jnp.asarray(random.normal(size=(styles, channels))))
+    return norm
+
+
+def test_instance_normalization_equals_its_definition(float64):
+    norm = drawn_norm()
+    x, style = np.asarray(5 + 3 * noise(2, 5, 6, 4)), np.asarray(noise(2, STYLES))
+    gamma, beta = (
+        (style @ in_numpy(table))[:, None, None] for table in (norm.gamma, norm.beta)
+    )
+    result = norm(jnp.asarray(x), jnp.asarray(style))
+    expected = normalize(x, (1, 2), gamma, beta, 0.1)
+    np.testing.assert_allclose(result, expected, atol=1e-13)
+
+
+def test_known_statistics_take_the_place_of_the_picture_s_own(float64):
+    norm, x, style = drawn_norm(), noise(2, 5, 6, 4), noise(2, STYLES)
+    mean, variance = instance_statistics(x)
+    np.testing.assert_allclose(mean, np.mean(x, (1, 2)), rtol=1e-13)
+    np.testing.assert_allclose(variance, np.var(x, (1, 2)), rtol=1e-13)
+    whole = norm(x, style)
+    # A tile has the whole picture's statistics.
+    tile = norm.normalize(x[:, :2, 3:], mean, variance, style)
+    np.testing.assert_allclose(tile, whole[:, :2, 3:], atol=1e-13)
+
+
+def test_a_new_normalization_leaves_mean_0_and_deviation_1():
+    result = InstanceNorm(4, 2, 1e-5)(
+        9 * noise(1, 8, 8, 4), jnp.asarray([[0.25, 0.75]])
+    )
+    np.testing.assert_allclose(np.mean(result, (1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(np.std(result, (1, 2)), 1, atol=1e-4)
+
+
+def test_a_one_hot_weight_takes_a_row_exactly():
+    norm, x = drawn_norm(), noise(2, 5, 6, 4)
+    for style in range(STYLES):
+        alone = drawn_norm(styles=1)
+        alone.gamma.set_value(norm.gamma[...][style, None])
+        alone.beta.set_value(norm.beta[...][style, None])
+        one_hot = jnp.eye(STYLES)[jnp.asarray([style, style])]
+        np.testing.assert_array_equal(norm(x, one_hot), alone(x, jnp.ones((2, 1))))
+
+
+def test_normalization_is_linear_in_the_weights(float64):
+    norm, x = drawn_norm(), noise(1, 5, 6, 4)
+    weights = np.array([0.7, -0.2, 1.1])
+    alone = [norm(x, row[None]) for row in jnp.eye(STYLES)]
+    expected = np.tensordot(weights, alone, 1)
+    np.testing.assert_allclose(
+        norm(x, jnp.asarray(weights)[None]), expected, atol=1e-13
+    )
+
+
+def test_a_flat_channel_becomes_beta():
+    norm = drawn_norm(styles=1, epsilon=1e-5)
+    # The mean of 0.3 is not exact in float32.
+    result = norm(jnp.full((1, 5, 6, 4), 0.3), jnp.ones((1, 1)))
+    expected = np.broadcast_to(norm.beta[...], (1, 5, 6, 4))
+    np.testing.assert_allclose(result, expected, atol=1e-4)

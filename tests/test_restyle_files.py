@@ -1,0 +1,252 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import restyle_models
+from PIL import Image
+from restyle_models import picture
+
+import nstjax
+from nstjax.control import color
+from nstjax.errors import InputError
+from nstjax.feedforward import looks, restyle, restyle_files
+from nstjax.feedforward.fast_request import FastRequest
+from nstjax.io.video import probe, read_frames, write_video
+from nstjax.sizes import Size
+
+WEIGHTS = {"wave": [[1.0, 0, 0]], "scream": [[0, 1.0, 0]], "lilies": [[0, 0, 1.0]]}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, with photos; small models stand for the bundled ones."""
+    bundled = {
+        "painterly": restyle_models.painterly(),
+        "arbitrary": restyle_models.arbitrary(),
+    }
+    monkeypatch.setattr(looks, "bundled_model", bundled.__getitem__)
+    monkeypatch.setattr(looks, "load_network", lambda weights: restyle_models.encoder())
+    monkeypatch.chdir(tmp_path)
+    nstjax.write_image("photo.png", picture(64, 64))
+    (tmp_path / "photos").mkdir()
+    for number, size in enumerate([(64, 64), (40, 64), (64, 100)]):
+        nstjax.write_image(f"photos/{number}.png", picture(*size, seed=number))
+    return tmp_path
+
+
+def restyled(*contents, **options):
+    options = {"style": "wave", "quiet": True, **options}
+    request = FastRequest(contents=contents or ("photo.png",), **options)
+    return [job.output for job in restyle_files.restyle_files(request)]
+
+
+def direct(photo, style="wave"):
+    """What the network makes of a picture whose size is its bucket's."""
+    network = restyle_models.painterly().network
+    weights = np.array(WEIGHTS[style], np.float32)
+    return np.asarray(network(photo[None], weights)[0]).clip(0, 1)
+
+
+def near(picture, expected):
+    np.testing.assert_allclose(picture, expected, atol=0.5 / 255 + 1e-4)
+
+
+def test_a_photo_is_named_after_its_style(folder):
+    (path,) = restyled()
+    assert path == Path("photo_wave.png")
+    near(nstjax.read_image(path), direct(nstjax.read_image("photo.png")))
+
+
+def test_a_file_or_a_folder_to_write_to(folder):
+    assert restyled(output=Path("out.jpg")) == [Path("out.jpg")]
+    assert restyled(output=Path("new")) == [Path("new/photo_wave.png")]
+    assert restyled(style="all", output=Path("new")) == [
+        Path(f"new/photo_{name}.png") for name in restyle_models.STYLES
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_folder_of_several_sizes(batch_size, folder):
+    paths = restyled("photos", output=Path("out"), batch_size=batch_size)
+    assert [path.name for path in paths] == ["0_wave.png", "1_wave.png", "2_wave.png"]
+    restyler = restyle_models.restyler(restyle_models.painterly())
+    for number, path in enumerate(paths):
+        photo = nstjax.read_image(f"photos/{number}.png")
+        (expected,) = restyler([photo], restyler.named_style({"wave": 1.0}))
+        near(nstjax.read_image(path), expected)
+
+
+def test_large_photos_are_made_smaller_and_small_ones_kept(folder):
+    (path,) = restyled("photos/2.png", size=Size("long", 50))
+    assert nstjax.read_image(path).shape == (32, 50, 3)
+    (path,) = restyled("photos/2.png", size=Size("long", 500))
+    assert nstjax.read_image(path).shape == (64, 100, 3)
+
+
+def test_strength(folder):
+    (path,) = restyled(strength=0.25)
+    photo = nstjax.read_image("photo.png")
+    near(nstjax.read_image(path), 0.25 * direct(photo) + 0.75 * photo)
+
+
+def test_a_row(folder):
+    (path,) = restyled(style="wave,lilies", interpolate=3)
+    assert path == Path("photo_row.png")
+    row = nstjax.read_image(path)
+    photo = nstjax.read_image("photo.png")
+    assert row.shape[0] == 64
+    near(row[:, :64], direct(photo))
+    near(row[:, -64:], direct(photo, "lilies"))
+
+
+def test_regions(folder):
+    mask = np.zeros((64, 64, 3), np.float32)
+    mask[:, :32] = 1
+    nstjax.write_image("mask.png", mask)
+    photo = nstjax.read_image("photo.png")
+    (path,) = restyled(style="wave,lilies", mask="mask.png")
+    result = nstjax.read_image(path)
+    near(result[:, :32], direct(photo)[:, :32])
+    near(result[:, 32:], direct(photo, "lilies")[:, 32:])
+    (path,) = restyled(style="wave", mask=("mask.png",))
+    result = nstjax.read_image(path)
+    near(result[:, :32], direct(photo)[:, :32])
+    near(result[:, 32:], photo[:, 32:])
+
+
+def test_masks_that_overlap_share(folder):
+    for name, grey in (("a.png", 1.0), ("b.png", 1.0)):
+        nstjax.write_image(name, np.full((64, 64, 3), grey, np.float32))
+    (path,) = restyled(style="wave,lilies", mask=("a.png", "b.png"))
+    photo = nstjax.read_image("photo.png")
+    near(nstjax.read_image(path), (direct(photo) + direct(photo, "lilies")) / 2)
+
+
+def test_the_photos_own_luminance_changes_only(folder):
+    photo = nstjax.read_image("photo.png")
+    (path,) = restyled(color="luminance")
+    expected = color.with_luminance(photo, color.luminance(direct(photo), "yiq"), "yiq")
+    np.testing.assert_allclose(nstjax.read_image(path), expected, atol=0.01)
+    (path,) = restyled(color="match", color_match="histogram")
+    expected = color.match_color(direct(photo), photo, "histogram")
+    np.testing.assert_allclose(nstjax.read_image(path), expected, atol=0.02)
+
+
+def test_tiles_by_number_and_by_size(folder, monkeypatch):
+    whole = nstjax.read_image(restyled("photos/2.png")[0])
+    tiles = []
+    in_tiles = restyle.Restyler.in_tiles
+
+    def counted(self, *arguments, tile, **options):
+        tiles.append(tile)
+        return in_tiles(self, *arguments, tile=tile, **options)
+
+    monkeypatch.setattr(restyle.Restyler, "in_tiles", counted)
+    near(nstjax.read_image(restyled("photos/2.png", tile=64)[0]), whole)
+    monkeypatch.setattr(restyle_files, "TILE_ABOVE", 64 * 64)
+    near(nstjax.read_image(restyled("photos/2.png")[0]), whole)
+    restyled("photos/2.png", tile=0)
+    restyled("photos/0.png")
+    assert tiles == [64, restyle_files.DEFAULT_TILE]
+
+
+def test_results_that_are_there_are_kept(folder):
+    (path,) = restyled()
+    path.write_bytes(b"mine")
+    assert restyled(skip_existing=True) == []
+    assert path.read_bytes() == b"mine"
+
+
+def test_any_painting(folder):
+    nstjax.write_image("painting.png", picture(48, 80, seed=7))
+    (path,) = restyled(style="painting.png")
+    assert path == Path("photo_painting.png")
+    restyler = restyle_models.restyler(restyle_models.arbitrary())
+    style = restyler.style_of([nstjax.read_image("painting.png")])
+    (expected,) = restyler([nstjax.read_image("photo.png")], style)
+    near(nstjax.read_image(path), expected)
+
+
+def test_a_video_keeps_its_frames_and_its_sound(folder):
+    frames = [(255 * picture(48, 64, seed=seed)).astype(np.uint8) for seed in range(5)]
+    write_video("film.mp4", frames, 10.0)
+    (path,) = restyled("film.mp4")
+    assert path == Path("film_wave.mp4")
+    info = probe(path)
+    assert (info.width, info.height, info.fps) == (64, 48, 10.0)
+    made = list(read_frames(path, info))
+    assert len(made) == 5
+    restyler = restyle_models.restyler(restyle_models.painterly())
+    for frame, result in zip(read_frames("film.mp4", info), made, strict=True):
+        photo = frame.astype(np.float32) / 255
+        (expected,) = restyler([photo], restyler.named_style({"wave": 1.0}))
+        assert np.abs(result / 255.0 - expected).mean() < 0.05
+
+
+def text(name):
+    Path(name).write_text("no picture")
+
+
+def several(name):
+    Path(name).mkdir()
+    text(f"{name}/notes.txt")
+
+
+BAD = {
+    "nothing": ({"contents": ()}, "give a photo, a video or a folder"),
+    "missing": ({"contents": ("no.png",)}, "no.png does not exist"),
+    "empty folder": ({"contents": ("empty",)}, "empty holds no pictures or videos"),
+    "other files": ({"contents": ("others",)}, "others holds no pictures or videos"),
+    "no picture": ({"contents": ("text.png",)}, "text.png is not a picture"),
+    "no video": ({"contents": ("text.mp4",)}, "text.mp4"),
+    "unknown style": ({"style": "mosaic"}, "styles are wave, scream, lilies"),
+    "shares of 0": ({"style": "wave:0,scream:0"}, "sum to 0"),
+    "negative share": ({"style": "wave:-1,scream:2"}, "0 or more"),
+    "strength": ({"strength": 1.5}, "strength must lie in 0..1, got 1.5"),
+    "NaN": ({"strength": float("nan")}, "strength must lie in 0..1"),
+    "batch of none": ({"batch_size": 0}, "batch_size must be 1 or more"),
+    "one step": ({"style": "wave,scream", "interpolate": 1}, "must lie in 2..20"),
+    "row of one": ({"interpolate": 3}, "give two styles or more"),
+    "tiny tile": ({"tile": 3}, "tile must be 0 for none, or 64 or more"),
+    "row of regions": (
+        {"style": "wave,scream", "interpolate": 3, "mask": "photo.png"},
+        "cannot go together",
+    ),
+    "one file for two": (
+        {"contents": ("photos",), "output": Path("out.png")},
+        "--output=out.png is one file, for 3 results",
+    ),
+    "over the input": ({"output": Path("photo.png")}, "photo.png is an input"),
+    "no such folder": ({"output": Path("no/out.png")}, "create the folder no first"),
+    "no format": ({"output": Path("out.xyz")}, "no suffix of a picture format"),
+    "a photo as mask": ({"mask": "photo.png"}, "looks like a photo"),
+    "too many styles": (
+        {"style": "wave,scream", "mask": ("white.png",)},
+        "2 styles for 1 regions",
+    ),
+    "row of a video": (
+        {"contents": ("film.mp4",), "style": "wave,scream", "interpolate": 3},
+        "takes photos",
+    ),
+    "unknown model": ({"model": "no.safetensors"}, "no.safetensors"),
+    "too small": ({"contents": ("photo.png",), "size": Size("long", 5)}, "too small"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_nothing_is_written(name, folder):
+    Path("empty").mkdir()
+    several("others")
+    text("text.png")
+    text("text.mp4")
+    text("film.mp4")
+    Image.new("RGB", (64, 64), "white").save("white.png")
+    before = sorted(folder.rglob("*"))
+    options, says = BAD[name]
+    request = FastRequest(**{"contents": ("photo.png",), "style": "wave", **options})
+    request = dataclasses.replace(request, quiet=True)
+    with pytest.raises(InputError, match=says) as raised:
+        restyle_files.restyle_files(request)
+    assert "\n" not in str(raised.value)
+    assert sorted(folder.rglob("*")) == before

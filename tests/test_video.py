@@ -1,0 +1,326 @@
+"""Videos: frames against the ones that were written, sound against its source."""
+
+import math
+import shutil
+import signal
+import subprocess
+import sys
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from nstjax.errors import InputError
+from nstjax.io import video
+from nstjax.io.video import probe, read_frames, write_video
+
+TONE = "aevalsrc=gt(t\\,0.5)*sin(6000*t):s=44100:d=1"
+
+
+def ffmpeg(*arguments):
+    """Run ffmpeg, and what it writes to standard output."""
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    command = [program, "-v", "error", *map(str, arguments)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+
+
+def smooth(count, height=24, width=32):
+    """Frames that H.264 keeps well, bluish, each of another shade, none symmetric."""
+    rows, columns = np.mgrid[:height, :width]
+    ramps = [60 * rows / height, 60 * columns / width, 0 * rows + 80]
+    shades = np.arange(count) * 150 / max(1, count - 1)
+    return np.uint8(20 + np.stack(ramps, axis=2) + shades[:, None, None, None])
+
+
+def noise(count, size=32):
+    """Frames that make large files."""
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def read(path):
+    """All frames of a video."""
+    return np.stack(list(read_frames(path, probe(path))))
+
+
+def sound(path):
+    """The sound of a video from its beginning, mono at 44.1 kHz."""
+    output = "-map 0:a -af aresample=async=1:first_pts=0 -ac 1 -ar 44100 -f f32le -"
+    return np.frombuffer(ffmpeg("-i", path, *output.split()), np.float32)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The processes that the test has started."""
+    processes = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            processes.append(self)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", Recorded)
+    return processes
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 32), (25, 31)])
+@pytest.mark.parametrize("fps", [30000 / 1001, 10])
+def test_frames_come_back(height, width, fps, tmp_path):
+    path = tmp_path / "video.mp4"
+    frames = smooth(10, height, width)
+    write_video(path, iter(frames), fps)
+    info = probe(path)
+    assert info == (width + width % 2, height + height % 2, fps, 10, False)
+    back = read(path)
+    assert back.dtype == np.uint8
+    assert back.shape == (10, info.height, info.width, 3)
+    error = np.float32(back[:, :height, :width]) - frames
+    assert abs(error).mean() < 1.2
+    assert abs(error.mean((0, 1, 2))).max() < 0.6
+    if width % 2:
+        edge = np.float32(back[:, :, -1]) - back[:, :, -2]
+        assert abs(edge).mean() < 2
+
+
+def test_sound_is_copied(tmp_path):
+    source, path = tmp_path / "source.mp4", tmp_path / "video.mp4"
+    pictures = "testsrc=s=32x24:r=10:d=1"
+    ffmpeg("-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", TONE, source)
+    assert probe(source).has_audio
+    write_video(path, smooth(10), 10, audio_from=source)
+    assert probe(path) == (32, 24, 10, 10, True)
+    packets = [
+        ffmpeg("-i", name, "-map", "0:a", "-c", "copy", "-f", "md5", "-")
+        for name in (source, path)
+    ]
+    assert packets[0] == packets[1]
+
+
+def test_sound_that_few_players_know_becomes_aac(tmp_path):
+    source, path = tmp_path / "source.mkv", tmp_path / "video.mp4"
+    ffmpeg("-f", "lavfi", "-i", TONE, "-c:a", "flac", source)
+    write_video(path, smooth(10), 10, audio_from=source)
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    said = subprocess.run([program, "-i", path], capture_output=True, text=True).stderr
+    assert "Audio: aac" in said
+    heard, expected = sound(path), sound(source)
+    assert len(heard) == pytest.approx(44100, abs=2048)
+    error = heard[:44000] - expected[:44000]
+    assert np.sqrt(np.mean(error**2)) < 0.1 * np.sqrt(np.mean(expected**2))
+
+
+def test_a_source_without_sound_gives_none(tmp_path):
+    silent, unknown = tmp_path / "silent.mp4", tmp_path / "unknown.mkv"
+    write_video(silent, smooth(2), 10)
+    ffmpeg("-f", "lavfi", "-i", TONE, "-c:a", "aac", unknown)
+    # A codec that nobody knows.
+    unknown.write_bytes(unknown.read_bytes().replace(b"A_AAC", b"A_ZZZ"))
+    for source in (silent, unknown):
+        write_video(tmp_path / "video.mp4", smooth(2), 10, audio_from=source)
+        assert not probe(tmp_path / "video.mp4").has_audio
+
+
+@pytest.mark.parametrize("late", ["pictures", "sound"])
+def test_pictures_keep_step_with_the_sound(late, tmp_path):
+    flash = np.zeros((20, 24, 32, 3), np.uint8)
+    flash[10] = 255
+    write_video(tmp_path / "flash.mp4", flash, 20)
+    ffmpeg("-f", "lavfi", "-i", TONE, tmp_path / "tone.wav")
+    source, path = tmp_path / "source.mkv", tmp_path / "video.mp4"
+    offsets = ["-itsoffset", "0.25"], ["-itsoffset", "0"]
+    pictures, tone = offsets if late == "pictures" else offsets[::-1]
+    inputs = *pictures, "-i", tmp_path / "flash.mp4", *tone, "-i", tmp_path / "tone.wav"
+    ffmpeg(*inputs, "-c:v", "copy", source)
+    write_video(path, read(source), probe(source).fps, audio_from=source)
+    seen = read(path).mean((1, 2, 3)).argmax() / 20
+    heard = np.argmax(abs(sound(path)) > 0.5) / 44100
+    assert seen == pytest.approx(0.75 if late == "pictures" else 0.5)
+    assert heard == pytest.approx(0.5 if late == "pictures" else 0.75, abs=0.02)
+
+
+def test_a_varying_rate_is_read_at_a_constant_one(tmp_path):
+    frames = smooth(30)
+    write_video(tmp_path / "constant.mp4", frames, 10)
+    kept = [0, 5, 7, 10, 14, 15, 20, 21, 25, 28]
+    chosen = "select=" + "+".join(f"eq(n\\,{index})" for index in kept)
+    path = tmp_path / "varying.mkv"
+    ffmpeg("-i", tmp_path / "constant.mp4", "-vf", chosen, "-fps_mode", "vfr", path)
+    assert probe(path).fps == 10
+    back = read(path)
+    assert len(back) == 29
+    expected = [frames[max(k for k in kept if k <= index)] for index in range(29)]
+    np.testing.assert_allclose(
+        back.mean((1, 2)), np.mean(expected, axis=(1, 2)), atol=2.5
+    )
+
+
+def test_a_turned_video_is_read_upright(tmp_path):
+    frames = smooth(3)
+    write_video(tmp_path / "lying.mp4", frames, 10)
+    path = tmp_path / "upright.mp4"
+    ffmpeg("-display_rotation", 90, "-i", tmp_path / "lying.mp4", "-c", "copy", path)
+    assert probe(path)[:2] == (24, 32)
+    upright = np.rot90(frames, axes=(1, 2))
+    assert abs(np.float32(read(path)) - upright).mean() < 2
+
+
+def test_pixels_become_square(tmp_path):
+    path = tmp_path / "wide.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=32x24:d=0.2,setsar=4/3", path)
+    assert probe(path)[:2] == (43, 24)
+    assert read(path).shape == (5, 24, 43, 3)
+
+
+def test_the_first_of_several_videos_is_read(tmp_path):
+    inputs = []
+    for source in ("color=gray:s=32x24:d=1", "color=red:s=64x48:d=1"):
+        inputs += ["-f", "lavfi", "-i", source]
+    chosen = "-map 0 -map 1 -disposition:0 0 -disposition:1 default"
+    ffmpeg(*inputs, *chosen.split(), tmp_path / "video.mp4")
+    assert np.ptp(read(tmp_path / "video.mp4")) < 8
+
+
+def test_a_size_that_changes_midway(tmp_path):
+    sources = [f"color=gray:s={size}:r=25:d=0.4" for size in ("32x24", "48x40")]
+    path = tmp_path / "changing.h264"
+    path.write_bytes(
+        b"".join(
+            ffmpeg("-f", "lavfi", "-i", source, "-f", "h264", "-") for source in sources
+        )
+    )
+    back = read(path)
+    assert len(back) == pytest.approx(20, abs=1)
+    assert back.shape[1:] == (24, 32, 3)
+    assert np.ptp(back) < 8
+
+
+def test_a_video_cut_short_is_read_as_far_as_it_goes(tmp_path, caplog):
+    frames = noise(20)
+    write_video(tmp_path / "whole.mp4", frames, 10)
+    path = tmp_path / "cut.mkv"
+    ffmpeg("-i", tmp_path / "whole.mp4", "-c", "copy", path)
+    read(path)
+    assert not caplog.messages
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    count = len(read(path))
+    assert 5 < count < 15
+    (message,) = caplog.messages
+    assert f"cut.mkv seems damaged: read {count} of about 20 frames" in message
+
+
+def test_a_reader_that_is_left_ends_its_process(tmp_path, started):
+    path = tmp_path / "video.mp4"
+    write_video(path, noise(50), 10)
+    info = probe(path)
+    frames = read_frames(path, info)
+    next(frames)
+    assert started[-1].returncode is None
+    frames.close()
+    assert started[-1].returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, InputError])
+def test_writing_that_is_interrupted_leaves_nothing(interruption, tmp_path, started):
+    def frames():
+        yield from noise(5)
+        raise interruption("enough")
+
+    with pytest.raises(interruption, match="enough"):
+        write_video(tmp_path / "video.mp4", frames(), 10)
+    assert list(tmp_path.iterdir()) == []
+    assert started[-1].returncode == -signal.SIGKILL
+
+
+def test_a_failing_ffmpeg_is_an_error_with_its_reason(tmp_path):
+    # H.264 has no frames of this width.
+    frames = np.zeros((40, 2, 20000, 3), np.uint8)
+    with pytest.raises(OSError, match=r"video\.mp4 cannot be written: .+width"):
+        write_video(tmp_path / "video.mp4", frames, 10)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_ffmpeg_would_take_for_something_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video("-vn.mp4", smooth(2), 10)
+    write_video("http:video %d.mp4", read("-vn.mp4"), 10, audio_from="-vn.mp4")
+    assert len(read("http:video %d.mp4")) == 2
+
+
+def test_files_that_are_no_videos(tmp_path):
+    def refused(name, match):
+        for use in (
+            probe,
+            lambda path: write_video(
+                tmp_path / "out.mp4", smooth(1), 1, audio_from=path
+            ),
+        ):
+            with pytest.raises(InputError, match=match) as error:
+                use(tmp_path / name)
+            assert name in str(error.value)
+            assert len(str(error.value).splitlines()) == 1
+
+    (tmp_path / "text.mp4").write_text("Once upon a time")
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "folder.mp4").mkdir()
+    refused("text.mp4", r"not a video that ffmpeg can read \(Invalid data")
+    refused("empty.mp4", "not a video that ffmpeg can read")
+    refused("folder.mp4", "is a folder: give one video file")
+    refused("nowhere.mp4", "does not exist")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_an_ffmpeg_that_crashes(tmp_path, monkeypatch):
+    (tmp_path / "video.mp4").touch()
+    monkeypatch.setattr(video, "find_ffmpeg", lambda path: shutil.which("false"))
+    with pytest.raises(InputError, match=r"ffmpeg can read \(ffmpeg crashed\)"):
+        probe(tmp_path / "video.mp4")
+
+
+def test_videos_without_frames(tmp_path):
+    ffmpeg("-f", "lavfi", "-i", TONE, tmp_path / "sound.mp4")
+    source = "-f", "lavfi", "-i", "testsrc=s=32x24:d=1"
+    ffmpeg(*source, "-frames:v", 0, tmp_path / "none.mp4")
+    for name in ("sound.mp4", "none.mp4"):
+        with pytest.raises(InputError, match=rf"{name} has no video frames"):
+            probe(tmp_path / name)
+
+
+def test_frames_that_are_too_large(tmp_path, monkeypatch):
+    source = "-f", "lavfi", "-i"
+    ffmpeg(*source, "testsrc=s=32x24:d=0.1", tmp_path / "large.mp4")
+    ffmpeg(*source, "testsrc=s=32x24:d=0.1,setsar=8", tmp_path / "wide.mp4")
+    assert probe(tmp_path / "large.mp4")[:2] == (32, 24)
+    # Decoders add a margin.
+    for name, most in {"large.mp4": 32 * 24 - 1, "wide.mp4": 64 * 64}.items():
+        monkeypatch.setattr(video, "MAX_PIXELS", most)
+        with pytest.raises(InputError, match=rf"{name} has frames of more than"):
+            probe(tmp_path / name)
+
+
+def test_without_the_extra(tmp_path, monkeypatch):
+    path = tmp_path / "video.mp4"
+    write_video(path, smooth(1), 10)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    install = r"video\.mp4 needs imageio-ffmpeg: pip install 'nstjax\[video\]'"
+    with pytest.raises(InputError, match=install):
+        probe(path)
+    with pytest.raises(InputError, match=install):
+        write_video(path, smooth(1), 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "fps", "match"),
+    [
+        ("video.avi", smooth(1), 10, r"end it with \.mp4"),
+        ("nowhere/video.mp4", smooth(1), 10, "create the folder"),
+        ("video.mp4", smooth(0), 10, "there are no frames"),
+        ("video.mp4", [*smooth(1), *smooth(1, 26)], 10, r"uint8 \(26, 32, 3\)"),
+        ("video.mp4", [np.zeros((24, 32, 3))], 10, "float64"),
+        ("video.mp4", smooth(1), 0, "give a positive number"),
+        ("video.mp4", smooth(1), math.nan, "give a positive number"),
+        ("video.mp4", smooth(1), math.inf, "give a positive number"),
+    ],
+)
+def test_what_cannot_be_written(name, frames, fps, match, tmp_path):
+    with pytest.raises(InputError, match=match):
+        write_video(tmp_path / name, frames, fps)
+    assert list(tmp_path.iterdir()) == []
