@@ -94,6 +94,7 @@ flags.DEFINE_float(
 flags.DEFINE_multi_string(
     "title", [], "NAME=TEXT: what the model's card says of a style; once for each."
 )
+flags.DEFINE_string("license", None, "What the model's card says of its license.")
 flags.DEFINE_bool("half_precision", False, "Write the model in float16.")
 flags.DEFINE_integer("held_out", 8, "Photos kept for validation and samples.", 1)
 flags.DEFINE_integer("seed", 0, "Seed of all that is random.", 0, 2**32 - 1)
@@ -136,6 +137,11 @@ def main(arguments: Sequence[str]) -> int:
         )
     }  # fmt: skip
     command = ["python", "-m", "experiments.train_feedforward", *sys.argv[1:]]
+    before = initial.card if initial is not None and FLAGS.add_style else {}
+    titles = {**before.get("styles", {}), **_titles(paintings)}
+    card = {**before, "command": shlex.join(command), "styles": titles}
+    if FLAGS.license:
+        card["license"] = FLAGS.license
     train(
         TrainingRequest(
             folder=folder,
@@ -144,7 +150,7 @@ def main(arguments: Sequence[str]) -> int:
             held_out=held_out,
             paintings=paintings,
             network=network,
-            card={"command": shlex.join(command), "styles": _titles(paintings)},
+            card=card,
             initial=initial,
             **options,
         )

@@ -108,7 +108,7 @@ def test_scores_are_three_convolutions_of_the_features():
     random = np.random.default_rng(2)
     features = random.normal(size=(2, 6, 7, 5))
     styles = [2, 0]
-    found = network(jnp.asarray(features, jnp.float32), jnp.array(styles))
+    found = jax.jit(network)(jnp.asarray(features, jnp.float32), jnp.array(styles))
 
     def convolved(activation, layer):
         return reference.convolve(

@@ -98,6 +98,7 @@ def test_restored_goes_on_bit_for_bit(textured, done):
         "styles": 2,
         "paintings": [random.random((30, 20, 3), np.float32) for _ in range(2)],
         "recolor": 0.5,
+        "identity": 0.5,
     }
     uninterrupted = training_batches(textured, RANDOM, **options)
     for _ in range(done):
@@ -212,20 +213,19 @@ def test_arbitrary_style_draws_any_painting(photos):
     assert drawn[:12] != [index % 4 for index in range(12)]
 
 
-def test_recolor_is_the_share_of_paintings_with_other_colors(photos):
+@pytest.mark.parametrize("option", ["recolor", "identity"])
+def test_share_of_paintings_with_other_colors_or_that_are_the_photo(photos, option):
     painting = np.full((16, 16, 3), (0.5, 0.4, 0.3), np.float32)
 
-    def changed(recolor):
-        batches = training_batches(
-            photos,
-            SQUASH,
-            batch_size=7,
-            seed=0,
-            paintings=[painting],
-            recolor=recolor,
-        )
-        crops = np.concatenate([next(batches)["painting"] for _ in range(6)])
-        return np.mean(np.abs(crops - painting[None]).max((1, 2, 3)) > 1e-5)
+    def changed(share):
+        options = {"paintings": [painting], option: share}
+        batches = training_batches(photos * 6, SQUASH, batch_size=42, seed=0, **options)
+        batch = next(batches)
+        crops = batch["painting"]
+        other = np.abs(crops - painting[None]).max((1, 2, 3)) > 1e-5
+        if option == "identity":
+            assert ((crops == batch["content"]).all((1, 2, 3)) == other).all()
+        return other.mean()
 
     assert changed(0) == 0
     assert 0.2 < changed(0.5) < 0.8
@@ -363,7 +363,8 @@ def test_folders_without_pictures_are_one_line_errors(tmp_path):
         ({"styles": 0}, "styles"),
         ({"workers": -1}, "workers"),
         ({"seed": -1}, "seed must lie in 0..4294967295, got -1"),
-        ({"recolor": 1.5}, "recolor must lie in 0..1, got 1.5"),
+        ({"recolor": 1.5}, "identity must lie in 0..1, got 1.5 and 0.0"),
+        ({"identity": np.nan}, "identity must lie in 0..1, got 0.0 and nan"),
         (
             {"styles": 3, "paintings": [np.zeros((16, 16, 3), np.float32)] * 2},
             "2 paintings for 3 styles: give one for each style",

@@ -135,7 +135,8 @@ def test_training_halves_the_loss_and_compiles_once():
     # The network that it started from is as it was, and not donated.
     assert_equal(leaves(nnx.state(network)), before)
     trained = training.network(state)
-    output = trained(make_batch(0).content, jnp.eye(2)[jnp.array([0, 1, 0, 1])])
+    shares = jnp.eye(2)[jnp.array([0, 1, 0, 1])]
+    output = jax.jit(lambda photos: trained(photos, shares))(make_batch(0).content)
     _, _, evaluated = training.evaluate(state, make_batch(0, styles=2), objective)
     np.testing.assert_allclose(output, evaluated, atol=1e-5)
 

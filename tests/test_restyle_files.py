@@ -184,6 +184,21 @@ def test_a_video_keeps_its_frames_and_its_sound(folder):
         assert np.abs(result / 255.0 - expected).mean() < 0.05
 
 
+def test_what_cannot_be_used_is_left_out_with_a_note(folder, caplog):
+    text("photos/broken.jpg")
+    text("photos/film.mp4")
+    nstjax.write_image("photos/tiny.png", picture(64, 8))
+    paths = restyled("photos", output=Path("out"))
+    assert [path.name for path in paths] == ["0_wave.png", "1_wave.png", "2_wave.png"]
+    assert sorted(path.name for path in Path("out").iterdir()) == sorted(
+        path.name for path in paths
+    )
+    notes = caplog.messages
+    assert len(notes) == 3
+    for note, name in zip(notes, ("broken.jpg", "tiny.png", "film.mp4"), strict=True):
+        assert note.startswith("left out: ") and f"photos/{name}" in note
+
+
 def text(name):
     Path(name).write_text("no picture")
 

@@ -7,7 +7,7 @@ import optax
 import pytest
 import reference
 from commands import flip, truncate
-from feedforward_networks import random_network
+from feedforward_networks import quick_compilation, random_network  # noqa: F401
 
 from nstjax.errors import InputError
 from nstjax.feedforward.adversary import make_adversary

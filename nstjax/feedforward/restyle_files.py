@@ -1,5 +1,6 @@
 """Restyling files: photos of many sizes in batches, folders, and videos."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from nstjax.feedforward.fast_request import (
     plan_jobs,
 )
 from nstjax.feedforward.looks import Look, load_restyler, make_looks, parse_styles
+from nstjax.feedforward.networks import check_sides
 from nstjax.feedforward.restyle import Restyler, Style, bucket_of
 from nstjax.guidance import MaskSource, read_regions
 from nstjax.io.images import read_image, write_image
@@ -28,16 +30,20 @@ from nstjax.sizes import Size, output_size, resize
 TILE_ABOVE = 2048**2
 DEFAULT_TILE = 1024
 
+LOGGER = logging.getLogger("nstjax")
+
 
 def restyle_files(request: FastRequest) -> list[Job]:
     """Restyle everything that is asked for, one result after another.
+
+    Of several photos and videos, those that cannot be used are left out with a note.
 
     Returns:
       What was done.
 
     Raises:
-      InputError: an input that cannot be used; nothing has been written if it could be
-        known before.
+      InputError: an input that cannot be used, if there is no other; nothing has been
+        written if it could be known before.
       OSError: a file could not be written.
     """
     check_numbers(request)
@@ -53,16 +59,26 @@ def restyle_files(request: FastRequest) -> list[Job]:
     )
     jobs = plan_jobs(request, contents, looks)
     videos = [job for job in jobs if is_video(job.content)]
-    with tqdm(
-        total=len(jobs) - len(videos), unit="picture", disable=request.quiet
-    ) as bar:
-        for batch in _batches(request, [job for job in jobs if job not in videos]):
+    photos = [job for job in jobs if job not in videos]
+    left_out: list[InputError] = []
+    done = []
+    with tqdm(total=len(photos), unit="picture", disable=request.quiet) as bar:
+        for batch in _batches(request, restyler, photos, left_out):
             for job, picture in _restyled(request, restyler, batch):
                 write_image(job.output, picture, request.quality)
+                done.append(job)
                 bar.update()
     for job in videos:
-        _restyle_video(request, restyler, job)
-    return jobs
+        try:
+            _restyle_video(request, restyler, job)
+            done.append(job)
+        except InputError as error:
+            left_out.append(error)
+    if left_out and not done:
+        raise left_out[0]
+    for reason in left_out:
+        LOGGER.warning("left out: %s", reason)
+    return done
 
 
 def _restyled(
@@ -178,18 +194,35 @@ def _restyle_video(request: FastRequest, restyler: Restyler, job: Job) -> None:
 
 
 def _batches(
-    request: FastRequest, jobs: Sequence[Job]
+    request: FastRequest,
+    restyler: Restyler,
+    jobs: Sequence[Job],
+    left_out: list[InputError],
 ) -> Iterator[list[tuple[Job, np.ndarray]]]:
     """Jobs and photos of one bucket and look, as many as a batch holds."""
     waiting: dict[Any, list[tuple[Job, np.ndarray]]] = {}
     for job in jobs:
-        photo = _sized(read_image(job.content), request.size)
+        try:
+            photo = _read_photo(job, request, restyler)
+        except InputError as error:
+            left_out.append(error)
+            continue
         batch = waiting.setdefault((bucket_of(*photo.shape[:2]), job.looks[0].name), [])
         batch.append((job, photo))
         if len(batch) == request.batch_size or request.interpolate:
             yield list(batch)
             batch.clear()
     yield from (batch for batch in waiting.values() if batch)
+
+
+def _read_photo(job: Job, request: FastRequest, restyler: Restyler) -> np.ndarray:
+    photo = _sized(read_image(job.content), request.size)
+    height, width, _ = photo.shape
+    try:
+        check_sides(height, width, restyler.model.network.architecture)
+    except InputError as error:
+        raise InputError(f"{job.content}: {error}") from error
+    return photo
 
 
 def _sized(photo: np.ndarray, size: Size) -> np.ndarray:

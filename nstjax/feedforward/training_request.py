@@ -184,8 +184,18 @@ def check_request(request: TrainingRequest) -> None:
         raise InputError("image_padding of arbitrary style must be zero: its encoder's")
     if request.arbitrary and request.balance_styles:
         raise InputError("balance_styles is for a network of several styles")
-    if not request.arbitrary and (request.recolor or request.identity):
-        raise InputError("recolor and identity are for arbitrary style: preset adain")
+    if not request.arbitrary and (
+        request.recolor or request.identity or request.identity_weight
+    ):
+        raise InputError(
+            "recolor, identity and identity_weight are for arbitrary style: give "
+            "--preset=adain"
+        )
+    if request.identity_weight and not request.identity:
+        raise InputError(
+            "identity_weight is of photos that are their own painting: give --identity "
+            "too"
+        )
     if request.tensorboard and importlib.util.find_spec("tensorboardX") is None:
         raise InputError(
             "--tensorboard needs tensorboardX: pip install 'nstjax[train]'"

@@ -96,10 +96,12 @@ def _run(request: TrainingRequest, setup: Setup) -> TrainingState:
             batch = Batch(**jax.device_put(next(batches), by_picture))
             state, info = setup.training.step(state, batch, objective, weight)
             check_finite(info, step)
-            rows.append(step_row(info))
+            # A mean with an update that was left out would be no number.
+            if not info.nonfinite:
+                rows.append(step_row(info))
             bar.update()
             row: Row = {}
-            if step % request.log_every == 0 or step == steps:
+            if rows and (step % request.log_every == 0 or step == steps):
                 row = mean_row(rows)
                 rows = []
                 bar.set_postfix(loss=f"{row['total']:.4g}")

@@ -1,0 +1,71 @@
+"""The trained networks that come with nstjax."""
+
+import re
+
+import numpy as np
+import pytest
+from restyle_models import picture
+
+from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
+from nstjax.feedforward.fast_request import DEFAULT_STYLE
+from nstjax.feedforward.restyle import make_restyler
+from nstjax.io.model_file import BUNDLED, MODELS, bundled_model
+from nstjax.io.weights import load_network
+
+LARGEST_BYTES = {"painterly": 2_000_000, "arbitrary": 4_000_000}
+
+
+@pytest.fixture(scope="module")
+def restylers():
+    return {
+        name: make_restyler(bundled_model(name), lambda: load_network("slim"))
+        for name in BUNDLED
+    }
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_size_and_license(name):
+    assert (MODELS / f"{name}.safetensors").stat().st_size <= LARGEST_BYTES[name]
+    card = bundled_model(name).card
+    assert card["license"] == "CC BY 4.0"
+    assert "experiments.train_feedforward" in card["command"]
+    # No folder of the machine that trained it.
+    assert not re.search(r"/(work|tmp|home|root)/", str(card))
+
+
+def test_painterly_names_painter_and_year_of_each_style():
+    model = bundled_model("painterly")
+    architecture = model.network.architecture
+    assert isinstance(architecture, TransformArchitecture)
+    assert architecture.width == 0.5
+    assert len(model.styles) >= 8
+    assert DEFAULT_STYLE in model.styles
+    assert list(model.card["styles"]) == list(model.styles)
+    for title in model.card["styles"].values():
+        assert re.fullmatch(r".+, .+, 1[89]\d\d", title)
+
+
+def test_arbitrary_decodes_vgg19_slim():
+    model = bundled_model("arbitrary")
+    assert isinstance(model.network.architecture, AdaINArchitecture)
+    assert model.encoder.sha256 == load_network("slim").sha256
+
+
+def test_styles_differ_from_the_photo_and_from_each_other(restylers):
+    restyler, photo = restylers["painterly"], picture(64, 64)
+    names = restyler.model.styles
+    results = [
+        restyler([photo], restyler.named_style({name: 1.0}))[0] for name in names
+    ]
+    for index, result in enumerate(results):
+        assert 0.05 < result.mean() < 0.95
+        for other in [photo, *results[:index]]:
+            assert np.abs(result - other).mean() > 0.03
+
+
+def test_a_picture_in_its_own_style_stays(restylers):
+    restyler, photo = restylers["arbitrary"], picture(128, 128)
+    own, other = (restyler.style_of([painting]) for painting in (photo, 1 - photo))
+    kept, changed = (restyler([photo], style)[0] for style in (own, other))
+    assert np.abs(kept - photo).mean() < 0.06
+    assert np.abs(changed - photo).mean() > 2 * np.abs(kept - photo).mean()

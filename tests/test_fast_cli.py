@@ -1,0 +1,100 @@
+"""nstjax-fast as a shell runs it, with the models that come with nstjax."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from commands import listing
+from restyle_models import picture
+
+import nstjax
+
+FAST = "from nstjax.fast_cli import run; run()"
+STYLES = "starry_night, wave, scream, composition, udnie, lilies, hat, delaunay"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nstjax.write_image("photo.png", picture(64, 80))
+    nstjax.write_image("painting.png", picture(72, 64, seed=1))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """The same network is compiled once."""
+    return {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+
+def fast(environment, *arguments):
+    ended = subprocess.run(
+        [sys.executable, "-c", FAST, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+def test_help_lists_the_flags(environment):
+    status, out, err = fast(environment, "--help")
+    assert (status, err) == (0, "")
+    for words in ("nstjax-fast PHOTO", "--strength", "--interpolate", "--mask"):
+        assert words in out
+
+
+def test_the_styles_are_named_with_painter_and_year(environment):
+    status, out, err = fast(environment, "--list_styles")
+    assert (status, err) == (0, "")
+    lines = [line.split(maxsplit=1) for line in out.splitlines()]
+    assert ", ".join(name for name, _ in lines) == STYLES
+    for _, title in lines:
+        assert title.count(", ") == 2
+        assert title.rpartition(", ")[2].isdigit()
+
+
+def test_a_photo_alone_gets_the_default_style(folder, environment):
+    status, out, err = fast(environment, "photo.png")
+    assert (status, out) == (0, "nstjax-fast: wrote photo_starry_night.png\n")
+    # The progress bar and nothing else.
+    assert "1/1" in err and "note" not in err and "arning" not in err
+    result = nstjax.read_image("photo_starry_night.png")
+    assert result.shape == (64, 80, 3)
+    assert np.abs(result - nstjax.read_image("photo.png")).mean() > 0.05
+
+
+def test_any_painting(folder, environment):
+    arguments = ("photo.png", "--style=painting.png", "--output=out.jpg", "--quiet")
+    status, out, err = fast(environment, *arguments)
+    assert (status, out, err) == (0, "nstjax-fast: wrote out.jpg\n", "")
+    assert nstjax.read_image("out.jpg").shape == (64, 80, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "give a photo, a video or a folder"),
+        (("photo.png", "--style=mosaic"), f"styles are {STYLES}, or give the path"),
+        (("photo.png", "--style=wave:0"), "sum to 0"),
+        (("photo.png", "--stile=wave"), "stile"),
+        (("photo.png", "--size=huge"), "huge"),
+        (("photo.png", "--quality=0"), "quality must lie in 1..100, got 0"),
+        (("photo.png", "--model=arbitrary"), "starry_night"),
+        (("photo.png", "--model=painting.png"), "painting.png is not readable"),
+    ],
+)
+def test_bad_input_is_one_line(folder, environment, arguments, says):
+    before = listing(folder)
+    status, out, err = fast(environment, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("nstjax-fast: error: ") and err.count("\n") == 1
+    assert says in err
+    assert listing(folder) == before

@@ -1,0 +1,121 @@
+"""What trainings are started on: pictures, weights, models and flags."""
+
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import reference
+from commands import truncate
+from feedforward_networks import random_network
+from PIL import Image
+
+import nstjax
+from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
+from nstjax.io.model_file import Encoder, StyleModel, write_model
+from nstjax.io.weights import read_params
+from nstjax.vgg import CONV_LAYERS
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+NARROW = '--architecture={"channels": [4, 4, 4], "residual_blocks": 1}'
+SHALLOW = (
+    '--loss={"content_layers": ["relu1_2"], "style_layers": ["relu1_1", "relu2_1"]}'
+)
+PLAIN = (
+    "--photos=../photos",
+    # So that what should be refused, and is not, comes to an end.
+    "--steps=2",
+    "--weights=../slim.safetensors",
+    "--workdir=work",
+    "--size=16",
+    "--batch_size=2",
+    "--held_out=2",
+)
+BASE = (*PLAIN, NARROW)
+ONE = (*BASE, SHALLOW, "--styles=wave=../paintings/a.png")
+ADVERSARIAL = (
+    *BASE,
+    SHALLOW,
+    "--preset=cin-dumoulin",
+    "--styles=../paintings",
+    "--balance_styles",
+    "--adversarial_weight=5",
+    "--adversarial_layer=relu2_1",
+)
+ADAIN = (
+    *BASE,
+    "--preset=adain",
+    '--architecture={"channels": [4, 4, 4]}',
+    "--styles=../paintings",
+    "--recolor=0.5",
+    "--identity=0.25",
+    "--identity_weight=2",
+    "--decay=0.1",
+)
+
+
+@pytest.fixture(scope="module", name="gallery")
+def make_gallery(tmp_path_factory, slim_weights):
+    """Photos, paintings, weights, models, and what is none of these."""
+    folder = tmp_path_factory.mktemp("gallery")
+    random = np.random.default_rng(0)
+
+    def paint(name, size, count):
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        coarse = random.integers(0, 256, (count, count, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize(size).save(path)
+
+    for index in range(7):
+        paint(f"photos/{index}.png", (24 + index, 24), 5)
+    # Neither of those that are held out, 0 and 3.
+    (folder / "photos" / "5.png").write_bytes(b"no picture")
+    paint("paintings/a.png", (32, 28), 7)
+    paint("paintings/b.png", (24, 40), 6)
+    paint("named/a,b.png", (24, 24), 6)
+    paint("twice/a.png", (24, 24), 6)
+    (folder / "twice" / "deeper").mkdir()
+    paint("twice/deeper/a.jpg", (24, 24), 6)
+    for name in ("empty", "texts", "broken"):
+        (folder / name).mkdir()
+    for index in range(7):
+        (folder / "texts" / f"{index}.txt").write_text("no picture")
+        (folder / "broken" / f"{index}.png").write_text("no picture")
+    shutil.copy(slim_weights, folder / "slim.safetensors")
+    params = reference.random_params(1, (8, 8, 16, 16, 16))
+    nstjax.save_params(folder / "other.safetensors", params)
+    for kind in ("conditional", "instance"):
+        names = ("one", "two") if kind == "conditional" else ("one",)
+        architecture = TransformArchitecture(
+            channels=(4, 4, 4),
+            residual_blocks=1,
+            normalization=kind,
+            styles=len(names),
+            pixels="0..1",
+            output="sigmoid",
+        )
+        card = {"by": "me", "styles": {"one": "First"}}
+        model = StyleModel(random_network(architecture), names, None, card)
+        write_model(folder / f"{kind}.safetensors", model)
+    decoder = random_network(AdaINArchitecture(encoder_channels=16, channels=(4, 4, 4)))
+    encoder = Encoder(
+        read_params(slim_weights).sha256, "max", dict.fromkeys(CONV_LAYERS, 1.0)
+    )
+    write_model(folder / "adain.safetensors", StyleModel(decoder, (), encoder, {}))
+    shutil.copy(folder / "instance.safetensors", folder / "short.safetensors")
+    truncate(folder / "short.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module", name="environment")
+def quick_environment(tmp_path_factory):
+    """The same program is compiled once, whichever process runs it, and quickly."""
+    compiled = tmp_path_factory.getbasetemp() / "compiled"
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "JAX_COMPILATION_CACHE_DIR": str(compiled),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    }
