@@ -80,7 +80,12 @@ NETWORKS = {
         "output": "sigmoid",
         "initialization": "normal",
     },
-    "adain": {"encoder_channels": 512, "channels": (256, 128, 64)},
+    "adain": {
+        "encoder_channels": 512,
+        "channels": (256, 128, 64),
+        # PyTorch's own.
+        "initialization": "fan-in",
+    },
 }
 JOHNSON_LOSS = {
     "content_layers": ("relu3_3",),
