@@ -33,6 +33,13 @@ def shared() -> pathlib.Path:
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def programs_are_freed():
+    """Each program maps memory, of which a process may have so many pieces only."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def float64():
     """Run a test in double precision."""
