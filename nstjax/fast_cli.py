@@ -96,7 +96,7 @@ def main(contents: Sequence[str]) -> int:
     done = restyle_files(
         FastRequest(
             contents=contents,
-            style=FLAGS.style or DEFAULT_STYLE,
+            style=DEFAULT_STYLE if FLAGS.style is None else FLAGS.style,
             output=Path(FLAGS.output) if FLAGS.output else None,
             mask=mask_source(FLAGS.mask),
             size=size,

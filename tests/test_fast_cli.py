@@ -20,6 +20,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     nstjax.write_image("photo.png", picture(64, 80))
     nstjax.write_image("painting.png", picture(72, 64, seed=1))
+    for name in ("text.png", "text.mp4"):
+        (tmp_path / name).write_text("no picture")
     return tmp_path
 
 
@@ -84,7 +86,10 @@ def test_any_painting(folder, environment):
         ((), "give a photo, a video or a folder"),
         (("photo.png", "--style=mosaic"), f"styles are {STYLES}, or give the path"),
         (("photo.png", "--style=wave:0"), "sum to 0"),
+        (("photo.png", "--style="), "give names or paintings"),
         (("photo.png", "--stile=wave"), "stile"),
+        (("text.png",), "text.png is not a picture"),
+        (("text.mp4",), "text.mp4 is not a video"),
         (("photo.png", "--size=huge"), "huge"),
         (("photo.png", "--quality=0"), "quality must lie in 1..100, got 0"),
         (("photo.png", "--model=arbitrary"), "starry_night"),

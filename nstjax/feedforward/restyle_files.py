@@ -29,6 +29,7 @@ from nstjax.sizes import Size, output_size, resize
 # Above so many pixels a picture is restyled in tiles: 16 channels of them need 270 MB.
 TILE_ABOVE = 2048**2
 DEFAULT_TILE = 1024
+BAR_DELAY = 0.2  # seconds
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -62,7 +63,13 @@ def restyle_files(request: FastRequest) -> list[Job]:
     photos = [job for job in jobs if job not in videos]
     left_out: list[InputError] = []
     done = []
-    with tqdm(total=len(photos), unit="picture", disable=request.quiet) as bar:
+    # What cannot be used is told by a line of its own: no bar begins before it.
+    with tqdm(
+        total=len(photos),
+        unit="picture",
+        delay=BAR_DELAY,
+        disable=request.quiet or not photos,
+    ) as bar:
         for batch in _batches(request, restyler, photos, left_out):
             for job, picture in _restyled(request, restyler, batch):
                 write_image(job.output, picture, request.quality)
