@@ -40,6 +40,14 @@ def programs_are_freed():
     jax.clear_caches()
 
 
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """Small networks take longer to compile than to run."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture
 def float64():
     """Run a test in double precision."""

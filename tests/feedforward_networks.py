@@ -1,21 +1,11 @@
 """Small feed-forward networks that are made, and compiled, at once."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import nnx
 
 from nstjax.feedforward.architecture import Architecture
 from nstjax.feedforward.networks import AdaINDecoder, TransformNet, make_network
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """Small networks take longer to compile than to run."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def random_network(

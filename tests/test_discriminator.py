@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 import reference
-from feedforward_networks import quick_compilation, random_network  # noqa: F401
+from feedforward_networks import random_network
 from flax import nnx
 
 import nstjax
@@ -24,6 +24,8 @@ from nstjax.feedforward.objective import Batch, Objective, make_loss, stacked_st
 from nstjax.feedforward.training import make_training
 from nstjax.preset import Preset
 from nstjax.problem import make_weights
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 PARAMS = jax.tree.map(np.float32, reference.random_params())
 LOSS = Preset(

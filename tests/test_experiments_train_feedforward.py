@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import reference
 from commands import listing, metrics, settings
-from feedforward_networks import quick_compilation  # noqa: F401
 from PIL import Image
 from training_gallery import (  # noqa: F401
     ADAIN,
@@ -28,6 +27,8 @@ from nstjax.io.images import read_image
 from nstjax.io.model_file import network_tensors, read_model
 from nstjax.io.weights import read_params
 from nstjax.vgg import CONV_LAYERS
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 # Two styles and a discriminator: all that a state can hold.
 WHOLE = (

@@ -29,17 +29,12 @@ from nstjax.feedforward.restyle import Restyler
 from nstjax.io.model_file import Encoder, StyleModel, write_model
 from nstjax.vgg import CONV_LAYERS
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FORMATS = (".onnx", ".stablehlo")
 CARD = {"license": "CC BY 4.0", "styles": {"wave": "The Great Wave, Hokusai, 1831"}}
 NARROW = {"channels": (4, 6, 8), "residual_blocks": 1}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def filled(architecture, scale):

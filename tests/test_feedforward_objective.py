@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from feedforward_networks import quick_compilation, random_network  # noqa: F401
+from feedforward_networks import random_network
 from flax import nnx
 
 import nstjax
@@ -24,6 +24,8 @@ from nstjax.losses import Targets, total_loss
 from nstjax.preset import Preset, customize
 from nstjax.problem import loss_structure, make_weights
 from nstjax.style_losses import style_target
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SIZE = 16
 PARAMS = reference.random_params()

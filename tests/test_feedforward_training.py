@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 import reference
-from feedforward_networks import quick_compilation, random_network  # noqa: F401
+from feedforward_networks import random_network
 from flax import nnx
 
 from nstjax.errors import InputError
@@ -31,6 +31,8 @@ from nstjax.feedforward.training_setup import learning_rates
 from nstjax.io.model_file import network_tensors
 from nstjax.preset import Preset, customize
 from nstjax.problem import make_weights
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 PARAMS = jax.tree.map(np.float32, reference.random_params())
 LOSS = Preset(

@@ -7,7 +7,7 @@ import optax
 import pytest
 import reference
 from commands import flip, truncate
-from feedforward_networks import quick_compilation, random_network  # noqa: F401
+from feedforward_networks import random_network
 
 from nstjax.errors import InputError
 from nstjax.feedforward.adversary import make_adversary
@@ -16,6 +16,8 @@ from nstjax.feedforward.objective import make_loss
 from nstjax.feedforward.presets import JOHNSON
 from nstjax.feedforward.training import TrainingState, make_training
 from nstjax.io.training_checkpoint import open_checkpoints
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 RECORD = {
     "batches": {"position": {"next": 12, "seed": 2**32 - 1}, "skipped": ["ä.png"]},
