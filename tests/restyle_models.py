@@ -16,13 +16,14 @@ STYLES = ("wave", "scream", "lilies")
 
 
 def filled(architecture, scale):
-    """A network with random kernels of that scale, biases, γ and β."""
+    """A network with random kernels of that scale, biases, γ, β and statistics."""
     network = nnx.eval_shape(lambda: make_network(architecture))
     random = np.random.default_rng(0)
     for path, variable in nnx.to_flat_state(nnx.state(network)):
         values = random.standard_normal(variable.shape)
-        values = scale * values if "kernel" in path else 0.4 + 0.2 * values
+        values = scale * values if "kernel" in path else 0.5 + 0.1 * values
         variable.set_value(jnp.asarray(values, jnp.float32))
+    network.eval()
     return network
 
 

@@ -13,7 +13,7 @@ import pytest
 import reference
 from commands import listing, metrics, settings
 from PIL import Image
-from training_gallery import (  # noqa: F401
+from training_gallery import (
     ADAIN,
     ADVERSARIAL,
     PLAIN,
@@ -40,6 +40,16 @@ WHOLE = (
 )
 
 
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory, slim_weights):
+    return make_gallery(tmp_path_factory.mktemp("gallery"), slim_weights)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    return quick_environment(tmp_path_factory.getbasetemp() / "compiled")
+
+
 def start(folder, environment, *arguments):
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
@@ -57,8 +67,8 @@ def launch(folder, environment, *arguments):
     process = start(folder, environment, *arguments)
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
-    assert out == "work/model.safetensors\n"
-    return folder / "work", err
+    assert out == "run/model.safetensors\n"
+    return folder / "run", err
 
 
 def held_out_photos(gallery):
@@ -147,12 +157,12 @@ def killed(gallery, environment):
     """The same training, killed early when it was to have fewer steps, and resumed."""
     folder = gallery / "killed"
     process = start(folder, environment, *WHOLE, "--steps=39")
-    while process.poll() is None and not (folder / "work/checkpoints/4").exists():
+    while process.poll() is None and not (folder / "run/checkpoints/4").exists():
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert not (folder / "work" / "model.safetensors").exists()
-    assert metrics(folder / "work")[-1]["step"] < 39
+    assert not (folder / "run" / "model.safetensors").exists()
+    assert metrics(folder / "run")[-1]["step"] < 39
     work, _ = launch(folder, environment, *WHOLE)
     return work
 
@@ -171,7 +181,7 @@ def test_a_killed_training_goes_on_bit_for_bit(whole, killed):
 
 def test_the_model_is_written_anew_as_asked(killed, whole, gallery, environment):
     """There is nothing left to train, but how it is written may differ."""
-    again = shutil.copytree(killed, gallery / "again" / "work")
+    again = shutil.copytree(killed, gallery / "again" / "run")
     rows = (killed / "metrics.jsonl").read_bytes()
     launch(
         again.parent,

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from training_gallery import (  # noqa: F401
+from training_gallery import (
     ADAIN,
     ADVERSARIAL,
     BASE,
@@ -17,6 +17,16 @@ from training_gallery import (  # noqa: F401
     make_gallery,
     quick_environment,
 )
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory, slim_weights):
+    return make_gallery(tmp_path_factory.mktemp("gallery"), slim_weights)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    return quick_environment(tmp_path_factory.getbasetemp() / "compiled")
 
 
 def with_styles(*flags):
@@ -31,7 +41,7 @@ def with_architecture(text):
     return (*ONE, f"--architecture={text}")
 
 
-DIVERGING = (*ONE, "--workdir=../diverged/work", "--steps=20", "--learning_rate=1e38")
+DIVERGING = (*ONE, "--workdir=../diverged/run", "--steps=20", "--learning_rate=1e38")
 BAD = {
     "no photos": ((*ONE, "--photos="), "give --photos: see --help"),
     "no styles": (BASE, "give --styles"),
@@ -135,15 +145,15 @@ BAD = {
     ),
     "weights": ((*ONE, "--weights=none.safetensors"), "none.safetensors does not"),
     "another training": (
-        (*ONE, "--workdir=../trained/work", "--seed=1"),
+        (*ONE, "--workdir=../trained/run", "--seed=1"),
         "had other settings (seed was 0, is 1)",
     ),
     "another painting": (
-        (*ONE, "--workdir=../trained/work", "--styles=wave=../paintings/b.png"),
+        (*ONE, "--workdir=../trained/run", "--styles=wave=../paintings/b.png"),
         "had other settings (paintings was",
     ),
     "fewer steps": (
-        (*ONE, "--workdir=../trained/work", "--steps=1"),
+        (*ONE, "--workdir=../trained/run", "--steps=1"),
         "has had 2 updates: give as many steps",
     ),
     "workdir a file": ((*ONE, "--workdir=../photos/1.png"), "is a file: give a folder"),
@@ -243,7 +253,7 @@ def answers(gallery, environment, tmp_path_factory):
     folder.mkdir()
     cases = tmp_path_factory.mktemp("cases") / "cases.json"
     commands = {name: arguments for name, (arguments, _) in BAD.items()}
-    training = {"training": [*ONE, "--workdir=../trained/work"]}
+    training = {"training": [*ONE, "--workdir=../trained/run"]}
     other = {"help": ["--help"], "diverging": DIVERGING}
     cases.write_text(json.dumps({**training, **commands, **other}))
     code = CASES.format(tests=str(ROOT / "tests"), cases=str(cases))
@@ -261,7 +271,7 @@ def answers(gallery, environment, tmp_path_factory):
 def test_what_is_asked_for_rightly_is_trained(answers):
     # Below, its folder is what holds another training.
     status, out, _, changed = answers["training"]
-    assert (status, out) == (0, "../trained/work/model.safetensors\n")
+    assert (status, out) == (0, "../trained/run/model.safetensors\n")
     assert changed
 
 
@@ -293,5 +303,5 @@ def test_what_is_not_finite_ends_the_training_without_a_model(answers, gallery):
     assert last.startswith(
         "train: error: the loss was not finite 10 times in a row, up to step 11: "
     )
-    assert (gallery / "diverged" / "work" / "config.json").exists()
-    assert not (gallery / "diverged" / "work" / "model.safetensors").exists()
+    assert (gallery / "diverged" / "run" / "config.json").exists()
+    assert not (gallery / "diverged" / "run" / "model.safetensors").exists()

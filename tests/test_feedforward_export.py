@@ -6,13 +6,11 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import onnxruntime
 import pytest
 import restyle_models
-from flax import nnx
-from restyle_models import STYLES
+from restyle_models import STYLES, filled
 
 from nstjax.errors import InputError
 from nstjax.feedforward import export
@@ -23,7 +21,6 @@ from nstjax.feedforward.adain import (
 )
 from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
 from nstjax.feedforward.export import Graph, export_model
-from nstjax.feedforward.networks import make_network
 from nstjax.feedforward.normalization import instance_statistics
 from nstjax.feedforward.restyle import Restyler
 from nstjax.io.model_file import Encoder, StyleModel, write_model
@@ -35,18 +32,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 FORMATS = (".onnx", ".stablehlo")
 CARD = {"license": "CC BY 4.0", "styles": {"wave": "The Great Wave, Hokusai, 1831"}}
 NARROW = {"channels": (4, 6, 8), "residual_blocks": 1}
-
-
-def filled(architecture, scale):
-    """A network with random kernels of that scale, biases, γ, β and statistics."""
-    network = nnx.eval_shape(lambda: make_network(architecture))
-    random = np.random.default_rng(0)
-    for path, variable in nnx.to_flat_state(nnx.state(network)):
-        values = random.standard_normal(variable.shape)
-        values = scale * values if "kernel" in path else 0.5 + 0.1 * values
-        variable.set_value(jnp.asarray(values, jnp.float32))
-    network.eval()
-    return network
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import pathlib
 import shutil
 
 import numpy as np
-import pytest
 import reference
 from commands import truncate
 from feedforward_networks import random_network
@@ -27,7 +26,7 @@ PLAIN = (
     # So that what should be refused, and is not, comes to an end.
     "--steps=2",
     "--weights=../slim.safetensors",
-    "--workdir=work",
+    "--workdir=run",
     "--size=16",
     "--batch_size=2",
     "--held_out=2",
@@ -55,10 +54,8 @@ ADAIN = (
 )
 
 
-@pytest.fixture(scope="module", name="gallery")
-def make_gallery(tmp_path_factory, slim_weights):
+def make_gallery(folder, slim_weights):
     """Photos, paintings, weights, models, and what is none of these."""
-    folder = tmp_path_factory.mktemp("gallery")
     random = np.random.default_rng(0)
 
     def paint(name, size, count):
@@ -108,10 +105,8 @@ def make_gallery(tmp_path_factory, slim_weights):
     return folder
 
 
-@pytest.fixture(scope="module", name="environment")
-def quick_environment(tmp_path_factory):
+def quick_environment(compiled):
     """The same program is compiled once, whichever process runs it, and quickly."""
-    compiled = tmp_path_factory.getbasetemp() / "compiled"
     return {
         **os.environ,
         "PYTHONPATH": str(ROOT),

@@ -20,7 +20,7 @@ from experiments.benchmarks.feedforward_implementations import (
 )
 from experiments.benchmarks.feedforward_tasks import Task
 from nstjax.feedforward.adain import CODE_LAYER, EPSILON
-from nstjax.feedforward.architecture import AdaINArchitecture
+from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
 from nstjax.vgg import LAYERS, MEAN_RGB, layer_channels
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -57,11 +57,12 @@ def torch_training(task: Task) -> Program:
     """Forward, backward and Adam, with the losses of ``LOSS``."""
     prepare(task)
     assert task.paintings is not None
+    assert isinstance(task.architecture, TransformArchitecture)
     weights, vgg = weights_of(task, torch.float32)
     images, paintings = from_nhwc(task.images), from_nhwc(task.paintings)
     style = torch.arange(len(images), device=DEVICE) % len(paintings)
     style_weights = functional.one_hot(style, len(paintings)).float()
-    epsilon = task.architecture.epsilon  # type: ignore[union-attr]
+    epsilon = task.architecture.epsilon
     with torch.no_grad():
         painted = features(vgg, paintings, LOSS.style_layers)
         targets = {

@@ -47,8 +47,13 @@ def make_encoder(
     """From pictures [batch, height, width, 3] in 0..1 to relu4_1 of each."""
 
     def of_one(image: Array) -> Array:
-        network = {"pool": pool, "pool_padding": pool_padding}
-        return features(params, preprocess(image), [CODE_LAYER], **network)[CODE_LAYER]  # type: ignore[arg-type]
+        return features(
+            params,
+            preprocess(image),
+            [CODE_LAYER],
+            pool=pool,
+            pool_padding=pool_padding,
+        )[CODE_LAYER]
 
     return jax.vmap(of_one)
 
