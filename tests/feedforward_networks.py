@@ -1,5 +1,6 @@
-"""Small feed-forward networks that are made, and compiled, at once."""
+"""Small feed-forward networks that are made at once, and what they are checked by."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -28,3 +29,25 @@ def random_network(
             values = random.normal(size=shape) * 0.1
         variable.set_value(jnp.asarray(values, jnp.float32))
     return network
+
+
+def noise(*shape: int, seed: int = 1) -> jax.Array:
+    """Uniform in 0..1."""
+    return jnp.asarray(np.random.default_rng(seed).uniform(size=shape))
+
+
+def in_numpy(parameter: nnx.Variable) -> np.ndarray:
+    """In float64."""
+    return np.float64(parameter[...])
+
+
+def normalize(
+    x: np.ndarray,
+    axes: tuple[int, ...],
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    epsilon: float = 1e-5,
+) -> np.ndarray:
+    """γ·(x - mean)/√(variance + ε) + β, with statistics over ``axes``."""
+    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+    return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.signal
 from flax import nnx
 
@@ -14,6 +15,7 @@ from nstjax.feedforward.convolution import (
     Convolution,
     convolve,
     enlarge,
+    enlarge_bilinear,
     reflect,
     transposed,
 )
@@ -189,6 +191,21 @@ def test_enlarging_repeats_every_pixel_twice():
     (image,) = drawn((2, 3, 4, 5))
     expected = np.kron(image, np.ones((1, 2, 2, 1))).astype(np.float32)
     np.testing.assert_array_equal(enlarge(jnp.asarray(image)), expected)
+
+
+@pytest.mark.parametrize("height, width", [(5, 4), (1, 3), (2, 1)])
+def test_bilinear_enlarging_equals_scipy_s(height, width, float64):
+    (image,) = drawn((2, height, width, 3))
+    zoom = functools.partial(scipy.ndimage.zoom, order=1, mode="nearest")
+    expected = zoom(image, (1, 2, 2, 1), grid_mode=True)
+    result = enlarge_bilinear(jnp.asarray(image))
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-14)
+
+
+def test_bilinear_enlarging_leaves_a_slope_straight():
+    slope = jnp.arange(8.0)[None, :, None, None]
+    result = enlarge_bilinear(slope)[0, 1:-1, 0, 0]
+    np.testing.assert_array_equal(result, 0.25 + 0.5 * np.arange(14))
 
 
 def drawn_layer(*channels, stride=1, **options):

@@ -42,6 +42,7 @@ def painterly():
         styles=len(STYLES),
         normalize_output=True,
         bias=False,
+        upsampling="bilinear",
         pixels="0..1",
         output="sigmoid",
     )

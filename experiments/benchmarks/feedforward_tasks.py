@@ -21,6 +21,7 @@ PAINTERLY = TransformArchitecture(
     styles=8,
     normalize_output=True,
     bias=False,
+    upsampling="bilinear",
     pixels="0..1",
     output="sigmoid",
 )

@@ -105,7 +105,7 @@ def torch_training(task: Task) -> Program:
 def transform(
     weights: dict[str, Tensor], images: Tensor, style: Tensor, epsilon: float
 ) -> Tensor:
-    """``TransformNet`` with reflection, nearest enlargement and a sigmoid.
+    """``TransformNet`` with reflection, bilinear upsampling and a sigmoid.
 
     Args:
       weights: by path.
@@ -135,7 +135,8 @@ def transform(
         change = layer(f"residual/{block}/0", x).relu_()
         x = x + layer(f"residual/{block}/1", change)
     for index in range(2):
-        x = layer(f"expand/{index}", functional.interpolate(x, scale_factor=2)).relu_()
+        x = functional.interpolate(x, scale_factor=2, mode="bilinear")
+        x = layer(f"expand/{index}", x).relu_()
     return layer("last", x).sigmoid()[:, :, :height, :width]
 
 

@@ -9,9 +9,9 @@ from flax import nnx
 from jax import Array
 
 from nstjax.feedforward.discriminator import PatchDiscriminator, discriminator_loss
-from nstjax.feedforward.objective import Batch, network_options
+from nstjax.feedforward.objective import Batch, batch_features
 from nstjax.preset import Preset
-from nstjax.vgg import Params, features, preprocess
+from nstjax.vgg import Params
 
 # So many updates in a row whose gradient is not finite are left out.
 MOST_NONFINITE = 10
@@ -48,12 +48,7 @@ class Discrimination(NamedTuple):
 
     def activations(self, params: Params, images: Array) -> Array:
         """The layer's features of pictures [batch, height, width, 3] in 0..1."""
-        options = network_options(self.loss)
-        return jax.vmap(
-            lambda image: features(params, preprocess(image), [self.layer], **options)[
-                self.layer
-            ]
-        )(images)
+        return batch_features(params, self.loss, images, [self.layer])[self.layer]
 
     def scores(
         self,

@@ -20,6 +20,7 @@ from nstjax.feedforward.convolution import (
     Convolution,
     cut,
     enlarge,
+    enlarge_bilinear,
     reflect,
     transposed,
 )
@@ -77,6 +78,8 @@ class NormalizedConvolution(nnx.Module):
             return self.convolution.biased(transposed(activation, kernel, crop_first))
         if self.upsampling == "nearest":
             activation = enlarge(activation)
+        if self.upsampling == "bilinear":
+            activation = enlarge_bilinear(activation)
         if self.reflection:
             activation = reflect(activation, self.reflection)
         if self.last_only:

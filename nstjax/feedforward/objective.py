@@ -80,6 +80,16 @@ def network_options(loss: Preset) -> dict[str, Any]:
     }
 
 
+def batch_features(
+    params: Params, loss: Preset, images: Array, layers: Sequence[str]
+) -> dict[str, Array]:
+    """Features, as a loss takes them, of pictures [batch, height, width, 3] in 0..1."""
+    options = network_options(loss)
+    return jax.vmap(
+        lambda image: features(params, preprocess(image), layers, **options)
+    )(images)
+
+
 def make_loss(loss: Preset) -> LossFunction:
     """The loss of either kind of network.
 
@@ -89,7 +99,7 @@ def make_loss(loss: Preset) -> LossFunction:
     Returns:
       (network, batch, objective, step) -> (mean loss, (terms of each picture, output)).
     """
-    structure, options = loss_structure(loss), network_options(loss)
+    structure = loss_structure(loss)
 
     def compare(
         output: Array,
@@ -117,13 +127,6 @@ def make_loss(loss: Preset) -> LossFunction:
         losses, terms = jax.vmap(of_one)(output, content, style, style_weights, keys)
         return losses.mean(), (terms, output)
 
-    def activations(
-        params: Params, images: Array, layers: Sequence[str]
-    ) -> dict[str, Array]:
-        return jax.vmap(
-            lambda image: features(params, preprocess(image), layers, **options)
-        )(images)
-
     def transform_loss(
         network: TransformNet, batch: Batch, objective: Objective, step: Array
     ) -> tuple[Array, tuple[LossTerms, Array]]:
@@ -131,7 +134,7 @@ def make_loss(loss: Preset) -> LossFunction:
         output = network(batch.content, jax.nn.one_hot(batch.style, styles))
         return compare(
             output,
-            activations(objective.params, batch.content, loss.content_layers),
+            batch_features(objective.params, loss, batch.content, loss.content_layers),
             jax.tree.map(lambda target: target[batch.style], objective.styles),
             objective.style_weights[batch.style],
             objective,

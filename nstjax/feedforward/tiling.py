@@ -87,7 +87,8 @@ def restyle_in_tiles(
         activation: Activation,
         finish: Callable[..., Array] = _rectified,
     ) -> Activation:
-        # Padding spoils (size - 1)/2 of the output; a stride is 2 at most.
+        # Padding spoils (size - 1)/2 of the output; a stride is 2 at most. Bilinear
+        # interpolation spoils one more, of an output twice as large.
         halo = layer.convolution.kernel.shape[0] - 1
         convolve = Partial(NormalizedConvolution.convolve, layer)
         values, moments = tiles.compute(convolve, activation, halo=halo, multiple=2)
