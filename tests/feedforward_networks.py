@@ -27,7 +27,7 @@ def random_network(
             values = random.uniform(0.5, 1.5, shape)
         else:
             values = random.normal(size=shape) * 0.1
-        variable.set_value(jnp.asarray(values, jnp.float32))
+        variable.set_value(jnp.asarray(values))
     return network
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.ndimage
-from feedforward_networks import in_numpy, noise, normalize
+from feedforward_networks import in_numpy, noise, normalize, random_network
 from flax import nnx
 
 from nstjax.errors import InputError
@@ -35,22 +35,6 @@ def narrow(name, residual_blocks=1, **options):
         residual_blocks=residual_blocks,
         styles=STYLES if architecture.normalization == "conditional" else 1,
     )
-
-
-def drawn_network(architecture, seed=0):
-    """Every number drawn so that activations are of order 1 and no output saturates."""
-    random = np.random.default_rng(seed)
-    network = nnx.eval_shape(lambda: make_network(architecture))
-    for path, variable in nnx.to_flat_state(nnx.state(network)):
-        shape = variable.shape
-        if path[-1] == "kernel":
-            values = random.normal(size=shape) / np.sqrt(np.prod(shape[:3]))
-        elif path[-1] in ("gamma", "scale", "var"):
-            values = random.uniform(0.5, 1.5, shape)
-        else:
-            values = random.normal(size=shape) / 2
-        variable.set_value(jnp.asarray(values * (0.3 if "last" in path else 1)))
-    return network
 
 
 @functools.partial(jax.jit, compiler_options=QUICK)
@@ -163,7 +147,7 @@ def published(name, network, image, style, training=True):
     ],
 )
 def test_a_network_equals_its_definition(name, options, float64):
-    network = drawn_network(narrow(name, 2, **options))
+    network = random_network(narrow(name, 2, **options))
     # Reflected to 20×24 first; two pictures, each with its own weights of the styles.
     image = noise(2, 18, 23, 3)
     style = noise(2, network.architecture.styles, seed=2)
@@ -173,7 +157,7 @@ def test_a_network_equals_its_definition(name, options, float64):
 
 
 def test_batch_normalization_keeps_running_statistics(float64):
-    network = drawn_network(narrow("johnson-bn", residual_blocks=0))
+    network = random_network(narrow("johnson-bn", residual_blocks=0))
     image, norm = noise(2, 16, 16, 3), network.contract[0].norm
     before = in_numpy(norm.mean), in_numpy(norm.var)
     _, statistics = run(network, image)
@@ -191,7 +175,7 @@ def test_batch_normalization_keeps_running_statistics(float64):
 
 
 def test_batch_normalization_uses_them_after_training(float64):
-    network = drawn_network(narrow("johnson-bn"))
+    network = random_network(narrow("johnson-bn"))
     first = network.contract[0].norm.var
     first.set_value(1e4 * first[...])
     network.eval()
@@ -229,7 +213,7 @@ def test_a_published_network_has_its_number_of_parameters(name, styles, count):
     [*((name, 75, 62) for name in TRANSFORMS), ("johnson-in", 41, 43)],
 )
 def test_a_picture_of_any_size_comes_back_in_its_size(name, height, width):
-    network = drawn_network(narrow(name, residual_blocks=5))
+    network = random_network(narrow(name, residual_blocks=5))
     image = noise(2, height, width, 3)
     style = noise(2, network.architecture.styles)
     result, _ = jax.eval_shape(run, network, image, style)
@@ -241,7 +225,7 @@ def test_a_picture_of_any_size_comes_back_in_its_size(name, height, width):
     [("pytorch-fns", 1), ("lengstrom", 1), *(("johnson-in", n) for n in (0, 1, 7))],
 )
 def test_the_smallest_picture_is_large_enough(name, residual_blocks, monkeypatch):
-    network = drawn_network(narrow(name, residual_blocks))
+    network = random_network(narrow(name, residual_blocks))
     least = network.architecture.least_side
     pad, sides = jnp.pad, []
 
@@ -266,7 +250,7 @@ def test_five_blocks_without_padding_are_reflected_for_by_40_pixels():
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_a_picture_too_small_is_refused_in_one_line(name):
-    network = drawn_network(narrow(name))
+    network = random_network(narrow(name))
     least = network.architecture.least_side
     for height, width in ((least - 1, 99), (99, least - 1)):
         words = f"^a picture of {width}x{height} pixels is too small .* {least} on each"
@@ -278,7 +262,7 @@ def test_a_picture_too_small_is_refused_in_one_line(name):
 @pytest.fixture(scope="module")
 def conditional():
     """A small network of three styles."""
-    return drawn_network(narrow("cin-dumoulin"))
+    return random_network(narrow("cin-dumoulin"))
 
 
 @pytest.mark.parametrize("shape", [None, (2, 2), (1, 3), (3,), (2, 3, 1)])
@@ -310,12 +294,12 @@ def test_another_network_of_one_architecture_is_not_compiled_again(conditional):
         return jax.eval_shape(network, image, style).size
 
     image, style = noise(1, 16, 16, 3), jnp.eye(STYLES)[:1]
-    for network in (conditional, drawn_network(conditional.architecture, seed=1)):
+    for network in (conditional, random_network(conditional.architecture, seed=1)):
         for picture in (image, 1 - image):
             apply(network, picture, style)
     assert count == 1
     wider = dataclasses.replace(conditional.architecture, width=1.5)
-    apply(drawn_network(wider), image, style)
+    apply(random_network(wider), image, style)
     assert count == 2
 
 
@@ -324,7 +308,7 @@ def test_a_one_hot_weight_is_that_style_alone(conditional):
     results, _ = run(conditional, images, jnp.eye(STYLES))
     assert len({np.asarray(result).tobytes() for result in results}) == STYLES
     # The other rows of the tables may hold anything.
-    other = drawn_network(conditional.architecture)
+    other = random_network(conditional.architecture)
     for _, module in nnx.iter_modules(other):
         if isinstance(module, InstanceNorm):
             for table in (module.gamma, module.beta):

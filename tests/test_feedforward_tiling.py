@@ -8,14 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from flax import nnx
+from feedforward_networks import random_network
 from jax.tree_util import Partial
 
 from nstjax.errors import InputError
 from nstjax.feedforward import tiles, tiling
 from nstjax.feedforward.adain import adaptive_instance_normalization, make_encoder
 from nstjax.feedforward.architecture import AdaINArchitecture
-from nstjax.feedforward.networks import make_network
 from nstjax.feedforward.normalization import instance_statistics
 from nstjax.feedforward.presets import TRAINING_PRESETS
 from nstjax.feedforward.tiling import restyle_code_in_tiles, restyle_in_tiles
@@ -25,23 +24,6 @@ PUBLISHED = [name for name in TRAINING_PRESETS if name != "adain"]
 WEIGHTS = np.array([0.2, 0.5, -0.1], np.float32)
 
 
-def randomized(architecture):
-    """A network none of whose numbers is what a new one has."""
-    network = nnx.eval_shape(lambda: make_network(architecture))
-    random = np.random.default_rng(0)
-    for path, variable in nnx.to_flat_state(nnx.state(network)):
-        values = random.uniform(0.5 if path[-1] == "var" else -1, 1, variable.shape)
-        if path[-1] == "kernel":
-            # Activations keep their size from layer to layer.
-            values *= np.sqrt(6 / np.prod(variable.shape[:3]))
-        if path[:2] == ("contract", 0) and path[-1] == "var":
-            # Of a picture in 0..255.
-            values *= 1e4
-        variable.set_value(jnp.asarray(values, jnp.float32))
-    network.eval()
-    return network
-
-
 def published(name, **options):
     """A narrow network of a published kind, and a style for it."""
     architecture = dataclasses.replace(TRAINING_PRESETS[name].architecture, **options)
@@ -49,7 +31,8 @@ def published(name, **options):
     conditional = architecture.normalization == "conditional"
     styles, blocks = (3, 2) if conditional else (1, 1)
     narrow = {"channels": (4, 6, 8), "width": 1.0, "residual_blocks": blocks}
-    network = randomized(dataclasses.replace(architecture, **narrow, styles=styles))
+    network = random_network(dataclasses.replace(architecture, **narrow, styles=styles))
+    network.eval()
     return network, WEIGHTS[:styles]
 
 
@@ -216,7 +199,7 @@ def adain():
     random = np.random.default_rng(1)
     style = (random.uniform(-50, 50, 7), random.uniform(500, 5000, 7))
     style = tuple(moment.astype(np.float32) for moment in style)
-    return randomized(architecture), jax.tree.map(jnp.float32, params), style
+    return random_network(architecture), jax.tree.map(jnp.float32, params), style
 
 
 @pytest.mark.parametrize(
