@@ -83,6 +83,9 @@ flags.DEFINE_float(
 )
 flags.DEFINE_string("adversarial_layer", "relu3_1", "Layer that it looks at.")
 flags.DEFINE_float(
+    "grid_weight", 0.0, "Weight of a penalty on the grid that upsampling leaves.", 0.0
+)
+flags.DEFINE_float(
     "recolor", 0.0, "Share of paintings whose colors change (adain).", 0.0, 1.0
 )
 flags.DEFINE_float(
@@ -131,7 +134,7 @@ def main(arguments: Sequence[str]) -> int:
         name: FLAGS[name].value
         for name in (
             "add_style", "balance_styles", "adversarial_weight", "adversarial_layer",
-            "recolor", "identity", "identity_weight", "seed", "workers",
+            "grid_weight", "recolor", "identity", "identity_weight", "seed", "workers",
             "log_every", "checkpoint_every", "sample_every", "tensorboard",
             "half_precision",
         )

@@ -148,8 +148,10 @@ def test_the_validation_loss_is_that_of_the_model(whole, gallery):
     down = np.diff(output, axis=1)[:, :, :-1]
     across = np.diff(output, axis=2)[:, :-1]
     squares = np.square(down) + np.square(across)
-    found = metrics(work)[-1]["validation"]["a"]["tv"]
-    np.testing.assert_allclose(found, squares.sum() / 2 / len(output), rtol=1e-4)
+    found = metrics(work)[-1]["validation"]["a"]
+    np.testing.assert_allclose(found["tv"], squares.sum() / 2 / len(output), rtol=1e-4)
+    cells = output.reshape(len(output), 4, 4, 4, 4, 3).mean((1, 3))
+    np.testing.assert_allclose(found["grid"], cells.var((1, 2)).mean(), rtol=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +263,7 @@ def test_a_style_is_added_and_the_rest_kept(gallery, environment):
         else:
             np.testing.assert_array_equal(found[name], tensor)
     events, rows = scalars(work / "events"), metrics(work)
-    for tag in ("total", "content", "style", "tv", "gradient_norm", "seconds"):
+    for tag in ("total", "content", "style", "tv", "grid", "gradient_norm", "seconds"):
         logged = {row["step"]: row[tag] for row in rows}
         assert events[tag] == pytest.approx(logged, rel=1e-6)
     last = rows[-1]["validation"]["Ärger"]

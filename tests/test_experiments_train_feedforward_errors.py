@@ -182,6 +182,7 @@ BAD = {
             "learning_rate",
             "decay",
             "adversarial_weight",
+            "grid_weight",
             "identity_weight",
         )
         for number in ("nan", "inf", "1e39")

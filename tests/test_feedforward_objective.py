@@ -13,6 +13,7 @@ from flax import nnx
 import nstjax
 from nstjax.errors import InputError
 from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
+from nstjax.feedforward.grid_loss import grid_loss
 from nstjax.feedforward.objective import (
     Batch,
     Objective,
@@ -166,13 +167,9 @@ def test_loss_is_the_mean_of_total_loss_over_the_pictures(fields):
             weights,
         )
         losses.append(float(one))
-        jax.tree.map(
-            lambda found, expected, index=index: np.testing.assert_allclose(
-                found[index], expected, rtol=2e-5
-            ),
-            terms,
-            its_terms,
-        )
+        for name in ("content", "style", "tv"):
+            found, expected = getattr(terms, name)[index], getattr(its_terms, name)
+            np.testing.assert_allclose(found, expected, rtol=2e-5)
     np.testing.assert_allclose(value, np.mean(losses), rtol=2e-5)
 
 
@@ -270,6 +267,25 @@ def test_photos_that_are_their_own_painting_are_to_come_back():
     weighted, _ = loss(decoder, batch, objective._replace(identity_weight=1e6), 0)
     errors = np.square(np.float64(output) - content).mean((1, 2, 3))
     np.testing.assert_allclose(weighted - without, 1e6 * errors[1] / 3, rtol=1e-3)
+
+
+# --- the grid -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind, period", [("transform", 4), ("adain", 8)])
+def test_a_grid_of_the_network_s_upsampling_is_penalized(kind, period):
+    loss = LOSS if kind == "transform" else ADAIN_LOSS
+    network = random_network(TRANSFORM if kind == "transform" else ADAIN, seed=1)
+    objective = make_objective(loss)
+    batch = Batch(pictures(0, 2), np.array([2, 0]), pictures(1, 2))
+    evaluate = jax.jit(make_loss(loss))
+    without, (terms, output) = evaluate(network, batch, objective, 0)
+    weight = float(1e3 * without / terms.grid.mean())
+    weighted, _ = evaluate(network, batch, objective._replace(grid_weight=weight), 0)
+    np.testing.assert_allclose(terms.grid, grid_loss(output, period), rtol=1e-3)
+    np.testing.assert_allclose(
+        weighted - without, weight * np.mean(terms.grid), rtol=1e-4
+    )
 
 
 # --- gradients ----------------------------------------------------------------------

@@ -41,6 +41,7 @@ ADVERSARIAL = (
     "--balance_styles",
     "--adversarial_weight=5",
     "--adversarial_layer=relu2_1",
+    "--grid_weight=2",
 )
 ADAIN = (
     *BASE,

@@ -34,10 +34,9 @@ class TransformArchitecture:
       padding: "reflect" before every convolution; "zero"; or "reflect-start", 8 pixels
         of reflection around the picture for each residual block (40 for five), which
         are without padding, zeros elsewhere.
-      upsampling: "nearest" neighbor or "bilinear" interpolation, then a convolution;
-        or a transposed convolution that crops its first ("transpose-torch") or last
-        ("transpose-tensorflow") row and column. "nearest" leaves a grid of 4×4 pixels
-        where the picture is smooth.
+      upsampling: to the "nearest" neighbor or "bilinear", then a convolution; or a
+        transposed convolution that crops its first ("transpose-torch") or last
+        ("transpose-tensorflow") row and column.
       pixels: units of what goes in and, but for the sigmoid, comes out.
       output: of the last layer; "tanh" is 150·tanh, about the middle of the range.
       initialization: of kernels: U(±1/√fan_in), N(0, 2/fan_in), N(0, 0.01²), or

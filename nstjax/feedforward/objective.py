@@ -15,8 +15,14 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
-from nstjax.feedforward.adain import CODE_LAYER, make_encoder, restyled_code
-from nstjax.feedforward.networks import AdaINDecoder, TransformNet
+from nstjax.feedforward.adain import (
+    CODE_LAYER,
+    POOLINGS,
+    make_encoder,
+    restyled_code,
+)
+from nstjax.feedforward.grid_loss import grid_loss
+from nstjax.feedforward.networks import STRIDE, AdaINDecoder, TransformNet
 from nstjax.losses import (
     LossTerms,
     Targets,
@@ -56,6 +62,7 @@ class Objective(NamedTuple):
       styles: {layer: target with a leading axis of styles}; empty for arbitrary style.
       style_weights: what beta is multiplied by for each style, [styles].
       key: of the sampled style losses.
+      grid_weight: of ``nstjax.feedforward.grid_loss``.
       identity_weight: of the mean squared error, in 0..1, of photos that are their own
         painting.
     """
@@ -65,11 +72,28 @@ class Objective(NamedTuple):
     styles: Mapping[str, Any]
     style_weights: Array
     key: Array
+    grid_weight: ArrayLike = 0.0
     identity_weight: ArrayLike = 0.0
 
 
+class TrainingTerms(NamedTuple):
+    """The terms of the loss of each picture of a batch, unweighted.
+
+    Attributes:
+      content: as in ``nstjax.losses.LossTerms``, [batch].
+      style: likewise.
+      tv: likewise.
+      grid: what ``nstjax.feedforward.grid_loss`` gives, [batch].
+    """
+
+    content: Array
+    style: Array
+    tv: Array
+    grid: Array
+
+
 LossFunction = Callable[
-    [Network, Batch, Objective, Array], tuple[Array, tuple[LossTerms, Array]]
+    [Network, Batch, Objective, Array], tuple[Array, tuple[TrainingTerms, Array]]
 ]
 
 
@@ -161,10 +185,18 @@ def make_loss(loss: Preset) -> LossFunction:
 
     def either(
         network: Network, batch: Batch, objective: Objective, step: Array
-    ) -> tuple[Array, tuple[LossTerms, Array]]:
+    ) -> tuple[Array, tuple[TrainingTerms, Array]]:
         if isinstance(network, AdaINDecoder):
-            return adain_loss(network, batch, objective, step)
-        return transform_loss(network, batch, objective, step)
+            value, (terms, output) = adain_loss(network, batch, objective, step)
+            grid = grid_loss(output, 2**POOLINGS)
+        else:
+            value, (terms, output) = transform_loss(network, batch, objective, step)
+            grid = grid_loss(output, STRIDE)
+        value = value + objective.grid_weight * grid.mean()
+        return value, (
+            TrainingTerms(terms.content, terms.style, terms.tv, grid),
+            output,
+        )
 
     return either
 

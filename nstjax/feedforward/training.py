@@ -20,8 +20,13 @@ from jax.sharding import (
 from nstjax.errors import InputError
 from nstjax.feedforward.adversary import MOST_NONFINITE, Adversary, Discrimination
 from nstjax.feedforward.discriminator import generator_loss
-from nstjax.feedforward.objective import Batch, LossFunction, Network, Objective
-from nstjax.losses import LossTerms
+from nstjax.feedforward.objective import (
+    Batch,
+    LossFunction,
+    Network,
+    Objective,
+    TrainingTerms,
+)
 
 
 class TrainingState(NamedTuple):
@@ -54,7 +59,7 @@ class TrainingInfo(NamedTuple):
     """
 
     loss: Array
-    terms: LossTerms
+    terms: TrainingTerms
     gradient_norm: Array
     nonfinite: Array
     adversarial: tuple[Array, Array] | None
@@ -77,7 +82,7 @@ class Training(NamedTuple):
         [TrainingState, Batch, Objective, Array], tuple[TrainingState, TrainingInfo]
     ]
     evaluate: Callable[
-        [TrainingState, Batch, Objective], tuple[Array, LossTerms, Array]
+        [TrainingState, Batch, Objective], tuple[Array, TrainingTerms, Array]
     ]
     network: Callable[[TrainingState], Network]
 
@@ -174,7 +179,7 @@ def make_training(
 
     def evaluate(
         state: TrainingState, batch: Batch, objective: Objective
-    ) -> tuple[Array, LossTerms, Array]:
+    ) -> tuple[Array, TrainingTerms, Array]:
         network = merged(state.trained, state.rest, False)
         # Always the same samples, so that two evaluations can be compared.
         loss, (terms, output) = loss_fn(network, batch, objective, jnp.int32(0))

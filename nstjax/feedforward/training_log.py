@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nstjax.feedforward.data import CropRule, cut
-from nstjax.feedforward.objective import Batch
+from nstjax.feedforward.objective import Batch, TrainingTerms
 from nstjax.feedforward.training import TrainingInfo
-from nstjax.losses import LossTerms
 from nstjax.montage import contact_sheet
 
 SHEET_PHOTOS = 4
@@ -38,9 +37,9 @@ def mean_row(rows: Sequence[Row]) -> Row:
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
-def term_row(terms: LossTerms) -> Row:
+def term_row(terms: TrainingTerms) -> Row:
     """The terms of a loss, unweighted."""
-    return {name: float(getattr(terms, name)) for name in ("content", "style", "tv")}
+    return {name: float(value) for name, value in terms._asdict().items()}
 
 
 @contextlib.contextmanager

@@ -51,6 +51,7 @@ class TrainingRequest:
       balance_styles: see ``nstjax.feedforward.objective.balanced_style_weights``.
       adversarial_weight: of the discriminator's loss; 0 for none.
       adversarial_layer: what the discriminator sees.
+      grid_weight: of ``nstjax.feedforward.grid_loss``.
       recolor: share of paintings whose colors change, for arbitrary style.
       identity: share of photos that are their own painting, likewise.
       identity_weight: of the mean squared error of these.
@@ -75,6 +76,7 @@ class TrainingRequest:
     balance_styles: bool = False
     adversarial_weight: float = 0.0
     adversarial_layer: str = "relu3_1"
+    grid_weight: float = 0.0
     recolor: float = 0.0
     identity: float = 0.0
     identity_weight: float = 0.0
@@ -155,6 +157,7 @@ def check_request(request: TrainingRequest) -> None:
         ("decay", preset.decay),
         ("largest", preset.crop.largest),
         ("adversarial_weight", request.adversarial_weight),
+        ("grid_weight", request.grid_weight),
         ("identity_weight", request.identity_weight),
     ):
         if not 0 <= number <= LARGEST_NUMBER:
@@ -222,6 +225,7 @@ def request_settings(request: TrainingRequest) -> dict[str, Any]:
         "balance_styles": request.balance_styles,
         "adversarial_weight": request.adversarial_weight,
         "adversarial_layer": request.adversarial_layer,
+        "grid_weight": request.grid_weight,
         "recolor": request.recolor,
         "identity": request.identity,
         "identity_weight": request.identity_weight,

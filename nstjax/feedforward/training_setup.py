@@ -198,14 +198,14 @@ def _objective(
 ) -> Objective:
     loss, key = request.preset.loss, jax.random.key(request.seed)
     weights = make_weights(loss)
+    numbers = (jnp.float32(request.grid_weight), jnp.float32(request.identity_weight))
     if request.arbitrary:
-        identity_weight = jnp.float32(request.identity_weight)
-        return Objective(params, weights, {}, jnp.ones(1), key, identity_weight)
+        return Objective(params, weights, {}, jnp.ones(1), key, *numbers)
     styles = stacked_styles(params, loss, paintings)
     style_weights = jnp.ones(len(paintings))
     if request.balance_styles:
         style_weights = balanced_style_weights(params, loss, styles, held_out)
-    return Objective(params, weights, styles, style_weights, key)
+    return Objective(params, weights, styles, style_weights, key, *numbers)
 
 
 def _training(
