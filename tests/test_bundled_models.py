@@ -9,6 +9,7 @@ from restyle_models import picture
 from nstjax.demo import demo_pictures
 from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
 from nstjax.feedforward.fast_request import DEFAULT_STYLE
+from nstjax.feedforward.grid_loss import grid_loss
 from nstjax.feedforward.restyle import make_restyler
 from nstjax.io.model_file import BUNDLED, MODELS, bundled_model
 from nstjax.io.weights import load_network
@@ -45,6 +46,20 @@ def test_painterly_names_painter_and_year_of_each_style():
     assert list(model.card["styles"]) == list(model.styles)
     for title in model.card["styles"].values():
         assert re.fullmatch(r".+, .+, 1[89]\d\d", title)
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_clear_sky_shows_no_grid(name, restylers):
+    restyler = restylers[name]
+    land, painting = demo_pictures()
+    grain = np.random.default_rng(0).normal(scale=0.005, size=(192, 256, 3))
+    sky = np.float32(np.array([0.55, 0.7, 0.9]) + grain)
+    photo = np.concatenate([sky, resize(land, 192, 256)])
+    styles = [restyler.named_style({style: 1.0}) for style in restyler.model.styles]
+    for style in styles or [restyler.style_of([painting])]:
+        result = restyler([photo], style)[0][None, 32:160, 32:224]
+        # Levels of 255; 2 are seen as a weave.
+        assert np.sqrt(grid_loss(result, 4)) < 0.8
 
 
 def test_arbitrary_decodes_vgg19_slim():
