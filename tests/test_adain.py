@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+import scipy.ndimage
 from flax import nnx
 
 from nstjax.feedforward.adain import (
@@ -95,11 +96,14 @@ def test_the_encoder_is_vgg_19_up_to_relu4_1(pool, padding, float64):
         np.testing.assert_allclose(code, layers["relu4_1"], atol=1e-4)
 
 
-def test_the_decoder_equals_its_definition(float64):
+@pytest.mark.parametrize("upsampling", ["nearest", "bilinear"])
+def test_the_decoder_equals_its_definition(upsampling, float64):
     random = np.random.default_rng(4)
     # Three channels in the middle are rectified as any others are.
     channels = deep, middle, shallow = (6, 5, 3)
-    architecture = AdaINArchitecture(encoder_channels=7, channels=channels)
+    architecture = AdaINArchitecture(
+        encoder_channels=7, channels=channels, upsampling=upsampling
+    )
     decoder = nnx.eval_shape(lambda: make_network(architecture))
     for _, variable in nnx.to_flat_state(nnx.state(decoder)):
         values = random.normal(size=variable.shape) / np.sqrt(
@@ -118,7 +122,13 @@ def test_the_decoder_equals_its_definition(float64):
     for picture, expected in zip(result, code, strict=True):
         for index, layer in enumerate(layers):
             if index in (1, 5, 7):
-                expected = np.kron(expected, np.ones((2, 2, 1)))
+                expected = scipy.ndimage.zoom(
+                    expected,
+                    (2, 2, 1),
+                    order=("nearest", "bilinear").index(upsampling),
+                    mode="nearest",
+                    grid_mode=True,
+                )
             expected = reference.convolve(
                 expected, layer.kernel[...], layer.bias[...], "reflect"
             )

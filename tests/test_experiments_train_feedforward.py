@@ -229,6 +229,28 @@ def scalars(folder):
     return found
 
 
+def test_an_initial_model_s_parameters_go_on_with_another_upsampling(
+    gallery, environment
+):
+    with_bilinear = '--architecture={"channels": [4, 4, 4], "upsampling": "bilinear"}'
+    work, _ = launch(
+        gallery / "bilinear",
+        environment,
+        *ADAIN,
+        with_bilinear,
+        "--initial=../adain.safetensors",
+        "--learning_rate=1e-30",
+        "--steps=1",
+    )
+    before = read_model(gallery / "adain.safetensors").network
+    after = read_model(work / "model.safetensors").network
+    assert after.architecture.upsampling == "bilinear"
+    assert before.architecture.upsampling == "nearest"
+    found = network_tensors(after)
+    for name, tensor in network_tensors(before).items():
+        np.testing.assert_array_equal(found[name], tensor)
+
+
 def test_a_style_is_added_and_the_rest_kept(gallery, environment):
     four_devices = "--xla_force_host_platform_device_count=4"
     work, _ = launch(

@@ -83,6 +83,7 @@ NETWORKS = {
     "adain": {
         "encoder_channels": 512,
         "channels": (256, 128, 64),
+        "upsampling": "nearest",
         # PyTorch's own.
         "initialization": "fan-in",
     },
@@ -278,6 +279,7 @@ def test_a_network_that_cannot_be_built_is_refused(fields, words):
         ({"channels": (8, 8)}, "channels must be three whole numbers, got (8, 8)"),
         ({"channels": (8, 8, -8)}, "channels must lie in 1..1024, got -8"),
         ({"channels": "8,8,8"}, "channels must be three whole numbers, got '8,8,8'"),
+        ({"upsampling": "transpose-torch"}, "upsampling must be one of nearest, bilin"),
     ],
 )
 def test_a_decoder_that_cannot_be_built_is_refused(fields, words):

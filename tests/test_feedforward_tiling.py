@@ -191,11 +191,13 @@ def test_bad_input_is_refused(dumoulin, side, tile, styles, message):
         restyle_in_tiles(dumoulin[0], picture(20, side), WEIGHTS[:styles], tile=tile)
 
 
-@pytest.fixture(scope="module")
-def adain():
+@pytest.fixture(scope="module", params=["nearest", "bilinear"])
+def adain(request):
     """A narrow decoder, params of a narrow encoder, and a painting's moments."""
     params = reference.random_params(channels=(4, 5, 6, 7, 8))
-    architecture = AdaINArchitecture(encoder_channels=7, channels=(6, 5, 4))
+    architecture = AdaINArchitecture(
+        encoder_channels=7, channels=(6, 5, 4), upsampling=request.param
+    )
     random = np.random.default_rng(1)
     style = (random.uniform(-50, 50, 7), random.uniform(500, 5000, 7))
     style = tuple(moment.astype(np.float32) for moment in style)

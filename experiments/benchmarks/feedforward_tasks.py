@@ -26,7 +26,7 @@ PAINTERLY = TransformArchitecture(
     output="sigmoid",
 )
 # What is written in PyTorch for comparison has these of PAINTERLY.
-FIXED_FIELDS = ("padding", "upsampling", "pixels", "output")
+FIXED_FIELDS = ("padding", "pixels", "output")
 
 
 class Task(NamedTuple):
@@ -78,10 +78,13 @@ def read_task(model: str, painting: np.ndarray, weights: str, threads: int) -> T
     loaded = bundled_model(model) if model in BUNDLED else read_model(model)
     architecture, tensors = loaded.network.architecture, network_tensors(loaded.network)
     if isinstance(architecture, TransformArchitecture):
-        if architecture.normalization == "batch" or any(
-            getattr(architecture, field) != getattr(PAINTERLY, field)
+        other = [
+            field
             for field in FIXED_FIELDS
-        ):
+            if getattr(architecture, field) != getattr(PAINTERLY, field)
+        ]
+        transposed = architecture.upsampling not in ("nearest", "bilinear")
+        if architecture.normalization == "batch" or transposed or other:
             raise InputError(
                 f"{model} is of another kind than painterly and arbitrary: only those "
                 "are written in PyTorch here"

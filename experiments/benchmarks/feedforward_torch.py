@@ -36,11 +36,11 @@ def torch_inference(task: Task) -> Program:
 
     if isinstance(task.architecture, AdaINArchitecture):
         mean, variance = (torch.tensor(part, device=DEVICE) for part in task.style)
-        forward = partial(arbitrary, weights, vgg, images, mean, variance)
+        upsampling = task.architecture.upsampling
+        forward = partial(arbitrary, weights, vgg, images, mean, variance, upsampling)
     else:
         style = torch.tensor(task.style[None], device=DEVICE, dtype=dtype)
-        epsilon = task.architecture.epsilon
-        forward = partial(transform, weights, images, style, epsilon)
+        forward = partial(transform, weights, images, style, task.architecture)
 
     def run(count: int) -> None:
         with torch.inference_mode():
@@ -62,7 +62,7 @@ def torch_training(task: Task) -> Program:
     images, paintings = from_nhwc(task.images), from_nhwc(task.paintings)
     style = torch.arange(len(images), device=DEVICE) % len(paintings)
     style_weights = functional.one_hot(style, len(paintings)).float()
-    epsilon = task.architecture.epsilon
+    architecture = task.architecture
     with torch.no_grad():
         painted = features(vgg, paintings, LOSS.style_layers)
         targets = {
@@ -76,7 +76,7 @@ def torch_training(task: Task) -> Program:
 
     def step() -> Tensor:
         optimizer.zero_grad()
-        output = transform(weights, images, style_weights, epsilon)
+        output = transform(weights, images, style_weights, architecture)
         with torch.no_grad():
             contents = features(vgg, images, LOSS.content_layers)
         activations = features(vgg, output, (*LOSS.content_layers, *LOSS.style_layers))
@@ -103,15 +103,18 @@ def torch_training(task: Task) -> Program:
 
 
 def transform(
-    weights: dict[str, Tensor], images: Tensor, style: Tensor, epsilon: float
+    weights: dict[str, Tensor],
+    images: Tensor,
+    style: Tensor,
+    architecture: TransformArchitecture,
 ) -> Tensor:
-    """``TransformNet`` with reflection, bilinear upsampling and a sigmoid.
+    """``TransformNet`` with reflection, no transposed convolution, and a sigmoid.
 
     Args:
       weights: by path.
       images: in 0..1, [batch, 3, height, width].
       style: [batch, styles], or [1, styles] for all.
-      epsilon: of the normalization.
+      architecture: for what differs yet.
     """
 
     def layer(name: str, x: Tensor, stride: int = 1) -> Tensor:
@@ -124,7 +127,7 @@ def transform(
             return x
         gamma = style @ weights[f"{name}/norm/gamma"]
         beta = style @ weights[f"{name}/norm/beta"]
-        return instance_norm(x, gamma, beta, epsilon)
+        return instance_norm(x, gamma, beta, architecture.epsilon)
 
     height, width = images.shape[2:]
     x = functional.pad(images, [0, -width % 4, 0, -height % 4], "reflect")
@@ -135,7 +138,7 @@ def transform(
         change = layer(f"residual/{block}/0", x).relu_()
         x = x + layer(f"residual/{block}/1", change)
     for index in range(2):
-        x = functional.interpolate(x, scale_factor=2, mode="bilinear")
+        x = functional.interpolate(x, scale_factor=2, mode=architecture.upsampling)
         x = layer(f"expand/{index}", x).relu_()
     return layer("last", x).sigmoid()[:, :, :height, :width]
 
@@ -158,6 +161,7 @@ def arbitrary(
     images: Tensor,
     mean: Tensor,
     variance: Tensor,
+    upsampling: str,
 ) -> Tensor:
     """Encoder, AdaIN to a style's mean and variance [channels], ``AdaINDecoder``."""
     code = features(vgg, images, [CODE_LAYER])[CODE_LAYER].float()
@@ -170,7 +174,7 @@ def arbitrary(
     for name in sorted(kernels):
         if name.split("/")[1] != block:
             block = name.split("/")[1]
-            x = functional.interpolate(x, scale_factor=2)
+            x = functional.interpolate(x, scale_factor=2, mode=upsampling)
         bias = weights[name.replace("kernel", "bias")]
         x = functional.conv2d(
             functional.pad(x, [1] * 4, "reflect"), weights[name], bias

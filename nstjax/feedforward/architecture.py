@@ -105,11 +105,13 @@ class AdaINArchitecture:
     Attributes:
       encoder_channels: of relu4_1.
       channels: of the decoder's three deeper resolutions.
+      upsampling: to the "nearest" neighbor or "bilinear", then a convolution.
       initialization: of kernels, as above.
     """
 
     encoder_channels: int = 512
     channels: tuple[int, int, int] = (256, 128, 64)
+    upsampling: Literal["nearest", "bilinear"] = "nearest"
     initialization: Initialization = "fan-in"
 
     def __post_init__(self) -> None:

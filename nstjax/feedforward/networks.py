@@ -203,7 +203,7 @@ class AdaINDecoder(nnx.Module):
     """From relu4_1 of a VGG-19 back to a picture: the encoder mirrored.
 
     Each convolution is 3×3 after reflection, rectified but for the last; each pooling
-    becomes an enlargement to the nearest neighbor.
+    becomes an enlargement, published to the nearest neighbor.
 
     Source:
       Huang and Belongie (2017).
@@ -245,9 +245,11 @@ class AdaINDecoder(nnx.Module):
         Returns:
           sRGB, shape [batch, height, width, 3]; what lies outside 0..1 is not cut off.
         """
+        bilinear = self.architecture.upsampling == "bilinear"
         for number, block in enumerate(self.blocks):
             if number:
-                activation = enlarge(activation)
+                upsample = enlarge_bilinear if bilinear else enlarge
+                activation = upsample(activation)
             for convolution in block:
                 activation = convolution(reflect(activation, 1))
                 if convolution is not self.blocks[-1][-1]:

@@ -36,8 +36,9 @@ from nstjax.vgg import Params, Pool, PoolPadding
 CODE_PIXELS = 8
 # relu4_1 sees 68 pixels: 30 on each side of the 8 that a position stands for.
 ENCODER_HALO = 32
-# The decoder's convolutions see 1 + 4/2 + 2/4 + 2/8 positions on each side.
-DECODER_HALO = 4
+# The decoder's convolutions see 1 + 4/2 + 2/4 + 2/8 positions on each side, and its
+# bilinear interpolations 1/2 + 1/4 + 1/8.
+DECODER_HALO = 5
 
 
 def restyle_in_tiles(

@@ -145,13 +145,19 @@ def _initial_network(request: TrainingRequest) -> Network:
     if request.add_style:
         assert isinstance(network, TransformNet)
         network = network_for_new_style(network)
-    initialization = architecture.initialization  # of what is not drawn here
-    if replace(network.architecture, initialization=initialization) != architecture:
+    given = network.architecture
+    # Of what is not drawn here; and of other styles' networks, whose parameters fit.
+    may_differ = ["initialization", *([] if request.add_style else ["upsampling"])]
+    if type(given) is not type(architecture) or given != replace(
+        architecture, **{name: getattr(given, name) for name in may_differ}
+    ):
         raise InputError(
-            f"the initial model has another architecture ({network.architecture}, "
-            f"wanted {architecture}): give the flags that it was trained with"
+            f"the initial model has another architecture ({given}, wanted "
+            f"{architecture}): give the flags that it was trained with"
         )
-    return network
+    result = nnx.eval_shape(lambda: make_network(architecture))
+    nnx.update(result, nnx.state(network))
+    return result
 
 
 def _normalized_encoder(request: TrainingRequest, photos: np.ndarray) -> Encoder:
