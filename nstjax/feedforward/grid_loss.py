@@ -14,9 +14,10 @@ def grid_loss(image: Array, period: int) -> Array:
     window's values in rows p + i·period and columns q + j·period, and m that of all.
 
     A network that upsamples by ``period`` cannot draw finer strokes at any place: it
-    repeats them with its own lattice, which shows where a photo is smooth. Windows are
-    64 pixels wide, so that edges hardly count and regions cannot cancel; rows and
-    columns that fill none are left out.
+    repeats them with its own lattice, which shows where a photo is smooth. Windows of
+    64 pixels keep regions from canceling; rows and columns that fill none are left out.
+    A photo's own edges count too, the more the longer the period, so that the weight
+    should leave this a few percent of the loss.
 
     Args:
       image: sRGB in 0..1, [batch, height, width, colors], ``period`` or more pixels on

@@ -203,7 +203,7 @@ class AdaINDecoder(nnx.Module):
     """From relu4_1 of a VGG-19 back to a picture: the encoder mirrored.
 
     Each convolution is 3×3 after reflection, rectified but for the last; each pooling
-    becomes an enlargement, published to the nearest neighbor.
+    becomes an enlargement: to the nearest neighbor as published, or bilinear.
 
     Source:
       Huang and Belongie (2017).
