@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 import reference
+import training_gallery
 from absl.testing import flagsaver
 from PIL import Image
 
@@ -18,7 +19,7 @@ import nstjax
 from nstjax import cli
 
 # The checks that the tests of the command share say what failed, as tests do.
-pytest.register_assert_rewrite("commands")
+pytest.register_assert_rewrite("commands", "model_files")
 # An array that silently repeats along a missing axis is a defect here.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -150,3 +151,19 @@ def process():
             return started
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory, slim_weights) -> pathlib.Path:
+    """What trainings of feed-forward networks take."""
+    return training_gallery.make_gallery(
+        tmp_path_factory.mktemp("gallery"), slim_weights
+    )
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory) -> dict[str, str]:
+    """Of processes that compile quickly, and the same program once."""
+    return training_gallery.quick_environment(
+        tmp_path_factory.getbasetemp() / "compiled"
+    )

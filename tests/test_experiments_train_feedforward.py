@@ -18,8 +18,6 @@ from training_gallery import (
     ADVERSARIAL,
     PLAIN,
     SHALLOW,
-    make_gallery,
-    quick_environment,
 )
 
 from nstjax.feedforward.data import CropRule, cut
@@ -38,16 +36,6 @@ WHOLE = (
     "--sample_every=10",
     "--steps=40",
 )
-
-
-@pytest.fixture(scope="module")
-def gallery(tmp_path_factory, slim_weights):
-    return make_gallery(tmp_path_factory.mktemp("gallery"), slim_weights)
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    return quick_environment(tmp_path_factory.getbasetemp() / "compiled")
 
 
 def start(folder, environment, *arguments):

@@ -14,19 +14,7 @@ from training_gallery import (
     PLAIN,
     ROOT,
     SHALLOW,
-    make_gallery,
-    quick_environment,
 )
-
-
-@pytest.fixture(scope="module")
-def gallery(tmp_path_factory, slim_weights):
-    return make_gallery(tmp_path_factory.mktemp("gallery"), slim_weights)
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    return quick_environment(tmp_path_factory.getbasetemp() / "compiled")
 
 
 def with_styles(*flags):

@@ -78,11 +78,10 @@ def read_task(model: str, painting: np.ndarray, weights: str, threads: int) -> T
     loaded = bundled_model(model) if model in BUNDLED else read_model(model)
     architecture, tensors = loaded.network.architecture, network_tensors(loaded.network)
     if isinstance(architecture, TransformArchitecture):
-        other = [
-            field
+        other = any(
+            getattr(architecture, field) != getattr(PAINTERLY, field)
             for field in FIXED_FIELDS
-            if getattr(architecture, field) != getattr(PAINTERLY, field)
-        ]
+        )
         transposed = architecture.upsampling not in ("nearest", "bilinear")
         if architecture.normalization == "batch" or transposed or other:
             raise InputError(

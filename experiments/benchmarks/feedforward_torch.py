@@ -114,7 +114,7 @@ def transform(
       weights: by path.
       images: in 0..1, [batch, 3, height, width].
       style: [batch, styles], or [1, styles] for all.
-      architecture: for what differs yet.
+      architecture: its epsilon and upsampling; the rest is written here.
     """
 
     def layer(name: str, x: Tensor, stride: int = 1) -> Tensor:

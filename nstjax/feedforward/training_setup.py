@@ -1,7 +1,6 @@
 """From a request to everything that a training needs, before anything is written."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from jax import Array
 from nstjax.distillation.calibration import scale_layers
 from nstjax.errors import InputError
 from nstjax.feedforward.adversary import make_adversary
+from nstjax.feedforward.architecture import to_record
 from nstjax.feedforward.data import Batches, CropRule, cut, training_batches
 from nstjax.feedforward.networks import TransformNet, make_network
 from nstjax.feedforward.normalization import StyleTable
@@ -146,11 +146,14 @@ def _initial_network(request: TrainingRequest) -> Network:
         assert isinstance(network, TransformNet)
         network = network_for_new_style(network)
     given = network.architecture
-    # Of what is not drawn here; and of other styles' networks, whose parameters fit.
-    may_differ = ["initialization", *([] if request.add_style else ["upsampling"])]
-    if type(given) is not type(architecture) or given != replace(
-        architecture, **{name: getattr(given, name) for name in may_differ}
-    ):
+    found, wanted = to_record(given), to_record(architecture)
+    for record in (found, wanted):
+        # Nothing is drawn here. Upsampling has no parameters of its own, but styles
+        # that are kept would change with it.
+        del record["initialization"]
+        if not request.add_style:
+            del record["upsampling"]
+    if found != wanted:
         raise InputError(
             f"the initial model has another architecture ({given}, wanted "
             f"{architecture}): give the flags that it was trained with"
