@@ -115,6 +115,7 @@ CHOICES = {
     "pool": "Pooling of the network.",
     "pool_padding": "Odd sizes: rounded down or up.",
     "image_padding": "What the network sees past the image's border.",
+    "precision": "Of the network's convolutions; mixed is faster.",
     "style_loss": "Which statistic of the style is matched.",
     "tv_form": "How the total variation is written.",
     "color": "Whose colors: the style's, or the photo's in one of two ways.",

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from nstjax.conv3x3 import Precision
 from nstjax.gradient_normalization import normalize_gradient
 from nstjax.gram_loss import StyleNormalization, scaled_squared_error
 from nstjax.statistics import GramNormalization
@@ -152,6 +153,7 @@ def style_statistics(
     pool: Pool = "avg",
     pool_padding: PoolPadding = "valid",
     image_padding: ImagePadding = "zero",
+    precision: Precision = "float32",
     style_loss: StyleLoss = "gram",
     gram_normalization: GramNormalization = "hw",
     guides: Mapping[str, ArrayLike] | None = None,
@@ -170,6 +172,7 @@ def style_statistics(
       pool: see ``nstjax.vgg.features``.
       pool_padding: likewise.
       image_padding: likewise.
+      precision: likewise.
       style_loss: see ``nstjax.style_losses``.
       gram_normalization: see ``nstjax.statistics.gram_matrix``.
       guides: {layer: T [h, w]} where only a part of the painting counts; layers that
@@ -185,6 +188,7 @@ def style_statistics(
         pool=pool,
         pool_padding=pool_padding,
         image_padding=image_padding,
+        precision=precision,
     )
     return {
         layer: describe_style(
@@ -208,6 +212,7 @@ def total_loss(
     pool: Pool = "avg",
     pool_padding: PoolPadding = "valid",
     image_padding: ImagePadding = "zero",
+    precision: Precision = "float32",
     content_normalization: ContentNormalization = "half_sum",
     style_loss: StyleLoss = "gram",
     gram_normalization: GramNormalization = "hw",
@@ -232,6 +237,7 @@ def total_loss(
       pool: "avg" or "max".
       pool_padding: "valid" or "same".
       image_padding: "zero" or "replicate".
+      precision: "float32" or "mixed", see ``nstjax.conv3x3``.
       content_normalization: see ``content_loss``.
       style_loss: see ``nstjax.style_losses``.
       gram_normalization: see ``gram_matrix``.
@@ -263,6 +269,7 @@ def total_loss(
         pool=pool,
         pool_padding=pool_padding,
         image_padding=image_padding,
+        precision=precision,
     )
 
     def activation_for(layer: str, strength: Array) -> Array:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from nstjax.conv3x3 import Precision
 from nstjax.errors import InputError
 from nstjax.gram_loss import StyleNormalization
 from nstjax.losses import ContentNormalization
@@ -42,6 +43,7 @@ class Preset:
       pool: "avg" or "max".
       pool_padding: "valid" or "same".
       image_padding: "zero" or "replicate", see ``nstjax.vgg.features``.
+      precision: "float32" or "mixed", see ``nstjax.conv3x3``.
       content_layers: where the photo's activations are matched.
       content_layer_weights: w_l of each.
       style_layers: where the paintings' statistics are matched.
@@ -101,6 +103,7 @@ class Preset:
     pool: Pool = "max"
     pool_padding: PoolPadding = "valid"
     image_padding: ImagePadding = "zero"
+    precision: Precision = "float32"
     content_layers: tuple[str, ...] = ("relu4_2",)
     content_layer_weights: tuple[float, ...] = (1.0,)
     style_layers: tuple[str, ...] = RELU_STYLE_LAYERS

@@ -216,6 +216,7 @@ def loss_structure(preset: Preset) -> dict[str, Any]:
         "pool",
         "pool_padding",
         "image_padding",
+        "precision",
         "content_normalization",
         "style_loss",
         "gram_normalization",

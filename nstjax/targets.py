@@ -78,6 +78,7 @@ def make_targets(
         "pool": preset.pool,
         "pool_padding": preset.pool_padding,
         "image_padding": preset.image_padding,
+        "precision": preset.precision,
     }
 
     def blended(
@@ -267,7 +268,7 @@ def _tell_dropped(
 _features = jax.jit(
     features,
     static_argnums=2,
-    static_argnames=("pool", "pool_padding", "image_padding"),
+    static_argnames=("pool", "pool_padding", "image_padding", "precision"),
 )
 _style_statistics = jax.jit(
     style_statistics,
@@ -276,6 +277,7 @@ _style_statistics = jax.jit(
         "pool",
         "pool_padding",
         "image_padding",
+        "precision",
         "style_loss",
         "gram_normalization",
     ),

@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from nstjax.conv3x3 import Precision, conv3x3
 from nstjax.errors import InputError
 
 Params = dict[str, dict[str, Array]]
@@ -119,6 +120,7 @@ def features(
     pool: Pool = "avg",
     pool_padding: PoolPadding = "valid",
     image_padding: ImagePadding = "zero",
+    precision: Precision = "float32",
 ) -> dict[str, Array]:
     """Activations of the named layers; nothing past the deepest is computed.
 
@@ -136,6 +138,7 @@ def features(
       image_padding: what conv1_1 sees past the image's border: "zero" (the network as
         trained) or "replicate", the border's own pixels (Crowson). Deeper
         convolutions are padded with zeros.
+      precision: of the convolutions after conv1_1, see ``nstjax.conv3x3.conv3x3``.
 
     Returns:
       {name: activation [height', width', channels]}.
@@ -163,7 +166,7 @@ def features(
             if name == "conv1_1":
                 activation = _convolve_image(activation, kernel, image_padding)
             else:
-                activation = _convolve_activation(activation, kernel)
+                activation = conv3x3(activation, kernel, precision)
             activation += bias[None, None, :]
         elif name.startswith("relu"):
             activation = jax.nn.relu(activation)
@@ -188,16 +191,6 @@ def check_size(
             f"image of {width}x{height} pixels is too small for {layer}: it needs at "
             f"least {needed} pixels on each side; choose a larger size"
         )
-
-
-def _convolve_activation(activation: Array, kernel: Array) -> Array:
-    return jax.lax.conv_general_dilated(
-        activation[None],
-        kernel,
-        window_strides=(1, 1),
-        padding="SAME",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )[0]
 
 
 def _convolve_image(image: Array, kernel: Array, image_padding: ImagePadding) -> Array:
