@@ -10,8 +10,8 @@ input, g the kernel and Y the 2×2 outputs of the window,
          0 -1  1  0         ½  -½   ½
          0  1  0 -1         0   0   1
 
-which takes 16 products for 4 outputs in place of 36. The products are 16 matrix products
-of bfloat16 operands with float32 sums; the transforms are float32. The gradient with
+which takes 16 products for 4 outputs in place of 36. They are 16 matrix products of
+bfloat16 operands with float32 sums; the transforms are float32. The gradient with
 respect to the input is a convolution with the kernel turned by 180° and transposed,
 whose transform is that of the kernel in another order.
 
@@ -35,7 +35,9 @@ FEWEST_MULTIPLICATIONS = 64 * 128
 TURNED = (3, 1, 2, 0)
 
 
-def conv3x3(activation: Array, kernel: Array, precision: Precision = "float32") -> Array:
+def conv3x3(
+    activation: Array, kernel: Array, precision: Precision = "float32"
+) -> Array:
     """Convolution of stride 1 with zero padding 1.
 
     Args:
@@ -99,7 +101,7 @@ _winograd.defvjp(_winograd_forward, _winograd_backward)
 
 def _products(activation: Array, kernel: Sequence[Sequence[Array]]) -> Array:
     """Σ_channels of kernel ⊙ (Bᵀ d B), transformed back: the convolution."""
-    height, width, channels = activation.shape
+    height, width, _ = activation.shape
     rows, columns = -(-height // 2), -(-width // 2)
     padded = jnp.pad(
         activation,

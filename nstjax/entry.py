@@ -13,6 +13,7 @@ from absl import logging as absl_logging
 
 from nstjax.allocator import keep_freed_memory
 from nstjax.errors import InputError
+from nstjax.io.compilation_cache import keep_compiled_programs
 from nstjax.transfer import NonFiniteLossError
 
 USAGE_STATUS = 2
@@ -67,6 +68,7 @@ def run_command(
             return report("interrupted", INTERRUPTED_STATUS)
 
     keep_freed_memory()
+    keep_compiled_programs()
     _send_notes_to_stderr(name)
     # JAX tells at this level which accelerators it did not find.
     absl_logging.set_verbosity(absl_logging.WARNING)

@@ -8,8 +8,9 @@
 arguments, so that one compilation serves every photo and painting of the same size.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
+from nstjax.allocator import give_back_freed_memory
 from nstjax.losses import LossTerms
 
 LossFunction = Callable[..., tuple[Array, LossTerms]]
@@ -26,6 +28,10 @@ LossFunction = Callable[..., tuple[Array, LossTerms]]
 # that there each step is dispatched from Python.
 CPU_STEPS_PER_DISPATCH = 1
 ACCELERATOR_STEPS_PER_DISPATCH = 25
+
+# XLA:CPU's own order of operations looks for those that can run side by side, and holds
+# two thirds more memory; with few cores it is hardly faster.
+CPU_COMPILER_OPTIONS = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 
 
 class Average(NamedTuple):
@@ -251,8 +257,25 @@ def compile_steps(transfer: StyleTransfer, longest: int | None = None) -> Compil
         return jax.lax.fori_loop(0, length, body, (state, rows))
 
     return CompiledSteps(
-        jax.jit(single if longest == 1 else chunk, donate_argnums=0), longest
+        jax.jit(
+            single if longest == 1 else chunk,
+            donate_argnums=0,
+            compiler_options=cpu_compiler_options(),
+        ),
+        longest,
     )
+
+
+@functools.cache
+def cpu_compiler_options() -> dict[str, str] | None:
+    """Options for ``jax.jit`` that have XLA:CPU save memory; None where it cannot."""
+    if jax.default_backend() != "cpu":
+        return None
+    try:
+        jax.jit(jnp.negative, compiler_options=CPU_COMPILER_OPTIONS)(1.0)
+    except jax.errors.JaxRuntimeError:  # another version of XLA
+        return None
+    return CPU_COMPILER_OPTIONS
 
 
 def run(
@@ -280,6 +303,7 @@ def run(
     Raises:
       NonFiniteLossError: at the first loss that is NaN or infinite.
     """
+    compile_ahead(steps, state, data)
     done = int(state.step)
     remaining_stops = sorted({*(s for s in stops if done < s < num_steps), num_steps})
     for stop in remaining_stops:
@@ -290,6 +314,14 @@ def run(
             check_finite(info, done, state)
             done += length
             yield state, info
+
+
+def compile_ahead(steps: CompiledSteps, state: TransferState, data: tuple) -> None:
+    """Compile before the first step, so that the compiler's memory is free by then."""
+    advance: Any = steps.advance
+    give_back_freed_memory()
+    advance.lower(state, 1, *data).compile()
+    give_back_freed_memory()
 
 
 def to_host(rows: TransferInfo, length: int) -> TransferInfo:

@@ -51,28 +51,33 @@ class FirstStep(NamedTuple):
 Rounds = Iterator[Any]
 
 
-def nstjax_rounds(task: Task) -> Rounds:
-    """The product's own step."""
+def nstjax_rounds(task: Task, precision: str) -> Rounds:
+    """The product's own step, as its command runs it."""
     # The workers share one GPU, of which JAX would take most at its start.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
     import optax
 
+    from nstjax.allocator import keep_freed_memory
     from nstjax.preset import customize
     from nstjax.presets import get_preset
     from nstjax.problem import prepare
     from nstjax.sizes import Size
+    from nstjax.transfer import compile_ahead
 
+    keep_freed_memory()
     content, style, image = task.pictures
     preset = customize(
         get_preset("gatys2016"),
         optimizer="adam",
         size=Size("exact", content.shape[:2]),
         pyramid="none",
+        precision=precision,
     )
     params = jax.tree.map(jax.numpy.asarray, task.params)
     problem = prepare(content, [style], params, preset, init_image=image)
     steps = problem.steps
+    compile_ahead(steps, problem.state, problem.data)
     state, info = steps.advance(problem.state, 1, *problem.data)
     # Adam's first moment is now (1 - β₁)·gradient: the gradient of the very step that
     # is timed, not of another compilation.
@@ -83,6 +88,33 @@ def nstjax_rounds(task: Task) -> Rounds:
         state, info = steps.advance(state, steps.longest, *problem.data)
         jax.block_until_ready((state, info))
         yield (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
+
+
+def float64_rounds(task: Task) -> Rounds:
+    """Loss and gradient in float64, to measure the others' errors by: not timed."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    from nstjax.losses import Targets, Weights, style_statistics, total_loss
+    from nstjax.vgg import features
+
+    network = {"pool": "avg", "pool_padding": "valid"}
+    params = jax.tree.map(lambda array: array.astype(np.float64), task.params)
+    images = 255.0 * task.pictures.astype(np.float64) - task.mean
+    content, style, image = images
+
+    def loss(image: Any) -> Any:
+        weights = Weights(
+            1.0, 1.0, 0.0, dict(task.content_weights), dict(task.style_weights)
+        )
+        return total_loss(params, image, targets, weights, **network)[0]
+
+    targets = Targets(
+        features(params, content, tuple(task.content_weights), **network),
+        style_statistics(params, style, tuple(task.style_weights), **network),
+    )
+    value, gradient = jax.jit(jax.value_and_grad(loss))(image)
+    yield FirstStep("cpu", 0, float(value), np.asarray(gradient))
 
 
 def with_bundled_network(task: Task) -> Task:

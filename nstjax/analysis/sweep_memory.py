@@ -14,10 +14,8 @@ to which XLA:CPU's convolutions add a scratch that it does not count: as much as
 largest of their results.
 """
 
-import ctypes
 import math
 import os
-import platform
 import resource
 import sys
 from pathlib import Path
@@ -25,6 +23,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from nstjax.allocator import give_back_freed_memory
 from nstjax.analysis.lanes import Lanes, lane_shapes
 from nstjax.analysis.sweep import CompiledSweep
 from nstjax.errors import InputError
@@ -159,15 +158,6 @@ def free_before_next_step() -> None:
     its own. To be called before JAX's first operation.
     """
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-
-
-def give_back_freed_memory() -> None:
-    """Have malloc return what is free, such as what the compiler leaves behind.
-
-    Elsewhere it is kept (``nstjax.allocator``), and the holes in it add to the peak.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def memory_in_use() -> int:

@@ -1,0 +1,39 @@
+"""Compiled programs on disk, so that a second start need not compile them again."""
+
+import contextlib
+import time
+import warnings
+from pathlib import Path
+
+import jax
+import pooch
+
+KEPT_SECONDS = 30 * 24 * 3600.0
+
+
+def keep_compiled_programs() -> None:
+    """Have JAX keep what it compiles in the user's cache folder.
+
+    Programs older than a month are removed, so that the folder does not grow forever
+    and a file that a killed run left half-written does not stay. Does nothing if JAX
+    has a folder already (``JAX_COMPILATION_CACHE_DIR``) or none can be made.
+    """
+    if jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
+        return
+    folder = Path(pooch.os_cache("nstjax")) / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    _remove_old_files(folder)
+    # What cannot be read is compiled again, and what cannot be written is not kept.
+    warnings.filterwarnings("ignore", r"Error (read|writ)ing persistent compilation")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def _remove_old_files(folder: Path) -> None:
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - KEPT_SECONDS:
+                path.unlink()

@@ -1,0 +1,51 @@
+import os
+import time
+
+import jax
+import pytest
+
+from nstjax.io import compilation_cache
+from nstjax.io.compilation_cache import keep_compiled_programs
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(compilation_cache.pooch, "os_cache", lambda name: tmp_path)
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_persistent_cache_min_compile_time_secs",
+    )
+    before = {name: getattr(jax.config, name) for name in names}
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield tmp_path / "compiled"
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def test_programs_are_kept_in_the_users_cache_folder(cache):
+    keep_compiled_programs()
+    assert jax.config.jax_compilation_cache_dir == str(cache)
+    assert cache.is_dir()
+
+
+def test_another_folder_of_the_user_s_own_stays(cache, tmp_path):
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "own"))
+    keep_compiled_programs()
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "own")
+    assert not cache.exists()
+
+
+def test_no_folder_is_no_error(cache, tmp_path):
+    cache.write_text("a file is where the folder would be")
+    keep_compiled_programs()
+    assert jax.config.jax_compilation_cache_dir is None
+
+
+def test_old_programs_are_removed(cache):
+    cache.mkdir()
+    for name in ("old", "new"):
+        (cache / name).write_text(name)
+    month_ago = time.time() - compilation_cache.KEPT_SECONDS - 1
+    os.utime(cache / "old", (month_ago, month_ago))
+    keep_compiled_programs()
+    assert [path.name for path in cache.iterdir()] == ["new"]
