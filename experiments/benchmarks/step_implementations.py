@@ -133,6 +133,8 @@ def torch_rounds(task: Task, bfloat16: bool) -> Rounds:
     import torch
     from torch.nn import functional
 
+    from nstjax.allocator import keep_freed_memory
+    keep_freed_memory()
     torch.set_num_threads(os.cpu_count() or 1)
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
