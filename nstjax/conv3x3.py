@@ -50,9 +50,9 @@ def conv3x3(
       Shape [height, width, out], in the activation's type.
     """
     if precision == "float32":
-        return _direct(activation, kernel)
+        return direct_convolution(activation, kernel)
     if jax.default_backend() != "cpu":
-        return _direct(
+        return direct_convolution(
             activation.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
         ).astype(activation.dtype)
     channels_in, channels_out = kernel.shape[2:]
@@ -60,11 +60,12 @@ def conv3x3(
         min(channels_in, channels_out) < FEWEST_CHANNELS
         or channels_in * channels_out < FEWEST_MULTIPLICATIONS
     ):
-        return _direct(activation, kernel)
-    return _winograd(activation, kernel)
+        return direct_convolution(activation, kernel)
+    return winograd_convolution(activation, kernel)
 
 
-def _direct(activation: Array, kernel: Array) -> Array:
+def direct_convolution(activation: Array, kernel: Array) -> Array:
+    """``conv3x3`` as XLA computes it, in the type of its operands."""
     return jax.lax.conv_general_dilated(
         activation[None],
         kernel,
@@ -75,7 +76,8 @@ def _direct(activation: Array, kernel: Array) -> Array:
 
 
 @jax.custom_vjp
-def _winograd(activation: Array, kernel: Array) -> Array:
+def winograd_convolution(activation: Array, kernel: Array) -> Array:
+    """``conv3x3`` by Winograd's algorithm, with products of bfloat16 operands."""
     return _products(activation, _transformed_kernel(kernel))
 
 
@@ -92,11 +94,13 @@ def _winograd_backward(
     activation, kernel, transformed = residuals
     turned = [[transformed[i][j].T for j in TURNED] for i in TURNED]
     # What nobody asks for, such as this when an image is optimized, XLA leaves out.
-    _, kernel_gradient = jax.vjp(lambda kernel: _direct(activation, kernel), kernel)
+    _, kernel_gradient = jax.vjp(
+        lambda kernel: direct_convolution(activation, kernel), kernel
+    )
     return _products(gradient, turned), *kernel_gradient(gradient)
 
 
-_winograd.defvjp(_winograd_forward, _winograd_backward)
+winograd_convolution.defvjp(_winograd_forward, _winograd_backward)
 
 
 def _products(activation: Array, kernel: Sequence[Sequence[Array]]) -> Array:

@@ -10,23 +10,21 @@ preset's loss must mean the same at both, so one whose content loss is a mean is
 
 import json
 import statistics
-import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 import numpy as np
 from absl import flags
 
+from experiments.benchmarks.until_loss import compile_scales, until
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.images import read_image
 from nstjax.io.weights import load_network
 from nstjax.preset import customize
 from nstjax.presets import get_preset
-from nstjax.problem import Problem, evaluate, prepare
+from nstjax.problem import Problem, prepare
 from nstjax.sizes import parse_size
-from nstjax.transfer import run
 
 USAGE = """
 Time to a given loss, coarse to fine against a single scale.
@@ -45,20 +43,6 @@ flags.DEFINE_integer("coarse_steps", 100, "Updates of each coarser scale.")
 flags.DEFINE_integer("repeats", 3, "Rounds.", lower_bound=1)
 
 FLAGS = flags.FLAGS
-
-
-class Trial(NamedTuple):
-    """Seconds and updates of the last scale until a loss was reached.
-
-    Attributes:
-      seconds: of all scales; inf if the loss was not reached.
-      steps: of the last scale.
-      lowest: loss of the last scale.
-    """
-
-    seconds: float
-    steps: int
-    lowest: float
 
 
 def main(pictures: Sequence[str]) -> int:
@@ -113,46 +97,6 @@ def main(pictures: Sequence[str]) -> int:
                 f"single scale's time ({min(found):.2f} to {max(found):.2f})"
             )
     return 0
-
-
-def compile_scales(problem: Problem) -> None:
-    """Run a step of every scale."""
-    for index in range(len(problem.scales)):
-        scale = problem.at_scale(index, None)
-        evaluate(scale, scale.state)
-
-
-def until(problem: Problem, loss: float, last_steps: int | None = None) -> Trial:
-    """Run until the last scale's loss is at most ``loss``, or to the end.
-
-    Args:
-      problem: the first scale.
-      loss: the mark.
-      last_steps: the most updates of the last scale; its own where not given.
-    """
-    state, seconds, lowest = problem.state, 0.0, np.inf
-    while True:
-        scale = problem.scale
-        is_last = scale == problem.scales[-1]
-        end = scale.last_step
-        if is_last and last_steps:
-            end = scale.first_step + last_steps
-        started = time.perf_counter()
-        for state, info in run(problem.steps, state, problem.data, end):
-            if is_last:
-                lowest = min(lowest, float(info.loss.min()))
-                if lowest <= loss:
-                    break
-        seconds += time.perf_counter() - started
-        if is_last:
-            break
-        following = problem.next_scale(state)
-        assert following is not None
-        problem, state = following, following.state
-    steps = int(state.step) - problem.scale.first_step
-    lowest = min(lowest, float(evaluate(problem, state)[1].loss[0]))
-    reached = lowest <= loss or loss == -np.inf
-    return Trial(seconds if reached else np.inf, steps, lowest)
 
 
 if __name__ == "__main__":

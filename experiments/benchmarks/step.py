@@ -11,35 +11,27 @@ are eager channels-last programs with the same weights, pictures and losses. On 
 both libraries' float32 convolutions are at their default, which may be TF32. Every
 gradient is compared with that of float64.
 
+Freed memory is kept for the next step (``nstjax.allocator``), as in the project's
+commands. PyTorch, too, is faster with it, and takes more memory:
+``torch-float32-stock`` is PyTorch without.
+
 Each implementation has a process to itself, so that its peak memory is its own and no
 thread pool disturbs another. They take turns, and ratios are taken within a round, so
 that a machine that is busy for a while slows both sides of a ratio.
 """
 
 import importlib.util
-import json
-import multiprocessing
-import resource
 import statistics
 import sys
-import time
-from collections.abc import Mapping, Sequence
-from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks.step_implementations import (
-    FirstStep,
-    Rounds,
-    Task,
-    float64_rounds,
-    nstjax_rounds,
-    torch_rounds,
-    with_bundled_network,
-)
+from experiments.benchmarks.step_implementations import Task, with_bundled_network
+from experiments.benchmarks.step_workers import exact_step, make_task, measure
+from experiments.benchmarks.tables import write_json
 
 # nstjax is imported where it is used, as in step_implementations.
 
@@ -51,8 +43,8 @@ IMPLEMENTATIONS = (
     "nstjax-slim",
     "torch-float32",
     "torch-bfloat16",
+    "torch-float32-stock",
 )
-WARM_UP_ROUNDS = 2
 
 _SIZES = flags.DEFINE_list("sizes", "400x300,512x512", "Each WIDTHxHEIGHT.")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed rounds.", lower_bound=1)
@@ -60,76 +52,14 @@ _IMPLEMENTATIONS = flags.DEFINE_list(
     "implementations", ",".join(IMPLEMENTATIONS), "What to time, in this order."
 )
 _WEIGHTS = flags.DEFINE_string(
-    "weights", None, "File of python -m weights_convert; random weights if not given."
+    "weights",
+    None,
+    "As nstjax takes them; if not given VGG-19 where it is found, else random weights.",
 )
 _PEAK_TFLOPS = flags.DEFINE_float(
     "peak_tflops", None, "The device's peak, to print the share of it that is reached."
 )
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the numbers.")
-
-
-def work(implementation: str, pipe: Connection) -> None:
-    """A worker: take a task, then time a round whenever the parent asks for one."""
-    task: Task = pipe.recv()
-    rounds = rounds_of(implementation, task)
-    first = next(rounds)
-    pipe.send(first)
-    while pipe.recv():
-        start = time.perf_counter()
-        device_bytes = next(rounds)
-        seconds = (time.perf_counter() - start) / first.steps_per_round
-        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        resident_bytes = resident if sys.platform == "darwin" else 1024 * resident
-        pipe.send((seconds, device_bytes or resident_bytes))
-
-
-def rounds_of(implementation: str, task: Task) -> Rounds:
-    """The rounds of an implementation by its name."""
-    if implementation == "float64":
-        return float64_rounds(task)
-    if implementation.startswith("torch"):
-        return torch_rounds(task, bfloat16=implementation == "torch-bfloat16")
-    mixed = implementation.endswith("-mixed")
-    return nstjax_rounds(task, "mixed" if mixed else "float32")
-
-
-def make_task(width: int, height: int) -> Task:
-    """Random pictures, and random weights if none are given: the same in every run."""
-    import safetensors.numpy
-
-    from nstjax.preset import customize
-    from nstjax.presets import get_preset
-    from nstjax.vgg import LAYERS, MEAN_RGB, kernel_shapes
-
-    preset = customize(get_preset("gatys2016"), optimizer="adam")
-    layers = (*preset.content_layers, *preset.style_layers)
-    trunk = LAYERS[: max(map(LAYERS.index, layers)) + 1]
-    rng = np.random.default_rng(0)
-    pictures = rng.random((3, height, width, 3), np.float32)
-    given = safetensors.numpy.load_file(_WEIGHTS.value) if _WEIGHTS.value else None
-    params = {}
-    for name, shape in kernel_shapes().items():
-        if name not in trunk:
-            continue
-        if given:
-            kernel, bias = given[f"{name}/kernel"], given[f"{name}/bias"]
-        else:
-            # He's scale keeps the size of the activations through the layers.
-            kernel = rng.standard_normal(shape, np.float32)
-            kernel *= np.sqrt(2 / np.prod(shape[:3]))
-            bias = rng.standard_normal(shape[3], np.float32)
-        params[name] = {"kernel": kernel, "bias": bias}
-    content = zip(preset.content_layers, preset.content_layer_weights, strict=True)
-    style = zip(preset.style_layers, preset.style_layer_weights, strict=True)
-    return Task(
-        trunk=trunk,
-        params=params,
-        pictures=pictures,
-        mean=MEAN_RGB,
-        content_weights={layer: preset.alpha * weight for layer, weight in content},
-        style_weights={layer: preset.beta * weight for layer, weight in style},
-        learning_rate=preset.learning_rates["adam"],
-    )
 
 
 def count_operations(task: Task) -> int:
@@ -147,62 +77,6 @@ def count_operations(task: Task) -> int:
     )
 
 
-class Measurement(NamedTuple):
-    """What one worker has told; the seconds are per step, one number a round."""
-
-    first: FirstStep
-    seconds: list[float]
-    peak_bytes: int
-
-
-def start_worker(name: str, task: Task) -> Any:
-    """The pipe to a new process that has been given its task."""
-    # A process starts with its parent's peak memory, and the fork server's is small.
-    context = multiprocessing.get_context("forkserver")
-    pipe, end = context.Pipe()
-    context.Process(target=work, args=(name, end), daemon=True).start()
-    end.close()
-    pipe.send(task)
-    return pipe
-
-
-def first_step(pipe: Any, name: str) -> FirstStep:
-    """A worker's first step."""
-    try:
-        return pipe.recv()
-    except (EOFError, ConnectionError):
-        sys.exit(f"{name} ended early: see its message above")
-
-
-def exact_step(task: Task) -> FirstStep:
-    """Loss and gradient in float64."""
-    pipe = start_worker("float64", task)
-    exact = first_step(pipe, "float64")
-    pipe.send(False)
-    return exact
-
-
-def measure(tasks: Mapping[str, Task], repeats: int) -> dict[str, Measurement]:
-    """Let the implementations take turns."""
-    pipes, measurements = {}, {}
-    for name, task in tasks.items():
-        pipes[name] = start_worker(name, task)
-        measurements[name] = Measurement(first_step(pipes[name], name), [], 0)
-    try:
-        for turn in range(WARM_UP_ROUNDS + repeats):
-            for name, pipe in pipes.items():
-                pipe.send(True)
-                seconds, peak_bytes = pipe.recv()
-                if turn >= WARM_UP_ROUNDS:
-                    measurements[name].seconds.append(seconds)
-                measurements[name] = measurements[name]._replace(peak_bytes=peak_bytes)
-        for pipe in pipes.values():
-            pipe.send(False)
-    except (EOFError, ConnectionError):
-        sys.exit(f"{name} ended early: see its message above")
-    return measurements
-
-
 def report(task: Task, names: Sequence[str], repeats: int) -> list[dict[str, Any]]:
     """Time every implementation; print the table and return its numbers."""
     tasks = {
@@ -218,7 +92,7 @@ def report(task: Task, names: Sequence[str], repeats: int) -> list[dict[str, Any
     measurements = measure(tasks, repeats)
     rows, comparisons = [], []
     print(
-        f"{'implementation':<15}{'device':>7}{'s/step':>9}{'steps/s':>9}{'ratio':>7}"
+        f"{'implementation':<20}{'device':>7}{'s/step':>9}{'steps/s':>9}{'ratio':>7}"
         f"{'(quartiles)':>13}{'TFLOP/s':>9}{'of peak':>9}{'peak MB':>9}"
     )
     for name, (first, all_seconds, peak_bytes) in measurements.items():
@@ -253,7 +127,7 @@ def report(task: Task, names: Sequence[str], repeats: int) -> list[dict[str, Any
         if _PEAK_TFLOPS.value:
             share = f"{tflops / _PEAK_TFLOPS.value:.1%}"
         print(
-            f"{name:<15}{first.device:>7}{seconds:>9.4f}{1 / seconds:>9.2f}{ratio:>20}"
+            f"{name:<20}{first.device:>7}{seconds:>9.4f}{1 / seconds:>9.2f}{ratio:>20}"
             f"{tflops:>9.3f}{share:>9}{peak_bytes / 1e6:>9.0f}"
         )
         rows.append(row)
@@ -277,9 +151,10 @@ def main(arguments: Sequence[str]) -> None:
             width, height = map(int, size.split("x"))
         except ValueError:
             sys.exit(f"--sizes has {size!r}: give WIDTHxHEIGHT such as 512x512")
-        numbers[size] = report(make_task(width, height), names, _REPEATS.value)
-    if _OUTPUT.value:
-        Path(_OUTPUT.value).write_text(json.dumps(numbers, indent=2) + "\n")
+        numbers[size] = report(
+            make_task(width, height, _WEIGHTS.value), names, _REPEATS.value
+        )
+    write_json(_OUTPUT.value, numbers)
 
 
 if __name__ == "__main__":

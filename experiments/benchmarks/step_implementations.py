@@ -94,25 +94,24 @@ def float64_rounds(task: Task) -> Rounds:
     """Loss and gradient in float64, to measure the others' errors by: not timed."""
     import jax
 
-    jax.config.update("jax_enable_x64", True)
     from nstjax.losses import Targets, Weights, style_statistics, total_loss
     from nstjax.vgg import features
 
-    network = {"pool": "avg", "pool_padding": "valid"}
+    jax.config.update("jax_enable_x64", True)
     params = jax.tree.map(lambda array: array.astype(np.float64), task.params)
     images = 255.0 * task.pictures.astype(np.float64) - task.mean
     content, style, image = images
 
     def loss(image: Any) -> Any:
-        weights = Weights(
-            1.0, 1.0, 0.0, dict(task.content_weights), dict(task.style_weights)
-        )
-        return total_loss(params, image, targets, weights, **network)[0]
+        return total_loss(params, image, targets, weights)[0]
 
     targets = Targets(
-        features(params, content, tuple(task.content_weights), **network),
-        style_statistics(params, style, tuple(task.style_weights), **network),
+        features(params, content, tuple(task.content_weights)),
+        style_statistics(params, style, tuple(task.style_weights)),
     )
+    layers: Any = (task.content_weights, task.style_weights)
+    one = np.asarray(1.0)
+    weights: Any = Weights(one, one, 0 * one, *map(dict, layers))  # type: ignore
     value, gradient = jax.jit(jax.value_and_grad(loss))(image)
     yield FirstStep("cpu", 0, float(value), np.asarray(gradient))
 
@@ -128,13 +127,15 @@ def with_bundled_network(task: Task) -> Task:
     return task._replace(params=params)
 
 
-def torch_rounds(task: Task, bfloat16: bool) -> Rounds:
+def torch_rounds(task: Task, bfloat16: bool, keep_freed: bool) -> Rounds:
     """The same step as it is written in PyTorch."""
     import torch
     from torch.nn import functional
 
     from nstjax.allocator import keep_freed_memory
-    keep_freed_memory()
+
+    if keep_freed:
+        keep_freed_memory()
     torch.set_num_threads(os.cpu_count() or 1)
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
