@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from nstjax.control.pyramid import (
@@ -18,12 +19,20 @@ from nstjax.control.pyramid import (
     resample_moments,
     shown_image,
 )
+from nstjax.distributed import on_host
 from nstjax.errors import InputError
 from nstjax.initial_image import blend_noise, sample_noise
-from nstjax.losses import LossTerms, Targets, Weights, total_loss
+from nstjax.losses import LossTerms, Region, Targets, Weights, total_loss
 from nstjax.optimizers import make_optimizer, with_learning_rate
 from nstjax.pictures import Original, content_in_color, fit, style_in_color
 from nstjax.preset import INITS, Preset
+from nstjax.sharding import (
+    place_state,
+    replicate,
+    shard_loss,
+    shard_transfer,
+    split_rows,
+)
 from nstjax.sizes import Size, output_size, resize
 from nstjax.targets import Controls, make_targets
 from nstjax.transfer import (
@@ -119,6 +128,7 @@ def prepare(
     seed: int = 0,
     init_image: np.ndarray | None = None,
     controls: Controls = NO_CONTROLS,
+    mesh: Mesh | None = None,
 ) -> Problem:
     """Resize the pictures, compute the targets and the initial image.
 
@@ -131,6 +141,8 @@ def prepare(
       init_image: where to start in place of the preset's init: of the photo's size or
         of the size it is resized to.
       controls: regions, masks and the paintings' shares.
+      mesh: over whose devices the image is split, see ``nstjax.sharding``; None for
+        the default device.
 
     Returns:
       The problem of the first scale at its first step; the later ones follow from it.
@@ -145,6 +157,7 @@ def prepare(
     if init_image is not None:
         _check_init_size(init_image, content_size, scales[-1])
     key = jax.random.key(seed)
+    params = replicate(params, mesh)
 
     def at_scale(index: int, previous: TransferState | None) -> Problem:
         scale = scales[index]
@@ -156,7 +169,12 @@ def prepare(
             for fitted in _fit_styles(styles, scale, scales[-1], preset)
         ]
         targets = make_targets(
-            params, content_image, style_images, preset, controls, key
+            params,
+            split_rows(content_image, mesh),
+            split_rows(style_images, mesh),
+            preset,
+            controls,
+            key,
         )
         if previous is not None:
             image = _handed_on(previous, size, preset)
@@ -173,8 +191,11 @@ def prepare(
         else:
             image = _from_noise(content_image, preset, key)
 
-        transfer_init, steps = _compiled_transfer(**_transfer_structure(preset))
-        state = _starting_state(transfer_init(image), previous, scale, preset)
+        transfer_init, steps = _compiled_transfer(
+            mesh=mesh, **_transfer_structure(preset)
+        )
+        state = transfer_init(split_rows(image, mesh))
+        state = place_state(_starting_state(state, previous, scale, preset), mesh)
         weights = make_weights(preset)
         share = content_share(preset, scale, len(scales))
         mask = controls.stylize_mask
@@ -182,12 +203,12 @@ def prepare(
             mask = resize(mask, *size, "box")
         data = TransferData(
             params,
-            targets,
-            weights._replace(content=weights.content * share),
+            _placed_targets(targets, mesh),
+            replicate(weights._replace(content=weights.content * share), mesh),
             key,
             kept=None
             if mask is None
-            else Kept(jnp.asarray(mask[:, :, None]), content_image),
+            else split_rows(Kept(jnp.asarray(mask[:, :, None]), content_image), mesh),
         )
         original = Original(photo, mask, content_size)
         return Problem(steps, state, data, original, scales, index, at_scale)
@@ -311,8 +332,21 @@ def _fit_styles(
     return fitted
 
 
+def _placed_targets(targets: Targets, mesh: Mesh | None) -> Targets:
+    def placed(region: Region) -> Region:
+        return replicate(region, mesh)._replace(guides=split_rows(region.guides, mesh))
+
+    return Targets(
+        split_rows(targets.content, mesh),
+        replicate(targets.style, mesh),
+        tuple(map(placed, targets.regions)),
+    )
+
+
 def _handed_on(previous: TransferState, size: tuple[int, int], preset: Preset) -> Array:
-    image = resample_image(shown_image(previous, preset.keep), *size)
+    image = resample_image(
+        jnp.asarray(on_host(shown_image(previous, preset.keep))), *size
+    )
     if preset.color == "luminance" and preset.color_when == "before":
         grey = deprocess(image).mean(2, keepdims=True)
         image = preprocess(jnp.repeat(grey, 3, axis=2))
@@ -328,7 +362,8 @@ def _starting_state(
         and preset.optimizer == "adam"
         and preset.pyramid_moments == "resample"
     ):
-        opt_state = resample_moments(opt_state, previous.opt_state)
+        before = jax.tree.map(on_host, previous.opt_state)
+        opt_state = resample_moments(opt_state, before)
     rate = preset.learning_rate or preset.learning_rates[preset.optimizer]
     return state._replace(
         opt_state=with_learning_rate(opt_state, rate),
@@ -365,10 +400,11 @@ def _to_displayable(image: Array) -> Array:
 
 @functools.lru_cache
 def _compiled_transfer(
+    mesh: Mesh | None,
     **structure: Any,
 ) -> tuple[Callable[[ArrayLike], TransferState], CompiledSteps]:
     """One compilation for each structure, whatever the pictures and the numbers."""
-    transfer = _transfer(**structure)
+    transfer = _transfer(**structure, mesh=mesh)
     return jax.jit(transfer.init), compile_steps(transfer)
 
 
@@ -378,15 +414,18 @@ def _transfer(
     adam_betas: tuple[float, float],
     clamp: bool,
     average_decay: float | None,
+    mesh: Mesh | None = None,
     **structure: Any,
 ) -> StyleTransfer:
-    return style_transfer(
-        loss_function(**structure),
+    loss_fn = loss_function(**structure)
+    transfer = style_transfer(
+        loss_fn if mesh is None else shard_loss(loss_fn, mesh),
         make_optimizer(optimizer, lbfgs_num_correction, adam_betas),
         project=_to_displayable if clamp else None,
         average_decay=average_decay,
         pass_step=True,
     )
+    return transfer if mesh is None else shard_transfer(transfer, mesh)
 
 
 def _transfer_structure(preset: Preset) -> dict[str, Any]:

@@ -72,8 +72,7 @@ def gram_matrix(
         "hw": positions,
         "chw": (channels or own_channels) * positions,
     }
-    F = activation.reshape(positions, own_channels)
-    return _product_with_itself(F) / divisor[normalization]
+    return _product_with_itself(activation) / divisor[normalization]
 
 
 def channel_means(activation: ArrayLike, guide: ArrayLike | None = None) -> Array:
@@ -187,10 +186,11 @@ def _product_with_itself_jvp(
 
 
 def _transposed_product(A: Array, B: Array) -> Array:
+    """Aᵀ B of the matrices [positions, channels] that both are."""
     return jax.lax.dot_general(
         A,
         B,
-        dimension_numbers=(((0,), (0,)), ((), ())),
+        dimension_numbers=(((0, 1), (0, 1)), ((), ())),
         precision=jax.lax.Precision.HIGHEST,
         preferred_element_type=jnp.promote_types(A.dtype, jnp.float32),
     )

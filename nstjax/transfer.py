@@ -18,6 +18,7 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
+from nstjax.distributed import on_host
 from nstjax.losses import LossTerms
 
 LossFunction = Callable[..., tuple[Array, LossTerms]]
@@ -304,5 +305,5 @@ def check_finite(info: TransferInfo, first_step: int, state: TransferState) -> N
         raise NonFiniteLossError(
             first_step + int(broken[0]),
             float(info.loss[broken[0]]),
-            np.asarray(state.finite_image),
+            on_host(state.finite_image),
         )
