@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -81,7 +80,9 @@ def join_processes(
             f"coordinator={coordinator}: the processes cannot be joined ({error})"
         ) from error
     if not is_first_process():
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - up to the process's end
+        # Of the libraries' own lines, too.
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
         logging.getLogger("nstjax").setLevel(logging.WARNING)
 
 
