@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.sharding import Sharding
 
 from nstjax.errors import InputError
 
@@ -96,6 +97,25 @@ def any_process(flag: bool) -> bool:
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array([flag])).any())
+
+
+def least(value: int) -> int:
+    """The smallest value of all processes; all of them must ask at the same time."""
+    if jax.process_count() == 1:
+        return value
+    return int(multihost_utils.process_allgather(np.array([value])).min())
+
+
+def place(tree: Any, sharding: Sharding) -> Any:
+    """``jax.device_put``, keys of ``jax.random`` over several processes included."""
+
+    def put(leaf: Any) -> Any:
+        if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.device_put(leaf, sharding)
+        values = jax.device_put(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(values, impl=jax.random.key_impl(leaf))
+
+    return jax.tree.map(put, tree)
 
 
 @contextlib.contextmanager

@@ -275,12 +275,12 @@ def loss_function(**structure: Any) -> LossFunction:
     return loss_fn
 
 
-def make_transfer(preset: Preset) -> StyleTransfer:
+def make_transfer(preset: Preset, mesh: Mesh | None = None) -> StyleTransfer:
     """The preset's optimization over the image, not compiled: to ``vmap``, say.
 
     Its step takes the fields of ``TransferData`` after the state.
     """
-    return _transfer(**_transfer_structure(preset))
+    return _transfer(mesh=mesh, **_transfer_structure(preset))
 
 
 def make_weights(preset: Preset) -> Weights:
@@ -414,7 +414,7 @@ def _transfer(
     adam_betas: tuple[float, float],
     clamp: bool,
     average_decay: float | None,
-    mesh: Mesh | None = None,
+    mesh: Mesh | None,
     **structure: Any,
 ) -> StyleTransfer:
     loss_fn = loss_function(**structure)

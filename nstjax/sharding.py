@@ -82,7 +82,7 @@ def split_rows(tree: Any, mesh: Mesh | None) -> Any:
     if mesh is None:
         return tree
     return jax.tree.map(
-        lambda leaf: jax.device_put(leaf, _row_sharding(jnp.shape(leaf), 0, mesh)), tree
+        lambda leaf: jax.device_put(leaf, row_sharding(jnp.shape(leaf), mesh)), tree
     )
 
 
@@ -97,7 +97,7 @@ def place_state(state: TransferState, mesh: Mesh | None) -> TransferState:
     """A state split over the mesh, L-BFGS's pairs as well; without one as it is."""
     if mesh is None:
         return state
-    return jax.device_put(state, _state_shardings(state, mesh))
+    return jax.device_put(state, state_shardings(state, mesh))
 
 
 def shard_loss(loss_fn: LossFunction, mesh: Mesh) -> LossFunction:
@@ -116,7 +116,7 @@ def shard_transfer(transfer: StyleTransfer, mesh: Mesh) -> StyleTransfer:
     """The same pair of functions, whose states are split over the mesh."""
 
     def placed(state: TransferState) -> TransferState:
-        return jax.lax.with_sharding_constraint(state, _state_shardings(state, mesh))
+        return jax.lax.with_sharding_constraint(state, state_shardings(state, mesh))
 
     def init(image: ArrayLike) -> TransferState:
         return placed(transfer.init(image))
@@ -130,7 +130,8 @@ def shard_transfer(transfer: StyleTransfer, mesh: Mesh) -> StyleTransfer:
     return StyleTransfer(init, step)
 
 
-def _state_shardings(state: TransferState, mesh: Mesh) -> TransferState:
+def state_shardings(state: TransferState, mesh: Mesh) -> TransferState:
+    """Where each leaf of a state lies: images and stacks of images by rows."""
     image_shape = jnp.shape(state.image)
 
     def sharding(leaf: ArrayLike) -> NamedSharding:
@@ -138,13 +139,14 @@ def _state_shardings(state: TransferState, mesh: Mesh) -> TransferState:
         axis = len(shape) - len(image_shape)
         if axis < 0 or shape[axis:] != image_shape:
             return NamedSharding(mesh, PartitionSpec())
-        return _row_sharding(shape, axis, mesh)
+        return row_sharding(shape, mesh, axis)
 
     shardings: TransferState = jax.tree.map(sharding, state)
     return shardings
 
 
-def _row_sharding(shape: tuple[int, ...], axis: int, mesh: Mesh) -> NamedSharding:
+def row_sharding(shape: tuple[int, ...], mesh: Mesh, axis: int = 0) -> NamedSharding:
+    """Where an array lies whose rows are an axis: split, if they divide evenly."""
     if shape[axis] % mesh.size:
         return NamedSharding(mesh, PartitionSpec())
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, ROWS))

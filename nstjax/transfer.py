@@ -295,7 +295,7 @@ def run(
 
 def to_host(rows: TransferInfo, length: int) -> TransferInfo:
     """The first ``length`` rows of a chunk's infos as NumPy arrays."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:length], rows)
+    return jax.tree.map(lambda leaf: on_host(leaf)[:length], rows)
 
 
 def check_finite(info: TransferInfo, first_step: int, state: TransferState) -> None:

@@ -200,12 +200,21 @@ def _convolve_activation(activation: Array, kernel: Array) -> Array:
     )[0]
 
 
+def _devices_of_rows() -> int:
+    """Over how many devices the image's rows are split, see ``nstjax.sharding``."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return 1 if mesh.empty else mesh.size
+
+
 def _convolve_image(image: Array, kernel: Array, image_padding: ImagePadding) -> Array:
     """The same as a matrix product.
 
     With 3 channels XLA:CPU's convolution, and its gradient most of all, runs at a small
-    fraction of its speed.
+    fraction of its speed. Of an image that is split over devices, each of the windows
+    would be exchanged by itself.
     """
+    if image_padding == "zero" and _devices_of_rows() > 1:
+        return _convolve_activation(image, kernel)
     height, width, _ = image.shape
     mode = "constant" if image_padding == "zero" else "edge"
     padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)), mode)
@@ -229,9 +238,10 @@ def _pool(activation: Array, pool: Pool, pool_padding: PoolPadding) -> Array:
         )
     else:
         activation = activation[: 2 * pooled_height, : 2 * pooled_width]
-    if not jax.sharding.get_abstract_mesh().empty:
-        # The image is split by rows: where windows cross from one device to the next,
-        # XLA fetches their other row, and for the reshape below all of the activation.
+    devices = _devices_of_rows()
+    if devices > 1 and activation.shape[0] % (2 * devices):
+        # Windows cross from one device to the next: XLA fetches the rows that lack, and
+        # for the reshape below it would fetch all of the activation.
         window = ((2, 2, 1), (2, 2, 1), "VALID")
         if pool == "avg":
             return jax.lax.reduce_window(activation, 0.0, jax.lax.add, *window) / 4.0
