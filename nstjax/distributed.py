@@ -8,6 +8,7 @@ decide alike, such as whether to stop, they ask each other with ``any_process``.
 import contextlib
 import logging
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -66,8 +67,6 @@ def join_processes(
         _check(coordinator, num_processes, process_id)
         _meet(coordinator, num_processes, process_id, timeout)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    # A run has a handler of its own for SIGTERM, and tells the other processes.
-    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             None if automatic else coordinator,
@@ -80,6 +79,8 @@ def join_processes(
         raise InputError(
             f"coordinator={coordinator}: the processes cannot be joined ({error})"
         ) from error
+    # JAX's preemption service, which orbax asks, would keep the signal to itself.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if not is_first_process():
         # Of the libraries' own lines, too.
         with open(os.devnull, "w") as nowhere:

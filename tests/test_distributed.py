@@ -1,16 +1,21 @@
-"""Two processes on this machine that paint one picture together."""
+"""Two processes on this machine that work on one thing together."""
 
 import pathlib
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
+import training_gallery
 from commands import PICTURES, SHALLOW, check_refused, listing, metrics
 
 import nstjax
+from nstjax.io.model_file import network_tensors, read_model
 from nstjax.io.runlog import read_run
+from nstjax.io.sweep_file import read_sweep
 
 FLAGS = (*PICTURES, *SHALLOW, "--preview_seconds=0.01")
 
@@ -157,3 +162,85 @@ def test_a_port_that_is_taken_is_refused(studio, command):
             "--process_id=0",
         )
     check_refused(status, out, err, f"port {port} cannot be used here")
+
+
+def launched(module, folder, environment, *arguments):
+    """The two processes of a launcher, in a folder; what they have said."""
+    shared = (
+        *(sys.executable, "-m", f"experiments.{module}", *arguments),
+        f"--coordinator=localhost:{free_port()}",
+        "--num_processes=2",
+        "--coordinator_timeout=60",
+    )
+    processes = [
+        subprocess.Popen(
+            [*shared, f"--process_id={number}"],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    try:
+        return ends(processes)
+    finally:
+        for each in processes:
+            each.kill()
+
+
+def test_two_processes_run_one_sweep(studio, environment):
+    sweep = (
+        *PICTURES,
+        *(
+            "--size=32",
+            "--steps=2",
+            "--optimizer=adam",
+            "--grid=beta=1;10;100,seed=0;1",
+        ),
+        *("--content_layers=relu2_1", "--style_layers=relu1_1,relu2_1"),
+    )
+    found = launched("sweep", studio, environment, *sweep, "--workdir=two")
+    assert [status for status, _, _ in found] == [0, 0], found
+    assert found[1][1:] == ("", "")
+    alone = [sys.executable, "-m", "experiments.sweep", *sweep, "--workdir=one"]
+    subprocess.run(alone, env=environment, check=True, timeout=120)
+    one, two = (read_sweep(studio / name / "sweep.h5") for name in ("one", "two"))
+    np.testing.assert_allclose(one.log["total"], two.log["total"], rtol=1e-5)
+    np.testing.assert_allclose(one.images, np.float32(two.images), atol=1)
+    paths = [set(listing(studio / name)) for name in ("one", "two")]
+    assert paths[0] == paths[1]
+
+
+def test_two_processes_train_one_network(gallery, environment):
+    for name in ("alone", "together"):
+        (gallery / name).mkdir()
+    train = (*training_gallery.ONE, "--log_every=1", "--checkpoint_every=1")
+    alone = [sys.executable, "-m", "experiments.train_feedforward", *train]
+    subprocess.run(
+        [*alone, "--steps=3"],
+        cwd=gallery / "alone",
+        env=environment,
+        check=True,
+        timeout=120,
+    )
+    # The second time they go on from the first one's checkpoint.
+    for steps in (2, 3):
+        found = launched(
+            "train_feedforward",
+            gallery / "together",
+            environment,
+            *train,
+            f"--steps={steps}",
+        )
+        assert [status for status, _, _ in found] == [0, 0], found
+        assert found[1][1] == ""
+    one, two = (gallery / name / "run" for name in ("alone", "together"))
+    np.testing.assert_allclose(totals(two), totals(one), rtol=1e-5)
+    one_tensors, two_tensors = (
+        network_tensors(read_model(folder / "model.safetensors").network)
+        for folder in (one, two)
+    )
+    for name, tensor in one_tensors.items():
+        np.testing.assert_allclose(two_tensors[name], tensor, rtol=1e-4, atol=1e-5)

@@ -15,11 +15,11 @@ from problems import picture, small
 
 from nstjax.errors import InputError
 from nstjax.preset import customize
-from nstjax.problem import prepare
+from nstjax.problem import make_transfer, prepare
 from nstjax.sharding import read_mesh, row_mesh
 from nstjax.sizes import Size
 from nstjax.stylize import stylize
-from nstjax.transfer import run
+from nstjax.transfer import compile_steps, run
 
 STEPS = 3
 LAYERS = {"content_layers": ("relu3_1",), "style_layers": ("relu1_1", "relu3_1")}
@@ -90,7 +90,9 @@ def lbfgs(height, mesh=None):
             (problem.state, problem.data),
         )
         infos = []
-        for state, info in run(problem.steps, state, data, STEPS):
+        # In one dispatch, as accelerators do it.
+        steps = compile_steps(make_transfer(preset, mesh), STEPS)
+        for state, info in run(steps, state, data, STEPS):
             infos.extend(jax.tree.leaves(info))
         return [np.asarray(state.image), *infos]
 
