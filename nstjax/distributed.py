@@ -88,21 +88,26 @@ def join_processes(
         logging.getLogger("nstjax").setLevel(logging.WARNING)
 
 
+def count_processes() -> int:
+    """How many processes work together; starts no device where none was joined."""
+    return jax.process_count() if jax.distributed.is_initialized() else 1
+
+
 def is_first_process() -> bool:
     """Whether this process writes the files and tells what happens."""
-    return jax.process_index() == 0
+    return count_processes() == 1 or jax.process_index() == 0
 
 
 def any_process(flag: bool) -> bool:
     """Whether the flag is set in any process; all of them must ask at the same time."""
-    if jax.process_count() == 1:
+    if count_processes() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array([flag])).any())
 
 
 def least(value: int) -> int:
     """The smallest value of all processes; all of them must ask at the same time."""
-    if jax.process_count() == 1:
+    if count_processes() == 1:
         return value
     return int(multihost_utils.process_allgather(np.array([value])).min())
 

@@ -22,18 +22,25 @@ from nstjax.control.pyramid import (
 from nstjax.distributed import on_host
 from nstjax.errors import InputError
 from nstjax.initial_image import blend_noise, sample_noise
-from nstjax.losses import LossTerms, Region, Targets, Weights, total_loss
+from nstjax.losses import LossTerms, Targets, Weights, total_loss
 from nstjax.optimizers import make_optimizer, with_learning_rate
-from nstjax.pictures import Original, content_in_color, fit, style_in_color
+from nstjax.pictures import (
+    Original,
+    content_in_color,
+    fit,
+    fit_styles,
+    style_in_color,
+)
 from nstjax.preset import INITS, Preset
 from nstjax.sharding import (
     place_state,
+    place_targets,
     replicate,
     shard_loss,
     shard_transfer,
     split_rows,
 )
-from nstjax.sizes import Size, output_size, resize
+from nstjax.sizes import resize
 from nstjax.targets import Controls, make_targets
 from nstjax.transfer import (
     CompiledSteps,
@@ -46,7 +53,7 @@ from nstjax.transfer import (
     style_transfer,
     to_host,
 )
-from nstjax.vgg import LAYERS, MEAN_RGB, Params, check_size, deprocess, preprocess
+from nstjax.vgg import MEAN_RGB, Params, deprocess, preprocess
 
 NO_CONTROLS = Controls()
 
@@ -141,8 +148,7 @@ def prepare(
       init_image: where to start in place of the preset's init: of the photo's size or
         of the size it is resized to.
       controls: regions, masks and the paintings' shares.
-      mesh: over whose devices the image is split, see ``nstjax.sharding``; None for
-        the default device.
+      mesh: over whose devices the image is split, see ``nstjax.sharding``.
 
     Returns:
       The problem of the first scale at its first step; the later ones follow from it.
@@ -166,7 +172,7 @@ def prepare(
         content_image = preprocess(content_in_color(photo, preset))
         style_images = [
             preprocess(style_in_color(fitted, photo, preset))
-            for fitted in _fit_styles(styles, scale, scales[-1], preset)
+            for fitted in fit_styles(styles, scale, scales[-1], preset)
         ]
         targets = make_targets(
             params,
@@ -191,9 +197,7 @@ def prepare(
         else:
             image = _from_noise(content_image, preset, key)
 
-        transfer_init, steps = _compiled_transfer(
-            mesh=mesh, **_transfer_structure(preset)
-        )
+        transfer_init, steps = _compiled_transfer(mesh, **_transfer_structure(preset))
         state = transfer_init(split_rows(image, mesh))
         state = place_state(_starting_state(state, previous, scale, preset), mesh)
         weights = make_weights(preset)
@@ -203,7 +207,7 @@ def prepare(
             mask = resize(mask, *size, "box")
         data = TransferData(
             params,
-            _placed_targets(targets, mesh),
+            place_targets(targets, mesh),
             replicate(weights._replace(content=weights.content * share), mesh),
             key,
             kept=None
@@ -301,52 +305,9 @@ def make_weights(preset: Preset) -> Weights:
     )
 
 
-def style_size(
-    style: np.ndarray, scale: Scale, final: Scale, preset: Preset
-) -> tuple[int, int]:
-    """(height, width) of a painting at a scale of a run that ends at ``final``."""
-    own_height, own_width, _ = style.shape
-    rule = preset.style_size or preset.size
-    if rule == "content":
-        rule = Size("exact", (final.height, final.width))
-    elif rule == "content_width":
-        rule = Size("width", final.width)
-    elif preset.style_size is None and isinstance(preset.size.value, tuple):
-        rule = Size("long", max(preset.size.value))
-    height, width = output_size(own_height, own_width, rule)
-    ratio = preset.style_scale * scale.width / final.width
-    if not preset.style_upscale:
-        ratio = min(ratio, own_height / height, own_width / width)
-    return max(1, round(height * ratio)), max(1, round(width * ratio))
-
-
-def _fit_styles(
-    styles: Sequence[np.ndarray], scale: Scale, final: Scale, preset: Preset
-) -> list[np.ndarray]:
-    deepest = max((*preset.content_layers, *preset.style_layers), key=LAYERS.index)
-    fitted = []
-    for style in styles:
-        height, width = style_size(style, scale, final, preset)
-        check_size(height, width, deepest, preset.pool_padding)
-        fitted.append(fit(style, height, width, preset))
-    return fitted
-
-
-def _placed_targets(targets: Targets, mesh: Mesh | None) -> Targets:
-    def placed(region: Region) -> Region:
-        return replicate(region, mesh)._replace(guides=split_rows(region.guides, mesh))
-
-    return Targets(
-        split_rows(targets.content, mesh),
-        replicate(targets.style, mesh),
-        tuple(map(placed, targets.regions)),
-    )
-
-
 def _handed_on(previous: TransferState, size: tuple[int, int], preset: Preset) -> Array:
-    image = resample_image(
-        jnp.asarray(on_host(shown_image(previous, preset.keep))), *size
-    )
+    shown = on_host(shown_image(previous, preset.keep))
+    image = resample_image(jnp.asarray(shown), *size)
     if preset.color == "luminance" and preset.color_when == "before":
         grey = deprocess(image).mean(2, keepdims=True)
         image = preprocess(jnp.repeat(grey, 3, axis=2))

@@ -4,7 +4,7 @@
     problem = prepare(content, styles, params, preset, mesh=mesh)
 
 XLA splits the compiled step as the image is split: every convolution takes the row next
-to its own from either neighbour, forward and backward, and every Gram matrix is summed
+to its own from either neighbor, forward and backward, and every Gram matrix is summed
 over all devices. An array is split where the devices divide its rows; where they do not
 it lies whole on every device, and only what is computed from it is split.
 """
@@ -17,8 +17,9 @@ from jax import Array
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
+from nstjax.distributed import count_processes
 from nstjax.errors import InputError
-from nstjax.losses import LossTerms
+from nstjax.losses import LossTerms, Region, Targets
 from nstjax.transfer import (
     LossFunction,
     StyleTransfer,
@@ -42,7 +43,7 @@ def read_mesh(text: str | None) -> Mesh | None:
       InputError: another text, or a number of devices that there is not.
     """
     if text is None:
-        return row_mesh(jax.device_count()) if jax.process_count() > 1 else None
+        return row_mesh(jax.device_count()) if count_processes() > 1 else None
     name, _, number = text.partition("=")
     if name.strip() != ROWS or not number.strip().isdecimal():
         raise InputError(
@@ -64,10 +65,10 @@ def row_mesh(rows: int) -> Mesh | None:
             f"mesh=rows={rows}: give a number from 1 to {len(devices)}, which is how "
             f"many devices there are ({jax.default_backend()})"
         )
-    if jax.process_count() > 1 and rows < len(devices):
+    if count_processes() > 1 and rows < len(devices):
         raise InputError(
             f"mesh=rows={rows} leaves out some of the {len(devices)} devices of "
-            f"{jax.process_count()} processes: give rows={len(devices)} or leave it out"
+            f"{count_processes()} processes: give rows={len(devices)} or leave it out"
         )
     if rows == 1:
         return None
@@ -98,6 +99,19 @@ def place_state(state: TransferState, mesh: Mesh | None) -> TransferState:
     if mesh is None:
         return state
     return jax.device_put(state, state_shardings(state, mesh))
+
+
+def place_targets(targets: Targets, mesh: Mesh | None) -> Targets:
+    """Targets whose activations and guides are split; without a mesh as they are."""
+
+    def placed(region: Region) -> Region:
+        return replicate(region, mesh)._replace(guides=split_rows(region.guides, mesh))
+
+    return Targets(
+        split_rows(targets.content, mesh),
+        replicate(targets.style, mesh),
+        tuple(map(placed, targets.regions)),
+    )
 
 
 def shard_loss(loss_fn: LossFunction, mesh: Mesh) -> LossFunction:

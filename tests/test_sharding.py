@@ -13,6 +13,11 @@ import pytest
 import reference
 from problems import picture, small
 
+from experiments.benchmarks.sharding_program import (
+    count_exchanges,
+    formula_bytes,
+    operations,
+)
 from nstjax.errors import InputError
 from nstjax.preset import customize
 from nstjax.problem import make_transfer, prepare
@@ -20,6 +25,7 @@ from nstjax.sharding import read_mesh, row_mesh
 from nstjax.sizes import Size
 from nstjax.stylize import stylize
 from nstjax.transfer import compile_steps, run
+from nstjax.vgg import summarize
 
 STEPS = 3
 LAYERS = {"content_layers": ("relu3_1",), "style_layers": ("relu1_1", "relu3_1")}
@@ -230,3 +236,27 @@ def test_other_meshes_are_refused(text, says):
 def test_one_device_needs_no_mesh():
     assert read_mesh(None) is None
     assert read_mesh("rows=1") is None
+
+
+PROGRAM = """
+  %p = f32[1,1,32,64]{3,2,1,0} collective-permute(%x), channel_id=1
+  ROOT %s = (f32[8,8]{1,0}, /*index=1*/f32[]) all-reduce(%a, %b), to_apply=%add
+  %g = bf16[16,2]{1,0} all-gather(%y), dimensions={0}
+  %n = f32[4]{0} add(%all-reduce, %collective-permute)
+"""
+
+
+def test_exchanges_are_counted():
+    found = count_exchanges(PROGRAM, 4)
+    halo, sums, gathered = 4 * 32 * 64, 4 * 65 * 2 * 3 // 4, 2 * 32 * 3 // 4
+    assert list(found["bytes"].values()) == [halo, sums, gathered, 0]
+    assert list(found["exchanges"].values()) == [1, 1, 1, 0]
+
+
+def test_the_estimate_counts_rows_and_operations():
+    layers = summarize(64, 64)[:3]  # conv1_1, relu1_1, conv1_2
+    assert formula_bytes(layers) == 4 * 2 * 64 * (3 + 64 + 64 + 64)
+    kernels, grams = 9 * (3 * 64 + 64 * 64), 64 * 64
+    assert operations(layers, ["conv1_2"], 1) == 4 * 64 * 64 * (kernels + grams)
+    # Seven rows of 64 on the fullest of ten devices.
+    assert operations(layers, [], 10) == 4 * 7 * 64 * kernels

@@ -3,16 +3,26 @@
     python -m experiments.benchmarks.sharding_program SIZE DEVICES OPTIMIZER
 
 prints it as JSON, for as many devices as JAX is told to pretend. Nothing is run: the
-network's and the targets' shapes are enough to compile.
+network's and the targets' shapes are enough to compile. For the convolutions alone, with
+w columns and c channels in and out, a device gets a row from either neighbor for each and
+for its gradient:
+
+    bytes = 4 · Σ_l 2 w_l (c_in + c_out)
+
+The estimate takes the device with the most rows, and nothing to overlap:
+
+    seconds = operations / rate + bytes / bandwidth + exchanges · latency
 """
 
 import json
 import math
+import os
 import re
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +37,108 @@ from nstjax.vgg import LAYERS, LayerSummary, kernel_shapes, summarize
 
 KINDS = ("collective-permute", "all-reduce", "all-gather", "all-to-all")
 ITEM_BYTES = {"f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "pred": 1}
+
+
+class Machine(NamedTuple):
+    """What the estimate assumes; the defaults are of the order of an H200's figures.
+
+    Attributes:
+      tflops: 10^12 operations per second of a device.
+      link_gb: GB/s between the devices of a node.
+      internode_gb: GB/s between nodes.
+      latency_us: µs that an exchange takes whatever its size.
+      node: devices within a node.
+    """
+
+    tflops: float = 400.0
+    link_gb: float = 450.0
+    internode_gb: float = 50.0
+    latency_us: float = 5.0
+    node: int = 8
+
+
+ASSUMED = Machine()
+
+
+def measure(
+    sizes: Sequence[int],
+    devices: Sequence[int],
+    optimizer: str = "adam",
+    machine: Machine = ASSUMED,
+) -> list[dict[str, Any]]:
+    """A row for each size and number of devices: exchanges per step, and estimate."""
+    preset = published(optimizer)
+    rows = []
+    for size in sizes:
+        layers = needed_layers(size, preset)
+        styled = preset.style_layers
+        alone = operations(layers, styled, 1) / machine.tflops / 1e12
+        for count in devices:
+            found = count_in_child(size, count, optimizer)
+            link = machine.link_gb if count <= machine.node else machine.internode_gb
+            compute = operations(layers, styled, count) / machine.tflops / 1e12
+            transfer = sum(found["bytes"].values()) / link / 1e9
+            latency = sum(found["exchanges"].values()) * machine.latency_us / 1e6
+            speedup = alone / (compute + transfer + latency)
+            rows.append(
+                {
+                    "size": size,
+                    "devices": count,
+                    **found,
+                    "formula_bytes": formula_bytes(layers),
+                    "compute_ms": 1e3 * compute,
+                    "transfer_ms": 1e3 * transfer,
+                    "latency_ms": 1e3 * latency,
+                    "speedup": speedup,
+                    "efficiency": speedup / count,
+                }
+            )
+    return rows
+
+
+def count_in_child(size: int, devices: int, optimizer: str) -> dict[str, Any]:
+    """What this module counts, for so many devices of a new process."""
+    flag = f"--xla_force_host_platform_device_count={devices}"
+    found = subprocess.run(
+        [
+            *(sys.executable, "-m", "experiments.benchmarks.sharding_program"),
+            *(str(size), str(devices), optimizer),
+        ],
+        env={**os.environ, "XLA_FLAGS": flag, "JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    result: dict[str, Any] = json.loads(found.stdout)
+    return result
+
+
+def formula_bytes(layers: Sequence[LayerSummary]) -> int:
+    """What a device gets for the convolutions, by the module's formula."""
+    kernels = kernel_shapes()
+    return sum(
+        4 * 2 * row.shape[1] * sum(kernels[row.name][2:])
+        for row in layers
+        if row.name in kernels
+    )
+
+
+def operations(
+    layers: Sequence[LayerSummary], styled: Sequence[str], devices: int
+) -> int:
+    """Operations of a step on the device with the most rows.
+
+    Each convolution and Gram matrix counts twice, for its gradient takes as many.
+    """
+    kernels = kernel_shapes()
+    total = 0
+    for row in layers:
+        height, width, channels = row.shape
+        positions = math.ceil(height / devices) * width
+        if row.name in kernels:
+            total += 4 * positions * math.prod(kernels[row.name])
+        if row.name in styled:
+            total += 4 * positions * channels**2
+    return total
 
 
 def published(optimizer: str) -> Preset:
