@@ -1,6 +1,7 @@
 """Two processes on this machine that work on one thing together."""
 
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -213,34 +214,24 @@ def test_two_processes_run_one_sweep(studio, environment):
     assert paths[0] == paths[1]
 
 
-def test_two_processes_train_one_network(gallery, environment):
-    for name in ("alone", "together"):
-        (gallery / name).mkdir()
-    train = (*training_gallery.ONE, "--log_every=1", "--checkpoint_every=1")
+def test_two_processes_go_on_with_a_training(gallery, environment):
+    (gallery / "alone").mkdir()
+    train = (*training_gallery.ONE, "--steps=3", "--log_every=1")
+    train = (*train, "--checkpoint_every=2")
     alone = [sys.executable, "-m", "experiments.train_feedforward", *train]
     subprocess.run(
-        [*alone, "--steps=3"],
-        cwd=gallery / "alone",
-        env=environment,
-        check=True,
-        timeout=120,
+        alone, cwd=gallery / "alone", env=environment, check=True, timeout=120
     )
-    # The second time they go on from the first one's checkpoint.
-    for steps in (2, 3):
-        found = launched(
-            "train_feedforward",
-            gallery / "together",
-            environment,
-            *train,
-            f"--steps={steps}",
-        )
-        assert [status for status, _, _ in found] == [0, 0], found
-        assert found[1][1] == ""
+    shutil.copytree(gallery / "alone", gallery / "together")
     one, two = (gallery / name / "run" for name in ("alone", "together"))
+    shutil.rmtree(two / "checkpoints" / "3")
+    (two / "model.safetensors").unlink()
+    found = launched("train_feedforward", two.parent, environment, *train)
+    assert [status for status, _, _ in found] == [0, 0], found
+    assert found[1][1] == ""
     np.testing.assert_allclose(totals(two), totals(one), rtol=1e-5)
-    one_tensors, two_tensors = (
-        network_tensors(read_model(folder / "model.safetensors").network)
-        for folder in (one, two)
-    )
-    for name, tensor in one_tensors.items():
-        np.testing.assert_allclose(two_tensors[name], tensor, rtol=1e-4, atol=1e-5)
+    assert [row["step"] for row in metrics(two)] == [1, 2, 3]
+    models = [read_model(folder / "model.safetensors") for folder in (one, two)]
+    tensors = [network_tensors(model.network) for model in models]
+    for name, tensor in tensors[0].items():
+        np.testing.assert_allclose(tensors[1][name], tensor, rtol=1e-4, atol=1e-5)

@@ -3,8 +3,9 @@
     python -m experiments.benchmarks.sharding --sizes=512,1024 --devices=8,64
 
 VGG-19's step is compiled for devices that are not there, which JAX pretends, and its
-exchanges are counted in the compiled program: nothing is timed. Formula and estimate are
-those of ``experiments.benchmarks.sharding_program``; what they assume the flags state.
+exchanges are counted in the compiled program: nothing is timed. Formula and estimate
+are those of ``experiments.benchmarks.sharding_program``; the flags state what they
+assume.
 """
 
 import json

@@ -3,9 +3,9 @@
     python -m experiments.benchmarks.sharding_program SIZE DEVICES OPTIMIZER
 
 prints it as JSON, for as many devices as JAX is told to pretend. Nothing is run: the
-network's and the targets' shapes are enough to compile. For the convolutions alone, with
-w columns and c channels in and out, a device gets a row from either neighbor for each and
-for its gradient:
+network's and the targets' shapes are enough to compile. For the convolutions alone,
+with w columns and c channels in and out, a device gets a row from either neighbor for
+each and for its gradient:
 
     bytes = 4 · Σ_l 2 w_l (c_in + c_out)
 
