@@ -44,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"unexpected argument {arguments[0]}: see --help")
     if FLAGS.output:
         check_writable(FLAGS.output)
+    sizes, counts = _numbers("sizes"), _numbers("devices")
     assumed: dict[str, Any] = {name: FLAGS[name].value for name in Machine._fields}
     machine = Machine(**assumed)
     print(
@@ -55,8 +56,8 @@ def main(arguments: Sequence[str]) -> int:
         f"{'efficiency':>11}"
     )
     rows = []
-    for size in _numbers("sizes"):
-        for count in _numbers("devices"):
+    for size in sizes:
+        for count in counts:
             (row,) = measure([size], [count], FLAGS.optimizer, machine)
             rows.append(row)
             received = row["bytes"]
