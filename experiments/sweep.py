@@ -22,7 +22,12 @@ from nstjax.analysis.settings_input import parse_grid, read_settings
 from nstjax.analysis.sweep_memory import free_before_next_step
 from nstjax.analysis.sweep_results import tell_diverged, write_results
 from nstjax.analysis.sweep_run import Limits, run_sweep
-from nstjax.entry import run_command
+from nstjax.distributed import is_first_process
+from nstjax.entry import (
+    define_process_flags,
+    join_processes_of_flags,
+    run_command,
+)
 from nstjax.errors import InputError
 from nstjax.io.images import read_image
 from nstjax.io.weights import LoadedParams, load_network
@@ -63,6 +68,7 @@ flags.DEFINE_boolean("normalize_gradients", None, "As nstjax takes it.")
 flags.DEFINE_integer("seed", 0, "Of the noise, where the settings have none.")
 flags.DEFINE_float("memory_gb", None, "Peak memory; half of what is free if not given.")
 flags.DEFINE_float("limit_minutes", 60.0, "Predicted minutes that need no --yes.")
+define_process_flags()
 flags.DEFINE_boolean("yes", False, "Go on whatever the sweep is predicted to take.")
 
 CHOICES = (
@@ -87,6 +93,7 @@ def main(pictures: Sequence[str]) -> int:
     if len(pictures) < 2 and (pictures or not FLAGS.free_pictures):
         raise InputError("give a photo and one painting or more, or --free_pictures")
     free_before_next_step()
+    join_processes_of_flags()
     preset = read_preset()
     content, *styles = read_pictures(pictures)
     settings = parse_grid(FLAGS.grid) if FLAGS.grid else read_settings(FLAGS.settings)
@@ -113,7 +120,8 @@ def main(pictures: Sequence[str]) -> int:
         sweep_config(preset, settings, seed, network, images),
         Limits(FLAGS.memory_gb, FLAGS.limit_minutes, FLAGS.yes),
     )
-    write_results(folder, sweep, content, styles)
+    if is_first_process():
+        write_results(folder, sweep, content, styles)
     tell_diverged(sweep)
     print(f"sweep: wrote {folder / 'sweep.h5'}, settings.csv, images and figures")
     return 0

@@ -10,7 +10,11 @@ from typing import Any
 
 from absl import flags
 
-from nstjax.entry import run_command
+from nstjax.entry import (
+    define_process_flags,
+    join_processes_of_flags,
+    run_command,
+)
 from nstjax.errors import InputError
 from nstjax.feedforward.data import CropRule, picture_files
 from nstjax.feedforward.presets import (
@@ -105,6 +109,7 @@ flags.DEFINE_integer("workers", 2, "Threads that read photos; 0 for none.", 0)
 flags.DEFINE_integer("log_every", 20, "Updates between lines of metrics.jsonl.", 1)
 flags.DEFINE_integer("checkpoint_every", 200, "Updates between checkpoints.", 1)
 flags.DEFINE_integer("sample_every", 500, "Updates between sample sheets.", 1)
+define_process_flags()
 flags.DEFINE_bool("tensorboard", False, "Write TensorBoard's event files too.")
 
 FLAGS = flags.FLAGS
@@ -117,6 +122,7 @@ def main(arguments: Sequence[str]) -> int:
     for name in ("photos", "styles", "workdir"):
         if not FLAGS[name].value:
             raise InputError(f"give --{name}: see --help")
+    join_processes_of_flags()
     folder = Path(FLAGS.workdir)
     check_workdir(folder)
     photos = picture_files(FLAGS.photos)

@@ -7,12 +7,18 @@ from typing import Any, get_args, get_type_hints
 from absl import flags
 
 from nstjax.command import draw_network, print_network, print_presets, transfer
-from nstjax.entry import run_command
+from nstjax.distributed import is_first_process
+from nstjax.entry import (
+    define_process_flags,
+    join_processes_of_flags,
+    run_command,
+)
 from nstjax.errors import InputError
 from nstjax.guidance import mask_source
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, PRESETS, get_preset
 from nstjax.request import Request
+from nstjax.sharding import read_mesh
 from nstjax.sizes import parse_size
 
 USAGE = """
@@ -105,6 +111,8 @@ flags.DEFINE_integer("log_every", 1, "Steps between lines of metrics.jsonl.")
 flags.DEFINE_integer("quality", 95, "Of JPEG and WebP images, 1 to 100.")
 flags.DEFINE_float("preview_seconds", 5.0, "Between previews; 0 for none.")
 flags.DEFINE_boolean("quiet", False, "No progress bar.")
+flags.DEFINE_string("mesh", None, "rows=N: split the image over N devices.")
+define_process_flags()
 flags.DEFINE_boolean("demo", False, "Run on a photo and a painting of our own.")
 flags.DEFINE_boolean("list_presets", False, "Print the presets and stop.")
 flags.DEFINE_boolean("network", False, "Print the network's table and stop.")
@@ -199,6 +207,7 @@ def main(pictures: Sequence[str]) -> int:
             f"preview_seconds must be 0 or more, got {FLAGS.preview_seconds}"
         )
     workdir = Path(FLAGS.workdir) if FLAGS.workdir else None
+    join_processes_of_flags()
     default_name = "demo.png" if FLAGS.demo else "stylized.png"
     return transfer(
         Request(
@@ -224,7 +233,8 @@ def main(pictures: Sequence[str]) -> int:
             log_every=FLAGS.log_every,
             quality=FLAGS.quality,
             preview_seconds=FLAGS.preview_seconds,
-            quiet=FLAGS.quiet,
+            quiet=FLAGS.quiet or not is_first_process(),
+            mesh=read_mesh(FLAGS.mesh),
         )
     )
 

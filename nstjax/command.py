@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from nstjax.control.pyramid import plan_scales
+from nstjax.distributed import all_or_none, is_first_process
 from nstjax.errors import InputError
 from nstjax.inputs import make_problem, read_inputs
 from nstjax.io.atomic import check_workdir, nearest_folder
 from nstjax.io.images import check_output, read_image, write_image
+from nstjax.io.pixels import to_8_bit
 from nstjax.io.runlog import CONFIG
 from nstjax.io.weights import load_network
 from nstjax.montage import montage
@@ -42,15 +44,19 @@ def transfer(request: Request) -> int:
     """
     preset = request.preset
     outputs = _outputs(request)
-    _check_outputs(request, outputs)
-    inputs = read_inputs(request)
-    content, styles = inputs.content, inputs.styles
-    fine_style = None if request.fine_style is None else read_image(request.fine_style)
-    network = load_network(request.weights, seed=request.seed)
-    scales = plan_scales((content.shape[0], content.shape[1]), preset)
-    settings = run_settings(request, scales, network.sha256)
-    if request.resume and request.workdir:
-        check_resumable(request.workdir, settings)
+    # What is wrong in one process only must not leave the others waiting for it.
+    with all_or_none():
+        _check_outputs(request, outputs)
+        inputs = read_inputs(request)
+        content, styles = inputs.content, inputs.styles
+        fine_style = None
+        if request.fine_style is not None:
+            fine_style = read_image(request.fine_style)
+        network = load_network(request.weights, seed=request.seed)
+        scales = plan_scales((content.shape[0], content.shape[1]), preset)
+        settings = run_settings(request, scales, network.sha256)
+        if request.resume and request.workdir:
+            check_resumable(request.workdir, settings)
 
     problem = make_problem(inputs, network.params, request)
     if fine_style is not None:
@@ -71,11 +77,13 @@ def transfer(request: Request) -> int:
             resume=request.resume,
         )
     except NonFiniteLossError as error:
-        write_image(request.output, error.image, request.quality)
+        if outputs.writes:
+            write_image(request.output, error.image, request.quality)
         print(f"nstjax: wrote {request.output}, the last image of finite loss")
         raise
-    write_image(request.output, outcome.image, request.quality)
-    if preset.montage:
+    if outputs.writes:
+        write_image(request.output, outcome.image, request.quality)
+    if outputs.writes and preset.montage:
         write_image(
             _montage_path(request),
             montage([content, outcome.image, *styles]),
@@ -195,11 +203,14 @@ def _mixed_style(
             raise KeyboardInterrupt
         return outcome.image
 
-    mixed = mix_styles(content, fine, coarse, params, request.preset, paint)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_image(path, mixed)
+    mixed = mix_styles(
+        content, fine, coarse, params, request.preset, paint, request.mesh
+    )
+    if is_first_process():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, mixed)
     print(f"nstjax: wrote {path}, the mixed style")
-    return read_image(path)
+    return to_8_bit(mixed) / np.float32(255)
 
 
 def _montage_path(request: Request) -> Path:
@@ -220,4 +231,5 @@ def _outputs(request: Request) -> Outputs:
         log_every=request.log_every,
         quality=request.quality,
         quiet=request.quiet,
+        writes=is_first_process(),
     )

@@ -57,11 +57,18 @@ def conv3x3(
         ).astype(activation.dtype)
     channels_in, channels_out = kernel.shape[2:]
     if (
-        min(channels_in, channels_out) < FEWEST_CHANNELS
+        devices_of_rows() > 1
+        or min(channels_in, channels_out) < FEWEST_CHANNELS
         or channels_in * channels_out < FEWEST_MULTIPLICATIONS
     ):
         return direct_convolution(activation, kernel)
     return winograd_convolution(activation, kernel)
+
+
+def devices_of_rows() -> int:
+    """Over how many devices the image's rows are split, see ``nstjax.sharding``."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return 1 if mesh.empty else mesh.size
 
 
 def direct_convolution(activation: Array, kernel: Array) -> Array:

@@ -12,6 +12,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from nstjax.allocator import keep_freed_memory
+from nstjax.distributed import join_processes
 from nstjax.errors import InputError
 from nstjax.io.compilation_cache import keep_compiled_programs
 from nstjax.transfer import NonFiniteLossError
@@ -19,6 +20,8 @@ from nstjax.transfer import NonFiniteLossError
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
 INTERRUPTED_STATUS = 130
+# What this module defines belongs to the command that asks for it.
+flags.disclaim_key_flags()
 HELP_FLAGS = {"-h", "-help", "--help", "--helpshort", "--helpfull"}
 
 
@@ -75,6 +78,30 @@ def run_command(
     # Matplotlib warns of each family of its own that a damaged font cache lacks.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     app.run(guarded, flags_parser=parse)
+
+
+def define_process_flags() -> None:
+    """Define the flags of a command that can run as several processes."""
+    flags.DEFINE_string(
+        "coordinator",
+        None,
+        "HOST:PORT of the first of several processes; auto on Slurm, Open MPI or TPU.",
+    )
+    flags.DEFINE_integer("num_processes", None, "How many processes there are.")
+    flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
+    flags.DEFINE_integer(
+        "coordinator_timeout", 300, "Seconds to wait for the other processes."
+    )
+
+
+def join_processes_of_flags() -> None:
+    """Join the processes that the flags tell of, before JAX's first operation."""
+    join_processes(
+        flags.FLAGS.coordinator,
+        flags.FLAGS.num_processes,
+        flags.FLAGS.process_id,
+        flags.FLAGS.coordinator_timeout,
+    )
 
 
 def _send_notes_to_stderr(name: str) -> None:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from nstjax.control.pyramid import (
@@ -18,13 +19,28 @@ from nstjax.control.pyramid import (
     resample_moments,
     shown_image,
 )
+from nstjax.distributed import on_host
 from nstjax.errors import InputError
 from nstjax.initial_image import blend_noise, sample_noise
 from nstjax.losses import LossTerms, Targets, Weights, total_loss
 from nstjax.optimizers import make_optimizer, with_learning_rate
-from nstjax.pictures import Original, content_in_color, fit, style_in_color
+from nstjax.pictures import (
+    Original,
+    content_in_color,
+    fit,
+    fit_styles,
+    style_in_color,
+)
 from nstjax.preset import INITS, Preset
-from nstjax.sizes import Size, output_size, resize
+from nstjax.sharding import (
+    place_state,
+    place_targets,
+    replicate,
+    shard_loss,
+    shard_transfer,
+    split_rows,
+)
+from nstjax.sizes import resize
 from nstjax.targets import Controls, make_targets
 from nstjax.transfer import (
     CompiledSteps,
@@ -37,7 +53,7 @@ from nstjax.transfer import (
     style_transfer,
     to_host,
 )
-from nstjax.vgg import LAYERS, MEAN_RGB, Params, check_size, deprocess, preprocess
+from nstjax.vgg import MEAN_RGB, Params, deprocess, preprocess
 
 NO_CONTROLS = Controls()
 
@@ -119,6 +135,7 @@ def prepare(
     seed: int = 0,
     init_image: np.ndarray | None = None,
     controls: Controls = NO_CONTROLS,
+    mesh: Mesh | None = None,
 ) -> Problem:
     """Resize the pictures, compute the targets and the initial image.
 
@@ -131,6 +148,7 @@ def prepare(
       init_image: where to start in place of the preset's init: of the photo's size or
         of the size it is resized to.
       controls: regions, masks and the paintings' shares.
+      mesh: over whose devices the image is split, see ``nstjax.sharding``.
 
     Returns:
       The problem of the first scale at its first step; the later ones follow from it.
@@ -145,6 +163,7 @@ def prepare(
     if init_image is not None:
         _check_init_size(init_image, content_size, scales[-1])
     key = jax.random.key(seed)
+    params = replicate(params, mesh)
 
     def at_scale(index: int, previous: TransferState | None) -> Problem:
         scale = scales[index]
@@ -153,10 +172,15 @@ def prepare(
         content_image = preprocess(content_in_color(photo, preset))
         style_images = [
             preprocess(style_in_color(fitted, photo, preset))
-            for fitted in _fit_styles(styles, scale, scales[-1], preset)
+            for fitted in fit_styles(styles, scale, scales[-1], preset)
         ]
         targets = make_targets(
-            params, content_image, style_images, preset, controls, key
+            params,
+            split_rows(content_image, mesh),
+            split_rows(style_images, mesh),
+            preset,
+            controls,
+            key,
         )
         if previous is not None:
             image = _handed_on(previous, size, preset)
@@ -173,8 +197,9 @@ def prepare(
         else:
             image = _from_noise(content_image, preset, key)
 
-        transfer_init, steps = _compiled_transfer(**_transfer_structure(preset))
-        state = _starting_state(transfer_init(image), previous, scale, preset)
+        transfer_init, steps = _compiled_transfer(mesh, **_transfer_structure(preset))
+        state = transfer_init(split_rows(image, mesh))
+        state = place_state(_starting_state(state, previous, scale, preset), mesh)
         weights = make_weights(preset)
         share = content_share(preset, scale, len(scales))
         mask = controls.stylize_mask
@@ -182,12 +207,12 @@ def prepare(
             mask = resize(mask, *size, "box")
         data = TransferData(
             params,
-            targets,
-            weights._replace(content=weights.content * share),
+            place_targets(targets, mesh),
+            replicate(weights._replace(content=weights.content * share), mesh),
             key,
             kept=None
             if mask is None
-            else Kept(jnp.asarray(mask[:, :, None]), content_image),
+            else split_rows(Kept(jnp.asarray(mask[:, :, None]), content_image), mesh),
         )
         original = Original(photo, mask, content_size)
         return Problem(steps, state, data, original, scales, index, at_scale)
@@ -255,12 +280,12 @@ def loss_function(**structure: Any) -> LossFunction:
     return loss_fn
 
 
-def make_transfer(preset: Preset) -> StyleTransfer:
+def make_transfer(preset: Preset, mesh: Mesh | None = None) -> StyleTransfer:
     """The preset's optimization over the image, not compiled: to ``vmap``, say.
 
     Its step takes the fields of ``TransferData`` after the state.
     """
-    return _transfer(**_transfer_structure(preset))
+    return _transfer(mesh=mesh, **_transfer_structure(preset))
 
 
 def make_weights(preset: Preset) -> Weights:
@@ -281,39 +306,9 @@ def make_weights(preset: Preset) -> Weights:
     )
 
 
-def style_size(
-    style: np.ndarray, scale: Scale, final: Scale, preset: Preset
-) -> tuple[int, int]:
-    """(height, width) of a painting at a scale of a run that ends at ``final``."""
-    own_height, own_width, _ = style.shape
-    rule = preset.style_size or preset.size
-    if rule == "content":
-        rule = Size("exact", (final.height, final.width))
-    elif rule == "content_width":
-        rule = Size("width", final.width)
-    elif preset.style_size is None and isinstance(preset.size.value, tuple):
-        rule = Size("long", max(preset.size.value))
-    height, width = output_size(own_height, own_width, rule)
-    ratio = preset.style_scale * scale.width / final.width
-    if not preset.style_upscale:
-        ratio = min(ratio, own_height / height, own_width / width)
-    return max(1, round(height * ratio)), max(1, round(width * ratio))
-
-
-def _fit_styles(
-    styles: Sequence[np.ndarray], scale: Scale, final: Scale, preset: Preset
-) -> list[np.ndarray]:
-    deepest = max((*preset.content_layers, *preset.style_layers), key=LAYERS.index)
-    fitted = []
-    for style in styles:
-        height, width = style_size(style, scale, final, preset)
-        check_size(height, width, deepest, preset.pool_padding)
-        fitted.append(fit(style, height, width, preset))
-    return fitted
-
-
 def _handed_on(previous: TransferState, size: tuple[int, int], preset: Preset) -> Array:
-    image = resample_image(shown_image(previous, preset.keep), *size)
+    shown = on_host(shown_image(previous, preset.keep))
+    image = resample_image(jnp.asarray(shown), *size)
     if preset.color == "luminance" and preset.color_when == "before":
         grey = deprocess(image).mean(2, keepdims=True)
         image = preprocess(jnp.repeat(grey, 3, axis=2))
@@ -329,7 +324,8 @@ def _starting_state(
         and preset.optimizer == "adam"
         and preset.pyramid_moments == "resample"
     ):
-        opt_state = resample_moments(opt_state, previous.opt_state)
+        before = jax.tree.map(on_host, previous.opt_state)
+        opt_state = resample_moments(opt_state, before)
     rate = preset.learning_rate or preset.learning_rates[preset.optimizer]
     return state._replace(
         opt_state=with_learning_rate(opt_state, rate),
@@ -366,10 +362,11 @@ def _to_displayable(image: Array) -> Array:
 
 @functools.lru_cache
 def _compiled_transfer(
+    mesh: Mesh | None,
     **structure: Any,
 ) -> tuple[Callable[[ArrayLike], TransferState], CompiledSteps]:
     """One compilation for each structure, whatever the pictures and the numbers."""
-    transfer = _transfer(**structure)
+    transfer = _transfer(**structure, mesh=mesh)
     return jax.jit(transfer.init), compile_steps(transfer)
 
 
@@ -379,15 +376,18 @@ def _transfer(
     adam_betas: tuple[float, float],
     clamp: bool,
     average_decay: float | None,
+    mesh: Mesh | None,
     **structure: Any,
 ) -> StyleTransfer:
-    return style_transfer(
-        loss_function(**structure),
+    loss_fn = loss_function(**structure)
+    transfer = style_transfer(
+        loss_fn if mesh is None else shard_loss(loss_fn, mesh),
         make_optimizer(optimizer, lbfgs_num_correction, adam_betas),
         project=_to_displayable if clamp else None,
         average_decay=average_decay,
         pass_step=True,
     )
+    return transfer if mesh is None else shard_transfer(transfer, mesh)
 
 
 def _transfer_structure(preset: Preset) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from nstjax.control.pyramid import Scale
 from nstjax.errors import InputError
@@ -68,6 +69,7 @@ class Request:
     quality: int = 95
     preview_seconds: float = 5.0
     quiet: bool = False
+    mesh: Mesh | None = None
 
 
 def run_settings(

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
 from nstjax.control.pyramid import shown_image
+from nstjax.distributed import any_process, on_host
 from nstjax.errors import InputError
 from nstjax.io import runlog
 from nstjax.io.atomic import TEMPORARY_PREFIX
@@ -42,6 +44,8 @@ class Outputs:
       log_every: steps between lines of metrics.jsonl.
       quality: of JPEG and WebP images.
       quiet: whether the progress bar is left out.
+      writes: whether this process is the one that writes; the others do with it what
+        all must do together.
     """
 
     snapshots: tuple[int, ...] = ()
@@ -53,6 +57,7 @@ class Outputs:
     log_every: int = 1
     quality: int = 95
     quiet: bool = False
+    writes: bool = True
 
     def snapshot_path_at(self, step: int) -> Path:
         """Where the snapshot of a step goes."""
@@ -153,6 +158,8 @@ class Recorder:
             state = read_checkpoint(folder / CHECKPOINT, self.problem.state)
             self.step = int(state.step)
             self._snapshots = runlog.read_snapshots(folder, self.step)
+        if not self._outputs.writes:
+            return state
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
             leftover.unlink()
@@ -172,39 +179,41 @@ class Recorder:
             or row["step"] == self.problem.total_steps
         ]
         self._rows.extend(rows)
-        if self._outputs.workdir:
+        if self._outputs.workdir and self._outputs.writes:
             runlog.append_metrics(self._outputs.workdir, rows)
         self.step += len(info.loss)
 
     def record(self, state: TransferState) -> None:
         """Write the snapshot, checkpoint and preview that are due at this step."""
         if self.step in self._outputs.snapshots and self.step not in self._snapshots:
-            image = np.asarray(state.image)
-            self._snapshots[self.step] = image
-            path = self._outputs.snapshot_path_at(self.step)
-            write_image(path, self.picture(image), self._outputs.quality)
+            image = self._snapshots[self.step] = on_host(state.image)
+            self._write_picture(self._outputs.snapshot_path_at(self.step), image)
         if self.step and self.step % self._outputs.checkpoint_every == 0:
             self.checkpoint(state)
         now = time.monotonic()
-        if (
-            self._outputs.preview
-            and now - self._previewed >= self._outputs.preview_seconds
+        if self._outputs.preview and any_process(
+            now - self._previewed >= self._outputs.preview_seconds
         ):
             self._previewed = now
-            picture = self.picture(np.asarray(state.image))
-            write_image(self._outputs.preview, picture, self._outputs.quality)
+            self._write_picture(self._outputs.preview, on_host(state.image))
+
+    def _write_picture(self, path: Path, image: np.ndarray) -> None:
+        if self._outputs.writes:
+            write_image(path, self.picture(image), self._outputs.quality)
 
     def checkpoint(self, state: TransferState) -> None:
         """Write run.h5 and the checkpoint, in this order: it may be killed between."""
         if self._outputs.workdir:
-            self.write_run(np.asarray(state.image), self.step)
-            write_checkpoint(
-                self._outputs.workdir / CHECKPOINT, state, self.problem.scale_index
-            )
+            whole = jax.tree.map(on_host, state)
+            self.write_run(whole.image, self.step)
+            if self._outputs.writes:
+                write_checkpoint(
+                    self._outputs.workdir / CHECKPOINT, whole, self.problem.scale_index
+                )
 
     def write_run(self, image: np.ndarray, steps: int) -> None:
         """Write run.h5 with the log so far and this image, of so many updates."""
-        if self._outputs.workdir:
+        if self._outputs.workdir and self._outputs.writes:
             runlog.write_run(
                 self._outputs.workdir,
                 self._config,
@@ -220,7 +229,7 @@ class Recorder:
 
     def remove_preview(self) -> None:
         """Remove the preview, now that the result is there or the run has failed."""
-        if self._outputs.preview:
+        if self._outputs.preview and self._outputs.writes:
             self._outputs.preview.unlink(missing_ok=True)
 
 
@@ -282,11 +291,11 @@ def execute(
                     break
                 recorder.problem, state = following, following.state
         recorder.checkpoint(state)
-        step, image = recorder.step, np.asarray(state.image)
-        shown = np.asarray(shown_image(state, preset.keep))
+        step, image = recorder.step, on_host(state.image)
+        shown = on_host(shown_image(state, preset.keep))
         state, info = evaluate(recorder.problem, state)
         if preset.keep == "best":
-            shown = np.asarray(state.best_image)
+            shown = on_host(state.best_image)
         if step == total:
             recorder.log(info)
             recorder.write_run(image, step)
@@ -314,7 +323,8 @@ def interruptible() -> Iterator[Any]:
     stops at once.
 
     Yields:
-      A function that tells whether the signal has come.
+      A function that tells whether the signal has come, to any of the processes; all
+      must ask at the same time.
     """
     received = []
 
@@ -328,7 +338,7 @@ def interruptible() -> Iterator[Any]:
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        yield lambda: bool(received)
+        yield lambda: any_process(bool(received))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

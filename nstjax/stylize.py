@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from PIL import Image
 
 from nstjax.control.pyramid import shown_image
+from nstjax.distributed import on_host
 from nstjax.errors import InputError
 from nstjax.guidance import ImageSource, MaskSource, read_controls
 from nstjax.io.images import read_image
@@ -16,6 +18,7 @@ from nstjax.pictures import finish
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, get_preset
 from nstjax.problem import Problem, evaluate, prepare
+from nstjax.sharding import read_mesh
 from nstjax.sizes import parse_size
 from nstjax.transfer import TransferInfo, run
 from nstjax.vgg import Params
@@ -74,6 +77,7 @@ def stylize(
     style_regions: Sequence[str] | None = None,
     region_weights: Sequence[float] | None = None,
     stylize_mask: ImageSource | None = None,
+    mesh: str | Mesh | None = None,
     **settings: Any,
 ) -> Result:
     """Paint a photo in the manner of one or several paintings.
@@ -96,6 +100,7 @@ def stylize(
       style_regions: which regions each painting is given to.
       region_weights: one for each region.
       stylize_mask: white where the photo is painted, black where it stays.
+      mesh: "rows=4" to split the image over four devices, see ``nstjax.sharding``.
       **settings: fields of ``Preset`` that differ from the preset, such as
         ``beta=1e4``, ``steps=100`` or ``size=256``.
 
@@ -121,6 +126,8 @@ def stylize(
         init_image = chosen.init
     if isinstance(style, str | os.PathLike | Image.Image | np.ndarray):
         style = [style]
+    if isinstance(mesh, str):
+        mesh = read_mesh(mesh)
     photo, paintings = read_image(content), [read_image(image) for image in style]
     controls = read_controls(
         photo,
@@ -135,7 +142,7 @@ def stylize(
         style_blend_weights=style_blend_weights,
     )
     if fine_style is not None:
-        paintings = [_mixed_style(photo, fine_style, paintings, params, chosen)]
+        paintings = [_mixed_style(photo, fine_style, paintings, params, chosen, mesh)]
     problem = prepare(
         photo,
         paintings,
@@ -144,6 +151,7 @@ def stylize(
         seed=seed,
         init_image=None if init_image is None else read_image(init_image),
         controls=controls,
+        mesh=mesh,
     )
     image, losses = _paint(problem, chosen)
     return Result(image, losses, int(losses.total.argmin()), chosen)
@@ -160,10 +168,10 @@ def _paint(problem: Problem, preset: Preset) -> tuple[np.ndarray, Losses]:
         if following is None:
             break
         problem, state = following, following.state
-    image = np.asarray(shown_image(state, preset.keep))
+    image = on_host(shown_image(state, preset.keep))
     state, info = evaluate(problem, state)
     if preset.keep == "best":
-        image = np.asarray(state.best_image)
+        image = on_host(state.best_image)
     return finish(image, preset, problem.original), losses_of([*infos, info])
 
 
@@ -173,6 +181,7 @@ def _mixed_style(
     paintings: Sequence[np.ndarray],
     params: Params,
     preset: Preset,
+    mesh: Mesh | None,
 ) -> np.ndarray:
     from nstjax.control.style_mixing import mix_styles
 
@@ -188,6 +197,7 @@ def _mixed_style(
         params,
         preset,
         lambda problem, stage: _paint(problem, stage)[0],
+        mesh,
     )
 
 

@@ -20,6 +20,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from nstjax.allocator import give_back_freed_memory
+from nstjax.distributed import on_host
 from nstjax.losses import LossTerms
 
 LossFunction = Callable[..., tuple[Array, LossTerms]]
@@ -326,7 +327,7 @@ def compile_ahead(steps: CompiledSteps, state: TransferState, data: tuple) -> No
 
 def to_host(rows: TransferInfo, length: int) -> TransferInfo:
     """The first ``length`` rows of a chunk's infos as NumPy arrays."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:length], rows)
+    return jax.tree.map(lambda leaf: on_host(leaf)[:length], rows)
 
 
 def check_finite(info: TransferInfo, first_step: int, state: TransferState) -> None:
@@ -336,5 +337,5 @@ def check_finite(info: TransferInfo, first_step: int, state: TransferState) -> N
         raise NonFiniteLossError(
             first_step + int(broken[0]),
             float(info.loss[broken[0]]),
-            np.asarray(state.finite_image),
+            on_host(state.finite_image),
         )

@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import skimage.data
 from absl import flags
@@ -142,7 +143,7 @@ def measure_pair(
 
 def loss_of(problem: Problem, trial: Trial) -> float:
     """Loss of a trial's image."""
-    state = problem.state._replace(image=trial.image)
+    state = problem.state._replace(image=jnp.asarray(trial.image))
     return float(evaluate(problem, state)[1].loss[0])
 
 

@@ -16,6 +16,7 @@ from jax.sharding import (
     SingleDeviceSharding,
 )
 
+from nstjax import distributed
 from nstjax.analysis.settings import (
     BLEND_WEIGHTS,
     Setting,
@@ -124,8 +125,8 @@ def prepare_lanes(
 
     def place(axis: int | None, *values: Any) -> Any:
         if axis is None:
-            return jax.device_put(values[0], everywhere)
-        return jax.device_put(
+            return distributed.place(values[0], everywhere)
+        return distributed.place(
             jax.tree.map(lambda *leaves: jnp.stack(leaves), *values), by_lane
         )
 

@@ -19,6 +19,7 @@ from jax import Array
 
 from nstjax.analysis.lanes import Lanes, lane_shardings
 from nstjax.control.pyramid import shown_image
+from nstjax.distributed import on_host
 from nstjax.optimizers import with_learning_rate
 from nstjax.preset import Preset
 from nstjax.problem import TransferData
@@ -132,12 +133,13 @@ def run_lanes(
         infos.append(to_host(rows, length))
         tell(length)
     # A copy, as the state is donated.
-    shown = np.array(jax.vmap(functools.partial(shown_image, keep=preset.keep))(state))
+    show = jax.vmap(functools.partial(shown_image, keep=preset.keep))
+    shown = np.array(on_host(show(state)))
     state, rows = sweep.steps.advance(state, 1, *lanes.data)
     infos.append(to_host(rows, 1))
     tell(1)
     if preset.keep == "best":
-        shown = np.array(state.best_image)
+        shown = on_host(state.best_image)
 
     log = jax.tree.map(
         lambda *leaves: np.concatenate(leaves)[:, : lanes.filled].T, *infos
@@ -147,7 +149,7 @@ def run_lanes(
     stop_steps = np.where(diverged, finite.argmin(axis=1), preset.steps)
     valid = np.arange(preset.steps + 1)[None, :] < stop_steps[:, None]
     valid |= ~diverged[:, None]
-    last_finite = np.asarray(state.finite_image)
+    last_finite = on_host(state.finite_image)
     return LaneResults(
         log=jax.tree.map(lambda leaf: np.where(valid, leaf, np.float32(np.nan)), log),
         diverged=diverged,

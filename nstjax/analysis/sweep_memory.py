@@ -26,6 +26,7 @@ import jax
 from nstjax.allocator import give_back_freed_memory
 from nstjax.analysis.lanes import Lanes, lane_shapes
 from nstjax.analysis.sweep import CompiledSweep
+from nstjax.distributed import any_process, least
 from nstjax.errors import InputError
 from nstjax.preset import Preset
 from nstjax.vgg import (
@@ -85,10 +86,12 @@ def fit_sweep(
     """
     per_lane = estimate_lane_bytes(sweep, lanes, preset)
     available = budget_bytes - memory_in_use()
-    size = _equal_chunks(count, int(min(most, max(1, available / per_lane))))
+    # Every process holds its share of the lanes.
+    room = least(int(max(1, jax.process_count() * available / per_lane)))
+    size = _equal_chunks(count, min(most, room))
     while True:
         fitted = compile_sweep(sweep, lanes, preset, size)
-        if HEADROOM * fitted.peak_bytes <= budget_bytes:
+        if not any_process(HEADROOM * fitted.peak_bytes > budget_bytes):
             return fitted
         if size == 1:
             raise InputError(
@@ -98,7 +101,8 @@ def fit_sweep(
             )
         in_use = memory_in_use()
         share = (budget_bytes / HEADROOM - in_use) / (fitted.peak_bytes - in_use)
-        size = _equal_chunks(count, max(1, min(size - 1, int(size * share))))
+        smaller = least(max(1, min(size - 1, int(size * share))))
+        size = _equal_chunks(count, smaller)
 
 
 def compile_sweep(
@@ -116,7 +120,7 @@ def compile_sweep(
     advance: Any = sweep.steps.advance
     compiled = advance.lower(state, 1, *shapes.data).compile()
     memory = compiled.memory_analysis()
-    program_bytes = devices * (
+    program_bytes = jax.local_device_count() * (
         memory.argument_size_in_bytes
         + memory.output_size_in_bytes
         - memory.alias_size_in_bytes
@@ -125,7 +129,8 @@ def compile_sweep(
     scratch_bytes = 0
     if jax.default_backend() == "cpu":
         largest = max(_convolution_sizes(lanes, preset))
-        scratch_bytes = 4 * shapes.images.shape[0] * largest
+        lanes_here = shapes.images.shape[0] // jax.process_count()
+        scratch_bytes = 4 * lanes_here * largest
     return FittedSweep(
         sweep._replace(steps=sweep.steps._replace(advance=compiled)),
         shapes,
@@ -163,7 +168,7 @@ def free_before_next_step() -> None:
 def memory_in_use() -> int:
     """Resident bytes of the process; on an accelerator, used bytes of the devices."""
     if jax.default_backend() != "cpu":
-        return sum(_statistic(device, "bytes_in_use") for device in jax.devices())
+        return sum(_statistic(device, "bytes_in_use") for device in jax.local_devices())
     give_back_freed_memory()
     status = Path("/proc/self/status")
     if status.exists():
@@ -175,7 +180,7 @@ def memory_in_use() -> int:
 def default_budget() -> float:
     """Half of the machine's available memory, or most of the accelerators'."""
     if jax.default_backend() != "cpu":
-        limit = sum(_statistic(device, "bytes_limit") for device in jax.devices())
+        limit = sum(_statistic(device, "bytes_limit") for device in jax.local_devices())
         return USABLE_SHARE_OF_DEVICE * limit or math.inf
     about = Path("/proc/meminfo")
     if about.exists():

@@ -21,6 +21,7 @@ from nstjax.analysis.sweep_memory import (
     give_back_freed_memory,
 )
 from nstjax.analysis.sweep_results import as_sweep
+from nstjax.distributed import all_or_none, any_process, is_first_process
 from nstjax.errors import InputError
 from nstjax.io.atomic import TEMPORARY_PREFIX, check_workdir
 from nstjax.io.runlog import CONFIG, read_config, write_config
@@ -90,7 +91,7 @@ def run_sweep(
         )
     for pattern in (f"{TEMPORARY_PREFIX}*", f"*/{TEMPORARY_PREFIX}*"):
         for leftover in folder.glob(pattern):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)
     if not (folder / SWEEP).exists():
         fitted = _fit(prepare, preset, settings, config, limits)
         config = {**config, LANES_PER_CHUNK: fitted.size}
@@ -98,8 +99,11 @@ def run_sweep(
             prepare, preset, settings, folder, config, limits, fitted, quiet
         )
         give_back_freed_memory()
-        whole = join_sweeps([read_sweep(path) for path in paths])
-        write_sweep(folder / SWEEP, whole._replace(config=dict(config)))
+        # The other processes read what the first one writes.
+        with all_or_none():
+            if is_first_process():
+                whole = join_sweeps([read_sweep(path) for path in paths])
+                write_sweep(folder / SWEEP, whole._replace(config=dict(config)))
     shutil.rmtree(folder / CHUNKS, ignore_errors=True)
     return read_sweep(folder / SWEEP)
 
@@ -123,7 +127,7 @@ def _run_chunks(
     missing = [path for path in first_of if not path.exists()]
     steps = len(missing) * (preset.steps + 1)
     forecast = _Forecast(settings.count, steps, fitted, limits)
-    with tqdm(total=steps, unit="step", disable=quiet) as bar:
+    with tqdm(total=steps, unit="step", disable=quiet or not is_first_process()) as bar:
 
         def tell(length: int) -> None:
             forecast(length)
@@ -138,6 +142,8 @@ def _run_chunks(
             if lane_shapes(lanes, fitted.lanes).data != fitted.shapes.data:
                 raise InputError(UNLIKE)
             results = run_lanes(fitted.sweep, lanes, preset, tell=tell)
+            if not is_first_process():
+                continue
             # Not before: a sweep that was too long leaves nothing behind.
             path.parent.mkdir(parents=True, exist_ok=True)
             write_config(folder, config)
@@ -169,7 +175,7 @@ class _Forecast:
     def _tell_time(self, minutes: float) -> None:
         tqdm.write(f"sweep: predicted time {minutes:.2g} minutes")
         too_much = minutes > self._limits.minutes or self._count > MOST_UNASKED
-        if too_much and not self._limits.yes:
+        if any_process(too_much) and not self._limits.yes:
             raise InputError(
                 f"{self._count} settings would take about {minutes:.2g} minutes and "
                 f"{self._memory}: add --yes to run them"

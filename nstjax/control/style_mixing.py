@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from jax.sharding import Mesh
 
 from nstjax.control.pyramid import plan_scales
-from nstjax.pictures import style_in_color
+from nstjax.pictures import style_in_color, style_size
 from nstjax.preset import Preset, customize
-from nstjax.problem import Problem, prepare, style_size
+from nstjax.problem import Problem, prepare
 from nstjax.sizes import Size, resize
 from nstjax.vgg import Params
 
@@ -19,6 +20,7 @@ def mix_styles(
     params: Params,
     preset: Preset,
     paint: Callable[[Problem, Preset], np.ndarray],
+    mesh: Mesh | None = None,
 ) -> np.ndarray:
     """Make the style image of a transfer that mixes two scales.
 
@@ -35,6 +37,7 @@ def mix_styles(
       params: the network.
       preset: of the transfer.
       paint: runs a problem with its settings, returns the picture.
+      mesh: see ``nstjax.problem.prepare``.
 
     Returns:
       The mixed style, sRGB in 0..1, of the size that the transfer's last scale gives
@@ -71,7 +74,7 @@ def mix_styles(
             resize_to_content=False,
         )
         start = resize(mixed, *size, preset.resample)
-        mixed = paint(prepare(start, [fine], params, stage), stage)
+        mixed = paint(prepare(start, [fine], params, stage, mesh=mesh), stage)
     return mixed
 
 

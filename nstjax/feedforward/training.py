@@ -196,10 +196,19 @@ def make_training(
 def batch_shardings(batch_size: int) -> tuple[Sharding, Sharding]:
     """Where a batch lies, its pictures split over the devices, and where the rest.
 
-    As many devices are used as divide the batch.
+    As many devices are used as divide the batch; of several processes all are needed.
+
+    Raises:
+      InputError: those of several processes do not divide it.
     """
     devices = jax.devices()
     count = math.gcd(len(devices), batch_size)
+    if jax.process_count() > 1 and count < len(devices):
+        raise InputError(
+            f"batches of {batch_size} photos leave out some of the {len(devices)} "
+            f"devices of {jax.process_count()} processes: give a --batch_size that "
+            f"{len(devices)} divides"
+        )
     if count == 1:
         return (SingleDeviceSharding(devices[0]),) * 2
     mesh = jax.make_mesh(

@@ -7,8 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from tqdm import tqdm
 
+from nstjax.distributed import all_or_none, is_first_process, on_host, place
 from nstjax.errors import InputError
 from nstjax.feedforward.objective import Batch, Objective
 from nstjax.feedforward.training import TrainingState, batch_shardings, check_finite
@@ -48,21 +50,25 @@ def train(request: TrainingRequest) -> StyleModel:
         finite.
     """
     folder, steps = request.folder, request.preset.steps
-    check_request(request)
-    setup = set_up(request)
-    settings = request_settings(request)
-    begun = _has_begun(folder, settings)
-    card = {**request.card, "settings": {**settings, "steps": steps}}
-    # A model that cannot be written is told before the training, not after it.
-    with tempfile.TemporaryDirectory() as scratch:
-        model = trained_model(request, setup, setup.state, card)
-        write_model(Path(scratch) / MODEL, model)
-    if not begun:
-        folder.mkdir(parents=True, exist_ok=True)
-        runlog.write_config(folder, {"settings": settings})
+    with all_or_none():
+        check_request(request)
+        setup = set_up(request)
+        settings = request_settings(request)
+        begun = _has_begun(folder, settings)
+        card = {**request.card, "settings": {**settings, "steps": steps}}
+        # A model that cannot be written is told before the training, not after it.
+        with tempfile.TemporaryDirectory() as scratch:
+            model = trained_model(request, setup, setup.state, card)
+            write_model(Path(scratch) / MODEL, model)
+    with all_or_none():
+        if is_first_process() and not begun:
+            folder.mkdir(parents=True, exist_ok=True)
+            runlog.write_config(folder, {"settings": settings})
     state = _run(request, setup)
+    state = jax.tree.map(lambda leaf: jnp.asarray(on_host(leaf)), state)
     model = trained_model(request, setup, state, card)
-    write_model(folder / MODEL, model, half_precision=request.half_precision)
+    if is_first_process():
+        write_model(folder / MODEL, model, half_precision=request.half_precision)
     return model
 
 
@@ -71,25 +77,27 @@ def _run(request: TrainingRequest, setup: Setup) -> TrainingState:
     folder, steps, batches = request.folder, request.preset.steps, setup.batches
     checkpoints = open_checkpoints(folder / CHECKPOINTS)
     by_picture, everywhere = batch_shardings(request.preset.batch_size)
-    state, rows, seconds = setup.state, list[Row](), 0.0
-    restored = checkpoints.restore(setup.state)
+    state, objective = place((setup.state, setup.objective), everywhere)
+    rows, seconds = list[Row](), 0.0
+    restored = checkpoints.restore(state)
     if restored is not None:
         state, record = restored
         batches.restore(record["batches"])
         rows, seconds = record["rows"], record["seconds"]
-    state, objective = jax.device_put((state, setup.objective), everywhere)
     first = int(state.step)
     if first > steps:
         raise InputError(
             f"the training in {folder} has had {first} updates: give as many steps or "
             "more"
         )
-    runlog.restart_metrics(folder, first + 1)
+    writes = is_first_process()
+    if writes:
+        runlog.restart_metrics(folder, first + 1)
     started = time.monotonic() - seconds
     weight = jnp.float32(request.adversarial_weight)
-    events = folder / EVENTS if request.tensorboard else None
+    events = folder / EVENTS if request.tensorboard and writes else None
     with (
-        tqdm(total=steps, initial=first, unit="step") as bar,
+        tqdm(total=steps, initial=first, unit="step", disable=not writes) as bar,
         event_writer(events, first + 1) as write_events,
     ):
         for step in range(first + 1, steps + 1):
@@ -114,7 +122,8 @@ def _run(request: TrainingRequest, setup: Setup) -> TrainingState:
                     "skipped": len(batches.skipped),
                     "seconds": round(time.monotonic() - started, 3),
                 }
-                runlog.append_metrics(folder, [row])
+                if writes:
+                    runlog.append_metrics(folder, [row])
                 write_events(row)
             if step % request.checkpoint_every == 0 or step == steps:
                 record = {
@@ -138,12 +147,12 @@ def _validate(
         setup.training.evaluate(state, batch, objective) for batch in setup.samples
     ]
     names = list(request.paintings)[: len(evaluated)]
-    photos, outputs = jax.device_get(
-        (setup.samples[0].content, [output for _, _, output in evaluated])
-    )
-    path = request.folder / SAMPLES / f"{step:06}.png"
-    path.parent.mkdir(exist_ok=True)
-    write_image(path, sample_sheet(photos, outputs, names))
+    photos = np.asarray(setup.samples[0].content)
+    outputs = [on_host(output) for _, _, output in evaluated]
+    if is_first_process():
+        path = request.folder / SAMPLES / f"{step:06}.png"
+        path.parent.mkdir(exist_ok=True)
+        write_image(path, sample_sheet(photos, outputs, names))
     return {
         "validation": {
             name: {"total": float(loss), **term_row(terms)}

@@ -2,13 +2,14 @@
 
 import hashlib
 import os
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
 
+from nstjax.distributed import on_host
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
 from nstjax.io.runlog import START_AGAIN
@@ -53,12 +54,12 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
       like: a state of the same run, whose shapes and dtypes the file must have.
 
     Returns:
-      The state, on the default device.
+      The state, on the devices of the other.
 
     Raises:
       InputError: the file is damaged, or it is another run's.
     """
-    leaves, expected = _verified_leaves(path), _named_leaves(like)
+    leaves, expected = _verified_leaves(path), _by_name(like)
     for name, leaf in expected.items():
         found = leaves.get(name)
         if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
@@ -67,7 +68,15 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
                 f"{START_AGAIN}"
             )
     return jax.tree.unflatten(
-        jax.tree.structure(like), [jax.device_put(leaves[name]) for name in expected]
+        jax.tree.structure(like),
+        [
+            # A state on the default device is not bound to it, as none is at first.
+            jax.device_put(
+                leaves[name],
+                leaf.sharding if len(leaf.sharding.device_set) > 1 else None,
+            )
+            for name, leaf in expected.items()
+        ],
     )
 
 
@@ -89,8 +98,12 @@ def _verified_leaves(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def _named_leaves(state: object) -> dict[str, np.ndarray]:
+    return {name: on_host(leaf) for name, leaf in _by_name(state).items()}
+
+
+def _by_name(state: object) -> dict[str, Any]:
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(state)
     }
 

@@ -1,0 +1,237 @@
+"""Two processes on this machine that work on one thing together."""
+
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import training_gallery
+from commands import PICTURES, SHALLOW, check_refused, listing, metrics
+
+import nstjax
+from nstjax.io.model_file import network_tensors, read_model
+from nstjax.io.runlog import read_run
+from nstjax.io.sweep_file import read_sweep
+
+FLAGS = (*PICTURES, *SHALLOW, "--preview_seconds=0.01")
+
+
+def free_port():
+    with socket.create_server(("localhost", 0)) as server:
+        return server.getsockname()[1]
+
+
+def pair(process, *arguments, second=()):
+    """The two processes; the second one's own flags come last."""
+    shared = (
+        *FLAGS,
+        f"--coordinator=localhost:{free_port()}",
+        "--num_processes=2",
+        "--coordinator_timeout=60",
+        *arguments,
+    )
+    return [
+        process(*shared, "--process_id=0"),
+        process(*shared, "--process_id=1", *second),
+    ]
+
+
+def ends(processes):
+    texts = [each.communicate(timeout=120) for each in processes]
+    return [
+        (each.returncode, *text) for each, text in zip(processes, texts, strict=True)
+    ]
+
+
+def totals(folder):
+    return [row["total"] for row in metrics(folder)]
+
+
+def test_two_processes_paint_what_one_paints(studio, command, process):
+    before = listing(studio)
+    (status, out, _), (other_status, other_out, other_err) = ends(
+        pair(
+            process,
+            "--workdir=two",
+            "--output=two.png",
+            "--snapshots=1",
+            "--montage",
+            second=("--workdir=second", "--output=second.png"),
+        )
+    )
+    assert (status, other_status) == (0, 0)
+    assert "nstjax: wrote two.png after 2 steps" in out
+    assert other_out == ""
+    assert "error" not in other_err
+    added = listing(studio).keys() - before.keys()
+    assert {path for path in added if "second" in path} == set()
+    assert {"two.png", "two_montage.png", "two/snapshot_000001.png"} < added
+
+    command(*FLAGS, "--workdir=one", "--output=one.png")
+    np.testing.assert_allclose(totals("two"), totals("one"), rtol=1e-5)
+    images = [read_run(pathlib.Path(folder)).image for folder in ("one", "two")]
+    np.testing.assert_allclose(*images, atol=1e-2)
+    pictures = [255 * nstjax.read_image(f"{name}.png") for name in ("one", "two")]
+    np.testing.assert_allclose(*pictures, atol=1.01)
+
+    # One process goes on where two have been.
+    command(*FLAGS, "--workdir=two", "--resume", "--steps=3")
+    command(*FLAGS, "--workdir=three", "--steps=3")
+    np.testing.assert_allclose(totals("two"), totals("three"), rtol=1e-5)
+
+
+def test_a_signal_to_one_process_stops_both(studio, command, process):
+    command(*FLAGS, "--workdir=run")
+    begun = totals("run")
+    processes = pair(process, "--workdir=run", "--resume", "--steps=100000")
+    deadline = time.monotonic() + 100
+    while len(totals("run")) < 6:
+        assert time.monotonic() < deadline
+        assert processes[0].poll() is None, processes[0].stderr.read()
+        time.sleep(0.05)
+    processes[1].send_signal(signal.SIGTERM)
+    (status, out, _), (other_status, other_out, _) = ends(processes)
+    assert (status, other_status) == (130, 130)
+    assert "--resume goes on from here" in out
+    assert other_out == ""
+    rows = metrics("run")
+    assert [row["step"] for row in rows] == list(range(len(rows)))
+    # The row of the last step of the first run is evaluated again.
+    np.testing.assert_allclose(totals("run")[:3], begun, rtol=1e-5)
+
+
+def test_what_one_process_cannot_read_ends_both(studio, process):
+    second = ("--stylize_mask=nowhere.png",)
+    processes = pair(process, "--workdir=run", second=second)
+    (status, _, err), (other_status, _, other_err) = ends(processes)
+    assert (status, other_status) == (2, 2)
+    assert "another process could not go on" in err
+    assert "nowhere.png" in other_err
+    assert not pathlib.Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--coordinator=localhost:99",), "add --num_processes and --process_id"),
+        (("--num_processes=2", "--process_id=0"), "add --coordinator"),
+        (
+            ("--coordinator=auto", "--num_processes=2", "--process_id=0"),
+            "give HOST:PORT of the first process",
+        ),
+        (
+            ("--coordinator=localhost:99", "--num_processes=2", "--process_id=2"),
+            "process_id must lie in 0..1, got 2",
+        ),
+        (
+            ("--coordinator=localhost:99", "--num_processes=0", "--process_id=0"),
+            "num_processes must be 1 or more",
+        ),
+        (
+            ("--coordinator=localhost:{port}", "--num_processes=2", "--process_id=1"),
+            "did not answer within 1 seconds",
+        ),
+        (
+            ("--coordinator=localhost:{port}", "--num_processes=3", "--process_id=0"),
+            "only 1 of 3 processes came in time",
+        ),
+        (("--mesh=columns=2",), "give rows=N"),
+        (("--mesh=rows=99",), "give a number from 1 to 1"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(flags, says, studio, command):
+    before = listing(studio)
+    flags = [flag.format(port=free_port()) for flag in flags]
+    status, out, err = command(*FLAGS, "--coordinator_timeout=1", *flags)
+    check_refused(status, out, err, says)
+    assert status == 2
+    assert listing(studio) == before
+
+
+def test_a_port_that_is_taken_is_refused(studio, command):
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+        status, out, err = command(
+            *FLAGS,
+            f"--coordinator=localhost:{port}",
+            "--num_processes=2",
+            "--process_id=0",
+        )
+    check_refused(status, out, err, f"port {port} cannot be used here")
+
+
+def launched(module, folder, environment, *arguments):
+    """The two processes of a launcher, in a folder; what they have said."""
+    shared = (
+        *(sys.executable, "-m", f"experiments.{module}", *arguments),
+        f"--coordinator=localhost:{free_port()}",
+        "--num_processes=2",
+        "--coordinator_timeout=60",
+    )
+    processes = [
+        subprocess.Popen(
+            [*shared, f"--process_id={number}"],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    try:
+        return ends(processes)
+    finally:
+        for each in processes:
+            each.kill()
+
+
+def test_two_processes_run_one_sweep(studio, environment):
+    sweep = (
+        *PICTURES,
+        *(
+            "--size=32",
+            "--steps=2",
+            "--optimizer=adam",
+            "--grid=beta=1;10;100,seed=0;1",
+        ),
+        *("--content_layers=relu2_1", "--style_layers=relu1_1,relu2_1"),
+    )
+    found = launched("sweep", studio, environment, *sweep, "--workdir=two")
+    assert [status for status, _, _ in found] == [0, 0], found
+    assert found[1][1:] == ("", "")
+    alone = [sys.executable, "-m", "experiments.sweep", *sweep, "--workdir=one"]
+    subprocess.run(alone, env=environment, check=True, timeout=120)
+    one, two = (read_sweep(studio / name / "sweep.h5") for name in ("one", "two"))
+    np.testing.assert_allclose(one.log["total"], two.log["total"], rtol=1e-5)
+    np.testing.assert_allclose(one.images, np.float32(two.images), atol=1)
+    paths = [set(listing(studio / name)) for name in ("one", "two")]
+    assert paths[0] == paths[1]
+
+
+def test_two_processes_go_on_with_a_training(gallery, environment):
+    (gallery / "alone").mkdir()
+    train = (*training_gallery.ONE, "--steps=3", "--log_every=1")
+    train = (*train, "--checkpoint_every=2")
+    alone = [sys.executable, "-m", "experiments.train_feedforward", *train]
+    subprocess.run(
+        alone, cwd=gallery / "alone", env=environment, check=True, timeout=120
+    )
+    shutil.copytree(gallery / "alone", gallery / "together")
+    one, two = (gallery / name / "run" for name in ("alone", "together"))
+    shutil.rmtree(two / "checkpoints" / "3")
+    (two / "model.safetensors").unlink()
+    found = launched("train_feedforward", two.parent, environment, *train)
+    assert [status for status, _, _ in found] == [0, 0], found
+    assert found[1][1] == ""
+    np.testing.assert_allclose(totals(two), totals(one), rtol=1e-5)
+    assert [row["step"] for row in metrics(two)] == [1, 2, 3]
+    models = [read_model(folder / "model.safetensors") for folder in (one, two)]
+    tensors = [network_tensors(model.network) for model in models]
+    for name, tensor in tensors[0].items():
+        np.testing.assert_allclose(tensors[1][name], tensor, rtol=1e-4, atol=1e-5)

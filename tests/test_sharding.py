@@ -1,0 +1,262 @@
+"""One image over several devices: the same numbers, and little that is exchanged."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import reference
+from problems import picture, small
+
+from experiments.benchmarks.sharding_program import (
+    count_exchanges,
+    formula_bytes,
+    operations,
+)
+from nstjax.errors import InputError
+from nstjax.preset import customize
+from nstjax.problem import make_transfer, prepare
+from nstjax.sharding import read_mesh, row_mesh
+from nstjax.sizes import Size
+from nstjax.stylize import stylize
+from nstjax.transfer import compile_steps, run
+from nstjax.vgg import summarize
+
+STEPS = 3
+LAYERS = {"content_layers": ("relu3_1",), "style_layers": ("relu1_1", "relu3_1")}
+HALF = np.repeat(np.float32([1, 0]), [20, 20])[None, :].repeat(32, axis=0)
+
+
+def masks(names):
+    return {name: np.dstack([HALF] * 3) for name in names}
+
+
+# name: height of the picture, what differs from the preset, and what stylize is given.
+CASES = {
+    "adam": (64, {"optimizer": "adam"}, {}),
+    "odd": (67, {"optimizer": "adam", "pool": "max", "pool_padding": "same"}, {}),
+    "pyramid": (
+        64,
+        {
+            "optimizer": "adam",
+            "pyramid": "2",
+            "pyramid_min_size": 30,
+            "pyramid_steps": (2,),
+            "keep": "best",
+        },
+        {},
+    ),
+    "masks": (
+        48,
+        {"optimizer": "adam", "style_loss": "moments"},
+        masks(("content_mask", "style_masks", "stylize_mask")),
+    ),
+}
+MESHES = [("adam", 8), ("odd", 4), ("pyramid", 2), ("masks", 4)]
+LBFGS = [(64, 4), (51, 8)]
+
+
+def params():
+    return jax.tree.map(np.float32, reference.random_params((8, 8, 16, 16, 16)))
+
+
+def painted(name, mesh=None):
+    height, settings, controls = CASES[name]
+    return stylize(
+        picture(1, height, 40),
+        picture(2, 36, 40),
+        params(),
+        small("gatys2016", **LAYERS),
+        steps=STEPS,
+        size=Size("exact", (height, 40)),
+        mesh=mesh,
+        **controls,
+        **settings,
+    )
+
+
+def numbers(result):
+    return [result.image, *jax.tree.leaves(result.losses)]
+
+
+def lbfgs(height, mesh=None):
+    """Steps in double precision: y is the difference of gradients that nearly agree."""
+    preset = small("gatys2016", optimizer="lbfgs", lbfgs_num_correction=2, **LAYERS)
+    preset = customize(preset, size=Size("exact", (height, 40)))
+    content, style = picture(1, height, 40), picture(2, 36, 40)
+    problem = prepare(content, [style], params(), preset, mesh=mesh)
+    with jax.enable_x64(True):
+        state, data = jax.tree.map(
+            lambda leaf: leaf.astype(np.float64) if leaf.dtype == np.float32 else leaf,
+            (problem.state, problem.data),
+        )
+        infos = []
+        # In one dispatch, as accelerators do it.
+        steps = compile_steps(make_transfer(preset, mesh), STEPS)
+        for state, info in run(steps, state, data, STEPS):
+            infos.extend(jax.tree.leaves(info))
+        return [np.asarray(state.image), *infos]
+
+
+def exchanged(height, mesh):
+    """[kind, numbers in the largest result] of the compiled step's collectives."""
+    preset = customize(
+        small("gatys2016", optimizer="adam", **LAYERS), size=Size("original")
+    )
+    content = picture(1, height, 40)
+    problem = prepare(content, [content], params(), preset, mesh=mesh)
+    text = problem.steps.advance.lower(problem.state, 1, *problem.data).compile()
+    kinds = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
+    found = re.findall(rf"= (.*?) ({kinds})(?:-start)?\(", text.as_text())
+    return [
+        (kind, max(map(_size, re.findall(r"\[([\d,]*)\]", shapes))))
+        for shapes, kind in found
+    ]
+
+
+def _size(shape):
+    return int(np.prod([int(length) for length in shape.split(",") if length]))
+
+
+def programs():
+    """How many programs the steps of a run need."""
+    preset = small("gatys2016", optimizer="lbfgs", lbfgs_num_correction=2, **LAYERS)
+    mesh = row_mesh(4)
+    problem = prepare(
+        picture(1, 32, 40), [picture(2, 36, 40)], params(), preset, mesh=mesh
+    )
+    first = problem.state
+    assert len(first.image.sharding.device_set) == 4
+    shards = {shard.data.shape for shard in first.image.addressable_shards}
+    assert shards == {(8, 40, 3)}
+    before = problem.steps.advance._cache_size()
+    for state, _ in run(problem.steps, first, problem.data, 3):
+        pass
+    assert first.image.is_deleted()
+    pairs = [leaf for leaf in jax.tree.leaves(state.opt_state) if leaf.ndim == 4]
+    assert {leaf.addressable_shards[0].data.shape for leaf in pairs} == {(2, 8, 40, 3)}
+    return problem.steps.advance._cache_size() - before
+
+
+SHARDED = """
+import sys
+sys.path.insert(0, {tests!r})
+import json, pathlib
+import jax, numpy as np
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_disable_most_optimizations", True)
+import test_sharding as case
+from nstjax.sharding import row_mesh
+folder = pathlib.Path({folder!r})
+for name, rows in case.MESHES:
+    found = case.painted(name, f"rows={{rows}}")
+    np.savez(folder / f"{{name}} {{rows}}.npz", *case.numbers(found))
+for height, rows in case.LBFGS:
+    np.savez(folder / f"{{height}} {{rows}}.npz", *case.lbfgs(height, row_mesh(rows)))
+jax.config.update("jax_disable_most_optimizations", False)
+found = dict(
+    even=case.exchanged(64, row_mesh(4)),
+    odd=case.exchanged(67, row_mesh(4)),
+    programs=case.programs(),
+)
+(folder / "found.json").write_text(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory):
+    """The folder of what a process with eight devices has found."""
+    folder = tmp_path_factory.mktemp("sharded")
+    tests = str(pathlib.Path(__file__).parent)
+    subprocess.run(
+        [sys.executable, "-c", SHARDED.format(tests=tests, folder=str(folder))],
+        env={
+            **os.environ,
+            "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        },
+        check=True,
+        timeout=300,
+    )
+    return folder
+
+
+def check_same(path, alone, tolerance):
+    with np.load(path) as file:
+        for one, other in zip(file.values(), alone, strict=True):
+            np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(("name", "rows"), MESHES)
+def test_devices_paint_what_one_paints(name, rows, sharded, quick_compilation):
+    check_same(sharded / f"{name} {rows}.npz", numbers(painted(name)), 1e-5)
+
+
+@pytest.mark.parametrize(("height", "rows"), LBFGS)
+def test_lbfgs_is_the_same(height, rows, sharded, quick_compilation):
+    check_same(sharded / f"{height} {rows}.npz", lbfgs(height), 1e-5)
+
+
+@pytest.mark.parametrize("heights", ["even", "odd"])
+def test_only_borders_and_statistics_are_exchanged(heights, sharded):
+    exchanges = json.loads((sharded / "found.json").read_text())[heights]
+    kinds = {kind for kind, _ in exchanges}
+    assert "collective-permute" in kinds and "all-reduce" in kinds
+    image, row, gram = 72 * 42 * 3, 42 * 8, 16 * 16
+    largest = {"collective-permute": 8 * row, "all-reduce": gram, "all-gather": image}
+    for kind, size in exchanges:
+        assert size <= largest[kind], (kind, size)
+    # An image whose height the devices do not divide lies whole on each.
+    assert ("all-gather" in kinds) == (heights == "odd")
+
+
+def test_all_steps_are_one_program(sharded):
+    assert json.loads((sharded / "found.json").read_text())["programs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("columns=2", "give rows=N"),
+        ("rows", "give rows=N"),
+        ("rows=two", "give rows=N"),
+        ("rows=0", "from 1 to 1"),
+        ("rows=2", "how many devices there are"),
+    ],
+)
+def test_other_meshes_are_refused(text, says):
+    with pytest.raises(InputError, match=says):
+        read_mesh(text)
+
+
+def test_one_device_needs_no_mesh():
+    assert read_mesh(None) is None
+    assert read_mesh("rows=1") is None
+
+
+PROGRAM = """
+  %p = f32[1,1,32,64]{3,2,1,0} collective-permute(%x), channel_id=1
+  ROOT %s = (f32[8,8]{1,0}, /*index=1*/f32[]) all-reduce(%a, %b), to_apply=%add
+  %g = bf16[16,2]{1,0} all-gather(%y), dimensions={0}
+  %n = f32[4]{0} add(%all-reduce, %collective-permute)
+"""
+
+
+def test_exchanges_are_counted():
+    found = count_exchanges(PROGRAM, 4)
+    halo, sums, gathered = 4 * 32 * 64, 4 * 65 * 2 * 3 // 4, 2 * 32 * 3 // 4
+    assert list(found["bytes"].values()) == [halo, sums, gathered, 0]
+    assert list(found["exchanges"].values()) == [1, 1, 1, 0]
+
+
+def test_the_estimate_counts_rows_and_operations():
+    layers = summarize(64, 64)[:3]  # conv1_1, relu1_1, conv1_2
+    assert formula_bytes(layers) == 4 * 2 * 64 * (3 + 64 + 64 + 64)
+    kernels, grams = 9 * (3 * 64 + 64 * 64), 64 * 64
+    assert operations(layers, ["conv1_2"], 1) == 4 * 64 * 64 * (kernels + grams)
+    # Seven rows of 64 on the fullest of ten devices.
+    assert operations(layers, [], 10) == 4 * 7 * 64 * kernels
