@@ -73,12 +73,14 @@ def devices_of_rows() -> int:
 
 def direct_convolution(activation: Array, kernel: Array) -> Array:
     """``conv3x3`` as XLA computes it, in the type of its operands."""
+    # Of float32 operands a GPU would else use the first 10 bits only (TF32).
     return jax.lax.conv_general_dilated(
         activation[None],
         kernel,
         window_strides=(1, 1),
         padding="SAME",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=jax.lax.Precision.HIGHEST,
     )[0]
 
 

@@ -215,7 +215,9 @@ def _convolve_image(image: Array, kernel: Array, image_padding: ImagePadding) ->
         for row in range(3)
         for column in range(3)
     ]
-    return jnp.concatenate(windows, -1) @ kernel.reshape(27, -1)
+    return jnp.matmul(
+        jnp.concatenate(windows, -1), kernel.reshape(27, -1), precision="highest"
+    )
 
 
 def _pool(activation: Array, pool: Pool, pool_padding: PoolPadding) -> Array:

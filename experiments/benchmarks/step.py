@@ -30,7 +30,12 @@ import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks.step_implementations import Task, with_bundled_network
-from experiments.benchmarks.step_workers import exact_step, make_task, measure
+from experiments.benchmarks.step_workers import (
+    count_operations,
+    exact_step,
+    make_task,
+    measure,
+)
 from experiments.benchmarks.tables import write_json
 
 # nstjax is imported where it is used, as in step_implementations.
@@ -60,21 +65,6 @@ _PEAK_TFLOPS = flags.DEFINE_float(
     "peak_tflops", None, "The device's peak, to print the share of it that is reached."
 )
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the numbers.")
-
-
-def count_operations(task: Task) -> int:
-    """Floating-point operations of a step's convolutions and their input gradients.
-
-    An input gradient costs what its convolution does, and every layer's is needed, the
-    first one's too. The Gram matrices, a few percent more, are left out.
-    """
-    from nstjax.vgg import summarize
-
-    return sum(
-        2 * 2 * row.shape[0] * row.shape[1] * task.params[row.name]["kernel"].size
-        for row in summarize(*task.pictures.shape[1:3])
-        if row.name in task.params and row.name in task.trunk
-    )
 
 
 def report(task: Task, names: Sequence[str], repeats: int) -> list[dict[str, Any]]:

@@ -71,6 +71,21 @@ def make_task(width: int, height: int, weights: str | None = None) -> Task:
     )
 
 
+def count_operations(task: Task) -> int:
+    """Floating-point operations of a step's convolutions and their input gradients.
+
+    An input gradient costs what its convolution does, and every layer's is needed, the
+    first one's too. The Gram matrices, a few percent more, are left out.
+    """
+    from nstjax.vgg import summarize
+
+    return sum(
+        2 * 2 * row.shape[0] * row.shape[1] * task.params[row.name]["kernel"].size
+        for row in summarize(*task.pictures.shape[1:3])
+        if row.name in task.params and row.name in task.trunk
+    )
+
+
 def work(implementation: str, pipe: Connection) -> None:
     """A worker: take a task, then time a round whenever the parent asks for one."""
     task: Task = pipe.recv()

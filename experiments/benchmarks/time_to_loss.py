@@ -61,6 +61,7 @@ flags.DEFINE_string("weights", "auto", "As nstjax takes them.")
 flags.DEFINE_string("preset", "gatys-code", "One whose content loss is a mean.")
 flags.DEFINE_string("size", "512", "Long side.")
 flags.DEFINE_integer("steps", 500, "Adam's.", lower_bound=1)
+flags.DEFINE_float("learning_rate", 10.0, "Adam's; 10 ends lower than the preset's 2.")
 flags.DEFINE_list("coarse_steps", "200,100", "Updates of each scale before the last.")
 flags.DEFINE_integer("min_size", 128, "Least long side of the first scale.")
 flags.DEFINE_list(
@@ -110,7 +111,12 @@ def measure_pair(
         "steps": coarse[0],
         "pyramid_steps": (*coarse[1:], FLAGS.steps),
     }
-    single = {"optimizer": "adam", "pyramid": "none", "steps": FLAGS.steps}
+    single = {
+        "optimizer": "adam",
+        "learning_rate": FLAGS.learning_rate,
+        "pyramid": "none",
+        "steps": FLAGS.steps,
+    }
     adam = problem(**single, precision="mixed")
     compile_scales(adam)
     compile_scales(problem(**fast))

@@ -1,0 +1,101 @@
+"""Runs every benchmark, one after the other, and writes one JSON file.
+
+    python -m experiments.benchmarks.run_all --output=results.json
+
+Each runs in a process of its own; its table is printed as it comes.
+With VGG-19's weights at hand (``$NSTJAX_WEIGHTS``, or the cache of ``python -m
+weights_convert --download``) they are used, else random ones of its shapes, or the
+bundled network where pictures are painted.
+"""
+
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags
+
+from experiments.benchmarks.tables import write_json
+
+# What needs PyTorch is left out, and says so, where it is not installed.
+BENCHMARKS: dict[str, tuple[str, ...]] = {
+    "startup": (),
+    "kernels": (),
+    "step": ("--repeats=5",),
+    "memory": (),
+    "tiling": (),
+    "sharding": (),
+    "time_to_loss": (),
+}
+NEED_TORCH = ("step", "time_to_loss")
+ON_GPU = ("gpu",)
+
+_OUTPUT = flags.DEFINE_string("output", "benchmarks.json", "JSON file for the numbers.")
+_ONLY = flags.DEFINE_list("only", None, f"Some of {', '.join((*BENCHMARKS, *ON_GPU))}.")
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured with."""
+    import jax
+
+    names = ("jax", "jaxlib", "numpy", "nstjax", "torch")
+    return {
+        "device": jax.devices()[0].device_kind,
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in names if importlib.util.find_spec(name)},
+    }
+
+
+def run(name: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """The numbers of one benchmark, and its seconds."""
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "numbers.json"
+        module = f"experiments.benchmarks.{name}"
+        command = [sys.executable, "-m", module, *arguments, f"--output={path}"]
+        status = subprocess.run(command).returncode
+        numbers = json.loads(path.read_text()) if path.exists() else None
+    seconds = time.perf_counter() - start
+    print(f"\n{name}: {seconds:.0f} s, exit status {status}", flush=True)
+    return {
+        "command": " ".join(["python", "-m", module, *arguments]),
+        "status": status,
+        "seconds": seconds,
+        "numbers": numbers,
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run them all."""
+    if len(arguments) > 1:
+        raise app.UsageError(f"unexpected {' '.join(arguments[1:])}")
+    about = machine()
+    print(json.dumps(about))
+    names = _ONLY.value or list(BENCHMARKS)
+    unknown = set(names) - {*BENCHMARKS, *ON_GPU}
+    if unknown:
+        raise app.UsageError(f"unknown benchmark {', '.join(sorted(unknown))}")
+    results = {}
+    for name in names:
+        if name in NEED_TORCH and "torch" not in about:
+            print(f"\n{name} is left out: pip install torch")
+            continue
+        results[name] = run(name, BENCHMARKS.get(name, ()))
+        write_json(_OUTPUT.value, {"machine": about, "benchmarks": results})
+    failed = [name for name, result in results.items() if result["status"]]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    app.run(main)
