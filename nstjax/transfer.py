@@ -88,6 +88,9 @@ class StyleTransfer(NamedTuple):
     step: Callable[..., tuple[TransferState, TransferInfo]]
 
 
+UpdateFunction = Callable[..., tuple[TransferState, TransferInfo]]
+
+
 class NonFiniteLossError(ArithmeticError):
     """The loss became NaN or infinite.
 
@@ -134,6 +137,7 @@ def style_transfer(
       Gatys, Ecker and Bethge (2016), section 2.3.
     """
     optimizer = optax.with_extra_args_support(optimizer)
+    update_fn = make_update(optimizer, project=project, average_decay=average_decay)
 
     def init_fn(image: ArrayLike) -> TransferState:
         image = jnp.asarray(image)
@@ -161,13 +165,45 @@ def style_transfer(
         (loss, terms), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
             state.image, *data
         )
+        return update_fn(
+            state, loss, terms, gradient, lambda image: loss_fn(image, *data)[0]
+        )
+
+    return StyleTransfer(init_fn, step_fn)
+
+
+def make_update(
+    optimizer: optax.GradientTransformationExtraArgs,
+    *,
+    project: Callable[[Array], Array] | None = None,
+    average_decay: float | None = None,
+) -> UpdateFunction:
+    """What a step does once the loss and its gradient are known.
+
+    Args:
+      optimizer: as in ``style_transfer``, like the rest.
+      project: likewise.
+      average_decay: likewise.
+
+    Returns:
+      (state, loss, terms, gradient, value_fn) -> (state, info), where ``value_fn`` is
+      image -> loss, or None for an optimizer without a line search.
+    """
+
+    def update_fn(
+        state: TransferState,
+        loss: Array,
+        terms: LossTerms,
+        gradient: Array,
+        value_fn: Callable[[Array], Array] | None = None,
+    ) -> tuple[TransferState, TransferInfo]:
         updates, opt_state = optimizer.update(
             gradient,
             state.opt_state,
             state.image,
             value=loss,
             grad=gradient,
-            value_fn=lambda image: loss_fn(image, *data)[0],
+            value_fn=value_fn,
         )
         image = optax.apply_updates(state.image, updates)
         if project:
@@ -186,7 +222,7 @@ def style_transfer(
         )
         return new_state, TransferInfo(loss, terms, jnp.linalg.norm(gradient))
 
-    return StyleTransfer(init_fn, step_fn)
+    return update_fn
 
 
 def _with_iterate(average: Average, image: Array, decay: float) -> Average:
