@@ -15,19 +15,20 @@ from jax.typing import ArrayLike
 from nstjax.gradient_normalization import normalize_gradient
 from nstjax.gram_loss import StyleNormalization
 from nstjax.readings import (
+    CONTENT,
     ContentNormalization,
     LossTerms,
-    Readings,
     Region,
     Targets,
+    Use,
     Weights,
     content_loss,
     content_sums,
-    guides_of,
     layers_of,
     loss_of_readings,
-    strengths,
+    strengths_of,
     style_keys,
+    uses_of,
 )
 from nstjax.statistics import GramNormalization
 from nstjax.style_losses import StyleForm, StyleLoss, describe_style
@@ -168,39 +169,28 @@ def total_loss(
         pool_padding=pool_padding,
         image_padding=image_padding,
     )
-    sizes = {layer: value.shape[:2] for layer, value in activations.items()}
-    # Where gradients are normalized, each use of a layer has a gradient of its own.
-    content_strengths, style_strengths = strengths(targets, weights)
+    strengths = strengths_of(targets, weights)
 
-    def used(layer: str, strength: Array) -> Array:
+    def read(use: Use, guide: Array | None) -> Any:
+        number, layer = use
         activation = activations[layer]
         if normalize_gradients:
-            return normalize_gradient(activation, strength)
-        return activation
+            # Each use of a layer has a gradient of its own.
+            activation = normalize_gradient(activation, strengths[use])
+        if number == CONTENT:
+            return content_sums(activation, targets.content[layer])
+        return describe_style(
+            activation,
+            form,
+            style_keys(key, use)[0],
+            guide=guide,
+            channels=layer_channels(layer),
+        )
 
-    readings = Readings(
-        {
-            layer: content_sums(used(layer, content_strengths[layer]), target)
-            for layer, target in targets.content.items()
-        },
-        tuple(
-            {
-                layer: describe_style(
-                    used(layer, style_strengths[index][layer]),
-                    form,
-                    style_keys(key, layer, index)[0],
-                    guide=guide,
-                    channels=layer_channels(layer),
-                )
-                for layer, guide in guides.items()
-            }
-            for index, guides in enumerate(guides_of(targets))
-        ),
-    )
     return loss_of_readings(
-        readings,
+        {use: read(use, guide) for use, guide in uses_of(targets).items()},
         total_variation(image, tv_form),
-        sizes,
+        {layer: value.shape[:2] for layer, value in activations.items()},
         targets,
         weights,
         form,

@@ -20,6 +20,10 @@ from nstjax.vgg import LAYERS, layer_channels
 ContentNormalization = Literal[
     "half_sum", "mean", "half_mean", "quarter_mean", "scaled"
 ]
+# One use of a layer: which, and the layer. The content is the first, the style of the
+# whole image the second, and then that of each region.
+Use = tuple[int, str]
+CONTENT, WHOLE = 0, 1
 
 
 class Region(NamedTuple):
@@ -61,19 +65,6 @@ class ContentSums(NamedTuple):
 
     squares: Array
     absolutes: Array
-
-
-class Readings(NamedTuple):
-    """What the loss reads of an image's activations.
-
-    Attributes:
-      content: {layer: ContentSums}.
-      styles: {layer: description, see ``nstjax.style_losses.describe_style``} of the
-        whole image, then of each region.
-    """
-
-    content: dict[str, ContentSums]
-    styles: tuple[dict[str, Any], ...]
 
 
 class Weights(NamedTuple):
@@ -174,58 +165,45 @@ def normalized_content(
     return factor[normalization] * sums.squares / values
 
 
+def uses_of(targets: Targets) -> dict[Use, Array | None]:
+    """Each use that the loss makes of a layer, with its guide."""
+    uses: dict[Use, Array | None] = {
+        (CONTENT, layer): None for layer in targets.content
+    }
+    uses |= {(WHOLE, layer): None for layer in targets.style}
+    for number, region in enumerate(targets.regions, start=WHOLE + 1):
+        uses |= {(number, layer): region.guides[layer] for layer in region.style}
+    return uses
+
+
 def layers_of(targets: Targets) -> tuple[str, ...]:
     """The layers that the loss reads, in their order."""
-    styled = [targets.style, *(region.style for region in targets.regions)]
-    return tuple(
-        name
-        for name in LAYERS
-        if name in targets.content or any(name in style for style in styled)
-    )
+    return tuple(sorted({layer for _, layer in uses_of(targets)}, key=LAYERS.index))
 
 
-def guides_of(targets: Targets) -> tuple[dict[str, Array | None], ...]:
-    """{style layer: guide} of the whole image (None), then of each region."""
-    return (
-        dict.fromkeys(targets.style),
-        *(
-            {layer: region.guides[layer] for layer in region.style}
-            for region in targets.regions
-        ),
-    )
-
-
-def strengths(
-    targets: Targets, weights: Weights
-) -> tuple[dict[str, Array], tuple[dict[str, Array], ...]]:
-    """What each use of a layer weighs in the total: content, then ``guides_of``."""
+def strengths_of(targets: Targets, weights: Weights) -> dict[Use, Array]:
+    """What each use of a layer weighs in the total."""
     shares = (jnp.ones(()), *(region.weight for region in targets.regions))
-    return (
-        {
-            layer: weights.content * weights.content_layers[layer]
-            for layer in targets.content
-        },
-        tuple(
-            {
-                layer: share * weights.style * weights.style_layers[layer]
-                for layer in guides
-            }
-            for share, guides in zip(shares, guides_of(targets), strict=True)
-        ),
-    )
+    return {
+        (number, layer): weights.content * weights.content_layers[layer]
+        if number == CONTENT
+        else shares[number - WHOLE] * weights.style * weights.style_layers[layer]
+        for number, layer in uses_of(targets)
+    }
 
 
-def style_keys(key: Array, layer: str, index: int) -> tuple[Array, Array]:
-    """The keys of a description and of its distance; ``index`` as in ``guides_of``."""
+def style_keys(key: Array, use: Use) -> tuple[Array, Array]:
+    """The keys of a use's description and of its distance."""
+    number, layer = use
     layer_key = jax.random.fold_in(key, LAYERS.index(layer))
     description_key, distance_key = jax.random.split(
-        jax.random.fold_in(layer_key, index)
+        jax.random.fold_in(layer_key, number - WHOLE)
     )
     return description_key, distance_key
 
 
 def loss_of_readings(
-    readings: Readings,
+    readings: Mapping[Use, Any],
     roughness: Array,
     sizes: Mapping[str, tuple[int, int]],
     targets: Targets,
@@ -237,36 +215,38 @@ def loss_of_readings(
     """The total loss once the activations are read.
 
     Args:
-      readings: of the image.
-      roughness: its total variation.
+      readings: of each of ``uses_of``: ``ContentSums``, or a description of the style,
+        see ``nstjax.style_losses.describe_style``.
+      roughness: the image's total variation.
       sizes: {layer: (height, width)}.
-      targets: as in ``total_loss``, like the rest and what is returned.
+      targets: as in ``nstjax.losses.total_loss``, like the rest and what is returned.
       weights: likewise.
       form: the style loss.
       content_normalization: likewise.
       key: likewise.
     """
-    content_layers = {
-        layer: normalized_content(
-            sums, content_normalization, math.prod(sizes[layer]) * layer_channels(layer)
-        )
-        for layer, sums in readings.content.items()
-    }
-    goals = [(jnp.ones(()), targets.style)]
-    goals += [(region.weight, region.style) for region in targets.regions]
+    shares = (jnp.ones(()), *(region.weight for region in targets.regions))
+    goals = (targets.style, *(region.style for region in targets.regions))
+    content_layers: dict[str, Array] = {}
     style_layers: dict[str, Array] = {}
-    for index, (share, style) in enumerate(goals):
-        for layer, target in style.items():
-            loss = share * description_distance(
-                readings.styles[index][layer],
-                target,
-                form,
-                style_keys(key, layer, index)[1],
-                positions=math.prod(sizes[layer]),
-                channels=layer_channels(layer),
+    for use, reading in readings.items():
+        number, layer = use
+        positions, channels = math.prod(sizes[layer]), layer_channels(layer)
+        if number == CONTENT:
+            content_layers[layer] = normalized_content(
+                reading, content_normalization, positions * channels
             )
-            known = style_layers.get(layer)
-            style_layers[layer] = loss if known is None else known + loss
+            continue
+        loss = shares[number - WHOLE] * description_distance(
+            reading,
+            goals[number - WHOLE][layer],
+            form,
+            style_keys(key, use)[1],
+            positions=positions,
+            channels=channels,
+        )
+        known = style_layers.get(layer)
+        style_layers[layer] = loss if known is None else known + loss
     terms = LossTerms(
         content=_weighted_sum(weights.content_layers, content_layers),
         style=_weighted_sum(weights.style_layers, style_layers),
