@@ -1,13 +1,15 @@
 """What is done to the pictures before a transfer, and to its result after."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jax import Array
 
+from nstjax.control.pyramid import Scale
 from nstjax.preset import Preset
-from nstjax.sizes import resize
-from nstjax.vgg import deprocess
+from nstjax.sizes import Size, output_size, resize
+from nstjax.vgg import LAYERS, check_size, deprocess
 
 
 class Original(NamedTuple):
@@ -28,6 +30,38 @@ def fit(image: np.ndarray, height: int, width: int, preset: Preset) -> np.ndarra
     """An input picture at the size that it is used at."""
     resized = resize(image, height, width, preset.resample)
     return stretch_contrast(resized) if preset.contrast_stretch else resized
+
+
+def style_size(
+    style: np.ndarray, scale: Scale, final: Scale, preset: Preset
+) -> tuple[int, int]:
+    """(height, width) of a painting at a scale of a run that ends at ``final``."""
+    own_height, own_width, _ = style.shape
+    rule = preset.style_size or preset.size
+    if rule == "content":
+        rule = Size("exact", (final.height, final.width))
+    elif rule == "content_width":
+        rule = Size("width", final.width)
+    elif preset.style_size is None and isinstance(preset.size.value, tuple):
+        rule = Size("long", max(preset.size.value))
+    height, width = output_size(own_height, own_width, rule)
+    ratio = preset.style_scale * scale.width / final.width
+    if not preset.style_upscale:
+        ratio = min(ratio, own_height / height, own_width / width)
+    return max(1, round(height * ratio)), max(1, round(width * ratio))
+
+
+def fit_styles(
+    styles: Sequence[np.ndarray], scale: Scale, final: Scale, preset: Preset
+) -> list[np.ndarray]:
+    """The paintings at their sizes at a scale of a run that ends at ``final``."""
+    deepest = max((*preset.content_layers, *preset.style_layers), key=LAYERS.index)
+    fitted = []
+    for style in styles:
+        height, width = style_size(style, scale, final, preset)
+        check_size(height, width, deepest, preset.pool_padding)
+        fitted.append(fit(style, height, width, preset))
+    return fitted
 
 
 def stretch_contrast(image: np.ndarray) -> np.ndarray:

@@ -22,10 +22,18 @@ from nstjax.errors import InputError
 from nstjax.initial_image import blend_noise, sample_noise
 from nstjax.losses import LossTerms, Targets, Weights, total_loss
 from nstjax.optimizers import make_optimizer, with_learning_rate
-from nstjax.pictures import Original, content_in_color, fit, style_in_color
+from nstjax.pictures import (
+    Original,
+    content_in_color,
+    fit,
+    fit_styles,
+    style_in_color,
+)
 from nstjax.preset import INITS, Preset
-from nstjax.sizes import Size, output_size, resize
+from nstjax.sizes import resize
 from nstjax.targets import Controls, make_targets
+from nstjax.tile_plan import check_tile, deepest_layer, needs_tiles
+from nstjax.tiled_loss import tiled_loss
 from nstjax.transfer import (
     CompiledSteps,
     LossFunction,
@@ -34,12 +42,15 @@ from nstjax.transfer import (
     TransferState,
     check_finite,
     compile_steps,
+    steps_of_gradient,
     style_transfer,
     to_host,
 )
-from nstjax.vgg import LAYERS, MEAN_RGB, Params, check_size, deprocess, preprocess
+from nstjax.vgg import MEAN_RGB, Params, deprocess, preprocess
 
 NO_CONTROLS = Controls()
+# What of a transfer's structure is not its loss's.
+UPDATE = ("optimizer", "lbfgs_num_correction", "adam_betas", "clamp", "average_decay")
 
 
 class Kept(NamedTuple):
@@ -119,6 +130,7 @@ def prepare(
     seed: int = 0,
     init_image: np.ndarray | None = None,
     controls: Controls = NO_CONTROLS,
+    tile: int | None = None,
 ) -> Problem:
     """Resize the pictures, compute the targets and the initial image.
 
@@ -131,17 +143,21 @@ def prepare(
       init_image: where to start in place of the preset's init: of the photo's size or
         of the size it is resized to.
       controls: regions, masks and the paintings' shares.
+      tile: pixels on a side that are computed at a time, a multiple of 16 (32 for
+        pool5), where a picture has more; see ``nstjax.tiled_loss``. None: all at once.
 
     Returns:
       The problem of the first scale at its first step; the later ones follow from it.
 
     Raises:
-      InputError: sizes, or numbers of weights, that do not fit.
+      InputError: sizes, or numbers of weights, that do not fit, or an optimizer that
+        cannot go by tiles.
     """
     if not styles:
         raise InputError("no style image: give at least one")
     content_size = (content.shape[0], content.shape[1])
     scales = plan_scales(content_size, preset)
+    check_tile(tile, preset)
     if init_image is not None:
         _check_init_size(init_image, content_size, scales[-1])
     key = jax.random.key(seed)
@@ -153,10 +169,10 @@ def prepare(
         content_image = preprocess(content_in_color(photo, preset))
         style_images = [
             preprocess(style_in_color(fitted, photo, preset))
-            for fitted in _fit_styles(styles, scale, scales[-1], preset)
+            for fitted in fit_styles(styles, scale, scales[-1], preset)
         ]
         targets = make_targets(
-            params, content_image, style_images, preset, controls, key
+            params, content_image, style_images, preset, controls, key, tile
         )
         if previous is not None:
             image = _handed_on(previous, size, preset)
@@ -173,7 +189,10 @@ def prepare(
         else:
             image = _from_noise(content_image, preset, key)
 
-        transfer_init, steps = _compiled_transfer(**_transfer_structure(preset))
+        transfer_init, steps = _compiled_transfer(
+            tile if needs_tiles(*size, deepest_layer(preset), tile) else None,
+            **_transfer_structure(preset),
+        )
         state = _starting_state(transfer_init(image), previous, scale, preset)
         weights = make_weights(preset)
         share = content_share(preset, scale, len(scales))
@@ -280,37 +299,6 @@ def make_weights(preset: Preset) -> Weights:
     )
 
 
-def style_size(
-    style: np.ndarray, scale: Scale, final: Scale, preset: Preset
-) -> tuple[int, int]:
-    """(height, width) of a painting at a scale of a run that ends at ``final``."""
-    own_height, own_width, _ = style.shape
-    rule = preset.style_size or preset.size
-    if rule == "content":
-        rule = Size("exact", (final.height, final.width))
-    elif rule == "content_width":
-        rule = Size("width", final.width)
-    elif preset.style_size is None and isinstance(preset.size.value, tuple):
-        rule = Size("long", max(preset.size.value))
-    height, width = output_size(own_height, own_width, rule)
-    ratio = preset.style_scale * scale.width / final.width
-    if not preset.style_upscale:
-        ratio = min(ratio, own_height / height, own_width / width)
-    return max(1, round(height * ratio)), max(1, round(width * ratio))
-
-
-def _fit_styles(
-    styles: Sequence[np.ndarray], scale: Scale, final: Scale, preset: Preset
-) -> list[np.ndarray]:
-    deepest = max((*preset.content_layers, *preset.style_layers), key=LAYERS.index)
-    fitted = []
-    for style in styles:
-        height, width = style_size(style, scale, final, preset)
-        check_size(height, width, deepest, preset.pool_padding)
-        fitted.append(fit(style, height, width, preset))
-    return fitted
-
-
 def _handed_on(previous: TransferState, size: tuple[int, int], preset: Preset) -> Array:
     image = resample_image(shown_image(previous, preset.keep), *size)
     if preset.color == "luminance" and preset.color_when == "before":
@@ -365,11 +353,16 @@ def _to_displayable(image: Array) -> Array:
 
 @functools.lru_cache
 def _compiled_transfer(
-    **structure: Any,
+    tile: int | None, **structure: Any
 ) -> tuple[Callable[[ArrayLike], TransferState], CompiledSteps]:
     """One compilation for each structure, whatever the pictures and the numbers."""
     transfer = _transfer(**structure)
-    return jax.jit(transfer.init), compile_steps(transfer)
+    if tile is None:
+        return jax.jit(transfer.init), compile_steps(transfer)
+    loss = {name: structure[name] for name in structure if name not in UPDATE}
+    return jax.jit(transfer.init), steps_of_gradient(
+        tiled_loss(tile, **loss), transfer.update
+    )
 
 
 def _transfer(

@@ -74,6 +74,7 @@ def stylize(
     style_regions: Sequence[str] | None = None,
     region_weights: Sequence[float] | None = None,
     stylize_mask: ImageSource | None = None,
+    tile: int | None = None,
     **settings: Any,
 ) -> Result:
     """Paint a photo in the manner of one or several paintings.
@@ -96,6 +97,7 @@ def stylize(
       style_regions: which regions each painting is given to.
       region_weights: one for each region.
       stylize_mask: white where the photo is painted, black where it stays.
+      tile: see ``nstjax.problem.prepare``.
       **settings: fields of ``Preset`` that differ from the preset, such as
         ``beta=1e4``, ``steps=100`` or ``size=256``.
 
@@ -144,6 +146,7 @@ def stylize(
         seed=seed,
         init_image=None if init_image is None else read_image(init_image),
         controls=controls,
+        tile=tile,
     )
     image, losses = _paint(problem, chosen)
     return Result(image, losses, int(losses.total.argmin()), chosen)

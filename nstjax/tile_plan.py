@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from nstjax.errors import InputError
+from nstjax.preset import Preset
 from nstjax.vgg import LAYERS, PoolPadding, pooled_size, summarize
 
 Number = TypeVar("Number", int, np.ndarray, Array)
@@ -78,6 +79,28 @@ def plan_tiles(height: int, width: int, layer: str, tile: int) -> TilePlan:
         windows.append(Window(starts, core_starts - starts, core_ends - starts))
     height, width = (axis[0][0].stop for axis in axes)
     return TilePlan((height, width), tuple(windows))
+
+
+def check_tile(tile: int | None, preset: Preset) -> None:
+    """Raise ``InputError`` unless a run of the preset can go by such tiles."""
+    if tile is None:
+        return
+    if preset.optimizer == "lbfgs-linesearch":
+        raise InputError(
+            "optimizer=lbfgs-linesearch evaluates the loss within a step, which tiles "
+            "cannot: choose optimizer=lbfgs or adam, or a smaller size"
+        )
+    plan_tiles(1, 1, deepest_layer(preset), tile)
+
+
+def needs_tiles(height: int, width: int, layer: str, tile: int | None) -> bool:
+    """Whether an image has more than one window."""
+    return tile is not None and len(plan_tiles(height, width, layer, tile).windows) > 1
+
+
+def deepest_layer(preset: Preset) -> str:
+    """The deepest layer that a preset's loss reads."""
+    return max((*preset.content_layers, *preset.style_layers), key=LAYERS.index)
 
 
 def cover(side: int, count: int, halo: int, multiple: int) -> list[slice]:

@@ -13,9 +13,8 @@ about; normalized gradients one between them, for the norm of each layer's gradi
 """
 
 import functools
-import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -23,74 +22,32 @@ from jax import Array
 
 from nstjax.gradient_normalization import normalizing_scale
 from nstjax.losses import LossTerms, Targets, Weights
-from nstjax.readings import (
-    CONTENT,
-    ContentNormalization,
-    Use,
-    content_sums,
-    layers_of,
-    loss_of_readings,
-    strengths_of,
-    style_keys,
-    uses_of,
-)
+from nstjax.readings import Use, loss_of_readings, strengths_of, style_keys
 from nstjax.style_losses import StyleForm
-from nstjax.style_sums import (
-    CENTERED,
-    Frame,
-    describe_sums,
-    draw_positions,
-    style_sums,
-    weighted_sum,
+from nstjax.style_sums import draw_positions
+from nstjax.tile_features import corner, cut
+from nstjax.tile_plan import Window
+from nstjax.tiled_sums import (
+    ByUse,
+    Known,
+    TiledForm,
+    activations_of,
+    described,
+    gather_sums,
+    over,
+    plan_for,
+    read_use,
+    sizes_of,
+    style_uses,
+    sums_of,
 )
-from nstjax.tile_features import Part, corner, cut, tile_features
-from nstjax.tile_plan import TilePlan, Window, layer_size, plan_tiles
-from nstjax.total_variation import TotalVariationForm, total_variation
-from nstjax.vgg import Params, layer_channels
+from nstjax.total_variation import total_variation
+from nstjax.vgg import Params
 
 if TYPE_CHECKING:
     from nstjax.problem import Kept
 
-Tree = TypeVar("Tree")
-ByUse = Mapping[Use, Any]
 LossAndGradient = tuple[tuple[Array, LossTerms], Array]
-
-
-class TiledForm(NamedTuple):
-    """The structure of a loss, see ``nstjax.losses.total_loss``.
-
-    Attributes:
-      style: the style loss.
-      content_normalization: as there, like the rest.
-      tv_form: likewise.
-      normalize_gradients: likewise.
-      network: the remaining keyword arguments, which are those of
-        ``nstjax.vgg.features``, as pairs.
-    """
-
-    style: StyleForm
-    content_normalization: ContentNormalization
-    tv_form: TotalVariationForm
-    normalize_gradients: bool
-    network: tuple[tuple[str, Any], ...]
-
-
-class Known(NamedTuple):
-    """What a pass takes beside its window.
-
-    Attributes:
-      image: that the loss sees, [height, width, 3].
-      params: the network.
-      targets: of the loss.
-      drawn: {use: positions of a sampled style loss, or None}.
-      centers: {use: mean of moments and covariances}, or nothing.
-    """
-
-    image: Array
-    params: Params
-    targets: Targets
-    drawn: ByUse
-    centers: ByUse
 
 
 def tiled_loss(tile: int, **structure: Any) -> Callable[..., LossAndGradient]:
@@ -119,18 +76,12 @@ def tiled_loss(tile: int, **structure: Any) -> Callable[..., LossAndGradient]:
         key: Array,
         kept: "Kept | None",
     ) -> LossAndGradient:
-        height, width, _ = image.shape
-        plan = plan_tiles(height, width, layers_of(targets)[-1], tile)
         image, key, drawn = _begin(image, step, targets, key, kept, form=form)
         known = Known(image, params, targets, drawn, {})
-        static = {"size": plan.size, "form": form}
-        if style.style_loss in CENTERED:
-            sums = _zeros(known, plan.windows[0], read=_window_means, **static)
-            sums = over(plan, _add_sums, sums, known, read=_window_means, **static)
-            known = known._replace(centers=_means(sums, known, form=form))
-        sums = _zeros(known, plan.windows[0], read=_window_sums, **static)
-        sums = over(plan, _add_sums, sums, known, read=_window_sums, **static)
+        plan = plan_for(known, tile)
+        known, sums = gather_sums(known, plan, form)
         total, slopes, gradient = _finish(sums, known, weights, key, form=form)
+        static = {"size": plan.size, "form": form}
         if form.normalize_gradients:
             norms = {use: jnp.zeros((), image.dtype) for use in slopes}
             norms = over(plan, _add_norms, norms, known, slopes, **static)
@@ -139,15 +90,6 @@ def tiled_loss(tile: int, **structure: Any) -> Callable[..., LossAndGradient]:
         return total, gradient if kept is None else kept.mask * gradient
 
     return loss_and_gradient
-
-
-def over(
-    plan: TilePlan, add: Callable[..., Tree], total: Tree, *known: Any, **static: Any
-) -> Tree:
-    """Add all windows to ``total``; the next one begins when the last has ended."""
-    for window in plan.windows:
-        total = jax.block_until_ready(add(total, *known, window, **static))
-    return total
 
 
 @functools.partial(jax.jit, static_argnames="form")
@@ -161,64 +103,14 @@ def _begin(
 ) -> tuple[Array, Array, dict[Use, Array | None]]:
     """What the loss sees, this step's key, and the positions that are drawn."""
     key = jax.random.fold_in(key, step)
-    sizes = _sizes(targets, image, form)
+    sizes = sizes_of(targets, image, form)
     drawn = {
         use: draw_positions(form.style, sizes[use[1]], guide, style_keys(key, use)[0])
-        for use, guide in _style_uses(targets).items()
+        for use, guide in style_uses(targets).items()
     }
     if kept is not None:
         image = kept.mask * image + (1.0 - kept.mask) * kept.photo
     return image, key, drawn
-
-
-@functools.partial(jax.jit, static_argnames=("read", "size", "form"))
-def _zeros(
-    known: Known,
-    window: Window,
-    read: Callable[..., Tree],
-    size: tuple[int, int],
-    form: TiledForm,
-) -> Tree:
-    """What a pass over no windows gives."""
-    shapes = jax.eval_shape(
-        functools.partial(read, size=size, form=form), known, window
-    )
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-
-
-@functools.partial(jax.jit, static_argnames=("read", "size", "form"), donate_argnums=0)
-def _add_sums(
-    total: Tree,
-    known: Known,
-    window: Window,
-    read: Callable[..., Tree],
-    size: tuple[int, int],
-    form: TiledForm,
-) -> Tree:
-    return jax.tree.map(jnp.add, total, read(known, window, size=size, form=form))
-
-
-def _window_means(
-    known: Known, window: Window, size: tuple[int, int], form: TiledForm
-) -> dict[Use, Array]:
-    pixels = cut(known.image, window, size)
-    activations, parts = _activations(pixels, known, window, form)
-    return {
-        (number, layer): weighted_sum(activations[layer], parts[layer], Frame(guide))
-        for (number, layer), guide in _style_uses(known.targets).items()
-    }
-
-
-def _window_sums(
-    known: Known, window: Window, size: tuple[int, int], form: TiledForm
-) -> dict[Use, Any]:
-    return _sums_of(cut(known.image, window, size), known, window, form)
-
-
-@functools.partial(jax.jit, static_argnames="form")
-def _means(sums: ByUse, known: Known, form: TiledForm) -> dict[Use, Array]:
-    sizes = _sizes(known.targets, known.image, form)
-    return {use: value / math.prod(sizes[use[1]]) for use, value in sums.items()}
 
 
 @functools.partial(jax.jit, static_argnames="form")
@@ -226,20 +118,12 @@ def _finish(
     sums: ByUse, known: Known, weights: Weights, key: Array, form: TiledForm
 ) -> tuple[tuple[Array, LossTerms], dict[Use, Any], Array]:
     """The loss and its terms, and its slopes along the sums and the image itself."""
-    sizes = _sizes(known.targets, known.image, form)
-
-    def described(use: Use, value: Any) -> Any:
-        number, layer = use
-        if number == CONTENT:
-            return value
-        positions, channels = math.prod(sizes[layer]), layer_channels(layer)
-        return describe_sums(value, _frame(known, use), form.style, positions, channels)
 
     def loss_of(sums: ByUse, image: Array) -> tuple[Array, LossTerms]:
         return loss_of_readings(
-            {use: described(use, value) for use, value in sums.items()},
+            described(known, sums, form),
             total_variation(image, form.tv_form),
-            sizes,
+            sizes_of(known.targets, image, form),
             known.targets,
             weights,
             form.style,
@@ -264,11 +148,13 @@ def _add_norms(
 ) -> dict[Use, Array]:
     """Σ |∂loss/∂F|, for each use of a layer on its own."""
     pixels = cut(known.image, window, size)
-    activations, parts = _activations(pixels, known, window, form)
+    activations, parts = activations_of(pixels, known, window, form)
 
     def norm(use: Use) -> Array:
         layer = use[1]
-        read = functools.partial(_read, use, part=parts[layer], known=known, form=form)
+        read = functools.partial(
+            read_use, use, part=parts[layer], known=known, form=form
+        )
         (gradient,) = jax.vjp(read, activations[layer])[1](slopes[use])
         return jnp.abs(gradient).sum()
 
@@ -296,60 +182,7 @@ def _add_gradient(
     size: tuple[int, int],
     form: TiledForm,
 ) -> Array:
-    read = functools.partial(_sums_of, known=known, window=window, form=form)
+    read = functools.partial(sums_of, known=known, window=window, form=form)
     (own,) = jax.vjp(read, cut(known.image, window, size))[1](slopes)
     summed = cut(gradient, window, size) + own
     return jax.lax.dynamic_update_slice(gradient, summed, corner(window))
-
-
-def _sums_of(
-    pixels: Array, known: Known, window: Window, form: TiledForm
-) -> dict[Use, Any]:
-    """What a window adds to the sums."""
-    activations, parts = _activations(pixels, known, window, form)
-    return {
-        use: _read(use, activations[use[1]], parts[use[1]], known, form)
-        for use in uses_of(known.targets)
-    }
-
-
-def _read(
-    use: Use, activation: Array, part: Part, known: Known, form: TiledForm
-) -> Any:
-    number, layer = use
-    if number == CONTENT:
-        core = part.core[:, :, None]
-        target = part.of(known.targets.content[layer])
-        return content_sums(core * activation, core * target)
-    return style_sums(activation, part, _frame(known, use), form.style)
-
-
-def _activations(
-    pixels: Array, known: Known, window: Window, form: TiledForm
-) -> tuple[dict[str, Array], dict[str, Part]]:
-    return tile_features(
-        known.params,
-        pixels,
-        window,
-        known.image.shape[:2],
-        layers_of(known.targets),
-        dict(form.network),
-    )
-
-
-def _frame(known: Known, use: Use) -> Frame:
-    guide = uses_of(known.targets)[use]
-    return Frame(guide, known.drawn[use], known.centers.get(use))
-
-
-def _style_uses(targets: Targets) -> dict[Use, Array | None]:
-    return {use: guide for use, guide in uses_of(targets).items() if use[0] != CONTENT}
-
-
-def _sizes(targets: Targets, image: Array, form: TiledForm) -> dict[str, Any]:
-    """{layer: (height, width)} of the whole image."""
-    padding = dict(form.network)["pool_padding"]
-    return {
-        layer: tuple(layer_size(side, layer, padding) for side in image.shape[:2])
-        for layer in layers_of(targets)
-    }

@@ -77,15 +77,17 @@ class TransferInfo(NamedTuple):
 
 
 class StyleTransfer(NamedTuple):
-    """A pair of pure functions.
+    """Pure functions.
 
     Attributes:
       init: image [height, width, 3] -> TransferState.
       step: (TransferState, *data) -> (TransferState, TransferInfo).
+      update: the step's second half, see ``make_update``.
     """
 
     init: Callable[[ArrayLike], TransferState]
     step: Callable[..., tuple[TransferState, TransferInfo]]
+    update: Callable[..., tuple[TransferState, TransferInfo]]
 
 
 UpdateFunction = Callable[..., tuple[TransferState, TransferInfo]]
@@ -131,7 +133,8 @@ def style_transfer(
         samples at each step.
 
     Returns:
-      ``init`` and ``step``. Neither is compiled: ``jax.jit`` or ``jax.vmap`` them.
+      ``init`` and ``step``, and the latter's ``update``. None is compiled: ``jax.jit``
+      or ``jax.vmap`` them.
 
     Source:
       Gatys, Ecker and Bethge (2016), section 2.3.
@@ -169,7 +172,7 @@ def style_transfer(
             state, loss, terms, gradient, lambda image: loss_fn(image, *data)[0]
         )
 
-    return StyleTransfer(init_fn, step_fn)
+    return StyleTransfer(init_fn, step_fn, update_fn)
 
 
 def make_update(
@@ -289,6 +292,38 @@ def compile_steps(transfer: StyleTransfer, longest: int | None = None) -> Compil
     return CompiledSteps(
         jax.jit(single if longest == 1 else chunk, donate_argnums=0), longest
     )
+
+
+def steps_of_gradient(
+    loss_and_gradient: Callable[..., tuple[tuple[Array, LossTerms], Array]],
+    update: UpdateFunction,
+) -> CompiledSteps:
+    """Steps whose loss and gradient are no single compiled function's.
+
+    Args:
+      loss_and_gradient: (image, step, *data) -> ((loss, LossTerms), ∂loss/∂image).
+      update: from ``make_update``.
+
+    Returns:
+      As ``compile_steps``, of which each dispatch is one step.
+    """
+
+    def single(
+        state: TransferState, loss: Array, terms: LossTerms, gradient: Array
+    ) -> tuple[TransferState, TransferInfo]:
+        state, info = update(state, loss, terms, gradient)
+        return state, jax.tree.map(lambda leaf: leaf[None], info)
+
+    compiled = jax.jit(single, donate_argnums=0)
+
+    def advance(
+        state: TransferState, length: int, *data: object
+    ) -> tuple[TransferState, TransferInfo]:
+        del length
+        (loss, terms), gradient = loss_and_gradient(state.image, state.step, *data)
+        return compiled(state, loss, terms, gradient)
+
+    return CompiledSteps(advance, longest=1)
 
 
 def run(

@@ -23,9 +23,10 @@ from nstjax.demo import demo_pictures
 from nstjax.errors import InputError
 from nstjax.io.weights import load_params
 from nstjax.optimizers import make_optimizer
+from nstjax.pictures import style_size
 from nstjax.preset import customize
 from nstjax.presets import PRESETS
-from nstjax.problem import prepare, style_size
+from nstjax.problem import prepare
 from nstjax.sizes import Size
 from nstjax.stylize import stylize
 from nstjax.transfer import run, style_transfer

@@ -105,7 +105,7 @@ def make_sweep(
 
     return CompiledSweep(
         jax.jit(jax.vmap(init), out_shardings=by_lane),
-        compile_steps(StyleTransfer(transfer.init, sharded_step), longest),
+        compile_steps(transfer._replace(step=sharded_step), longest),
     )
 
 

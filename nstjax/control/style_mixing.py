@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from nstjax.control.pyramid import plan_scales
-from nstjax.pictures import style_in_color
+from nstjax.pictures import style_in_color, style_size
 from nstjax.preset import Preset, customize
-from nstjax.problem import Problem, prepare, style_size
+from nstjax.problem import Problem, prepare
 from nstjax.sizes import Size, resize
 from nstjax.vgg import Params
 
