@@ -205,7 +205,7 @@ def style_keys(key: Array, use: Use) -> tuple[Array, Array]:
 def loss_of_readings(
     readings: Mapping[Use, Any],
     roughness: Array,
-    sizes: Mapping[str, tuple[int, int]],
+    sizes: Mapping[str, tuple[int, ...]],
     targets: Targets,
     weights: Weights,
     form: StyleForm,

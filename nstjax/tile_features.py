@@ -45,7 +45,7 @@ def tile_features(
     params: Params,
     pixels: Array,
     window: Window,
-    whole: tuple[int, int],
+    whole: tuple[int, ...],
     layers: Sequence[str],
     network: Mapping[str, Any],
 ) -> tuple[dict[str, Array], dict[str, Part]]:
@@ -77,6 +77,7 @@ def tile_features(
         )
         core = (rows[:, None] & columns[None, :]).astype(activation.dtype)
         height, width = (layer_size(side, layer, padding) for side in whole)
-        return Part(window.start // stride(layer), core, (height, width))
+        start = jnp.asarray(window.start) // stride(layer)
+        return Part(start, core, (height, width))
 
     return activations, {layer: part_of(layer) for layer in layers}

@@ -8,16 +8,13 @@ leaves over, and the padding at the border, are where they belong.
 """
 
 import itertools
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
-from jax import Array
 
 from nstjax.errors import InputError
 from nstjax.preset import Preset
 from nstjax.vgg import LAYERS, PoolPadding, pooled_size, summarize
-
-Number = TypeVar("Number", int, np.ndarray, Array)
 
 
 class Window(NamedTuple):
@@ -133,8 +130,8 @@ def pools_before(layer: str) -> int:
     return sum(name.startswith("pool") for name in below)
 
 
-def layer_size(side: Number, layer: str, pool_padding: PoolPadding) -> Number:
-    """Positions of a layer along an axis of so many pixels."""
+def layer_size(side: Any, layer: str, pool_padding: PoolPadding) -> Any:
+    """Positions of a layer along an axis of so many pixels: a number, or an array."""
     for _ in range(pools_before(layer)):
         side = pooled_size(side, pool_padding)
     return side

@@ -47,6 +47,7 @@ from nstjax.vgg import Params
 if TYPE_CHECKING:
     from nstjax.problem import Kept
 
+OWN = ("content_normalization", "tv_form", "normalize_gradients")
 LossAndGradient = tuple[tuple[Array, LossTerms], Array]
 
 
@@ -61,11 +62,9 @@ def tiled_loss(tile: int, **structure: Any) -> Callable[..., LossAndGradient]:
       (image, step, *data) -> ((loss, LossTerms), ∂loss/∂image), a function of Python:
       each tile is dispatched, and done, before the next.
     """
-    names = ("style_loss", "gram_normalization", "style_normalization")
-    style = StyleForm(*(structure.pop(name) for name in names))
-    names = ("content_normalization", "tv_form", "normalize_gradients")
-    others = [structure.pop(name) for name in names]
-    form = TiledForm(style, *others, tuple(sorted(structure.items())))
+    style = {name: structure.pop(name) for name in StyleForm._fields}
+    own = {name: structure.pop(name) for name in OWN}
+    form = TiledForm(StyleForm(**style), tuple(sorted(structure.items())), **own)
 
     def loss_and_gradient(
         image: Array,

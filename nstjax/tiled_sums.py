@@ -40,18 +40,17 @@ class TiledForm(NamedTuple):
 
     Attributes:
       style: the style loss.
+      network: keyword arguments of ``nstjax.vgg.features``, as pairs.
       content_normalization: as there, like the rest.
       tv_form: likewise.
       normalize_gradients: likewise.
-      network: the remaining keyword arguments, which are those of
-        ``nstjax.vgg.features``, as pairs.
     """
 
     style: StyleForm
-    content_normalization: ContentNormalization
-    tv_form: TotalVariationForm
-    normalize_gradients: bool
     network: tuple[tuple[str, Any], ...]
+    content_normalization: ContentNormalization = "half_sum"
+    tv_form: TotalVariationForm = "squared"
+    normalize_gradients: bool = False
 
 
 class Known(NamedTuple):

@@ -82,13 +82,8 @@ def style_statistics_by_tiles(
     targets = Targets({}, style)
     if guides is not None:
         targets = Targets({}, {}, (Region(dict(guides), style, jnp.ones(())),))
-    form = TiledForm(
-        StyleForm(style_loss, gram_normalization),
-        "half_sum",
-        "squared",
-        False,
-        tuple(network.items()),
-    )
+    style_form = StyleForm(style_loss, gram_normalization)
+    form = TiledForm(style_form, tuple(network.items()))
     sizes = sizes_of(targets, image, form)
     keys = {layer: jax.random.fold_in(key, LAYERS.index(layer)) for layer in style}
     drawn = {

@@ -59,7 +59,7 @@ def test_layer_sizes_are_the_networks(padding):
 
 def test_a_tile_is_a_multiple_of_the_stride():
     for tile in (0, -16, 8, 100):
-        with pytest.raises(InputError, match=f"multiple of 16 pixels.*got {tile}"):
+        with pytest.raises(InputError, match=rf"multiple of 16 pixels.*got {tile}"):
             plan_tiles(500, 500, "relu5_1", tile)
 
 
