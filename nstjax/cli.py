@@ -104,6 +104,10 @@ flags.DEFINE_integer("checkpoint_every", 100, "Steps between checkpoints.")
 flags.DEFINE_integer("log_every", 1, "Steps between lines of metrics.jsonl.")
 flags.DEFINE_integer("quality", 95, "Of JPEG and WebP images, 1 to 100.")
 flags.DEFINE_float("preview_seconds", 5.0, "Between previews; 0 for none.")
+flags.DEFINE_float(
+    "memory_gb", None, "What the run may take of the memory; larger ones go by tiles."
+)
+flags.DEFINE_integer("tile", None, "Pixels on a side of a tile, instead of that.")
 flags.DEFINE_boolean("quiet", False, "No progress bar.")
 flags.DEFINE_boolean("demo", False, "Run on a photo and a painting of our own.")
 flags.DEFINE_boolean("list_presets", False, "Print the presets and stop.")
@@ -224,6 +228,8 @@ def main(pictures: Sequence[str]) -> int:
             quality=FLAGS.quality,
             preview_seconds=FLAGS.preview_seconds,
             quiet=FLAGS.quiet,
+            tile=FLAGS.tile,
+            memory_gb=FLAGS.memory_gb,
         )
     )
 

@@ -1,5 +1,6 @@
 """What the ``nstjax`` command does once its flags are read."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from nstjax.io.atomic import check_workdir, nearest_folder
 from nstjax.io.images import check_output, read_image, write_image
 from nstjax.io.runlog import CONFIG
 from nstjax.io.weights import load_network
+from nstjax.memory import free_before_next_step
+from nstjax.memory_model import pictures_of, plan_memory
 from nstjax.montage import montage
 from nstjax.preset import Preset
 from nstjax.presets import PRESETS
@@ -40,6 +43,8 @@ def transfer(request: Request) -> int:
         written first.
       OSError: a file could not be written.
     """
+    # Before JAX's first operation: the prediction of the memory counts on it.
+    free_before_next_step()
     preset = request.preset
     outputs = _outputs(request)
     _check_outputs(request, outputs)
@@ -52,6 +57,16 @@ def transfer(request: Request) -> int:
     if request.resume and request.workdir:
         check_resumable(request.workdir, settings)
 
+    if request.tile is not None and request.memory_gb is not None:
+        raise InputError("--tile takes the place of --memory_gb: give one of them")
+    memory = plan_memory(
+        pictures_of(content, styles, preset, len(inputs.controls.regions)),
+        network.params,
+        preset,
+        request.memory_gb,
+        request.tile,
+    )
+    request = dataclasses.replace(request, tile=request.tile or memory.tile)
     problem = make_problem(inputs, network.params, request)
     if fine_style is not None:
         # What is wrong with the transfer is known by now.
@@ -62,6 +77,7 @@ def transfer(request: Request) -> int:
         f"{preset.optimizer}; weights {network.source}, "
         f"sha256 {network.sha256[:12]}{network.advice and '; ' + network.advice}"
     )
+    print(f"nstjax: {memory}")
     try:
         outcome = execute(
             problem,

@@ -77,4 +77,5 @@ def make_problem(
         seed=request.seed,
         init_image=inputs.init_image,
         controls=inputs.controls,
+        tile=request.tile,
     )

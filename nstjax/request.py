@@ -68,6 +68,8 @@ class Request:
     quality: int = 95
     preview_seconds: float = 5.0
     quiet: bool = False
+    tile: int | None = None
+    memory_gb: float | None = None
 
 
 def run_settings(

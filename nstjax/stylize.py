@@ -12,6 +12,7 @@ from nstjax.control.pyramid import shown_image
 from nstjax.errors import InputError
 from nstjax.guidance import ImageSource, MaskSource, read_controls
 from nstjax.io.images import read_image
+from nstjax.memory_model import pictures_of, plan_memory
 from nstjax.pictures import finish
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, get_preset
@@ -75,6 +76,7 @@ def stylize(
     region_weights: Sequence[float] | None = None,
     stylize_mask: ImageSource | None = None,
     tile: int | None = None,
+    memory_gb: float | None = None,
     **settings: Any,
 ) -> Result:
     """Paint a photo in the manner of one or several paintings.
@@ -98,6 +100,8 @@ def stylize(
       region_weights: one for each region.
       stylize_mask: white where the photo is painted, black where it stays.
       tile: see ``nstjax.problem.prepare``.
+      memory_gb: what the process may take, see ``nstjax.memory_model``; where it is
+        given, and ``tile`` is not, a run that would take more goes by tiles.
       **settings: fields of ``Preset`` that differ from the preset, such as
         ``beta=1e4``, ``steps=100`` or ``size=256``.
 
@@ -138,6 +142,9 @@ def stylize(
     )
     if fine_style is not None:
         paintings = [_mixed_style(photo, fine_style, paintings, params, chosen)]
+    if memory_gb is not None and tile is None:
+        pictures = pictures_of(photo, paintings, chosen, len(controls.regions))
+        tile = plan_memory(pictures, params, chosen, memory_gb).tile
     problem = prepare(
         photo,
         paintings,

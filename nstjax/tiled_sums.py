@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nstjax.losses import Targets
+from nstjax.memory import give_back_freed_memory
 from nstjax.readings import (
     CONTENT,
     ContentNormalization,
@@ -108,6 +109,8 @@ def over(
     """Add all windows to ``total``; the next one begins when the last has ended."""
     for window in plan.windows:
         total = jax.block_until_ready(add(total, *known, window, **static))
+        # Small arrays that outlive a window would leave holes too small for the next.
+        give_back_freed_memory()
     return total
 
 

@@ -29,15 +29,12 @@ from absl import flags
 from nstjax.analysis.lanes import Lanes, prepare_lanes
 from nstjax.analysis.settings import Settings, grid, preset_with
 from nstjax.analysis.sweep import make_sweep, run_lanes
-from nstjax.analysis.sweep_memory import (
-    FittedSweep,
-    compile_sweep,
-    free_before_next_step,
-)
+from nstjax.analysis.sweep_memory import FittedSweep, compile_sweep
 from nstjax.demo import demo_pictures
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.weights import load_network
+from nstjax.memory import free_before_next_step
 from nstjax.preset import Preset, customize
 from nstjax.presets import get_preset
 from nstjax.problem import Problem, evaluate, make_transfer, make_weights, prepare
