@@ -26,9 +26,9 @@ from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.surface_file import read_surface
-from nstjax.problem import loss_function
 from nstjax.request import file_sha256
 from nstjax.saved_run import SavedRun, read_saved_run
+from nstjax.transfer_loss import loss_function
 
 USAGE = """
 Convexity of the loss, tested where a run of nstjax --workdir=DIR --snapshots=... went.

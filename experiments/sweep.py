@@ -19,7 +19,6 @@ from absl import flags
 from nstjax.analysis.lanes import prepare_lanes
 from nstjax.analysis.settings import Settings, check_settings, seed_with
 from nstjax.analysis.settings_input import parse_grid, read_settings
-from nstjax.analysis.sweep_memory import free_before_next_step
 from nstjax.analysis.sweep_results import tell_diverged, write_results
 from nstjax.analysis.sweep_run import Limits, run_sweep
 from nstjax.distributed import is_first_process
@@ -31,6 +30,7 @@ from nstjax.entry import (
 from nstjax.errors import InputError
 from nstjax.io.images import read_image
 from nstjax.io.weights import LoadedParams, load_network
+from nstjax.memory import free_before_next_step
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, get_preset
 from nstjax.problem import NO_CONTROLS

@@ -24,9 +24,10 @@ from nstjax.optimizers import make_optimizer, with_learning_rate
 from nstjax.pictures import finish
 from nstjax.preset import Preset, customize
 from nstjax.presets import PRESETS, get_preset
-from nstjax.problem import Problem, loss_structure, make_weights, prepare
+from nstjax.problem import Problem, make_weights, prepare
 from nstjax.sizes import Size, parse_size, resize
 from nstjax.statistics import gram_matrix, moments
+from nstjax.steps import NonFiniteLossError, compile_steps, run
 from nstjax.style_losses import (
     StyleForm,
     blend_styles,
@@ -37,15 +38,8 @@ from nstjax.style_losses import (
 from nstjax.stylize import Losses, Result, stylize
 from nstjax.targets import Controls
 from nstjax.total_variation import total_variation
-from nstjax.transfer import (
-    NonFiniteLossError,
-    StyleTransfer,
-    TransferInfo,
-    TransferState,
-    compile_steps,
-    run,
-    style_transfer,
-)
+from nstjax.transfer import StyleTransfer, TransferInfo, TransferState, style_transfer
+from nstjax.transfer_loss import loss_structure
 from nstjax.vgg import Params, deprocess, features, preprocess, summarize
 
 __all__ = [

@@ -20,12 +20,3 @@ def keep_freed_memory() -> None:
         mallopt(MMAP_MAX, 0)
         mallopt(TRIM_THRESHOLD, NEVER)
         mallopt(ARENA_MAX, 1)
-
-
-def give_back_freed_memory() -> None:
-    """Have malloc return what is free, such as what the compiler leaves behind.
-
-    Elsewhere it is kept, and the holes in it add to the peak.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)

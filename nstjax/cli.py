@@ -110,6 +110,10 @@ flags.DEFINE_integer("checkpoint_every", 100, "Steps between checkpoints.")
 flags.DEFINE_integer("log_every", 1, "Steps between lines of metrics.jsonl.")
 flags.DEFINE_integer("quality", 95, "Of JPEG and WebP images, 1 to 100.")
 flags.DEFINE_float("preview_seconds", 5.0, "Between previews; 0 for none.")
+flags.DEFINE_float(
+    "memory_gb", None, "What the run may take of the memory; larger ones go by tiles."
+)
+flags.DEFINE_integer("tile", None, "Pixels on a side of a tile, instead of that.")
 flags.DEFINE_boolean("quiet", False, "No progress bar.")
 flags.DEFINE_string("mesh", None, "rows=N: split the image over N devices.")
 define_process_flags()
@@ -235,6 +239,8 @@ def main(pictures: Sequence[str]) -> int:
             preview_seconds=FLAGS.preview_seconds,
             quiet=FLAGS.quiet or not is_first_process(),
             mesh=read_mesh(FLAGS.mesh),
+            tile=FLAGS.tile,
+            memory_gb=FLAGS.memory_gb,
         )
     )
 

@@ -1,5 +1,6 @@
 """What the ``nstjax`` command does once its flags are read."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from nstjax.io.images import check_output, read_image, write_image
 from nstjax.io.pixels import to_8_bit
 from nstjax.io.runlog import CONFIG
 from nstjax.io.weights import load_network
+from nstjax.memory import free_before_next_step
+from nstjax.memory_model import pictures_of, plan_memory
 from nstjax.montage import montage
 from nstjax.preset import Preset
 from nstjax.presets import PRESETS
@@ -27,7 +30,7 @@ from nstjax.request import (
 )
 from nstjax.session import Outputs, check_resumable, execute
 from nstjax.sizes import output_size
-from nstjax.transfer import NonFiniteLossError
+from nstjax.steps import NonFiniteLossError
 from nstjax.vgg import LAYERS, LayerSummary, Params, check_size, summarize
 
 
@@ -42,6 +45,8 @@ def transfer(request: Request) -> int:
         written first.
       OSError: a file could not be written.
     """
+    # Before JAX's first operation: the prediction of the memory counts on it.
+    free_before_next_step()
     preset = request.preset
     outputs = _outputs(request)
     # What is wrong in one process only must not leave the others waiting for it.
@@ -58,6 +63,16 @@ def transfer(request: Request) -> int:
         if request.resume and request.workdir:
             check_resumable(request.workdir, settings)
 
+    if request.tile is not None and request.memory_gb is not None:
+        raise InputError("--tile takes the place of --memory_gb: give one of them")
+    memory = plan_memory(
+        pictures_of(content, styles, preset, len(inputs.controls.regions)),
+        network.params,
+        preset,
+        request.memory_gb,
+        request.tile,
+    )
+    request = dataclasses.replace(request, tile=request.tile or memory.tile)
     problem = make_problem(inputs, network.params, request)
     if fine_style is not None:
         # What is wrong with the transfer is known by now.
@@ -68,6 +83,7 @@ def transfer(request: Request) -> int:
         f"{preset.optimizer}; weights {network.source}, "
         f"sha256 {network.sha256[:12]}{network.advice and '; ' + network.advice}"
     )
+    print(f"nstjax: {memory}")
     try:
         outcome = execute(
             problem,

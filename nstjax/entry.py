@@ -15,7 +15,7 @@ from nstjax.allocator import keep_freed_memory
 from nstjax.distributed import join_processes
 from nstjax.errors import InputError
 from nstjax.io.compilation_cache import keep_compiled_programs
-from nstjax.transfer import NonFiniteLossError
+from nstjax.steps import NonFiniteLossError
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1

@@ -33,10 +33,15 @@ def _forward(activation: Array, strength: Array) -> tuple[Array, Array]:
 
 
 def _backward(strength: Array, gradient: Array) -> tuple[Array, Array]:
-    # A weight of 0 gives a gradient of 0, which the divisor must not turn into NaN.
-    norm = jnp.abs(gradient).sum() + strength * EPSILON
-    scale = strength / jnp.where(norm > 0, norm, 1.0)
+    scale = normalizing_scale(jnp.abs(gradient).sum(), strength)
     return scale * gradient, jnp.zeros_like(strength)
 
 
 normalize_gradient.defvjp(_forward, _backward)
+
+
+def normalizing_scale(norm: Array, strength: Array) -> Array:
+    """What ``normalize_gradient`` multiplies g by: s / (‖g‖₁ + s · 1e-8)."""
+    # A weight of 0 gives a gradient of 0, which the divisor must not turn into NaN.
+    norm += strength * EPSILON
+    return strength / jnp.where(norm > 0, norm, 1.0)

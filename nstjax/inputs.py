@@ -78,4 +78,5 @@ def make_problem(
         init_image=inputs.init_image,
         controls=inputs.controls,
         mesh=request.mesh,
+        tile=request.tile,
     )

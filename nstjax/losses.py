@@ -5,7 +5,7 @@ in what they divide by, so each form has a name.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +14,25 @@ from jax.typing import ArrayLike
 
 from nstjax.conv3x3 import Precision
 from nstjax.gradient_normalization import normalize_gradient
-from nstjax.gram_loss import StyleNormalization, scaled_squared_error
-from nstjax.statistics import GramNormalization
-from nstjax.style_losses import (
-    StyleForm,
-    StyleLoss,
-    describe_style,
-    style_distance,
+from nstjax.gram_loss import StyleNormalization
+from nstjax.readings import (
+    CONTENT,
+    ContentNormalization,
+    LossTerms,
+    Region,
+    Targets,
+    Use,
+    Weights,
+    content_loss,
+    content_sums,
+    layers_of,
+    loss_of_readings,
+    strengths_of,
+    style_keys,
+    uses_of,
 )
+from nstjax.statistics import GramNormalization
+from nstjax.style_losses import StyleForm, StyleLoss, describe_style
 from nstjax.total_variation import TotalVariationForm, total_variation
 from nstjax.vgg import (
     LAYERS,
@@ -33,116 +44,16 @@ from nstjax.vgg import (
     layer_channels,
 )
 
-ContentNormalization = Literal[
-    "half_sum", "mean", "half_mean", "quarter_mean", "scaled"
+__all__ = [
+    "ContentNormalization",
+    "LossTerms",
+    "Region",
+    "Targets",
+    "Weights",
+    "content_loss",
+    "style_statistics",
+    "total_loss",
 ]
-
-
-class Region(NamedTuple):
-    """A part of the image with a style of its own.
-
-    Attributes:
-      guides: {layer: T [h, w]} with mean(T²) = 1, see ``nstjax.control.spatial``.
-      style: {layer: target}, of the same layers.
-      weight: λ, scalar.
-    """
-
-    guides: dict[str, Array]
-    style: dict[str, Any]
-    weight: Array
-
-
-class Targets(NamedTuple):
-    """What the image is to match.
-
-    Attributes:
-      content: {layer: activation of the photo [h, w, c]}.
-      style: {layer: target of the whole image}: a Gram matrix [c, c], or what
-        ``nstjax.style_losses.style_target`` gives.
-      regions: parts of the image, each with its own target.
-    """
-
-    content: dict[str, Array]
-    style: dict[str, Any]
-    regions: tuple[Region, ...] = ()
-
-
-class Weights(NamedTuple):
-    """Every weight of the total loss, as array leaves: no value is compiled in.
-
-    Attributes:
-      content: alpha, scalar.
-      style: beta, scalar.
-      tv: weight of the total variation, scalar.
-      content_layers: {layer: w_l}, scalars.
-      style_layers: {layer: w_l}, scalars.
-    """
-
-    content: Array
-    style: Array
-    tv: Array
-    content_layers: dict[str, Array]
-    style_layers: dict[str, Array]
-
-
-class LossTerms(NamedTuple):
-    """The terms of the total loss, without alpha, beta and the tv weight.
-
-    Attributes:
-      content: Σ_l w_l C_l, scalar.
-      style: Σ_l w_l E_l, scalar.
-      tv: total variation, scalar.
-      content_layers: {layer: C_l}, without w_l.
-      style_layers: {layer: E_l}, without w_l.
-    """
-
-    content: Array
-    style: Array
-    tv: Array
-    content_layers: dict[str, Array]
-    style_layers: dict[str, Array]
-
-
-def content_loss(
-    activation: ArrayLike,
-    target: ArrayLike,
-    normalization: ContentNormalization = "half_sum",
-    channels: int | None = None,
-) -> Array:
-    """Squared distance between two activations of one layer.
-
-    half_sum: ½ Σ (F - P)²   (Gatys et al. 2016, equation 1)
-    mean: mean (F - P)²   (Gatys' code, Johnson, Athalye, neural-style-pt)
-    half_mean: ½ mean (F - P)²   (MATLAB's example)
-    quarter_mean: Σ (F - P)² / (4HWC)   (the Coursera course)
-    scaled: Σ (F - P)² / (Σ |F - P| + 1e-8)   (Crowson 2021)
-
-    Args:
-      activation: F, shape [height, width, channels].
-      target: P, the photo's activation, same shape.
-      normalization: one of the names above.
-      channels: C, where it is not the activation's own number.
-
-    Returns:
-      Scalar.
-
-    Raises:
-      ValueError: if the shapes differ.
-    """
-    activation, target = jnp.asarray(activation), jnp.asarray(target)
-    if activation.shape != target.shape:
-        raise ValueError(
-            f"content target has shape {target.shape}, expected {activation.shape}"
-        )
-    if normalization == "scaled":
-        return scaled_squared_error(activation, target)
-    squared = jnp.square(activation - target)
-    if normalization == "half_sum":
-        return 0.5 * squared.sum()
-    factor = {"mean": 1.0, "half_mean": 0.5, "quarter_mean": 0.25}
-    height, width, own_channels = activation.shape
-    values = height * width * (channels or own_channels)
-    return factor[normalization] * squared.sum() / values
 
 
 def style_statistics(
@@ -256,73 +167,40 @@ def total_loss(
     """
     form = StyleForm(style_loss, gram_normalization, style_normalization)
     key = jax.random.key(0) if key is None else key
-    styled = [targets.style, *(region.style for region in targets.regions)]
-    layers = [
-        name
-        for name in LAYERS
-        if name in targets.content or any(name in style for style in styled)
-    ]
     activations = features(
         params,
         image,
-        layers,
+        layers_of(targets),
         pool=pool,
         pool_padding=pool_padding,
         image_padding=image_padding,
         precision=precision,
     )
+    strengths = strengths_of(targets, weights)
 
-    def activation_for(layer: str, strength: Array) -> Array:
+    def read(use: Use, guide: Array | None) -> Any:
+        number, layer = use
+        activation = activations[layer]
         if normalize_gradients:
-            return normalize_gradient(activations[layer], strength)
-        return activations[layer]
-
-    def distance(
-        layer: str, target: Any, index: int, guide: Array | None, share: Array
-    ) -> Array:
-        layer_key = jax.random.fold_in(key, LAYERS.index(layer))
-        strength = share * weights.style * weights.style_layers[layer]
-        return share * style_distance(
-            activation_for(layer, strength),
-            target,
+            # Each use of a layer has a gradient of its own.
+            activation = normalize_gradient(activation, strengths[use])
+        if number == CONTENT:
+            return content_sums(activation, targets.content[layer])
+        return describe_style(
+            activation,
             form,
-            jax.random.fold_in(layer_key, index),
+            style_keys(key, use)[0],
             guide=guide,
             channels=layer_channels(layer),
         )
 
-    content_layers = {
-        layer: content_loss(
-            activation_for(layer, weights.content * weights.content_layers[layer]),
-            target,
-            content_normalization,
-            layer_channels(layer),
-        )
-        for layer, target in targets.content.items()
-    }
-    style_layers = {
-        layer: distance(layer, target, 0, None, jnp.ones(()))
-        for layer, target in targets.style.items()
-    }
-    for index, region in enumerate(targets.regions, start=1):
-        for layer, target in region.style.items():
-            guide = region.guides[layer]
-            loss = distance(layer, target, index, guide, region.weight)
-            style_layers[layer] = style_layers.get(layer, 0.0) + loss
-    terms = LossTerms(
-        content=_weighted_sum(weights.content_layers, content_layers),
-        style=_weighted_sum(weights.style_layers, style_layers),
-        tv=total_variation(image, tv_form),
-        content_layers=content_layers,
-        style_layers=style_layers,
+    return loss_of_readings(
+        {use: read(use, guide) for use, guide in uses_of(targets).items()},
+        total_variation(image, tv_form),
+        {layer: value.shape[:2] for layer, value in activations.items()},
+        targets,
+        weights,
+        form,
+        content_normalization,
+        key,
     )
-    return (
-        weights.content * terms.content
-        + weights.style * terms.style
-        + weights.tv * terms.tv,
-        terms,
-    )
-
-
-def _weighted_sum(weights: Mapping[str, Array], losses: Mapping[str, Array]) -> Array:
-    return sum((weights[layer] * losses[layer] for layer in losses), jnp.zeros(()))

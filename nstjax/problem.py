@@ -1,4 +1,4 @@
-"""From pictures, params and a preset to something that ``transfer.run`` can drive."""
+"""From pictures, params and a preset to what ``nstjax.steps.run`` drives."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from nstjax.control.pyramid import (
 from nstjax.distributed import on_host
 from nstjax.errors import InputError
 from nstjax.initial_image import blend_noise, sample_noise
-from nstjax.losses import LossTerms, Targets, Weights, total_loss
+from nstjax.losses import Weights
 from nstjax.optimizers import make_optimizer, with_learning_rate
 from nstjax.pictures import (
     Original,
@@ -41,51 +41,28 @@ from nstjax.sharding import (
     split_rows,
 )
 from nstjax.sizes import resize
-from nstjax.targets import Controls, make_targets
-from nstjax.transfer import (
+from nstjax.steps import (
     CompiledSteps,
-    LossFunction,
+    check_finite,
+    compile_steps,
+    steps_of_gradient,
+    to_host,
+)
+from nstjax.targets import Controls, make_targets
+from nstjax.tile_plan import check_tile, deepest_layer, needs_tiles
+from nstjax.tiled_loss import tiled_loss
+from nstjax.transfer import (
     StyleTransfer,
     TransferInfo,
     TransferState,
-    check_finite,
-    compile_steps,
     style_transfer,
-    to_host,
 )
+from nstjax.transfer_loss import Kept, TransferData, loss_function, loss_structure
 from nstjax.vgg import MEAN_RGB, Params, deprocess, preprocess
 
 NO_CONTROLS = Controls()
-
-
-class Kept(NamedTuple):
-    """What of the photo stays: the loss sees mask · image + (1 - mask) · photo.
-
-    Attributes:
-      mask: [height, width, 1] in 0..1.
-      photo: in the network's units, shape [height, width, 3].
-    """
-
-    mask: Array
-    photo: Array
-
-
-class TransferData(NamedTuple):
-    """What the loss takes beside the image.
-
-    Attributes:
-      params: the network.
-      targets: photo's activations and paintings' statistics.
-      weights: alpha, beta, tv and per-layer weights.
-      key: of the sampled style losses, folded with the step.
-      kept: the photo's part that stays, or None.
-    """
-
-    params: Params
-    targets: Targets
-    weights: Weights
-    key: Array
-    kept: Kept | None
+# What of a transfer's structure is not its loss's.
+UPDATE = ("optimizer", "lbfgs_num_correction", "adam_betas", "clamp", "average_decay")
 
 
 class Problem(NamedTuple):
@@ -136,6 +113,7 @@ def prepare(
     init_image: np.ndarray | None = None,
     controls: Controls = NO_CONTROLS,
     mesh: Mesh | None = None,
+    tile: int | None = None,
 ) -> Problem:
     """Resize the pictures, compute the targets and the initial image.
 
@@ -149,17 +127,23 @@ def prepare(
         of the size it is resized to.
       controls: regions, masks and the paintings' shares.
       mesh: over whose devices the image is split, see ``nstjax.sharding``.
+      tile: pixels on a side that are computed at a time, a multiple of 16 (32 for
+        pool5), where a picture has more; see ``nstjax.tiled_loss``. None: all at once.
 
     Returns:
       The problem of the first scale at its first step; the later ones follow from it.
 
     Raises:
-      InputError: sizes, or numbers of weights, that do not fit.
+      InputError: sizes, or numbers of weights, that do not fit, or an optimizer that
+        cannot go by tiles.
     """
     if not styles:
         raise InputError("no style image: give at least one")
     content_size = (content.shape[0], content.shape[1])
     scales = plan_scales(content_size, preset)
+    check_tile(tile, preset)
+    if mesh is not None and tile is not None:
+        raise InputError("tile and mesh do not go together: leave out one of them")
     if init_image is not None:
         _check_init_size(init_image, content_size, scales[-1])
     key = jax.random.key(seed)
@@ -181,6 +165,7 @@ def prepare(
             preset,
             controls,
             key,
+            tile,
         )
         if previous is not None:
             image = _handed_on(previous, size, preset)
@@ -197,7 +182,11 @@ def prepare(
         else:
             image = _from_noise(content_image, preset, key)
 
-        transfer_init, steps = _compiled_transfer(mesh, **_transfer_structure(preset))
+        transfer_init, steps = _compiled_transfer(
+            mesh,
+            tile if needs_tiles(*size, deepest_layer(preset), tile) else None,
+            **_transfer_structure(preset),
+        )
         state = transfer_init(split_rows(image, mesh))
         state = place_state(_starting_state(state, previous, scale, preset), mesh)
         weights = make_weights(preset)
@@ -233,51 +222,6 @@ def evaluate(
     info = to_host(rows, 1)
     check_finite(info, step, state)
     return state, info
-
-
-def loss_structure(preset: Preset) -> dict[str, Any]:
-    """The keyword arguments that make ``nstjax.losses.total_loss`` the preset's."""
-    names = (
-        "pool",
-        "pool_padding",
-        "image_padding",
-        "precision",
-        "content_normalization",
-        "style_loss",
-        "gram_normalization",
-        "style_normalization",
-        "tv_form",
-        "normalize_gradients",
-    )
-    return {name: getattr(preset, name) for name in names}
-
-
-def loss_function(**structure: Any) -> LossFunction:
-    """The loss that a run lowers: (image, step, *data) -> (total, LossTerms).
-
-    ``data`` are the fields of ``TransferData``; outside ``kept.mask`` the loss sees the
-    photo, and the sampled style losses draw anew at every step.
-
-    Args:
-      **structure: keyword arguments of ``nstjax.losses.total_loss``, such as
-        ``loss_structure`` gives.
-    """
-
-    def loss_fn(
-        image: Array,
-        step: Array,
-        params: Params,
-        targets: Targets,
-        weights: Weights,
-        key: Array,
-        kept: Kept | None,
-    ) -> tuple[Array, LossTerms]:
-        if kept is not None:
-            image = kept.mask * image + (1.0 - kept.mask) * kept.photo
-        key = jax.random.fold_in(key, step)
-        return total_loss(params, image, targets, weights, key=key, **structure)
-
-    return loss_fn
 
 
 def make_transfer(preset: Preset, mesh: Mesh | None = None) -> StyleTransfer:
@@ -362,12 +306,16 @@ def _to_displayable(image: Array) -> Array:
 
 @functools.lru_cache
 def _compiled_transfer(
-    mesh: Mesh | None,
-    **structure: Any,
+    mesh: Mesh | None, tile: int | None, **structure: Any
 ) -> tuple[Callable[[ArrayLike], TransferState], CompiledSteps]:
     """One compilation for each structure, whatever the pictures and the numbers."""
     transfer = _transfer(**structure, mesh=mesh)
-    return jax.jit(transfer.init), compile_steps(transfer)
+    if tile is None:
+        return jax.jit(transfer.init), compile_steps(transfer)
+    loss = {name: structure[name] for name in structure if name not in UPDATE}
+    return jax.jit(transfer.init), steps_of_gradient(
+        tiled_loss(tile, **loss), transfer.update
+    )
 
 
 def _transfer(

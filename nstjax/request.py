@@ -70,6 +70,8 @@ class Request:
     preview_seconds: float = 5.0
     quiet: bool = False
     mesh: Mesh | None = None
+    tile: int | None = None
+    memory_gb: float | None = None
 
 
 def run_settings(

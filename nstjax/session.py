@@ -24,7 +24,8 @@ from nstjax.io.images import write_image
 from nstjax.pictures import finish
 from nstjax.preset import Preset
 from nstjax.problem import Problem, evaluate
-from nstjax.transfer import NonFiniteLossError, TransferInfo, TransferState, run
+from nstjax.steps import NonFiniteLossError, run
+from nstjax.transfer import TransferInfo, TransferState
 
 LOGGER = logging.getLogger("nstjax")
 CHECKPOINT = "checkpoint.safetensors"

@@ -20,12 +20,7 @@ from jax.typing import ArrayLike
 from nstjax.distributed import count_processes
 from nstjax.errors import InputError
 from nstjax.losses import LossTerms, Region, Targets
-from nstjax.transfer import (
-    LossFunction,
-    StyleTransfer,
-    TransferInfo,
-    TransferState,
-)
+from nstjax.transfer import LossFunction, StyleTransfer, TransferInfo, TransferState
 
 ROWS = "rows"
 
@@ -141,7 +136,7 @@ def shard_transfer(transfer: StyleTransfer, mesh: Mesh) -> StyleTransfer:
         # What comes out goes in again: another sharding would be another program.
         return placed(state), jax.lax.with_sharding_constraint(info, whole)
 
-    return StyleTransfer(init, step)
+    return StyleTransfer(init, step, transfer.update)
 
 
 def state_shardings(state: TransferState, mesh: Mesh) -> TransferState:

@@ -127,17 +127,12 @@ def moments(activation: ArrayLike, guide: ArrayLike | None = None) -> Moments:
 def draw_samples(
     key: Array, values: ArrayLike, weights: ArrayLike | None, count: int
 ) -> Array:
-    """Draw rows with probabilities in proportion to their weights, stratified.
-
-    Sample i is the row that holds the (i + u_i)/count quantile of the cumulative
-    weights, u_i uniform in 0..1. Where the weights are equal and there are as many
-    samples as rows, each row is drawn once.
+    """The rows of ``values`` that ``draw_rows`` draws.
 
     Args:
       key: of ``jax.random``.
       values: shape [rows, channels].
-      weights: shape [rows], none negative and some above 0; None where all are equal.
-        A row of weight 0, or of less than 2⁻³¹ of the sum, is never drawn.
+      weights: see ``draw_rows``.
       count: number of samples.
 
     Returns:
@@ -146,22 +141,48 @@ def draw_samples(
     values = jnp.asarray(values)
     if weights is None and count == len(values):
         return values
+    return values[draw_rows(key, len(values), weights, count)]
+
+
+def draw_rows(key: Array, rows: int, weights: ArrayLike | None, count: int) -> Array:
+    """Draw rows with probabilities in proportion to their weights, stratified.
+
+    Sample i is the row that holds the (i + u_i)/count quantile of the cumulative
+    weights, u_i uniform in 0..1. Where the weights are equal and there are as many
+    samples as rows, each row is drawn once.
+
+    Args:
+      key: of ``jax.random``.
+      rows: how many there are.
+      weights: shape [rows], none negative and some above 0; None where all are equal.
+        A row of weight 0, or of less than 2⁻³¹ of the sum, is never drawn.
+      count: number of samples.
+
+    Returns:
+      Their indices in increasing order, shape [count].
+    """
+    if weights is None and count == rows:
+        return jnp.arange(rows)
     # Whole numbers, because rounding errors of float32 sums would move the quantiles
     # of a million rows from one row to the next.
     if weights is None:
-        ends = (2**30 // len(values)) * jnp.arange(1, len(values) + 1)
+        share = 2**30 // rows
+        end = jnp.asarray(share * rows)
     else:
         weights = jnp.asarray(weights)
         shares = jnp.round(weights * (2.0**30 / weights.sum()))
         ends = jnp.cumsum(shares.astype(jnp.int32))
-    width, longer = ends[-1] // count, ends[-1] % count
+        end = ends[-1]
+    width, longer = end // count, end % count
     sample = jnp.arange(count)
     quantiles = (
         sample * width
         + jnp.minimum(sample, longer)
         + jax.random.randint(key, (count,), 0, width + (sample < longer))
     )
-    return values[jnp.searchsorted(ends, quantiles, side="right")]
+    if weights is None:
+        return quantiles // share
+    return jnp.searchsorted(ends, quantiles, side="right")
 
 
 def _checked(guide: ArrayLike, activation: Array) -> Array:

@@ -221,12 +221,39 @@ def style_distance(
     description = describe_style(
         activation, form, description_key, guide=guide, channels=channels
     )
+    return description_distance(
+        description, target, form, distance_key, positions=positions, channels=channels
+    )
+
+
+def description_distance(
+    description: Any,
+    target: Any,
+    form: StyleForm,
+    key: Array,
+    *,
+    positions: int,
+    channels: int,
+) -> Array:
+    """E_l of a layer that has been described.
+
+    Args:
+      description: the image's, from ``describe_style``.
+      target: from ``style_target``.
+      form: the style loss.
+      key: of the sampled losses.
+      positions: M, height·width of the layer.
+      channels: as in ``describe_style``.
+
+    Returns:
+      Scalar.
+    """
     if form.style_loss == "gram":
         return style_loss(
             description, target, positions, form.style_normalization, channels
         )
     statistic = _STATISTICS[form.style_loss]
-    distance = statistic.distance(description, target, distance_key) / channels
+    distance = statistic.distance(description, target, key) / channels
     if form.style_normalization in ("scaled", "unscaled"):
         return distance
     published = statistic.factor / (
@@ -283,8 +310,13 @@ def _samples(activation: Array, guide: Array | None, key: Array) -> Samples:
     values = activation.reshape(-1, activation.shape[2])
     weights = None if guide is None else jnp.square(guide).ravel()
     count = min(len(values), SAMPLES)
-    drawn = draw_samples(key, values, weights, count)
-    return Samples(drawn, jnp.full(count, 1.0 / count, drawn.dtype))
+    return equal_samples(draw_samples(key, values, weights, count))
+
+
+def equal_samples(values: Array) -> Samples:
+    """Positions drawn, of the same weight each."""
+    count = len(values)
+    return Samples(values, jnp.full(count, 1.0 / count, values.dtype))
 
 
 def _as_many(

@@ -14,13 +14,15 @@ from nstjax.distributed import on_host
 from nstjax.errors import InputError
 from nstjax.guidance import ImageSource, MaskSource, read_controls
 from nstjax.io.images import read_image
+from nstjax.memory_model import pictures_of, plan_memory
 from nstjax.pictures import finish
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, get_preset
 from nstjax.problem import Problem, evaluate, prepare
 from nstjax.sharding import read_mesh
 from nstjax.sizes import parse_size
-from nstjax.transfer import TransferInfo, run
+from nstjax.steps import run
+from nstjax.transfer import TransferInfo
 from nstjax.vgg import Params
 
 
@@ -78,6 +80,8 @@ def stylize(
     region_weights: Sequence[float] | None = None,
     stylize_mask: ImageSource | None = None,
     mesh: str | Mesh | None = None,
+    tile: int | None = None,
+    memory_gb: float | None = None,
     **settings: Any,
 ) -> Result:
     """Paint a photo in the manner of one or several paintings.
@@ -101,6 +105,9 @@ def stylize(
       region_weights: one for each region.
       stylize_mask: white where the photo is painted, black where it stays.
       mesh: "rows=4" to split the image over four devices, see ``nstjax.sharding``.
+      tile: see ``nstjax.problem.prepare``.
+      memory_gb: what the process may take, see ``nstjax.memory_model``; where it is
+        given, and ``tile`` is not, a run that would take more goes by tiles.
       **settings: fields of ``Preset`` that differ from the preset, such as
         ``beta=1e4``, ``steps=100`` or ``size=256``.
 
@@ -143,6 +150,9 @@ def stylize(
     )
     if fine_style is not None:
         paintings = [_mixed_style(photo, fine_style, paintings, params, chosen, mesh)]
+    if memory_gb is not None and tile is None:
+        pictures = pictures_of(photo, paintings, chosen, len(controls.regions))
+        tile = plan_memory(pictures, params, chosen, memory_gb).tile
     problem = prepare(
         photo,
         paintings,
@@ -152,6 +162,7 @@ def stylize(
         init_image=None if init_image is None else read_image(init_image),
         controls=controls,
         mesh=mesh,
+        tile=tile,
     )
     image, losses = _paint(problem, chosen)
     return Result(image, losses, int(losses.total.argmin()), chosen)

@@ -10,11 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nstjax.compilation import memory_saving_jit
 from nstjax.errors import InputError
 from nstjax.losses import Region, Targets, style_statistics
 from nstjax.preset import Preset
 from nstjax.sizes import resize
 from nstjax.style_losses import blend_styles, style_target
+from nstjax.tile_plan import needs_tiles
+from nstjax.tiled_targets import features_by_tiles, style_statistics_by_tiles
 from nstjax.vgg import LAYERS, Params, features
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ def make_targets(
     preset: Preset,
     controls: Controls,
     key: Array,
+    tile: int | None = None,
 ) -> Targets:
     """Targets of one scale.
 
@@ -62,6 +66,7 @@ def make_targets(
       preset: the settings.
       controls: regions and the paintings' shares.
       key: of the sampled style losses.
+      tile: see ``nstjax.problem.prepare``.
 
     Returns:
       Targets of the whole image, or of its regions where there are some.
@@ -91,10 +96,11 @@ def make_targets(
                 layer for layer in served[index] if guides is None or layer in guides
             )
             if layers:
-                descriptions[index] = _style_statistics(
+                descriptions[index] = _described(
                     params,
                     styles[index],
                     layers,
+                    tile,
                     **network,
                     style_loss=preset.style_loss,
                     gram_normalization=preset.gram_normalization,
@@ -111,7 +117,9 @@ def make_targets(
                 )
         return targets
 
-    content_targets = _features(params, content, preset.content_layers, **network)
+    content_targets = _activations(
+        params, content, preset.content_layers, tile, **network
+    )
     everything = dict.fromkeys(range(len(styles)))
     if not controls.regions and controls.stylize_mask is None:
         style = blended(everything, key)
@@ -265,12 +273,41 @@ def _tell_dropped(
         )
 
 
-_features = jax.jit(
+def _activations(
+    params: Params,
+    image: Array,
+    layers: tuple[str, ...],
+    tile: int | None,
+    **network: Any,
+) -> dict[str, Array]:
+    if tile is not None and _has_tiles(image, layers, tile):
+        return features_by_tiles(params, image, layers, tile, **network)
+    return _features(params, image, layers, **network)
+
+
+def _described(
+    params: Params,
+    image: Array,
+    layers: tuple[str, ...],
+    tile: int | None,
+    **structure: Any,
+) -> dict[str, Any]:
+    if tile is not None and _has_tiles(image, layers, tile):
+        return style_statistics_by_tiles(params, image, layers, tile, **structure)
+    return _style_statistics(params, image, layers, **structure)
+
+
+def _has_tiles(image: Array, layers: Sequence[str], tile: int) -> bool:
+    deepest = max(layers, key=LAYERS.index)
+    return needs_tiles(image.shape[0], image.shape[1], deepest, tile)
+
+
+_features = memory_saving_jit(
     features,
     static_argnums=2,
     static_argnames=("pool", "pool_padding", "image_padding", "precision"),
 )
-_style_statistics = jax.jit(
+_style_statistics = memory_saving_jit(
     style_statistics,
     static_argnums=2,
     static_argnames=(

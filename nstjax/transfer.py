@@ -1,4 +1,4 @@
-"""The optimization over the image: a pair of pure functions, and the loop around it.
+"""The optimization over the image: a pair of pure functions.
 
     transfer = style_transfer(loss_fn, optimizer)
     state = transfer.init(image)
@@ -8,31 +8,18 @@
 arguments, so that one compilation serves every photo and painting of the same size.
 """
 
-import functools
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import Array
 from jax.typing import ArrayLike
 
-from nstjax.allocator import give_back_freed_memory
-from nstjax.distributed import on_host
 from nstjax.losses import LossTerms
 
 LossFunction = Callable[..., tuple[Array, LossTerms]]
-
-# XLA:CPU convolutions run several times slower inside a loop primitive than outside, so
-# that there each step is dispatched from Python.
-CPU_STEPS_PER_DISPATCH = 1
-ACCELERATOR_STEPS_PER_DISPATCH = 25
-
-# XLA:CPU's own order of operations looks for those that can run side by side, and holds
-# two thirds more memory; with few cores it is hardly faster.
-CPU_COMPILER_OPTIONS = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 
 
 class Average(NamedTuple):
@@ -84,33 +71,20 @@ class TransferInfo(NamedTuple):
 
 
 class StyleTransfer(NamedTuple):
-    """A pair of pure functions.
+    """Pure functions.
 
     Attributes:
       init: image [height, width, 3] -> TransferState.
       step: (TransferState, *data) -> (TransferState, TransferInfo).
+      update: the step's second half, see ``make_update``.
     """
 
     init: Callable[[ArrayLike], TransferState]
     step: Callable[..., tuple[TransferState, TransferInfo]]
+    update: Callable[..., tuple[TransferState, TransferInfo]]
 
 
-class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite.
-
-    Attributes:
-      step: of the first such loss.
-      image: the last with a finite loss, in the network's units; a session finishes
-        it into the picture to show.
-    """
-
-    def __init__(self, step: int, loss: float, image: np.ndarray):
-        super().__init__(
-            f"the loss became {loss} at step {step}: lower the learning rate or the "
-            "weights"
-        )
-        self.step = step
-        self.image = image
+UpdateFunction = Callable[..., tuple[TransferState, TransferInfo]]
 
 
 def style_transfer(
@@ -135,12 +109,14 @@ def style_transfer(
         samples at each step.
 
     Returns:
-      ``init`` and ``step``. Neither is compiled: ``jax.jit`` or ``jax.vmap`` them.
+      ``init`` and ``step``, and the latter's ``update``. None is compiled: ``jax.jit``
+      or ``jax.vmap`` them.
 
     Source:
       Gatys, Ecker and Bethge (2016), section 2.3.
     """
     optimizer = optax.with_extra_args_support(optimizer)
+    update_fn = make_update(optimizer, project=project, average_decay=average_decay)
 
     def init_fn(image: ArrayLike) -> TransferState:
         image = jnp.asarray(image)
@@ -168,13 +144,45 @@ def style_transfer(
         (loss, terms), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
             state.image, *data
         )
+        return update_fn(
+            state, loss, terms, gradient, lambda image: loss_fn(image, *data)[0]
+        )
+
+    return StyleTransfer(init_fn, step_fn, update_fn)
+
+
+def make_update(
+    optimizer: optax.GradientTransformationExtraArgs,
+    *,
+    project: Callable[[Array], Array] | None = None,
+    average_decay: float | None = None,
+) -> UpdateFunction:
+    """What a step does once the loss and its gradient are known.
+
+    Args:
+      optimizer: as in ``style_transfer``, like the rest.
+      project: likewise.
+      average_decay: likewise.
+
+    Returns:
+      (state, loss, terms, gradient, value_fn) -> (state, info), where ``value_fn`` is
+      image -> loss, or None for an optimizer without a line search.
+    """
+
+    def update_fn(
+        state: TransferState,
+        loss: Array,
+        terms: LossTerms,
+        gradient: Array,
+        value_fn: Callable[[Array], Array] | None = None,
+    ) -> tuple[TransferState, TransferInfo]:
         updates, opt_state = optimizer.update(
             gradient,
             state.opt_state,
             state.image,
             value=loss,
             grad=gradient,
-            value_fn=lambda image: loss_fn(image, *data)[0],
+            value_fn=value_fn,
         )
         image = optax.apply_updates(state.image, updates)
         if project:
@@ -193,7 +201,7 @@ def style_transfer(
         )
         return new_state, TransferInfo(loss, terms, jnp.linalg.norm(gradient))
 
-    return StyleTransfer(init_fn, step_fn)
+    return update_fn
 
 
 def _with_iterate(average: Average, image: Array, decay: float) -> Average:
@@ -201,141 +209,3 @@ def _with_iterate(average: Average, image: Array, decay: float) -> Average:
         decay * average.sum + (1.0 - decay) * image,
         decay * average.weight + (1.0 - decay),
     )
-
-
-class CompiledSteps(NamedTuple):
-    """A compiled chunk of steps.
-
-    Attributes:
-      advance: (state, length, *data) -> (state, TransferInfo with a leading axis of
-        ``longest``, of which the first ``length`` rows are filled). ``state`` is
-        donated: do not use it again.
-      longest: the most steps that one dispatch does.
-    """
-
-    advance: Callable[..., tuple[TransferState, TransferInfo]]
-    longest: int
-
-
-def compile_steps(transfer: StyleTransfer, longest: int | None = None) -> CompiledSteps:
-    """Compile the step: one per dispatch on CPU, chunks of steps elsewhere.
-
-    Args:
-      transfer: from ``style_transfer``.
-      longest: the most steps per dispatch; by the default device where not given.
-
-    Returns:
-      The compiled chunk; nothing is traced before its first call, and once per shape.
-    """
-    if longest is None:
-        on_cpu = jax.default_backend() == "cpu"
-        longest = CPU_STEPS_PER_DISPATCH if on_cpu else ACCELERATOR_STEPS_PER_DISPATCH
-
-    def single(
-        state: TransferState, length: int, *data: object
-    ) -> tuple[TransferState, TransferInfo]:
-        del length
-        state, info = transfer.step(state, *data)
-        return state, jax.tree.map(lambda leaf: leaf[None], info)
-
-    def chunk(
-        state: TransferState, length: ArrayLike, *data: object
-    ) -> tuple[TransferState, TransferInfo]:
-        info_shapes = jax.eval_shape(transfer.step, state, *data)[1]
-        rows = jax.tree.map(
-            lambda leaf: jnp.zeros((longest, *leaf.shape), leaf.dtype), info_shapes
-        )
-
-        def body(
-            index: Array, carry: tuple[TransferState, TransferInfo]
-        ) -> tuple[TransferState, TransferInfo]:
-            state, rows = carry
-            state, info = transfer.step(state, *data)
-            return state, jax.tree.map(
-                lambda row, leaf: row.at[index].set(leaf), rows, info
-            )
-
-        return jax.lax.fori_loop(0, length, body, (state, rows))
-
-    return CompiledSteps(
-        jax.jit(
-            single if longest == 1 else chunk,
-            donate_argnums=0,
-            compiler_options=cpu_compiler_options(),
-        ),
-        longest,
-    )
-
-
-@functools.cache
-def cpu_compiler_options() -> dict[str, str] | None:
-    """Options for ``jax.jit`` that have XLA:CPU save memory; None where it cannot."""
-    if jax.default_backend() != "cpu":
-        return None
-    try:
-        jax.jit(jnp.negative, compiler_options=CPU_COMPILER_OPTIONS)(1.0)
-    except jax.errors.JaxRuntimeError:  # another version of XLA
-        return None
-    return CPU_COMPILER_OPTIONS
-
-
-def run(
-    steps: CompiledSteps,
-    state: TransferState,
-    data: tuple,
-    num_steps: int,
-    *,
-    stops: Iterable[int] = (),
-) -> Iterator[tuple[TransferState, TransferInfo]]:
-    """Drive the state to ``num_steps`` updates, yielding after every dispatch.
-
-    Args:
-      steps: from ``compile_steps``.
-      state: where to start; donated.
-      data: what the loss takes beside the image.
-      num_steps: how many updates the image has in the end.
-      stops: steps at which a dispatch must end, for a snapshot or a checkpoint.
-
-    Yields:
-      The state, valid until the next iteration, and the infos of the updates since the
-      last yield as NumPy arrays with a leading axis; row i belongs to the image before
-      its update.
-
-    Raises:
-      NonFiniteLossError: at the first loss that is NaN or infinite.
-    """
-    compile_ahead(steps, state, data)
-    done = int(state.step)
-    remaining_stops = sorted({*(s for s in stops if done < s < num_steps), num_steps})
-    for stop in remaining_stops:
-        while done < stop:
-            length = min(steps.longest, stop - done)
-            state, rows = steps.advance(state, length, *data)
-            info = to_host(rows, length)
-            check_finite(info, done, state)
-            done += length
-            yield state, info
-
-
-def compile_ahead(steps: CompiledSteps, state: TransferState, data: tuple) -> None:
-    """Compile before the first step, so that the compiler's memory is free by then."""
-    advance: Any = steps.advance
-    give_back_freed_memory()
-    advance.lower(state, 1, *data).compile()
-    give_back_freed_memory()
-
-
-def to_host(rows: TransferInfo, length: int) -> TransferInfo:
-    """The first ``length`` rows of a chunk's infos as NumPy arrays."""
-    return jax.tree.map(lambda leaf: on_host(leaf)[:length], rows)
-
-
-def check_finite(info: TransferInfo, first_step: int, state: TransferState) -> None:
-    """Raise ``NonFiniteLossError`` if one of the losses in ``info`` is not finite."""
-    broken = np.flatnonzero(~np.isfinite(info.loss))
-    if broken.size:
-        raise NonFiniteLossError(
-            first_step + int(broken[0]),
-            float(info.loss[broken[0]]),
-            on_host(state.finite_image),
-        )

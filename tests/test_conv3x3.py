@@ -9,7 +9,8 @@ from nstjax.conv3x3 import conv3x3
 from nstjax.losses import Targets, style_statistics, total_loss
 from nstjax.preset import customize
 from nstjax.presets import get_preset
-from nstjax.problem import loss_structure, make_weights
+from nstjax.problem import make_weights
+from nstjax.transfer_loss import loss_structure
 from nstjax.vgg import CONV_LAYERS, features, kernel_shapes
 
 SIZES = ((1, 1), (2, 3), (5, 4), (8, 11))

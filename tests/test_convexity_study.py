@@ -17,8 +17,9 @@ from nstjax.errors import InputError
 from nstjax.losses import LossTerms
 from nstjax.preset import customize
 from nstjax.presets import PRESETS
-from nstjax.problem import loss_function, loss_structure, prepare
+from nstjax.problem import prepare
 from nstjax.sizes import Size
+from nstjax.transfer_loss import loss_function, loss_structure
 
 NOWHERE = Marks((), np.zeros((0, 2)), np.zeros(0), np.zeros((0, 3)))
 WEIGHTS = {"alpha": 1e-5, "beta": 1.0, "tv": 0.0}

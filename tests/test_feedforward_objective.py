@@ -23,8 +23,9 @@ from nstjax.feedforward.objective import (
 )
 from nstjax.losses import Targets, total_loss
 from nstjax.preset import Preset, customize
-from nstjax.problem import loss_structure, make_weights
+from nstjax.problem import make_weights
 from nstjax.style_losses import style_target
+from nstjax.transfer_loss import loss_structure
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

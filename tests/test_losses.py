@@ -17,8 +17,8 @@ from nstjax.losses import (
     total_loss,
 )
 from nstjax.presets import PRESETS
-from nstjax.problem import loss_structure
 from nstjax.style_losses import StyleForm, style_target
+from nstjax.transfer_loss import loss_structure
 from nstjax.vgg import features
 
 # Convolutions in float64 take seconds to compile at the default level.

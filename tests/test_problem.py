@@ -12,8 +12,8 @@ from nstjax.preset import customize
 from nstjax.presets import CONV_STYLE_LAYERS, PRESETS
 from nstjax.problem import make_weights, prepare
 from nstjax.sizes import Size, resize
+from nstjax.steps import run
 from nstjax.targets import Controls
-from nstjax.transfer import run
 
 
 def start(preset, params, content, styles, **options):

@@ -13,8 +13,8 @@ from nstjax.preset import customize
 from nstjax.presets import PRESETS
 from nstjax.problem import prepare
 from nstjax.sizes import Size
+from nstjax.steps import run
 from nstjax.targets import Controls
-from nstjax.transfer import run
 from nstjax.vgg import deprocess
 
 

@@ -28,8 +28,9 @@ from nstjax.preset import customize
 from nstjax.presets import PRESETS
 from nstjax.problem import prepare
 from nstjax.sizes import Size
+from nstjax.steps import run
 from nstjax.stylize import stylize
-from nstjax.transfer import run, style_transfer
+from nstjax.transfer import style_transfer
 
 SHALLOW = {
     "content_layers": ("relu1_2",),

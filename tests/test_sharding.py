@@ -23,8 +23,8 @@ from nstjax.preset import customize
 from nstjax.problem import make_transfer, prepare
 from nstjax.sharding import read_mesh, row_mesh
 from nstjax.sizes import Size
+from nstjax.steps import compile_steps, run
 from nstjax.stylize import stylize
-from nstjax.transfer import compile_steps, run
 from nstjax.vgg import summarize
 
 STEPS = 3

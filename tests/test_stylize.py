@@ -9,8 +9,8 @@ from nstjax.errors import InputError
 from nstjax.pictures import finish
 from nstjax.problem import prepare
 from nstjax.sizes import Size
+from nstjax.steps import run
 from nstjax.stylize import stylize
-from nstjax.transfer import run
 
 
 @pytest.fixture(scope="module")

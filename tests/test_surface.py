@@ -16,8 +16,9 @@ from nstjax.analysis.surface import (
 from nstjax.losses import LossTerms, total_loss
 from nstjax.preset import customize
 from nstjax.presets import get_preset
-from nstjax.problem import loss_function, loss_structure, prepare
+from nstjax.problem import prepare
 from nstjax.sizes import Size
+from nstjax.transfer_loss import loss_function, loss_structure
 
 LAYERS = ("relu5_1", "conv1_1")
 WEIGHTS = {"alpha": 1.0, "beta": 1.0, "tv": 0.0}

@@ -17,9 +17,10 @@ from nstjax.preset import customize
 from nstjax.presets import PRESETS
 from nstjax.problem import make_transfer, prepare
 from nstjax.sizes import Size
+from nstjax.steps import NonFiniteLossError, run
 from nstjax.stylize import stylize
 from nstjax.targets import Controls
-from nstjax.transfer import NonFiniteLossError, run, style_transfer
+from nstjax.transfer import style_transfer
 
 # One block of the trunk compiles at once.
 SHALLOW = {

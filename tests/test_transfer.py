@@ -7,7 +7,8 @@ import reference
 
 from nstjax.losses import LossTerms, Targets, Weights, style_statistics, total_loss
 from nstjax.optimizers import OPTIMIZERS, make_optimizer, with_learning_rate
-from nstjax.transfer import NonFiniteLossError, compile_steps, run, style_transfer
+from nstjax.steps import NonFiniteLossError, compile_steps, run
+from nstjax.transfer import style_transfer
 from nstjax.vgg import features
 
 SHAPE = (4, 5, 3)

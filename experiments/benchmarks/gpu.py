@@ -33,7 +33,7 @@ from nstjax.preset import Preset, customize
 from nstjax.presets import get_preset
 from nstjax.problem import make_transfer, prepare
 from nstjax.sizes import Size
-from nstjax.transfer import run
+from nstjax.steps import run
 
 USAGE = """
 Share of a GPU's peak that a run and a sweep reach.

@@ -30,9 +30,10 @@ import jax.numpy as jnp
 from nstjax.losses import Targets
 from nstjax.preset import Preset, customize
 from nstjax.presets import get_preset
-from nstjax.problem import TransferData, make_transfer, make_weights
+from nstjax.problem import make_transfer, make_weights
 from nstjax.sharding import row_mesh, row_sharding, state_shardings
-from nstjax.transfer import compile_steps
+from nstjax.steps import compile_steps
+from nstjax.transfer_loss import TransferData
 from nstjax.vgg import LAYERS, LayerSummary, kernel_shapes, summarize
 
 KINDS = ("collective-permute", "all-reduce", "all-gather", "all-to-all")

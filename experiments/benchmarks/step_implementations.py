@@ -63,7 +63,7 @@ def nstjax_rounds(task: Task, precision: str) -> Rounds:
     from nstjax.presets import get_preset
     from nstjax.problem import prepare
     from nstjax.sizes import Size
-    from nstjax.transfer import compile_ahead
+    from nstjax.steps import compile_ahead
 
     keep_freed_memory()
     content, style, image = task.pictures

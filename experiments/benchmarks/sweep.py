@@ -29,20 +29,17 @@ from absl import flags
 from nstjax.analysis.lanes import Lanes, prepare_lanes
 from nstjax.analysis.settings import Settings, grid, preset_with
 from nstjax.analysis.sweep import make_sweep, run_lanes
-from nstjax.analysis.sweep_memory import (
-    FittedSweep,
-    compile_sweep,
-    free_before_next_step,
-)
+from nstjax.analysis.sweep_memory import FittedSweep, compile_sweep
 from nstjax.demo import demo_pictures
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.weights import load_network
+from nstjax.memory import free_before_next_step
 from nstjax.preset import Preset, customize
 from nstjax.presets import get_preset
 from nstjax.problem import Problem, evaluate, make_transfer, make_weights, prepare
 from nstjax.sizes import Size
-from nstjax.transfer import run
+from nstjax.steps import run
 
 USAGE = """
 Settings per second of a sweep against a loop of single runs, and its memory.

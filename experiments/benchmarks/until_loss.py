@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nstjax.problem import Problem, evaluate
-from nstjax.transfer import run
+from nstjax.steps import run
 
 
 class Trial(NamedTuple):

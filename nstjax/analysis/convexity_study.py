@@ -19,8 +19,8 @@ from nstjax.analysis.planes import point
 from nstjax.analysis.surface import Surface
 from nstjax.analysis.surface_panels import total
 from nstjax.errors import InputError
-from nstjax.problem import TransferData
 from nstjax.transfer import LossFunction
+from nstjax.transfer_loss import TransferData
 
 THETAS = (0.25, 0.5, 0.75)
 BATCH = 8
@@ -206,7 +206,7 @@ def curvature_study(
     """Ends of the Hessian's spectrum: {term: {place: figures}}.
 
     Args:
-      loss_fn: from ``nstjax.problem.loss_function``.
+      loss_fn: from ``nstjax.transfer_loss.loss_function``.
       data: what it takes beside the image.
       places: {name: image}.
       terms: which terms. Of the content loss the automatic Hessian is Gauss-Newton's,

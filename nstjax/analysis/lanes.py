@@ -28,9 +28,10 @@ from nstjax.errors import InputError
 from nstjax.losses import Region, Targets
 from nstjax.pictures import Original
 from nstjax.preset import Preset
-from nstjax.problem import NO_CONTROLS, TransferData, make_weights, prepare
+from nstjax.problem import NO_CONTROLS, make_weights, prepare
 from nstjax.style_losses import SAMPLED
 from nstjax.targets import Controls
+from nstjax.transfer_loss import TransferData
 from nstjax.vgg import Params
 
 UNLIKE = (

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nstjax.problem import TransferData
 from nstjax.transfer import LossFunction
+from nstjax.transfer_loss import TransferData
 
 TERMS = ("total", "content", "style")
 NEGLIGIBLE_SHARE = 1e-6
@@ -26,7 +26,7 @@ def single_precision(loss_fn: LossFunction, data: TransferData, batch: int) -> T
     """The terms as a run sees them: images [n, height, width, 3] -> {term: [n]}.
 
     Args:
-      loss_fn: from ``nstjax.problem.loss_function``.
+      loss_fn: from ``nstjax.transfer_loss.loss_function``.
       data: what it takes beside the image.
       batch: images in one dispatch.
     """

@@ -44,8 +44,8 @@ from nstjax.analysis.surface_request import SurfaceRequest
 from nstjax.errors import InputError
 from nstjax.io.surface_file import check_resumable, read_surface, write_surface
 from nstjax.preset import Preset
-from nstjax.problem import loss_function, loss_structure
 from nstjax.saved_run import SavedRun
+from nstjax.transfer_loss import loss_function, loss_structure
 from nstjax.vgg import LAYERS
 
 LOGGER = logging.getLogger("nstjax")

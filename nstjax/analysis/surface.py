@@ -122,8 +122,8 @@ def make_evaluator(loss_fn: LossFunction) -> Evaluator:
 
     Args:
       loss_fn: (image, step, *data) -> (total, LossTerms), from
-        ``nstjax.problem.loss_function``. It is asked about step 0 alone, where the
-        sampled style losses draw the same samples for every point.
+        ``nstjax.transfer_loss.loss_function``. It is asked about step 0 alone, where
+        the sampled style losses draw the same samples for every point.
 
     Returns:
       (x₀, u, v, r, s [n], t [n], data) -> (LossTerms of [n], share out of 0..255 [n]).

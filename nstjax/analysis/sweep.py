@@ -22,15 +22,9 @@ from nstjax.control.pyramid import shown_image
 from nstjax.distributed import on_host
 from nstjax.optimizers import with_learning_rate
 from nstjax.preset import Preset
-from nstjax.problem import TransferData
-from nstjax.transfer import (
-    CompiledSteps,
-    StyleTransfer,
-    TransferInfo,
-    TransferState,
-    compile_steps,
-    to_host,
-)
+from nstjax.steps import CompiledSteps, compile_steps, to_host
+from nstjax.transfer import StyleTransfer, TransferInfo, TransferState
+from nstjax.transfer_loss import TransferData
 
 
 class LaneResults(NamedTuple):
@@ -56,7 +50,7 @@ class CompiledSweep(NamedTuple):
 
     Attributes:
       init: (images, learning rates) -> TransferState with a lane axis on every leaf.
-      steps: as ``nstjax.transfer.compile_steps`` gives them, rows [step, lane].
+      steps: as ``nstjax.steps.compile_steps`` gives them, rows [step, lane].
     """
 
     init: Callable[[Array, Array], TransferState]
@@ -106,7 +100,7 @@ def make_sweep(
 
     return CompiledSweep(
         jax.jit(jax.vmap(init), out_shardings=by_lane),
-        compile_steps(StyleTransfer(transfer.init, sharded_step), longest),
+        compile_steps(transfer._replace(step=sharded_step), longest),
     )
 
 

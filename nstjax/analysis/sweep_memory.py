@@ -15,19 +15,21 @@ largest of their results.
 """
 
 import math
-import os
-import resource
-import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from nstjax.allocator import give_back_freed_memory
 from nstjax.analysis.lanes import Lanes, lane_shapes
 from nstjax.analysis.sweep import CompiledSweep
 from nstjax.distributed import any_process, least
 from nstjax.errors import InputError
+from nstjax.memory import (
+    GIGABYTE,
+    HEADROOM,
+    array_bytes,
+    memory_in_use,
+    program_bytes,
+)
 from nstjax.preset import Preset
 from nstjax.vgg import (
     CONV_LAYERS,
@@ -37,11 +39,7 @@ from nstjax.vgg import (
     summarize,
 )
 
-GIGABYTE = 1e9
 ACTIVATION_COPIES = {"adam": 2, "lbfgs": 2, "lbfgs-linesearch": 4}
-HEADROOM = 1.05  # of the budget over the prediction
-# A device's runtime and its libraries want some, too.
-USABLE_SHARE_OF_DEVICE = 0.9
 
 
 class FittedSweep(NamedTuple):
@@ -119,13 +117,6 @@ def compile_sweep(
     )
     advance: Any = sweep.steps.advance
     compiled = advance.lower(state, 1, *shapes.data).compile()
-    memory = compiled.memory_analysis()
-    program_bytes = jax.local_device_count() * (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes
-        + memory.temp_size_in_bytes
-    )
     scratch_bytes = 0
     if jax.default_backend() == "cpu":
         largest = max(_convolution_sizes(lanes, preset))
@@ -136,7 +127,10 @@ def compile_sweep(
         shapes,
         size,
         shapes.images.shape[0],
-        memory_in_use() + program_bytes + scratch_bytes + _bytes(shapes.images),
+        memory_in_use()
+        + devices * program_bytes(compiled)
+        + scratch_bytes
+        + array_bytes(shapes.images),
     )
 
 
@@ -146,46 +140,14 @@ def estimate_lane_bytes(sweep: CompiledSweep, lanes: Lanes, preset: Preset) -> i
     shapes = lane_shapes(lanes, devices)
     state = jax.eval_shape(sweep.init, shapes.images, shapes.learning_rates)
     data = jax.tree.map(
-        lambda axis, value: 0 if axis is None else _bytes(value),
+        lambda axis, value: 0 if axis is None else array_bytes(value),
         shapes.axes,
         shapes.data,
         is_leaf=lambda x: x is None,
     )
-    own = (_bytes(state) + sum(jax.tree.leaves(data))) // devices
+    own = (array_bytes(state) + sum(jax.tree.leaves(data))) // devices
     activations = 4 * sum(_convolution_sizes(lanes, preset))
     return ACTIVATION_COPIES[preset.optimizer] * activations + own
-
-
-def free_before_next_step() -> None:
-    """Have XLA:CPU free a step's temporaries before the next step begins.
-
-    It does so when it runs the steps where they are asked for, and not in a thread of
-    its own. To be called before JAX's first operation.
-    """
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
-
-
-def memory_in_use() -> int:
-    """Resident bytes of the process; on an accelerator, used bytes of the devices."""
-    if jax.default_backend() != "cpu":
-        return sum(_statistic(device, "bytes_in_use") for device in jax.local_devices())
-    give_back_freed_memory()
-    status = Path("/proc/self/status")
-    if status.exists():
-        return _kilobytes(status, "VmRSS")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
-
-
-def default_budget() -> float:
-    """Half of the machine's available memory, or most of the accelerators'."""
-    if jax.default_backend() != "cpu":
-        limit = sum(_statistic(device, "bytes_limit") for device in jax.local_devices())
-        return USABLE_SHARE_OF_DEVICE * limit or math.inf
-    about = Path("/proc/meminfo")
-    if about.exists():
-        return memory_in_use() + _kilobytes(about, "MemAvailable") / 2
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
 
 
 def _convolution_sizes(lanes: Lanes, preset: Preset) -> list[int]:
@@ -211,18 +173,3 @@ def _convolution_sizes(lanes: Lanes, preset: Preset) -> list[int]:
 
 def _equal_chunks(count: int, size: int) -> int:
     return math.ceil(count / math.ceil(count / size))
-
-
-def _bytes(shapes: Any) -> int:
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
-
-
-def _statistic(device: jax.Device, name: str) -> int:
-    return (device.memory_stats() or {}).get(name, 0)
-
-
-def _kilobytes(path: Path, name: str) -> int:
-    lines = path.read_text().splitlines()
-    return next(
-        1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")
-    )

@@ -13,19 +13,14 @@ from tqdm import tqdm
 from nstjax.analysis.lanes import UNLIKE, Lanes, lane_shapes
 from nstjax.analysis.settings import Settings
 from nstjax.analysis.sweep import make_sweep, run_lanes
-from nstjax.analysis.sweep_memory import (
-    GIGABYTE,
-    FittedSweep,
-    default_budget,
-    fit_sweep,
-    give_back_freed_memory,
-)
+from nstjax.analysis.sweep_memory import FittedSweep, fit_sweep
 from nstjax.analysis.sweep_results import as_sweep
 from nstjax.distributed import all_or_none, any_process, is_first_process
 from nstjax.errors import InputError
 from nstjax.io.atomic import TEMPORARY_PREFIX, check_workdir
 from nstjax.io.runlog import CONFIG, read_config, write_config
 from nstjax.io.sweep_file import Sweep, join_sweeps, read_sweep, write_sweep
+from nstjax.memory import GIGABYTE, default_budget, give_back_freed_memory
 from nstjax.preset import Preset
 from nstjax.problem import make_transfer
 

@@ -31,8 +31,9 @@ from nstjax.losses import (
     total_loss,
 )
 from nstjax.preset import Preset
-from nstjax.problem import loss_structure, make_weights
+from nstjax.problem import make_weights
 from nstjax.style_losses import SAMPLED, style_target
+from nstjax.transfer_loss import loss_structure
 from nstjax.vgg import Params, features, preprocess
 
 Network = TransformNet | AdaINDecoder

@@ -21,6 +21,7 @@ from jax import Array
 from jax.tree_util import Partial
 
 from nstjax.errors import InputError
+from nstjax.tile_plan import cover
 
 Moments = tuple[Array, Array]
 Progress = Callable[[int, int], None]
@@ -103,7 +104,7 @@ class Tiles:
         values, finishes = zip(*sources, strict=True)
         sides = values[0].shape[:2]
         windows = [
-            _windows(side, count, halo, multiple)
+            cover(side, count, halo, multiple)
             for side, count in zip(sides, self.counts, strict=True)
         ]
 
@@ -147,14 +148,6 @@ def count_tiles(height: int, width: int, tile: int) -> tuple[int, int]:
     if tile < 1:
         raise InputError(f"tile must be 1 or more pixels, got {tile}")
     return -(-height // tile), -(-width // tile)
-
-
-def _windows(side: int, count: int, halo: int, multiple: int) -> list[slice]:
-    """About ``count`` windows along an axis, of one length, the last at its end."""
-    step = -(-side // (count * multiple)) * multiple
-    length = min(side, step + 2 * halo + side % multiple)
-    starts = [*range(0, side - length, step), side - length]
-    return [slice(start, start + length) for start in starts]
 
 
 def _kept(

@@ -20,7 +20,7 @@ from nstjax.feedforward.presets import TrainingPreset
 from nstjax.io.model_file import StyleModel, network_tensors
 from nstjax.io.weights import LoadedParams
 from nstjax.preset import LARGEST_NUMBER, Preset, customize
-from nstjax.problem import loss_structure
+from nstjax.transfer_loss import loss_structure
 
 LOSS_NUMBERS = (
     "alpha",

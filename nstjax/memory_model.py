@@ -1,0 +1,217 @@
+"""What a run takes of the memory at its peak, before anything is computed.
+
+On a CPU, for the run's largest scale of P pixels:
+
+    the process (Python, JAX, compiling) + params + pictures + state + targets + work
+
+The state is the optimizer's, with the best and the last finite image; with L-BFGS it
+holds 2·m images for m pairs. The work is the largest of what these take:
+
+    a step: P · (A + 3 M + 2 M for max pooling + 108)
+    a description of a painting, or of the photo's content: its pixels · (A + 2 M)
+
+with A bytes per pixel of the convolutions' results up to the deepest layer, and M of
+the largest of them: for VGG-19 up to relu5_1 1160 and 256. All results are kept for the
+gradient; the layers of the largest have their gradients, the convolution's working
+memory and (max) the pooled windows beside them; 108 is the first layer's patches. By
+tiles, P is a window's pixels, and three images come to it.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nstjax.control.pyramid import plan_scales
+from nstjax.errors import InputError
+from nstjax.memory import GIGABYTE, HEADROOM, array_bytes, default_budget
+from nstjax.pictures import style_size
+from nstjax.preset import Preset
+from nstjax.problem import make_transfer
+from nstjax.tile_plan import deepest_layer, needs_tiles, plan_tiles
+from nstjax.vgg import CONV_LAYERS, Params, kernel_shapes, layer_channels, summarize
+
+# Measured with experiments/benchmarks/memory.py: what a process holds besides.
+PROCESS_BYTES = 0.5e9
+# Of what is available, where nobody says how much a run may take.
+SHARE_OF_AVAILABLE = 0.8
+SMALLEST_TILE = 64
+PIXEL_BYTES = 12  # three numbers of float32
+
+
+class Pictures(NamedTuple):
+    """Sizes (height, width) of what a run works on.
+
+    Attributes:
+      photo: at the largest scale.
+      paintings: likewise.
+      originals: all of them as they were read.
+      regions: how many.
+    """
+
+    photo: tuple[int, int]
+    paintings: Sequence[tuple[int, int]]
+    originals: Sequence[tuple[int, int]]
+    regions: int = 0
+
+
+class MemoryPlan(NamedTuple):
+    """How a run fits into the memory.
+
+    Attributes:
+      tile: see ``nstjax.problem.prepare``.
+      peak_bytes: that the run takes, about.
+    """
+
+    tile: int | None
+    peak_bytes: float
+
+    def __str__(self) -> str:
+        tiles = f", in tiles of {self.tile} pixels" if self.tile else ""
+        return f"about {self.peak_bytes / GIGABYTE:.1f} GB of memory{tiles}"
+
+
+def pictures_of(
+    content: np.ndarray, styles: Sequence[np.ndarray], preset: Preset, regions: int = 0
+) -> Pictures:
+    """The sizes of a run's pictures, at its largest scale."""
+    last = plan_scales((content.shape[0], content.shape[1]), preset)[-1]
+    return Pictures(
+        (last.height, last.width),
+        [style_size(style, last, last, preset) for style in styles],
+        [(image.shape[0], image.shape[1]) for image in (content, *styles)],
+        regions,
+    )
+
+
+def plan_memory(
+    pictures: Pictures,
+    params: Params,
+    preset: Preset,
+    memory_gb: float | None = None,
+    tile: int | None = None,
+) -> MemoryPlan:
+    """No tiles if the run fits, else the largest that do.
+
+    Args:
+      pictures: the run's.
+      params: the network.
+      preset: the settings.
+      memory_gb: what the run may take; None: most of what is available.
+      tile: where it is given, it is taken.
+
+    Raises:
+      InputError: nothing fits.
+    """
+    own, per_pixel = _fixed_bytes(pictures, params, preset), _work(params, preset)
+
+    def plan(tile: int | None) -> MemoryPlan:
+        return MemoryPlan(tile, own + _work_bytes(pictures, preset, per_pixel, tile))
+
+    if tile is not None:
+        used = needs_tiles(*pictures.photo, deepest_layer(preset), tile)
+        return plan(tile)._replace(tile=tile if used else None)
+    if memory_gb is not None and not memory_gb > 0:
+        raise InputError(f"memory_gb must be more than 0, got {memory_gb}")
+    budget = (
+        default_budget(SHARE_OF_AVAILABLE)
+        if memory_gb is None
+        else GIGABYTE * memory_gb
+    )
+    sides = [] if preset.optimizer == "lbfgs-linesearch" else _tiles(pictures.photo)
+    for side in (None, *sides):
+        fitting = plan(side)
+        if HEADROOM * fitting.peak_bytes <= budget:
+            return fitting
+    raise InputError(
+        f"the run would need {HEADROOM * fitting.peak_bytes / GIGABYTE:.2f} GB of "
+        f"memory{' with the smallest tiles' if sides else ''}, and "
+        f"{budget / GIGABYTE:.2f} are allowed: choose a smaller size"
+        f"{' or optimizer=adam' if 'lbfgs' in preset.optimizer else ''}, or allow more "
+        "with memory_gb"
+    )
+
+
+def _tiles(photo: tuple[int, int]) -> list[int]:
+    """Sides of tiles, from large to small, all of them multiples of every stride."""
+    return list(range(max(photo) // 64 * 64, SMALLEST_TILE - 1, -64))
+
+
+class _Work(NamedTuple):
+    """Bytes for each pixel of what is computed at once."""
+
+    step: float
+    description: float
+
+
+def _work(params: Params, preset: Preset) -> _Work:
+    kernels = kernel_shapes(_widths(params))
+    side = 1024
+    sizes = [
+        4 * math.prod(row.shape) / side**2
+        for row in summarize(side, side, kernels=kernels)
+        if row.name.startswith("conv")
+    ]
+    deepest = deepest_layer(preset).replace("relu", "conv")
+    if deepest.startswith("pool"):
+        below = [name for name in CONV_LAYERS if name[4] == deepest[4]]
+        deepest = below[-1]
+    sizes = sizes[: CONV_LAYERS.index(deepest) + 1]
+    copies = 5 if preset.pool == "max" else 3
+    evaluations = 2 if preset.optimizer == "lbfgs-linesearch" else 1
+    step = sum(sizes) + copies * max(sizes) + 4 * 27
+    return _Work(evaluations * step, sum(sizes) + 2 * max(sizes))
+
+
+def _widths(params: Params) -> dict[str, int]:
+    return {
+        layer: int(params[layer]["bias"].size)
+        if layer in params
+        else layer_channels(layer)
+        for layer in CONV_LAYERS
+    }
+
+
+def _work_bytes(
+    pictures: Pictures, preset: Preset, work: _Work, tile: int | None
+) -> float:
+    deepest = deepest_layer(preset)
+
+    def pixels(size: tuple[int, int]) -> int:
+        if tile is not None and needs_tiles(*size, deepest, tile):
+            size = plan_tiles(*size, deepest, tile).size
+        return math.prod(size)
+
+    step = work.step * pixels(pictures.photo)
+    if pixels(pictures.photo) < math.prod(pictures.photo):
+        step += 3 * PIXEL_BYTES * math.prod(pictures.photo)
+    described = max(map(pixels, (pictures.photo, *pictures.paintings)))
+    return max(step, work.description * described)
+
+
+def _fixed_bytes(pictures: Pictures, params: Params, preset: Preset) -> float:
+    """What does not depend on tiles."""
+    height, width = pictures.photo
+    image = jax.ShapeDtypeStruct((height, width, 3), jnp.float32)
+    state = jax.eval_shape(make_transfer(preset).init, image)
+    layers = summarize(
+        height,
+        width,
+        pool_padding=preset.pool_padding,
+        kernels=kernel_shapes(_widths(params)),
+    )
+    shapes = {row.name: row.shape for row in layers}
+    content = sum(math.prod(shapes[layer]) for layer in preset.content_layers)
+    guides = sum(math.prod(shapes[layer][:2]) for layer in preset.style_layers)
+    # The photo as it is shown and as the loss sees it, and each painting.
+    shown = [pictures.photo] * 2 + [*pictures.paintings, *pictures.originals]
+    return (
+        PROCESS_BYTES
+        + array_bytes(params)
+        + array_bytes(state)
+        + 4 * (content + pictures.regions * guides)
+        + PIXEL_BYTES * sum(map(math.prod, shown))
+    )

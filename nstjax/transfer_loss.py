@@ -1,0 +1,86 @@
+"""The loss that a run lowers, as a function of the image and of what else it takes."""
+
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+
+from nstjax.losses import LossTerms, Targets, Weights, total_loss
+from nstjax.preset import Preset
+from nstjax.transfer import LossFunction
+from nstjax.vgg import Params
+
+
+class Kept(NamedTuple):
+    """What of the photo stays: the loss sees mask · image + (1 - mask) · photo.
+
+    Attributes:
+      mask: [height, width, 1] in 0..1.
+      photo: in the network's units, shape [height, width, 3].
+    """
+
+    mask: Array
+    photo: Array
+
+
+class TransferData(NamedTuple):
+    """What the loss takes beside the image.
+
+    Attributes:
+      params: the network.
+      targets: photo's activations and paintings' statistics.
+      weights: alpha, beta, tv and per-layer weights.
+      key: of the sampled style losses, folded with the step.
+      kept: the photo's part that stays, or None.
+    """
+
+    params: Params
+    targets: Targets
+    weights: Weights
+    key: Array
+    kept: Kept | None
+
+
+def loss_structure(preset: Preset) -> dict[str, Any]:
+    """The keyword arguments that make ``nstjax.losses.total_loss`` the preset's."""
+    names = (
+        "pool",
+        "pool_padding",
+        "image_padding",
+        "precision",
+        "content_normalization",
+        "style_loss",
+        "gram_normalization",
+        "style_normalization",
+        "tv_form",
+        "normalize_gradients",
+    )
+    return {name: getattr(preset, name) for name in names}
+
+
+def loss_function(**structure: Any) -> LossFunction:
+    """The loss that a run lowers: (image, step, *data) -> (total, LossTerms).
+
+    ``data`` are the fields of ``TransferData``; outside ``kept.mask`` the loss sees the
+    photo, and the sampled style losses draw anew at every step.
+
+    Args:
+      **structure: keyword arguments of ``nstjax.losses.total_loss``, such as
+        ``loss_structure`` gives.
+    """
+
+    def loss_fn(
+        image: Array,
+        step: Array,
+        params: Params,
+        targets: Targets,
+        weights: Weights,
+        key: Array,
+        kept: Kept | None,
+    ) -> tuple[Array, LossTerms]:
+        if kept is not None:
+            image = kept.mask * image + (1.0 - kept.mask) * kept.photo
+        key = jax.random.fold_in(key, step)
+        return total_loss(params, image, targets, weights, key=key, **structure)
+
+    return loss_fn

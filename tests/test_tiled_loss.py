@@ -1,0 +1,157 @@
+"""Loss and gradient by tiles are those of the whole image."""
+
+import jax
+import numpy as np
+import pytest
+import reference
+
+from nstjax import style_losses, style_sums, tile_plan
+from nstjax.losses import Region
+from nstjax.preset import customize
+from nstjax.presets import PRESETS
+from nstjax.problem import make_weights
+from nstjax.targets import Controls, make_targets
+from nstjax.tiled_loss import tiled_loss
+from nstjax.transfer_loss import Kept, loss_function, loss_structure
+
+pytestmark = pytest.mark.usefixtures("quick_compilation", "few_samples")
+# Deep enough for windows between others: halo 80. The shallow ones compile sooner.
+DEEP = {"size": (272, 333), "tile": 64}
+SHALLOW = {
+    "size": (71, 94),
+    "tile": 16,
+    "content_layers": ("relu2_2",),
+    "style_layers": ("relu1_1", "relu3_1"),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_samples():
+    """Fewer than a layer has positions, so that some are drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (style_losses, style_sums):
+            patch.setattr(module, "SAMPLES", 500)
+        yield
+
+
+class Case:
+    """A loss of a picture of noise, whole and by tiles."""
+
+    def __init__(self, dtype, size, tile, regions=False, kept=False, **overrides):
+        if "normalize_gradients" in overrides or "style_loss" in overrides:
+            overrides["optimizer"] = "adam"
+        self.preset = customize(PRESETS["gatys2016"], beta=1e6, tv=0.1, **overrides)
+        self.tile = tile
+        blocks = 5 if size == DEEP["size"] else 3
+        params = jax.tree.map(dtype, reference.random_params(blocks=blocks))
+        # Smoothed, and darker to one side: its parts are not alike.
+        image, photo, painting = (
+            dtype(reference.random_image(seed, *sides))
+            for seed, sides in ((1, size), (2, size), (3, (52, 43)))
+        )
+        image *= np.linspace(0.2, 1, size[1], dtype=dtype)[None, :, None]
+        targets = jax.tree.map(
+            lambda leaf: dtype(leaf) if leaf.dtype.kind == "f" else leaf,
+            make_targets(
+                params, photo, [painting], self.preset, Controls(), jax.random.key(5)
+            ),
+        )
+        if regions:
+            layers = tuple(targets.style)
+            guides = {}
+            for layer in layers:
+                sides = [
+                    tile_plan.layer_size(side, layer, self.preset.pool_padding)
+                    for side in size
+                ]
+                guides[layer] = dtype(reference.half_guide(*sides))
+            last = {layers[-1]: targets.style[layers[-1]]}
+            targets = targets._replace(
+                style={} if regions == "only" else targets.style,
+                regions=(
+                    Region(guides, targets.style, dtype(0.3)),
+                    Region(
+                        {layer: guide[:, ::-1] for layer, guide in guides.items()},
+                        last,
+                        dtype(0.7),
+                    ),
+                ),
+            )
+        mask = dtype(np.random.default_rng(7).random((*size, 1))) if kept else None
+        self.arguments = (
+            image,
+            np.int32(3),
+            params,
+            targets,
+            jax.tree.map(dtype, make_weights(self.preset)),
+            jax.random.key(6),
+            Kept(mask, photo) if kept else None,
+        )
+
+    def whole(self):
+        loss_fn = loss_function(**loss_structure(self.preset))
+        return jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(*self.arguments)
+
+    def by_tiles(self):
+        return tiled_loss(self.tile, **loss_structure(self.preset))(*self.arguments)
+
+
+def differences(found, expected):
+    """Of the loss, of its worst term and of the gradient, relative."""
+    (loss, terms), gradient = found
+    (true_loss, true_terms), true_gradient = expected
+    of_terms = jax.tree.map(lambda a, b: abs(a - b) / abs(b), terms, true_terms)
+    return (
+        abs(loss - true_loss) / abs(true_loss),
+        max(jax.tree.leaves(of_terms)),
+        np.abs(gradient - true_gradient).max() / np.abs(true_gradient).max(),
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pool": "avg"},
+        {"pool": "max", "pool_padding": "same", "image_padding": "replicate",
+         "content_normalization": "scaled", "style_normalization": "scaled"},
+        {"pool": "max", "content_normalization": "quarter_mean", "regions": True,
+         "kept": True, "normalize_gradients": True, "style_layers": ("relu5_1",)},
+    ],
+    ids=["plain", "scaled", "normalized"],
+)  # fmt: skip
+def test_the_deep_network_by_tiles_is_whole(options, float64):
+    case = Case(np.float64, **DEEP, **options)
+    assert max(differences(case.by_tiles(), case.whole())) < 1e-11
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"style_loss": name} for name in style_losses._STATISTICS),
+        {"style_loss": "moments", "regions": True, "pool_padding": "same"},
+        {"style_loss": "wasserstein2", "regions": "only", "kept": True},
+        {"style_loss": "sliced", "regions": True, "pool": "max"},
+        {"style_loss": "histogram", "normalize_gradients": True},
+        {"style_loss": "wasserstein2", "normalize_gradients": True},
+        {"content_normalization": "half_mean", "gram_normalization": "chw"},
+        {"content_normalization": "mean", "gram_normalization": "none"},
+        {"image_padding": "replicate", "kept": True, "size": (70, 96)},
+    ],
+    ids=str,
+)
+def test_every_loss_by_tiles_is_whole(options, float64):
+    case = Case(np.float64, **{**SHALLOW, **options})
+    assert max(differences(case.by_tiles(), case.whole())) < 1e-9
+
+
+def test_float32_agrees_to_its_rounding():
+    case = Case(np.float32, **DEEP)
+    assert max(differences(case.by_tiles(), case.whole())) < 1e-5
+
+
+def test_a_smaller_halo_makes_seams(float64, monkeypatch):
+    monkeypatch.setattr(tile_plan, "halo", lambda layer: 64)
+    case = Case(np.float64, **DEEP, style_layers=("relu5_1",))
+    _, terms, gradient = differences(case.by_tiles(), case.whole())
+    assert terms > 1e-11
+    assert gradient > 1e-5
