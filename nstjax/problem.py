@@ -21,6 +21,7 @@ from nstjax.control.pyramid import (
 from nstjax.errors import InputError
 from nstjax.initial_image import blend_noise, sample_noise
 from nstjax.losses import LossTerms, Targets, Weights, total_loss
+from nstjax.memory import give_back_freed_memory
 from nstjax.optimizers import make_optimizer, with_learning_rate
 from nstjax.pictures import (
     Original,
@@ -209,6 +210,8 @@ def prepare(
             else Kept(jnp.asarray(mask[:, :, None]), content_image),
         )
         original = Original(photo, mask, content_size)
+        # The steps' memory would not fit into the holes that the targets' leave.
+        give_back_freed_memory()
         return Problem(steps, state, data, original, scales, index, at_scale)
 
     return at_scale(0, None)
