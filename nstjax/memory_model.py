@@ -2,19 +2,19 @@
 
 On a CPU, for the run's largest scale of P pixels:
 
-    the process (Python, JAX, compiling) + params + pictures + state + targets + work
+    the process (Python, JAX, compiling) + 2 params + pictures + state + targets + work
 
 The state is the optimizer's, with the best and the last finite image; with L-BFGS it
 holds 2·m images for m pairs. The work is the largest of what these take:
 
-    a step: P · (A + 3 M + 2 M for max pooling + 108)
+    a step: P · (A + 3 M + 2 M for max pooling + 216)
     a description of a painting, or of the photo's content: its pixels · (A + 2 M)
 
 with A bytes per pixel of the convolutions' results up to the deepest layer, and M of
 the largest of them: for VGG-19 up to relu5_1 1160 and 256. All results are kept for the
 gradient; the layers of the largest have their gradients, the convolution's working
-memory and (max) the pooled windows beside them; 108 is the first layer's patches. By
-tiles, P is a window's pixels, and three images come to it.
+memory and (max) the pooled windows beside them; 216 is the first layer's patches and
+their gradient. By tiles, P is a window's pixels, and two images come to it.
 """
 
 import math
@@ -35,7 +35,7 @@ from nstjax.tile_plan import deepest_layer, needs_tiles, plan_tiles
 from nstjax.vgg import CONV_LAYERS, Params, kernel_shapes, layer_channels, summarize
 
 # Measured with experiments/benchmarks/memory.py: what a process holds besides.
-PROCESS_BYTES = 0.5e9
+PROCESS_BYTES = 0.42e9
 # Of what is available, where nobody says how much a run may take.
 SHARE_OF_AVAILABLE = 0.8
 SMALLEST_TILE = 64
@@ -162,7 +162,7 @@ def _work(params: Params, preset: Preset) -> _Work:
     sizes = sizes[: CONV_LAYERS.index(deepest) + 1]
     copies = 5 if preset.pool == "max" else 3
     evaluations = 2 if preset.optimizer == "lbfgs-linesearch" else 1
-    step = sum(sizes) + copies * max(sizes) + 4 * 27
+    step = sum(sizes) + copies * max(sizes) + 2 * 4 * 27
     return _Work(evaluations * step, sum(sizes) + 2 * max(sizes))
 
 
@@ -187,7 +187,7 @@ def _work_bytes(
 
     step = work.step * pixels(pictures.photo)
     if pixels(pictures.photo) < math.prod(pictures.photo):
-        step += 3 * PIXEL_BYTES * math.prod(pictures.photo)
+        step += 2 * PIXEL_BYTES * math.prod(pictures.photo)
     described = max(map(pixels, (pictures.photo, *pictures.paintings)))
     return max(step, work.description * described)
 
@@ -206,12 +206,11 @@ def _fixed_bytes(pictures: Pictures, params: Params, preset: Preset) -> float:
     shapes = {row.name: row.shape for row in layers}
     content = sum(math.prod(shapes[layer]) for layer in preset.content_layers)
     guides = sum(math.prod(shapes[layer][:2]) for layer in preset.style_layers)
-    # The photo as it is shown and as the loss sees it, and each painting.
-    shown = [pictures.photo] * 2 + [*pictures.paintings, *pictures.originals]
+    pixels = [pictures.photo, *pictures.paintings, *pictures.originals]
     return (
         PROCESS_BYTES
-        + array_bytes(params)
+        + 2 * array_bytes(params)
         + array_bytes(state)
         + 4 * (content + pictures.regions * guides)
-        + PIXEL_BYTES * sum(map(math.prod, shown))
+        + PIXEL_BYTES * sum(map(math.prod, pixels))
     )
