@@ -2,19 +2,20 @@
 
 On a CPU, for the run's largest scale of P pixels:
 
-    the process (Python, JAX, compiling) + 2 params + pictures + state + targets + work
+    the process (Python, JAX, compiling) + params + pictures + state + targets + work
 
 The state is the optimizer's, with the best and the last finite image; with L-BFGS it
 holds 2·m images for m pairs. The work is the largest of what these take:
 
-    a step: P · (A + 3 M + 2 M for max pooling + 216)
+    a step: P · (A + 2 M), with L-BFGS P · (A + 3 M)
     a description of a painting, or of the photo's content: its pixels · (A + 2 M)
 
 with A bytes per pixel of the convolutions' results up to the deepest layer, and M of
 the largest of them: for VGG-19 up to relu5_1 1160 and 256. All results are kept for the
-gradient; the layers of the largest have their gradients, the convolution's working
-memory and (max) the pooled windows beside them; 216 is the first layer's patches and
-their gradient. By tiles, P is a window's pixels, and two images come to it.
+gradient; the layers of the largest have their gradients beside them. By tiles, P is a
+window's pixels, two images come to it, and L-BFGS, whose turn comes after the last
+tile, adds nothing. In mixed precision the work is as large, but there is more to
+compile.
 """
 
 import math
@@ -35,10 +36,14 @@ from nstjax.tile_plan import deepest_layer, needs_tiles, plan_tiles
 from nstjax.vgg import CONV_LAYERS, Params, kernel_shapes, layer_channels, summarize
 
 # Measured with experiments/benchmarks/memory.py: what a process holds besides.
-PROCESS_BYTES = 0.42e9
+PROCESS_BYTES = {"float32": 0.365e9, "mixed": 0.58e9}
+TILED_PROCESS_BYTES = {"float32": 0.41e9, "mixed": 0.74e9}
 # Of what is available, where nobody says how much a run may take.
 SHARE_OF_AVAILABLE = 0.8
 SMALLEST_TILE = 64
+# Of the largest result, in an untiled step.
+STEP_COPIES = {"adam": 2, "lbfgs": 3, "lbfgs-linesearch": 3}
+EVALUATIONS = {"lbfgs-linesearch": 2}
 PIXEL_BYTES = 12  # three numbers of float32
 
 
@@ -71,7 +76,7 @@ class MemoryPlan(NamedTuple):
 
     def __str__(self) -> str:
         tiles = f", in tiles of {self.tile} pixels" if self.tile else ""
-        return f"about {self.peak_bytes / GIGABYTE:.1f} GB of memory{tiles}"
+        return f"about {self.peak_bytes / GIGABYTE:.2f} GB of memory{tiles}"
 
 
 def pictures_of(
@@ -109,11 +114,13 @@ def plan_memory(
     own, per_pixel = _fixed_bytes(pictures, params, preset), _work(params, preset)
 
     def plan(tile: int | None) -> MemoryPlan:
-        return MemoryPlan(tile, own + _work_bytes(pictures, preset, per_pixel, tile))
+        used = needs_tiles(*pictures.photo, deepest_layer(preset), tile)
+        process = (TILED_PROCESS_BYTES if used else PROCESS_BYTES)[preset.precision]
+        work = _work_bytes(pictures, preset, per_pixel, tile)
+        return MemoryPlan(tile if used else None, process + own + work)
 
     if tile is not None:
-        used = needs_tiles(*pictures.photo, deepest_layer(preset), tile)
-        return plan(tile)._replace(tile=tile if used else None)
+        return plan(tile)
     if memory_gb is not None and not memory_gb > 0:
         raise InputError(f"memory_gb must be more than 0, got {memory_gb}")
     budget = (
@@ -141,10 +148,10 @@ def _tiles(photo: tuple[int, int]) -> list[int]:
 
 
 class _Work(NamedTuple):
-    """Bytes for each pixel of what is computed at once."""
+    """Bytes for each pixel of the convolutions' results: all, and the largest."""
 
-    step: float
-    description: float
+    all: float
+    largest: float
 
 
 def _work(params: Params, preset: Preset) -> _Work:
@@ -160,10 +167,7 @@ def _work(params: Params, preset: Preset) -> _Work:
         below = [name for name in CONV_LAYERS if name[4] == deepest[4]]
         deepest = below[-1]
     sizes = sizes[: CONV_LAYERS.index(deepest) + 1]
-    copies = 5 if preset.pool == "max" else 3
-    evaluations = 2 if preset.optimizer == "lbfgs-linesearch" else 1
-    step = sum(sizes) + copies * max(sizes) + 2 * 4 * 27
-    return _Work(evaluations * step, sum(sizes) + 2 * max(sizes))
+    return _Work(sum(sizes), max(sizes))
 
 
 def _widths(params: Params) -> dict[str, int]:
@@ -185,11 +189,16 @@ def _work_bytes(
             size = plan_tiles(*size, deepest, tile).size
         return math.prod(size)
 
-    step = work.step * pixels(pictures.photo)
-    if pixels(pictures.photo) < math.prod(pictures.photo):
-        step += 2 * PIXEL_BYTES * math.prod(pictures.photo)
     described = max(map(pixels, (pictures.photo, *pictures.paintings)))
-    return max(step, work.description * described)
+    description = (work.all + 2 * work.largest) * described
+    photo = math.prod(pictures.photo)
+    if pixels(pictures.photo) < photo:
+        step = (work.all + 2 * work.largest) * pixels(pictures.photo)
+        step += 2 * PIXEL_BYTES * photo
+    else:
+        step = (work.all + STEP_COPIES[preset.optimizer] * work.largest) * photo
+        step *= EVALUATIONS.get(preset.optimizer, 1)
+    return max(step, description)
 
 
 def _fixed_bytes(pictures: Pictures, params: Params, preset: Preset) -> float:
@@ -208,8 +217,7 @@ def _fixed_bytes(pictures: Pictures, params: Params, preset: Preset) -> float:
     guides = sum(math.prod(shapes[layer][:2]) for layer in preset.style_layers)
     pixels = [pictures.photo, *pictures.paintings, *pictures.originals]
     return (
-        PROCESS_BYTES
-        + 2 * array_bytes(params)
+        array_bytes(params)
         + array_bytes(state)
         + 4 * (content + pictures.regions * guides)
         + PIXEL_BYTES * sum(map(math.prod, pixels))

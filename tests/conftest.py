@@ -1,11 +1,14 @@
 """Fixtures that several test modules share."""
 
+import atexit
 import contextlib
 import logging
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import jax
 import numpy as np
@@ -20,6 +23,16 @@ from nstjax import cli
 
 # The checks that the tests of the command share say what failed, as tests do.
 pytest.register_assert_rewrite("commands", "model_files")
+# Compiled programs of one session serve its later tests and the commands that they run,
+# and never lie in the folder of who runs it.
+COMPILED = tempfile.mkdtemp(prefix="nstjax-tests-")
+atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+for name, value in {
+    "jax_compilation_cache_dir": COMPILED,
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+}.items():
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)
 # An array that silently repeats along a missing axis is a defect here.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -6,7 +6,6 @@ Each run is a process of its own, whose largest resident set the kernel tells.
 """
 
 import itertools
-import json
 import os
 import re
 import subprocess
@@ -14,19 +13,21 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from absl import flags
 from PIL import Image
 
+from experiments.benchmarks.tables import print_rows, write_json
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 
 USAGE = __doc__ or ""
 flags.DEFINE_list("weights", ["random", "slim"], "Networks, as nstjax --weights.")
-flags.DEFINE_list("sizes", ["512", "1024", "1536"], "Long sides.")
-flags.DEFINE_list("optimizers", ["adam", "lbfgs"], "See nstjax --optimizer.")
+flags.DEFINE_list("sizes", ["512", "1024"], "Long sides.")
+flags.DEFINE_list("optimizers", ["adam"], "See nstjax --optimizer.")
+flags.DEFINE_list("precisions", ["float32", "mixed"], "See nstjax --precision.")
 flags.DEFINE_list("tiles", ["none", "256"], "Sides of tiles.")
 flags.DEFINE_integer("lbfgs_num_correction", 10, "Pairs of L-BFGS.")
 flags.DEFINE_integer("steps", 2, "Updates of each run.")
@@ -34,32 +35,10 @@ flags.DEFINE_string("output", None, "JSON file to write.")
 FLAGS = flags.FLAGS
 
 
-class Row(NamedTuple):
-    """One run: gigabytes of its peak."""
-
-    weights: str
-    size: int
-    optimizer: str
-    tile: int | None
-    predicted_gb: float
-    measured_gb: float
-
-    @property
-    def error(self) -> float:
-        """Of the prediction, over what was measured."""
-        return self.predicted_gb / self.measured_gb - 1
-
-
 def measure(
-    weights: str,
-    size: int,
-    optimizer: str,
-    tile: int | None,
-    *,
-    steps: int = 2,
-    pairs: int = 10,
-) -> Row:
-    """Run the command once on pictures of noise, of 4:3.
+    weights: str, size: int, optimizer: str, precision: str, tile: str
+) -> dict[str, Any]:
+    """Run the command once on pictures of noise, of 4:3; gigabytes of its peak.
 
     Raises:
       InputError: it failed.
@@ -78,15 +57,21 @@ def measure(
             f"--weights={weights}",
             f"--size=long:{size}",
             f"--optimizer={optimizer}",
-            f"--steps={steps}",
-            f"--lbfgs_num_correction={pairs}",
+            f"--precision={precision}",
+            f"--steps={FLAGS.steps}",
+            f"--lbfgs_num_correction={FLAGS.lbfgs_num_correction}",
             "--pyramid=none",
             "--quiet",
             "--preview_seconds=0",
-            "--memory_gb=1000" if tile is None else f"--tile={tile}",
+            "--memory_gb=1000" if tile == "none" else f"--tile={tile}",
         ]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # The compiler's memory counts, as in a first run.
+            env={**os.environ, "JAX_COMPILATION_CACHE_DIR": name},
         )
         assert process.stdout is not None
         said = process.stdout.read()
@@ -97,20 +82,16 @@ def measure(
             raise InputError(f"{' '.join(command)} failed: {said[-500:]}")
     scale = 1 if sys.platform == "darwin" else 1024
     peak = scale * usage.ru_maxrss / 1e9
-    return Row(weights, size, optimizer, tile, float(found[1]), peak)
-
-
-def table_rows(rows: Sequence[Row]) -> list[str]:
-    """A table, a line each."""
-    head = f"{'weights':<10}{'size':>6} {'optimizer':<10}{'tile':>5}"
-    lines = [f"{head}{'predicted':>11}{'measured':>10}{'error':>8}"]
-    for row in rows:
-        lines.append(
-            f"{Path(row.weights).name:<10}{row.size:>6} {row.optimizer:<10}"
-            f"{row.tile or '-':>5}{row.predicted_gb:>8.2f} GB{row.measured_gb:>7.2f} GB"
-            f"{100 * row.error:>+6.0f} %"
-        )
-    return lines
+    return {
+        "weights": Path(weights).name,
+        "size": size,
+        "optimizer": optimizer,
+        "precision": precision,
+        "tile": tile,
+        "predicted GB": float(found[1]),
+        "measured GB": peak,
+        "error": float(found[1]) / peak - 1,
+    }
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -119,23 +100,18 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(
             f"unexpected argument {arguments[0]!r}: --help lists the flags"
         )
-    rows: list[Row] = []
-    for weights, size, optimizer, tile in itertools.product(
-        FLAGS.weights, FLAGS.sizes, FLAGS.optimizers, FLAGS.tiles
-    ):
-        row = measure(
-            weights,
-            int(size),
-            optimizer,
-            None if tile == "none" else int(tile),
-            steps=FLAGS.steps,
-            pairs=FLAGS.lbfgs_num_correction,
+    rows = [
+        measure(weights, int(size), optimizer, precision, tile)
+        for weights, size, optimizer, precision, tile in itertools.product(
+            FLAGS.weights,
+            FLAGS.sizes,
+            FLAGS.optimizers,
+            FLAGS.precisions,
+            FLAGS.tiles,
         )
-        rows.append(row)
-        print("\n".join(table_rows([row])[0 if len(rows) == 1 else 1 :]), flush=True)
-    if FLAGS.output:
-        text = json.dumps([row._asdict() for row in rows], indent=1)
-        Path(FLAGS.output).write_text(text + "\n")
+    ]
+    print_rows("Peak memory of a run", rows)
+    write_json(FLAGS.output, rows)
     return 0
 
 
