@@ -25,7 +25,9 @@ def cache(tmp_path, monkeypatch):
 def test_programs_are_kept_in_the_users_cache_folder(cache):
     keep_compiled_programs()
     assert jax.config.jax_compilation_cache_dir == str(cache)
-    assert cache.is_dir()
+    assert not cache.exists()
+    jax.jit(lambda x: 3 * x + 5)(1.0)
+    assert list(cache.iterdir())
 
 
 def test_another_folder_of_the_user_s_own_stays(cache, tmp_path):

@@ -13,7 +13,7 @@ gradient is compared with that of float64.
 
 Freed memory is kept for the next step (``nstjax.allocator``), as in the project's
 commands. PyTorch, too, is faster with it, and takes more memory:
-``torch-float32-stock`` is PyTorch without.
+``torch-float32-stock`` is PyTorch without; ``-compiled`` has torch.compile.
 
 Each implementation has a process to itself, so that its peak memory is its own and no
 thread pool disturbs another. They take turns, and ratios are taken within a round, so
@@ -42,7 +42,7 @@ from experiments.benchmarks.tables import write_json
 
 # What the others are compared with: the first of these that is timed.
 REFERENCES = ("torch-float32", "nstjax")
-IMPLEMENTATIONS = (
+USUAL = (
     "nstjax",
     "nstjax-mixed",
     "nstjax-slim",
@@ -50,11 +50,13 @@ IMPLEMENTATIONS = (
     "torch-bfloat16",
     "torch-float32-stock",
 )
+# torch.compile needs a C++ compiler, or a GPU.
+IMPLEMENTATIONS = (*USUAL, "torch-float32-compiled", "torch-bfloat16-compiled")
 
 _SIZES = flags.DEFINE_list("sizes", "400x300,512x512", "Each WIDTHxHEIGHT.")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed rounds.", lower_bound=1)
 _IMPLEMENTATIONS = flags.DEFINE_list(
-    "implementations", ",".join(IMPLEMENTATIONS), "What to time, in this order."
+    "implementations", ",".join(USUAL), f"What to time: {', '.join(IMPLEMENTATIONS)}."
 )
 _WEIGHTS = flags.DEFINE_string(
     "weights",

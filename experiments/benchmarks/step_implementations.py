@@ -127,7 +127,9 @@ def with_bundled_network(task: Task) -> Task:
     return task._replace(params=params)
 
 
-def torch_rounds(task: Task, bfloat16: bool, keep_freed: bool) -> Rounds:
+def torch_rounds(
+    task: Task, bfloat16: bool, keep_freed: bool, compiled: bool
+) -> Rounds:
     """The same step as it is written in PyTorch."""
     import torch
     from torch.nn import functional
@@ -165,6 +167,9 @@ def torch_rounds(task: Task, bfloat16: bool, keep_freed: bool) -> Rounds:
                     x = functional.avg_pool2d(x, 2)
                 activations[name] = x
         return activations
+
+    if compiled:
+        features = torch.compile(features)
 
     def gram(activation: Any) -> Any:
         F = activation[0].float().permute(1, 2, 0).flatten(0, 1)

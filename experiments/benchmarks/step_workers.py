@@ -110,6 +110,7 @@ def rounds_of(implementation: str, task: Task) -> Rounds:
             task,
             bfloat16="bfloat16" in implementation,
             keep_freed=not implementation.endswith("-stock"),
+            compiled=implementation.endswith("-compiled"),
         )
     mixed = implementation.endswith("-mixed")
     return nstjax_rounds(task, "mixed" if mixed else "float32")

@@ -1,12 +1,15 @@
 """Compiled programs on disk, so that a second start need not compile them again."""
 
 import contextlib
+import os
 import time
 import warnings
 from pathlib import Path
 
 import jax
 import pooch
+
+from nstjax.io.atomic import nearest_folder
 
 KEPT_SECONDS = 30 * 24 * 3600.0
 
@@ -16,14 +19,14 @@ def keep_compiled_programs() -> None:
 
     Programs older than a month are removed, so that the folder does not grow forever
     and a file that a killed run left half-written does not stay. Does nothing if JAX
-    has a folder already (``JAX_COMPILATION_CACHE_DIR``) or none can be made.
+    has a folder already (``JAX_COMPILATION_CACHE_DIR``) or cannot make one. It is made
+    with the first program.
     """
     if jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         return
     folder = Path(pooch.os_cache("nstjax")) / "compiled"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    nearest = nearest_folder(folder)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         return
     _remove_old_files(folder)
     # What cannot be read is compiled again, and what cannot be written is not kept.
@@ -33,7 +36,7 @@ def keep_compiled_programs() -> None:
 
 
 def _remove_old_files(folder: Path) -> None:
-    for path in folder.iterdir():
+    for path in folder.glob("*"):
         with contextlib.suppress(OSError):
             if path.stat().st_mtime < time.time() - KEPT_SECONDS:
                 path.unlink()
