@@ -8,7 +8,7 @@ The state is the optimizer's, with the best and the last finite image; with L-BF
 holds 2·m images for m pairs. The work is the largest of what these take:
 
     a step: P · (A + 2 M), with L-BFGS P · (A + 3 M)
-    a description of a painting, or of the photo's content: its pixels · (A + 2 M)
+    a description of a painting, or of the photo's content: its pixels · 3 M
 
 with A bytes per pixel of the convolutions' results up to the deepest layer, and M of
 the largest of them: for VGG-19 up to relu5_1 1160 and 256. All results are kept for the
@@ -190,7 +190,7 @@ def _work_bytes(
         return math.prod(size)
 
     described = max(map(pixels, (pictures.photo, *pictures.paintings)))
-    description = (work.all + 2 * work.largest) * described
+    description = 3 * work.largest * described
     photo = math.prod(pictures.photo)
     if pixels(pictures.photo) < photo:
         step = (work.all + 2 * work.largest) * pixels(pictures.photo)
