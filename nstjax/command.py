@@ -65,14 +65,19 @@ def transfer(request: Request) -> int:
 
     if request.tile is not None and request.memory_gb is not None:
         raise InputError("--tile takes the place of --memory_gb: give one of them")
-    memory = plan_memory(
-        pictures_of(content, styles, preset, len(inputs.controls.regions)),
-        network.params,
-        preset,
-        request.memory_gb,
-        request.tile,
-    )
-    request = dataclasses.replace(request, tile=request.tile or memory.tile)
+    memory = None
+    # Devices share the memory out among them in place of tiles.
+    if request.mesh is None:
+        memory = plan_memory(
+            pictures_of(content, styles, preset, len(inputs.controls.regions)),
+            network.params,
+            preset,
+            request.memory_gb,
+            request.tile,
+        )
+        request = dataclasses.replace(request, tile=memory.tile)
+    elif request.memory_gb is not None:
+        raise InputError("memory_gb and mesh do not go together: leave out one of them")
     problem = make_problem(inputs, network.params, request)
     if fine_style is not None:
         # What is wrong with the transfer is known by now.
@@ -83,7 +88,8 @@ def transfer(request: Request) -> int:
         f"{preset.optimizer}; weights {network.source}, "
         f"sha256 {network.sha256[:12]}{network.advice and '; ' + network.advice}"
     )
-    print(f"nstjax: {memory}")
+    if memory:
+        print(f"nstjax: {memory}")
     try:
         outcome = execute(
             problem,

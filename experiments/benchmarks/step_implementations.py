@@ -4,8 +4,11 @@ jax, nstjax and torch are imported where they are used: what a worker imports wi
 need would count as its memory.
 """
 
+import importlib.util
 import os
+import runpy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,6 +62,7 @@ def nstjax_rounds(task: Task, precision: str) -> Rounds:
     import optax
 
     from nstjax.allocator import keep_freed_memory
+    from nstjax.memory import free_before_next_step
     from nstjax.preset import customize
     from nstjax.presets import get_preset
     from nstjax.problem import prepare
@@ -66,6 +70,7 @@ def nstjax_rounds(task: Task, precision: str) -> Rounds:
     from nstjax.steps import compile_ahead
 
     keep_freed_memory()
+    free_before_next_step()
     content, style, image = task.pictures
     preset = customize(
         get_preset("gatys2016"),
@@ -134,10 +139,12 @@ def torch_rounds(
     import torch
     from torch.nn import functional
 
-    from nstjax.allocator import keep_freed_memory
-
     if keep_freed:
-        keep_freed_memory()
+        # By its path: nstjax would bring jax, which is not PyTorch's memory.
+        package = importlib.util.find_spec("nstjax")
+        assert package and package.submodule_search_locations
+        path = Path(package.submodule_search_locations[0]) / "allocator.py"
+        runpy.run_path(str(path))["keep_freed_memory"]()
     torch.set_num_threads(os.cpu_count() or 1)
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,87 @@
+"""The benchmarks of speed and memory, on small pictures and narrow networks."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.benchmarks.kernels import layer_shapes
+from experiments.benchmarks.tables import print_rows
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def launch(*arguments):
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def measured(tmp_path, name, *arguments):
+    path = tmp_path / "numbers.json"
+    module = f"experiments.benchmarks.{name}"
+    status, _, err = launch("-m", module, *arguments, f"--output={path}")
+    assert status == 0, err
+    return json.loads(path.read_text())
+
+
+def test_the_kernels_are_those_of_vgg19():
+    assert layer_shapes(300, 400) == {
+        "conv1_2": (300, 400, 64, 64),
+        "conv2_1": (150, 200, 64, 128),
+        "conv2_2": (150, 200, 128, 128),
+        "conv3_1": (75, 100, 128, 256),
+        "conv3_2": (75, 100, 256, 256),
+        "conv4_1": (37, 50, 256, 512),
+        "conv4_2": (37, 50, 512, 512),
+        "conv5_1": (18, 25, 512, 512),
+    }
+
+
+def test_tables_line_up(capsys):
+    print_rows("Title", [{"name": "a", "ratio": 0.12345}, {"name": "long", "b": None}])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "",
+        "Title",
+        "name   ratio  b",
+        "   a  0.1234  -",
+        "long       -  -",
+    ]
+
+
+def test_time_to_loss_reaches_the_mark(tmp_path):
+    (row,) = measured(
+        tmp_path,
+        "time_to_loss",
+        *("--weights=slim", "--size=64", "--steps=6", "--notorch"),
+        *("--pairs=chelsea:glass", "--coarse_steps=8", "--min_size=32"),
+    )
+    assert row["ours"] <= 1.01 * row["loss"]
+    assert row["float32 loss"] == pytest.approx(row["loss"], rel=0.01)
+    assert 0 < row["seconds"] < np.inf
+
+
+def test_run_all_joins_the_numbers(tmp_path):
+    path = tmp_path / "all.json"
+    script = ROOT / "experiments" / "benchmarks" / "run_all.py"
+    status, out, err = launch(script, "--only=startup", f"--output={path}")
+    assert status == 0, err
+    joined = json.loads(path.read_text())
+    assert joined["machine"]["jax"]
+    (startup,) = joined["benchmarks"].values()
+    assert [row["start"] for row in startup["numbers"]] == ["import", "first", "second"]
+    assert "of the first" in out
+
+
+def test_unknown_benchmarks_are_refused(tmp_path):
+    path = tmp_path / "all.json"
+    status, _, err = launch(
+        *("-m", "experiments.benchmarks.run_all", "--only=steps", f"--output={path}")
+    )
+    assert status and "unknown benchmark steps" in err
+    assert not path.exists()
