@@ -75,7 +75,7 @@ def transfer(request: Request) -> int:
             request.memory_gb,
             request.tile,
         )
-        request = dataclasses.replace(request, tile=memory.tile)
+        request = dataclasses.replace(request, tile=request.tile or memory.tile)
     elif request.memory_gb is not None:
         raise InputError("memory_gb and mesh do not go together: leave out one of them")
     problem = make_problem(inputs, network.params, request)

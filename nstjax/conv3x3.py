@@ -55,14 +55,17 @@ def conv3x3(
         return direct_convolution(
             activation.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
         ).astype(activation.dtype)
-    channels_in, channels_out = kernel.shape[2:]
-    if (
-        devices_of_rows() > 1
-        or min(channels_in, channels_out) < FEWEST_CHANNELS
-        or channels_in * channels_out < FEWEST_MULTIPLICATIONS
-    ):
-        return direct_convolution(activation, kernel)
-    return winograd_convolution(activation, kernel)
+    if devices_of_rows() == 1 and winograd_pays(*kernel.shape[2:]):
+        return winograd_convolution(activation, kernel)
+    return direct_convolution(activation, kernel)
+
+
+def winograd_pays(channels_in: int, channels_out: int) -> bool:
+    """Whether Winograd's algorithm is the faster one on a CPU, in mixed precision."""
+    return (
+        min(channels_in, channels_out) >= FEWEST_CHANNELS
+        and channels_in * channels_out >= FEWEST_MULTIPLICATIONS
+    )
 
 
 def devices_of_rows() -> int:

@@ -27,17 +27,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from nstjax.control.pyramid import plan_scales
+from nstjax.conv3x3 import winograd_pays
 from nstjax.errors import InputError
 from nstjax.memory import GIGABYTE, HEADROOM, array_bytes, default_budget
 from nstjax.pictures import style_size
 from nstjax.preset import Preset
 from nstjax.problem import make_transfer
 from nstjax.tile_plan import deepest_layer, needs_tiles, plan_tiles
-from nstjax.vgg import CONV_LAYERS, Params, kernel_shapes, layer_channels, summarize
+from nstjax.vgg import (
+    CONV_LAYERS,
+    LAYERS,
+    Params,
+    kernel_shapes,
+    layer_channels,
+    summarize,
+)
 
 # Measured with experiments/benchmarks/memory.py: what a process holds besides.
-PROCESS_BYTES = {"float32": 0.365e9, "mixed": 0.58e9}
-TILED_PROCESS_BYTES = {"float32": 0.41e9, "mixed": 0.74e9}
+PROCESS_BYTES = 0.365e9
+TILED_PROCESS_BYTES = 0.41e9
+# What is left of compiling a convolution by Winograd's algorithm, forward and backward.
+WINOGRAD_BYTES = 0.019e9
+TILED_WINOGRAD_BYTES = 0.03e9
 # Of what is available, where nobody says how much a run may take.
 SHARE_OF_AVAILABLE = 0.8
 SMALLEST_TILE = 64
@@ -112,10 +123,12 @@ def plan_memory(
       InputError: nothing fits.
     """
     own, per_pixel = _fixed_bytes(pictures, params, preset), _work(params, preset)
+    winograd = _winograd_layers(params, preset)
 
     def plan(tile: int | None) -> MemoryPlan:
         used = needs_tiles(*pictures.photo, deepest_layer(preset), tile)
-        process = (TILED_PROCESS_BYTES if used else PROCESS_BYTES)[preset.precision]
+        process = TILED_PROCESS_BYTES if used else PROCESS_BYTES
+        process += winograd * (TILED_WINOGRAD_BYTES if used else WINOGRAD_BYTES)
         work = _work_bytes(pictures, preset, per_pixel, tile)
         return MemoryPlan(tile if used else None, process + own + work)
 
@@ -168,6 +181,18 @@ def _work(params: Params, preset: Preset) -> _Work:
         deepest = below[-1]
     sizes = sizes[: CONV_LAYERS.index(deepest) + 1]
     return _Work(sum(sizes), max(sizes))
+
+
+def _winograd_layers(params: Params, preset: Preset) -> int:
+    """How many convolutions are computed by Winograd's algorithm."""
+    if preset.precision == "float32":
+        return 0
+    below = LAYERS[: LAYERS.index(deepest_layer(preset)) + 1]
+    return sum(
+        winograd_pays(*shape[2:])
+        for layer, shape in kernel_shapes(_widths(params)).items()
+        if layer in below
+    )
 
 
 def _widths(params: Params) -> dict[str, int]:

@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import skimage.data
@@ -149,7 +150,8 @@ def measure_pair(
 
 def loss_of(problem: Problem, trial: Trial) -> float:
     """Loss of a trial's image."""
-    state = problem.state._replace(image=jnp.asarray(trial.image))
+    state = jax.tree.map(jnp.copy, problem.state)  # a step takes it away
+    state = state._replace(image=jnp.asarray(trial.image))
     return float(evaluate(problem, state)[1].loss[0])
 
 
