@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.benchmarks.kernels import layer_shapes
 from experiments.benchmarks.tables import print_rows
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -29,21 +28,24 @@ def measured(tmp_path, name, *arguments):
     return json.loads(path.read_text())
 
 
-def test_the_kernels_are_those_of_vgg19():
-    assert layer_shapes(300, 400) == {
-        "conv1_2": (300, 400, 64, 64),
-        "conv2_1": (150, 200, 64, 128),
-        "conv2_2": (150, 200, 128, 128),
-        "conv3_1": (75, 100, 128, 256),
-        "conv3_2": (75, 100, 256, 256),
-        "conv4_1": (37, 50, 256, 512),
-        "conv4_2": (37, 50, 512, 512),
-        "conv5_1": (18, 25, 512, 512),
+def test_the_kernels_are_those_of_vgg19(tmp_path):
+    rows = measured(tmp_path, "kernels", "--sizes=32x48", "--repeats=1")
+    assert {row["layer"]: row["shape"] for row in rows} == {
+        "conv1_2": "48x32 64->64",
+        "conv2_1": "24x16 64->128",
+        "conv2_2": "24x16 128->128",
+        "conv3_1": "12x8 128->256",
+        "conv3_2": "12x8 256->256",
+        "conv4_1": "6x4 256->512",
+        "conv4_2": "6x4 512->512",
+        "conv5_1": "3x2 512->512",
     }
+    assert [row["mixed takes"] for row in rows] == ["direct"] + ["winograd"] * 7
+    assert all(row["error"] < 6e-3 for row in rows)
 
 
 def test_tables_line_up(capsys):
-    print_rows("Title", [{"name": "a", "ratio": 0.12345}, {"name": "long", "b": None}])
+    print_rows("Title", [{"name": "a", "ratio": 0.12341}, {"name": "long", "b": None}])
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "",
@@ -58,7 +60,7 @@ def test_time_to_loss_reaches_the_mark(tmp_path):
     (row,) = measured(
         tmp_path,
         "time_to_loss",
-        *("--weights=slim", "--size=64", "--steps=6", "--notorch"),
+        *("--weights=slim", "--size=64", "--steps=30", "--notorch"),
         *("--pairs=chelsea:glass", "--coarse_steps=8", "--min_size=32"),
     )
     assert row["ours"] <= 1.01 * row["loss"]
