@@ -15,7 +15,7 @@ from nstjax.io.pixels import to_8_bit
 from nstjax.io.runlog import CONFIG
 from nstjax.io.weights import load_network
 from nstjax.memory import free_before_next_step
-from nstjax.memory_model import pictures_of, plan_memory
+from nstjax.memory_model import choose_tile
 from nstjax.montage import montage
 from nstjax.preset import Preset
 from nstjax.presets import PRESETS
@@ -63,21 +63,18 @@ def transfer(request: Request) -> int:
         if request.resume and request.workdir:
             check_resumable(request.workdir, settings)
 
-    if request.tile is not None and request.memory_gb is not None:
-        raise InputError("--tile takes the place of --memory_gb: give one of them")
-    memory = None
-    # Devices share the memory out among them in place of tiles.
-    if request.mesh is None:
-        memory = plan_memory(
-            pictures_of(content, styles, preset, len(inputs.controls.regions)),
-            network.params,
-            preset,
-            request.memory_gb,
-            request.tile,
-        )
+    memory = choose_tile(
+        content,
+        styles,
+        network.params,
+        preset,
+        regions=len(inputs.controls.regions),
+        memory_gb=request.memory_gb,
+        tile=request.tile,
+        mesh=request.mesh,
+    )
+    if memory:
         request = dataclasses.replace(request, tile=request.tile or memory.tile)
-    elif request.memory_gb is not None:
-        raise InputError("memory_gb and mesh do not go together: leave out one of them")
     problem = make_problem(inputs, network.params, request)
     if fine_style is not None:
         # What is wrong with the transfer is known by now.

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -43,4 +43,4 @@ def memory_saving_jit(function: Function, **options: Any) -> Function:
     def call(*arguments: Any, **named: Any) -> Any:
         return compiled()(*arguments, **named)
 
-    return call  # type: ignore[return-value]
+    return cast(Function, call)

@@ -26,6 +26,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nstjax.distributed import devices_of_rows
+
 Precision = Literal["float32", "mixed"]
 
 # With fewer channels the transforms take longer than the products that they save.
@@ -66,12 +68,6 @@ def winograd_pays(channels_in: int, channels_out: int) -> bool:
         min(channels_in, channels_out) >= FEWEST_CHANNELS
         and channels_in * channels_out >= FEWEST_MULTIPLICATIONS
     )
-
-
-def devices_of_rows() -> int:
-    """Over how many devices the image's rows are split, see ``nstjax.sharding``."""
-    mesh = jax.sharding.get_abstract_mesh()
-    return 1 if mesh.empty else mesh.size
 
 
 def direct_convolution(activation: Array, kernel: Array) -> Array:

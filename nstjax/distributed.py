@@ -1,4 +1,4 @@
-"""Several processes, on one machine or many, that work on one thing together.
+"""Several processes or devices that work on one thing together.
 
 Every process runs the same command on the same inputs; ``--process_id`` alone differs.
 Only the first one writes files and tells what it does. What the processes have to
@@ -91,6 +91,12 @@ def join_processes(
 def count_processes() -> int:
     """How many processes work together; starts no device where none was joined."""
     return jax.process_count() if jax.distributed.is_initialized() else 1
+
+
+def devices_of_rows() -> int:
+    """Over how many devices the image's rows are split, see ``nstjax.sharding``."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return 1 if mesh.empty else mesh.size
 
 
 def is_first_process() -> bool:

@@ -25,6 +25,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from nstjax.control.pyramid import plan_scales
 from nstjax.conv3x3 import winograd_pays
@@ -101,6 +102,31 @@ def pictures_of(
         [(image.shape[0], image.shape[1]) for image in (content, *styles)],
         regions,
     )
+
+
+def choose_tile(
+    content: np.ndarray,
+    styles: Sequence[np.ndarray],
+    params: Params,
+    preset: Preset,
+    *,
+    regions: int = 0,
+    memory_gb: float | None = None,
+    tile: int | None = None,
+    mesh: Mesh | None = None,
+) -> MemoryPlan | None:
+    """``plan_memory`` of a run's pictures; None over a mesh, which shares memory out.
+
+    Raises:
+      InputError: nothing fits, or options of which one takes the other's place.
+    """
+    if memory_gb is not None and (tile is not None or mesh is not None):
+        other = "mesh" if tile is None else "tile"
+        raise InputError(f"{other} takes the place of memory_gb: leave out one of them")
+    if mesh is not None:
+        return None
+    pictures = pictures_of(content, styles, preset, regions)
+    return plan_memory(pictures, params, preset, memory_gb, tile)
 
 
 def plan_memory(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from nstjax.distributed import devices_of_rows
 from nstjax.errors import InputError
 
 GramNormalization = Literal["none", "hw", "chw"]
@@ -72,7 +73,7 @@ def gram_matrix(
         "hw": positions,
         "chw": (channels or own_channels) * positions,
     }
-    if jax.sharding.get_abstract_mesh().empty:
+    if devices_of_rows() == 1:
         # Faster on processors. Of rows that are split unevenly over devices, see
         # ``nstjax.sharding``, XLA would gather all.
         activation = activation.reshape(positions, own_channels)

@@ -14,7 +14,7 @@ from nstjax.distributed import on_host
 from nstjax.errors import InputError
 from nstjax.guidance import ImageSource, MaskSource, read_controls
 from nstjax.io.images import read_image
-from nstjax.memory_model import pictures_of, plan_memory
+from nstjax.memory_model import choose_tile
 from nstjax.pictures import finish
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, get_preset
@@ -106,8 +106,8 @@ def stylize(
       stylize_mask: white where the photo is painted, black where it stays.
       mesh: "rows=4" to split the image over four devices, see ``nstjax.sharding``.
       tile: see ``nstjax.problem.prepare``.
-      memory_gb: what the process may take, see ``nstjax.memory_model``; where it is
-        given, and ``tile`` is not, a run that would take more goes by tiles.
+      memory_gb: what the process may take, see ``nstjax.memory_model``; a run that
+        would take more goes by tiles.
       **settings: fields of ``Preset`` that differ from the preset, such as
         ``beta=1e4``, ``steps=100`` or ``size=256``.
 
@@ -150,9 +150,18 @@ def stylize(
     )
     if fine_style is not None:
         paintings = [_mixed_style(photo, fine_style, paintings, params, chosen, mesh)]
-    if memory_gb is not None and tile is None:
-        pictures = pictures_of(photo, paintings, chosen, len(controls.regions))
-        tile = plan_memory(pictures, params, chosen, memory_gb).tile
+    if memory_gb is not None:
+        plan = choose_tile(
+            photo,
+            paintings,
+            params,
+            chosen,
+            regions=len(controls.regions),
+            memory_gb=memory_gb,
+            tile=tile,
+            mesh=mesh,
+        )
+        tile = plan and plan.tile
     problem = prepare(
         photo,
         paintings,

@@ -43,7 +43,7 @@ from nstjax.tiled_sums import (
     sums_of,
 )
 from nstjax.total_variation import total_variation
-from nstjax.transfer_loss import Kept
+from nstjax.transfer_loss import Kept, seen_image
 from nstjax.vgg import Params
 
 OWN = ("content_normalization", "tv_form", "normalize_gradients")
@@ -106,9 +106,7 @@ def _begin(
         use: draw_positions(form.style, sizes[use[1]], guide, style_keys(key, use)[0])
         for use, guide in style_uses(targets).items()
     }
-    if kept is not None:
-        image = kept.mask * image + (1.0 - kept.mask) * kept.photo
-    return image, key, drawn
+    return seen_image(image, kept), key, drawn
 
 
 @functools.partial(jax.jit, static_argnames="form")

@@ -41,6 +41,13 @@ class TransferData(NamedTuple):
     kept: Kept | None
 
 
+def seen_image(image: Array, kept: Kept | None) -> Array:
+    """What the loss sees of an image."""
+    if kept is None:
+        return image
+    return kept.mask * image + (1.0 - kept.mask) * kept.photo
+
+
 def loss_structure(preset: Preset) -> dict[str, Any]:
     """The keyword arguments that make ``nstjax.losses.total_loss`` the preset's."""
     names = (
@@ -78,9 +85,7 @@ def loss_function(**structure: Any) -> LossFunction:
         key: Array,
         kept: Kept | None,
     ) -> tuple[Array, LossTerms]:
-        if kept is not None:
-            image = kept.mask * image + (1.0 - kept.mask) * kept.photo
-        key = jax.random.fold_in(key, step)
+        image, key = seen_image(image, kept), jax.random.fold_in(key, step)
         return total_loss(params, image, targets, weights, key=key, **structure)
 
     return loss_fn

@@ -14,12 +14,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from nstjax.conv3x3 import (
-    Precision,
-    conv3x3,
-    devices_of_rows,
-    direct_convolution,
-)
+from nstjax.conv3x3 import Precision, conv3x3, direct_convolution
+from nstjax.distributed import devices_of_rows
 from nstjax.errors import InputError
 
 Params = dict[str, dict[str, Array]]

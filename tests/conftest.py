@@ -63,6 +63,18 @@ def quick_compilation():
 
 
 @pytest.fixture
+def compilations(caplog):
+    """The names of what JAX compiles while the test runs."""
+    caplog.set_level(logging.WARNING)
+    with jax.log_compiles():
+        yield lambda: [
+            record.getMessage()
+            for record in caplog.records
+            if record.getMessage().startswith("Compiling")
+        ]
+
+
+@pytest.fixture
 def float64():
     """Run a test in double precision."""
     with jax.enable_x64(True):

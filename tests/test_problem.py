@@ -1,5 +1,4 @@
 import dataclasses
-import logging
 
 import jax
 import numpy as np
@@ -33,18 +32,6 @@ def content():
 @pytest.fixture(scope="module")
 def style():
     return picture(2, 36, 33)
-
-
-@pytest.fixture
-def compilations(caplog):
-    """The names of what JAX compiles while the test runs."""
-    caplog.set_level(logging.WARNING)
-    with jax.log_compiles():
-        yield lambda: [
-            record.getMessage()
-            for record in caplog.records
-            if record.getMessage().startswith("Compiling")
-        ]
 
 
 def test_compilations_are_seen(compilations):

@@ -1,7 +1,5 @@
 """Targets and whole runs by tiles are those without."""
 
-import logging
-
 import jax
 import numpy as np
 import pytest
@@ -78,18 +76,6 @@ def test_targets_by_tiles_are_those_without(style_loss, regions, params):
         found,
         expected,
     )
-
-
-@pytest.fixture
-def compilations(caplog):
-    """The names of what JAX compiles while the test runs."""
-    caplog.set_level(logging.WARNING)
-    with jax.log_compiles():
-        yield lambda: [
-            record.getMessage()
-            for record in caplog.records
-            if record.getMessage().startswith("Compiling")
-        ]
 
 
 def small_run(params, tile, **options):

@@ -8,16 +8,16 @@ are those of ``experiments.benchmarks.sharding_program``; the flags state what t
 assume.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
 from experiments.benchmarks.sharding_program import Machine, measure
+from experiments.benchmarks.tables import write_json
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path, check_writable
+from nstjax.io.atomic import check_writable
 
 USAGE = """
 What the devices of a mesh exchange in a step, and how that scales.
@@ -71,10 +71,7 @@ def main(arguments: Sequence[str]) -> int:
                 f"{row['efficiency']:>11.0%}",
                 flush=True,
             )
-    if FLAGS.output:
-        table = {"machine": machine._asdict(), "rows": rows}
-        with atomic_path(FLAGS.output) as temporary:
-            temporary.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    write_json(FLAGS.output, {"machine": machine._asdict(), "rows": rows})
     return 0
 
 

@@ -115,8 +115,8 @@ def float64_rounds(task: Task) -> Rounds:
         style_statistics(params, style, tuple(task.style_weights)),
     )
     layers: Any = (task.content_weights, task.style_weights)
-    one = np.asarray(1.0)
-    weights: Any = Weights(one, one, 0 * one, *map(dict, layers))  # type: ignore
+    numbers: Any = (1.0, 1.0, 0.0)
+    weights = Weights(*numbers, *map(dict, layers))
     value, gradient = jax.jit(jax.value_and_grad(loss))(image)
     yield FirstStep("cpu", 0, float(value), np.asarray(gradient))
 

@@ -19,7 +19,11 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 def write_json(path: str | Path | None, numbers: Any) -> None:
     """Write the numbers, if a path is given."""
     if path:
-        Path(path).write_text(json.dumps(numbers, indent=2) + "\n")
+        # Here, as nstjax brings jax, which processes of PyTorch's are not to import.
+        from nstjax.io.atomic import atomic_path
+
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(numbers, indent=2) + "\n")
 
 
 def _text(value: Any) -> str:

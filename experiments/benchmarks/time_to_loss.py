@@ -60,6 +60,7 @@ FAST: dict[str, Any] = {
 
 flags.DEFINE_string("weights", "auto", "As nstjax takes them.")
 flags.DEFINE_string("preset", "gatys-code", "One whose content loss is a mean.")
+flags.DEFINE_float("beta", None, "Weight of the style loss; the preset's if not given.")
 flags.DEFINE_string("size", "512", "Long side.")
 flags.DEFINE_integer("steps", 500, "Adam's.", lower_bound=1)
 flags.DEFINE_float("learning_rate", 10.0, "Adam's; 10 ends lower than the preset's 2.")
@@ -81,7 +82,10 @@ def main(arguments: Sequence[str]) -> int:
     del arguments
     network = load_network(FLAGS.weights)
     base = customize(
-        get_preset(FLAGS.preset), size=parse_size(FLAGS.size, "long"), init="content"
+        get_preset(FLAGS.preset),
+        beta=FLAGS.beta,
+        size=parse_size(FLAGS.size, "long"),
+        init="content",
     )
     if base.content_normalization == "half_sum":
         raise InputError(f"{FLAGS.preset} has another alpha at every scale")

@@ -19,10 +19,10 @@ def keep_compiled_programs() -> None:
 
     Programs older than a month are removed, so that the folder does not grow forever
     and a file that a killed run left half-written does not stay. Does nothing if JAX
-    has a folder already (``JAX_COMPILATION_CACHE_DIR``) or cannot make one. It is made
+    is given a folder by ``JAX_COMPILATION_CACHE_DIR`` or cannot make one. It is made
     with the first program.
     """
-    if jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
     folder = Path(pooch.os_cache("nstjax")) / "compiled"
     nearest = nearest_folder(folder)
