@@ -264,6 +264,13 @@ def test_missing_permission_is_one_line_and_writes_nothing(
 FULL_DISK = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))"
 
 
+@pytest.fixture
+def own_compiled_programs(tmp_path, monkeypatch):
+    """What is cut short there serves no other test."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
+
+
+@pytest.mark.usefixtures("own_compiled_programs")
 def test_full_disk_is_one_line_and_leaves_no_part_of_a_file(studio, process):
     before = listing(studio)
     (studio / "out.png").write_text("the old one")
@@ -274,6 +281,7 @@ def test_full_disk_is_one_line_and_leaves_no_part_of_a_file(studio, process):
     assert listing(studio) == before
 
 
+@pytest.mark.usefixtures("own_compiled_programs")
 def test_full_disk_in_the_working_folder_is_one_line(studio, process):
     arguments = with_flags("--workdir=run", "--preview_seconds=0.001")
     status, out, err = ended(process(*arguments, first=FULL_DISK.format(20_000)))

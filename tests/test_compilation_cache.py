@@ -1,8 +1,10 @@
 import os
 import time
+import warnings
 
 import jax
 import pytest
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from nstjax.io import compilation_cache
 from nstjax.io.compilation_cache import keep_compiled_programs
@@ -18,7 +20,9 @@ def cache(tmp_path, monkeypatch):
     before = {name: getattr(jax.config, name) for name in names}
     jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    reset_cache()
     yield tmp_path / "compiled"
+    reset_cache()
     for name, value in before.items():
         jax.config.update(name, value)
 
@@ -51,3 +55,14 @@ def test_old_programs_are_removed(cache):
     os.utime(cache / "old", (month_ago, month_ago))
     keep_compiled_programs()
     assert [path.name for path in cache.iterdir()] == ["new"]
+
+
+def test_program_cut_short_is_compiled_again_without_a_word(cache):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        keep_compiled_programs()
+        for _ in range(2):
+            jax.clear_caches()
+            assert jax.jit(lambda x: 3 * x + 7)(1.0) == 10
+            for path in cache.iterdir():
+                path.write_bytes(path.read_bytes()[:50])

@@ -20,8 +20,11 @@ def keep_compiled_programs() -> None:
     Programs older than a month are removed, so that the folder does not grow forever
     and a file that a killed run left half-written does not stay. Does nothing if JAX
     is given a folder by ``JAX_COMPILATION_CACHE_DIR`` or cannot make one. It is made
-    with the first program.
+    with the first program. JAX's warnings of files that it can neither read nor write
+    are silenced in either case.
     """
+    # What cannot be read is compiled again, and what cannot be written is not kept.
+    warnings.filterwarnings("ignore", r"Error (read|writ)ing persistent compilation")
     if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
     folder = Path(pooch.os_cache("nstjax")) / "compiled"
@@ -29,8 +32,6 @@ def keep_compiled_programs() -> None:
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         return
     _remove_old_files(folder)
-    # What cannot be read is compiled again, and what cannot be written is not kept.
-    warnings.filterwarnings("ignore", r"Error (read|writ)ing persistent compilation")
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
