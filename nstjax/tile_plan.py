@@ -61,8 +61,8 @@ def plan_tiles(height: int, width: int, layer: str, tile: int) -> TilePlan:
     multiple = stride(layer)
     if tile < multiple or tile % multiple:
         raise InputError(
-            f"tile must be a multiple of {multiple} pixels, the stride of {layer}, "
-            f"got {tile}"
+            f"tile must be a positive multiple of {multiple} pixels, the stride of "
+            f"{layer}, got {tile}"
         )
     axes = []
     for side in (height, width):

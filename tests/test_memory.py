@@ -142,7 +142,7 @@ def test_the_command_says_what_it_takes_and_goes_by_tiles(studio, command):
     [
         (["--memory_gb=0.1"], "the run would need 0."),
         (["--memory_gb=0"], "memory_gb must be more than 0, got 0.0"),
-        (["--tile=10"], "tile must be a multiple of 16 pixels"),
+        (["--tile=10"], "tile must be a positive multiple of 16 pixels"),
         (["--tile=64", "--memory_gb=1"], "tile takes the place of memory_gb"),
         (["--tile=64", "--optimizer=lbfgs-linesearch"], "choose optimizer=lbfgs"),
     ],
