@@ -4,12 +4,12 @@
 
 For three pairs of pictures that come with the installation, at a style weight that
 leaves the photo to be seen: the higher it is, the more the two pictures differ at equal
-losses, since coarse to fine then paints over what Adam only colors. The mark is the loss after
-``--steps`` updates of Adam at the full size, what PyTorch programs usually do. Ours
-starts at a quarter of the size and goes up by factors of 2 with L-BFGS in mixed
-precision; each scale's targets are counted, compilation is not. PyTorch's time is that
-of its own step (``experiments.benchmarks.step``), measured in turns with ours, times
-the steps. That the mark is reached is checked in float32.
+losses, since coarse to fine then paints over what Adam only colors. The mark is the
+loss after ``--steps`` updates of Adam at the full size, what PyTorch programs usually
+do. Ours starts at a quarter of the size and goes up by factors of 2 with L-BFGS in
+mixed precision; each scale's targets are counted, compilation is not. PyTorch's time is
+that of its own step (``experiments.benchmarks.step``), measured in turns with ours,
+times the steps. That the mark is reached is checked in float32.
 """
 
 import statistics
