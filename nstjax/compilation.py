@@ -7,6 +7,8 @@ from typing import Any, TypeVar, cast
 import jax
 import jax.numpy as jnp
 
+from nstjax.memory import give_back_freed_memory
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # XLA:CPU's own order of operations looks for those that can run side by side, and holds
@@ -26,21 +28,34 @@ def cpu_compiler_options() -> dict[str, str] | None:
     return CPU_COMPILER_OPTIONS
 
 
-def memory_saving_jit(function: Function, **options: Any) -> Function:
+def compile_ahead(program: jax.stages.Wrapped, *arguments: Any, **named: Any) -> None:
+    """Compile before the call, so that the compiler's memory is free by then."""
+    give_back_freed_memory()
+    program.lower(*arguments, **named).compile()
+    give_back_freed_memory()
+
+
+def memory_saving_jit(
+    function: Function, *, ahead: bool = False, **options: Any
+) -> Function:
     """``jax.jit`` with ``cpu_compiler_options``, which are asked for at the first call.
 
     Args:
       function: to compile.
+      ahead: ``compile_ahead`` of each call, for what is called a few times only.
       **options: of ``jax.jit``.
     """
 
     @functools.cache
-    def compiled() -> Callable[..., Any]:
+    def compiled() -> jax.stages.Wrapped:
         options_here = cpu_compiler_options()
         return jax.jit(function, compiler_options=options_here, **options)
 
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
-        return compiled()(*arguments, **named)
+        program = compiled()
+        if ahead:
+            compile_ahead(program, *arguments, **named)
+        return program(*arguments, **named)
 
     return cast(Function, call)

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from nstjax.compilation import cpu_compiler_options
+from nstjax.compilation import compile_ahead, cpu_compiler_options
 from nstjax.distributed import on_host
 from nstjax.losses import LossTerms
 from nstjax.memory import give_back_freed_memory
@@ -19,6 +19,9 @@ from nstjax.transfer import StyleTransfer, TransferInfo, TransferState, UpdateFu
 # that there each step is dispatched from Python.
 CPU_STEPS_PER_DISPATCH = 1
 ACCELERATOR_STEPS_PER_DISPATCH = 25
+# Small arrays that come to stay among a step's large ones, so that the next step's do
+# not fit there any more, come in the first steps.
+SETTLING_STEPS = 3
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -162,25 +165,20 @@ def run(
     Raises:
       NonFiniteLossError: at the first loss that is NaN or infinite.
     """
-    compile_ahead(steps, state, data)
-    done = int(state.step)
+    if isinstance(steps.advance, jax.stages.Wrapped):
+        compile_ahead(steps.advance, state, 1, *data)
+    done = first = int(state.step)
     remaining_stops = sorted({*(s for s in stops if done < s < num_steps), num_steps})
     for stop in remaining_stops:
         while done < stop:
             length = min(steps.longest, stop - done)
+            if done < first + SETTLING_STEPS:
+                give_back_freed_memory()
             state, rows = steps.advance(state, length, *data)
             info = to_host(rows, length)
             check_finite(info, done, state)
             done += length
             yield state, info
-
-
-def compile_ahead(steps: CompiledSteps, state: TransferState, data: tuple) -> None:
-    """Compile before the first step, so that the compiler's memory is free by then."""
-    if isinstance(steps.advance, jax.stages.Wrapped):
-        give_back_freed_memory()
-        steps.advance.lower(state, 1, *data).compile()
-        give_back_freed_memory()
 
 
 def to_host(rows: TransferInfo, length: int) -> TransferInfo:

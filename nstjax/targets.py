@@ -304,11 +304,13 @@ def _has_tiles(image: Array, layers: Sequence[str], tile: int) -> bool:
 
 _features = memory_saving_jit(
     features,
+    ahead=True,
     static_argnums=2,
     static_argnames=("pool", "pool_padding", "image_padding", "precision"),
 )
 _style_statistics = memory_saving_jit(
     style_statistics,
+    ahead=True,
     static_argnums=2,
     static_argnames=(
         "pool",

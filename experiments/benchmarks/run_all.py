@@ -30,10 +30,10 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "startup": (),
     "kernels": (),
     "step": ("--repeats=5",),
-    "memory": (),
+    "memory": ("--sizes=1024", "--steps=1"),
     "tiling": (),
     "sharding": (),
-    "time_to_loss": (),
+    "time_to_loss": ("--repeats=3",),
 }
 NEED_TORCH = ("step", "time_to_loss")
 ON_GPU = ("gpu",)

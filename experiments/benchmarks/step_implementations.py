@@ -7,6 +7,7 @@ need would count as its memory.
 import importlib.util
 import os
 import runpy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,7 +68,7 @@ def nstjax_rounds(task: Task, precision: str) -> Rounds:
     from nstjax.presets import get_preset
     from nstjax.problem import prepare
     from nstjax.sizes import Size
-    from nstjax.steps import compile_ahead
+    from nstjax.steps import run
 
     keep_freed_memory()
     free_before_next_step()
@@ -82,16 +83,15 @@ def nstjax_rounds(task: Task, precision: str) -> Rounds:
     params = jax.tree.map(jax.numpy.asarray, task.params)
     problem = prepare(content, [style], params, preset, init_image=image)
     steps = problem.steps
-    compile_ahead(steps, problem.state, problem.data)
-    state, info = steps.advance(problem.state, 1, *problem.data)
+    # The first dispatch is one step everywhere, the later ones as long as they can be.
+    updates = run(steps, problem.state, problem.data, sys.maxsize, stops=[1])
+    state, info = next(updates)
     # Adam's first moment is now (1 - β₁)·gradient: the gradient of the very step that
     # is timed, not of another compilation.
     moment = np.asarray(optax.tree.get(state.opt_state, "mu"))
     gradient = moment / (1 - ADAM_BETA_1)
     yield FirstStep(jax.default_backend(), steps.longest, float(info.loss[0]), gradient)
-    while True:
-        state, info = steps.advance(state, steps.longest, *problem.data)
-        jax.block_until_ready((state, info))
+    for _ in updates:
         yield (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
 
 
