@@ -13,23 +13,28 @@ from experiments.benchmarks.tables import print_rows
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def launch(*arguments):
+def launch(environment, *arguments):
     done = subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     return done.returncode, done.stdout, done.stderr
 
 
-def measured(tmp_path, name, *arguments):
+def measured(tmp_path, environment, name, *arguments):
     path = tmp_path / "numbers.json"
     module = f"experiments.benchmarks.{name}"
-    status, _, err = launch("-m", module, *arguments, f"--output={path}")
+    status, _, err = launch(environment, "-m", module, *arguments, f"--output={path}")
     assert status == 0, err
     return json.loads(path.read_text())
 
 
-def test_the_kernels_are_those_of_vgg19(tmp_path):
-    rows = measured(tmp_path, "kernels", "--sizes=32x48", "--repeats=1")
+def test_the_kernels_are_those_of_vgg19(tmp_path, environment):
+    arguments = ("--sizes=32x48", "--repeats=1")
+    rows = measured(tmp_path, environment, "kernels", *arguments)
     assert {row["layer"]: row["shape"] for row in rows} == {
         "conv1_2": "48x32 64->64",
         "conv2_1": "24x16 64->128",
@@ -56,9 +61,10 @@ def test_tables_line_up(capsys):
     ]
 
 
-def test_time_to_loss_reaches_the_mark(tmp_path):
+def test_time_to_loss_reaches_the_mark(tmp_path, environment):
     (row,) = measured(
         tmp_path,
+        environment,
         "time_to_loss",
         *("--weights=slim", "--size=64", "--steps=30", "--notorch"),
         *("--pairs=chelsea:glass", "--coarse_steps=8", "--min_size=32"),
@@ -68,10 +74,10 @@ def test_time_to_loss_reaches_the_mark(tmp_path):
     assert 0 < row["seconds"] < np.inf
 
 
-def test_run_all_joins_the_numbers(tmp_path):
+def test_run_all_joins_the_numbers(tmp_path, environment):
     path = tmp_path / "all.json"
     script = ROOT / "experiments" / "benchmarks" / "run_all.py"
-    status, out, err = launch(script, "--only=startup", f"--output={path}")
+    status, out, err = launch(environment, script, "--only=startup", f"--output={path}")
     assert status == 0, err
     joined = json.loads(path.read_text())
     assert joined["machine"]["jax"]
@@ -80,10 +86,11 @@ def test_run_all_joins_the_numbers(tmp_path):
     assert "of the first" in out
 
 
-def test_unknown_benchmarks_are_refused(tmp_path):
+def test_unknown_benchmarks_are_refused(tmp_path, environment):
     path = tmp_path / "all.json"
     status, _, err = launch(
-        *("-m", "experiments.benchmarks.run_all", "--only=steps", f"--output={path}")
+        environment,
+        *("-m", "experiments.benchmarks.run_all", "--only=steps", f"--output={path}"),
     )
     assert status and "unknown benchmark steps" in err
     assert not path.exists()
