@@ -31,7 +31,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "kernels": (),
     "step": ("--repeats=5",),
     "memory": ("--sizes=1024", "--steps=1"),
-    "tiling": (),
+    "tiling": ("--repeats=2",),
     "sharding": (),
     "time_to_loss": ("--repeats=3",),
 }
