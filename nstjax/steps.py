@@ -172,7 +172,7 @@ def run(
     for stop in remaining_stops:
         while done < stop:
             length = min(steps.longest, stop - done)
-            if done < first + SETTLING_STEPS:
+            if first < done < first + SETTLING_STEPS:
                 give_back_freed_memory()
             state, rows = steps.advance(state, length, *data)
             info = to_host(rows, length)

@@ -86,6 +86,24 @@ def test_run_all_joins_the_numbers(tmp_path, environment):
     assert "of the first" in out
 
 
+@pytest.mark.parametrize(
+    ("name", "flag", "says"),
+    [
+        ("kernels", "--sizes=300", "size '300': give WIDTHxHEIGHT such as 512x512"),
+        ("tiling", "--tiles=0", "--tiles=0: give numbers of 1 or more, with commas"),
+        ("time_to_loss", "--pairs=dog:glass", "has 'dog:glass': give PHOTO:PAINTING"),
+        ("startup", "--weights=none.npz", "failed"),
+    ],
+)
+def test_a_wrong_flag_is_one_line(name, flag, says, tmp_path, environment):
+    module, path = f"experiments.benchmarks.{name}", tmp_path / "numbers.json"
+    status, out, err = launch(environment, "-m", module, flag, f"--output={path}")
+    assert status == 2 and not out and not path.exists()
+    last = err.splitlines()[-1]
+    assert last.startswith(f"{name}: error: ") and says in last
+    assert "Traceback" not in err
+
+
 def test_unknown_benchmarks_are_refused(tmp_path, environment):
     path = tmp_path / "all.json"
     status, _, err = launch(

@@ -42,6 +42,7 @@ from experiments.benchmarks.feedforward_tasks import (
     read_task,
     shifted,
 )
+from experiments.benchmarks.flag_values import exact_size
 from nstjax.allocator import keep_freed_memory
 from nstjax.demo import demo_pictures
 from nstjax.entry import run_command
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
         # The workers inherit this, and JAX starts a thread for each processor.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: FLAGS.threads])
     threads = FLAGS.threads or os.cpu_count() or 1
-    sizes = [parse_size(size) for size in FLAGS.sizes]
+    sizes = [exact_size(size) for size in FLAGS.sizes]
     photo, painting = demo_pictures()
     tasks = {
         model: read_task(model, painting, FLAGS.weights, threads)
@@ -124,17 +125,6 @@ def main(arguments: Sequence[str]) -> int:
             )
             report(task, names)
     return 0
-
-
-def parse_size(size: str) -> tuple[int, int]:
-    """Height and width from WIDTHxHEIGHT."""
-    try:
-        width, height = map(int, size.split("x"))
-    except ValueError as error:
-        raise InputError(
-            f"--sizes has {size!r}: give WIDTHxHEIGHT such as 512x512"
-        ) from error
-    return height, width
 
 
 def report(task: Task, names: Sequence[str]) -> None:

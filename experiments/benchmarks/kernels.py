@@ -15,13 +15,15 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
+from experiments.benchmarks.flag_values import exact_size, no_arguments
 from experiments.benchmarks.tables import print_rows, write_json
-from nstjax.allocator import keep_freed_memory
 from nstjax.conv3x3 import conv3x3, direct_convolution, winograd_convolution
+from nstjax.entry import run_command
 from nstjax.vgg import LAYERS, kernel_shapes, summarize
 
+USAGE = __doc__ or ""
 DEEPEST = "conv5_1"
 ALGORITHMS: dict[str, Callable[..., Any]] = {
     "direct": direct_convolution,
@@ -64,7 +66,7 @@ def compiled(operands: Sequence[Any], cotangent: Any) -> dict[str, Callable[[], 
 
 def measure(size: str, repeats: int) -> list[dict[str, Any]]:
     """Rows of one picture size."""
-    width, height = map(int, size.split("x"))
+    height, width = exact_size(size)
     random = np.random.default_rng(0)
     rows = []
     for layer, shape in layer_shapes(height, width).items():
@@ -118,7 +120,6 @@ def _taken(activation: Any, kernel: Any) -> str:
 
 def tables(sizes: Sequence[str], repeats: int) -> list[dict[str, Any]]:
     """Every row, printed as it is measured."""
-    keep_freed_memory()
     rows = []
     for size in sizes:
         found = measure(size, repeats)
@@ -127,11 +128,12 @@ def tables(sizes: Sequence[str], repeats: int) -> list[dict[str, Any]]:
     return rows
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Measure and print."""
-    del arguments
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print; returns the exit status."""
+    no_arguments(arguments)
     write_json(_OUTPUT.value, tables(_SIZES.value, _REPEATS.value))
+    return 0
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command("kernels", __name__, USAGE, main)

@@ -19,6 +19,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
+from experiments.benchmarks.flag_values import no_arguments, whole_numbers
 from experiments.benchmarks.tables import print_rows, write_json
 from nstjax.entry import run_command
 from nstjax.errors import InputError
@@ -96,15 +97,12 @@ def measure(
 
 def main(arguments: Sequence[str]) -> int:
     """Measure what the flags say; returns the exit status."""
-    if arguments:
-        raise InputError(
-            f"unexpected argument {arguments[0]!r}: --help lists the flags"
-        )
+    no_arguments(arguments)
     rows = [
-        measure(weights, int(size), optimizer, precision, tile)
+        measure(weights, size, optimizer, precision, tile)
         for weights, size, optimizer, precision, tile in itertools.product(
             FLAGS.weights,
-            FLAGS.sizes,
+            whole_numbers("sizes"),
             FLAGS.optimizers,
             FLAGS.precisions,
             FLAGS.tiles,

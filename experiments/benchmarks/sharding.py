@@ -13,10 +13,10 @@ from typing import Any
 
 from absl import flags
 
+from experiments.benchmarks.flag_values import no_arguments, whole_numbers
 from experiments.benchmarks.sharding_program import Machine, measure
 from experiments.benchmarks.tables import write_json
 from nstjax.entry import run_command
-from nstjax.errors import InputError
 from nstjax.io.atomic import check_writable
 
 USAGE = """
@@ -40,11 +40,10 @@ FLAGS = flags.FLAGS
 
 def main(arguments: Sequence[str]) -> int:
     """Print the table; returns the exit status."""
-    if arguments:
-        raise InputError(f"unexpected argument {arguments[0]}: see --help")
+    no_arguments(arguments)
     if FLAGS.output:
         check_writable(FLAGS.output)
-    sizes, counts = _numbers("sizes"), _numbers("devices")
+    sizes, counts = whole_numbers("sizes", 16), whole_numbers("devices", 2)
     assumed: dict[str, Any] = {name: FLAGS[name].value for name in Machine._fields}
     machine = Machine(**assumed)
     print(
@@ -73,16 +72,6 @@ def main(arguments: Sequence[str]) -> int:
             )
     write_json(FLAGS.output, {"machine": machine._asdict(), "rows": rows})
     return 0
-
-
-def _numbers(flag: str) -> list[int]:
-    texts: list[str] = FLAGS[flag].value or []
-    least = 2 if flag == "devices" else 16
-    if not texts or any(not text.isdecimal() or int(text) < least for text in texts):
-        raise InputError(
-            f"--{flag}={','.join(texts)}: give numbers of {least} or more, with commas"
-        )
-    return [int(text) for text in texts]
 
 
 if __name__ == "__main__":

@@ -16,12 +16,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import skimage.data
-from absl import app, flags
+from absl import flags
 
+from experiments.benchmarks.flag_values import no_arguments
 from experiments.benchmarks.tables import print_rows, write_json
+from nstjax.entry import run_command
+from nstjax.errors import InputError
 from nstjax.io.images import read_image, write_image
 from nstjax.stained_glass import stained_glass
 
+USAGE = __doc__ or ""
 FIRST_STEP = ("--steps=1", "--quiet", "--preview_seconds=0")
 
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Timed rounds.", lower_bound=1)
@@ -31,14 +35,19 @@ _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the numbers.")
 
 
 def run_python(arguments: Sequence[str], environment: Mapping[str, str]) -> float:
-    """Seconds that Python takes with these arguments."""
+    """Seconds that Python takes with these arguments.
+
+    Raises:
+      InputError: it failed; it has said why.
+    """
     start = time.perf_counter()
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, *arguments],
         env={**os.environ, **environment},
         stdout=subprocess.DEVNULL,
-        check=True,
     )
+    if done.returncode:
+        raise InputError(f"{' '.join(arguments)} failed")
     return time.perf_counter() - start
 
 
@@ -78,12 +87,13 @@ def table(size: str, weights: str, repeats: int) -> list[dict[str, Any]]:
     return rows
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Measure and print."""
-    del arguments
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print; returns the exit status."""
+    no_arguments(arguments)
     rows = table(_SIZE.value, _WEIGHTS.value, _REPEATS.value)
     write_json(_OUTPUT.value, rows)
+    return 0
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command("startup", __name__, USAGE, main)

@@ -17,6 +17,11 @@ import numpy as np
 import optax
 from absl import flags
 
+from experiments.benchmarks.flag_values import (
+    exact_size,
+    no_arguments,
+    whole_numbers,
+)
 from experiments.benchmarks.step_implementations import ADAM_BETA_1
 from experiments.benchmarks.step_workers import make_task
 from experiments.benchmarks.tables import print_rows, write_json
@@ -44,9 +49,10 @@ FLAGS = flags.FLAGS
 
 def main(arguments: Sequence[str]) -> int:
     """Measure and print; returns the exit status."""
-    del arguments
+    no_arguments(arguments)
+    tiles = [None, *whole_numbers("tiles")]
     free_before_next_step()
-    width, height = map(int, FLAGS.size.split("x"))
+    height, width = exact_size(FLAGS.size)
     task = make_task(width, height)
     params = jax.tree.map(jnp.asarray, task.params)
     content, style, image = task.pictures
@@ -63,7 +69,6 @@ def main(arguments: Sequence[str]) -> int:
 
     rows = []
     for precision in FLAGS.precisions:
-        tiles = [None, *map(int, FLAGS.tiles)]
         rows += measure({tile: problem(precision, tile) for tile in tiles}, precision)
     print_rows(f"Steps at {FLAGS.size} by tiles", rows)
     write_json(FLAGS.output, rows)

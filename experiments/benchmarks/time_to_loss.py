@@ -8,8 +8,8 @@ losses, since coarse to fine then paints over what Adam only colors. The mark is
 loss after ``--steps`` updates of Adam at the full size, what PyTorch programs usually
 do. Ours starts at a quarter of the size and goes up by factors of 2 with L-BFGS in
 mixed precision; each scale's targets are counted, compilation is not. PyTorch's time is
-that of its own step (``experiments.benchmarks.step``), measured in turns with ours,
-times the steps. That the mark is reached is checked in float32.
+that of its own step (``experiments.benchmarks.step``), measured after ours, times the
+steps. That the mark is reached is checked in float32.
 """
 
 import statistics
@@ -22,6 +22,7 @@ import numpy as np
 import skimage.data
 from absl import flags
 
+from experiments.benchmarks.flag_values import no_arguments, whole_numbers
 from experiments.benchmarks.step_workers import make_task, measure
 from experiments.benchmarks.tables import print_rows, write_json
 from experiments.benchmarks.until_loss import Trial, compile_scales, until
@@ -81,7 +82,14 @@ FLAGS = flags.FLAGS
 
 def main(arguments: Sequence[str]) -> int:
     """Measure every pair; returns the exit status."""
-    del arguments
+    no_arguments(arguments)
+    for pair in FLAGS.pairs:
+        photo, _, painting = pair.partition(":")
+        if photo not in PHOTOS or painting not in PAINTINGS:
+            raise InputError(
+                f"--pairs has {pair!r}: give PHOTO:PAINTING of {', '.join(PHOTOS)} and "
+                f"{', '.join(PAINTINGS)}"
+            )
     network = load_network(FLAGS.weights)
     base = customize(
         get_preset(FLAGS.preset),
@@ -111,7 +119,7 @@ def measure_pair(
     def problem(**settings: Any) -> Problem:
         return prepare(photo, [painting], params, customize(base, **settings))
 
-    coarse = [int(steps) for steps in FLAGS.coarse_steps]
+    coarse = whole_numbers("coarse_steps")
     fast = {
         **FAST,
         "pyramid_min_size": FLAGS.min_size,
