@@ -89,7 +89,7 @@ def test_run_all_joins_the_numbers(tmp_path, environment):
 @pytest.mark.parametrize(
     ("name", "flag", "says"),
     [
-        ("kernels", "--sizes=300", "size '300': give WIDTHxHEIGHT such as 512x512"),
+        ("kernels", "--sizes=300", "--sizes has '300': give WIDTHxHEIGHT"),
         ("tiling", "--tiles=0", "--tiles=0: give numbers of 1 or more, with commas"),
         ("time_to_loss", "--pairs=dog:glass", "has 'dog:glass': give PHOTO:PAINTING"),
         ("startup", "--weights=none.npz", "failed"),

@@ -94,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
         # The workers inherit this, and JAX starts a thread for each processor.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: FLAGS.threads])
     threads = FLAGS.threads or os.cpu_count() or 1
-    sizes = [exact_size(size) for size in FLAGS.sizes]
+    sizes = [exact_size("sizes", size) for size in FLAGS.sizes]
     photo, painting = demo_pictures()
     tasks = {
         model: read_task(model, painting, FLAGS.weights, threads)

@@ -28,14 +28,14 @@ def whole_numbers(flag: str, least: int = 1) -> list[int]:
     return [int(text) for text in texts]
 
 
-def exact_size(text: str) -> tuple[int, int]:
-    """Height and width from WIDTHxHEIGHT.
+def exact_size(flag: str, text: str) -> tuple[int, int]:
+    """Height and width from a flag's WIDTHxHEIGHT.
 
     Raises:
       InputError: it is something else.
     """
     if "x" not in text:
-        raise InputError(f"size {text!r}: give WIDTHxHEIGHT such as 512x512")
+        raise InputError(f"--{flag} has {text!r}: give WIDTHxHEIGHT such as 512x512")
     size = parse_size(text).value
     assert isinstance(size, tuple)
     return size

@@ -66,7 +66,7 @@ def compiled(operands: Sequence[Any], cotangent: Any) -> dict[str, Callable[[], 
 
 def measure(size: str, repeats: int) -> list[dict[str, Any]]:
     """Rows of one picture size."""
-    height, width = exact_size(size)
+    height, width = exact_size("sizes", size)
     random = np.random.default_rng(0)
     rows = []
     for layer, shape in layer_shapes(height, width).items():

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     no_arguments(arguments)
     tiles = [None, *whole_numbers("tiles")]
     free_before_next_step()
-    height, width = exact_size(FLAGS.size)
+    height, width = exact_size("size", FLAGS.size)
     task = make_task(width, height)
     params = jax.tree.map(jnp.asarray, task.params)
     content, style, image = task.pictures
