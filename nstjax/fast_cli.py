@@ -8,6 +8,7 @@ from absl import flags
 
 from nstjax.entry import run_command
 from nstjax.errors import InputError
+from nstjax.path_flags import define_mask, define_path
 from nstjax.preset import Color, ColorMatch, ColorSpace
 from nstjax.sizes import parse_size
 
@@ -26,18 +27,17 @@ flags.DEFINE_string(
     None,
     "Styles by name, all, or paintings, with shares: wave:0.3,scream:0.7.",
 )
-flags.DEFINE_string("output", None, "File to write, or a folder for several.")
-flags.DEFINE_string(
+define_path("output", None, "File to write, or a folder for several.")
+define_path(
     "model", None, "painterly, arbitrary or a file; chosen by --style if not given."
 )
-flags.DEFINE_string(
+define_path(
     "weights", "slim", "Encoder of an arbitrary-style model: slim, vgg19 or a file."
 )
 flags.DEFINE_float("strength", 1.0, "From 0, the photo, to 1, the style.")
 flags.DEFINE_integer("interpolate", 0, "Steps of a row from style to style.")
-flags.DEFINE_string(
+define_mask(
     "mask",
-    None,
     "Where each style goes: an image with a color for each, the brightest first, or "
     "grey masks a.png+b.png; the photo stays elsewhere.",
 )
@@ -87,7 +87,6 @@ def main(contents: Sequence[str]) -> int:
     from nstjax.feedforward.fast_request import DEFAULT_STYLE, FastRequest
     from nstjax.feedforward.looks import styles_text
     from nstjax.feedforward.restyle_files import restyle_files
-    from nstjax.guidance import mask_source
 
     if FLAGS.list_styles:
         print(styles_text(FLAGS.model))
@@ -98,7 +97,7 @@ def main(contents: Sequence[str]) -> int:
             contents=contents,
             style=DEFAULT_STYLE if FLAGS.style is None else FLAGS.style,
             output=Path(FLAGS.output) if FLAGS.output else None,
-            mask=mask_source(FLAGS.mask),
+            mask=FLAGS.mask,
             size=size,
             style_size=style_size,
             **options,
