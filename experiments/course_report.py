@@ -23,7 +23,7 @@ from absl import flags
 from nstjax.analysis.convexity_table import markdown_table
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path, check_workdir
+from nstjax.io.atomic import atomic_path, check_inputs_kept, check_workdir
 from nstjax.io.images import read_image, write_image
 from nstjax.montage import contact_sheet
 from nstjax.painting import paint
@@ -83,6 +83,9 @@ def main(pictures: Sequence[str]) -> int:
         )
     folder = Path(FLAGS.workdir).absolute()
     check_workdir(folder)
+    names = ("content.png", "style.png", "result.png", "snapshots.png")
+    written = [folder / part.name / name for part in PARTS for name in names]
+    check_inputs_kept(written, pictures)
     given = list(map(read_image, pictures)) or [
         *(read_image(skimage.data.chelsea()), paint()),
         *(read_image(skimage.data.coffee()), stained_glass()),

@@ -6,6 +6,7 @@ from absl import flags
 
 from nstjax.entry import run_command
 from nstjax.errors import InputError
+from nstjax.io.atomic import check_inputs_kept
 from nstjax.path_flags import define_path
 
 USAGE = """
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     from nstjax.feedforward.export import export_model
     from nstjax.feedforward.looks import load_restyler
 
+    check_inputs_kept([FLAGS.output], [FLAGS.model, FLAGS.weights])
     restyler = load_restyler([], FLAGS.model, FLAGS.weights)
     for file, difference in export_model(FLAGS.output, restyler).items():
         print(f"wrote {file}, which differs from the network by up to {difference:.1e}")

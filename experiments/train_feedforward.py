@@ -27,8 +27,8 @@ from nstjax.feedforward.training_request import (
     customize_architecture,
     customize_loss,
 )
-from nstjax.feedforward.training_run import MODEL, train
-from nstjax.io.atomic import check_workdir
+from nstjax.feedforward.training_run import MODEL, SAMPLES, train
+from nstjax.io.atomic import check_inputs_kept, check_workdir
 from nstjax.io.model_file import StyleModel, read_model
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.path_flags import define_path, define_paths, expand_home
@@ -135,6 +135,10 @@ def main(arguments: Sequence[str]) -> int:
     # The same photos are held out whatever the seed: trainings can be compared.
     held_out = photos[:: len(photos) // FLAGS.held_out][: FLAGS.held_out]
     paintings = _paintings()
+    check_inputs_kept(
+        [folder / MODEL, *(folder / SAMPLES).glob("*")],
+        [*photos, *paintings.values(), FLAGS.initial, FLAGS.weights],
+    )
     network = load_network(FLAGS.weights)
     initial = read_model(FLAGS.initial) if FLAGS.initial else None
     options: dict[str, Any] = {

@@ -41,7 +41,7 @@ from nstjax.distillation.visits import visit
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io import runlog
-from nstjax.io.atomic import atomic_path, check_workdir
+from nstjax.io.atomic import atomic_path, check_inputs_kept, check_workdir
 from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
 from nstjax.io.images import read_image
 from nstjax.io.weights import load_network, save_params
@@ -303,7 +303,9 @@ def _check_flags(arguments: Sequence[str]) -> None:
             raise InputError(f"--{name}={folder}: give a folder of pictures")
     if not FLAGS.workdir:
         raise InputError("give a --workdir")
-    check_workdir(Path(FLAGS.workdir))
+    folder = Path(FLAGS.workdir)
+    check_workdir(folder)
+    check_inputs_kept([folder / RESULT, folder / CHECKPOINT], [FLAGS.weights])
     if len(FLAGS.widths) != BLOCKS or not all(
         width.isdecimal() and 1 <= int(width) <= channels
         for width, channels in zip(FLAGS.widths, CHANNELS_PER_BLOCK, strict=True)

@@ -9,10 +9,10 @@ from nstjax.control.pyramid import plan_scales
 from nstjax.distributed import all_or_none, is_first_process
 from nstjax.errors import InputError
 from nstjax.inputs import make_problem, read_inputs
-from nstjax.io.atomic import check_workdir, nearest_folder
+from nstjax.io.atomic import check_inputs_kept, check_workdir, nearest_folder
 from nstjax.io.images import check_output, read_image, write_image
 from nstjax.io.pixels import to_8_bit
-from nstjax.io.runlog import CONFIG
+from nstjax.io.runlog import CONFIG, METRICS, RUN
 from nstjax.io.weights import load_network
 from nstjax.memory import free_before_next_step
 from nstjax.memory_model import choose_tile
@@ -28,10 +28,12 @@ from nstjax.request import (
     run_config,
     run_settings,
 )
-from nstjax.session import Outputs, check_resumable, execute
+from nstjax.session import CHECKPOINT, Outputs, check_resumable, execute
 from nstjax.sizes import output_size
 from nstjax.steps import NonFiniteLossError
 from nstjax.vgg import LAYERS, LayerSummary, Params, check_size, summarize
+
+RUN_FILES = (CONFIG, METRICS, RUN, CHECKPOINT)
 
 
 def transfer(request: Request) -> int:
@@ -168,14 +170,10 @@ def _check_outputs(request: Request, outputs: Outputs) -> None:
             check_output(nearest_folder(folder) / path.name)
         else:
             check_output(path)
-    inputs = input_paths(request).values()
-    existing = [path for path in inputs if Path(path).exists()]
-    for path in paths:
-        if path.exists() and any(map(path.samefile, existing)):
-            raise InputError(
-                f"{path} is one of the inputs and would be overwritten: choose another "
-                "--output or --workdir"
-            )
+    check_inputs_kept(
+        [*paths, *(folder / name for name in RUN_FILES if folder)],
+        [*input_paths(request).values(), request.weights],
+    )
     if folder and not request.resume and (folder / CONFIG).exists():
         raise InputError(
             f"{folder} already holds a run: add --resume to go on with it, or choose "

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,6 +60,28 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     if not folder.is_dir():
         raise InputError(f"{path} cannot be written: create the folder {folder} first")
     _check_permission(path, folder)
+
+
+def check_inputs_kept(
+    outputs: Iterable[str | os.PathLike[str]],
+    inputs: Iterable[str | os.PathLike[str] | None],
+) -> None:
+    """Check that no result would take the place of an input.
+
+    Args:
+      outputs: every file that a command is going to write.
+      inputs: every file that it reads; None for one that is not given.
+
+    Raises:
+      InputError: two of them are one file, by whatever path or link.
+    """
+    existing = [path for path in inputs if path is not None and os.path.exists(path)]
+    for output in filter(os.path.exists, outputs):
+        if any(os.path.samefile(output, path) for path in existing):
+            raise InputError(
+                f"{output} is one of the inputs and would be overwritten: choose "
+                "another place for the result"
+            )
 
 
 def check_workdir(folder: Path) -> None:
