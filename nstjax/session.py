@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import heapq
 import json
 import logging
 import signal
@@ -74,11 +75,14 @@ class Outcome:
       image: the picture, sRGB in 0..1.
       step: how many updates it was given.
       interrupted: whether somebody stopped it before its last step.
+      losses: the first that is logged and the last of the same scale; None where
+        there are no two.
     """
 
     image: np.ndarray
     step: int
     interrupted: bool
+    losses: tuple[float, float] | None = None
 
 
 def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
@@ -224,6 +228,14 @@ class Recorder:
                 steps,
             )
 
+    def losses(self) -> tuple[float, float] | None:
+        """The first loss that is logged and the last of the same scale."""
+        end = self.problem.scales[0].last_step
+        # At its last step a scale's image has the next one's size.
+        end += len(self.problem.scales) == 1
+        totals = [row["total"] for row in self._rows if row["step"] < end]
+        return (totals[0], totals[-1]) if len(totals) > 1 else None
+
     def picture(self, image: np.ndarray) -> np.ndarray:
         """The iterate as a picture, see ``nstjax.pictures.finish``."""
         return finish(image, self._preset, self.problem.original)
@@ -263,10 +275,7 @@ def execute(
     state = recorder.start(resume)
     total = problem.total_steps
     bar = tqdm(total=total, initial=recorder.step, unit="step", disable=outputs.quiet)
-    stops = {
-        *outputs.snapshots,
-        *range(outputs.checkpoint_every, total, outputs.checkpoint_every),
-    }
+    checkpoints = range(outputs.checkpoint_every, total, outputs.checkpoint_every)
     try:
         with interruptible() as interrupted, bar:
             recorder.record(state)
@@ -279,7 +288,7 @@ def execute(
                     state,
                     recorder.problem.data,
                     scale.last_step,
-                    stops=stops,
+                    stops=heapq.merge(sorted(outputs.snapshots), checkpoints),
                 ):
                     recorder.log(info)
                     bar.set_postfix_str(progress_text(info), refresh=False)
@@ -305,7 +314,7 @@ def execute(
         raise
     finally:
         recorder.remove_preview()
-    return Outcome(recorder.picture(shown), step, interrupted=step < total)
+    return Outcome(recorder.picture(shown), step, step < total, recorder.losses())
 
 
 def progress_text(info: TransferInfo) -> str:
