@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path, check_writable
+from nstjax.io.formats import open_picture
 from nstjax.io.pixels import over_white, to_8_bit, to_srgb
 
 LOGGER = logging.getLogger("nstjax")
@@ -65,10 +66,13 @@ def read_image(
         than 16 pixels on a side or more than 100 million in all.
     """
     if isinstance(source, (str, os.PathLike)):
-        return _from_file(os.fspath(source))
+        name = os.fspath(source)
+        with _opened(name) as image:
+            return _from_pillow(image, name)
     if isinstance(source, Image.Image):
         name = getattr(source, "filename", "") or "the picture"
         with _one_line_errors(name):
+            _check_size(source.height, source.width, name)
             return _from_pillow(source, name)
     return _from_array(np.asarray(source))
 
@@ -146,7 +150,43 @@ def check_output(path: str | os.PathLike[str]) -> None:
     check_writable(path)
 
 
-def _from_file(name: str) -> np.ndarray:
+def is_picture(path: str | os.PathLike[str]) -> bool:
+    """Whether a file holds a picture, told by its first bytes and not by its name.
+
+    So does one that cannot be read for want of a package, or because it is damaged; a
+    video, a text, a folder or a file that cannot be opened is none.
+    """
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - decoding has errors of its own
+    except OSError:
+        return False
+    with file:
+        try:
+            open_picture(file, "")
+        except UnidentifiedImageError:
+            return False
+        # It is of a format that is known.
+        except Exception:
+            return True
+    return True
+
+
+def picture_problem(path: str | os.PathLike[str]) -> str | None:
+    """Why a file cannot be read as a picture, as far as its header tells.
+
+    Returns:
+      The message of the ``InputError`` that ``read_image`` would raise; None for a
+      picture whose header is sound.
+    """
+    try:
+        with _opened(os.fspath(path)):
+            return None
+    except InputError as error:
+        return str(error)
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[Image.Image]:
     if os.path.isdir(name):
         raise InputError(f"{name} is a folder: give one picture file")
     try:
@@ -160,12 +200,12 @@ def _from_file(name: str) -> np.ndarray:
     with file, _one_line_errors(name):
         if not file.peek(1):
             raise InputError(f"{name} is empty: give a picture file")
-        with Image.open(file) as image:
-            return _from_pillow(image, name)
+        with open_picture(file, name) as image:
+            _check_size(image.height, image.width, name)
+            yield image
 
 
 def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
-    _check_size(image.height, image.width, name)
     note = FRAMES_NOTES.get(image.format or "")
     if note and getattr(image, "is_animated", False):
         LOGGER.warning("%s %s", name, note)
@@ -230,7 +270,7 @@ def _one_line_errors(name: str) -> Iterator[None]:
         raise _too_large(name) from None
     except UnidentifiedImageError:
         raise InputError(
-            f"{name} is not a picture that Pillow can read: convert it to PNG or JPEG"
+            f"{name} is not a picture that can be read: convert it to PNG or JPEG"
         ) from None
     # Broken files make the decoders fail with errors of many types.
     except Exception as error:
