@@ -15,18 +15,24 @@ USAGE = """
 Restyle photos, folders and videos with a trained network, in one pass each.
 
   nstjax-fast PHOTO                                    the default style
+  nstjax-fast PHOTO PAINTING                           any painting, or several mixed
   nstjax-fast PHOTO --style=wave --output=out.png      another, see --list_styles
-  nstjax-fast PHOTO --style=painting.jpg               any painting
   nstjax-fast PHOTO --style=wave:0.3,scream:0.7        a mixture
-  nstjax-fast FOLDER VIDEO.mp4 --output=DIR            many at once
+  nstjax-fast FOLDER VIDEO --style=wave --output=DIR   many at once
 """
 
-flags.DEFINE_string(
+flags.DEFINE_multi_string(
     "style",
     None,
-    "Styles by name, all, or paintings, with shares: wave:0.3,scream:0.7.",
+    "Styles by name, all, or paintings, with shares: wave:0.3,scream:0.7. Repeat the "
+    "flag, or write \\, for a comma in a file's name.",
 )
-flags.DEFINE_string("output", None, "File to write, or a folder for several.")
+flags.DEFINE_string(
+    "output", None, "File to write, or a folder for several: end a new one with a /."
+)
+flags.DEFINE_boolean(
+    "recursive", False, "Subfolders, too, each to a folder of its name."
+)
 flags.DEFINE_string(
     "model", None, "painterly, arbitrary or a file; chosen by --style if not given."
 )
@@ -84,6 +90,7 @@ def main(contents: Sequence[str]) -> int:
     )
     if not 1 <= FLAGS.quality <= 100:
         raise InputError(f"quality must lie in 1..100, got {FLAGS.quality}")
+    from nstjax.feedforward.contents import split_paintings
     from nstjax.feedforward.fast_request import DEFAULT_STYLE, FastRequest
     from nstjax.feedforward.looks import styles_text
     from nstjax.feedforward.restyle_files import restyle_files
@@ -93,11 +100,16 @@ def main(contents: Sequence[str]) -> int:
         print(styles_text(FLAGS.model))
         return 0
     options: dict[str, Any] = {name: FLAGS[name].value for name in OPTIONS}
+    contents, style = [os.path.expanduser(name) for name in contents], FLAGS.style
+    if style is None:
+        contents, paintings = split_paintings(contents)
+        style = paintings or [DEFAULT_STYLE]
+    if len(paintings)...
     done = restyle_files(
         FastRequest(
             contents=contents,
-            style=DEFAULT_STYLE if FLAGS.style is None else FLAGS.style,
-            output=Path(FLAGS.output) if FLAGS.output else None,
+            style=style,
+            output=os.path.expanduser(FLAGS.output) if FLAGS.output else None,
             mask=mask_source(FLAGS.mask),
             size=size,
             style_size=style_size,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from nstjax.errors import InputError
 from nstjax.io.images import is_picture, picture_problem
-from nstjax.io.video import is_video, probe
+from nstjax.io.video import VIDEO_SUFFIX, is_video, probe
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -36,12 +36,13 @@ def find_contents(
     """The photos and videos, those of folders in order of their names.
 
     What a file holds is found in it, whatever its suffix. Of several files, those that
-    cannot be read are left out with one note. Hidden files are no contents.
+    cannot be read are left out with one note, and hidden ones without.
 
     Args:
       given: files and folders.
       recursive: whether subfolders count, too.
-      output: a folder for results, which are no contents where it is a subfolder.
+      output: where results go. A subfolder of that name holds no contents, and for
+        the file of a video animated pictures are videos.
 
     Raises:
       InputError: none that can be read, or a file that does not exist.
@@ -61,11 +62,12 @@ def find_contents(
             files.append((path, Path()))
         else:
             raise InputError(f"{path} does not exist: check the path")
+    animated = output is not None and Path(output).suffix.lower() == VIDEO_SUFFIX
     contents = []
     left_out = []
     for path, folder in files:
         try:
-            contents.append(Content(path, holds_video(path), folder))
+            contents.append(Content(path, holds_video(path, animated), folder))
         except InputError as error:
             if len(given) == len(files) == 1 and not Path(given[0]).is_dir():
                 raise
@@ -98,15 +100,19 @@ def split_paintings(given: Sequence[str]) -> tuple[list[str], list[str]]:
     return contents, paintings
 
 
-def holds_video(path: Path) -> bool:
+def holds_video(path: Path, animated: bool = False) -> bool:
     """Whether a file is a video rather than a picture, which its content tells.
+
+    Args:
+      path: the file.
+      animated: whether an animated picture is a video.
 
     Raises:
       InputError: it is neither, or cannot be read.
     """
     problem = picture_problem(path)
     if problem is None:
-        return False
+        return animated and is_video(path) and probe(path).frames > 1
     if is_picture(path) or not os.access(path, os.R_OK) or not path.is_file():
         raise InputError(problem)
     if not is_video(path):

@@ -1,5 +1,6 @@
 """Restyling files: photos of many sizes in batches, folders, and videos."""
 
+import contextlib
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
@@ -224,24 +225,27 @@ def _restyle_video(request: FastRequest, restyler: Restyler, job: Job) -> None:
     """Frame after frame, with the sound of the video."""
     path, look = job.content.path, job.looks[0]
     info = probe(path)
-    frames = (
-        _sized(frame.astype(np.float32) / np.float32(255), request.size)
-        for frame in read_frames(path, info)
-    )
-    first = next(frames)
-    masks = [_read_masks(request, first, look)]
-    bar = tqdm(
-        itertools.chain([first], frames),
-        total=info.frames or None,
-        unit="frame",
-        disable=request.quiet,
-    )
-    restyled = (
-        to_8_bit(apply_look(request, restyler, [frame], look, masks)[0])
-        for frame in bar
-    )
-    job.output.parent.mkdir(parents=True, exist_ok=True)
-    write_video(job.output, restyled, info.fps, audio_from=path)
+    with contextlib.closing(read_frames(path, info)) as frames:
+        photos = (
+            _sized(frame.astype(np.float32) / np.float32(255), request.size)
+            for frame in frames
+        )
+        first = next(photos, None)
+        if first is None:
+            raise InputError(f"{path} has no frames: give another video")
+        masks = [_read_masks(request, first, look)]
+        bar = tqdm(
+            itertools.chain([first], photos),
+            total=info.frames or None,
+            unit="frame",
+            disable=request.quiet,
+        )
+        restyled = (
+            to_8_bit(apply_look(request, restyler, [photo], look, masks)[0])
+            for photo in bar
+        )
+        job.output.parent.mkdir(parents=True, exist_ok=True)
+        write_video(job.output, restyled, info.fps, audio_from=path)
 
 
 def _batches(
