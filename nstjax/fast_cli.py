@@ -1,13 +1,13 @@
 """The ``nstjax-fast`` command's flags."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, get_args
 
 from absl import flags
 
 from nstjax.entry import run_command
 from nstjax.errors import InputError
+from nstjax.path_flags import define_mask, define_path
 from nstjax.preset import Color, ColorMatch, ColorSpace
 from nstjax.sizes import parse_size
 
@@ -27,23 +27,22 @@ flags.DEFINE_multi_string(
     "Styles by name, all, or paintings, with shares: wave:0.3,scream:0.7. Repeat the "
     "flag, or write \\, for a comma in a file's name.",
 )
-flags.DEFINE_string(
-    "output", None, "File to write, or a folder for several: end a new one with a /."
+define_path(
+    "output", None, "File to write, or a folder for several: a new one ends with a /."
 )
 flags.DEFINE_boolean(
-    "recursive", False, "Subfolders, too, each to a folder of its name."
+    "recursive", False, "Subfolders of folders, too; results lie in such folders."
 )
-flags.DEFINE_string(
+define_path(
     "model", None, "painterly, arbitrary or a file; chosen by --style if not given."
 )
-flags.DEFINE_string(
+define_path(
     "weights", "slim", "Encoder of an arbitrary-style model: slim, vgg19 or a file."
 )
 flags.DEFINE_float("strength", 1.0, "From 0, the photo, to 1, the style.")
 flags.DEFINE_integer("interpolate", 0, "Steps of a row from style to style.")
-flags.DEFINE_string(
+define_mask(
     "mask",
-    None,
     "Where each style goes: an image with a color for each, the brightest first, or "
     "grey masks a.png+b.png; the photo stays elsewhere.",
 )
@@ -79,6 +78,7 @@ FLAGS = flags.FLAGS
 OPTIONS = (
     "model", "weights", "strength", "interpolate", "color", "color_space",
     "color_match", "batch_size", "tile", "skip_existing", "quality", "quiet",
+    "recursive",
 )  # fmt: skip
 
 
@@ -94,23 +94,21 @@ def main(contents: Sequence[str]) -> int:
     from nstjax.feedforward.fast_request import DEFAULT_STYLE, FastRequest
     from nstjax.feedforward.looks import styles_text
     from nstjax.feedforward.restyle_files import restyle_files
-    from nstjax.guidance import mask_source
 
     if FLAGS.list_styles:
         print(styles_text(FLAGS.model))
         return 0
     options: dict[str, Any] = {name: FLAGS[name].value for name in OPTIONS}
-    contents, style = [os.path.expanduser(name) for name in contents], FLAGS.style
+    style = FLAGS.style
     if style is None:
         contents, paintings = split_paintings(contents)
         style = paintings or [DEFAULT_STYLE]
-    if len(paintings)...
     done = restyle_files(
         FastRequest(
             contents=contents,
             style=style,
-            output=os.path.expanduser(FLAGS.output) if FLAGS.output else None,
-            mask=mask_source(FLAGS.mask),
+            output=FLAGS.output or None,
+            mask=FLAGS.mask,
             size=size,
             style_size=style_size,
             **options,

@@ -93,10 +93,18 @@ def split_paintings(given: Sequence[str]) -> tuple[list[str], list[str]]:
     Raises:
       InputError: a file that does not exist or cannot be read.
     """
-    contents, paintings = list(given[:1]), []
+    contents, paintings = list(given[:1]), list[str]()
     for name in given[1:]:
+        if not os.path.exists(name):
+            raise InputError(f"{name} does not exist: check the path")
         is_content = os.path.isdir(name) or holds_video(Path(name))
         (contents if is_content else paintings).append(name)
+    if len(paintings) > 1:
+        LOGGER.info(
+            "restyling %s in a mixture of %d paintings: with --style, all pictures are "
+            "restyled",
+            *(given[0], len(paintings)),
+        )
     return contents, paintings
 
 

@@ -2,8 +2,6 @@
 
 import contextlib
 import math
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +19,7 @@ from nstjax.feedforward.restyle import (
 from nstjax.io.images import read_image
 from nstjax.io.model_file import BUNDLED, StyleModel, bundled_model, read_model
 from nstjax.io.weights import load_network
+from nstjax.path_flags import expand_home, split_escaped
 from nstjax.sizes import Size, output_size, resize
 
 ALL = "all"
@@ -64,8 +63,7 @@ def parse_styles(texts: Sequence[str]) -> list[tuple[str, float]]:
         if Path(whole[0]).is_file():
             items.append(whole)
             continue
-        parts = re.split(r"(?<!\\),", text)
-        items += [_style_and_share(part.replace("\\,", ",")) for part in parts]
+        items += map(_style_and_share, split_escaped(text, ",") or [""])
     names = [name for name, _ in items]
     if not all(names) or len(set(names)) != len(names):
         raise InputError(
@@ -76,7 +74,7 @@ def parse_styles(texts: Sequence[str]) -> list[tuple[str, float]]:
 
 
 def _style_and_share(text: str) -> tuple[str, float]:
-    text = os.path.expanduser(text.strip())
+    text = expand_home(text.strip())
     name, colon, share = text.rpartition(":")
     if colon and not Path(text).is_file():
         with contextlib.suppress(ValueError):
@@ -114,8 +112,9 @@ def load_restyler(
                 "or names only"
             )
     found = _model(model or ARBITRARY)
-    for name, _ in items if model else ():
-        _check_style(found, model, name)
+    if model is not None:
+        for name, _ in items:
+            _check_style(found, model, name)
     return make_restyler(found, lambda: load_network(weights))
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -108,7 +108,9 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     )
 
 
-def read_frames(path: str | os.PathLike[str], info: VideoInfo) -> Iterator[np.ndarray]:
+def read_frames(
+    path: str | os.PathLike[str], info: VideoInfo
+) -> Generator[np.ndarray, None, None]:
     """Decode a video frame by frame, at a constant rate that keeps step with the sound.
 
     Where the video's own rate varies, or it starts later than the sound, frames are

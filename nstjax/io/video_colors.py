@@ -1,4 +1,4 @@
-"""How the colors of a video become sRGB: its tags read, and ffmpeg's filters for them."""
+"""How the colors of a video become sRGB: its tags, and ffmpeg's filters for them."""
 
 import re
 import subprocess
