@@ -47,27 +47,27 @@ def models(tmp_path, monkeypatch):
     ],
 )
 def test_styles_as_people_write_them(text, items):
-    assert parse_styles(text) == [(name.strip(), share) for name, share in items]
+    assert parse_styles([text]) == [(name.strip(), share) for name, share in items]
 
 
 @pytest.mark.parametrize("text", ["", "wave,", ":0.3", "wave,wave:0.2"])
 def test_styles_that_say_nothing(text):
     with pytest.raises(InputError, match="names or paintings with commas between"):
-        parse_styles(text)
+        parse_styles([text])
 
 
 def test_names_choose_the_painterly_model(models):
-    restyler = load_restyler(parse_styles("wave,scream"), None, "slim")
+    restyler = load_restyler(parse_styles(["wave,scream"]), None, "slim")
     assert restyler.model.styles == restyle_models.STYLES
-    assert load_restyler(parse_styles("all"), None, "slim").model.styles
+    assert load_restyler(parse_styles(["all"]), None, "slim").model.styles
 
 
 def test_paintings_choose_the_arbitrary_model(models):
-    assert load_restyler(parse_styles("red.png,blue.png"), None, "slim").arbitrary
+    assert load_restyler(parse_styles(["red.png,blue.png"]), None, "slim").arbitrary
 
 
 def test_a_file_is_a_model_too(models):
-    restyler = load_restyler(parse_styles("wave"), "painterly.safetensors", "slim")
+    restyler = load_restyler(parse_styles(["wave"]), "painterly.safetensors", "slim")
     assert restyler.model.styles == restyle_models.STYLES
 
 
@@ -81,11 +81,11 @@ def test_a_file_is_a_model_too(models):
 )
 def test_styles_that_no_model_has(style, says, models):
     with pytest.raises(InputError, match=says):
-        load_restyler(parse_styles(style), None, "slim")
+        load_restyler(parse_styles([style]), None, "slim")
 
 
 def the_looks(style, model=None, **options):
-    items = parse_styles(style)
+    items = parse_styles([style])
     restyler = load_restyler(items, model, "slim")
     return restyler, make_looks(restyler, items, style_size=SIZE, **options)
 
@@ -124,7 +124,7 @@ def test_regions_have_a_style_each(models):
 
 def test_paintings_are_made_smaller_but_not_larger(models, monkeypatch):
     sizes = []
-    restyler = load_restyler(parse_styles("red.png"), None, "slim")
+    restyler = load_restyler(parse_styles(["red.png"]), None, "slim")
 
     def style_of(paintings):
         sizes.extend(painting.shape for painting in paintings)
@@ -132,7 +132,7 @@ def test_paintings_are_made_smaller_but_not_larger(models, monkeypatch):
 
     monkeypatch.setattr(type(restyler), "style_of", lambda _, images: style_of(images))
     for longest in (40, 400):
-        items = parse_styles("red.png")
+        items = parse_styles(["red.png"])
         make_looks(restyler, items, style_size=Size("long", longest))
     assert sizes == [(30, 40, 3), (60, 80, 3)]
 

@@ -73,9 +73,11 @@ def find_contents(
                 raise
             left_out.append((path, error))
     if not contents:
+        where = ", ".join(given)
+        if not recursive and any(any(Path(name).glob("[!.]*/")) for name in given):
+            where += " (--recursive looks into subfolders)"
         why = left_out_text(left_out) if left_out else "give a folder with some"
-        where = "" if recursive else " (--recursive looks into subfolders)"
-        raise InputError(f"{', '.join(given)}: no pictures or videos{where}: {why}")
+        raise InputError(f"no pictures or videos in {where}: {why}")
     if left_out:
         LOGGER.warning(
             "left out %d of %d files: %s",
@@ -123,7 +125,14 @@ def holds_video(path: Path, animated: bool = False) -> bool:
         return animated and is_video(path) and probe(path).frames > 1
     if is_picture(path) or not os.access(path, os.R_OK) or not path.is_file():
         raise InputError(problem)
-    if not is_video(path):
+    try:
+        video = is_video(path)
+    except InputError:
+        raise InputError(
+            f"{path} is not a picture that can be read, and videos need "
+            "imageio-ffmpeg: pip install 'nstjax[video]'"
+        ) from None
+    if not video:
         raise InputError(f"{path} is neither a picture nor a video that can be read")
     probe(path)
     return True

@@ -245,7 +245,7 @@ def find_ffmpeg(path: str | os.PathLike[str]) -> str:
     # Where there is no wheel with ffmpeg, it raises RuntimeError.
     except (ImportError, RuntimeError):
         raise InputError(
-            f"{path} needs imageio-ffmpeg, as videos do: pip install 'nstjax[video]'"
+            f"{path} needs imageio-ffmpeg: pip install 'nstjax[video]'"
         ) from None
 
 

@@ -8,7 +8,7 @@ HDR = {"arib-std-b67", "smpte2084"}  # HLG and PQ
 # White at 203 cd/m² stays white, and what is brighter, up to 1000, is compressed
 # (ITU-R BT.2408).
 TONE_MAPPING = (
-    "format=gbrp16le,zscale=tin={transfer}:pin={primaries}:t=linear:npl=203,"
+    "format=gbrp16le,zscale=tin={transfer}:pin={primaries}:t=linear:npl=203:agamma=0,"
     "format=gbrpf32le,zscale=p=bt709,tonemap=mobius:param=0.7:peak=4.93:desat=0,"
     "zscale=t=iec61966-2-1"
 )
