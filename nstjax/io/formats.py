@@ -5,6 +5,7 @@ which is imported only when there is such a file.
 """
 
 import importlib
+import logging
 from typing import IO, Any
 
 from PIL import (
@@ -32,12 +33,16 @@ RAW_STARTS = (
     (4, b"ftypcrx "),  # and CR3
     (8, b"IIII"),  # Phase One
 )
+JPEG_START = b"\xff\xd8"
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Tags of a TIFF, and values of one.
 NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
 COLOR_FILTER_ARRAY, LINEAR_RAW = 32803, 34892
 # Pillow recognizes these but has nothing to read them with.
 NOT_READ = ("MPEG", "WMF")
+
+# What Pillow logs of broken files comes as an error, too.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 class RawImageFile(ImageFile.ImageFile):
@@ -94,7 +99,14 @@ def open_picture(file: IO[bytes], name: str) -> Image.Image:
         heif = _import_extra("pillow_heif", "heif", f"{name} is a HEIC picture")
         heif.register_heif_opener()
     file.seek(0)
-    image = Image.open(file)
+    try:
+        image = Image.open(file)
+    except Image.DecompressionBombError:
+        if not head.startswith(JPEG_START):
+            raise
+        # It can be decoded at a reduced size.
+        file.seek(0)
+        image = JpegImagePlugin.jpeg_factory(file)
     if isinstance(image, ImageFile.StubImageFile) or image.format in NOT_READ:
         raise UnidentifiedImageError
     if image.format == "EPS" and not EpsImagePlugin.has_ghostscript():
