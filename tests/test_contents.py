@@ -99,8 +99,8 @@ def test_a_folder_holds_what_can_be_read_and_the_rest_is_told_once(caplog):
     ]
     assert caplog.messages == [
         "left out 5 of 10 files: holiday/b.json is neither a picture nor a video that "
-        "can be read (and 3 more); holiday/tiny.png is 4×4 pixels: give a picture of at "
-        "least 16 on each side"
+        "can be read (and 3 more); holiday/tiny.png is 4×4 pixels: give a picture of "
+        "at least 16 on each side"
     ]
 
 

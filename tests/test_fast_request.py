@@ -69,7 +69,9 @@ def test_several_results_make_a_folder_of_what_names_no_file():
     assert outputs("f/a.jpg", output="out.png", given=["f"]) == ["out.png"]
     with pytest.raises(InputError, match="no suffix of a picture format"):
         outputs("a.jpg", output="v1.2")
-    with pytest.raises(InputError, match="--output=out.png is one file, for 2 results"):
+    with pytest.raises(
+        InputError, match=r"--output=out\.png is one file, for 2 results"
+    ):
         outputs("a.jpg", "b.jpg", output="out.png")
 
 
@@ -82,9 +84,9 @@ def test_a_file_is_no_folder(output):
 
 def test_a_result_is_of_the_kind_of_its_content():
     assert outputs("film.mkv", output="out.mp4") == ["out.mp4"]
-    with pytest.raises(InputError, match="out.png has no suffix of a video to write"):
+    with pytest.raises(InputError, match=r"out\.png has no suffix of a video to write"):
         outputs("film.mkv", output="out.png")
-    with pytest.raises(InputError, match="out.mp4 has no suffix of a picture format"):
+    with pytest.raises(InputError, match=r"out\.mp4 has no suffix of a picture format"):
         outputs("a.jpg", output="out.mp4")
     with pytest.raises(InputError, match="create the folder no first"):
         outputs("a.jpg", output="no/out.png")
@@ -111,7 +113,7 @@ def test_no_input_is_overwritten(inputs):
 
 
 def test_a_photo_is_not_overwritten_by_another():
-    with pytest.raises(InputError, match="a_wave.png is one of the inputs"):
+    with pytest.raises(InputError, match=r"a_wave\.png is one of the inputs"):
         outputs("a.jpg", "a_wave.png")
 
 

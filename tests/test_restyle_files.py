@@ -91,6 +91,16 @@ def test_strength(folder):
     near(nstjax.read_image(path), 0.25 * direct(photo) + 0.75 * photo)
 
 
+@pytest.mark.parametrize("style", ["wave", "painting.png"])
+@pytest.mark.parametrize("color", ["style", "luminance", "match"])
+def test_no_strength_is_the_photo(style, color, folder):
+    nstjax.write_image("painting.png", picture(48, 80, seed=7))
+    (path,) = restyled(style=style, color=color, strength=0)
+    np.testing.assert_array_equal(
+        nstjax.read_image(path), nstjax.read_image("photo.png")
+    )
+
+
 def test_a_row(folder):
     (path,) = restyled(style="wave,lilies", interpolate=3)
     assert path == Path("photo_row.png")
@@ -156,11 +166,37 @@ def test_tiles_by_number_and_by_size(folder, monkeypatch):
     assert tiles == [64, restyle_files.DEFAULT_TILE]
 
 
-def test_results_that_are_there_are_kept(folder):
+def test_results_that_are_there_are_kept(folder, caplog):
+    caplog.set_level("INFO")
     (path,) = restyled()
     path.write_bytes(b"mine")
     assert restyled(skip_existing=True) == []
     assert path.read_bytes() == b"mine"
+    assert "1 of 1 results are there already" in caplog.messages[0]
+
+
+def test_subfolders_are_mirrored(folder):
+    (folder / "photos" / "below").mkdir()
+    nstjax.write_image("photos/below/0.png", picture(64, 64))
+    paths = restyled("photos", recursive=True, output="out/v1.2/")
+    assert sorted(path.as_posix() for path in paths) == [
+        *(f"out/v1.2/{number}_wave.png" for number in range(3)),
+        "out/v1.2/below/0_wave.png",
+    ]
+    assert all(path.is_file() for path in paths)
+
+
+def test_no_folder_is_made_for_nothing(folder):
+    Path("photos/0.png").write_bytes(Path("photos/0.png").read_bytes()[:500])
+    with pytest.raises(InputError, match="damaged or cut short"):
+        restyled("photos/0.png", output="out/")
+    assert not Path("out").exists()
+
+
+def test_a_large_photo_is_read_at_the_size_that_is_needed(folder):
+    Image.new("RGB", (12_000, 9_000), "teal").save("large.jpg", quality=30)
+    (path,) = restyled("large.jpg", size=Size("long", 64))
+    assert nstjax.read_image(path).shape == (48, 64, 3)
 
 
 def test_any_painting(folder):
@@ -189,6 +225,19 @@ def test_a_video_keeps_its_frames_and_its_sound(folder):
         assert np.abs(result / 255.0 - expected).mean() < 0.05
 
 
+def test_a_video_in_regions(folder):
+    write_video("film.mp4", [(255 * picture(64, 64)).astype(np.uint8)] * 2, 10.0)
+    mask = np.zeros((64, 64, 3), np.float32)
+    mask[:, :32] = 1
+    nstjax.write_image("mask.png", mask)
+    (path,) = restyled("film.mp4", mask=("mask.png",))
+    (source, result) = (
+        next(read_frames(name, probe(name))) / 255 for name in ("film.mp4", path)
+    )
+    assert np.abs(result[:, 36:] - source[:, 36:]).mean() < 0.02
+    assert np.abs(result[:, :28] - source[:, :28]).mean() > 0.05
+
+
 def test_what_cannot_be_used_is_left_out_with_a_note(folder, caplog):
     text("photos/broken.jpg")
     text("photos/film.mp4")
@@ -199,9 +248,9 @@ def test_what_cannot_be_used_is_left_out_with_a_note(folder, caplog):
         path.name for path in paths
     )
     assert caplog.messages == [
-        "left out 3 of 6 files: photos/broken.jpg is neither a picture nor a video that "
-        "can be read (and 1 more); photos/tiny.png is 8×64 pixels: give a picture of at "
-        "least 16 on each side"
+        "left out 3 of 6 files: photos/broken.jpg is neither a picture nor a video "
+        "that can be read (and 1 more); photos/tiny.png is 8×64 pixels: give a picture "
+        "of at least 16 on each side"
     ]
 
 

@@ -58,9 +58,9 @@ def hdr_video(path, signal, transfer):
     ffmpeg(*source.split(), *coding.split(), path, frames=frames)
 
 
-def stripes_of(path, count=len(COLORS)):
+def stripes_of(path):
     (frame, *_) = read_frames(path, probe(path))
-    return frame[16, 8::16][:count].astype(int)
+    return frame[16, 8::16].astype(int)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_high_dynamic_range_becomes_srgb(curve, transfer, tmp_path, caplog):
 def test_what_is_brighter_than_white_keeps_its_steps(tmp_path):
     nits = np.repeat([[100.0], [203.0], [400.0], [600.0], [900.0]], 3, axis=1)
     hdr_video(tmp_path / "hdr.mkv", pq(nits), "smpte2084")
-    levels = stripes_of(tmp_path / "hdr.mkv", len(nits))[:, 1]
+    levels = stripes_of(tmp_path / "hdr.mkv")[:, 1]
     assert (np.diff(levels) > 0).all()
     assert 230 <= levels[1] <= 245
 

@@ -1,7 +1,9 @@
 """What people ask for as a style: names or paintings, mixed, in a row, in regions."""
 
 import contextlib
+import functools
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -183,12 +185,36 @@ def _row(names: Sequence[str], styles: Sequence[Style], steps: int) -> list[Look
 def _style(restyler: Restyler, name: str, style_size: Size) -> Style:
     if not restyler.arbitrary:
         return restyler.named_style({name: 1.0})
-    painting = read_image(name)
-    height, width, _ = painting.shape
-    height, width = output_size(height, width, style_size)
-    if height < painting.shape[0]:
-        painting = resize(painting, height, width)
+    painting = read_at_size(name, style_size)
     return restyler.style_of([painting])
+
+
+def read_at_size(path: str | os.PathLike[str], size: Size) -> np.ndarray:
+    """Read a picture at a size, or at its own where that is smaller.
+
+    Args:
+      path: the file.
+      size: the rule.
+    """
+    used_size = functools.partial(size_at_most, size=size)
+    image = read_image(path, used_size)
+    return resize(image, *used_size(image.shape[0], image.shape[1]))
+
+
+def size_at_most(height: int, width: int, size: Size) -> tuple[int, int]:
+    """What a size rule makes of a picture, which does not grow.
+
+    Args:
+      height: pixels of the picture.
+      width: likewise.
+      size: the rule.
+
+    Returns:
+      (height, width).
+    """
+    new_height, new_width = output_size(height, width, size)
+    smaller = new_height * new_width < height * width
+    return (new_height, new_width) if smaller else (height, width)
 
 
 def _check_style(found: StyleModel, model: str, name: str) -> None:

@@ -18,15 +18,22 @@ from nstjax.feedforward.fast_request import (
     check_numbers,
     plan_jobs,
 )
-from nstjax.feedforward.looks import Look, load_restyler, make_looks, parse_styles
+from nstjax.feedforward.looks import (
+    Look,
+    load_restyler,
+    make_looks,
+    parse_styles,
+    read_at_size,
+    size_at_most,
+)
 from nstjax.feedforward.networks import check_sides
 from nstjax.feedforward.restyle import Restyler, Style, bucket_of
 from nstjax.guidance import read_regions
-from nstjax.io.images import read_image, write_image
+from nstjax.io.images import write_image
 from nstjax.io.pixels import to_8_bit
 from nstjax.io.video import probe, read_frames, write_video
 from nstjax.montage import montage
-from nstjax.sizes import Size, output_size, resize
+from nstjax.sizes import resize
 
 # Above so many pixels a picture is restyled in tiles: 16 channels of them need 270 MB.
 TILE_ABOVE = 2048**2
@@ -225,9 +232,10 @@ def _restyle_video(request: FastRequest, restyler: Restyler, job: Job) -> None:
     """Frame after frame, with the sound of the video."""
     path, look = job.content.path, job.looks[0]
     info = probe(path)
+    size = size_at_most(info.height, info.width, request.size)
     with contextlib.closing(read_frames(path, info)) as frames:
         photos = (
-            _sized(frame.astype(np.float32) / np.float32(255), request.size)
+            resize(frame.astype(np.float32) / np.float32(255), *size)
             for frame in frames
         )
         first = next(photos, None)
@@ -273,17 +281,10 @@ def _batches(
 
 def _read_photo(job: Job, request: FastRequest, restyler: Restyler) -> Photo:
     path = job.content.path
-    image = _sized(read_image(path), request.size)
+    image = read_at_size(path, request.size)
     height, width, _ = image.shape
     try:
         check_sides(height, width, restyler.model.network.architecture)
         return Photo(job, image, _read_masks(request, image, job.looks[0]))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def _sized(photo: np.ndarray, size: Size) -> np.ndarray:
-    """The photo at the size that is asked for, if that is smaller."""
-    height, width = output_size(photo.shape[0], photo.shape[1], size)
-    smaller = height * width < photo.shape[0] * photo.shape[1]
-    return resize(photo, height, width) if smaller else photo
