@@ -12,6 +12,7 @@ from PIL import (
     EpsImagePlugin,
     Image,
     ImageFile,
+    JpegImagePlugin,
     TiffImagePlugin,
     UnidentifiedImageError,
 )
