@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from nstjax.errors import InputError
-from nstjax.io.images import read_image
+from nstjax.io.images import read_colors
 from nstjax.targets import Controls
 
 if TYPE_CHECKING:
@@ -118,12 +118,18 @@ def read_regions(source: MaskSource, picture: np.ndarray, name: str) -> "RegionM
     """
     from nstjax.control import masks
 
+    height, width, _ = picture.shape
+
+    def used_size(*_: int) -> tuple[int, int]:
+        # What is twice that or more has the picture's size at least.
+        return height // 2, width // 2
+
     if isinstance(source, str | os.PathLike | Image.Image | np.ndarray):
-        regions = masks.regions_from_map(read_image(source), name)
+        color, alpha = read_colors(source, used_size, average=False)
+        regions = masks.regions_from_map(color, name, alpha)
     else:
-        images = [read_image(mask) for mask in source]
+        images = [read_colors(mask, used_size) for mask in source]
         if not images:
             raise InputError(f"{name} is an empty list: give one grey mask or more")
         regions = masks.regions_from_masks(images, name)
-    height, width, _ = picture.shape
     return masks.fit_regions(regions, height, width, name)
