@@ -157,7 +157,7 @@ def run(
       data: what the loss takes beside the image.
       num_steps: how many updates the image has in the end.
       stops: steps at which a dispatch must end, for a snapshot or a checkpoint, in
-        ascending order; read as the run goes.
+        order.
 
     Yields:
       The state, valid until the next iteration, and the infos of the updates since the
@@ -170,9 +170,9 @@ def run(
     if isinstance(steps.advance, jax.stages.Wrapped):
         compile_ahead(steps.advance, state, 1, *data)
     done = first = int(state.step)
-    for stop in itertools.chain(stops, (num_steps,)):
+    for stop in itertools.chain(stops, [num_steps]):
         while done < min(stop, num_steps):
-            length = min(steps.longest, stop - done, num_steps - done)
+            length = min(steps.longest, min(stop, num_steps) - done)
             if first < done < first + SETTLING_STEPS:
                 give_back_freed_memory()
             state, rows = steps.advance(state, length, *data)
@@ -180,7 +180,8 @@ def run(
             check_finite(info, done, state)
             done += length
             yield state, info
-        if done >= num_steps:
+        # There may be more stops than could ever be counted.
+        if done == num_steps:
             return
 
 
