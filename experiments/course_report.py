@@ -11,7 +11,6 @@ goes on where it was killed; what is finished is not done again.
 
 import json
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from absl import flags
 from nstjax.analysis.convexity_table import markdown_table
 from nstjax.entry import run_command
 from nstjax.errors import InputError
+from nstjax.interrupts import run_child
 from nstjax.io.atomic import atomic_path, check_inputs_kept, check_workdir
 from nstjax.io.images import read_image, write_image
 from nstjax.montage import contact_sheet
@@ -146,7 +146,7 @@ def make_part(part: Part, folder: Path) -> dict[str, Any]:
 def python(*arguments: str) -> None:
     """Print one of our commands and run it; ``InputError`` if it fails."""
     print(f"python -m {shlex.join(arguments)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", *arguments])
+    done = run_child([sys.executable, "-m", *arguments])
     if done.returncode:
         raise InputError(f"{arguments[0]} ended with status {done.returncode}")
 

@@ -16,6 +16,7 @@ from absl import flags
 
 from nstjax.entry import run_command
 from nstjax.errors import InputError
+from nstjax.interrupts import run_child
 from nstjax.io.atomic import check_inputs_kept, check_workdir
 from nstjax.io.images import read_image, write_image
 from nstjax.montage import contact_sheet
@@ -102,7 +103,7 @@ def main(pictures: Sequence[str]) -> int:
         command = f"{FLAGS.common} {VARIANTS[label]} --output={output}"
         print(f"nstjax {command}", flush=True)
         if not (folder / output).exists():
-            done = subprocess.run(
+            done = run_child(
                 [sys.executable, "-m", "nstjax", "--quiet", *shlex.split(command)],
                 cwd=folder,
                 stderr=subprocess.PIPE,

@@ -18,8 +18,9 @@ from nstjax.analysis.surface_request import (
     parse_ranges,
 )
 from nstjax.analysis.weights_surface import weights_surface
-from nstjax.entry import run_command
+from nstjax.entry import INTERRUPTED_STATUS, run_command
 from nstjax.errors import InputError
+from nstjax.interrupts import advise
 from nstjax.io.atomic import check_inputs_kept
 from nstjax.io.surface_file import check_resumable, read_surface, write_surface
 from nstjax.io.sweep_file import read_sweep
@@ -82,9 +83,14 @@ def main(arguments: Sequence[str]) -> int:
     output = Path(FLAGS.output or folder / f"surface_{kind}.h5")
     check_inputs_kept([output], [*recorded_inputs(folder), FLAGS.weights])
     run = read_saved_run(folder, FLAGS.weights)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    compute_surface(output, run, request, batch=FLAGS.batch, quiet=FLAGS.quiet)
+    advise("the same command again goes on with the nodes that are left")
+    surface = compute_surface(
+        output, run, request, batch=FLAGS.batch, quiet=FLAGS.quiet
+    )
     print(f"wrote {output}")
+    if not surface.done.all():
+        print("loss_surface: interrupted; the same command again goes on from here")
+        return INTERRUPTED_STATUS
     return 0
 
 

@@ -21,13 +21,14 @@ from nstjax.analysis.settings import Settings, check_settings, seed_with
 from nstjax.analysis.settings_input import parse_grid, read_settings
 from nstjax.analysis.sweep_results import result_paths, tell_diverged, write_results
 from nstjax.analysis.sweep_run import Limits, run_sweep
-from nstjax.distributed import is_first_process
+from nstjax.distributed import is_first_process, one_run_in
 from nstjax.entry import (
     define_process_flags,
     join_processes_of_flags,
     run_command,
 )
 from nstjax.errors import InputError
+from nstjax.interrupts import advise
 from nstjax.io.atomic import check_inputs_kept
 from nstjax.io.images import read_image
 from nstjax.io.weights import LoadedParams, load_network
@@ -97,6 +98,13 @@ def main(pictures: Sequence[str]) -> int:
     free_before_next_step()
     join_processes_of_flags()
     folder = Path(FLAGS.workdir)
+    advise("the same command again goes on with the settings that are left")
+    with one_run_in(folder):
+        return sweep_pictures(folder, pictures)
+
+
+def sweep_pictures(folder: Path, pictures: Sequence[str]) -> int:
+    """Read the pictures and run the sweep, in a folder that nobody else works in."""
     preset = read_preset()
     content, *styles = read_pictures(pictures)
     settings = parse_grid(FLAGS.grid) if FLAGS.grid else read_settings(FLAGS.settings)

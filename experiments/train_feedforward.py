@@ -11,6 +11,8 @@ from typing import Any
 from absl import flags
 
 from nstjax.entry import (
+    FAILURE_STATUS,
+    INTERRUPTED_STATUS,
     define_process_flags,
     join_processes_of_flags,
     run_command,
@@ -28,6 +30,7 @@ from nstjax.feedforward.training_request import (
     customize_loss,
 )
 from nstjax.feedforward.training_run import MODEL, SAMPLES, train
+from nstjax.interrupts import advise
 from nstjax.io.atomic import check_inputs_kept, check_workdir
 from nstjax.io.model_file import StyleModel, read_model
 from nstjax.io.weights import LoadedParams, load_network
@@ -156,7 +159,8 @@ def main(arguments: Sequence[str]) -> int:
     card = {**before, "command": shlex.join(command), "styles": titles}
     if FLAGS.license:
         card["license"] = FLAGS.license
-    train(
+    advise("the same command again goes on from the last checkpoint")
+    trained = train(
         TrainingRequest(
             folder=folder,
             preset=_preset(len(paintings), network, initial),
@@ -169,8 +173,13 @@ def main(arguments: Sequence[str]) -> int:
             **options,
         )
     )
-    print(folder / MODEL)
-    return 0
+    if trained.model is None:
+        print(
+            "train_feedforward: interrupted; the same command again goes on from here"
+        )
+        return INTERRUPTED_STATUS
+    print(trained.model)
+    return 0 if trained.complete else FAILURE_STATUS
 
 
 def _paintings() -> dict[str, Path]:
