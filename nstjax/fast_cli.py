@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from absl import flags
 
-from nstjax.entry import run_command
+from nstjax.entry import FAILURE_STATUS, run_command
 from nstjax.errors import InputError
 from nstjax.path_flags import define_mask, define_path
 from nstjax.preset import Color, ColorMatch, ColorSpace
@@ -103,7 +103,7 @@ def main(contents: Sequence[str]) -> int:
     if style is None:
         contents, paintings = split_paintings(contents)
         style = paintings or [DEFAULT_STYLE]
-    done = restyle_files(
+    results = restyle_files(
         FastRequest(
             contents=contents,
             style=style,
@@ -114,9 +114,9 @@ def main(contents: Sequence[str]) -> int:
             **options,
         )
     )
-    for job in done:
-        print(f"nstjax-fast: wrote {job.output}")
-    return 0
+    for path in results.written:
+        print(f"nstjax-fast: wrote {path}")
+    return 0 if results.complete else FAILURE_STATUS
 
 
 def run() -> None:

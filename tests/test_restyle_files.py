@@ -39,7 +39,7 @@ def restyled(*contents, **options):
     options = {"style": "wave", "quiet": True, **options}
     options["style"] = [options["style"]]
     request = FastRequest(contents=contents or ("photo.png",), **options)
-    return [job.output for job in restyle_files.restyle_files(request)]
+    return restyle_files.restyle_files(request).written
 
 
 def direct(photo, style="wave"):
@@ -184,6 +184,32 @@ def test_subfolders_are_mirrored(folder):
         "out/v1.2/below/0_wave.png",
     ]
     assert all(path.is_file() for path in paths)
+
+
+def test_a_result_that_cannot_be_written_costs_no_other(folder, monkeypatch, caplog):
+    def write(path, image, quality):
+        if path.name == "1_wave.png":
+            raise OSError(28, "No space left on device", str(path))
+        if path.name == "2_wave.png" and path.parent.name == "out":
+            raise OSError(30, "Read-only file system", str(path))
+        nstjax.write_image(path, image, quality)
+
+    monkeypatch.setattr(restyle_files, "write_image", write)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(folder))
+    request = FastRequest(contents=["photos"], style=["wave"], output="out", quiet=True)
+    results = restyle_files.restyle_files(request)
+    assert results.written == [Path("out/0_wave.png"), Path("2_wave.png")]
+    assert not results.complete
+    assert caplog.messages == [
+        *(
+            "out/2_wave.png cannot be written (Read-only file system); wrote "
+            "2_wave.png instead",
+            "out/1_wave.png cannot be written (No space left on device)",
+        ),
+    ]
+    request = dataclasses.replace(request, contents=["photos/1.png"])
+    with pytest.raises(OSError, match="No space left"):
+        restyle_files.restyle_files(request)
 
 
 def test_no_folder_is_made_for_nothing(folder):

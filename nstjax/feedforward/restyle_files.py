@@ -1,9 +1,9 @@
 """Restyling files: photos of many sizes in batches, folders, and videos."""
 
 import contextlib
-import itertools
+import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from nstjax.feedforward.looks import (
 from nstjax.feedforward.networks import check_sides
 from nstjax.feedforward.restyle import Restyler, Style, bucket_of
 from nstjax.guidance import read_regions
+from nstjax.io.extras import reason, write_somewhere
 from nstjax.io.images import write_image
 from nstjax.io.pixels import to_8_bit
 from nstjax.io.video import probe, read_frames, write_video
@@ -57,25 +58,54 @@ class Photo(NamedTuple):
     masks: np.ndarray | None
 
 
-def restyle_files(request: FastRequest) -> list[Job]:
+class Results:
+    """Results, each written when it is made.
+
+    Attributes:
+      written: where they are.
+      errors: of those that could not be written anywhere.
+      complete: whether each is where it should be.
+    """
+
+    def __init__(self) -> None:
+        self.written: list[Path] = []
+        self.errors: list[OSError | InputError] = []
+        self.complete = True
+
+    def write(self, path: Path, write: Callable[[Path], object]) -> None:
+        """Write one, elsewhere where it must be, with a note.
+
+        Args:
+          path: where it should be; its folder is made.
+          write: writes it to the path that it is given.
+        """
+
+        def write_in_folder(place: Path) -> None:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write(place)
+
+        try:
+            self.written.append(write_somewhere(path, write_in_folder))
+        except (OSError, InputError) as error:
+            self.errors.append(error)
+        self.complete &= self.written[-1:] == [path]
+
+
+def restyle_files(request: FastRequest) -> Results:
     """Restyle everything that is asked for, one result after another.
 
-    Of several photos and videos, those that cannot be used are left out with a note.
-
-    Returns:
-      What was done.
+    Of several photos and videos, those that cannot be used are left out with a note,
+    and so are results that cannot be written.
 
     Raises:
       InputError: an input that cannot be used, if there is no other; nothing has been
         written if it could be known before.
-      OSError: a file could not be written.
+      OSError: no result could be written.
     """
     check_numbers(request)
     items = parse_styles(request.style)
     contents = find_contents(
-        request.contents,
-        recursive=request.recursive,
-        output=request.output,
+        request.contents, recursive=request.recursive, output=request.output
     )
     restyler = load_restyler(items, request.model, request.weights)
     looks = make_looks(
@@ -86,10 +116,9 @@ def restyle_files(request: FastRequest) -> list[Job]:
         style_size=request.style_size,
     )
     jobs = plan_jobs(request, contents, looks)
-    videos = [job for job in jobs if job.content.video]
     photos = [job for job in jobs if not job.content.video]
     left_out: list[tuple[Path, InputError]] = []
-    done = []
+    results = Results()
     # What cannot be used is told by a line of its own: no bar begins before it.
     with tqdm(
         total=len(photos),
@@ -99,21 +128,25 @@ def restyle_files(request: FastRequest) -> list[Job]:
     ) as bar:
         for batch in _batches(request, restyler, photos, left_out):
             for job, picture in _restyled(request, restyler, batch):
-                job.output.parent.mkdir(parents=True, exist_ok=True)
-                write_image(job.output, picture, request.quality)
-                done.append(job)
+                write = functools.partial(
+                    write_image, image=picture, quality=request.quality
+                )
+                results.write(job.output, write)
                 bar.update()
-    for job in videos:
-        try:
-            _restyle_video(request, restyler, job)
-            done.append(job)
-        except InputError as error:
-            left_out.append((job.content.path, error))
-    if left_out and not done:
-        raise left_out[0][1]
+    for job in jobs:
+        if job.content.video:
+            try:
+                _restyle_video(request, restyler, job, results)
+            except InputError as error:
+                left_out.append((job.content.path, error))
+    errors = [*results.errors, *(error for _, error in left_out)]
+    if errors and not results.written:
+        raise errors[0]
+    for error in results.errors:
+        LOGGER.warning("%s", reason(error))
     if left_out:
         LOGGER.warning("left out: %s", left_out_text(left_out))
-    return done
+    return results
 
 
 def _restyled(
@@ -228,32 +261,33 @@ def _read_masks(
     return regions.masks[:styles, :, :, None]
 
 
-def _restyle_video(request: FastRequest, restyler: Restyler, job: Job) -> None:
+def _restyle_video(
+    request: FastRequest, restyler: Restyler, job: Job, results: Results
+) -> None:
     """Frame after frame, with the sound of the video."""
     path, look = job.content.path, job.looks[0]
-    info = probe(path)
-    size = size_at_most(info.height, info.width, request.size)
+    with _naming(path):
+        info = probe(path)
+        height, width = size_at_most(info.height, info.width, request.size)
+        check_sides(height, width, restyler.model.network.architecture)
+        masks = [_read_masks(request, np.empty((height, width, 3)), look)]
     with contextlib.closing(read_frames(path, info)) as frames:
-        photos = (
-            resize(frame.astype(np.float32) / np.float32(255), *size)
-            for frame in frames
-        )
-        first = next(photos, None)
-        if first is None:
-            raise InputError(f"{path} has no frames: give another video")
-        masks = [_read_masks(request, first, look)]
-        bar = tqdm(
-            itertools.chain([first], photos),
-            total=info.frames or None,
-            unit="frame",
-            disable=request.quiet,
-        )
         restyled = (
             to_8_bit(apply_look(request, restyler, [photo], look, masks)[0])
-            for photo in bar
+            for photo in (
+                resize(frame.astype(np.float32) / np.float32(255), height, width)
+                for frame in tqdm(
+                    frames,
+                    total=info.frames or None,
+                    unit="frame",
+                    disable=request.quiet,
+                )
+            )
         )
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-        write_video(job.output, restyled, info.fps, audio_from=path)
+        write = functools.partial(
+            write_video, frames=restyled, fps=info.fps, audio_from=path
+        )
+        results.write(job.output, write)
 
 
 def _batches(
@@ -280,11 +314,19 @@ def _batches(
 
 
 def _read_photo(job: Job, request: FastRequest, restyler: Restyler) -> Photo:
-    path = job.content.path
-    image = read_at_size(path, request.size)
-    height, width, _ = image.shape
-    try:
+    with _naming(job.content.path):
+        image = read_at_size(job.content.path, request.size)
+        height, width, _ = image.shape
         check_sides(height, width, restyler.model.network.architecture)
         return Photo(job, image, _read_masks(request, image, job.looks[0]))
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have errors begin with the file that they are about."""
+    try:
+        yield
     except InputError as error:
+        if str(error).startswith(str(path)):
+            raise
         raise InputError(f"{path}: {error}") from error
