@@ -253,7 +253,7 @@ def test_missing_permission_is_one_line_and_writes_nothing(
     (studio / "album").mkdir()
     before = listing(studio)
     (studio / locked).chmod(mode)
-    status, out, err = ended(process(*arguments, first=AS_ANYBODY))
+    status, out, err = ended(process(*arguments, before=AS_ANYBODY))
     (studio / locked).chmod(0o755)
     check_refused(status, out, err, says)
     assert listing(studio) == before
@@ -274,7 +274,7 @@ def own_compiled_programs(tmp_path, monkeypatch):
 def test_full_disk_is_one_line_and_leaves_no_part_of_a_file(studio, process):
     before = listing(studio)
     (studio / "out.png").write_text("the old one")
-    status, out, err = ended(process(*RUN, first=FULL_DISK.format(1000)))
+    status, out, err = ended(process(*RUN, before=FULL_DISK.format(1000)))
     check_refused(status, out, err, "out.png cannot be written (File too large)")
     assert (studio / "out.png").read_text() == "the old one"
     (studio / "out.png").unlink()
@@ -284,7 +284,7 @@ def test_full_disk_is_one_line_and_leaves_no_part_of_a_file(studio, process):
 @pytest.mark.usefixtures("own_compiled_programs")
 def test_full_disk_in_the_working_folder_is_one_line(studio, process):
     arguments = with_flags("--workdir=run", "--preview_seconds=0.001")
-    status, out, err = ended(process(*arguments, first=FULL_DISK.format(20_000)))
+    status, out, err = ended(process(*arguments, before=FULL_DISK.format(20_000)))
     check_refused(status, out, err, "File too large")
     assert status > 0
     # What was complete before the disk was full stays; nothing half written does.
