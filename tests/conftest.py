@@ -130,7 +130,7 @@ def pictures(studio):
 
 @pytest.fixture(scope="session")
 def program():
-    """Run a program in this process: program(module, *arguments) -> (status, out, err)."""
+    """Run one in this process: program(module, *arguments) -> (status, out, err)."""
     return programs.run_here
 
 

@@ -20,6 +20,26 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 OURS = ("nstjax", "experiments", "weights_convert")
 LOGGERS = [logging.getLogger(name) for name in (None, "absl", "nstjax")]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Runs a program up to the end of one call of a function.
+KILLED = """
+import os, pkgutil, runpy, signal, sys
+from unittest import mock
+
+function, count, module, *arguments = sys.argv[1:]
+original = pkgutil.resolve_name(function)
+calls = []
+
+def last(*arguments, **options):
+    result = original(*arguments, **options)
+    calls.append(result)
+    if len(calls) == int(count):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+sys.argv = [module, *arguments]
+with mock.patch(function, last):
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
 
 
 def run_here(module: str, *arguments: object) -> tuple[int, str, str]:
@@ -28,6 +48,8 @@ def run_here(module: str, *arguments: object) -> tuple[int, str, str]:
     Its module runs anew, as ``python -m`` does it and with flags of its own, then its
     function ``run`` if it is one of those that console scripts call.
     """
+    # What is imported by another module only once defines its flags only once.
+    module = {"nstjax": "nstjax.cli"}.get(module, module)
     status: int | str | None = None
     argv = [module, *map(str, arguments)]
     with process_kept(), captured() as texts, mock.patch.object(sys, "argv", argv):
@@ -42,17 +64,47 @@ def run_here(module: str, *arguments: object) -> tuple[int, str, str]:
     return status or 0, out, err
 
 
-def start(module: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
-    """Start a program as a process of its own."""
+def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
+    """Start Python with these arguments, as a process of its own."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, "-m", module, *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": path, **options.pop("env", {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         **options,
     )
+
+
+def killed_after(
+    function: str, module: str, *arguments: object, count: int = 1, **options: object
+) -> None:
+    """Run a program, which is killed as a function returns for the ``count``-th time.
+
+    No sooner and no later, however busy the machine is.
+    """
+    process = start("-c", KILLED, function, count, module, *arguments, **options)
+    _, err = process.communicate()
+    assert process.returncode == -signal.SIGKILL, err
+
+
+@contextlib.contextmanager
+def children_here():
+    """Programs that a program starts run in this process, too."""
+
+    def run_child(command, *, cwd=".", stderr=None, text=None):
+        python, dash_m, module, *arguments = command
+        assert (python, dash_m) == (sys.executable, "-m")
+        with contextlib.chdir(cwd):
+            status, out, err = run_here(module, *arguments)
+        print(out, end="")
+        if stderr is None:
+            print(err, end="", file=sys.stderr)
+        return subprocess.CompletedProcess(command, status, out, err)
+
+    with mock.patch.object(subprocess, "run", run_child):
+        yield
 
 
 @contextlib.contextmanager
