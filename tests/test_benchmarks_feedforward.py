@@ -71,16 +71,13 @@ def arbitrary(tmp_path, slim_weights):
     return path
 
 
-def test_networks_are_compared_and_timed(
-    painterly, arbitrary, slim_weights, environment
-):
+def test_networks_are_compared_and_timed(painterly, arbitrary, slim_weights):
     # Its workers are processes that import it, and it gives up processors.
     process = start(
         *("-m", BENCHMARK),
         *(f"--models={painterly},{arbitrary}", f"--weights={slim_weights}"),
         *("--sizes=26x21", "--rounds=1", "--batch=2", "--precision=float32"),
         *("--training", "--training_size=32", "--training_batch=2", "--threads=1"),
-        env=environment,
     )
     out, err = process.communicate()
     assert process.returncode == 0, err
