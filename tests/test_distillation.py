@@ -152,8 +152,8 @@ def test_every_preset_reads_layers_of_full_weight():
 # --- what is shown ------------------------------------------------------------------
 
 
-def test_labels_are_the_teachers_features_at_the_positions(teacher, sources, scales):
-    for batch, pool in zip(batches(teacher, sources, scales), POOLS, strict=True):
+def test_labels_are_the_teachers_features_at_the_positions(teacher, shown, scales):
+    for batch, pool in zip(shown, POOLS, strict=True):
         picture = np.float64(batch.pictures[1])
         activations = reference.trunk(
             jax.tree.map(np.float64, teacher),
