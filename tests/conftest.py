@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import functools
 import logging
 import os
 import pathlib
@@ -12,14 +13,13 @@ import tempfile
 
 import jax
 import numpy as np
+import programs
 import pytest
 import reference
 import training_gallery
-from absl.testing import flagsaver
 from PIL import Image
 
 import nstjax
-from nstjax import cli
 
 # The checks that the tests of the command share say what failed, as tests do.
 pytest.register_assert_rewrite("commands", "model_files")
@@ -130,27 +130,16 @@ def pictures(studio):
         coarse.resize((60, 60)).save(name)
 
 
-@pytest.fixture
-def command(capfd, monkeypatch):
+@pytest.fixture(scope="session")
+def program():
+    """Run one in this process: program(module, *arguments) -> (status, out, err)."""
+    return programs.run_here
+
+
+@pytest.fixture(scope="session")
+def command(program):
     """Run nstjax in this process: command(*arguments) -> (status, out, err)."""
-    loggers = [logging.getLogger(name) for name in (None, "absl", "nstjax")]
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nstjax", *map(str, arguments)])
-        # A command owns its process: what it sets for good is put back here.
-        before = [(log, [*log.handlers], log.level, log.propagate) for log in loggers]
-        capfd.readouterr()
-        try:
-            with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-                cli.run()
-        finally:
-            for log, handlers, level, propagate in before:
-                log.handlers, log.propagate = handlers, propagate
-                log.setLevel(level)
-        out, err = capfd.readouterr()
-        return ended.value.code or 0, out, err
-
-    return run
+    return functools.partial(program, "nstjax.cli")
 
 
 @pytest.fixture
