@@ -15,6 +15,7 @@ from nstjax.entry import (
 )
 from nstjax.errors import InputError
 from nstjax.guidance import mask_source
+from nstjax.io.transparency import Transparency
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, PRESETS, get_preset
 from nstjax.request import Request
@@ -81,6 +82,12 @@ flags.DEFINE_list(
 )
 flags.DEFINE_list("region_weights", None, "One for each region.")
 flags.DEFINE_string("stylize_mask", None, "Image: where it is black the photo stays.")
+flags.DEFINE_enum(
+    "transparency",
+    "flatten",
+    get_args(Transparency),
+    "Transparent parts of the photo: put on white, or kept in the result.",
+)
 flags.DEFINE_integer("guide_dilation", None, "Positions that regions grow at a layer.")
 flags.DEFINE_list("pyramid_steps", None, "Updates of a pyramid's later scales.")
 flags.DEFINE_integer("pyramid_min_size", None, "Least long side of a pyramid's scales.")
@@ -241,6 +248,7 @@ def main(pictures: Sequence[str]) -> int:
             mesh=read_mesh(FLAGS.mesh),
             tile=FLAGS.tile,
             memory_gb=FLAGS.memory_gb,
+            transparency=FLAGS.transparency,
         )
     )
 

@@ -10,13 +10,15 @@ from nstjax.distributed import all_or_none, is_first_process
 from nstjax.errors import InputError
 from nstjax.inputs import make_problem, read_inputs
 from nstjax.io.atomic import check_workdir, nearest_folder
-from nstjax.io.images import check_output, read_image, write_image
-from nstjax.io.pixels import to_8_bit
+from nstjax.io.images import check_output, check_transparent, read_image, write_image
+from nstjax.io.pixels import over_white, to_8_bit
 from nstjax.io.runlog import CONFIG
+from nstjax.io.transparency import fit_alpha
 from nstjax.io.weights import load_network
 from nstjax.memory import free_before_next_step
 from nstjax.memory_model import choose_tile
 from nstjax.montage import montage
+from nstjax.pictures import painting_size
 from nstjax.preset import Preset
 from nstjax.presets import PRESETS
 from nstjax.problem import Problem
@@ -56,7 +58,7 @@ def transfer(request: Request) -> int:
         content, styles = inputs.content, inputs.styles
         fine_style = None
         if request.fine_style is not None:
-            fine_style = read_image(request.fine_style)
+            fine_style = read_image(request.fine_style, painting_size(content, preset))
         network = load_network(request.weights, seed=request.seed)
         scales = plan_scales((content.shape[0], content.shape[1]), preset)
         settings = run_settings(request, scales, network.sha256)
@@ -97,15 +99,21 @@ def transfer(request: Request) -> int:
         )
     except NonFiniteLossError as error:
         if outputs.writes:
-            write_image(request.output, error.image, request.quality)
+            alpha = fit_alpha(inputs.alpha, error.image)
+            write_image(request.output, error.image, request.quality, alpha)
         print(f"nstjax: wrote {request.output}, the last image of finite loss")
         raise
     if outputs.writes:
-        write_image(request.output, outcome.image, request.quality)
+        alpha = fit_alpha(inputs.alpha, outcome.image)
+        write_image(request.output, outcome.image, request.quality, alpha)
     if outputs.writes and preset.montage:
+        shown = [
+            over_white(image, fit_alpha(inputs.alpha, image))
+            for image in (content, outcome.image)
+        ]
         write_image(
             _montage_path(request),
-            montage([content, outcome.image, *styles]),
+            montage([*shown, *styles]),
             request.quality,
         )
     print(f"nstjax: wrote {request.output} after {outcome.step} steps")
@@ -157,6 +165,8 @@ def _check_outputs(request: Request, outputs: Outputs) -> None:
     if folder:
         check_workdir(folder)
     paths = [request.output]
+    if request.transparency == "keep":
+        check_transparent(request.output)
     paths += [outputs.snapshot_path_at(step) for step in outputs.snapshots]
     paths += [_montage_path(request)] if request.preset.montage else []
     paths += [mixed_style_path(request)] if request.fine_style else []

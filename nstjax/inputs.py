@@ -8,6 +8,8 @@ import numpy as np
 
 from nstjax.guidance import read_controls
 from nstjax.io.images import read_image
+from nstjax.io.transparency import read_photo
+from nstjax.pictures import content_size, painting_size
 from nstjax.preset import INITS
 from nstjax.problem import Problem, prepare
 from nstjax.request import Request
@@ -20,12 +22,14 @@ class Inputs(NamedTuple):
 
     Attributes:
       content: the photo, sRGB in 0..1, shape [height, width, 3].
+      alpha: opacity that the result gets, [height, width] in 0..1, or None.
       styles: the paintings likewise, each of its own size.
       init_image: where to start, or None.
       controls: regions, masks and the paintings' shares.
     """
 
     content: np.ndarray
+    alpha: np.ndarray | None
     styles: list[np.ndarray]
     init_image: np.ndarray | None
     controls: Controls
@@ -42,11 +46,17 @@ def read_inputs(request: Request) -> Inputs:
         from nstjax.demo import demo_pictures
 
         content, *styles = demo_pictures()
+        alpha = None
     else:
-        content = read_image(request.content)
-        styles = [read_image(path) for path in request.styles]
+        content, alpha = read_photo(
+            request.content, request.transparency, content_size(request.preset)
+        )
+        used_size = painting_size(content, request.preset)
+        styles = [read_image(path, used_size) for path in request.styles]
     init = request.preset.init
-    init_image = None if init in INITS else read_image(init)
+    init_image = None
+    if init not in INITS:
+        init_image = read_image(init, content_size(request.preset))
     controls = read_controls(
         content,
         styles,
@@ -59,7 +69,7 @@ def read_inputs(request: Request) -> Inputs:
         style_image_layers=request.style_image_layers,
         style_blend_weights=request.style_blend_weights,
     )
-    return Inputs(content, styles, init_image, controls)
+    return Inputs(content, alpha, styles, init_image, controls)
 
 
 def make_problem(
