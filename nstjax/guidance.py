@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -104,24 +103,6 @@ def read_controls(
         style_image_layers=style_image_layers,
         style_blend_weights=style_blend_weights,
     )
-
-
-def mask_source(text: str | None) -> str | tuple[str, ...] | None:
-    """What people write for a mask: a map, grey masks with + between, or none.
-
-    A file may have + in its name.
-
-    Raises:
-      InputError: a + with nothing beside it.
-    """
-    if not text or text == "none":
-        return None
-    if "+" in text and not Path(text).exists():
-        masks = tuple(text.split("+"))
-        if not all(masks):
-            raise InputError(f"{text} lacks a mask: give grey masks as a.png+b.png")
-        return masks
-    return text
 
 
 def read_regions(source: MaskSource, picture: np.ndarray, name: str) -> "RegionMasks":

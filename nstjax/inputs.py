@@ -24,6 +24,7 @@ class Inputs(NamedTuple):
       content: the photo, sRGB in 0..1, shape [height, width, 3].
       alpha: opacity that the result gets, [height, width] in 0..1, or None.
       styles: the paintings likewise, each of its own size.
+      style_names: what messages call them.
       init_image: where to start, or None.
       controls: regions, masks and the paintings' shares.
     """
@@ -31,6 +32,7 @@ class Inputs(NamedTuple):
     content: np.ndarray
     alpha: np.ndarray | None
     styles: list[np.ndarray]
+    style_names: list[str]
     init_image: np.ndarray | None
     controls: Controls
 
@@ -57,10 +59,11 @@ def read_inputs(request: Request) -> Inputs:
     init_image = None
     if init not in INITS:
         init_image = read_image(init, content_size(request.preset))
+    names = [Path(path).name for path in request.styles] or ["the demo's painting"]
     controls = read_controls(
         content,
         styles,
-        [Path(path).name for path in request.styles] or ["the demo's painting"],
+        names,
         content_mask=request.content_mask,
         style_masks=request.style_masks,
         style_regions=request.style_regions,
@@ -69,7 +72,7 @@ def read_inputs(request: Request) -> Inputs:
         style_image_layers=request.style_image_layers,
         style_blend_weights=request.style_blend_weights,
     )
-    return Inputs(content, alpha, styles, init_image, controls)
+    return Inputs(content, alpha, styles, names, init_image, controls)
 
 
 def make_problem(

@@ -26,8 +26,6 @@ from nstjax.io.model_file import network_tensors, read_model
 from nstjax.io.weights import read_params
 from nstjax.vgg import CONV_LAYERS
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 # Two styles and a discriminator: all that a state can hold.
 WHOLE = (
     *ADVERSARIAL,
@@ -240,10 +238,9 @@ def test_an_initial_model_s_parameters_go_on_with_another_upsampling(
 
 
 def test_a_style_is_added_and_the_rest_kept(gallery, environment):
-    four_devices = "--xla_force_host_platform_device_count=4"
     work, _ = launch(
         gallery / "added",
-        {**environment, "XLA_FLAGS": four_devices},
+        {**environment, "JAX_NUM_CPU_DEVICES": "4"},
         *PLAIN,
         SHALLOW,
         "--batch_size=4",

@@ -26,8 +26,6 @@ from nstjax.feedforward.restyle import Restyler
 from nstjax.io.model_file import Encoder, StyleModel, write_model
 from nstjax.vgg import CONV_LAYERS
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FORMATS = (".onnx", ".stablehlo")
 CARD = {"license": "CC BY 4.0", "styles": {"wave": "The Great Wave, Hokusai, 1831"}}
