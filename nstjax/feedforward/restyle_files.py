@@ -142,8 +142,8 @@ def restyle_files(request: FastRequest) -> Results:
     errors = [*results.errors, *(error for _, error in left_out)]
     if errors and not results.written:
         raise errors[0]
-    for error in results.errors:
-        LOGGER.warning("%s", reason(error))
+    for failure in results.errors:
+        LOGGER.warning("%s", reason(failure))
     if left_out:
         LOGGER.warning("left out: %s", left_out_text(left_out))
     return results
