@@ -47,6 +47,7 @@ flags.DEFINE_string(
     "Pixels: 512 (the preset's rule), long:512, short:512, area:512, width:512, "
     "640x480 (width by height) or original.",
 )
+flags.DEFINE_boolean("no_upscale", False, "Never paint larger than the photo.")
 flags.DEFINE_integer("steps", None, "Updates of the image.")
 flags.DEFINE_float("alpha", None, "Weight of the content loss.")
 flags.DEFINE_float("beta", None, "Weight of the style loss.")
@@ -238,6 +239,7 @@ def main(pictures: Sequence[str]) -> int:
             mesh=read_mesh(FLAGS.mesh),
             tile=FLAGS.tile,
             memory_gb=FLAGS.memory_gb,
+            no_upscale=FLAGS.no_upscale,
         )
     )
 

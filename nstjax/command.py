@@ -1,6 +1,7 @@
 """What the ``nstjax`` command does once its flags are read."""
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from nstjax.io.weights import load_network
 from nstjax.memory import free_before_next_step
 from nstjax.memory_model import choose_tile
 from nstjax.montage import montage
+from nstjax.pictures import check_styles
 from nstjax.preset import Preset
 from nstjax.presets import PRESETS
 from nstjax.problem import Problem
@@ -45,10 +47,13 @@ from nstjax.request import (
     run_settings,
 )
 from nstjax.session import check_resumable, execute
-from nstjax.sizes import output_size
+from nstjax.sizes import output_size, without_enlargement
 from nstjax.steps import NonFiniteLossError
 from nstjax.vgg import LAYERS, LayerSummary, Params, check_size, summarize
 
+LOGGER = logging.getLogger("nstjax")
+# A shorter run is a try, of which nobody expects much.
+LEAST_TELLING_STEPS = 10
 RUN_FILES = (CONFIG, METRICS, RUN, CHECKPOINT)
 
 
@@ -87,11 +92,24 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
         if request.fine_style is not None:
             fine_style = read_image(request.fine_style)
         network = load_network(request.weights, seed=request.seed)
-        scales = plan_scales((content.shape[0], content.shape[1]), preset)
+        height, width, _ = content.shape
+        if request.no_upscale:
+            size = without_enlargement(preset.size, height, width)
+            preset = dataclasses.replace(preset, size=size)
+            request = dataclasses.replace(request, preset=preset)
+        scales = plan_scales((height, width), preset)
+        check_styles(styles, inputs.style_names, scales, preset)
         settings = run_settings(request, scales, network.sha256)
         if request.resume and request.workdir:
             check_resumable(request.workdir, settings)
 
+    end = scales[-1]
+    if end.height > height or end.width > width:
+        LOGGER.info(
+            "the photo has %dx%d pixels and is enlarged to %dx%d: --no_upscale paints "
+            "it at its own size",
+            *(width, height, end.width, end.height),
+        )
     memory = choose_tile(
         content,
         styles,
@@ -147,6 +165,8 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
     if outcome.interrupted:
         print(_how_to_go_on(request))
         return INTERRUPTED_STATUS
+    if outcome.losses and outcome.step >= LEAST_TELLING_STEPS:
+        _tell_of_little_progress(*outcome.losses)
     written = outcome.complete and path == request.output and not extras.missing
     return 0 if written else FAILURE_STATUS
 
@@ -220,6 +240,15 @@ def _check_outputs(request: Request, outputs: Outputs) -> None:
                 "choose another --workdir"
             )
         check_new(folder, [*(folder / name for name in RUN_FILES), *paths])
+
+
+def _tell_of_little_progress(first: float, last: float) -> None:
+    if last > 0.9 * first:
+        LOGGER.info(
+            "the loss went from %.4g to %.4g only, so that the picture is about where "
+            "it began: try more --steps, another --init or --optimizer=adam",
+            *(first, last),
+        )
 
 
 def _how_to_go_on(request: Request) -> str:

@@ -85,7 +85,8 @@ def run_command(
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            # What is printed is not lost where a signal ends the process at once.
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
     keep_freed_memory()
     keep_compiled_programs()
     _send_notes_to_stderr(name)
@@ -93,9 +94,6 @@ def run_command(
     absl_logging.set_verbosity(absl_logging.WARNING)
     # Matplotlib warns of each family of its own that a damaged font cache lacks.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    # What is printed is not lost where a signal ends the process at once.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
     with heeded(name):
         try:
             app.run(guarded, flags_parser=parse)

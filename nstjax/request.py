@@ -72,6 +72,7 @@ class Request:
     mesh: Mesh | None = None
     tile: int | None = None
     memory_gb: float | None = None
+    no_upscale: bool = False
 
 
 def run_settings(
