@@ -24,10 +24,10 @@ from nstjax.analysis.saved_surface import check_same_run, surface_structure
 from nstjax.analysis.surface import Surface
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path, check_writable
+from nstjax.io.atomic import atomic_path, check_inputs_kept, check_writable
 from nstjax.io.surface_file import read_surface
 from nstjax.request import file_sha256
-from nstjax.saved_run import SavedRun, read_saved_run
+from nstjax.saved_run import SavedRun, read_saved_run, recorded_inputs
 from nstjax.transfer_loss import loss_function
 
 USAGE = """
@@ -59,6 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     output = Path(FLAGS.output or folder / "convexity.json")
     run = read_saved_run(folder, FLAGS.weights)
     check_writable(output)
+    check_inputs_kept([output], [*paths, *recorded_inputs(folder)])
     surfaces = {path: read_surface(Path(path)) for path in paths}
     for path, surface in surfaces.items():
         check_same_run(Path(path), surface, run)

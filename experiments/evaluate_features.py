@@ -16,7 +16,7 @@ from absl import flags
 
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path
+from nstjax.io.atomic import atomic_path, check_inputs_kept, check_workdir
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_network
 from nstjax.montage import contact_sheet
@@ -46,6 +46,7 @@ flags.DEFINE_integer("seed", 0, "Of random weights and initial noise.", lower_bo
 flags.DEFINE_string("workdir", None, "Folder for the table and the pictures.")
 
 FLAGS = flags.FLAGS
+TABLE, SHEET = "features.csv", "features.jpg"
 ROLES = ("teacher", "student", "random")
 
 
@@ -95,6 +96,13 @@ def main(arguments: Sequence[str]) -> int:
         "random": random_params(FLAGS.seed, widths),
     }
     folder = Path(FLAGS.workdir)
+    check_workdir(folder)
+    written = [f"{pair.name}_{role}.png" for pair in pairs for role in ROLES]
+    read = [path for pair in arguments for path in pair.partition(":")[::2]]
+    check_inputs_kept(
+        [folder / name for name in (*written, TABLE, SHEET)],
+        [*read, FLAGS.teacher, FLAGS.weights],
+    )
     folder.mkdir(parents=True, exist_ok=True)
     rows, pictures, labels = [], [], []
     for pair in pairs:
@@ -107,9 +115,9 @@ def main(arguments: Sequence[str]) -> int:
             labels.append(f"{name}\n{row['style']:.1%} of style loss left")
             rows.append({"pair": pair.name, "features": name, **row})
             print(json.dumps(rows[-1]), flush=True)
-    write_table(folder / "features.csv", rows)
+    write_table(folder / TABLE, rows)
     sheet = contact_sheet(pictures, labels, columns=2 + len(networks))
-    write_image(folder / "features.jpg", sheet)
+    write_image(folder / SHEET, sheet)
     print(summary(rows))
     return 0
 

@@ -6,6 +6,7 @@ from absl import flags
 
 from nstjax.entry import run_command
 from nstjax.errors import InputError
+from nstjax.io.atomic import check_inputs_kept
 
 USAGE = """
 A trained network as ONNX (pip install 'nstjax[export]') or StableHLO, for pictures of
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     from nstjax.feedforward.export import export_model
     from nstjax.feedforward.looks import load_restyler
 
+    check_inputs_kept([FLAGS.output], [FLAGS.model, FLAGS.weights])
     restyler = load_restyler([], FLAGS.model, FLAGS.weights)
     for file, difference in export_model(FLAGS.output, restyler).items():
         print(f"wrote {file}, which differs from the network by up to {difference:.1e}")

@@ -8,6 +8,8 @@ from absl import flags
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.film import cross_fade, film_frames, numbered, write_film
+from nstjax.io.atomic import check_inputs_kept
+from nstjax.saved_run import recorded_inputs
 
 USAGE = """
 The snapshots of a run as a GIF, or as an MP4 (pip install 'nstjax[video]').
@@ -31,7 +33,9 @@ def main(arguments: Sequence[str]) -> int:
     """Write the film; returns the exit status."""
     if arguments or not FLAGS.run or not FLAGS.output:
         raise InputError("give --run=DIR and --output=FILE, and nothing else")
-    frames = cross_fade(film_frames(Path(FLAGS.run)), FLAGS.fade)
+    folder = Path(FLAGS.run)
+    check_inputs_kept([FLAGS.output], recorded_inputs(folder))
+    frames = cross_fade(film_frames(folder), FLAGS.fade)
     pictures = (
         numbered(picture, step) if FLAGS.numbers else picture
         for step, picture in frames

@@ -18,11 +18,13 @@ from nstjax.analysis.surface_request import (
     parse_ranges,
 )
 from nstjax.analysis.weights_surface import weights_surface
-from nstjax.entry import run_command
+from nstjax.entry import INTERRUPTED_STATUS, run_command
 from nstjax.errors import InputError
+from nstjax.interrupts import advise
+from nstjax.io.atomic import check_inputs_kept
 from nstjax.io.surface_file import check_resumable, read_surface, write_surface
 from nstjax.io.sweep_file import read_sweep
-from nstjax.saved_run import read_saved_run
+from nstjax.saved_run import read_saved_run, recorded_inputs
 
 USAGE = """
 Losses on a plane through image space, around the result of a run.
@@ -78,10 +80,16 @@ def main(arguments: Sequence[str]) -> int:
     )
     folder = Path(FLAGS.run)
     output = Path(FLAGS.output or folder / f"surface_{kind}.h5")
+    check_inputs_kept([output], [*recorded_inputs(folder), FLAGS.weights])
     run = read_saved_run(folder, FLAGS.weights)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    compute_surface(output, run, request, batch=FLAGS.batch, quiet=FLAGS.quiet)
+    advise("the same command again goes on with the nodes that are left")
+    surface = compute_surface(
+        output, run, request, batch=FLAGS.batch, quiet=FLAGS.quiet
+    )
     print(f"wrote {output}")
+    if not surface.done.all():
+        print("loss_surface: interrupted; the same command again goes on from here")
+        return INTERRUPTED_STATUS
     return 0
 
 
@@ -92,6 +100,7 @@ def write_weights_surface(arguments: Sequence[str]) -> int:
     sweep = Path(FLAGS.sweep)
     file = sweep / "sweep.h5" if sweep.is_dir() else sweep
     output = Path(FLAGS.output or file.with_name("surface_weights.h5"))
+    check_inputs_kept([output], [file])
     surface = weights_surface(read_sweep(file))
     if output.exists():
         check_resumable(output, read_surface(output), surface.about)

@@ -17,7 +17,7 @@ from nstjax.analysis.surface_panels import incomplete
 from nstjax.analysis.surface_plots import map_figure, surface_figure
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path
+from nstjax.io.atomic import atomic_path, check_inputs_kept
 from nstjax.io.surface_file import read_surface
 
 USAGE = """
@@ -76,16 +76,17 @@ def main(arguments: Sequence[str]) -> int:
     for words in incomplete(surface):
         LOGGER.info("%s: %s, plotted as it is", file, words)
     stem = output_stem(file, FLAGS.output)
+    paths = {name: Path(f"{stem}_{name}.{FLAGS.format}") for name in figures}
+    html = Path(f"{stem}_surfaces.html")
+    check_inputs_kept([*paths.values(), html], [file])
     stem.parent.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.items():
-        path = Path(f"{stem}_{name}.{FLAGS.format}")
-        save_figure(figure, path)
+    for name, path in paths.items():
+        save_figure(figures[name], path)
         print(f"wrote {path}")
     if page:
-        path = Path(f"{stem}_surfaces.html")
-        with atomic_path(path) as temporary:
+        with atomic_path(html) as temporary:
             temporary.write_text(page, encoding="utf-8")
-        print(f"wrote {path}")
+        print(f"wrote {html}")
     return 0
 
 

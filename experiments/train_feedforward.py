@@ -11,6 +11,8 @@ from typing import Any
 from absl import flags
 
 from nstjax.entry import (
+    FAILURE_STATUS,
+    INTERRUPTED_STATUS,
     define_process_flags,
     join_processes_of_flags,
     run_command,
@@ -27,8 +29,9 @@ from nstjax.feedforward.training_request import (
     customize_architecture,
     customize_loss,
 )
-from nstjax.feedforward.training_run import MODEL, train
-from nstjax.io.atomic import check_workdir
+from nstjax.feedforward.training_run import MODEL, SAMPLES, train
+from nstjax.interrupts import advise
+from nstjax.io.atomic import check_inputs_kept, check_workdir
 from nstjax.io.model_file import StyleModel, read_model
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.sizes import parse_size
@@ -134,6 +137,10 @@ def main(arguments: Sequence[str]) -> int:
     # The same photos are held out whatever the seed: trainings can be compared.
     held_out = photos[:: len(photos) // FLAGS.held_out][: FLAGS.held_out]
     paintings = _paintings()
+    check_inputs_kept(
+        [folder / MODEL, *(folder / SAMPLES).glob("*")],
+        [*photos, *paintings.values(), FLAGS.initial, FLAGS.weights],
+    )
     network = load_network(FLAGS.weights)
     initial = read_model(FLAGS.initial) if FLAGS.initial else None
     options: dict[str, Any] = {
@@ -151,7 +158,8 @@ def main(arguments: Sequence[str]) -> int:
     card = {**before, "command": shlex.join(command), "styles": titles}
     if FLAGS.license:
         card["license"] = FLAGS.license
-    train(
+    advise("the same command again goes on from the last checkpoint")
+    trained = train(
         TrainingRequest(
             folder=folder,
             preset=_preset(len(paintings), network, initial),
@@ -164,8 +172,13 @@ def main(arguments: Sequence[str]) -> int:
             **options,
         )
     )
-    print(folder / MODEL)
-    return 0
+    if trained.model is None:
+        print(
+            "train_feedforward: interrupted; the same command again goes on from here"
+        )
+        return INTERRUPTED_STATUS
+    print(trained.model)
+    return 0 if trained.complete else FAILURE_STATUS
 
 
 def _paintings() -> dict[str, Path]:

@@ -4,6 +4,7 @@ Errors that a person can mend become one line on standard error and an exit stat
 programming errors keep their traceback.
 """
 
+import io
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from absl import logging as absl_logging
 from nstjax.allocator import keep_freed_memory
 from nstjax.distributed import join_processes
 from nstjax.errors import InputError
+from nstjax.interrupts import exit_status, heeded
 from nstjax.io.compilation_cache import keep_compiled_programs
 from nstjax.steps import NonFiniteLossError
 
@@ -67,8 +69,6 @@ def run_command(
                 f"{what if error.filename else ''}{error.strerror or error}",
                 USAGE_STATUS,
             )
-        except KeyboardInterrupt:
-            return report("interrupted", INTERRUPTED_STATUS)
 
     keep_freed_memory()
     keep_compiled_programs()
@@ -77,7 +77,14 @@ def run_command(
     absl_logging.set_verbosity(absl_logging.WARNING)
     # Matplotlib warns of each family of its own that a damaged font cache lacks.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    app.run(guarded, flags_parser=parse)
+    # What is printed is not lost where a signal ends the process at once.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    with heeded(name):
+        try:
+            app.run(guarded, flags_parser=parse)
+        except SystemExit as ended:
+            raise SystemExit(exit_status(int(ended.code or 0))) from None
 
 
 def define_process_flags() -> None:

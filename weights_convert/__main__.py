@@ -7,6 +7,7 @@ from absl import flags
 
 from nstjax.entry import run_command
 from nstjax.errors import InputError
+from nstjax.io.atomic import check_inputs_kept
 from nstjax.io.weights import default_weights_path, save_params
 from weights_convert.convert import convert_file
 from weights_convert.download import download
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"--output={output} must end in .safetensors")
     if not os.path.isdir(os.path.dirname(output) or "."):
         raise InputError(f"--output={output} is in a folder that does not exist")
+    check_inputs_kept([output], [path])
 
     if path is None:
         path = download()

@@ -15,6 +15,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from nstjax.errors import InputError
+from nstjax.interrupts import cleaned_up
 from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.images import MAX_PIXELS
 
@@ -212,6 +213,7 @@ def _describe(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]
         ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
+        process_group=0,
     )
     said = done.stderr.decode(errors="replace")
     if "Input #0" not in said:
@@ -251,7 +253,11 @@ def _running(
     command = [find_ffmpeg(path), "-v", "error", *arguments]
     with (
         tempfile.TemporaryFile() as messages,
-        subprocess.Popen(command, stderr=messages, **streams) as process,
+        # Ctrl-C is for this process alone, which ends the other one.
+        subprocess.Popen(
+            command, stderr=messages, process_group=0, **streams
+        ) as process,
+        cleaned_up(process.kill),
     ):
         try:
             yield process, messages
