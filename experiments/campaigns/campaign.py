@@ -29,11 +29,13 @@ class Whole(NamedTuple):
     Attributes:
       seconds: how long it takes with a cold and a warm cache of compiled programs.
       changes: how often it changes a file.
-      contents: what it leaves, see ``experiments.campaigns.contents``.
+      work: the folder in which it was started.
+      contents: what it leaves there, see ``experiments.campaigns.contents``.
     """
 
     seconds: dict[str, float]
     changes: int
+    work: Path
     contents: dict[str, str]
 
 
@@ -76,6 +78,15 @@ class Campaign:
         finally:
             trial.end()
 
+    def faults_of_another_start(self, trial: Trial, name: str) -> list[str]:
+        """Give a command again; how what it leaves differs from an undisturbed one."""
+        status = trial.run()
+        return [
+            *([f"given again, it ends with status {status}"] if status else []),
+            *differences(contents(trial.work), self.whole[name].contents),
+            *(f"{path} is left over" for path in trial.left_over()),
+        ]
+
     def _trial(self, name: str, folder: str, cache: str) -> Trial:
         path = self._folder / "tries" / folder
         compiled = (self._folder if cache == "warm" else path) / "compiled"
@@ -103,7 +114,7 @@ class Campaign:
             f"programs, {changes} changes of files",
             flush=True,
         )
-        return Whole(seconds, changes, found[-1])
+        return Whole(seconds, changes, trial.work, found[-1])
 
 
 def define_flags(tries: int) -> None:

@@ -12,8 +12,8 @@ from PIL import Image
 from nstjax.errors import InputError
 from nstjax.io.video import write_video
 
-FAST = "nstjax.fast_cli:run"
-TRANSFER = "nstjax.cli:run"
+# As an installation makes them.
+SCRIPTS = {"nstjax": "nstjax.cli", "nstjax-fast": "nstjax.fast_cli"}
 SMALL = ("--weights=slim", "--size=64", "--steps=40")
 SHALLOW = (
     "--optimizer=adam",
@@ -30,15 +30,13 @@ class Command(NamedTuple):
     """A command that is started in a folder of its own.
 
     Attributes:
-      target: as ``experiments.campaigns.watched`` takes it.
-      arguments: flags and paths of inputs; all that is written has a relative path.
+      arguments: Python's; what is written has a relative path, what is read has none.
       workdir: the folder that its log and checkpoints go to, or None.
       resume: flags that are added when it is given again and the folder is there.
       picture: what there must be after an interrupt once a step has been made, or None.
       checkpoint: likewise.
     """
 
-    target: str
     arguments: tuple[str, ...]
     workdir: str | None = None
     resume: tuple[str, ...] = ()
@@ -46,13 +44,13 @@ class Command(NamedTuple):
     checkpoint: str | None = None
 
     def given_in(self, folder: Path) -> list[str]:
-        """Target and arguments, in a folder where it may have been begun before."""
+        """The arguments, in a folder where it may have been begun before."""
         begun = self.workdir and (folder / self.workdir / "config.json").exists()
-        return [self.target, *self.arguments, *(self.resume if begun else ())]
+        return [*self.arguments, *(self.resume if begun else ())]
 
 
 def make_inputs(folder: Path) -> None:
-    """Make the pictures and the video that the commands take."""
+    """Make the pictures and the video that the commands take, and the scripts."""
     random = np.random.default_rng(0)
 
     def paint(name: str, width: int, height: int) -> None:
@@ -68,6 +66,9 @@ def make_inputs(folder: Path) -> None:
         paint(f"photos/{number}.png", 48 + 8 * (number % 3), 48)
     frames = random.integers(0, 256, (24, 64, 64, 3), dtype=np.uint8)
     write_video(folder / "clip.mp4", frames, 12.0)
+    for name, module in SCRIPTS.items():
+        code = f"import sys\nfrom {module} import run\nsys.exit(run())\n"
+        (folder / name).write_text(code)
 
 
 def make_run(folder: Path) -> None:
@@ -89,10 +90,12 @@ def make_commands(inputs: Path) -> dict[str, Command]:
     """The commands by name, with the inputs of ``make_inputs`` and ``make_run``."""
     photo, painting = str(inputs / "photo.png"), str(inputs / "painting.png")
     second = str(inputs / "second.png")
+    fast = (str(inputs / "nstjax-fast"), "--skip_existing")
 
     def transfer(*flags: str) -> Command:
-        arguments = (photo, painting, *SMALL, "--preview_seconds=0", *flags)
-        return Command(TRANSFER, (*arguments, "--output=out.png"), picture="out.png")
+        pictures = (str(inputs / "nstjax"), photo, painting)
+        settings = (*SMALL, "--preview_seconds=0", *flags)
+        return Command((*pictures, *settings, "--output=out.png"), picture="out.png")
 
     def run(*flags: str) -> Command:
         return transfer(*WORKDIR, *flags)._replace(
@@ -105,36 +108,39 @@ def make_commands(inputs: Path) -> dict[str, Command]:
         "picture": transfer(),
         "snapshots": run(*SHALLOW, "--snapshots=1,15,40", "--preview_seconds=0.1"),
         "preset": run("--preset=neural-style-pt"),
-        "pyramid": run(*SHALLOW, "--pyramid=sqrt2", "--pyramid_min_size=45", "--pyramid_steps=20"),
+        "pyramid": run(
+            *SHALLOW, "--pyramid=sqrt2", "--pyramid_min_size=45", "--pyramid_steps=20"
+        ),
         "tiles": run(*SHALLOW, "--tile=32"),
         "fine_style": run(
             *SHALLOW, f"--fine_style={second}", "--fine_layers=relu1_1", "--montage"
         ),
-        "folder": Command(
-            FAST, (str(inputs / "photos"), "--output=painted", "--skip_existing")
-        ),
-        "video": Command(
-            FAST, (str(inputs / "clip.mp4"), "--output=clip.mp4", "--skip_existing")
-        ),
-        # More settings than run side by side, for two chunks.
+        "folder": Command((*fast, str(inputs / "photos"), "--output=painted")),
+        "video": Command((*fast, str(inputs / "clip.mp4"), "--output=out.mp4")),
+        # Little memory, for several chunks.
         "sweep": Command(
-            "experiments.sweep",
             (
+                *("-m", "experiments.sweep"),
                 *(photo, painting, *SHALLOW, "--weights=slim", "--size=32"),
-                *("--steps=4", "--grid=beta=1:1e4:6:log", "--memory_gb=0.5", "--workdir=sweep"),
+                *(
+                    "--steps=4",
+                    "--grid=beta=1:1e4:6:log",
+                    "--memory_gb=0.5",
+                    "--workdir=sweep",
+                ),
             ),
             workdir="sweep",
         ),
         "surface": Command(
-            "experiments.loss_surface",
             (
+                *("-m", "experiments.loss_surface"),
                 *(f"--run={inputs / 'run'}", "--plane=random", "--grid=21x21"),
                 *("--batch=7", "--output=surface.h5"),
             ),
         ),
         "training": Command(
-            "experiments.train_feedforward",
             (
+                *("-m", "experiments.train_feedforward"),
                 *(f"--photos={inputs / 'photos'}", f"--styles=wave={painting}"),
                 *("--weights=slim", "--size=16", "--batch_size=2", "--held_out=2"),
                 '--architecture={"channels": [4, 4, 4], "residual_blocks": 1}',

@@ -13,7 +13,7 @@ from absl import flags
 
 from experiments.benchmarks.flag_values import no_arguments
 from experiments.campaigns.campaign import Campaign, Report, define_flags, run_campaign
-from experiments.campaigns.contents import contents, damaged, differences
+from experiments.campaigns.contents import contents, damaged
 from experiments.campaigns.trials import random_moment
 from nstjax.entry import run_command
 
@@ -40,11 +40,7 @@ def attempt(campaign: Campaign, number: int, name: str) -> Report:
             change = f" ({trial.changes()[-1]})" if moment.change else ""
             done.append(f"{moment}{change}")
             faults += damaged(contents(trial.work))
-        status = trial.run()
-        if status:
-            faults.append(f"given again, it ends with status {status}")
-        faults += differences(contents(trial.work), whole.contents)
-        faults += [f"{name} is left over" for name in trial.left_over()]
+        faults += campaign.faults_of_another_start(trial, name)
         kills = f"{len(done)} kill{'s' * (len(done) != 1)}"
         text = f"{cache} cache, killed {', '.join(done) or 'never'}"
         return Report(name, text, kills, faults, trial.output())

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from experiments.campaigns.commands import Command
 
 ROOT = Path(__file__).resolve().parents[2]
+WATCHING = Path(__file__).resolve().parent / "watching"
 # Nothing takes as long on any machine: what has not ended by then hangs.
 MOST_SECONDS = 900.0
 # Processes that were told to end may take as long.
@@ -66,7 +67,7 @@ class Trial:
         self._environment = {
             **os.environ,
             **EVERY_STEP,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{WATCHING}{os.pathsep}{ROOT}",
             "TMPDIR": str(self._temporary),
             "MPLCONFIGDIR": str(compiled / "matplotlib"),
             "JAX_COMPILATION_CACHE_DIR": str(compiled / "programs"),
@@ -78,13 +79,12 @@ class Trial:
     @contextlib.contextmanager
     def _started(self, stop: int = 0) -> Iterator[subprocess.Popen[bytes]]:
         self._log.unlink(missing_ok=True)
-        watched = [sys.executable, "-m", "experiments.campaigns.watched"]
-        watched += [str(self._log), str(self.files), str(stop)]
+        watching = f"{self._log}\n{self.files}\n{stop}"
         with open(self._output, "wb") as output:
             process = subprocess.Popen(
-                [*watched, *self.command.given_in(self.work)],
+                [sys.executable, *self.command.given_in(self.work)],
                 cwd=self.work,
-                env=self._environment,
+                env={**self._environment, "NSTJAX_CAMPAIGN": watching},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
