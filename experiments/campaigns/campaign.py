@@ -2,6 +2,8 @@
 
 import concurrent.futures
 import contextlib
+import functools
+import random
 import shutil
 import tempfile
 import time
@@ -12,14 +14,33 @@ from typing import NamedTuple
 
 from absl import flags
 
+from experiments.benchmarks.flag_values import whole_numbers
 from experiments.benchmarks.tables import print_rows
 from experiments.campaigns.commands import chosen
 from experiments.campaigns.contents import contents, differences
-from experiments.campaigns.trials import Trial
+from experiments.campaigns.trials import Moment, Trial
 from nstjax.errors import InputError
+from nstjax.interrupts import cleaned_up
+from nstjax.io.atomic import check_workdir
 
-# What this module defines belongs to the launcher that asks for it.
-flags.disclaim_key_flags()
+flags.DEFINE_integer("tries", 40, "How many.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Of what is tried and when.")
+flags.DEFINE_list("commands", None, "Some of the commands; all if not given.")
+flags.DEFINE_integer("jobs", 1, "Tries at a time.", lower_bound=1)
+flags.DEFINE_list("only", None, "Numbers of tries, to repeat them.")
+flags.DEFINE_enum(
+    "cache", "both", ("cold", "warm", "both"), "Of compiled programs; both: by lot."
+)
+flags.DEFINE_enum(
+    "moments",
+    "both",
+    ("times", "changes", "both"),
+    "At any time, right before a file is changed, or by lot.",
+)
+flags.DEFINE_string(
+    "workdir", None, "Folder for everything, which is kept; else a temporary one."
+)
+
 FLAGS = flags.FLAGS
 
 
@@ -64,10 +85,11 @@ class Campaign:
       whole: what each command does that nobody disturbs.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, pool: concurrent.futures.Executor):
         self._folder = folder
         self._commands = chosen(FLAGS.commands, folder / "inputs")
-        self.whole = {name: self._undisturbed(name) for name in self._commands}
+        wholes = pool.map(self._undisturbed, self._commands)
+        self.whole = dict(zip(self._commands, wholes, strict=True))
 
     @contextlib.contextmanager
     def trial(self, number: int, name: str, cache: str) -> Iterator[Trial]:
@@ -77,6 +99,15 @@ class Campaign:
             yield trial
         finally:
             trial.end()
+
+    def moment(self, draw: random.Random, name: str, cache: str) -> Moment:
+        """A random moment of a command, as --moments says."""
+        whole = self.whole[name]
+        share = {"times": 0.0, "changes": 1.0, "both": 0.5}[FLAGS.moments]
+        if draw.random() < share:
+            return Moment(change=draw.randint(1, whole.changes))
+        # Later ones are likelier: all commands begin alike, with Python's imports.
+        return Moment(seconds=1.02 * whole.seconds[cache] * draw.random() ** 0.5)
 
     def faults_of_another_start(self, trial: Trial, name: str) -> list[str]:
         """Give a command again; how what it leaves differs from an undisturbed one."""
@@ -117,16 +148,9 @@ class Campaign:
         return Whole(seconds, changes, trial.work, found[-1])
 
 
-def define_flags(tries: int) -> None:
-    """Define the flags of a campaign."""
-    flags.DEFINE_integer("tries", tries, "How many.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Of what is tried and when.")
-    flags.DEFINE_list("commands", None, "Some of the commands; all if not given.")
-    flags.DEFINE_integer("jobs", 1, "Tries at a time.", lower_bound=1)
-    flags.DEFINE_list("only", None, "Numbers of tries, to repeat them.")
-    flags.DEFINE_string(
-        "workdir", None, "Folder for everything, which is kept; else a temporary one."
-    )
+def random_cache(draw: random.Random) -> str:
+    """Cold or warm, as --cache says."""
+    return draw.choice(("cold", "warm")) if FLAGS.cache == "both" else FLAGS.cache
 
 
 def run_campaign(title: str, attempt: Callable[[Campaign, int, str], Report]) -> int:
@@ -136,16 +160,12 @@ def run_campaign(title: str, attempt: Callable[[Campaign, int, str], Report]) ->
       title: of the table.
       attempt: makes the try of a number with a command.
     """
-    numbers = [int(text) for text in FLAGS.only or range(FLAGS.tries)]
+    numbers = whole_numbers("only", 0) if FLAGS.only else range(FLAGS.tries)
     with contextlib.ExitStack() as stack:
-        if FLAGS.workdir:
-            folder = Path(FLAGS.workdir).resolve()
-            shutil.rmtree(folder / "tries", ignore_errors=True)
-        else:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        campaign = Campaign(folder)
-        names = list(campaign.whole)
+        folder = stack.enter_context(_folder())
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(FLAGS.jobs))
+        campaign = Campaign(folder, pool)
+        names = list(campaign.whole)
         pending = {
             pool.submit(attempt, campaign, number, names[number % len(names)]): number
             for number in numbers
@@ -156,6 +176,22 @@ def run_campaign(title: str, attempt: Callable[[Campaign, int, str], Report]) ->
             _tell(pending[future], reports[-1])
     _print_table(title, names, reports)
     return int(any(report.faults for report in reports))
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    if FLAGS.workdir:
+        folder = Path(FLAGS.workdir).resolve()
+        check_workdir(folder)
+        if folder.exists():
+            raise InputError(f"{folder} is there already: choose another --workdir")
+        yield folder
+        return
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory())).resolve()
+        remove = functools.partial(shutil.rmtree, folder, ignore_errors=True)
+        stack.enter_context(cleaned_up(remove))
+        yield folder
 
 
 def _tell(number: int, report: Report) -> None:

@@ -1,5 +1,7 @@
 """Commands that are interrupted: ``python -m experiments.campaigns.interrupts``.
 
+    python -m experiments.campaigns.interrupts --tries=200 --jobs=2
+
 Each try starts a command and sends Ctrl-C once or twice, SIGTERM or SIGHUP at a random
 moment, half of the moments right before it makes, renames or removes a file. While the
 process stands still it is noted how far it is. Then it must
@@ -28,25 +30,14 @@ from absl import flags
 from PIL import Image
 
 from experiments.benchmarks.flag_values import no_arguments
-from experiments.campaigns.campaign import (
-    Campaign,
-    Report,
-    Whole,
-    define_flags,
-    run_campaign,
-)
+from experiments.campaigns import campaign as common
+from experiments.campaigns.campaign import Campaign, Report, Whole
 from experiments.campaigns.contents import contents, damaged, differences
-from experiments.campaigns.trials import MOST_SECONDS, Trial, random_moment
+from experiments.campaigns.trials import MOST_SECONDS, Trial
 from nstjax.entry import run_command
 
 USAGE = __doc__ or ""
-define_flags(tries=200)
-flags.DEFINE_enum(
-    "cache",
-    "both",
-    ("cold", "warm", "both"),
-    "Of compiled programs; both: by lot.",
-)
+flags.adopt_module_key_flags(common)
 flags.DEFINE_float("again", 0.3, "Share of the tries that are given again.", 0.0, 1.0)
 
 FLAGS = flags.FLAGS
@@ -70,10 +61,10 @@ UNFINISHED = {"chunks", "checkpoints"}
 def attempt(campaign: Campaign, number: int, name: str) -> Report:
     """Interrupt a command, and look at what it leaves."""
     draw = random.Random(f"{FLAGS.seed} {number}")
-    cache = draw.choice(("cold", "warm")) if FLAGS.cache == "both" else FLAGS.cache
+    cache = common.random_cache(draw)
     signals = draw.choice(SIGNALS)
     whole = campaign.whole[name]
-    moment = random_moment(draw, whole.seconds[cache], whole.changes)
+    moment = campaign.moment(draw, name, cache)
     between, again = draw.random() * BETWEEN_SECONDS, draw.random() < FLAGS.again
     done = f"{cache} cache, {' '.join(each.name for each in signals)} {moment}"
     with campaign.trial(number, name, cache) as trial, trial.paused(moment) as process:
@@ -177,7 +168,7 @@ def _size(path: Path) -> tuple[int, int]:
 def main(arguments: Sequence[str]) -> int:
     """Interrupt and look; returns the exit status."""
     no_arguments(arguments)
-    return run_campaign("Commands that were interrupted", attempt)
+    return common.run_campaign("Commands that were interrupted", attempt)
 
 
 if __name__ == "__main__":

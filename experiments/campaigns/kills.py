@@ -12,27 +12,25 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments.benchmarks.flag_values import no_arguments
-from experiments.campaigns.campaign import Campaign, Report, define_flags, run_campaign
+from experiments.campaigns import campaign as common
 from experiments.campaigns.contents import contents, damaged
-from experiments.campaigns.trials import random_moment
 from nstjax.entry import run_command
 
 USAGE = __doc__ or ""
 MOST_KILLS = 3
-define_flags(tries=40)
+flags.adopt_module_key_flags(common)
 
 FLAGS = flags.FLAGS
 
 
-def attempt(campaign: Campaign, number: int, name: str) -> Report:
+def attempt(campaign: common.Campaign, number: int, name: str) -> common.Report:
     """Kill a command, and give it again."""
     draw = random.Random(f"{FLAGS.seed} {number}")
-    cache = draw.choice(("cold", "warm"))
-    whole = campaign.whole[name]
+    cache = common.random_cache(draw)
     done, faults = [], []
     with campaign.trial(number, name, cache) as trial:
         for _ in range(draw.randint(1, MOST_KILLS)):
-            moment = random_moment(draw, whole.seconds[cache], whole.changes)
+            moment = campaign.moment(draw, name, cache)
             with trial.paused(moment) as process:
                 if process is None:
                     break
@@ -43,13 +41,13 @@ def attempt(campaign: Campaign, number: int, name: str) -> Report:
         faults += campaign.faults_of_another_start(trial, name)
         kills = f"{len(done)} kill{'s' * (len(done) != 1)}"
         text = f"{cache} cache, killed {', '.join(done) or 'never'}"
-        return Report(name, text, kills, faults, trial.output())
+        return common.Report(name, text, kills, faults, trial.output())
 
 
 def main(arguments: Sequence[str]) -> int:
     """Kill and compare; returns the exit status."""
     no_arguments(arguments)
-    return run_campaign("Commands that were killed and given again", attempt)
+    return common.run_campaign("Commands that were killed and given again", attempt)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.campaigns.commands import Command
+from nstjax.interrupts import cleaned_up
 
 ROOT = Path(__file__).resolve().parents[2]
 WATCHING = Path(__file__).resolve().parent / "watching"
@@ -38,14 +38,6 @@ class Moment(NamedTuple):
         if self.seconds is not None:
             return f"after {self.seconds:.2f} s"
         return f"before change {self.change} of a file"
-
-
-def random_moment(draw: random.Random, seconds: float, changes: int) -> Moment:
-    """A moment of a command that takes so long and changes files so often."""
-    if draw.random() < 0.5:
-        return Moment(change=draw.randint(1, changes))
-    # Later ones are likelier: all commands begin alike, with Python's imports.
-    return Moment(seconds=1.02 * seconds * draw.random() ** 0.5)
 
 
 class Trial:
@@ -91,7 +83,8 @@ class Trial:
                 start_new_session=True,
             )
         try:
-            yield process
+            with cleaned_up(process.kill):
+                yield process
         finally:
             process.kill()
             process.wait()
