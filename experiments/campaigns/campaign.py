@@ -5,6 +5,7 @@ import contextlib
 import functools
 import random
 import shutil
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -166,10 +167,15 @@ def run_campaign(title: str, attempt: Callable[[Campaign, int, str], Report]) ->
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(FLAGS.jobs))
         campaign = Campaign(folder, pool)
         names = list(campaign.whole)
-        pending = {
-            pool.submit(attempt, campaign, number, names[number % len(names)]): number
-            for number in numbers
-        }
+
+        def guarded(number: int) -> Report:
+            name = names[number % len(names)]
+            try:
+                return attempt(campaign, number, name)
+            except subprocess.TimeoutExpired as error:
+                return Report(name, f"after {error.timeout} s", "hung", ["hung"], "")
+
+        pending = {pool.submit(guarded, number): number for number in numbers}
         reports = []
         for future in concurrent.futures.as_completed(pending):
             reports.append(future.result())

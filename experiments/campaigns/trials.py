@@ -114,11 +114,10 @@ class Trial:
 
     def left_over(self) -> list[str]:
         """Temporary files and folders, and processes that do not end."""
-        hidden = self.work.rglob(".*")
-        paths = sorted((*hidden, *self._temporary.glob("*")))
         deadline = time.monotonic() + ENDING_SECONDS
         while (processes := self._processes()) and time.monotonic() < deadline:
             time.sleep(0.05)
+        paths = sorted((*self.work.rglob(".*"), *self._temporary.glob("*")))
         return [str(path.relative_to(self.files)) for path in paths] + [
             f"a process of {name}" for name in processes.values()
         ]
