@@ -143,12 +143,18 @@ class Trial:
 def _pause(process: subprocess.Popen[bytes], moment: Moment) -> bool:
     """Wait until the process stands still, or has ended: then False."""
     started = time.monotonic()
-    states = os.WEXITED | os.WSTOPPED | os.WNOWAIT | os.WNOHANG
-    while not (state := os.waitid(os.P_PID, process.pid, states)):
+    while True:
+        number, status = os.waitpid(process.pid, os.WNOHANG | os.WUNTRACED)
+        if number:
+            break
         passed = time.monotonic() - started
         if moment.seconds is not None and passed >= moment.seconds:
-            process.send_signal(signal.SIGSTOP)
+            # Not by the process, which would look whether it has ended.
+            os.kill(process.pid, signal.SIGSTOP)
         if passed > MOST_SECONDS:
             raise subprocess.TimeoutExpired(process.args, passed)
         time.sleep(0.002)
-    return state.si_code == os.CLD_STOPPED
+    if os.WIFSTOPPED(status):
+        return True
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return False
