@@ -24,10 +24,8 @@ import re
 import signal
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
-from PIL import Image
 
 from experiments.benchmarks.flag_values import no_arguments
 from experiments.campaigns import campaign as common
@@ -145,21 +143,9 @@ def _faults_of_files(trial: Trial, whole: Whole) -> list[str]:
     found = contents(trial.work)
     faults = [f"{path} is left over" for path in trial.left_over()] + damaged(found)
     for name in sorted(found):
-        if name not in whole.contents:
-            if not UNFINISHED & set(name.split(os.sep)):
-                faults.append(f"{name} is left over")
-        elif name.endswith(".png"):
-            sizes = [
-                Image.open(folder / name).size for folder in (trial.work, whole.work)
-            ]
-            if sizes[0] != sizes[1]:
-                faults.append(f"{name} has {sizes[0]} pixels, not {sizes[1]}")
+        if name not in whole.contents and not UNFINISHED & set(name.split(os.sep)):
+            faults.append(f"{name} is left over")
     return faults
-
-
-def _size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as picture:
-        return picture.size
 
 
 def main(arguments: Sequence[str]) -> int:

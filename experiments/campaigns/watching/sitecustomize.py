@@ -45,5 +45,8 @@ def watch(log_path: str, folder: str, stop: int) -> None:
 
 # Not for the processes that the command itself starts.
 if campaign := os.environ.pop("NSTJAX_CAMPAIGN", None):
+    # nohup and shells have their background jobs ignore signals.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     the_log, the_folder, number = campaign.splitlines()
     watch(the_log, the_folder, int(number))
