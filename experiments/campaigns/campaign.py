@@ -51,13 +51,11 @@ class Whole(NamedTuple):
     Attributes:
       seconds: how long it takes with a cold and a warm cache of compiled programs.
       changes: how often it changes a file.
-      work: the folder in which it was started.
-      contents: what it leaves there, see ``experiments.campaigns.contents``.
+      contents: what it leaves, see ``experiments.campaigns.contents``.
     """
 
     seconds: dict[str, float]
     changes: int
-    work: Path
     contents: dict[str, str]
 
 
@@ -146,7 +144,7 @@ class Campaign:
             f"programs, {changes} changes of files",
             flush=True,
         )
-        return Whole(seconds, changes, trial.work, found[-1])
+        return Whole(seconds, changes, found[-1])
 
 
 def random_cache(draw: random.Random) -> str:
