@@ -274,7 +274,9 @@ def own_compiled_programs(tmp_path, monkeypatch):
 def test_full_disk_is_one_line_and_leaves_no_part_of_a_file(studio, process):
     before = listing(studio)
     (studio / "out.png").write_text("the old one")
-    status, out, err = ended(process(*RUN, first=FULL_DISK.format(1000)))
+    status, out, err = ended(
+        process(*RUN, "--preview_seconds=0", first=FULL_DISK.format(1000))
+    )
     check_refused(status, out, err, "out.png cannot be written (File too large)")
     assert (studio / "out.png").read_text() == "the old one"
     (studio / "out.png").unlink()
@@ -282,11 +284,13 @@ def test_full_disk_is_one_line_and_leaves_no_part_of_a_file(studio, process):
 
 
 @pytest.mark.usefixtures("own_compiled_programs")
-def test_full_disk_in_the_working_folder_is_one_line(studio, process):
-    arguments = with_flags("--workdir=run", "--preview_seconds=0.001")
+def test_full_disk_in_the_working_folder_costs_no_result(studio, process):
+    arguments = with_flags("--workdir=run", "--preview_seconds=0")
     status, out, err = ended(process(*arguments, first=FULL_DISK.format(20_000)))
-    check_refused(status, out, err, "File too large")
-    assert status > 0
+    assert status == 1
+    assert err.count("File too large") == err.count("\n") == 1
+    assert "the run goes on without a checkpoint" in err
     # What was complete before the disk was full stays; nothing half written does.
     assert sorted(os.listdir("run")) == ["config.json", "metrics.jsonl"]
-    assert not pathlib.Path("out.png").exists()
+    assert "wrote out.png after 2 steps" in out
+    assert pathlib.Path("out.png").exists()
