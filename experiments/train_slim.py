@@ -52,6 +52,7 @@ from nstjax.io.atomic import (
 from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
 from nstjax.io.images import read_image
 from nstjax.io.weights import load_network, save_params
+from nstjax.path_flags import define_path
 from nstjax.session import check_resumable
 from nstjax.sizes import Size, output_size, resize
 from nstjax.vgg import CHANNELS_PER_BLOCK, CONV_LAYERS, Params, kernel_shapes
@@ -71,16 +72,16 @@ RESULT = "slim.safetensors"
 LOG_EVERY = 100
 CALIBRATION_PAIRS = 32
 
-flags.DEFINE_string("photos", None, "Folder of photos to learn from.")
-flags.DEFINE_string("paintings", None, "Folder of paintings to learn from.")
+define_path("photos", None, "Folder of photos to learn from.")
+define_path("paintings", None, "Folder of paintings to learn from.")
 flags.DEFINE_list(
     "held_out",
     "starry_night,the_scream,shipwreck,great_wave,composition_vii,water_lilies_1919,"
     "udnie,van_gogh_houses",
     "Names of pictures in these folders that are kept for evaluation.",
 )
-flags.DEFINE_string("weights", "vgg19", "VGG-19's weights: vgg19 or a file.")
-flags.DEFINE_string("workdir", None, "Folder of the training.")
+define_path("weights", "vgg19", "VGG-19's weights: vgg19 or a file.")
+define_path("workdir", None, "Folder of the training.")
 flags.DEFINE_list("widths", "16,48,64,128,128", "Channels of each block.")
 flags.DEFINE_integer(
     "conv5_1_width",

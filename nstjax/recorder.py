@@ -217,6 +217,14 @@ class Recorder:
                 steps,
             )
 
+    def losses(self) -> tuple[float, float] | None:
+        """The first loss that is logged and the last of the same scale."""
+        end = self.problem.scales[0].last_step
+        # At its last step a scale's image has the next one's size.
+        end += len(self.problem.scales) == 1
+        totals = [row["total"] for row in self._rows if row["step"] < end]
+        return (totals[0], totals[-1]) if len(totals) > 1 else None
+
     def picture(self, image: np.ndarray) -> np.ndarray:
         """The iterate as a picture, see ``nstjax.pictures.finish``."""
         return finish(image, self._preset, self.problem.original)

@@ -31,12 +31,15 @@ class Outcome:
       step: how many updates it was given.
       interrupted: whether somebody stopped it before its last step.
       complete: whether all that was asked for beside the picture could be written.
+      losses: the first that is logged and the last of the same scale; None where
+        there are no two.
     """
 
     image: np.ndarray
     step: int
     interrupted: bool
     complete: bool = True
+    losses: tuple[float, float] | None = None
 
 
 def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
@@ -152,6 +155,7 @@ def execute(
         step,
         interrupted=step < total,
         complete=not recorder.extras.missing,
+        losses=recorder.losses(),
     )
 
 
