@@ -15,6 +15,7 @@ from nstjax.entry import (
     run_command,
 )
 from nstjax.errors import InputError
+from nstjax.io.images import FORMATS
 from nstjax.path_flags import define_mask, define_masks, define_path, define_paths
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, PRESETS, get_preset
@@ -237,11 +238,13 @@ def main(pictures: Sequence[str]) -> int:
         memory_gb=FLAGS.memory_gb,
         no_upscale=FLAGS.no_upscale,
     )
-    if len(contents) > 1 or any(map(os.path.isdir, contents)):
+    output = Path(FLAGS.output) if FLAGS.output else None
+    # With --style there may be one photo or many, as a pattern of the shell has it.
+    to_folder = FLAGS.style and output and output.suffix.lower() not in FORMATS
+    if len(contents) > 1 or to_folder or any(map(os.path.isdir, contents)):
         # Finding out what a folder holds takes modules that one photo does not.
         from nstjax.photos import paint_photos
 
-        output = Path(FLAGS.output) if FLAGS.output else None
         return paint_photos(request, contents, output)
     return transfer(request)
 
