@@ -5,8 +5,9 @@ from typing import Any, get_args
 
 from absl import flags
 
-from nstjax.entry import run_command
+from nstjax.entry import FAILURE_STATUS, run_command
 from nstjax.errors import InputError
+from nstjax.io.transparency import Transparency
 from nstjax.path_flags import define_mask, define_path
 from nstjax.preset import Color, ColorMatch, ColorSpace
 from nstjax.sizes import parse_size
@@ -61,6 +62,12 @@ flags.DEFINE_enum(
 flags.DEFINE_enum(
     "color_match", "pca", get_args(ColorMatch), "How --color=match matches."
 )
+flags.DEFINE_enum(
+    "transparency",
+    "flatten",
+    get_args(Transparency),
+    "Transparent parts of a photo: put on white, or kept in the result.",
+)
 flags.DEFINE_string(
     "size", "long:1024", "Pixels at the most: 512, long:512, area:512, … or original."
 )
@@ -78,7 +85,7 @@ FLAGS = flags.FLAGS
 OPTIONS = (
     "model", "weights", "strength", "interpolate", "color", "color_space",
     "color_match", "batch_size", "tile", "skip_existing", "quality", "quiet",
-    "recursive",
+    "recursive", "transparency",
 )  # fmt: skip
 
 
@@ -103,7 +110,7 @@ def main(contents: Sequence[str]) -> int:
     if style is None:
         contents, paintings = split_paintings(contents)
         style = paintings or [DEFAULT_STYLE]
-    done = restyle_files(
+    results = restyle_files(
         FastRequest(
             contents=contents,
             style=style,
@@ -114,9 +121,9 @@ def main(contents: Sequence[str]) -> int:
             **options,
         )
     )
-    for job in done:
-        print(f"nstjax-fast: wrote {job.output}")
-    return 0
+    for path in results.written:
+        print(f"nstjax-fast: wrote {path}")
+    return 0 if results.complete else FAILURE_STATUS
 
 
 def run() -> None:

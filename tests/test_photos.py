@@ -1,4 +1,4 @@
-"""nstjax with several photos and folders of them: results, names, failures, resuming."""
+"""Several photos and folders of them: results, names, failures, resuming."""
 
 import os
 import pathlib

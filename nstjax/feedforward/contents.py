@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,14 +64,14 @@ def find_contents(
             raise InputError(f"{path} does not exist: check the path")
     animated = output is not None and Path(output).suffix.lower() == VIDEO_SUFFIX
     contents = []
-    left_out = []
+    left_out: dict[Path, InputError] = {}
     for path, folder in files:
         try:
             contents.append(Content(path, holds_video(path, animated), folder))
         except InputError as error:
             if len(given) == len(files) == 1 and not Path(given[0]).is_dir():
                 raise
-            left_out.append((path, error))
+            left_out[path] = error
     if not contents:
         where = ", ".join(given)
         if recursive is False and any(any(Path(name).glob("[!.]*/")) for name in given):
@@ -138,10 +138,10 @@ def holds_video(path: Path, animated: bool = False) -> bool:
     return True
 
 
-def left_out_text(left_out: Sequence[tuple[Path, InputError]]) -> str:
+def left_out_text(left_out: Mapping[Path, InputError]) -> str:
     """Why files are left out: each reason once, with the first file that has it."""
     reasons: dict[str, list[Path]] = {}
-    for path, error in left_out:
+    for path, error in left_out.items():
         reasons.setdefault(str(error).removeprefix(str(path)), []).append(path)
     return "; ".join(
         f"{paths[0]}{reason}" + (f" (and {len(paths) - 1} more)" if paths[1:] else "")

@@ -14,6 +14,7 @@ from nstjax.feedforward.looks import Look, parse_styles
 from nstjax.guidance import MaskSource
 from nstjax.io.atomic import check_inputs_kept, nearest_folder
 from nstjax.io.images import FORMATS, check_output
+from nstjax.io.transparency import Transparency
 from nstjax.io.video import VIDEO_SUFFIX, check_video_output
 from nstjax.preset import Color, ColorMatch, ColorSpace
 from nstjax.sizes import Size
@@ -48,6 +49,8 @@ class FastRequest:
       color: whose colors the result has.
       color_space: where luminance is found.
       color_match: how colors are matched.
+      transparency: what becomes of a photo's transparent parts, see
+        ``nstjax.io.transparency.read_photo``.
       size: of the result; never larger than the photo.
       style_size: of paintings, likewise.
       batch_size: photos of one size that are restyled together.
@@ -69,6 +72,7 @@ class FastRequest:
     color: Color = "style"
     color_space: ColorSpace = "yiq"
     color_match: ColorMatch = "pca"
+    transparency: Transparency = "flatten"
     size: Size = LARGEST
     style_size: Size = STYLE_SIZE
     batch_size: int = 1
@@ -207,3 +211,7 @@ def check_numbers(request: FastRequest) -> None:
         )
     if request.interpolate and request.mask is not None:
         raise InputError("--interpolate and --mask cannot go together: choose one")
+    if request.interpolate and request.transparency == "keep":
+        raise InputError(
+            "--interpolate and --transparency=keep cannot go together: choose one"
+        )

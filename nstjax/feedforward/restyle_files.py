@@ -1,9 +1,9 @@
 """Restyling files: photos of many sizes in batches, folders, and videos."""
 
 import contextlib
-import itertools
+import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,14 +23,15 @@ from nstjax.feedforward.looks import (
     load_restyler,
     make_looks,
     parse_styles,
-    read_at_size,
     size_at_most,
 )
 from nstjax.feedforward.networks import check_sides
 from nstjax.feedforward.restyle import Restyler, Style, bucket_of
 from nstjax.guidance import read_regions
-from nstjax.io.images import write_image
+from nstjax.io.extras import reason, write_somewhere
+from nstjax.io.images import check_transparent, write_image
 from nstjax.io.pixels import to_8_bit
+from nstjax.io.transparency import fit_alpha, read_photo
 from nstjax.io.video import probe, read_frames, write_video
 from nstjax.montage import montage
 from nstjax.sizes import resize
@@ -49,33 +50,64 @@ class Photo(NamedTuple):
     Attributes:
       job: what it is for.
       image: sRGB in 0..1, [height, width, 3].
+      alpha: the opacity that the result gets, [height, width]; None: all is opaque.
       masks: of the regions, see ``apply_look``.
     """
 
     job: Job
     image: np.ndarray
+    alpha: np.ndarray | None
     masks: np.ndarray | None
 
 
-def restyle_files(request: FastRequest) -> list[Job]:
+class Results:
+    """Results, each written when it is made.
+
+    Attributes:
+      written: where they are.
+      errors: of those that could not be written anywhere.
+      complete: whether each is where it should be.
+    """
+
+    def __init__(self) -> None:
+        self.written: list[Path] = []
+        self.errors: list[OSError | InputError] = []
+        self.complete = True
+
+    def write(self, path: Path, write: Callable[[Path], object]) -> None:
+        """Write one, elsewhere where it must be, with a note.
+
+        Args:
+          path: where it should be; its folder is made.
+          write: writes it to the path that it is given.
+        """
+
+        def write_in_folder(place: Path) -> None:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write(place)
+
+        try:
+            self.written.append(write_somewhere(path, write_in_folder))
+        except (OSError, InputError) as error:
+            self.errors.append(error)
+        self.complete &= self.written[-1:] == [path]
+
+
+def restyle_files(request: FastRequest) -> Results:
     """Restyle everything that is asked for, one result after another.
 
-    Of several photos and videos, those that cannot be used are left out with a note.
-
-    Returns:
-      What was done.
+    Of several photos and videos, those that cannot be used are left out with a note,
+    and so are results that cannot be written.
 
     Raises:
       InputError: an input that cannot be used, if there is no other; nothing has been
         written if it could be known before.
-      OSError: a file could not be written.
+      OSError: no result could be written.
     """
     check_numbers(request)
     items = parse_styles(request.style)
     contents = find_contents(
-        request.contents,
-        recursive=request.recursive,
-        output=request.output,
+        request.contents, recursive=request.recursive, output=request.output
     )
     restyler = load_restyler(items, request.model, request.weights)
     looks = make_looks(
@@ -86,10 +118,9 @@ def restyle_files(request: FastRequest) -> list[Job]:
         style_size=request.style_size,
     )
     jobs = plan_jobs(request, contents, looks)
-    videos = [job for job in jobs if job.content.video]
     photos = [job for job in jobs if not job.content.video]
-    left_out: list[tuple[Path, InputError]] = []
-    done = []
+    left_out: dict[Path, InputError] = {}
+    results = Results()
     # What cannot be used is told by a line of its own: no bar begins before it.
     with tqdm(
         total=len(photos),
@@ -98,38 +129,45 @@ def restyle_files(request: FastRequest) -> list[Job]:
         disable=request.quiet or not photos,
     ) as bar:
         for batch in _batches(request, restyler, photos, left_out):
-            for job, picture in _restyled(request, restyler, batch):
-                job.output.parent.mkdir(parents=True, exist_ok=True)
-                write_image(job.output, picture, request.quality)
-                done.append(job)
+            for photo, picture in _restyled(request, restyler, batch):
+                write = functools.partial(
+                    write_image,
+                    image=picture,
+                    quality=request.quality,
+                    alpha=photo.alpha,
+                )
+                results.write(photo.job.output, write)
                 bar.update()
-    for job in videos:
-        try:
-            _restyle_video(request, restyler, job)
-            done.append(job)
-        except InputError as error:
-            left_out.append((job.content.path, error))
-    if left_out and not done:
-        raise left_out[0][1]
+    for job in jobs:
+        if job.content.video:
+            try:
+                _restyle_video(request, restyler, job, results)
+            except InputError as error:
+                left_out[job.content.path] = error
+    errors = [*results.errors, *left_out.values()]
+    if errors and not results.written:
+        raise errors[0]
+    for failure in results.errors:
+        LOGGER.warning("%s", reason(failure))
     if left_out:
         LOGGER.warning("left out: %s", left_out_text(left_out))
-    return done
+    return results
 
 
 def _restyled(
     request: FastRequest, restyler: Restyler, batch: Sequence[Photo]
-) -> Iterator[tuple[Job, np.ndarray]]:
+) -> Iterator[tuple[Photo, np.ndarray]]:
     """The results of photos of one look that fall into one bucket."""
-    job = batch[0].job
+    looks = batch[0].job.looks
     images = [photo.image for photo in batch]
     if request.interpolate:
         # All its looks share one compilation.
-        row = [apply_look(request, restyler, images, look)[0] for look in job.looks]
-        yield job, montage(row)
+        row = [apply_look(request, restyler, images, look)[0] for look in looks]
+        yield batch[0], montage(row)
         return
     masks = [photo.masks for photo in batch]
-    results = apply_look(request, restyler, images, job.looks[0], masks)
-    yield from zip((photo.job for photo in batch), results, strict=True)
+    results = apply_look(request, restyler, images, looks[0], masks)
+    yield from zip(batch, results, strict=True)
 
 
 def apply_look(
@@ -228,63 +266,82 @@ def _read_masks(
     return regions.masks[:styles, :, :, None]
 
 
-def _restyle_video(request: FastRequest, restyler: Restyler, job: Job) -> None:
+def _restyle_video(
+    request: FastRequest, restyler: Restyler, job: Job, results: Results
+) -> None:
     """Frame after frame, with the sound of the video."""
     path, look = job.content.path, job.looks[0]
-    info = probe(path)
-    size = size_at_most(info.height, info.width, request.size)
+    with _naming(path):
+        info = probe(path)
+        height, width = size_at_most(info.height, info.width, request.size)
+        check_sides(height, width, restyler.model.network.architecture)
+        masks = [_read_masks(request, np.empty((height, width, 3)), look)]
     with contextlib.closing(read_frames(path, info)) as frames:
-        photos = (
-            resize(frame.astype(np.float32) / np.float32(255), *size)
-            for frame in frames
-        )
-        first = next(photos, None)
-        if first is None:
-            raise InputError(f"{path} has no frames: give another video")
-        masks = [_read_masks(request, first, look)]
-        bar = tqdm(
-            itertools.chain([first], photos),
-            total=info.frames or None,
-            unit="frame",
-            disable=request.quiet,
-        )
         restyled = (
             to_8_bit(apply_look(request, restyler, [photo], look, masks)[0])
-            for photo in bar
+            for photo in (
+                resize(frame.astype(np.float32) / np.float32(255), height, width)
+                for frame in tqdm(
+                    frames,
+                    total=info.frames or None,
+                    unit="frame",
+                    disable=request.quiet,
+                )
+            )
         )
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-        write_video(job.output, restyled, info.fps, audio_from=path)
+        write = functools.partial(
+            write_video, frames=restyled, fps=info.fps, audio_from=path
+        )
+        results.write(job.output, write)
 
 
 def _batches(
     request: FastRequest,
     restyler: Restyler,
     jobs: Sequence[Job],
-    left_out: list[tuple[Path, InputError]],
+    left_out: dict[Path, InputError],
 ) -> Iterator[list[Photo]]:
     """Photos of one bucket and look, as many as a batch holds."""
+    # A photo is read once for all its looks.
+    read = functools.lru_cache(maxsize=1)(functools.partial(_read_photo, request))
     waiting: dict[Any, list[Photo]] = {}
     for job in jobs:
+        path, look = job.content.path, job.looks[0]
         try:
-            photo = _read_photo(job, request, restyler)
+            with _naming(path):
+                image, alpha = read(path)
+                height, width, _ = image.shape
+                check_sides(height, width, restyler.model.network.architecture)
+                if alpha is not None:
+                    check_transparent(job.output)
+                masks = _read_masks(request, image, look)
         except InputError as error:
-            left_out.append((job.content.path, error))
+            left_out[path] = error
             continue
-        bucket = bucket_of(*photo.image.shape[:2]), job.looks[0].name
-        batch = waiting.setdefault(bucket, [])
-        batch.append(photo)
+        batch = waiting.setdefault((bucket_of(height, width), look.name), [])
+        batch.append(Photo(job, image, alpha, masks))
         if len(batch) == request.batch_size or request.interpolate:
             yield list(batch)
             batch.clear()
     yield from (batch for batch in waiting.values() if batch)
 
 
-def _read_photo(job: Job, request: FastRequest, restyler: Restyler) -> Photo:
-    path = job.content.path
-    image = read_at_size(path, request.size)
-    height, width, _ = image.shape
+def _read_photo(
+    request: FastRequest, path: Path
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The photo at its size, and the opacity that its result gets."""
+    used_size = functools.partial(size_at_most, size=request.size)
+    photo, alpha = read_photo(path, request.transparency, used_size)
+    photo = resize(photo, *used_size(photo.shape[0], photo.shape[1]))
+    return photo, fit_alpha(alpha, photo)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have errors begin with the file that they are about."""
     try:
-        check_sides(height, width, restyler.model.network.architecture)
-        return Photo(job, image, _read_masks(request, image, job.looks[0]))
+        yield
     except InputError as error:
+        if str(error).startswith(str(path)):
+            raise
         raise InputError(f"{path}: {error}") from error

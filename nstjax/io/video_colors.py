@@ -57,5 +57,6 @@ def has_tone_mapping(ffmpeg: str) -> bool:
         [ffmpeg, "-hide_banner", "-filters"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
+        process_group=0,
     )
     return all(name in done.stdout for name in (b" zscale ", b" tonemap "))
