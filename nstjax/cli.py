@@ -14,6 +14,7 @@ from nstjax.entry import (
     run_command,
 )
 from nstjax.errors import InputError
+from nstjax.io.transparency import Transparency
 from nstjax.path_flags import define_mask, define_masks, define_path
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, PRESETS, get_preset
@@ -79,6 +80,12 @@ flags.DEFINE_list(
 )
 flags.DEFINE_list("region_weights", None, "One for each region.")
 define_path("stylize_mask", None, "Image: where it is black the photo stays.")
+flags.DEFINE_enum(
+    "transparency",
+    "flatten",
+    get_args(Transparency),
+    "Transparent parts of the photo: put on white, or kept in the result.",
+)
 flags.DEFINE_integer("guide_dilation", None, "Positions that regions grow at a layer.")
 flags.DEFINE_list("pyramid_steps", None, "Updates of a pyramid's later scales.")
 flags.DEFINE_integer("pyramid_min_size", None, "Least long side of a pyramid's scales.")
@@ -240,6 +247,7 @@ def main(pictures: Sequence[str]) -> int:
             tile=FLAGS.tile,
             memory_gb=FLAGS.memory_gb,
             no_upscale=FLAGS.no_upscale,
+            transparency=FLAGS.transparency,
         )
     )
 

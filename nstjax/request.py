@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from nstjax.control.pyramid import Scale
 from nstjax.errors import InputError
+from nstjax.io.transparency import Transparency
 from nstjax.io.weights import LoadedParams
 from nstjax.preset import INITS, Preset
 from nstjax.sizes import Size
@@ -27,6 +28,7 @@ PROBLEM = (
     "style_image_layers",
     "style_regions",
     "region_weights",
+    "transparency",
 )
 PICTURES = (
     "content",
@@ -73,6 +75,7 @@ class Request:
     tile: int | None = None
     memory_gb: float | None = None
     no_upscale: bool = False
+    transparency: Transparency = "flatten"
 
 
 def run_settings(
@@ -89,6 +92,8 @@ def run_settings(
         "style_image_layers": request.style_image_layers,
         "style_regions": request.style_regions,
         "region_weights": request.region_weights,
+        # None as in runs that were written before there was a choice.
+        "transparency": None if request.transparency == "flatten" else "keep",
         "weights_sha256": weights_sha256,
         "image_sha256": input_sha256(request),
     }
@@ -170,6 +175,7 @@ def recorded_request(record: dict[str, Any], folder: Path) -> Request:
       InputError: it is none, or another version's.
     """
     try:
+        record = {"transparency": "flatten", **record}
         values = {name: _with_tuples(record[name]) for name in (*PROBLEM, *PICTURES)}
         preset = {name: _with_tuples(value) for name, value in record["preset"].items()}
         for name in ("size", "style_size"):

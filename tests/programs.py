@@ -19,7 +19,6 @@ from absl import flags
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 OURS = ("nstjax", "experiments", "weights_convert")
 LOGGERS = [logging.getLogger(name) for name in (None, "absl", "nstjax")]
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Runs a program up to the end of one call of a function.
 KILLED = """
 import os, pkgutil, runpy, signal, sys
@@ -66,7 +65,7 @@ def run_here(module: str, *arguments: object) -> tuple[int, str, str]:
 
 def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
     """Start Python with these arguments, as a process of its own."""
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": path, **options.pop("env", {})},
@@ -103,7 +102,7 @@ def children_here():
             print(err, end="", file=sys.stderr)
         return subprocess.CompletedProcess(command, status, out, err)
 
-    with mock.patch.object(subprocess, "run", run_child):
+    with mock.patch("nstjax.interrupts.run_child", run_child):
         yield
 
 
@@ -114,7 +113,6 @@ def process_kept():
     for name in outer:
         delattr(flags.FLAGS, name)
     settings = jax.config.values.copy()
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     logs = [(log, [*log.handlers], log.level, log.propagate) for log in LOGGERS]
     try:
         with warnings.catch_warnings():
@@ -125,8 +123,6 @@ def process_kept():
         for log, before, level, propagate in logs:
             log.handlers, log.propagate = before, propagate
             log.setLevel(level)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         for name, value in settings.items():
             if jax.config.values[name] != value:
                 jax.config.update(name, value)
