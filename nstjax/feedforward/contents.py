@@ -6,9 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image, UnidentifiedImageError
+
 from nstjax.errors import InputError
 from nstjax.io.images import is_picture, picture_problem
 from nstjax.io.video import VIDEO_SUFFIX, is_video, probe
+
+ANIMATED = ("GIF", "PNG", "WEBP")
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -122,7 +126,7 @@ def holds_video(path: Path, animated: bool = False) -> bool:
     """
     problem = picture_problem(path)
     if problem is None:
-        return animated and is_video(path) and probe(path).frames > 1
+        return animated and _is_animation(path)
     if is_picture(path) or not os.access(path, os.R_OK) or not path.is_file():
         raise InputError(problem)
     try:
@@ -147,6 +151,15 @@ def left_out_text(left_out: Mapping[Path, InputError]) -> str:
         f"{paths[0]}{reason}" + (f" (and {len(paths) - 1} more)" if paths[1:] else "")
         for reason, paths in reasons.items()
     )
+
+
+def _is_animation(path: Path) -> bool:
+    """Whether a picture has several frames that ffmpeg reads."""
+    try:
+        with Image.open(path, formats=ANIMATED) as image:
+            return bool(getattr(image, "is_animated", False))
+    except UnidentifiedImageError:
+        return False
 
 
 def _files_below(
