@@ -86,7 +86,7 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
     outputs = _outputs(request)
     # What is wrong in one process only must not leave the others waiting for it.
     with all_or_none():
-        _check_outputs(request, outputs)
+        check_outputs(request)
         inputs = read_inputs(request)
         content, styles = inputs.content, inputs.styles
         fine_style = None
@@ -222,7 +222,12 @@ def draw_network(preset: Preset, path: str) -> None:
     print(f"nstjax: wrote {path}")
 
 
-def _check_outputs(request: Request, outputs: Outputs) -> None:
+def check_outputs(request: Request) -> None:
+    """Raise ``InputError`` for a result that cannot be written where it should."""
+    if request.output.is_dir():
+        # It may have no name to make others of, such as . or /.
+        check_output(request.output)
+    outputs = _outputs(request)
     folder = request.workdir
     paths = [request.output]
     if request.transparency == "keep":

@@ -34,7 +34,7 @@ class Content(NamedTuple):
 def find_contents(
     given: Sequence[str],
     *,
-    recursive: bool = False,
+    recursive: bool | None = False,
     output: str | os.PathLike[str] | None = None,
 ) -> list[Content]:
     """The photos and videos, those of folders in order of their names.
@@ -44,7 +44,7 @@ def find_contents(
 
     Args:
       given: files and folders.
-      recursive: whether subfolders count, too.
+      recursive: whether subfolders count, too; None where nobody is asked.
       output: where results go. A subfolder of that name holds no contents, and for
         the file of a video animated pictures are videos.
 
@@ -60,7 +60,7 @@ def find_contents(
     for name in given:
         path = Path(name)
         if path.is_dir():
-            found = _files_below(path, recursive, output)
+            found = _files_below(path, bool(recursive), output)
             files += [(file, file.parent.relative_to(path)) for file in found]
         elif path.exists():
             files.append((path, Path()))
@@ -78,7 +78,7 @@ def find_contents(
             left_out[path] = error
     if not contents:
         where = ", ".join(given)
-        if not recursive and any(any(Path(name).glob("[!.]*/")) for name in given):
+        if recursive is False and any(any(Path(name).glob("[!.]*/")) for name in given):
             where += " (--recursive looks into subfolders)"
         why = left_out_text(left_out) if left_out else "give a folder with some"
         raise InputError(f"no pictures or videos in {where}: {why}")
