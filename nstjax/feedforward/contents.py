@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -140,6 +141,37 @@ def holds_video(path: Path, animated: bool = False) -> bool:
         raise InputError(f"{path} is neither a picture nor a video that can be read")
     probe(path)
     return True
+
+
+def unique_names(
+    paths: Sequence[Path], places: Sequence[Hashable] | None = None
+) -> list[str]:
+    """The files' names without suffixes, but where two would be the same.
+
+    >>> unique_names([Path("a.png"), Path("b.png"), Path("b.jpg"), Path("c/b.jpg")])
+    ['a', 'b_png', 'b_jpg', 'b_jpg_2']
+
+    Args:
+      paths: the files.
+      places: of the names, which may be the same in different ones.
+    """
+    places = places or [None] * len(paths)
+    stems = Counter(
+        (place, path.stem.casefold()) for place, path in zip(places, paths, strict=True)
+    )
+    names: list[str] = []
+    # Some file systems take a.png and A.png for one.
+    taken: set[tuple[Hashable, str]] = set()
+    for place, path in zip(places, paths, strict=True):
+        alone = stems[place, path.stem.casefold()] == 1
+        name = first = path.stem if alone else path.name.replace(".", "_")
+        number = 1
+        while (place, name.casefold()) in taken:
+            number += 1
+            name = f"{first}_{number}"
+        taken.add((place, name.casefold()))
+        names.append(name)
+    return names
 
 
 def left_out_text(left_out: Mapping[Path, InputError]) -> str:
