@@ -150,7 +150,7 @@ def test_another_sweep_is_told(tmp_path):
     with pytest.raises(InputError, match="holds another run"):
         drive(tmp_path)
     (tmp_path / "config.json").unlink()
-    with pytest.raises(InputError, match=r"holds a sweep without its config\.json"):
+    with pytest.raises(InputError, match=r"sweep\.h5 is there already"):
         drive(tmp_path)
     with pytest.raises(InputError, match="is a file: give a folder"):
         drive(tmp_path / "sweep.h5")
