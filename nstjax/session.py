@@ -21,6 +21,7 @@ from nstjax.io import runlog
 from nstjax.io.atomic import TEMPORARY_PREFIX
 from nstjax.io.checkpoint import checkpoint_scale, read_checkpoint, write_checkpoint
 from nstjax.io.images import write_image
+from nstjax.io.stored import damaged, short_json
 from nstjax.pictures import finish
 from nstjax.preset import Preset
 from nstjax.problem import Problem, evaluate
@@ -91,13 +92,13 @@ def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
       settings: of a transfer, with ``scales``: [height, width, first step, last step]
         of each.
     """
-    before = runlog.read_config(folder).get("settings", {})
+    before = runlog.read_config(folder)["settings"]
     now = json.loads(json.dumps(settings))
     names = before.keys() | now.keys()
     if _same_beginning(before.get("scales", []), now.get("scales", [])):
         names -= {"steps", "pyramid_steps", "scales"}
     changed = [
-        f"{name} was {json.dumps(before.get(name))}, is {json.dumps(now.get(name))}"
+        f"{name} was {short_json(before.get(name))}, is {short_json(now.get(name))}"
         for name in sorted(names)
         if before.get(name) != now.get(name)
     ]
@@ -112,6 +113,17 @@ def _same_beginning(before: list[list[int]], now: list[list[int]]) -> bool:
     if not now or len(before) != len(now) or before[:-1] != now[:-1]:
         return False
     return before[-1][:3] == now[-1][:3] and before[-1][3] <= now[-1][3]
+
+
+def _check_state(path: Path, state: TransferState, problem: Problem) -> None:
+    """Raise ``InputError`` for a state that no step of the problem's scale left."""
+    first, last = problem.scale.first_step, problem.scale.last_step
+    if not first <= int(state.step) <= last:
+        raise damaged(
+            path, f"step {state.step}, expected {first}..{last}", runlog.START_AGAIN
+        )
+    if not np.isfinite(on_host(state.image)).all():
+        raise damaged(path, "an image that is not finite", runlog.START_AGAIN)
 
 
 class Recorder:
@@ -158,6 +170,7 @@ class Recorder:
                 self.problem = self.problem.at_scale(scale, None)
             state = read_checkpoint(folder / CHECKPOINT, self.problem.state)
             self.step = int(state.step)
+            _check_state(folder / CHECKPOINT, state, self.problem)
             self._snapshots = runlog.read_snapshots(folder, self.step)
         if not self._outputs.writes:
             return state
