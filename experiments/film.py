@@ -7,7 +7,13 @@ from absl import flags
 
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.film import cross_fade, film_frames, numbered, write_film
+from nstjax.film import (
+    MOST_GIF_PIXELS,
+    MOST_PIXELS,
+    film_frames,
+    numbered,
+    write_film,
+)
 
 USAGE = """
 The snapshots of a run as a GIF, or as an MP4 (pip install 'nstjax[video]').
@@ -31,7 +37,8 @@ def main(arguments: Sequence[str]) -> int:
     """Write the film; returns the exit status."""
     if arguments or not FLAGS.run or not FLAGS.output:
         raise InputError("give --run=DIR and --output=FILE, and nothing else")
-    frames = cross_fade(film_frames(Path(FLAGS.run)), FLAGS.fade)
+    most = MOST_GIF_PIXELS if FLAGS.output.lower().endswith(".gif") else MOST_PIXELS
+    frames = film_frames(Path(FLAGS.run), FLAGS.fade, most)
     pictures = (
         numbered(picture, step) if FLAGS.numbers else picture
         for step, picture in frames

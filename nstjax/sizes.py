@@ -70,8 +70,8 @@ def parse_size(text: str | int, default_rule: Rule = "long") -> Size:
 def check_rule(size: Size) -> None:
     """Raise ``InputError`` unless a size is one that ``parse_size`` gives."""
     counts = {"exact": 2, "original": 0}.get(size.rule, 1)
-    sides = size.value if isinstance(size.value, tuple) else (size.value,)
-    sides = tuple(side for side in sides if side is not None)
+    value = () if size.value is None else size.value
+    sides = value if isinstance(value, tuple) else (value,)
     if len(sides) != counts or not all(1 <= side <= MAX_SIDE for side in sides):
         raise InputError(
             f"size {size.rule} has the value {size.value}: give 1 to {MAX_SIDE} "

@@ -190,7 +190,7 @@ def test_truncated_checkpoint_is_refused(tmp_path, share):
     write_checkpoint(path, state)
     contents = path.read_bytes()
     path.write_bytes(contents[: int(share * len(contents))])
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="not readable"):
         read_checkpoint(path, state)
 
 

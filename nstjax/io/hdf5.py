@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.io.stored import Text, check_file, convert, damaged
+from nstjax.io.stored import Label, check_file, convert, damaged
 from nstjax.sizes import MAX_SIDE
 
 JSON_SUFFIX = "_json"
@@ -244,7 +244,7 @@ def _names(file: h5py.File, pattern: str) -> list[str]:
     group = lookup(file, path)
     if not isinstance(group, h5py.Group) or len(group) > MOST_OBJECTS:
         raise ValueError(f"{path} is no group, or has more than {MOST_OBJECTS} members")
-    return [msgspec.convert(name, Text) for name in group]
+    return [msgspec.convert(name, Label) for name in group]
 
 
 def _fits(
@@ -300,7 +300,7 @@ def _read_text(path: str, dataset: h5py.Dataset, table: Table) -> list[str]:
     texts, length = [], 0
     # One by one: many may be the same long one.
     for index in range(dataset.size):
-        text = msgspec.convert(dataset.asstr()[index], Text)
+        text = msgspec.convert(dataset.asstr()[index], Label)
         if table.choices and text not in table.choices:
             raise ValueError(f"{path} holds {text!r}")
         length += len(text)

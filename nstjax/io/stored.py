@@ -28,13 +28,15 @@ Number = Annotated[float, msgspec.Meta(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=LARGEST_NUMBER)]
 Amount = Annotated[float, msgspec.Meta(ge=0, le=LARGEST_NUMBER)]
 # What is shown or printed: one line, and none that goes on for pages.
-Text = Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
+LINE = r"^[^\x00-\x1f\x7f]*$"
+Text = Annotated[str, msgspec.Meta(max_length=4096, pattern=LINE)]
+Label = Annotated[str, msgspec.Meta(max_length=200, pattern=LINE)]
 
 DEEPEST = 16
 MOST_JSON_BYTES = 2**24
 MOST_HEADER_BYTES = 2**24
 MOST_SHOWN = 200
-MOST_SETTING = 60
+MOST_SETTING = 70
 
 
 def check_file(path: StoredPath, remedy: str, most_bytes: int | None = None) -> None:
@@ -57,7 +59,7 @@ def check_file(path: StoredPath, remedy: str, most_bytes: int | None = None) -> 
             problem = "is a folder"
         else:
             problem = "is no regular file"
-    raise InputError(f"{os.fspath(path)} {problem}: {remedy}")
+    raise InputError(f"{os.fspath(path) or 'a file of no name'} {problem}: {remedy}")
 
 
 def read_record(path: StoredPath, kind: type[Kind], remedy: str) -> Kind:
@@ -144,7 +146,7 @@ def open_tensors(
         raise
     except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"{os.fspath(path)} cannot be read as a safetensors file, perhaps cut "
+            f"{os.fspath(path)} is not readable as a safetensors file, perhaps cut "
             f"short ({error}): {remedy}"
         ) from error
 

@@ -35,8 +35,8 @@ from nstjax.io.atomic import atomic_path
 from nstjax.io.hdf5 import Stored, Table, read_hdf5, write_attributes
 from nstjax.io.stored import (
     Amount,
+    Label,
     Positive,
-    Text,
     check_file,
     convert,
     damaged,
@@ -46,6 +46,7 @@ from nstjax.preset import LARGEST_NUMBER
 
 SCHEMA = "nstjax.surface/1"
 WEIGHT_PREFIX = "default_"
+MOST_MARKS = 100
 REMEDY = "remove it and compute the surface again"
 # Differences that an error lists.
 SHOWN = 4
@@ -58,21 +59,21 @@ NOT_COMPARED = ("nstjax_version", "jax_version", "backend", "device", "config")
 class Direction(msgspec.Struct):
     """The attributes of a direction; what else it has are the plane's details."""
 
-    kind: Text
-    label: Text
+    kind: Label
+    label: Label
 
 
 class Axis(msgspec.Struct):
     """The attributes of an axis; without a plane, it has no unit."""
 
-    label: Text
+    label: Label
     unit_length: Positive | None = None
 
 
 class Layers(msgspec.Struct):
     """The attributes of the losses by layer."""
 
-    layers: list[Text]
+    layers: list[Label]
 
 
 LARGEST = (-LARGEST_NUMBER, LARGEST_NUMBER)
@@ -157,6 +158,8 @@ def read_surface(path: str | os.PathLike[str]) -> Surface:
         f"{path} config",
         REMEDY,
     )
+    if len(tables["points/names"]) > MOST_MARKS:
+        raise damaged(path, f"more than {MOST_MARKS} points", REMEDY)
     layers = attributes["values/style_layers"].layers
     if len(layers) != len(tables["values/style_layers"]) or not tables["done"].size:
         raise damaged(path, f"{len(layers)} names of layers, or no nodes", REMEDY)
@@ -165,7 +168,9 @@ def read_surface(path: str | os.PathLike[str]) -> Surface:
         s=tables["axes/s"],
         t=tables["axes/t"],
         values=SurfaceValues(
-            **{name: np.float64(tables[f"values/{name}"]) for name in GRIDS},
+            **{
+                name: np.asarray(tables[f"values/{name}"], np.float64) for name in GRIDS
+            },
             style_layers=dict(zip(layers, tables["values/style_layers"], strict=True)),
         ),
         done=tables["done"].astype(bool),

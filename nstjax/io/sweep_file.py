@@ -29,7 +29,7 @@ import numpy as np
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
 from nstjax.io.hdf5 import Table, read_hdf5
-from nstjax.io.stored import Amount, Text, convert, damaged, decode
+from nstjax.io.stored import Amount, Label, convert, damaged, decode
 from nstjax.preset import LARGEST_NUMBER
 
 SCHEMA = "nstjax.sweep/1"
@@ -60,7 +60,7 @@ class Attributes(msgspec.Struct):
 class Layers(msgspec.Struct):
     """The attributes of the losses by layer."""
 
-    layers: list[Text]
+    layers: list[Label]
 
 
 LARGEST = (-LARGEST_NUMBER, LARGEST_NUMBER)
