@@ -14,6 +14,7 @@ import msgspec
 from jax.sharding import Mesh
 
 from nstjax.control.pyramid import Scale
+from nstjax.errors import InputError
 from nstjax.io.runlog import CONFIG
 from nstjax.io.stored import Amount, Text, convert, damaged
 from nstjax.io.weights import LoadedParams
@@ -195,12 +196,16 @@ def recorded_request(record: dict[str, Any], folder: Path) -> Request:
     unknown = record["preset"].keys() - Preset.__dataclass_fields__
     if unknown:
         raise damaged(where, f"unknown setting {min(unknown)}", OTHER_VERSION)
-    for size in (given.preset.size, given.preset.style_size):
-        if isinstance(size, Size):
-            check_rule(size)
+    try:
+        for size in (given.preset.size, given.preset.style_size):
+            if isinstance(size, Size):
+                check_rule(size)
+        preset = customize(given.preset)
+    except InputError as error:
+        raise damaged(where, error, OTHER_VERSION) from error
     return Request(
         **{name: getattr(given, name) for name in (*PROBLEM, *PICTURES)},
-        preset=customize(given.preset),
+        preset=preset,
         output=folder / "stylized.png",
         workdir=folder,
     )

@@ -109,10 +109,7 @@ def read_hdf5(
         with h5py.File(path, "r") as file:
             own = read_attributes(file)
             if own.get("schema") != name:
-                raise InputError(
-                    f"{path} is damaged or another version's (its schema is "
-                    f"{own.get('schema')}, not {name}): {remedy}"
-                )
+                raise ValueError(f"its schema is {own.get('schema')}, not {name}")
             found = dict(_datasets(file, tables))
             _check_sizes(found, os.path.getsize(path))
             typed = [(at, lookup(file, at), kind) for at, kind in attributes.items()]

@@ -158,6 +158,8 @@ def read_surface(path: str | os.PathLike[str]) -> Surface:
         f"{path} config",
         REMEDY,
     )
+    if "origin" in tables and weights.keys() != {"alpha", "beta", "tv"}:
+        raise damaged(path, f"the weights of {', '.join(weights)} alone", REMEDY)
     if len(tables["points/names"]) > MOST_MARKS:
         raise damaged(path, f"more than {MOST_MARKS} points", REMEDY)
     layers = attributes["values/style_layers"].layers
