@@ -17,6 +17,7 @@ from nstjax.control.pyramid import Scale
 from nstjax.errors import InputError
 from nstjax.io.runlog import CONFIG
 from nstjax.io.stored import Amount, Text, convert, damaged
+from nstjax.io.transparency import Transparency
 from nstjax.io.weights import LoadedParams
 from nstjax.preset import INITS, Preset, customize
 from nstjax.sizes import Size, check_rule
@@ -31,6 +32,7 @@ PROBLEM = (
     "style_image_layers",
     "style_regions",
     "region_weights",
+    "transparency",
 )
 PICTURES = (
     "content",
@@ -42,7 +44,7 @@ PICTURES = (
 )
 
 
-class RequestRecord(msgspec.Struct):
+class RequestRecord(msgspec.Struct, kw_only=True):
     """What config.json says of a request; the preset is a ``Preset``."""
 
     preset: Preset
@@ -59,6 +61,7 @@ class RequestRecord(msgspec.Struct):
     content_mask: Text | tuple[Text, ...] | None
     style_masks: tuple[Text | tuple[Text, ...] | None, ...] | None
     stylize_mask: Text | None
+    transparency: Transparency = "flatten"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,6 +98,8 @@ class Request:
     mesh: Mesh | None = None
     tile: int | None = None
     memory_gb: float | None = None
+    no_upscale: bool = False
+    transparency: Transparency = "flatten"
 
 
 def run_settings(
@@ -111,6 +116,8 @@ def run_settings(
         "style_image_layers": request.style_image_layers,
         "style_regions": request.style_regions,
         "region_weights": request.region_weights,
+        # None as in runs that were written before there was a choice.
+        "transparency": None if request.transparency == "flatten" else "keep",
         "weights_sha256": weights_sha256,
         "image_sha256": input_sha256(request),
     }
@@ -215,7 +222,7 @@ def mixed_style_path(request: Request) -> Path:
     """Where the style image that fine and coarse style make is kept."""
     if request.workdir:
         return request.workdir / "style.png"
-    return beside(request.output, "style").with_suffix(".png")
+    return request.output.with_name(f"{request.output.stem}.nstjax-style.png")
 
 
 def beside(path: Path, what: str) -> Path:

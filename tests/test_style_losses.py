@@ -1,5 +1,3 @@
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +6,6 @@ import reference
 from scipy.spatial.distance import cdist
 from style_distances import (
     LOSSES,
-    QUICK,
     N,
     activation,
     compiled_distance,
@@ -43,9 +40,7 @@ NORMALIZATIONS = [
 def mean_distance(F, P, form, draws):
     """Mean and standard error of E_l over keys."""
     keys = jax.random.split(jax.random.key(0), draws)
-    of_keys = jax.jit(
-        jax.vmap(lambda key: distance(F, P, form, key)), compiler_options=QUICK
-    )(keys)
+    of_keys = jax.jit(jax.vmap(lambda key: distance(F, P, form, key)))(keys)
     return np.mean(of_keys), np.std(of_keys) / np.sqrt(draws)
 
 
@@ -270,7 +265,7 @@ def test_each_key_draws_its_own_samples(name, monkeypatch, float64):
     F, P, form = activation(0), activation(1), StyleForm(name)
     target = describe_style(P, form, jax.random.key(9), channels=N)
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     def found(seed):
         return style_distance(F, target, form, jax.random.key(seed), channels=N)
 
@@ -296,14 +291,12 @@ def test_distance_has_the_gradient_of_finite_differences(
         return distance(F, P, form, key, guide), (*widths,)
 
     monkeypatch.setattr(style_losses, "gaussian_precision", note_width)
-    gradient, width = jax.jit(jax.grad(f, has_aux=True), compiler_options=QUICK)(F)
+    gradient, width = jax.jit(jax.grad(f, has_aux=True))(F)
     # The kernel's width has no gradient: it is kept at that of F.
     monkeypatch.setattr(style_losses, "gaussian_precision", lambda x, y: width[0])
     step = 1e-4
     changes = step * np.eye(F.size).reshape(-1, *F.shape)
-    values, _ = jax.jit(jax.vmap(f), compiler_options=QUICK)(
-        np.concatenate([F + changes, F - changes])
-    )
+    values, _ = jax.jit(jax.vmap(f))(np.concatenate([F + changes, F - changes]))
     slopes = (values[: F.size] - values[F.size :]) / (2 * step)
     scale = np.abs(gradient).max()
     assert scale > 0

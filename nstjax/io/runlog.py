@@ -178,15 +178,40 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def append_metrics(folder: Path, rows: list[Row]) -> None:
-    """Append rows to metrics.jsonl, each a line that is written whole."""
-    with open(folder / METRICS, "a", encoding="utf-8") as file:
-        file.write("".join(json.dumps(row) + "\n" for row in rows))
+    """Append rows to metrics.jsonl, all of them or none."""
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    with open(folder / METRICS, "ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            while lines:
+                lines = lines[file.write(lines) :]
+        except OSError:
+            file.truncate(end)
+            raise
 
 
 def restart_metrics(
     folder: Path, before_step: int, kind: type[LoggedStep] = LoggedLosses
 ) -> list[Row]:
     """Cut metrics.jsonl back to the rows before a step, and return them.
+
+    Args:
+      folder: of the run or the training.
+      before_step: the first step that is logged again.
+      kind: what each row must be.
+
+    Raises:
+      InputError: the file holds something else than rows.
+    """
+    rows = read_metrics(folder, before_step, kind)
+    write_metrics(folder, rows)
+    return rows
+
+
+def read_metrics(
+    folder: Path, before_step: int, kind: type[LoggedStep] = LoggedLosses
+) -> list[Row]:
+    """The rows of metrics.jsonl before a step.
 
     A last line that a killed run left unfinished is dropped with the rest.
 
@@ -209,9 +234,13 @@ def restart_metrics(
         row = decode(line, dict[str, Any], where, START_AGAIN)
         if convert(row, kind, where, START_AGAIN).step < before_step:
             rows.append(row)
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return rows
+
+
+def write_metrics(folder: Path, rows: list[Row]) -> None:
+    """Write metrics.jsonl anew, atomically."""
+    with atomic_path(folder / METRICS) as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def write_run(
