@@ -181,7 +181,7 @@ BAD_NUMBERS = [
         bad_flag(f"--size={value}", "size")
         for value in ("huge", "0", "-5", "48x", "0x48", "48.5", "30000", "")
     ),
-    bad_flag("--size=15", "image of 15x11 pixels is too small for relu5_1"),
+    bad_flag("--size=15", "photo.png: image of 15x11 pixels is too small for relu5_1"),
 ]
 
 BAD_NAMES = [
