@@ -10,7 +10,7 @@ from nstjax.command import check_outputs, transfer
 from nstjax.entry import FAILURE_STATUS, INTERRUPTED_STATUS
 from nstjax.errors import InputError
 from nstjax.feedforward.contents import find_contents, unique_names
-from nstjax.interrupts import cleaned_up
+from nstjax.interrupts import cleaned_up, requested
 from nstjax.io.images import FORMATS, picture_problem
 from nstjax.io.runlog import CONFIG
 from nstjax.io.weights import load_network
@@ -54,8 +54,8 @@ def paint_photos(request: Request, given: Sequence[str], output: Path | None) ->
             except (InputError, NonFiniteLossError, OSError) as error:
                 LOGGER.warning("left out %s: %s", each.content, error)
                 status = FAILURE_STATUS
-            if status == INTERRUPTED_STATUS:
-                return status
+            if status == INTERRUPTED_STATUS or requested():
+                return INTERRUPTED_STATUS
             failed += [each.content] if status else []
     if failed:
         raise InputError(
