@@ -242,7 +242,7 @@ def test_missing_permission_is_one_line_and_writes_nothing(
     (studio / "album").mkdir()
     before = listing(studio)
     (studio / locked).chmod(mode)
-    status, out, err = ended(process(*arguments, first=AS_ANYBODY))
+    status, out, err = ended(process(*arguments, before=AS_ANYBODY))
     (studio / locked).chmod(0o755)
     check_refused(status, out, err, says)
     assert listing(studio) == before
@@ -251,11 +251,11 @@ def test_missing_permission_is_one_line_and_writes_nothing(
 @pytest.fixture
 def full_disk(command, studio):
     """Run where files can have so many bytes only: full_disk(size, *arguments)."""
+    # What it compiles is stored before.
+    assert command(*RUN)[0] == 0
+    (studio / "out.png").unlink()
 
     def run(size, *arguments):
-        # What it compiles is stored before.
-        assert command(*RUN)[0] == 0
-        (studio / "out.png").unlink()
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
         try:
@@ -267,14 +267,14 @@ def full_disk(command, studio):
 
 
 def test_full_disk_is_one_line_and_leaves_no_part_of_a_file(studio, full_disk):
-    # Too little for the picture.
     before = listing(studio)
+    (studio / "out.png").write_text("the old one")
+    # Too little for the picture.
     status, out, err = full_disk(1000, *RUN)
     check_refused(status, out, err, "out.png cannot be written (File too large)")
-    assert listing(studio) == before
-    (studio / "out.png").write_text("the old one")
-    status, out, err = full_disk(1000, *RUN)
     assert (studio / "out.png").read_text() == "the old one"
+    (studio / "out.png").unlink()
+    assert listing(studio) == before
 
 
 def test_full_disk_in_the_working_folder_is_one_line(full_disk):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from commands import ended, signal_at
 
 from nstjax.control.pyramid import (
     Scale,
@@ -327,16 +328,12 @@ def flags(folder, *more):
     ]
 
 
-@pytest.mark.parametrize("rows", [15, 55])
-def test_a_killed_pyramid_resumes_bit_equal(rows, studio, command, process):
+@pytest.mark.parametrize("step", [15, 55])
+def test_a_killed_pyramid_resumes_bit_equal(step, studio, command, process):
     status, _, err = command(*flags("whole"))
     assert status == 0, err
-    started = process(*flags("killed"), first="")
-    log = pathlib.Path("killed/metrics.jsonl")
-    while not log.exists() or log.read_bytes().count(b"\n") < rows:
-        assert started.poll() is None, started.stderr.read()
-    started.send_signal(signal.SIGKILL)
-    started.wait()
+    kill = signal_at(step, signal.SIGKILL)
+    assert ended(process(*flags("killed"), inside=kill))[0] == -signal.SIGKILL
     status, _, err = command(*flags("killed", "--resume"))
     assert status == 0, err
 
