@@ -20,7 +20,7 @@ def test_atomic_path_replaces_only_at_the_end(tmp_path):
     path = tmp_path / "data.h5"
     path.write_text("old")
     with atomic_path(path) as temporary:
-        assert temporary.parent == path.parent
+        assert temporary.parent.parent == path.parent
         assert temporary.suffix == ".h5"
         assert not temporary.exists()
         temporary.write_text("new")
