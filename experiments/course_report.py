@@ -11,7 +11,6 @@ goes on where it was killed; what is finished is not done again.
 
 import json
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +22,12 @@ from absl import flags
 from nstjax.analysis.convexity_table import markdown_table
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path, check_workdir
+from nstjax.interrupts import run_child
+from nstjax.io.atomic import atomic_path, check_inputs_kept, check_workdir
 from nstjax.io.images import read_image, write_image
 from nstjax.montage import contact_sheet
 from nstjax.painting import paint
+from nstjax.path_flags import define_path
 from nstjax.stained_glass import stained_glass
 
 USAGE = """
@@ -36,8 +37,8 @@ Snapshots, loss surfaces and the convexity table of two runs of gatys2016.
   python -m experiments.course_report --workdir=DIR PHOTO PAINTING PHOTO PAINTING
 """
 
-flags.DEFINE_string("workdir", None, "Folder for everything.")
-flags.DEFINE_string("weights", "auto", "As nstjax takes them.")
+define_path("workdir", None, "Folder for everything.")
+define_path("weights", "auto", "As nstjax takes them.")
 flags.DEFINE_string("size", "128", "As nstjax takes it.")
 # The preset's content loss is a sum over positions, so a small picture needs more.
 flags.DEFINE_float("alpha", 0.004, "Weight of the content loss.")
@@ -82,6 +83,9 @@ def main(pictures: Sequence[str]) -> int:
         )
     folder = Path(FLAGS.workdir).absolute()
     check_workdir(folder)
+    names = ("content.png", "style.png", "result.png", "snapshots.png")
+    written = [folder / part.name / name for part in PARTS for name in names]
+    check_inputs_kept(written, pictures)
     given = list(map(read_image, pictures)) or [
         *(read_image(skimage.data.chelsea()), paint()),
         *(read_image(skimage.data.coffee()), stained_glass()),
@@ -132,7 +136,8 @@ def make_part(part: Part, folder: Path) -> dict[str, Any]:
     output = folder / "convexity.json"
     python(
         *("experiments.convexity", f"--run={run}", f"--output={output}"),
-        *(f"--surfaces={','.join(map(str, surfaces))}", f"--segments={FLAGS.segments}"),
+        *(f"--surfaces={surface}" for surface in surfaces),
+        f"--segments={FLAGS.segments}",
         f"--curvature_at={FLAGS.curvature_at}",
     )
     return json.loads(output.read_text())
@@ -141,7 +146,7 @@ def make_part(part: Part, folder: Path) -> dict[str, Any]:
 def python(*arguments: str) -> None:
     """Print one of our commands and run it; ``InputError`` if it fails."""
     print(f"python -m {shlex.join(arguments)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", *arguments])
+    done = run_child([sys.executable, "-m", *arguments])
     if done.returncode:
         raise InputError(f"{arguments[0]} ended with status {done.returncode}")
 

@@ -8,6 +8,9 @@ from absl import flags
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.film import cross_fade, film_frames, numbered, write_film
+from nstjax.io.atomic import check_inputs_kept
+from nstjax.path_flags import define_path
+from nstjax.saved_run import recorded_inputs
 
 USAGE = """
 The snapshots of a run as a GIF, or as an MP4 (pip install 'nstjax[video]').
@@ -17,8 +20,8 @@ The snapshots of a run as a GIF, or as an MP4 (pip install 'nstjax[video]').
   python -m experiments.film --run=DIR --output=film.mp4 --fps=24 --fade=11
 """
 
-flags.DEFINE_string("run", None, "The run's working folder.")
-flags.DEFINE_string("output", None, "The film, .gif or .mp4.")
+define_path("run", None, "The run's working folder.")
+define_path("output", None, "The film, .gif or .mp4.")
 flags.DEFINE_float("fps", 4, "Frames a second.", lower_bound=0.1, upper_bound=50)
 flags.DEFINE_float("hold", 2, "Seconds that the last frame stays.", lower_bound=0)
 flags.DEFINE_boolean("numbers", False, "Write its step into each frame.")
@@ -31,7 +34,9 @@ def main(arguments: Sequence[str]) -> int:
     """Write the film; returns the exit status."""
     if arguments or not FLAGS.run or not FLAGS.output:
         raise InputError("give --run=DIR and --output=FILE, and nothing else")
-    frames = cross_fade(film_frames(Path(FLAGS.run)), FLAGS.fade)
+    folder = Path(FLAGS.run)
+    check_inputs_kept([FLAGS.output], recorded_inputs(folder))
+    frames = cross_fade(film_frames(folder), FLAGS.fade)
     pictures = (
         numbered(picture, step) if FLAGS.numbers else picture
         for step, picture in frames

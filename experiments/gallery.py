@@ -16,9 +16,12 @@ from absl import flags
 
 from nstjax.entry import run_command
 from nstjax.errors import InputError
+from nstjax.interrupts import run_child
+from nstjax.io.atomic import check_inputs_kept, check_workdir
 from nstjax.io.images import read_image, write_image
 from nstjax.montage import contact_sheet
 from nstjax.painting import paint
+from nstjax.path_flags import define_path
 from nstjax.stained_glass import stained_glass
 
 USAGE = """
@@ -28,7 +31,7 @@ One picture for each control, from free pictures or from yours.
   python -m experiments.gallery --workdir=DIR PHOTO PAINTING PAINTING MASK
 """
 
-flags.DEFINE_string("workdir", None, "Folder for the pictures and the sheet.")
+define_path("workdir", None, "Folder for the pictures and the sheet.")
 flags.DEFINE_string("common", "--size=384 --steps=200", "Flags of every variant.")
 flags.DEFINE_list("variants", None, "Only these.")
 flags.DEFINE_integer("columns", 5, "Of the sheet.", lower_bound=1)
@@ -36,6 +39,7 @@ flags.DEFINE_integer("cell", 300, "Pixels of a picture on the sheet.", lower_bou
 
 FLAGS = flags.FLAGS
 ONE, TWO = "photo.png painting.png", "photo.png painting.png glass.png"
+SHEET = "gallery.jpg"
 REGIONS = "--content_mask=mask.png"
 VARIANTS = {
     "plain": ONE,
@@ -85,18 +89,21 @@ def main(pictures: Sequence[str]) -> int:
         listed = ", ".join(sorted(unknown))
         raise InputError(f"unknown variants {listed}: see the source")
     folder = Path(FLAGS.workdir)
-    folder.mkdir(parents=True, exist_ok=True)
-    inputs = list(map(read_image, pictures)) or free_pictures()
+    check_workdir(folder)
     names = ("photo", "painting", "glass", "mask")
+    outputs = {label: output_name(label) for label in FLAGS.variants or VARIANTS}
+    written = [*(f"{name}.png" for name in names), *outputs.values(), SHEET]
+    check_inputs_kept([folder / name for name in written], pictures)
+    inputs = list(map(read_image, pictures)) or free_pictures()
+    folder.mkdir(parents=True, exist_ok=True)
     for name, image in zip(names, inputs, strict=True):
         write_image(folder / f"{name}.png", image)
     images, labels = inputs, list(names)
-    for label in FLAGS.variants or VARIANTS:
-        output = label.replace(",", "").replace(" ", "_") + ".png"
+    for label, output in outputs.items():
         command = f"{FLAGS.common} {VARIANTS[label]} --output={output}"
         print(f"nstjax {command}", flush=True)
         if not (folder / output).exists():
-            done = subprocess.run(
+            done = run_child(
                 [sys.executable, "-m", "nstjax", "--quiet", *shlex.split(command)],
                 cwd=folder,
                 stderr=subprocess.PIPE,
@@ -107,9 +114,14 @@ def main(pictures: Sequence[str]) -> int:
         images.append(read_image(folder / output))
         labels.append(label)
     sheet = contact_sheet(images, labels, columns=FLAGS.columns, cell=FLAGS.cell)
-    write_image(folder / "gallery.jpg", sheet)
-    print(f"wrote {folder / 'gallery.jpg'}")
+    write_image(folder / SHEET, sheet)
+    print(f"wrote {folder / SHEET}")
     return 0
+
+
+def output_name(label: str) -> str:
+    """What a variant's picture is called."""
+    return label.replace(",", "").replace(" ", "_") + ".png"
 
 
 def free_pictures() -> list[np.ndarray]:

@@ -18,11 +18,14 @@ from nstjax.analysis.surface_request import (
     parse_ranges,
 )
 from nstjax.analysis.weights_surface import weights_surface
-from nstjax.entry import run_command
+from nstjax.entry import INTERRUPTED_STATUS, run_command
 from nstjax.errors import InputError
+from nstjax.interrupts import advise
+from nstjax.io.atomic import check_inputs_kept
 from nstjax.io.surface_file import check_resumable, read_surface, write_surface
 from nstjax.io.sweep_file import read_sweep
-from nstjax.saved_run import read_saved_run
+from nstjax.path_flags import define_path
+from nstjax.saved_run import read_saved_run, recorded_inputs
 
 USAGE = """
 Losses on a plane through image space, around the result of a run.
@@ -32,7 +35,7 @@ Losses on a plane through image space, around the result of a run.
   python -m experiments.loss_surface --sweep=DIR --plane=weights
 """
 
-flags.DEFINE_string("run", None, "The --workdir of a run.")
+define_path("run", None, "The --workdir of a run.")
 flags.DEFINE_enum(
     "plane",
     "plane3",
@@ -42,7 +45,7 @@ flags.DEFINE_enum(
     "directions. gradient: and a random one. line: see --line. weights: final losses "
     "of --sweep over beta/alpha and a second setting.",
 )
-flags.DEFINE_string("sweep", None, "Folder or file of a sweep, for weights.")
+define_path("sweep", None, "Folder or file of a sweep, for weights.")
 flags.DEFINE_string("grid", None, "Nodes along s and t: 51x51; of a line: 201.")
 flags.DEFINE_string("range", None, "Of s and t: -1:1,-1:1; by default as suits.")
 flags.DEFINE_integer("seed", 0, "Of random directions.", lower_bound=0)
@@ -54,8 +57,8 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_string("line", "result:content", "Two of result, content and style.")
 flags.DEFINE_integer("batch", None, "Nodes at once.", lower_bound=1)
-flags.DEFINE_string("output", None, "RUN/surface_PLANE.h5 if not given.")
-flags.DEFINE_string("weights", None, "The network, if it is not where the run had it.")
+define_path("output", None, "RUN/surface_PLANE.h5 if not given.")
+define_path("weights", None, "The network, if it is not where the run had it.")
 flags.DEFINE_boolean("quiet", False, "No progress bar.")
 
 FLAGS = flags.FLAGS
@@ -78,10 +81,16 @@ def main(arguments: Sequence[str]) -> int:
     )
     folder = Path(FLAGS.run)
     output = Path(FLAGS.output or folder / f"surface_{kind}.h5")
+    check_inputs_kept([output], [*recorded_inputs(folder), FLAGS.weights])
     run = read_saved_run(folder, FLAGS.weights)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    compute_surface(output, run, request, batch=FLAGS.batch, quiet=FLAGS.quiet)
+    advise("the same command again goes on with the nodes that are left")
+    surface = compute_surface(
+        output, run, request, batch=FLAGS.batch, quiet=FLAGS.quiet
+    )
     print(f"wrote {output}")
+    if not surface.done.all():
+        print("loss_surface: interrupted; the same command again goes on from here")
+        return INTERRUPTED_STATUS
     return 0
 
 
@@ -92,6 +101,7 @@ def write_weights_surface(arguments: Sequence[str]) -> int:
     sweep = Path(FLAGS.sweep)
     file = sweep / "sweep.h5" if sweep.is_dir() else sweep
     output = Path(FLAGS.output or file.with_name("surface_weights.h5"))
+    check_inputs_kept([output], [file])
     surface = weights_surface(read_sweep(file))
     if output.exists():
         check_resumable(output, read_surface(output), surface.about)

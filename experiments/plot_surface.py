@@ -17,8 +17,9 @@ from nstjax.analysis.surface_panels import incomplete
 from nstjax.analysis.surface_plots import map_figure, surface_figure
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path
+from nstjax.io.atomic import atomic_path, check_inputs_kept
 from nstjax.io.surface_file import read_surface
+from nstjax.path_flags import define_path
 
 USAGE = """
 Total, content and style of a saved surface, in 3-D and as maps.
@@ -30,7 +31,7 @@ Total, content and style of a saved surface, in 3-D and as maps.
 flags.DEFINE_float("alpha", None, "Content weight; the run's own if not given.")
 flags.DEFINE_float("beta", None, "Style weight; the run's own if not given.")
 flags.DEFINE_float("tv", None, "Weight of total variation; likewise.")
-flags.DEFINE_string(
+define_path(
     "output", None, "Folder, or how the files' names begin; beside FILE if not given."
 )
 flags.DEFINE_enum("format", "png", ("png", "pdf"), "Of the figures.")
@@ -76,16 +77,17 @@ def main(arguments: Sequence[str]) -> int:
     for words in incomplete(surface):
         LOGGER.info("%s: %s, plotted as it is", file, words)
     stem = output_stem(file, FLAGS.output)
+    paths = {name: Path(f"{stem}_{name}.{FLAGS.format}") for name in figures}
+    html = Path(f"{stem}_surfaces.html")
+    check_inputs_kept([*paths.values(), html], [file])
     stem.parent.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.items():
-        path = Path(f"{stem}_{name}.{FLAGS.format}")
-        save_figure(figure, path)
+    for name, path in paths.items():
+        save_figure(figures[name], path)
         print(f"wrote {path}")
     if page:
-        path = Path(f"{stem}_surfaces.html")
-        with atomic_path(path) as temporary:
+        with atomic_path(html) as temporary:
             temporary.write_text(page, encoding="utf-8")
-        print(f"wrote {path}")
+        print(f"wrote {html}")
     return 0
 
 

@@ -19,18 +19,21 @@ from absl import flags
 from nstjax.analysis.lanes import prepare_lanes
 from nstjax.analysis.settings import Settings, check_settings, seed_with
 from nstjax.analysis.settings_input import parse_grid, read_settings
-from nstjax.analysis.sweep_results import tell_diverged, write_results
+from nstjax.analysis.sweep_results import result_paths, tell_diverged, write_results
 from nstjax.analysis.sweep_run import Limits, run_sweep
-from nstjax.distributed import is_first_process
+from nstjax.distributed import is_first_process, one_run_in
 from nstjax.entry import (
     define_process_flags,
     join_processes_of_flags,
     run_command,
 )
 from nstjax.errors import InputError
+from nstjax.interrupts import advise
+from nstjax.io.atomic import check_inputs_kept
 from nstjax.io.images import read_image
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.memory import free_before_next_step
+from nstjax.path_flags import define_path
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, get_preset
 from nstjax.problem import NO_CONTROLS
@@ -50,15 +53,15 @@ style_blend_weights.1, style_blend_weights.2, ...
 """
 
 flags.DEFINE_string("grid", None, "NAME=START:STOP:COUNT[:log] or NAME=A;B;C, with ,.")
-flags.DEFINE_string("settings", None, "CSV file: names, then a line for each run.")
-flags.DEFINE_string("workdir", None, "Folder for everything.")
+define_path("settings", None, "CSV file: names, then a line for each run.")
+define_path("workdir", None, "Folder for everything.")
 flags.DEFINE_boolean("free_pictures", False, "Use a CC0 photo and our painting.")
 flags.DEFINE_string("preset", DEFAULT_PRESET, "Published settings.")
 flags.DEFINE_string("size", None, "As nstjax takes it.")
 flags.DEFINE_integer("steps", None, "Updates of each image.")
-flags.DEFINE_string("weights", "auto", "As nstjax takes them.")
+define_path("weights", "auto", "As nstjax takes them.")
 flags.DEFINE_string("optimizer", None, "adam, lbfgs or lbfgs-linesearch.")
-flags.DEFINE_string("init", None, "content, noise, blend, style, or an image's path.")
+define_path("init", None, "content, noise, blend, style, or an image's path.")
 flags.DEFINE_list("content_layers", None, "Such as relu4_2 or conv4_2.")
 flags.DEFINE_list("style_layers", None, "Such as relu1_1,relu2_1,relu3_1.")
 flags.DEFINE_integer("lbfgs_num_correction", None, "Steps that L-BFGS keeps in memory.")
@@ -94,16 +97,27 @@ def main(pictures: Sequence[str]) -> int:
         raise InputError("give a photo and one painting or more, or --free_pictures")
     free_before_next_step()
     join_processes_of_flags()
+    folder = Path(FLAGS.workdir)
+    advise("the same command again goes on with the settings that are left")
+    with one_run_in(folder):
+        return sweep_pictures(folder, pictures)
+
+
+def sweep_pictures(folder: Path, pictures: Sequence[str]) -> int:
+    """Read the pictures and run the sweep, in a folder that nobody else works in."""
     preset = read_preset()
     content, *styles = read_pictures(pictures)
     settings = parse_grid(FLAGS.grid) if FLAGS.grid else read_settings(FLAGS.settings)
     seed = seed_with({}, FLAGS.seed)
     check_settings(settings, preset, len(styles), NO_CONTROLS)
     init_image = None if preset.init in INITS else read_image(preset.init)
+    check_inputs_kept(
+        result_paths(folder, settings.count),
+        [*pictures, FLAGS.settings, preset.init, FLAGS.weights],
+    )
     network = load_network(FLAGS.weights, seed=seed)
     images = {"content": content, "init": init_image}
     images |= {f"style_{number}": style for number, style in enumerate(styles, 1)}
-    folder = Path(FLAGS.workdir)
     sweep = run_sweep(
         functools.partial(
             prepare_lanes,

@@ -11,6 +11,8 @@ from typing import Any
 from absl import flags
 
 from nstjax.entry import (
+    FAILURE_STATUS,
+    INTERRUPTED_STATUS,
     define_process_flags,
     join_processes_of_flags,
     run_command,
@@ -27,10 +29,12 @@ from nstjax.feedforward.training_request import (
     customize_architecture,
     customize_loss,
 )
-from nstjax.feedforward.training_run import MODEL, train
-from nstjax.io.atomic import check_workdir
+from nstjax.feedforward.training_run import MODEL, SAMPLES, train
+from nstjax.interrupts import advise
+from nstjax.io.atomic import check_inputs_kept, check_workdir
 from nstjax.io.model_file import StyleModel, read_model
 from nstjax.io.weights import LoadedParams, load_network
+from nstjax.path_flags import define_path, define_paths, expand_home
 from nstjax.sizes import parse_size
 
 USAGE = """
@@ -46,17 +50,17 @@ The result is model.safetensors in --workdir, for nstjax-fast --model. The same 
 again goes on with a training that was killed; with more --steps, with one that ended.
 """
 
-flags.DEFINE_string("photos", None, "Folder of the photos to learn from.")
-flags.DEFINE_list(
+define_path("photos", None, "Folder of the photos to learn from.")
+define_paths(
     "styles",
     None,
     "Paintings, each FILE or NAME=FILE, separated by commas, or one folder of them. "
     "Several need --preset=cin-dumoulin or, for any painting at all, --preset=adain.",
 )
-flags.DEFINE_string("workdir", None, "Folder of everything that is written.")
+define_path("workdir", None, "Folder of everything that is written.")
 flags.DEFINE_enum("preset", "lengstrom", list(TRAINING_PRESETS), "Published settings.")
-flags.DEFINE_string("weights", "auto", "What compares: auto, vgg19, slim or a file.")
-flags.DEFINE_string("initial", None, "Model file whose network is trained further.")
+define_path("weights", "auto", "What compares: auto, vgg19, slim or a file.")
+define_path("initial", None, "Model file whose network is trained further.")
 flags.DEFINE_bool(
     "add_style", False, "Keep --initial, and train γ and β of one more style for it."
 )
@@ -134,6 +138,10 @@ def main(arguments: Sequence[str]) -> int:
     # The same photos are held out whatever the seed: trainings can be compared.
     held_out = photos[:: len(photos) // FLAGS.held_out][: FLAGS.held_out]
     paintings = _paintings()
+    check_inputs_kept(
+        [folder / MODEL, *(folder / SAMPLES).glob("*")],
+        [*photos, *paintings.values(), FLAGS.initial, FLAGS.weights],
+    )
     network = load_network(FLAGS.weights)
     initial = read_model(FLAGS.initial) if FLAGS.initial else None
     options: dict[str, Any] = {
@@ -151,7 +159,8 @@ def main(arguments: Sequence[str]) -> int:
     card = {**before, "command": shlex.join(command), "styles": titles}
     if FLAGS.license:
         card["license"] = FLAGS.license
-    train(
+    advise("the same command again goes on from the last checkpoint")
+    trained = train(
         TrainingRequest(
             folder=folder,
             preset=_preset(len(paintings), network, initial),
@@ -164,8 +173,13 @@ def main(arguments: Sequence[str]) -> int:
             **options,
         )
     )
-    print(folder / MODEL)
-    return 0
+    if trained.model is None:
+        print(
+            "train_feedforward: interrupted; the same command again goes on from here"
+        )
+        return INTERRUPTED_STATUS
+    print(trained.model)
+    return 0 if trained.complete else FAILURE_STATUS
 
 
 def _paintings() -> dict[str, Path]:
@@ -174,7 +188,11 @@ def _paintings() -> dict[str, Path]:
         named = [(path.stem, path) for path in picture_files(FLAGS.styles[0])]
     else:
         parts = [item.rpartition("=") for item in FLAGS.styles]
-        named = [(name or Path(file).stem, Path(file)) for name, _, file in parts]
+        files = [Path(expand_home(file)) for *_, file in parts]
+        named = [
+            (name or file.stem, file)
+            for (name, *_), file in zip(parts, files, strict=True)
+        ]
     names = [name for name, _ in named]
     for name in names:
         if names.count(name) > 1:

@@ -38,13 +38,21 @@ from nstjax.distillation.labels import (
 from nstjax.distillation.pictures import random_picture
 from nstjax.distillation.training import TrainingState, trained_params, training
 from nstjax.distillation.visits import visit
+from nstjax.distributed import one_run_in
 from nstjax.entry import run_command
 from nstjax.errors import InputError
+from nstjax.interrupts import advise
 from nstjax.io import runlog
-from nstjax.io.atomic import atomic_path, check_workdir
+from nstjax.io.atomic import (
+    atomic_path,
+    check_inputs_kept,
+    check_new,
+    check_workdir,
+)
 from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
 from nstjax.io.images import read_image
 from nstjax.io.weights import load_network, save_params
+from nstjax.path_flags import define_path
 from nstjax.session import check_resumable
 from nstjax.sizes import Size, output_size, resize
 from nstjax.vgg import CHANNELS_PER_BLOCK, CONV_LAYERS, Params, kernel_shapes
@@ -64,16 +72,16 @@ RESULT = "slim.safetensors"
 LOG_EVERY = 100
 CALIBRATION_PAIRS = 32
 
-flags.DEFINE_string("photos", None, "Folder of photos to learn from.")
-flags.DEFINE_string("paintings", None, "Folder of paintings to learn from.")
+define_path("photos", None, "Folder of photos to learn from.")
+define_path("paintings", None, "Folder of paintings to learn from.")
 flags.DEFINE_list(
     "held_out",
     "starry_night,the_scream,shipwreck,great_wave,composition_vii,water_lilies_1919,"
     "udnie,van_gogh_houses",
     "Names of pictures in these folders that are kept for evaluation.",
 )
-flags.DEFINE_string("weights", "vgg19", "VGG-19's weights: vgg19 or a file.")
-flags.DEFINE_string("workdir", None, "Folder of the training.")
+define_path("weights", "vgg19", "VGG-19's weights: vgg19 or a file.")
+define_path("workdir", None, "Folder of the training.")
 flags.DEFINE_list("widths", "16,48,64,128,128", "Channels of each block.")
 flags.DEFINE_integer(
     "conv5_1_width",
@@ -108,6 +116,14 @@ SETTINGS = (
 def main(arguments: Sequence[str]) -> int:
     """Train, or go on with a training; returns the exit status."""
     _check_flags(arguments)
+    advise("the same command again goes on from the last checkpoint")
+    folder = Path(FLAGS.workdir)
+    with one_run_in(folder):
+        return train_in(folder)
+
+
+def train_in(folder: Path) -> int:
+    """Train in a folder that nobody else works in; returns the exit status."""
     sources = Sources(_read_folder(FLAGS.photos), _read_folder(FLAGS.paintings))
     network = load_network(FLAGS.weights)
     for layer, width in _widths().items():
@@ -117,14 +133,15 @@ def main(arguments: Sequence[str]) -> int:
                 f"{network.source} has {channels} channels in {layer}, fewer than the "
                 f"{width} wanted: pass VGG-19's weights"
             )
-    folder = Path(FLAGS.workdir)
     settings = {name: FLAGS[name].value for name in SETTINGS}
     settings["teacher_sha256"] = network.sha256
     settings["pictures"] = [len(images) for images in sources]
     if (folder / runlog.CONFIG).exists():
         check_resumable(folder, settings)
     else:
-        (folder / "batches").mkdir(parents=True, exist_ok=True)
+        names = (runlog.METRICS, "batches", CHECKPOINT, RESULT)
+        check_new(folder, [folder / name for name in names])
+        # Before all else: without it a killed training could not go on.
         runlog.write_config(folder, {"settings": settings})
     student = train(folder, sources, network.params)
     sha256 = save_params(
@@ -276,6 +293,7 @@ def _read_folder(folder: str) -> list[np.ndarray]:
 
 
 def _write_batch(path: Path, batch: Batch) -> None:
+    path.parent.mkdir(exist_ok=True)
     with atomic_path(path) as temporary:
         temporary.write_bytes(
             safetensors.numpy.save(
@@ -302,7 +320,9 @@ def _check_flags(arguments: Sequence[str]) -> None:
             raise InputError(f"--{name}={folder}: give a folder of pictures")
     if not FLAGS.workdir:
         raise InputError("give a --workdir")
-    check_workdir(Path(FLAGS.workdir))
+    folder = Path(FLAGS.workdir)
+    check_workdir(folder)
+    check_inputs_kept([folder / RESULT, folder / CHECKPOINT], [FLAGS.weights])
     if len(FLAGS.widths) != BLOCKS or not all(
         width.isdecimal() and 1 <= int(width) <= channels
         for width, channels in zip(FLAGS.widths, CHANNELS_PER_BLOCK, strict=True)

@@ -4,6 +4,9 @@ Images become features, features become statistics, statistics become a loss, an
 optimizer lowers it.
 """
 
+import nstjax.interrupts  # noqa: F401 - a command heeds signals from here on
+
+# isort: split
 from nstjax.errors import InputError
 from nstjax.gram_loss import style_loss
 from nstjax.guidance import read_controls

@@ -14,7 +14,7 @@ from nstjax.entry import (
     run_command,
 )
 from nstjax.errors import InputError
-from nstjax.guidance import mask_source
+from nstjax.path_flags import define_mask, define_masks, define_path
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, PRESETS, get_preset
 from nstjax.request import Request
@@ -31,11 +31,11 @@ Neural style transfer: paint a photo in the manner of a painting.
   nstjax --network --preset=coursera                   the network's table
 """
 
-flags.DEFINE_string("output", None, "Image to write: .png, .jpg, .webp or .tif.")
+define_path("output", None, "Image to write: .png, .jpg, .webp or .tif.")
 flags.DEFINE_string(
     "preset", DEFAULT_PRESET, f"Published settings: {', '.join(PRESETS)}."
 )
-flags.DEFINE_string(
+define_path(
     "weights",
     "auto",
     "auto (VGG-19 if it is found, else slim), vgg19, slim (bundled), random, or the "
@@ -47,6 +47,7 @@ flags.DEFINE_string(
     "Pixels: 512 (the preset's rule), long:512, short:512, area:512, width:512, "
     "640x480 (width by height) or original.",
 )
+flags.DEFINE_boolean("no_upscale", False, "Never paint larger than the photo.")
 flags.DEFINE_integer("steps", None, "Updates of the image.")
 flags.DEFINE_float("alpha", None, "Weight of the content loss.")
 flags.DEFINE_float("beta", None, "Weight of the style loss.")
@@ -61,26 +62,23 @@ flags.DEFINE_list(
     None,
     "Style layers of each style image, + between them: relu1_1+relu2_1,all.",
 )
-flags.DEFINE_string("fine_style", None, "Image whose fine structure is mixed in first.")
-flags.DEFINE_string("coarse_style", None, "The same as STYLE, beside --fine_style.")
+define_path("fine_style", None, "Image whose fine structure is mixed in first.")
+define_path("coarse_style", None, "The same as STYLE, beside --fine_style.")
 flags.DEFINE_list("fine_layers", None, "Style layers that the fine style gives.")
 flags.DEFINE_list("fine_layers_refined", None, "The same at a pyramid's later scales.")
 flags.DEFINE_float("style_scale", None, "Size of the style images beside the photo's.")
-flags.DEFINE_string(
+define_mask(
     "content_mask",
-    None,
     "Regions of the photo: an image with a color for each, or grey masks a.png+b.png.",
 )
-flags.DEFINE_list(
-    "style_mask", None, "The same for each style image; none for one without."
-)
+define_masks("style_mask", "The same for each style image; none for one without.")
 flags.DEFINE_list(
     "style_regions",
     None,
     "Regions of each style image: all, or colors or numbers, white+2.",
 )
 flags.DEFINE_list("region_weights", None, "One for each region.")
-flags.DEFINE_string("stylize_mask", None, "Image: where it is black the photo stays.")
+define_path("stylize_mask", None, "Image: where it is black the photo stays.")
 flags.DEFINE_integer("guide_dilation", None, "Positions that regions grow at a layer.")
 flags.DEFINE_list("pyramid_steps", None, "Updates of a pyramid's later scales.")
 flags.DEFINE_integer("pyramid_min_size", None, "Least long side of a pyramid's scales.")
@@ -91,7 +89,7 @@ flags.DEFINE_boolean(
     None,
     "Scale each layer's gradient to its weight; takes Adam.",
 )
-flags.DEFINE_string(
+define_path(
     "init", None, f"Where to start: {', '.join(INITS)} or the path of an image."
 )
 flags.DEFINE_float("noise_ratio", None, "Share of noise with --init=blend.")
@@ -104,7 +102,7 @@ flags.DEFINE_boolean("clamp", None, "Keep the image displayable after each step.
 flags.DEFINE_integer("seed", 0, "Of the initial noise.")
 flags.DEFINE_list("snapshots", None, "Steps whose image is written: 1,2,3,10,100.")
 flags.DEFINE_boolean("montage", None, "Also write content | result | style.")
-flags.DEFINE_string("workdir", None, "Folder for the log, snapshots and checkpoints.")
+define_path("workdir", None, "Folder for the log, snapshots and checkpoints.")
 flags.DEFINE_boolean("resume", False, "Go on from the checkpoint in --workdir.")
 flags.DEFINE_integer("checkpoint_every", 100, "Steps between checkpoints.")
 flags.DEFINE_integer("log_every", 1, "Steps between lines of metrics.jsonl.")
@@ -120,7 +118,7 @@ define_process_flags()
 flags.DEFINE_boolean("demo", False, "Run on a photo and a painting of our own.")
 flags.DEFINE_boolean("list_presets", False, "Print the presets and stop.")
 flags.DEFINE_boolean("network", False, "Print the network's table and stop.")
-flags.DEFINE_string("network_picture", None, "Draw the network to this image and stop.")
+define_path("network_picture", None, "Draw the network to this image and stop.")
 
 # Settings that are one of some names.
 CHOICES = {
@@ -225,8 +223,8 @@ def main(pictures: Sequence[str]) -> int:
             fine_style=FLAGS.fine_style or None,
             style_blend_weights=_numbers("style_blend_weights"),
             style_image_layers=_style_image_layers(),
-            content_mask=mask_source(FLAGS.content_mask),
-            style_masks=_optional(mask_source, FLAGS.style_mask),
+            content_mask=FLAGS.content_mask,
+            style_masks=FLAGS.style_mask and tuple(FLAGS.style_mask),
             style_regions=_optional(str.strip, FLAGS.style_regions),
             region_weights=_numbers("region_weights"),
             stylize_mask=FLAGS.stylize_mask or None,
@@ -241,6 +239,7 @@ def main(pictures: Sequence[str]) -> int:
             mesh=read_mesh(FLAGS.mesh),
             tile=FLAGS.tile,
             memory_gb=FLAGS.memory_gb,
+            no_upscale=FLAGS.no_upscale,
         )
     )
 

@@ -1,25 +1,43 @@
 """What the ``nstjax`` command does once its flags are read."""
 
 import dataclasses
+import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nstjax.control.pyramid import plan_scales
-from nstjax.distributed import all_or_none, is_first_process
+from nstjax.distributed import (
+    all_or_none,
+    count_processes,
+    is_first_process,
+    one_run_in,
+)
+from nstjax.entry import FAILURE_STATUS, INTERRUPTED_STATUS
 from nstjax.errors import InputError
 from nstjax.inputs import make_problem, read_inputs
-from nstjax.io.atomic import check_workdir, nearest_folder
+from nstjax.interrupts import saving_on_interrupt
+from nstjax.io.atomic import (
+    check_inputs_kept,
+    check_new,
+    nearest_folder,
+)
+from nstjax.io.extras import Extras, write_somewhere
 from nstjax.io.images import check_output, read_image, write_image
+from nstjax.io.locks import PREVIEW, PREVIEW_FOLDER
 from nstjax.io.pixels import to_8_bit
-from nstjax.io.runlog import CONFIG
+from nstjax.io.runlog import CONFIG, METRICS, RUN, write_config
 from nstjax.io.weights import load_network
 from nstjax.memory import free_before_next_step
 from nstjax.memory_model import choose_tile
 from nstjax.montage import montage
+from nstjax.pictures import check_styles
 from nstjax.preset import Preset
 from nstjax.presets import PRESETS
 from nstjax.problem import Problem
+from nstjax.recorder import CHECKPOINT, Outputs
 from nstjax.request import (
     Request,
     beside,
@@ -28,10 +46,15 @@ from nstjax.request import (
     run_config,
     run_settings,
 )
-from nstjax.session import Outputs, check_resumable, execute
-from nstjax.sizes import output_size
+from nstjax.session import check_resumable, execute
+from nstjax.sizes import output_size, without_enlargement
 from nstjax.steps import NonFiniteLossError
 from nstjax.vgg import LAYERS, LayerSummary, Params, check_size, summarize
+
+LOGGER = logging.getLogger("nstjax")
+# A shorter run is a try, of which nobody expects much.
+LEAST_TELLING_STEPS = 10
+RUN_FILES = (CONFIG, METRICS, RUN, CHECKPOINT)
 
 
 def transfer(request: Request) -> int:
@@ -47,6 +70,17 @@ def transfer(request: Request) -> int:
     """
     # Before JAX's first operation: the prediction of the memory counts on it.
     free_before_next_step()
+    with (
+        one_run_in(request.workdir),
+        saving_on_interrupt("stopping after this step") as begin_saving,
+    ):
+        if count_processes() > 1:
+            # The others would wait in vain for one that ends at once.
+            begin_saving()
+        return _transfer(request, begin_saving)
+
+
+def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
     preset = request.preset
     outputs = _outputs(request)
     # What is wrong in one process only must not leave the others waiting for it.
@@ -58,11 +92,24 @@ def transfer(request: Request) -> int:
         if request.fine_style is not None:
             fine_style = read_image(request.fine_style)
         network = load_network(request.weights, seed=request.seed)
-        scales = plan_scales((content.shape[0], content.shape[1]), preset)
+        height, width, _ = content.shape
+        if request.no_upscale:
+            size = without_enlargement(preset.size, height, width)
+            preset = dataclasses.replace(preset, size=size)
+            request = dataclasses.replace(request, preset=preset)
+        scales = plan_scales((height, width), preset)
+        check_styles(styles, inputs.style_names, scales, preset)
         settings = run_settings(request, scales, network.sha256)
         if request.resume and request.workdir:
             check_resumable(request.workdir, settings)
 
+    end = scales[-1]
+    if end.height > height or end.width > width:
+        LOGGER.info(
+            "the photo has %dx%d pixels and is enlarged to %dx%d: --no_upscale paints "
+            "it at its own size",
+            *(width, height, end.width, end.height),
+        )
     memory = choose_tile(
         content,
         styles,
@@ -76,9 +123,14 @@ def transfer(request: Request) -> int:
     if memory:
         request = dataclasses.replace(request, tile=request.tile or memory.tile)
     problem = make_problem(inputs, network.params, request)
+    config = run_config(request, settings, network)
     if fine_style is not None:
         # What is wrong with the transfer is known by now.
-        styles = [_mixed_style(request, content, fine_style, styles[0], network.params)]
+        styles = [
+            _mixed_style(
+                request, config, content, fine_style, styles[0], network.params
+            )
+        ]
         problem = make_problem(inputs, network.params, request, styles)
     print(
         f"nstjax: preset {request.preset_name}, {_scales_text(problem)} of "
@@ -92,27 +144,39 @@ def transfer(request: Request) -> int:
             problem,
             preset,
             outputs,
-            config=run_config(request, settings, network),
+            config=config,
             resume=request.resume,
+            begin_saving=begin_saving,
         )
     except NonFiniteLossError as error:
-        if outputs.writes:
-            write_image(request.output, error.image, request.quality)
-        print(f"nstjax: wrote {request.output}, the last image of finite loss")
+        path = _write_result(request, error.image)
+        print(f"nstjax: wrote {path}, the last image of finite loss")
         raise
-    if outputs.writes:
-        write_image(request.output, outcome.image, request.quality)
+    path = _write_result(request, outcome.image)
+    extras = Extras()
     if outputs.writes and preset.montage:
-        write_image(
-            _montage_path(request),
-            montage([content, outcome.image, *styles]),
-            request.quality,
-        )
-    print(f"nstjax: wrote {request.output} after {outcome.step} steps")
+        with extras.writing("the montage"):
+            write_image(
+                _montage_path(request),
+                montage([content, outcome.image, *styles]),
+                request.quality,
+            )
+    print(f"nstjax: wrote {path} after {outcome.step} steps")
     if outcome.interrupted:
         print(_how_to_go_on(request))
-        return 130
-    return 0
+        return INTERRUPTED_STATUS
+    if outcome.losses and outcome.step >= LEAST_TELLING_STEPS:
+        _tell_of_little_progress(*outcome.losses)
+    written = outcome.complete and path == request.output and not extras.missing
+    return 0 if written else FAILURE_STATUS
+
+
+def _write_result(request: Request, image: np.ndarray) -> Path:
+    if not is_first_process():
+        return request.output
+    return write_somewhere(
+        request.output, lambda path: write_image(path, image, request.quality)
+    )
 
 
 def print_presets() -> None:
@@ -154,13 +218,10 @@ def draw_network(preset: Preset, path: str) -> None:
 
 def _check_outputs(request: Request, outputs: Outputs) -> None:
     folder = request.workdir
-    if folder:
-        check_workdir(folder)
     paths = [request.output]
     paths += [outputs.snapshot_path_at(step) for step in outputs.snapshots]
     paths += [_montage_path(request)] if request.preset.montage else []
     paths += [mixed_style_path(request)] if request.fine_style else []
-    paths += [outputs.preview] if outputs.preview else []
     for path in paths:
         # The working folder is made later, when all else has been checked: until then
         # its place is the nearest folder that exists.
@@ -168,18 +229,25 @@ def _check_outputs(request: Request, outputs: Outputs) -> None:
             check_output(nearest_folder(folder) / path.name)
         else:
             check_output(path)
-    inputs = input_paths(request).values()
-    existing = [path for path in inputs if Path(path).exists()]
-    for path in paths:
-        if path.exists() and any(map(path.samefile, existing)):
+    check_inputs_kept(
+        [*paths, *(folder / name for name in RUN_FILES if folder)],
+        [*input_paths(request).values(), request.weights],
+    )
+    if folder and not request.resume:
+        if (folder / CONFIG).exists():
             raise InputError(
-                f"{path} is one of the inputs and would be overwritten: choose another "
-                "--output or --workdir"
+                f"{folder} already holds a run: add --resume to go on with it, or "
+                "choose another --workdir"
             )
-    if folder and not request.resume and (folder / CONFIG).exists():
-        raise InputError(
-            f"{folder} already holds a run: add --resume to go on with it, or choose "
-            "another --workdir"
+        check_new(folder, [*(folder / name for name in RUN_FILES), *paths])
+
+
+def _tell_of_little_progress(first: float, last: float) -> None:
+    if last > 0.9 * first:
+        LOGGER.info(
+            "the loss went from %.4g to %.4g only, so that the picture is about where "
+            "it began: try more --steps, another --init or --optimizer=adam",
+            *(first, last),
         )
 
 
@@ -200,6 +268,7 @@ def _scales_text(problem: Problem) -> str:
 
 def _mixed_style(
     request: Request,
+    config: dict[str, Any],
     content: np.ndarray,
     fine: np.ndarray,
     coarse: np.ndarray,
@@ -219,14 +288,16 @@ def _mixed_style(
         print(f"nstjax: mixing styles, {_scales_text(problem)}")
         outcome = execute(problem, stage, Outputs(quiet=request.quiet))
         if outcome.interrupted:
-            raise KeyboardInterrupt
+            raise SystemExit(INTERRUPTED_STATUS)
         return outcome.image
 
     mixed = mix_styles(
         content, fine, coarse, params, request.preset, paint, request.mesh
     )
     if is_first_process():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if request.workdir:
+            # Without it a run that is killed now could not be resumed.
+            write_config(request.workdir, config)
         write_image(path, mixed)
     print(f"nstjax: wrote {path}, the mixed style")
     return to_8_bit(mixed) / np.float32(255)
@@ -239,11 +310,11 @@ def _montage_path(request: Request) -> Path:
 def _outputs(request: Request) -> Outputs:
     folder = request.workdir
     snapshot = folder / "snapshot.png" if folder else request.output
-    preview = folder / "preview.png" if folder else beside(request.output, "preview")
+    preview = f"{request.output.stem}{PREVIEW_FOLDER}/{PREVIEW}"
     return Outputs(
         snapshots=request.snapshots,
         snapshot_path=snapshot,
-        preview=preview if request.preview_seconds else None,
+        preview=snapshot.parent / preview if request.preview_seconds else None,
         preview_seconds=request.preview_seconds,
         workdir=folder,
         checkpoint_every=request.checkpoint_every,

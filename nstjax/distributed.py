@@ -8,10 +8,10 @@ decide alike, such as whether to stop, they ask each other with ``any_process``.
 import contextlib
 import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,6 +20,9 @@ from jax.experimental import multihost_utils
 from jax.sharding import Sharding
 
 from nstjax.errors import InputError
+from nstjax.interrupts import heed_signals_again
+from nstjax.io.atomic import check_workdir
+from nstjax.io.locks import working_in
 
 AUTOMATIC = "auto"
 COMPLETE = b"complete"
@@ -80,7 +83,7 @@ def join_processes(
             f"coordinator={coordinator}: the processes cannot be joined ({error})"
         ) from error
     # JAX's preemption service, which orbax asks, would keep the signal to itself.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    heed_signals_again()
     if not is_first_process():
         # Of the libraries' own lines, too.
         with open(os.devnull, "w") as nowhere:
@@ -144,6 +147,22 @@ def all_or_none() -> Iterator[None]:
         raise
     if any_process(False):
         raise InputError("another process could not go on: its message says why")
+
+
+@contextlib.contextmanager
+def one_run_in(folder: Path | None) -> Iterator[None]:
+    """Work in a folder alone, with the other processes of this run; None for no folder.
+
+    Raises:
+      InputError: another run works there, or it cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        with all_or_none():
+            if folder:
+                check_workdir(folder)
+                if is_first_process():
+                    stack.enter_context(working_in(folder))
+        yield
 
 
 def on_host(array: Any) -> np.ndarray:

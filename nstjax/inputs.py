@@ -21,12 +21,14 @@ class Inputs(NamedTuple):
     Attributes:
       content: the photo, sRGB in 0..1, shape [height, width, 3].
       styles: the paintings likewise, each of its own size.
+      style_names: what messages call them.
       init_image: where to start, or None.
       controls: regions, masks and the paintings' shares.
     """
 
     content: np.ndarray
     styles: list[np.ndarray]
+    style_names: list[str]
     init_image: np.ndarray | None
     controls: Controls
 
@@ -47,10 +49,11 @@ def read_inputs(request: Request) -> Inputs:
         styles = [read_image(path) for path in request.styles]
     init = request.preset.init
     init_image = None if init in INITS else read_image(init)
+    names = [Path(path).name for path in request.styles] or ["the demo's painting"]
     controls = read_controls(
         content,
         styles,
-        [Path(path).name for path in request.styles] or ["the demo's painting"],
+        names,
         content_mask=request.content_mask,
         style_masks=request.style_masks,
         style_regions=request.style_regions,
@@ -59,7 +62,7 @@ def read_inputs(request: Request) -> Inputs:
         style_image_layers=request.style_image_layers,
         style_blend_weights=request.style_blend_weights,
     )
-    return Inputs(content, styles, init_image, controls)
+    return Inputs(content, styles, names, init_image, controls)
 
 
 def make_problem(

@@ -72,6 +72,7 @@ class Request:
     mesh: Mesh | None = None
     tile: int | None = None
     memory_gb: float | None = None
+    no_upscale: bool = False
 
 
 def run_settings(
@@ -191,7 +192,7 @@ def mixed_style_path(request: Request) -> Path:
     """Where the style image that fine and coarse style make is kept."""
     if request.workdir:
         return request.workdir / "style.png"
-    return beside(request.output, "style").with_suffix(".png")
+    return request.output.with_name(f"{request.output.stem}.nstjax-style.png")
 
 
 def beside(path: Path, what: str) -> Path:

@@ -9,13 +9,14 @@ import numpy as np
 from nstjax.errors import InputError
 from nstjax.inputs import make_problem, read_inputs
 from nstjax.io.images import read_image
-from nstjax.io.runlog import read_config, read_run
+from nstjax.io.runlog import CONFIG, RUN, read_config, read_run
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.pictures import content_in_color, fit, style_in_color
 from nstjax.preset import Preset
 from nstjax.problem import Problem
 from nstjax.request import (
     Request,
+    input_paths,
     input_sha256,
     mixed_style_path,
     recorded_request,
@@ -116,6 +117,19 @@ def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
         image=logged.image,
         steps=logged.steps,
     )
+
+
+def recorded_inputs(folder: Path) -> list[Path]:
+    """Every file that a run's picture was made of, and those that tell of the run.
+
+    Raises:
+      InputError: the run's config.json is damaged.
+    """
+    paths = [folder / CONFIG, folder / RUN]
+    if paths[0].exists() and "request" in (config := read_config(folder)):
+        request = recorded_request(config["request"], folder)
+        paths += [Path(path) for path in input_paths(request).values()]
+    return paths
 
 
 def _network(

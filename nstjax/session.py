@@ -1,69 +1,25 @@
-"""One run as the command drives it: progress, log, snapshots, checkpoints, Ctrl-C."""
+"""One run as the command drives it: from its first step to its picture."""
 
-import contextlib
 import dataclasses
+import heapq
 import json
-import logging
-import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
 from nstjax.control.pyramid import shown_image
 from nstjax.distributed import any_process, on_host
 from nstjax.errors import InputError
+from nstjax.interrupts import requested
 from nstjax.io import runlog
-from nstjax.io.atomic import TEMPORARY_PREFIX
-from nstjax.io.checkpoint import checkpoint_scale, read_checkpoint, write_checkpoint
-from nstjax.io.images import write_image
-from nstjax.pictures import finish
 from nstjax.preset import Preset
 from nstjax.problem import Problem, evaluate
+from nstjax.recorder import Outputs, Recorder
 from nstjax.steps import NonFiniteLossError, run
-from nstjax.transfer import TransferInfo, TransferState
-
-LOGGER = logging.getLogger("nstjax")
-CHECKPOINT = "checkpoint.safetensors"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Outputs:
-    """What a run writes beside its result.
-
-    Attributes:
-      snapshots: steps whose image is written.
-      snapshot_path: where snapshots go, but for the step in their names.
-      preview: path of the image that is refreshed while the run lasts, or None.
-      preview_seconds: how often.
-      workdir: folder of the log and the checkpoints, or None.
-      checkpoint_every: steps between checkpoints.
-      log_every: steps between lines of metrics.jsonl.
-      quality: of JPEG and WebP images.
-      quiet: whether the progress bar is left out.
-      writes: whether this process is the one that writes; the others do with it what
-        all must do together.
-    """
-
-    snapshots: tuple[int, ...] = ()
-    snapshot_path: Path = Path("snapshot.png")
-    preview: Path | None = None
-    preview_seconds: float = 5.0
-    workdir: Path | None = None
-    checkpoint_every: int = 100
-    log_every: int = 1
-    quality: int = 95
-    quiet: bool = False
-    writes: bool = True
-
-    def snapshot_path_at(self, step: int) -> Path:
-        """Where the snapshot of a step goes."""
-        name = f"{self.snapshot_path.stem}_{step:06d}{self.snapshot_path.suffix}"
-        return self.snapshot_path.with_name(name)
+from nstjax.transfer import TransferInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,11 +30,16 @@ class Outcome:
       image: the picture, sRGB in 0..1.
       step: how many updates it was given.
       interrupted: whether somebody stopped it before its last step.
+      complete: whether all that was asked for beside the picture could be written.
+      losses: the first that is logged and the last of the same scale; None where
+        there are no two.
     """
 
     image: np.ndarray
     step: int
     interrupted: bool
+    complete: bool = True
+    losses: tuple[float, float] | None = None
 
 
 def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
@@ -114,126 +75,6 @@ def _same_beginning(before: list[list[int]], now: list[list[int]]) -> bool:
     return before[-1][:3] == now[-1][:3] and before[-1][3] <= now[-1][3]
 
 
-class Recorder:
-    """Everything that a run writes while it lasts.
-
-    Attributes:
-      problem: the scale that is running.
-      step: how many updates the image has had, as far as is logged.
-    """
-
-    def __init__(
-        self,
-        problem: Problem,
-        preset: Preset,
-        outputs: Outputs,
-        config: dict[str, Any],
-    ):
-        self.problem = problem
-        self.step = 0
-        self._preset = preset
-        self._outputs = outputs
-        self._config = config
-        self._rows: list[runlog.Row] = []
-        self._snapshots: dict[int, np.ndarray] = {}
-        self._seconds_before = 0.0
-        self._started = self._previewed = time.monotonic()
-
-    def start(self, resume: bool) -> TransferState:
-        """Prepare the working folder; the state to start from."""
-        folder = self._outputs.workdir
-        state = self._open_folder(folder, resume) if folder else self.problem.state
-        for step in self._outputs.snapshots:
-            if step > self.problem.total_steps:
-                LOGGER.info("no snapshot of step %d: the run ends before it", step)
-            elif step < self.step and step not in self._snapshots:
-                LOGGER.info("no snapshot of step %d: the run has passed it", step)
-        return state
-
-    def _open_folder(self, folder: Path, resume: bool) -> TransferState:
-        state = self.problem.state
-        if resume and (folder / CHECKPOINT).exists():
-            scale = checkpoint_scale(folder / CHECKPOINT, len(self.problem.scales))
-            if scale:
-                self.problem = self.problem.at_scale(scale, None)
-            state = read_checkpoint(folder / CHECKPOINT, self.problem.state)
-            self.step = int(state.step)
-            self._snapshots = runlog.read_snapshots(folder, self.step)
-        if not self._outputs.writes:
-            return state
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-            leftover.unlink()
-        self._rows = runlog.restart_metrics(folder, self.step)
-        if self._rows:
-            self._seconds_before = self._rows[-1]["seconds"]
-        runlog.write_config(folder, self._config)
-        return state
-
-    def log(self, info: TransferInfo) -> None:
-        """Log the losses of the images since the last call."""
-        seconds = self._seconds_before + time.monotonic() - self._started
-        rows = [
-            row
-            for row in runlog.metrics_rows(info, self.step, seconds)
-            if row["step"] % self._outputs.log_every == 0
-            or row["step"] == self.problem.total_steps
-        ]
-        self._rows.extend(rows)
-        if self._outputs.workdir and self._outputs.writes:
-            runlog.append_metrics(self._outputs.workdir, rows)
-        self.step += len(info.loss)
-
-    def record(self, state: TransferState) -> None:
-        """Write the snapshot, checkpoint and preview that are due at this step."""
-        if self.step in self._outputs.snapshots and self.step not in self._snapshots:
-            image = self._snapshots[self.step] = on_host(state.image)
-            self._write_picture(self._outputs.snapshot_path_at(self.step), image)
-        if self.step and self.step % self._outputs.checkpoint_every == 0:
-            self.checkpoint(state)
-        now = time.monotonic()
-        if self._outputs.preview and any_process(
-            now - self._previewed >= self._outputs.preview_seconds
-        ):
-            self._previewed = now
-            self._write_picture(self._outputs.preview, on_host(state.image))
-
-    def _write_picture(self, path: Path, image: np.ndarray) -> None:
-        if self._outputs.writes:
-            write_image(path, self.picture(image), self._outputs.quality)
-
-    def checkpoint(self, state: TransferState) -> None:
-        """Write run.h5 and the checkpoint, in this order: it may be killed between."""
-        if self._outputs.workdir:
-            whole = jax.tree.map(on_host, state)
-            self.write_run(whole.image, self.step)
-            if self._outputs.writes:
-                write_checkpoint(
-                    self._outputs.workdir / CHECKPOINT, whole, self.problem.scale_index
-                )
-
-    def write_run(self, image: np.ndarray, steps: int) -> None:
-        """Write run.h5 with the log so far and this image, of so many updates."""
-        if self._outputs.workdir and self._outputs.writes:
-            runlog.write_run(
-                self._outputs.workdir,
-                self._config,
-                self._rows,
-                self._snapshots,
-                image,
-                steps,
-            )
-
-    def picture(self, image: np.ndarray) -> np.ndarray:
-        """The iterate as a picture, see ``nstjax.pictures.finish``."""
-        return finish(image, self._preset, self.problem.original)
-
-    def remove_preview(self) -> None:
-        """Remove the preview, now that the result is there or the run has failed."""
-        if self._outputs.preview and self._outputs.writes:
-            self._outputs.preview.unlink(missing_ok=True)
-
-
 def execute(
     problem: Problem,
     preset: Preset,
@@ -241,6 +82,7 @@ def execute(
     *,
     config: dict[str, Any] | None = None,
     resume: bool = False,
+    begin_saving: Callable[[], None] | None = None,
 ) -> Outcome:
     """Run a problem to its last step, or until somebody interrupts it.
 
@@ -250,6 +92,8 @@ def execute(
       outputs: what to write meanwhile.
       config: written to the working folder's config.json.
       resume: whether to go on from the working folder's checkpoint.
+      begin_saving: from ``nstjax.interrupts.saving_on_interrupt``, called once there is
+        something to save; None where an interrupted run is worth nothing.
 
     Returns:
       The picture and how the run ended.
@@ -257,20 +101,18 @@ def execute(
     Raises:
       InputError: the checkpoint cannot be used.
       NonFiniteLossError: the loss became NaN or infinite; its image is a picture.
-      OSError: a file could not be written.
     """
+    begin_saving = begin_saving or (lambda: None)
     recorder = Recorder(problem, preset, outputs, config or {})
     state = recorder.start(resume)
     total = problem.total_steps
     bar = tqdm(total=total, initial=recorder.step, unit="step", disable=outputs.quiet)
-    stops = {
-        *outputs.snapshots,
-        *range(outputs.checkpoint_every, total, outputs.checkpoint_every),
-    }
+    every = outputs.checkpoint_every
+    checkpoints = range(recorder.step // every * every, total, every)
+    stopping = False
     try:
-        with interruptible() as interrupted, bar:
-            recorder.record(state)
-            while not interrupted():
+        with bar:
+            while True:
                 scale = recorder.problem.scale
                 if len(problem.scales) > 1:
                     bar.set_description(f"{scale.width}x{scale.height}")
@@ -279,16 +121,18 @@ def execute(
                     state,
                     recorder.problem.data,
                     scale.last_step,
-                    stops=stops,
+                    stops=heapq.merge(sorted(outputs.snapshots), checkpoints),
                 ):
+                    begin_saving()
                     recorder.log(info)
                     bar.set_postfix_str(progress_text(info), refresh=False)
                     bar.update(len(info.loss))
                     recorder.record(state)
-                    if interrupted():
+                    stopping = any_process(requested())
+                    if stopping:
                         break
-                following = recorder.problem.next_scale(state)
-                if interrupted() or following is None:
+                following = None if stopping else recorder.problem.next_scale(state)
+                if following is None:
                     break
                 recorder.problem, state = following, following.state
         recorder.checkpoint(state)
@@ -299,13 +143,20 @@ def execute(
             shown = on_host(state.best_image)
         if step == total:
             recorder.log(info)
-            recorder.write_run(image, step)
+            with recorder.extras.writing("the log"):
+                recorder.write_run(image, step)
     except NonFiniteLossError as error:
         error.image = recorder.picture(error.image)
         raise
     finally:
         recorder.remove_preview()
-    return Outcome(recorder.picture(shown), step, interrupted=step < total)
+    return Outcome(
+        recorder.picture(shown),
+        step,
+        interrupted=step < total,
+        complete=not recorder.extras.missing,
+        losses=recorder.losses(),
+    )
 
 
 def progress_text(info: TransferInfo) -> str:
@@ -314,32 +165,3 @@ def progress_text(info: TransferInfo) -> str:
         f"total {info.loss[-1]:.4g}, content {info.terms.content[-1]:.4g}, "
         f"style {info.terms.style[-1]:.4g}, tv {info.terms.tv[-1]:.4g}"
     )
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[Any]:
-    """Turn the first Ctrl-C (or SIGTERM) into a question that the loop can ask.
-
-    The step under way ends first, so that nothing is left half done; a second Ctrl-C
-    stops at once.
-
-    Yields:
-      A function that tells whether the signal has come, to any of the processes; all
-      must ask at the same time.
-    """
-    received = []
-
-    def handle(signum: int, frame: object) -> None:
-        del frame
-        received.append(signum)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = {
-        number: signal.signal(number, handle)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield lambda: any_process(bool(received))
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

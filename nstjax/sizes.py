@@ -97,6 +97,25 @@ def output_size(height: int, width: int, size: Size) -> tuple[int, int]:
     )
 
 
+def without_enlargement(size: Size, height: int, width: int) -> Size:
+    """The same rule where it makes a picture no larger, else the largest that does.
+
+    >>> without_enlargement(Size("long", 512), 48, 64)
+    Size(rule='exact', value=(48, 64))
+
+    Args:
+      size: the rule.
+      height: pixels of the picture.
+      width: pixels of the picture.
+    """
+    new_height, new_width = output_size(height, width, size)
+    shrink = min(height / new_height, width / new_width)
+    if shrink >= 1:
+        return size
+    fitted = (round(new_height * shrink), round(new_width * shrink))
+    return Size("exact", (max(1, fitted[0]), max(1, fitted[1])))
+
+
 def resize(
     image: np.ndarray, height: int, width: int, resample: Resample = "lanczos"
 ) -> np.ndarray:

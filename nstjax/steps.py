@@ -1,5 +1,6 @@
 """Steps of a transfer compiled, and the loop around them."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -155,7 +156,8 @@ def run(
       state: where to start; donated.
       data: what the loss takes beside the image.
       num_steps: how many updates the image has in the end.
-      stops: steps at which a dispatch must end, for a snapshot or a checkpoint.
+      stops: steps at which a dispatch must end, for a snapshot or a checkpoint, in
+        order.
 
     Yields:
       The state, valid until the next iteration, and the infos of the updates since the
@@ -168,10 +170,9 @@ def run(
     if isinstance(steps.advance, jax.stages.Wrapped):
         compile_ahead(steps.advance, state, 1, *data)
     done = first = int(state.step)
-    remaining_stops = sorted({*(s for s in stops if done < s < num_steps), num_steps})
-    for stop in remaining_stops:
-        while done < stop:
-            length = min(steps.longest, stop - done)
+    for stop in itertools.chain(stops, [num_steps]):
+        while done < min(stop, num_steps):
+            length = min(steps.longest, min(stop, num_steps) - done)
             if first < done < first + SETTLING_STEPS:
                 give_back_freed_memory()
             state, rows = steps.advance(state, length, *data)
@@ -179,6 +180,9 @@ def run(
             check_finite(info, done, state)
             done += length
             yield state, info
+        # There may be more stops than could ever be counted.
+        if done == num_steps:
+            return
 
 
 def to_host(rows: TransferInfo, length: int) -> TransferInfo:

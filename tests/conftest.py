@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import functools
 import logging
 import os
 import pathlib
@@ -12,14 +13,13 @@ import tempfile
 
 import jax
 import numpy as np
+import programs
 import pytest
 import reference
 import training_gallery
-from absl.testing import flagsaver
 from PIL import Image
 
 import nstjax
-from nstjax import cli
 
 # The checks that the tests of the command share say what failed, as tests do.
 pytest.register_assert_rewrite("commands", "model_files")
@@ -130,54 +130,37 @@ def pictures(studio):
         coarse.resize((60, 60)).save(name)
 
 
-@pytest.fixture
-def command(capfd, monkeypatch):
+@pytest.fixture(scope="session")
+def program():
+    """Run one in this process: program(module, *arguments) -> (status, out, err)."""
+    return programs.run_here
+
+
+@pytest.fixture(scope="session")
+def command(program):
     """Run nstjax in this process: command(*arguments) -> (status, out, err)."""
-    loggers = [logging.getLogger(name) for name in (None, "absl", "nstjax")]
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nstjax", *map(str, arguments)])
-        # A command owns its process: what it sets for good is put back here.
-        before = [(log, [*log.handlers], log.level, log.propagate) for log in loggers]
-        capfd.readouterr()
-        try:
-            with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-                cli.run()
-        finally:
-            for log, handlers, level, propagate in before:
-                log.handlers, log.propagate = handlers, propagate
-                log.setLevel(level)
-        out, err = capfd.readouterr()
-        return ended.value.code or 0, out, err
-
-    return run
+    return functools.partial(program, "nstjax.cli")
 
 
 @pytest.fixture
 def process():
-    """Start nstjax as a process: process(*arguments) -> Popen.
-
-    ``inside`` is code that runs in it first; ``before`` runs before it takes the
-    process over.
-    """
+    """Start nstjax as a process: process(*arguments, first=CODE) -> Popen."""
     with contextlib.ExitStack() as stack:
 
-        def start(
-            *arguments: object, before: str = "", inside: str = ""
-        ) -> subprocess.Popen[str]:
-            run = "runpy.run_module('nstjax', run_name='__main__', alter_sys=True)"
-            code = f"{inside}\nimport runpy\n{run}"
-            command = [sys.executable, "-c", code, *map(str, arguments)]
-            if before:
-                # Not a preexec_fn, which would fork this process: JAX's threads do not
-                # survive that.
-                taking_over = (
-                    f"import os, sys\n{before}\nos.execv(sys.argv[1], sys.argv[1:])"
-                )
-                command = [sys.executable, "-c", taking_over, *command]
+        def start(*arguments: object, first: str = "") -> subprocess.Popen[str]:
+            # The code runs before nstjax takes the process over: a preexec_fn would
+            # fork this process, which JAX's threads do not survive.
+            code = (
+                f"import os, sys\n{first}\n"
+                "os.execv(sys.executable, [sys.executable, '-m', 'nstjax', "
+                "*sys.argv[1:]])"
+            )
             started = stack.enter_context(
                 subprocess.Popen(
-                    command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+                    [sys.executable, "-c", code, *map(str, arguments)],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
                 )
             )
             stack.callback(started.kill)

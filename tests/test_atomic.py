@@ -7,7 +7,12 @@ import pytest
 from image_files import smooth
 
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path, check_workdir, check_writable
+from nstjax.io.atomic import (
+    atomic_path,
+    check_inputs_kept,
+    check_workdir,
+    check_writable,
+)
 from nstjax.io.images import write_image
 
 
@@ -99,3 +104,15 @@ def test_a_folder_without_permission_is_told(tmp_path, monkeypatch):
         check_workdir(tmp_path / "new")
     with pytest.raises(InputError, match=re.escape(says)):
         check_writable(tmp_path / "file.json")
+
+
+def test_an_input_is_no_place_for_a_result(tmp_path):
+    photo, link = tmp_path / "photo.png", tmp_path / "link.png"
+    photo.write_text("a photo")
+    link.symlink_to(photo)
+    (tmp_path / "hard.png").hardlink_to(photo)
+    elsewhere = tmp_path / "." / "photo.png"
+    for output in (photo, str(photo), link, tmp_path / "hard.png", elsewhere):
+        with pytest.raises(InputError, match="is one of the inputs and would be over"):
+            check_inputs_kept([tmp_path / "new.png", output], [None, "auto", photo])
+    check_inputs_kept([tmp_path / "new.png"], [photo, tmp_path / "missing.png"])

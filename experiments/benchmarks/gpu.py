@@ -29,6 +29,7 @@ from nstjax.analysis.sweep import make_sweep, run_lanes
 from nstjax.analysis.sweep_memory import compile_sweep
 from nstjax.demo import demo_pictures
 from nstjax.entry import run_command
+from nstjax.path_flags import define_path
 from nstjax.preset import Preset, customize
 from nstjax.presets import get_preset
 from nstjax.problem import make_transfer, prepare
@@ -48,7 +49,7 @@ flags.DEFINE_integer("lanes", 64, "Settings of the sweep.", lower_bound=1)
 flags.DEFINE_integer("sweep_size", 256, "Pixels on a side.", lower_bound=16)
 flags.DEFINE_integer("sweep_steps", 100, "Of the sweep.", lower_bound=1)
 flags.DEFINE_list("precisions", "float32,mixed", "Which ones.")
-flags.DEFINE_string("output", None, "JSON file for the numbers.")
+define_path("output", None, "JSON file for the numbers.")
 
 FLAGS = flags.FLAGS
 

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import logging
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ from nstjax.analysis.surface import (
 )
 from nstjax.analysis.surface_request import SurfaceRequest
 from nstjax.errors import InputError
+from nstjax.interrupts import requested, saving_on_interrupt
+from nstjax.io.locks import LOCK, held
 from nstjax.io.surface_file import check_resumable, read_surface, write_surface
 from nstjax.preset import Preset
 from nstjax.saved_run import SavedRun
@@ -75,10 +78,30 @@ def compute_surface(
       batch: nodes at once; None for ``nstjax.analysis.surface.default_batch``.
       quiet: whether the progress bar is left out.
 
+    Returns:
+      The surface; not all of it is done where a signal has come.
+
     Raises:
-      InputError: the file holds another surface, or there is no such plane.
+      InputError: the file holds another surface or another process computes it, or
+        there is no such plane.
       OSError: the file cannot be written.
     """
+    lock = path.with_name(f".{path.name[:40]}{LOCK}")
+    with (
+        held(lock, str(path), "wait until it ends, or choose another --output"),
+        saving_on_interrupt("stopping after this batch") as begin_saving,
+    ):
+        return _compute(path, run, request, batch, quiet, begin_saving)
+
+
+def _compute(
+    path: Path,
+    run: SavedRun,
+    request: SurfaceRequest,
+    batch: int | None,
+    quiet: bool,
+    begin_saving: Callable[[], None],
+) -> Surface:
     evaluator = _evaluator(**surface_structure(run.preset))
     about = describe(run, request)
     if path.exists():
@@ -97,11 +120,14 @@ def compute_surface(
     with bar:
         try:
             for surface in fill(surface, evaluator, run.problem.data, batch):
+                begin_saving()
                 bar.update(np.count_nonzero(surface.done) - bar.n)
                 before = time.monotonic()
                 if writing <= WRITING_SHARE * (before - started):
                     write_surface(path, surface)
                     writing += time.monotonic() - before
+                if requested():
+                    break
         finally:
             write_surface(path, surface)
     return surface

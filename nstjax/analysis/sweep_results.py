@@ -18,6 +18,8 @@ from nstjax.preset import Preset
 
 LOGGER = logging.getLogger("nstjax")
 MOST_TOLD = 5
+TABLE, SHEET = "settings.csv", "contact_sheet.png"
+PARETO, CURVES, HEAT_MAP = "pareto.png", "curves.png", "heat_map.png"
 
 
 def as_sweep(
@@ -96,13 +98,24 @@ def write_results(
     from nstjax.analysis import sweep_plots
     from nstjax.analysis.figures import save_figure
 
-    write_settings_table(folder / "settings.csv", sweep)
+    write_settings_table(folder / TABLE, sweep)
     (folder / "images").mkdir(exist_ok=True)
     for index, image in enumerate(sweep.images):
-        write_image(folder / "images" / f"{index:04d}.png", image / np.float32(255))
+        write_image(_image_path(folder, index), image / np.float32(255))
     sheet = sweep_sheet(sweep, content, styles)
-    write_image(folder / "contact_sheet.png", sheet)
-    save_figure(sweep_plots.pareto_figure(sweep), folder / "pareto.png")
-    save_figure(sweep_plots.curves_figure(sweep), folder / "curves.png")
+    write_image(folder / SHEET, sheet)
+    save_figure(sweep_plots.pareto_figure(sweep), folder / PARETO)
+    save_figure(sweep_plots.curves_figure(sweep), folder / CURVES)
     if full_grid(sweep):
-        save_figure(sweep_plots.heat_map_figure(sweep), folder / "heat_map.png")
+        save_figure(sweep_plots.heat_map_figure(sweep), folder / HEAT_MAP)
+
+
+def result_paths(folder: Path, count: int) -> list[Path]:
+    """Every file that ``write_results`` may write, of so many settings."""
+    names = (TABLE, SHEET, PARETO, CURVES, HEAT_MAP)
+    images = (_image_path(folder, index) for index in range(count))
+    return [*(folder / name for name in names), *images]
+
+
+def _image_path(folder: Path, index: int) -> Path:
+    return folder / "images" / f"{index:04d}.png"

@@ -1,7 +1,7 @@
 """A sweep from its settings to its file, in chunks that a killed one goes on from."""
 
+import contextlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,10 +14,10 @@ from nstjax.analysis.lanes import UNLIKE, Lanes, lane_shapes
 from nstjax.analysis.settings import Settings
 from nstjax.analysis.sweep import make_sweep, run_lanes
 from nstjax.analysis.sweep_memory import FittedSweep, fit_sweep
-from nstjax.analysis.sweep_results import as_sweep
+from nstjax.analysis.sweep_results import as_sweep, result_paths
 from nstjax.distributed import all_or_none, any_process, is_first_process
 from nstjax.errors import InputError
-from nstjax.io.atomic import TEMPORARY_PREFIX, check_workdir
+from nstjax.io.atomic import check_new, check_workdir
 from nstjax.io.runlog import CONFIG, read_config, write_config
 from nstjax.io.sweep_file import Sweep, join_sweeps, read_sweep, write_sweep
 from nstjax.memory import GIGABYTE, default_budget, give_back_freed_memory
@@ -80,13 +80,9 @@ def run_sweep(
     _check_limits(limits)
     if (folder / CONFIG).exists():
         config = _begun_config(folder, config)
-    elif (folder / SWEEP).exists() or (folder / CHUNKS).exists():
-        raise InputError(
-            f"{folder} holds a sweep without its {CONFIG}: choose another --workdir"
-        )
-    for pattern in (f"{TEMPORARY_PREFIX}*", f"*/{TEMPORARY_PREFIX}*"):
-        for leftover in folder.glob(pattern):
-            leftover.unlink(missing_ok=True)
+    else:
+        results = result_paths(folder, settings.count)
+        check_new(folder, [folder / SWEEP, folder / CHUNKS, *results])
     if not (folder / SWEEP).exists():
         fitted = _fit(prepare, preset, settings, config, limits)
         config = {**config, LANES_PER_CHUNK: fitted.size}
@@ -99,7 +95,11 @@ def run_sweep(
             if is_first_process():
                 whole = join_sweeps([read_sweep(path) for path in paths])
                 write_sweep(folder / SWEEP, whole._replace(config=dict(config)))
-    shutil.rmtree(folder / CHUNKS, ignore_errors=True)
+    if is_first_process():
+        with contextlib.suppress(OSError):
+            for path in _chunks(folder, settings, config[LANES_PER_CHUNK]):
+                path.unlink(missing_ok=True)
+            (folder / CHUNKS).rmdir()
     return read_sweep(folder / SWEEP)
 
 
@@ -115,10 +115,7 @@ def _run_chunks(
 ) -> list[Path]:
     """Write the chunks that are missing; returns the paths of all."""
     size = fitted.size
-    first_of = {
-        folder / CHUNKS / f"chunk_{number:05d}.h5": first
-        for number, first in enumerate(range(0, settings.count, size))
-    }
+    first_of = _chunks(folder, settings, size)
     missing = [path for path in first_of if not path.exists()]
     steps = len(missing) * (preset.steps + 1)
     forecast = _Forecast(settings.count, steps, fitted, limits)
@@ -140,10 +137,21 @@ def _run_chunks(
             if not is_first_process():
                 continue
             # Not before: a sweep that was too long leaves nothing behind.
-            path.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            # The first of all: without it a killed sweep could not go on.
             write_config(folder, config)
+            path.parent.mkdir(exist_ok=True)
             write_sweep(path, as_sweep(chunk, results, lanes.original, preset))
     return list(first_of)
+
+
+def _chunks(folder: Path, settings: Settings, size: int) -> dict[Path, int]:
+    """The file of each chunk, and the first of its settings."""
+    firsts = range(0, settings.count, size)
+    return {
+        folder / CHUNKS / f"chunk_{number:05d}.h5": first
+        for number, first in enumerate(firsts)
+    }
 
 
 class _Forecast:

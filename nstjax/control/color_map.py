@@ -4,6 +4,8 @@ import numpy as np
 from scipy import ndimage
 
 MAX_COLORS = 16
+# What two maps may mean by the same color, in 8-bit RGB.
+SAME_COLOR = 64.0
 
 # Colors are 8-bit RGB and their distances Euclidean. A pixel is flat if no channel
 # varies by more than this among its neighbors: JPEG's noise does not, an edge does.

@@ -1,6 +1,9 @@
 """What people ask for as a style: names or paintings, mixed, in a row, in regions."""
 
+import contextlib
+import functools
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,10 +21,12 @@ from nstjax.feedforward.restyle import (
 from nstjax.io.images import read_image
 from nstjax.io.model_file import BUNDLED, StyleModel, bundled_model, read_model
 from nstjax.io.weights import load_network
+from nstjax.path_flags import expand_home, split_escaped
 from nstjax.sizes import Size, output_size, resize
 
 ALL = "all"
 PAINTERLY, ARBITRARY = BUNDLED
+LONGEST_NAME = 100  # a file's may have 255 bytes
 
 
 class Look(NamedTuple):
@@ -36,31 +41,47 @@ class Look(NamedTuple):
     styles: tuple[Style, ...]
 
 
-def parse_styles(text: str) -> list[tuple[str, float]]:
-    """Read styles and their shares as people write them.
+def parse_styles(texts: Sequence[str]) -> list[tuple[str, float]]:
+    r"""Read styles and their shares as people write them.
 
-    >>> parse_styles("wave")
+    A file may have commas and colons in its name.
+
+    >>> parse_styles(["wave"])
     [('wave', 1.0)]
-    >>> parse_styles("wave:0.3,scream:0.7")
-    [('wave', 0.3), ('scream', 0.7)]
+    >>> parse_styles(["wave:0.3,scream:0.7", "lilies"])
+    [('wave', 0.3), ('scream', 0.7), ('lilies', 1.0)]
+    >>> parse_styles([r"red\, blue.jpg:2"])
+    [('red, blue.jpg', 2.0)]
+
+    Args:
+      texts: each is one style or several with commas between.
 
     Raises:
       InputError: nothing, or the same style twice.
     """
     items = []
-    for item in text.split(","):
-        name, colon, share = item.strip().rpartition(":")
-        try:
-            items.append((name.strip(), float(share)) if colon else (share, 1.0))
-        except ValueError:
-            items.append((item.strip(), 1.0))
+    for text in texts:
+        whole = _style_and_share(text)
+        if Path(whole[0]).is_file():
+            items.append(whole)
+            continue
+        items += map(_style_and_share, split_escaped(text, ",") or [""])
     names = [name for name, _ in items]
     if not all(names) or len(set(names)) != len(names):
         raise InputError(
-            f"--style={text}: give names or paintings with commas between, each once, "
-            "such as wave:0.3,scream:0.7"
+            f"--style={','.join(texts)}: give names or paintings with commas between, "
+            "each once, such as wave:0.3,scream:0.7"
         )
     return items
+
+
+def _style_and_share(text: str) -> tuple[str, float]:
+    text = expand_home(text.strip())
+    name, colon, share = text.rpartition(":")
+    if colon and not Path(text).is_file():
+        with contextlib.suppress(ValueError):
+            return name.strip(), float(share)
+    return text, 1.0
 
 
 def load_restyler(
@@ -93,6 +114,9 @@ def load_restyler(
                 "or names only"
             )
     found = _model(model or ARBITRARY)
+    if model is not None:
+        for name, _ in items:
+            _check_style(found, model, name)
     return make_restyler(found, lambda: load_network(weights))
 
 
@@ -130,10 +154,13 @@ def make_looks(
     if steps:
         return _row(names, styles, steps)
     shares = normalized_shares([share for _, share in items])
-    name = "-".join(
+    named = [
         name if share == 1 else f"{name}{round(100 * share)}"
         for name, share in zip(names, shares, strict=True)
-    )
+    ]
+    name = "-".join(named)
+    if len(name) > LONGEST_NAME:
+        name = f"{named[0]}-and-{len(named) - 1}-others"
     return [Look(name, (mix_styles(styles, shares),))]
 
 
@@ -158,12 +185,51 @@ def _row(names: Sequence[str], styles: Sequence[Style], steps: int) -> list[Look
 def _style(restyler: Restyler, name: str, style_size: Size) -> Style:
     if not restyler.arbitrary:
         return restyler.named_style({name: 1.0})
-    painting = read_image(name)
-    height, width, _ = painting.shape
-    height, width = output_size(height, width, style_size)
-    if height < painting.shape[0]:
-        painting = resize(painting, height, width)
+    painting = read_at_size(name, style_size)
     return restyler.style_of([painting])
+
+
+def read_at_size(path: str | os.PathLike[str], size: Size) -> np.ndarray:
+    """Read a picture at a size, or at its own where that is smaller.
+
+    Args:
+      path: the file.
+      size: the rule.
+    """
+    used_size = functools.partial(size_at_most, size=size)
+    image = read_image(path, used_size)
+    return resize(image, *used_size(image.shape[0], image.shape[1]))
+
+
+def size_at_most(height: int, width: int, size: Size) -> tuple[int, int]:
+    """What a size rule makes of a picture, which does not grow.
+
+    Args:
+      height: pixels of the picture.
+      width: likewise.
+      size: the rule.
+
+    Returns:
+      (height, width).
+    """
+    new_height, new_width = output_size(height, width, size)
+    smaller = new_height * new_width < height * width
+    return (new_height, new_width) if smaller else (height, width)
+
+
+def _check_style(found: StyleModel, model: str, name: str) -> None:
+    """Raise ``InputError`` for what is a style of another model."""
+    is_file = Path(name).is_file()
+    if found.encoder is None and is_file and name not in (ALL, *found.styles):
+        raise InputError(
+            f"{name} is a painting, and the styles of {model} are "
+            f"{', '.join(found.styles)}: leave --model out, or choose one of these"
+        )
+    if found.encoder and not is_file and name in bundled_model(PAINTERLY).styles:
+        raise InputError(
+            f"{name} is a style of {PAINTERLY}, not of {model}: leave --model out, or "
+            "give a painting"
+        )
 
 
 def _model(model: str) -> StyleModel:

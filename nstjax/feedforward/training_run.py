@@ -1,16 +1,24 @@
 """A training from pictures on disk to a model file, that may be killed at any time."""
 
-import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from nstjax.distributed import all_or_none, is_first_process, on_host, place
+from nstjax.distributed import (
+    all_or_none,
+    any_process,
+    count_processes,
+    is_first_process,
+    on_host,
+    one_run_in,
+    place,
+)
 from nstjax.errors import InputError
 from nstjax.feedforward.objective import Batch, Objective
 from nstjax.feedforward.training import TrainingState, batch_shardings, check_finite
@@ -28,9 +36,13 @@ from nstjax.feedforward.training_request import (
     request_settings,
 )
 from nstjax.feedforward.training_setup import Setup, set_up, trained_model
+from nstjax.interrupts import requested, saving_on_interrupt
 from nstjax.io import runlog
+from nstjax.io.atomic import check_new
+from nstjax.io.extras import Extras, write_somewhere
 from nstjax.io.images import write_image
-from nstjax.io.model_file import StyleModel, write_model
+from nstjax.io.locks import NEW, temporary_folder
+from nstjax.io.model_file import write_model
 from nstjax.io.training_checkpoint import open_checkpoints
 from nstjax.session import check_resumable
 
@@ -40,7 +52,19 @@ CHECKPOINTS = "checkpoints"
 EVENTS = "events"
 
 
-def train(request: TrainingRequest) -> StyleModel:
+class Trained(NamedTuple):
+    """How a training ended.
+
+    Attributes:
+      model: the model's file; None where somebody stopped the training before its end.
+      complete: whether all could be written, and where it should be.
+    """
+
+    model: Path | None
+    complete: bool
+
+
+def train(request: TrainingRequest) -> Trained:
     """Train, or go on from the last checkpoint; the model is written to the folder.
 
     Nothing is written before all that can be checked is.
@@ -49,6 +73,17 @@ def train(request: TrainingRequest) -> StyleModel:
       InputError: bad input, or the folder holds another training, or the loss is not
         finite.
     """
+    with (
+        one_run_in(request.folder),
+        saving_on_interrupt("stopping after this update") as begin_saving,
+    ):
+        if count_processes() > 1:
+            # The others would wait in vain for one that ends at once.
+            begin_saving()
+        return _train(request, begin_saving)
+
+
+def _train(request: TrainingRequest, begin_saving: Callable[[], None]) -> Trained:
     folder, steps = request.folder, request.preset.steps
     with all_or_none():
         check_request(request)
@@ -57,22 +92,35 @@ def train(request: TrainingRequest) -> StyleModel:
         begun = _has_begun(folder, settings)
         card = {**request.card, "settings": {**settings, "steps": steps}}
         # A model that cannot be written is told before the training, not after it.
-        with tempfile.TemporaryDirectory() as scratch:
-            model = trained_model(request, setup, setup.state, card)
-            write_model(Path(scratch) / MODEL, model)
+        if is_first_process():
+            with temporary_folder(folder / MODEL) as scratch:
+                model = trained_model(request, setup, setup.state, card)
+                write_model(scratch / NEW, model)
     with all_or_none():
         if is_first_process() and not begun:
-            folder.mkdir(parents=True, exist_ok=True)
+            # Before all else: without it a killed training could not go on.
             runlog.write_config(folder, {"settings": settings})
-    state = _run(request, setup)
+    extras = Extras()
+    state = _run(request, setup, extras, begin_saving)
+    if int(state.step) < steps:
+        return Trained(None, not extras.missing)
     state = jax.tree.map(lambda leaf: jnp.asarray(on_host(leaf)), state)
     model = trained_model(request, setup, state, card)
+    path = folder / MODEL
     if is_first_process():
-        write_model(folder / MODEL, model, half_precision=request.half_precision)
-    return model
+        half = request.half_precision
+        path = write_somewhere(
+            path, lambda place: write_model(place, model, half_precision=half)
+        )
+    return Trained(path, not extras.missing and path == folder / MODEL)
 
 
-def _run(request: TrainingRequest, setup: Setup) -> TrainingState:
+def _run(
+    request: TrainingRequest,
+    setup: Setup,
+    extras: Extras,
+    begin_saving: Callable[[], None],
+) -> TrainingState:
     """The updates that are left, with their log, checkpoints and sample sheets."""
     folder, steps, batches = request.folder, request.preset.steps, setup.batches
     checkpoints = open_checkpoints(folder / CHECKPOINTS)
@@ -90,7 +138,7 @@ def _run(request: TrainingRequest, setup: Setup) -> TrainingState:
             f"the training in {folder} has had {first} updates: give as many steps or "
             "more"
         )
-    writes = is_first_process()
+    writes, unwritten = is_first_process(), list[Row]()
     if writes:
         runlog.restart_metrics(folder, first + 1)
     started = time.monotonic() - seconds
@@ -104,6 +152,8 @@ def _run(request: TrainingRequest, setup: Setup) -> TrainingState:
             batch = Batch(**jax.device_put(next(batches), by_picture))
             state, info = setup.training.step(state, batch, objective, weight)
             check_finite(info, step)
+            begin_saving()
+            stopping = any_process(requested())
             # A mean with an update that was left out would be no number.
             if not info.nonfinite:
                 rows.append(step_row(info))
@@ -114,7 +164,7 @@ def _run(request: TrainingRequest, setup: Setup) -> TrainingState:
                 rows = []
                 bar.set_postfix(loss=f"{row['total']:.4g}")
             if step % request.sample_every == 0 or step == steps:
-                row |= _validate(request, setup, state, objective, step)
+                row |= _validate(request, setup, state, objective, step, extras)
             if row:
                 row = {
                     "step": step,
@@ -123,15 +173,21 @@ def _run(request: TrainingRequest, setup: Setup) -> TrainingState:
                     "seconds": round(time.monotonic() - started, 3),
                 }
                 if writes:
-                    runlog.append_metrics(folder, [row])
+                    unwritten.append(row)
+                    with extras.writing("the log"):
+                        runlog.append_metrics(folder, unwritten)
+                        unwritten.clear()
                 write_events(row)
-            if step % request.checkpoint_every == 0 or step == steps:
+            if step % request.checkpoint_every == 0 or step == steps or stopping:
                 record = {
                     "batches": batches.state(),
                     "rows": rows,
                     "seconds": time.monotonic() - started,
                 }
-                checkpoints.save(step, state, record)
+                with extras.writing("a checkpoint"):
+                    checkpoints.save(step, state, record)
+            if stopping:
+                break
     return state
 
 
@@ -141,6 +197,7 @@ def _validate(
     state: TrainingState,
     objective: Objective,
     step: int,
+    extras: Extras,
 ) -> Row:
     """The loss on photos that are held out, and a sheet of some of them."""
     evaluated = [
@@ -151,8 +208,9 @@ def _validate(
     outputs = [on_host(output) for _, _, output in evaluated]
     if is_first_process():
         path = request.folder / SAMPLES / f"{step:06}.png"
-        path.parent.mkdir(exist_ok=True)
-        write_image(path, sample_sheet(photos, outputs, names))
+        with extras.writing("a sheet of samples"):
+            path.parent.mkdir(exist_ok=True)
+            write_image(path, sample_sheet(photos, outputs, names))
     return {
         "validation": {
             name: {"total": float(loss), **term_row(terms)}
@@ -166,9 +224,6 @@ def _has_begun(folder: Path, settings: dict[str, Any]) -> bool:
     if (folder / runlog.CONFIG).exists():
         check_resumable(folder, settings)
         return True
-    if (folder / CHECKPOINTS).exists():
-        raise InputError(
-            f"{folder} holds a training without its {runlog.CONFIG}: choose another "
-            "--workdir"
-        )
+    names = (runlog.METRICS, CHECKPOINTS, SAMPLES, EVENTS, MODEL)
+    check_new(folder, [folder / name for name in names])
     return False

@@ -1,14 +1,13 @@
 """Writing a file whole or not at all, and whether it can be written."""
 
+import functools
 import os
-import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from nstjax.errors import InputError
-
-TEMPORARY_PREFIX = ".nstjax-"
+from nstjax.io.locks import NEW, remove_dead, temporary_folder
 
 
 @contextmanager
@@ -17,34 +16,36 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Whoever reads ``path`` sees the old file or the complete new one, never a part.
     When the block fails, for whatever reason, the temporary file is removed and the
-    old file is left as it was.
+    old file is left as it was. What a process that was killed has left in the folder
+    is removed first.
 
     Args:
       path: the file to write; a symbolic link is followed, not replaced.
 
     Yields:
-      A path in the same folder with the same suffix, where no file exists yet.
+      A path on the same disk with the same suffix, where no file exists yet.
 
     Raises:
       OSError: the block wrote no file, or it cannot be put in place.
     """
     final = Path(path).resolve()
-    # tempfile would create the file readable by its owner only; a file that the block
-    # itself creates gets the permissions that any other output gets.
-    temporary = final.with_name(
-        f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{final.suffix}"
-    )
+    _remove_dead_once(final.parent)
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, final)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno:
+        with temporary_folder(final) as folder:
+            temporary = folder / f"{NEW}{final.suffix}"
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, final)
+    except OSError as error:
+        if error.errno:
             # Whoever reads the message knows the file by its final name.
             raise OSError(error.errno, error.strerror, str(final)) from error
         raise
+
+
+# Of a folder with many files it would take as long as to write one.
+_remove_dead_once = functools.cache(remove_dead)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -60,6 +61,46 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     if not folder.is_dir():
         raise InputError(f"{path} cannot be written: create the folder {folder} first")
     _check_permission(path, folder)
+
+
+def check_inputs_kept(
+    outputs: Iterable[str | os.PathLike[str]],
+    inputs: Iterable[str | os.PathLike[str] | None],
+) -> None:
+    """Check that no result would take the place of an input.
+
+    Args:
+      outputs: every file that a command is going to write.
+      inputs: every file that it reads; None for one that is not given.
+
+    Raises:
+      InputError: two of them are one file, by whatever path or link.
+    """
+    existing = [path for path in inputs if path is not None and os.path.exists(path)]
+    for output in filter(os.path.exists, outputs):
+        if any(os.path.samefile(output, path) for path in existing):
+            raise InputError(
+                f"{output} is one of the inputs and would be overwritten: choose "
+                "another place for the result"
+            )
+
+
+def check_new(folder: Path, paths: Iterable[Path]) -> None:
+    """Check that a working folder holds nothing that a new run would overwrite.
+
+    Args:
+      folder: of the run.
+      paths: what it is going to write there; others are not looked at.
+
+    Raises:
+      InputError: one of them is there already.
+    """
+    for path in paths:
+        if folder in path.parents and path.exists():
+            raise InputError(
+                f"{path} is there already, and no run of ours in {folder} has written "
+                "it: choose another --workdir"
+            )
 
 
 def check_workdir(folder: Path) -> None:

@@ -100,13 +100,31 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def append_metrics(folder: Path, rows: list[Row]) -> None:
-    """Append rows to metrics.jsonl, each a line that is written whole."""
-    with open(folder / METRICS, "a", encoding="utf-8") as file:
-        file.write("".join(json.dumps(row) + "\n" for row in rows))
+    """Append rows to metrics.jsonl, all of them or none."""
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    with open(folder / METRICS, "ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            while lines:
+                lines = lines[file.write(lines) :]
+        except OSError:
+            file.truncate(end)
+            raise
 
 
 def restart_metrics(folder: Path, before_step: int) -> list[Row]:
     """Cut metrics.jsonl back to the rows before a step, and return them.
+
+    Raises:
+      InputError: the file holds something else than rows.
+    """
+    rows = read_metrics(folder, before_step)
+    write_metrics(folder, rows)
+    return rows
+
+
+def read_metrics(folder: Path, before_step: int) -> list[Row]:
+    """The rows of metrics.jsonl before a step.
 
     A last line that a killed run left unfinished is dropped with the rest.
 
@@ -118,12 +136,15 @@ def restart_metrics(folder: Path, before_step: int) -> list[Row]:
     complete_lines = text.split("\n")[:-1]
     try:
         logged = [json.loads(line) for line in complete_lines]
-        rows = [row for row in logged if row["step"] < before_step]
+        return [row for row in logged if row["step"] < before_step]
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path} is damaged ({error}): {START_AGAIN}") from error
-    with atomic_path(path) as temporary:
+
+
+def write_metrics(folder: Path, rows: list[Row]) -> None:
+    """Write metrics.jsonl anew, atomically."""
+    with atomic_path(folder / METRICS) as temporary:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return rows
 
 
 def write_run(

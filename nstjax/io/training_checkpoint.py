@@ -29,15 +29,25 @@ class Checkpoints(NamedTuple):
           step: its number.
           state: any pytree of arrays.
           record: whatever else is needed, as JSON has it.
+
+        Raises:
+          OSError: it cannot be written.
         """
-        self.manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(_named_leaves(state)),
-                record=ocp.args.JsonSave(record),
-            ),
-        )
-        self.manager.wait_until_finished()
+        try:
+            self.manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(_named_leaves(state)),
+                    record=ocp.args.JsonSave(record),
+                ),
+            )
+            self.manager.wait_until_finished()
+        # tensorstore fails with errors of many types.
+        except Exception as error:
+            raise OSError(
+                f"checkpoint {self.manager.directory / str(step)} cannot be written "
+                f"({' '.join(str(error).split())[:200]})"
+            ) from error
 
     def restore(self, like: State) -> tuple[State, dict[str, Any]] | None:
         """The last checkpoint, or None where there is none.
@@ -76,7 +86,10 @@ class Checkpoints(NamedTuple):
 def open_checkpoints(folder: Path) -> Checkpoints:
     """The checkpoints in a folder, which is made where it is missing."""
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=KEPT, enable_async_checkpointing=False
+        max_to_keep=KEPT,
+        enable_async_checkpointing=False,
+        # Of a training that was killed while it wrote.
+        cleanup_tmp_directories=True,
     )
     return Checkpoints(ocp.CheckpointManager(folder.resolve(), options=options))
 

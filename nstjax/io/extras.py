@@ -1,0 +1,82 @@
+"""What a run writes beside its result, and a result that cannot be where it should."""
+
+import contextlib
+import itertools
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from nstjax.errors import InputError
+
+LOGGER = logging.getLogger("nstjax")
+
+
+class Extras:
+    """What a run writes beside its result: a failure costs a note, never the result.
+
+    Attributes:
+      missing: what could not be written, and has not been since.
+    """
+
+    def __init__(self) -> None:
+        self.missing: set[str] = set()
+        self._told: set[str] = set()
+
+    @contextlib.contextmanager
+    def writing(self, what: str) -> Iterator[None]:
+        """Go on after the block whether or not it could write.
+
+        Args:
+          what: that it writes, such as "the preview"; it is told once of each.
+        """
+        try:
+            yield
+            self.missing.discard(what)
+        except (OSError, InputError) as error:
+            self.missing.add(what)
+            if what not in self._told:
+                LOGGER.warning("%s; the run goes on without %s", reason(error), what)
+            self._told.add(what)
+
+
+def write_somewhere(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write a result, elsewhere where it cannot be written as it should, with a note.
+
+    It is tried beside the path, in the current folder and in the temporary one, under
+    names that are free.
+
+    Args:
+      path: where it should be.
+      write: writes it to the path that it is given.
+
+    Returns:
+      Where it is.
+
+    Raises:
+      InputError, OSError: what went wrong first, where all of them fail.
+    """
+    try:
+        write(path)
+        return path
+    except (OSError, InputError) as error:
+        for folder in (path.parent, Path(), Path(tempfile.gettempdir())):
+            place = free_path(folder / path.name)
+            with contextlib.suppress(OSError, InputError):
+                write(place)
+                LOGGER.warning("%s; wrote %s instead", reason(error), place)
+                return place
+        raise
+
+
+def free_path(path: Path) -> Path:
+    """The path, or with a number at the end of its stem, where nothing is yet."""
+    numbered = (path.with_stem(f"{path.stem}_{n}") for n in itertools.count(2))
+    return next(p for p in itertools.chain([path], numbered) if not p.exists())
+
+
+def reason(error: OSError | InputError) -> str:
+    """What could not be written, and why."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename} cannot be written ({error.strerror})"
+    return str(error)
