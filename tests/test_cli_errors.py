@@ -246,7 +246,7 @@ def test_missing_permission_is_one_line_and_writes_nothing(
     (studio / "album").mkdir()
     before = listing(studio)
     (studio / locked).chmod(mode)
-    status, out, err = ended(process(*arguments, before=AS_ANYBODY))
+    status, out, err = ended(process(*arguments, first=AS_ANYBODY))
     (studio / locked).chmod(0o755)
     check_refused(status, out, err, says)
     assert listing(studio) == before
