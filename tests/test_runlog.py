@@ -1,5 +1,7 @@
 """Log, snapshots and checkpoints on disk, and files that appear whole or not at all."""
 
+import errno
+import io
 import json
 import os
 import pathlib
@@ -267,8 +269,29 @@ def test_atomic_path_shows_nothing_before_the_end(tmp_path):
     ]
     with atomic_path(path) as temporary:
         assert isinstance(temporary, pathlib.Path)
-        assert (temporary.parent, temporary.suffix) == (tmp_path, ".txt")
+        assert temporary.suffix == ".txt"
         temporary.write_text("new")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [
         ("file.txt", "new")
     ]
+
+
+def test_rows_that_find_no_room_leave_no_part_of_a_line(tmp_path, monkeypatch):
+    runlog.append_metrics(tmp_path, [{"step": 0}])
+
+    class FullFile(io.FileIO):
+        def write(self, lines):
+            if len(lines) < 10:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(lines[:7])
+
+    def full_open(path, mode, buffering):
+        return FullFile(path, mode.replace("b", ""))
+
+    monkeypatch.setattr(runlog, "open", full_open, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        runlog.append_metrics(tmp_path, [{"step": 1}])
+    monkeypatch.undo()
+    assert runlog.read_metrics(tmp_path, 9) == [{"step": 0}]
+    runlog.append_metrics(tmp_path, [{"step": 1}])
+    assert runlog.read_metrics(tmp_path, 9) == [{"step": 0}, {"step": 1}]
