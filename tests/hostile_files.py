@@ -23,6 +23,8 @@ import safetensors.numpy
 
 Change = Callable[[pathlib.Path], object]
 DEEP = 100_000
+# Attributes of HDF5's dimension scales, which other programs read.
+SCALES = ("CLASS", "NAME", "REFERENCE_LIST", "DIMENSION_LIST", "DIMENSION_LABELS")
 # What a field of JSON may become.
 VALUES = (
     None, True, -1, 0.5, 10**400, math.nan, math.inf, "", "text", "a\0b", "../\ud800",
@@ -95,7 +97,7 @@ def hdf5_changes(path: pathlib.Path) -> Iterator[Hostile]:
     datasets, groups, attributes = {}, [], []
 
     def note(name: str, item: h5py.HLObject) -> None:
-        attributes.extend((name, each) for each in item.attrs)
+        attributes.extend((name, each) for each in item.attrs if each not in SCALES)
         if isinstance(item, h5py.Dataset):
             datasets[name] = item[()], dict(item.attrs)
         else:
