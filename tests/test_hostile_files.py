@@ -126,10 +126,10 @@ def cases(path: pathlib.Path) -> list[Hostile]:
         ("config.json", read_request, 90, 60),
         ("metrics.jsonl", lambda path: runlog.read_metrics(path.parent, 99), 60, 45),
         ("run.h5", lambda path: runlog.read_run(path.parent), 90, 50),
-        ("surface_plane3.h5", read_surface, 90, 45),
+        ("surface_plane3.h5", read_surface, 80, 40),
         ("sweep.h5", read_sweep, 90, 60),
         ("checkpoint.safetensors", read_state, 50, 45),
-        ("model.safetensors", read_model, 50, 45),
+        ("model.safetensors", read_model, 30, 27),
     ],
 )
 def test_hostile_files_are_refused_in_a_line(hostile, real, file, read, count, refused):
@@ -277,15 +277,16 @@ def test_shapes_that_only_links_make_large_are_refused(hostile):
         runlog.read_run(pathlib.Path("run"))
 
 
-@pytest.mark.parametrize("text", [r"$\frac{$", "$x$ $", r"\$", "<b>&"])
-def test_stored_words_are_no_formulas(hostile, text):
+def test_stored_words_are_no_formulas(hostile):
+    texts = [r"$\frac{$", "$x$ $", r"\$", "<b>&"]
     surface = read_surface("run/surface_plane3.h5")
     surface = surface._replace(
-        labels=(text, f"{text} (r)"),
-        points=surface.points._replace(names=(text, text, text)),
-        trajectories={text: surface.trajectories["run"], "empty": NO_MARKS},
+        labels=(texts[0], f"{texts[1]} (r)"),
+        points=surface.points._replace(names=(texts[2], texts[3], "$y$")),
+        trajectories={"$z$": surface.trajectories["run"], "empty": NO_MARKS},
     )
-    figure = map_figure(surface, 1, 1, 0, title=text)
+    figure = map_figure(surface, 1, 1, 0, title="$t$")
     save_figure(figure, "map.pdf")
-    shown = [each.get_text() for each in figure.findobj(Text)]
-    assert text.replace("$", r"\$") in shown
+    shown = "\n".join(each.get_text() for each in figure.findobj(Text))
+    for text in (*texts, "$y$", "$z$", "$t$"):
+        assert text.replace("$", r"\$") in shown
