@@ -175,9 +175,3 @@ def gallery(tmp_path_factory, slim_weights) -> pathlib.Path:
     return training_gallery.make_gallery(
         tmp_path_factory.mktemp("gallery"), slim_weights
     )
-
-
-@pytest.fixture(scope="session")
-def environment() -> dict[str, str]:
-    """Of processes in any folder."""
-    return {**os.environ, "PYTHONPATH": str(training_gallery.ROOT)}

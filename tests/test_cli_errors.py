@@ -61,8 +61,8 @@ BAD_PICTURES = [
         "more than 178 million pixels",
         blank("vast.png", (20000, 20000), "1"),
     ),
-    Bad("folder", as_photo("album"), "album is a folder", folder("album")),
-    Bad("folder .png", as_photo("a.png"), "a.png is a folder", folder("a.png")),
+    Bad("folder", as_photo("album"), "give a folder for the photos", folder("album")),
+    Bad("folder .png", as_photo("a.png"), "give a folder for the", folder("a.png")),
     Bad(
         "missing painting",
         ("photo.png", "nowhere.png", *BASE),
