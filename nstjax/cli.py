@@ -15,6 +15,7 @@ from nstjax.entry import (
     run_command,
 )
 from nstjax.errors import InputError
+from nstjax.io.images import FORMATS
 from nstjax.io.transparency import Transparency
 from nstjax.path_flags import define_mask, define_masks, define_path, define_paths
 from nstjax.preset import INITS, Preset, customize, default_size_rule
@@ -245,11 +246,13 @@ def main(pictures: Sequence[str]) -> int:
         no_upscale=FLAGS.no_upscale,
         transparency=FLAGS.transparency,
     )
-    if len(contents) > 1 or any(map(os.path.isdir, contents)):
+    output = Path(FLAGS.output) if FLAGS.output else None
+    # With --style there may be one photo or many, as a pattern of the shell has it.
+    to_folder = FLAGS.style and output and output.suffix.lower() not in FORMATS
+    if len(contents) > 1 or to_folder or any(map(os.path.isdir, contents)):
         # Finding out what a folder holds takes modules that one photo does not.
         from nstjax.photos import paint_photos
 
-        output = Path(FLAGS.output) if FLAGS.output else None
         return paint_photos(request, contents, output)
     return transfer(request)
 

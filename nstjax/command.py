@@ -206,19 +206,21 @@ def network_rows(preset: Preset) -> list[LayerSummary]:
 
 def print_network(preset: Preset) -> None:
     """Print the network's table for the preset's size and padding."""
+    rows = network_rows(preset)
     from nstjax.diagram import table_text
 
-    print(table_text(network_rows(preset)))
+    print(table_text(rows))
 
 
 def draw_network(preset: Preset, path: str) -> None:
     """Draw the network, the preset's layers marked, to an image file."""
-    # Matplotlib takes a while to import.
+    check_output(path)
+    rows = network_rows(preset)
+    # Matplotlib takes a while to import, and writes a list of fonts.
     from nstjax.diagram import draw
 
-    check_output(path)
     marked = (*preset.content_layers, *preset.style_layers)
-    write_image(path, draw(network_rows(preset), marked))
+    write_image(path, draw(rows, marked))
     print(f"nstjax: wrote {path}")
 
 

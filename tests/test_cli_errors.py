@@ -81,7 +81,8 @@ BAD_PICTURES = [
     Bad(
         "painting too thin for the deepest layer",
         ("photo.png", "thin.png", *BASE),
-        "too small for relu5_1",
+        "thin.png has 900x18 pixels, of which this run makes 48x1, and is too small "
+        "for relu5_1: it needs at least 16 on each side",
         blank("thin.png", (900, 18)),
     ),
     Bad("photo only", ("photo.png", *BASE), "give a photo and a painting"),
@@ -99,7 +100,10 @@ BAD_OUTPUTS = [
         "taken.png is a folder",
         folder("taken.png"),
     ),
+    bad_flag("--output=.", ". is a folder: give the name of a file"),
+    bad_flag("--output=/", "/ is a folder: give the name of a file"),
     bad_flag("--workdir=photo.png", "photo.png is a file"),
+    bad_flag("--workdir=/dev/null/run", "/dev/null"),
     Bad("workdir in a file", with_flags("--workdir=photo.png/run"), "photo.png"),
     Bad(
         "network picture of unknown format",

@@ -140,8 +140,8 @@ def test_killed_run_resumes_bit_equal(
 ):
     whole = uninterrupted(optimizer)
     kill = signal_at(call, signal.SIGKILL, function)
-    status, out, err = ended(process(*flags(optimizer, "run"), inside=kill))
-    assert (status, out, err) == (-signal.SIGKILL, "", "")
+    status, _, err = ended(process(*flags(optimizer, "run"), inside=kill))
+    assert (status, err) == (-signal.SIGKILL, "")
     # It was under way: past its first checkpoints, before its end, and its log is
     # ahead of the checkpoint.
     assert 0 < checkpoint_step("run") < len(metrics("run")) <= STEPS
