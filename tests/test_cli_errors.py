@@ -58,7 +58,7 @@ BAD_PICTURES = [
     Bad(
         "20000x20000",
         as_photo("vast.png"),
-        "more than 100 million pixels",
+        "more than 178 million pixels",
         blank("vast.png", (20000, 20000), "1"),
     ),
     Bad("folder", as_photo("album"), "album is a folder", folder("album")),
@@ -181,7 +181,7 @@ BAD_NUMBERS = [
         bad_flag(f"--size={value}", "size")
         for value in ("huge", "0", "-5", "48x", "0x48", "48.5", "30000", "")
     ),
-    bad_flag("--size=15", "image of 15x11 pixels is too small for relu5_1"),
+    bad_flag("--size=15", "photo.png: image of 15x11 pixels is too small for relu5_1"),
 ]
 
 BAD_NAMES = [
@@ -255,11 +255,11 @@ def test_missing_permission_is_one_line_and_writes_nothing(
 @pytest.fixture
 def full_disk(command, studio):
     """Run where files can have so many bytes only: full_disk(size, *arguments)."""
+    # What it compiles is stored before.
+    assert command(*RUN)[0] == 0
+    (studio / "out.png").unlink()
 
     def run(size, *arguments):
-        # What it compiles is stored before.
-        assert command(*RUN)[0] == 0
-        (studio / "out.png").unlink()
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
         try:
@@ -271,10 +271,13 @@ def full_disk(command, studio):
 
 
 def test_full_disk_is_one_line_and_leaves_no_part_of_a_file(studio, full_disk):
-    # Too little for the picture.
     before = listing(studio)
-    status, out, err = full_disk(1000, *RUN, "--preview_seconds=0")
+    (studio / "out.png").write_text("the old one")
+    # Too little for the picture.
+    status, out, err = full_disk(1000, *RUN)
     check_refused(status, out, err, "out.png cannot be written (File too large)")
+    assert (studio / "out.png").read_text() == "the old one"
+    (studio / "out.png").unlink()
     assert listing(studio) == before
 
 

@@ -124,15 +124,13 @@ def own_folder(folder: Path) -> Iterator[bool]:
 
     with cleaned_up(leave):
         try:
-            # Another process may take it for dead before it is locked.
-            with (
-                undisturbed(),
-                contextlib.suppress(FileExistsError, FileNotFoundError),
-            ):
+            with undisturbed(), contextlib.suppress(FileExistsError):
                 folder.mkdir()
-                if file := _take(folder / LOCK, create=True):
-                    files.append(file)
-                    _sign(file)
+                # Another process may take it for dead before it is locked.
+                with contextlib.suppress(FileNotFoundError):
+                    if file := _take(folder / LOCK, create=True):
+                        files.append(file)
+                        _sign(file)
             yield bool(files)
         finally:
             leave()
