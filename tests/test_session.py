@@ -388,9 +388,9 @@ def test_what_a_run_cannot_write_beside_its_result_is_a_note_once(
     assert "wrote out.png after 9 steps" in out
     notes = err.splitlines()
     assert all("No space left on device" in note for note in notes)
-    for what in ("a snapshot", "the log", "a checkpoint", "the preview"):
+    for what in ("a snapshot", "the log", "run.h5", "a checkpoint", "the preview"):
         assert sum(f"goes on without {what}" in note for note in notes) == 1
-    assert len(notes) == 4
+    assert len(notes) == 5
     assert sorted(path.name for path in studio.iterdir()) == sorted(
         [*PICTURES, "out.png"]
     )
