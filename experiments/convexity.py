@@ -26,6 +26,7 @@ from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path, check_inputs_kept, check_writable
 from nstjax.io.surface_file import read_surface
+from nstjax.path_flags import define_path, define_paths
 from nstjax.request import file_sha256
 from nstjax.saved_run import SavedRun, read_saved_run, recorded_inputs
 from nstjax.transfer_loss import loss_function
@@ -37,13 +38,13 @@ Convexity of the loss, tested where a run of nstjax --workdir=DIR --snapshots=..
   python -m experiments.convexity --run=DIR
 """
 
-flags.DEFINE_string("run", None, "Folder of the run.")
-flags.DEFINE_list("surfaces", None, "Surface files; the run's own if not given.")
-flags.DEFINE_string("weights", None, "The network, if it is not where the run had it.")
+define_path("run", None, "Folder of the run.")
+define_paths("surfaces", None, "Surface files; the run's own if not given.")
+define_path("weights", None, "The network, if it is not where the run had it.")
 flags.DEFINE_integer("segments", 256, "Pairs of images at most.", lower_bound=1)
 flags.DEFINE_list("curvature_at", "content,noise,middle,result", "Images, or none.")
 flags.DEFINE_integer("seed", 0, "Of the noise and the choice of pairs.", lower_bound=0)
-flags.DEFINE_string("output", None, "JSON file; DIR/convexity.json if not given.")
+define_path("output", None, "JSON file; DIR/convexity.json if not given.")
 
 FLAGS = flags.FLAGS
 # Of what is written and how it is found: another one's file is no answer.

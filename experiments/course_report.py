@@ -27,6 +27,7 @@ from nstjax.io.atomic import atomic_path, check_inputs_kept, check_workdir
 from nstjax.io.images import read_image, write_image
 from nstjax.montage import contact_sheet
 from nstjax.painting import paint
+from nstjax.path_flags import define_path
 from nstjax.stained_glass import stained_glass
 
 USAGE = """
@@ -36,8 +37,8 @@ Snapshots, loss surfaces and the convexity table of two runs of gatys2016.
   python -m experiments.course_report --workdir=DIR PHOTO PAINTING PHOTO PAINTING
 """
 
-flags.DEFINE_string("workdir", None, "Folder for everything.")
-flags.DEFINE_string("weights", "auto", "As nstjax takes them.")
+define_path("workdir", None, "Folder for everything.")
+define_path("weights", "auto", "As nstjax takes them.")
 flags.DEFINE_string("size", "128", "As nstjax takes it.")
 # The preset's content loss is a sum over positions, so a small picture needs more.
 flags.DEFINE_float("alpha", 0.004, "Weight of the content loss.")
@@ -135,7 +136,8 @@ def make_part(part: Part, folder: Path) -> dict[str, Any]:
     output = folder / "convexity.json"
     python(
         *("experiments.convexity", f"--run={run}", f"--output={output}"),
-        *(f"--surfaces={','.join(map(str, surfaces))}", f"--segments={FLAGS.segments}"),
+        *(f"--surfaces={surface}" for surface in surfaces),
+        f"--segments={FLAGS.segments}",
         f"--curvature_at={FLAGS.curvature_at}",
     )
     return json.loads(output.read_text())

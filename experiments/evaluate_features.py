@@ -20,6 +20,7 @@ from nstjax.io.atomic import atomic_path, check_inputs_kept, check_workdir
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_network
 from nstjax.montage import contact_sheet
+from nstjax.path_flags import define_path
 from nstjax.preset import Preset, customize, default_size_rule
 from nstjax.presets import get_preset
 from nstjax.problem import evaluate, prepare
@@ -35,15 +36,15 @@ How well a network's features serve style transfer, as VGG-19 sees the results.
   python -m experiments.evaluate_features --free_pictures --workdir=DIR
 """
 
-flags.DEFINE_string("teacher", "vgg19", "What scores: vgg19 or a file of its weights.")
-flags.DEFINE_string("weights", "slim", "What is compared: slim or a file.")
+define_path("teacher", "vgg19", "What scores: vgg19 or a file of its weights.")
+define_path("weights", "slim", "What is compared: slim or a file.")
 flags.DEFINE_boolean("free_pictures", False, "Use three pairs of CC0 pictures.")
 flags.DEFINE_string("preset", "gatys2016", "Published settings.")
 flags.DEFINE_string("size", "256", "As nstjax takes it.")
 flags.DEFINE_integer("steps", 200, "Updates of each image.")
 flags.DEFINE_string("optimizer", None, "The preset's own if not given.")
 flags.DEFINE_integer("seed", 0, "Of random weights and initial noise.", lower_bound=0)
-flags.DEFINE_string("workdir", None, "Folder for the table and the pictures.")
+define_path("workdir", None, "Folder for the table and the pictures.")
 
 FLAGS = flags.FLAGS
 TABLE, SHEET = "features.csv", "features.jpg"

@@ -7,6 +7,7 @@ from absl import flags
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.atomic import check_inputs_kept
+from nstjax.path_flags import define_path
 
 USAGE = """
 A trained network as ONNX (pip install 'nstjax[export]') or StableHLO, for pictures of
@@ -19,9 +20,9 @@ any size and number, checked against the network before the file is put in place
 The last one writes arbitrary_style.onnx too, from a painting to its style.
 """
 
-flags.DEFINE_string("model", None, "painterly, arbitrary or a file.")
-flags.DEFINE_string("output", None, "The file to write, .onnx or .stablehlo.")
-flags.DEFINE_string(
+define_path("model", None, "painterly, arbitrary or a file.")
+define_path("output", None, "The file to write, .onnx or .stablehlo.")
+define_path(
     "weights", "slim", "Encoder of an arbitrary-style model: slim, vgg19 or a file."
 )
 

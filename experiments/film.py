@@ -7,8 +7,15 @@ from absl import flags
 
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.film import cross_fade, film_frames, numbered, write_film
+from nstjax.film import (
+    MOST_GIF_PIXELS,
+    MOST_PIXELS,
+    film_frames,
+    numbered,
+    write_film,
+)
 from nstjax.io.atomic import check_inputs_kept
+from nstjax.path_flags import define_path
 from nstjax.saved_run import recorded_inputs
 
 USAGE = """
@@ -19,8 +26,8 @@ The snapshots of a run as a GIF, or as an MP4 (pip install 'nstjax[video]').
   python -m experiments.film --run=DIR --output=film.mp4 --fps=24 --fade=11
 """
 
-flags.DEFINE_string("run", None, "The run's working folder.")
-flags.DEFINE_string("output", None, "The film, .gif or .mp4.")
+define_path("run", None, "The run's working folder.")
+define_path("output", None, "The film, .gif or .mp4.")
 flags.DEFINE_float("fps", 4, "Frames a second.", lower_bound=0.1, upper_bound=50)
 flags.DEFINE_float("hold", 2, "Seconds that the last frame stays.", lower_bound=0)
 flags.DEFINE_boolean("numbers", False, "Write its step into each frame.")
@@ -35,7 +42,8 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("give --run=DIR and --output=FILE, and nothing else")
     folder = Path(FLAGS.run)
     check_inputs_kept([FLAGS.output], recorded_inputs(folder))
-    frames = cross_fade(film_frames(folder), FLAGS.fade)
+    most = MOST_GIF_PIXELS if FLAGS.output.lower().endswith(".gif") else MOST_PIXELS
+    frames = film_frames(folder, FLAGS.fade, most)
     pictures = (
         numbered(picture, step) if FLAGS.numbers else picture
         for step, picture in frames

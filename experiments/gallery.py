@@ -21,6 +21,7 @@ from nstjax.io.atomic import check_inputs_kept, check_workdir
 from nstjax.io.images import read_image, write_image
 from nstjax.montage import contact_sheet
 from nstjax.painting import paint
+from nstjax.path_flags import define_path
 from nstjax.stained_glass import stained_glass
 
 USAGE = """
@@ -30,7 +31,7 @@ One picture for each control, from free pictures or from yours.
   python -m experiments.gallery --workdir=DIR PHOTO PAINTING PAINTING MASK
 """
 
-flags.DEFINE_string("workdir", None, "Folder for the pictures and the sheet.")
+define_path("workdir", None, "Folder for the pictures and the sheet.")
 flags.DEFINE_string("common", "--size=384 --steps=200", "Flags of every variant.")
 flags.DEFINE_list("variants", None, "Only these.")
 flags.DEFINE_integer("columns", 5, "Of the sheet.", lower_bound=1)

@@ -24,6 +24,7 @@ from nstjax.interrupts import advise
 from nstjax.io.atomic import check_inputs_kept
 from nstjax.io.surface_file import check_resumable, read_surface, write_surface
 from nstjax.io.sweep_file import read_sweep
+from nstjax.path_flags import define_path
 from nstjax.saved_run import read_saved_run, recorded_inputs
 
 USAGE = """
@@ -34,7 +35,7 @@ Losses on a plane through image space, around the result of a run.
   python -m experiments.loss_surface --sweep=DIR --plane=weights
 """
 
-flags.DEFINE_string("run", None, "The --workdir of a run.")
+define_path("run", None, "The --workdir of a run.")
 flags.DEFINE_enum(
     "plane",
     "plane3",
@@ -44,7 +45,7 @@ flags.DEFINE_enum(
     "directions. gradient: and a random one. line: see --line. weights: final losses "
     "of --sweep over beta/alpha and a second setting.",
 )
-flags.DEFINE_string("sweep", None, "Folder or file of a sweep, for weights.")
+define_path("sweep", None, "Folder or file of a sweep, for weights.")
 flags.DEFINE_string("grid", None, "Nodes along s and t: 51x51; of a line: 201.")
 flags.DEFINE_string("range", None, "Of s and t: -1:1,-1:1; by default as suits.")
 flags.DEFINE_integer("seed", 0, "Of random directions.", lower_bound=0)
@@ -56,8 +57,8 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_string("line", "result:content", "Two of result, content and style.")
 flags.DEFINE_integer("batch", None, "Nodes at once.", lower_bound=1)
-flags.DEFINE_string("output", None, "RUN/surface_PLANE.h5 if not given.")
-flags.DEFINE_string("weights", None, "The network, if it is not where the run had it.")
+define_path("output", None, "RUN/surface_PLANE.h5 if not given.")
+define_path("weights", None, "The network, if it is not where the run had it.")
 flags.DEFINE_boolean("quiet", False, "No progress bar.")
 
 FLAGS = flags.FLAGS

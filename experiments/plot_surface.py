@@ -19,6 +19,7 @@ from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path, check_inputs_kept
 from nstjax.io.surface_file import read_surface
+from nstjax.path_flags import define_path
 
 USAGE = """
 Total, content and style of a saved surface, in 3-D and as maps.
@@ -30,7 +31,7 @@ Total, content and style of a saved surface, in 3-D and as maps.
 flags.DEFINE_float("alpha", None, "Content weight; the run's own if not given.")
 flags.DEFINE_float("beta", None, "Style weight; the run's own if not given.")
 flags.DEFINE_float("tv", None, "Weight of total variation; likewise.")
-flags.DEFINE_string(
+define_path(
     "output", None, "Folder, or how the files' names begin; beside FILE if not given."
 )
 flags.DEFINE_enum("format", "png", ("png", "pdf"), "Of the figures.")

@@ -33,6 +33,7 @@ from nstjax.io.atomic import check_inputs_kept
 from nstjax.io.images import read_image
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.memory import free_before_next_step
+from nstjax.path_flags import define_path
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, get_preset
 from nstjax.problem import NO_CONTROLS
@@ -52,15 +53,15 @@ style_blend_weights.1, style_blend_weights.2, ...
 """
 
 flags.DEFINE_string("grid", None, "NAME=START:STOP:COUNT[:log] or NAME=A;B;C, with ,.")
-flags.DEFINE_string("settings", None, "CSV file: names, then a line for each run.")
-flags.DEFINE_string("workdir", None, "Folder for everything.")
+define_path("settings", None, "CSV file: names, then a line for each run.")
+define_path("workdir", None, "Folder for everything.")
 flags.DEFINE_boolean("free_pictures", False, "Use a CC0 photo and our painting.")
 flags.DEFINE_string("preset", DEFAULT_PRESET, "Published settings.")
 flags.DEFINE_string("size", None, "As nstjax takes it.")
 flags.DEFINE_integer("steps", None, "Updates of each image.")
-flags.DEFINE_string("weights", "auto", "As nstjax takes them.")
+define_path("weights", "auto", "As nstjax takes them.")
 flags.DEFINE_string("optimizer", None, "adam, lbfgs or lbfgs-linesearch.")
-flags.DEFINE_string("init", None, "content, noise, blend, style, or an image's path.")
+define_path("init", None, "content, noise, blend, style, or an image's path.")
 flags.DEFINE_list("content_layers", None, "Such as relu4_2 or conv4_2.")
 flags.DEFINE_list("style_layers", None, "Such as relu1_1,relu2_1,relu3_1.")
 flags.DEFINE_integer("lbfgs_num_correction", None, "Steps that L-BFGS keeps in memory.")

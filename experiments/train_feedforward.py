@@ -34,6 +34,7 @@ from nstjax.interrupts import advise
 from nstjax.io.atomic import check_inputs_kept, check_workdir
 from nstjax.io.model_file import StyleModel, read_model
 from nstjax.io.weights import LoadedParams, load_network
+from nstjax.path_flags import define_path, define_paths, expand_home
 from nstjax.sizes import parse_size
 
 USAGE = """
@@ -49,17 +50,17 @@ The result is model.safetensors in --workdir, for nstjax-fast --model. The same 
 again goes on with a training that was killed; with more --steps, with one that ended.
 """
 
-flags.DEFINE_string("photos", None, "Folder of the photos to learn from.")
-flags.DEFINE_list(
+define_path("photos", None, "Folder of the photos to learn from.")
+define_paths(
     "styles",
     None,
     "Paintings, each FILE or NAME=FILE, separated by commas, or one folder of them. "
     "Several need --preset=cin-dumoulin or, for any painting at all, --preset=adain.",
 )
-flags.DEFINE_string("workdir", None, "Folder of everything that is written.")
+define_path("workdir", None, "Folder of everything that is written.")
 flags.DEFINE_enum("preset", "lengstrom", list(TRAINING_PRESETS), "Published settings.")
-flags.DEFINE_string("weights", "auto", "What compares: auto, vgg19, slim or a file.")
-flags.DEFINE_string("initial", None, "Model file whose network is trained further.")
+define_path("weights", "auto", "What compares: auto, vgg19, slim or a file.")
+define_path("initial", None, "Model file whose network is trained further.")
 flags.DEFINE_bool(
     "add_style", False, "Keep --initial, and train γ and β of one more style for it."
 )
@@ -154,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
     }  # fmt: skip
     command = ["python", "-m", "experiments.train_feedforward", *sys.argv[1:]]
     before = initial.card if initial is not None and FLAGS.add_style else {}
-    titles = {**before.get("styles", {}), **_titles(paintings)}
+    titles = {**(initial.titles if initial and before else {}), **_titles(paintings)}
     card = {**before, "command": shlex.join(command), "styles": titles}
     if FLAGS.license:
         card["license"] = FLAGS.license
@@ -187,7 +188,11 @@ def _paintings() -> dict[str, Path]:
         named = [(path.stem, path) for path in picture_files(FLAGS.styles[0])]
     else:
         parts = [item.rpartition("=") for item in FLAGS.styles]
-        named = [(name or Path(file).stem, Path(file)) for name, _, file in parts]
+        files = [Path(expand_home(file)) for *_, file in parts]
+        named = [
+            (name or file.stem, file)
+            for (name, *_), file in zip(parts, files, strict=True)
+        ]
     names = [name for name, _ in named]
     for name in names:
         if names.count(name) > 1:

@@ -4,10 +4,14 @@ Errors that a person can mend become one line on standard error and an exit stat
 programming errors keep their traceback.
 """
 
+import contextlib
 import io
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any, TextIO, cast
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -17,6 +21,7 @@ from nstjax.distributed import join_processes
 from nstjax.errors import InputError
 from nstjax.interrupts import exit_status, heeded
 from nstjax.io.compilation_cache import keep_compiled_programs
+from nstjax.path_flags import expand_home
 from nstjax.steps import NonFiniteLossError
 
 USAGE_STATUS = 2
@@ -25,6 +30,9 @@ INTERRUPTED_STATUS = 130
 # What this module defines belongs to the command that asks for it.
 flags.disclaim_key_flags()
 HELP_FLAGS = {"-h", "-help", "--help", "--helpshort", "--helpfull"}
+VERSION_FLAGS = {"-version", "--version"}
+# Of a file's name they would move the cursor, or clear the screen.
+CONTROL_CHARACTERS = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
 
 
 def run_command(
@@ -39,16 +47,20 @@ def run_command(
       name: what error lines begin with.
       module: the module that defines the command's flags.
       usage: what ``--help`` prints above them.
-      main: takes the arguments that are no flags, returns the exit status.
+      main: takes the paths that are no flags, returns the exit status.
     """
 
     def report(message: object, status: int) -> int:
-        print(f"{name}: error: {' '.join(str(message).split())}", file=sys.stderr)
+        line = printable(" ".join(str(message).split()))
+        print(f"{name}: error: {line}", file=sys.stderr)
         return status
 
     def parse(arguments: Sequence[str]) -> list[str]:
         if HELP_FLAGS & set(arguments):
             print(f"{usage.strip()}\n{flags.FLAGS.module_help(module)}")
+            sys.exit(0)
+        if VERSION_FLAGS & set(arguments):
+            print(f"nstjax {version('nstjax')}")
             sys.exit(0)
         try:
             return flags.FLAGS(arguments)
@@ -58,7 +70,8 @@ def run_command(
 
     def guarded(arguments: Sequence[str]) -> int:
         try:
-            return main(arguments[1:])
+            with contextlib.redirect_stdout(cast(TextIO, _Printable(sys.stdout))):
+                return main(list(map(expand_home, arguments[1:])))
         except InputError as error:
             return report(error, USAGE_STATUS)
         except NonFiniteLossError as error:
@@ -70,6 +83,10 @@ def run_command(
                 USAGE_STATUS,
             )
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What is printed is not lost where a signal ends the process at once.
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
     keep_freed_memory()
     keep_compiled_programs()
     _send_notes_to_stderr(name)
@@ -77,14 +94,13 @@ def run_command(
     absl_logging.set_verbosity(absl_logging.WARNING)
     # Matplotlib warns of each family of its own that a damaged font cache lacks.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    # What is printed is not lost where a signal ends the process at once.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
     with heeded(name):
         try:
             app.run(guarded, flags_parser=parse)
         except SystemExit as ended:
-            raise SystemExit(exit_status(int(ended.code or 0))) from None
+            if isinstance(ended.code, str):
+                raise
+            raise SystemExit(exit_status(ended.code or 0)) from None
 
 
 def define_process_flags() -> None:
@@ -111,9 +127,32 @@ def join_processes_of_flags() -> None:
     )
 
 
+def printable(text: str) -> str:
+    """The text with escapes in place of characters that control a terminal."""
+    return CONTROL_CHARACTERS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+class _Printable:
+    """A stream that takes no control characters, whatever a file's name holds."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(printable(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class _Notes(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return printable(super().formatMessage(record))
+
+
 def _send_notes_to_stderr(name: str) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(f"{name}: note: %(message)s"))
+    handler.setFormatter(_Notes(f"{name}: note: %(message)s"))
     logger = logging.getLogger("nstjax")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)

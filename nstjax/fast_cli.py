@@ -1,13 +1,14 @@
 """The ``nstjax-fast`` command's flags."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, get_args
 
 from absl import flags
 
-from nstjax.entry import run_command
+from nstjax.entry import FAILURE_STATUS, run_command
 from nstjax.errors import InputError
+from nstjax.io.transparency import Transparency
+from nstjax.path_flags import define_mask, define_path
 from nstjax.preset import Color, ColorMatch, ColorSpace
 from nstjax.sizes import parse_size
 
@@ -15,29 +16,34 @@ USAGE = """
 Restyle photos, folders and videos with a trained network, in one pass each.
 
   nstjax-fast PHOTO                                    the default style
+  nstjax-fast PHOTO PAINTING                           any painting, or several mixed
   nstjax-fast PHOTO --style=wave --output=out.png      another, see --list_styles
-  nstjax-fast PHOTO --style=painting.jpg               any painting
   nstjax-fast PHOTO --style=wave:0.3,scream:0.7        a mixture
-  nstjax-fast FOLDER VIDEO.mp4 --output=DIR            many at once
+  nstjax-fast FOLDER VIDEO --style=wave --output=DIR   many at once
 """
 
-flags.DEFINE_string(
+flags.DEFINE_multi_string(
     "style",
     None,
-    "Styles by name, all, or paintings, with shares: wave:0.3,scream:0.7.",
+    "Styles by name, all, or paintings, with shares: wave:0.3,scream:0.7. Repeat the "
+    "flag, or write \\, for a comma in a file's name.",
 )
-flags.DEFINE_string("output", None, "File to write, or a folder for several.")
-flags.DEFINE_string(
+define_path(
+    "output", None, "File to write, or a folder for several: a new one ends with a /."
+)
+flags.DEFINE_boolean(
+    "recursive", False, "Subfolders of folders, too; results lie in such folders."
+)
+define_path(
     "model", None, "painterly, arbitrary or a file; chosen by --style if not given."
 )
-flags.DEFINE_string(
+define_path(
     "weights", "slim", "Encoder of an arbitrary-style model: slim, vgg19 or a file."
 )
 flags.DEFINE_float("strength", 1.0, "From 0, the photo, to 1, the style.")
 flags.DEFINE_integer("interpolate", 0, "Steps of a row from style to style.")
-flags.DEFINE_string(
+define_mask(
     "mask",
-    None,
     "Where each style goes: an image with a color for each, the brightest first, or "
     "grey masks a.png+b.png; the photo stays elsewhere.",
 )
@@ -56,6 +62,12 @@ flags.DEFINE_enum(
 flags.DEFINE_enum(
     "color_match", "pca", get_args(ColorMatch), "How --color=match matches."
 )
+flags.DEFINE_enum(
+    "transparency",
+    "flatten",
+    get_args(Transparency),
+    "Transparent parts of a photo: put on white, or kept in the result.",
+)
 flags.DEFINE_string(
     "size", "long:1024", "Pixels at the most: 512, long:512, area:512, … or original."
 )
@@ -73,6 +85,7 @@ FLAGS = flags.FLAGS
 OPTIONS = (
     "model", "weights", "strength", "interpolate", "color", "color_space",
     "color_match", "batch_size", "tile", "skip_existing", "quality", "quiet",
+    "recursive", "transparency",
 )  # fmt: skip
 
 
@@ -84,29 +97,33 @@ def main(contents: Sequence[str]) -> int:
     )
     if not 1 <= FLAGS.quality <= 100:
         raise InputError(f"quality must lie in 1..100, got {FLAGS.quality}")
+    from nstjax.feedforward.contents import split_paintings
     from nstjax.feedforward.fast_request import DEFAULT_STYLE, FastRequest
     from nstjax.feedforward.looks import styles_text
     from nstjax.feedforward.restyle_files import restyle_files
-    from nstjax.guidance import mask_source
 
     if FLAGS.list_styles:
         print(styles_text(FLAGS.model))
         return 0
     options: dict[str, Any] = {name: FLAGS[name].value for name in OPTIONS}
-    done = restyle_files(
+    style = FLAGS.style
+    if style is None:
+        contents, paintings = split_paintings(contents)
+        style = paintings or [DEFAULT_STYLE]
+    results = restyle_files(
         FastRequest(
             contents=contents,
-            style=DEFAULT_STYLE if FLAGS.style is None else FLAGS.style,
-            output=Path(FLAGS.output) if FLAGS.output else None,
-            mask=mask_source(FLAGS.mask),
+            style=style,
+            output=FLAGS.output or None,
+            mask=FLAGS.mask,
             size=size,
             style_size=style_size,
             **options,
         )
     )
-    for job in done:
-        print(f"nstjax-fast: wrote {job.output}")
-    return 0
+    for path in results.written:
+        print(f"nstjax-fast: wrote {path}")
+    return 0 if results.complete else FAILURE_STATUS
 
 
 def run() -> None:

@@ -3,14 +3,13 @@
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from nstjax.errors import InputError
-from nstjax.io.images import read_image
+from nstjax.io.images import read_colors
 from nstjax.targets import Controls
 
 if TYPE_CHECKING:
@@ -106,24 +105,6 @@ def read_controls(
     )
 
 
-def mask_source(text: str | None) -> str | tuple[str, ...] | None:
-    """What people write for a mask: a map, grey masks with + between, or none.
-
-    A file may have + in its name.
-
-    Raises:
-      InputError: a + with nothing beside it.
-    """
-    if not text or text == "none":
-        return None
-    if "+" in text and not Path(text).exists():
-        masks = tuple(text.split("+"))
-        if not all(masks):
-            raise InputError(f"{text} lacks a mask: give grey masks as a.png+b.png")
-        return masks
-    return text
-
-
 def read_regions(source: MaskSource, picture: np.ndarray, name: str) -> "RegionMasks":
     """The regions of a mask at the size of the picture that it is about.
 
@@ -137,12 +118,18 @@ def read_regions(source: MaskSource, picture: np.ndarray, name: str) -> "RegionM
     """
     from nstjax.control import masks
 
+    height, width, _ = picture.shape
+
+    def used_size(*_: int) -> tuple[int, int]:
+        # What is twice that or more has the picture's size at least.
+        return height // 2, width // 2
+
     if isinstance(source, str | os.PathLike | Image.Image | np.ndarray):
-        regions = masks.regions_from_map(read_image(source), name)
+        color, alpha = read_colors(source, used_size, average=False)
+        regions = masks.regions_from_map(color, name, alpha)
     else:
-        images = [read_image(mask) for mask in source]
+        images = [read_colors(mask, used_size) for mask in source]
         if not images:
             raise InputError(f"{name} is an empty list: give one grey mask or more")
         regions = masks.regions_from_masks(images, name)
-    height, width, _ = picture.shape
     return masks.fit_regions(regions, height, width, name)

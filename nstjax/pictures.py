@@ -7,9 +7,12 @@ import numpy as np
 from jax import Array
 
 from nstjax.control.pyramid import Scale
+from nstjax.errors import InputError
+from nstjax.io.reduction import UsedSize
 from nstjax.preset import Preset
 from nstjax.sizes import Size, output_size, resize
-from nstjax.vgg import LAYERS, check_size, deprocess
+from nstjax.tile_plan import deepest_layer
+from nstjax.vgg import deprocess, least_side
 
 
 class Original(NamedTuple):
@@ -26,6 +29,20 @@ class Original(NamedTuple):
     size: tuple[int, int]
 
 
+def content_size(preset: Preset) -> UsedSize | None:
+    """How large of its own size a photo is used, for ``nstjax.read_image``."""
+    if preset.resize_to_content:
+        return None
+    return lambda height, width: output_size(height, width, preset.size)
+
+
+def painting_size(content: np.ndarray, preset: Preset) -> UsedSize:
+    """The same for paintings, beside a photo [height, width, 3]."""
+    height, width = output_size(content.shape[0], content.shape[1], preset.size)
+    scale = Scale(height, width, 0, 0)
+    return lambda height, width: _style_size(height, width, scale, scale, preset)
+
+
 def fit(image: np.ndarray, height: int, width: int, preset: Preset) -> np.ndarray:
     """An input picture at the size that it is used at."""
     resized = resize(image, height, width, preset.resample)
@@ -36,7 +53,12 @@ def style_size(
     style: np.ndarray, scale: Scale, final: Scale, preset: Preset
 ) -> tuple[int, int]:
     """(height, width) of a painting at a scale of a run that ends at ``final``."""
-    own_height, own_width, _ = style.shape
+    return _style_size(style.shape[0], style.shape[1], scale, final, preset)
+
+
+def _style_size(
+    own_height: int, own_width: int, scale: Scale, final: Scale, preset: Preset
+) -> tuple[int, int]:
     rule = preset.style_size or preset.size
     if rule == "content":
         rule = Size("exact", (final.height, final.width))
@@ -54,18 +76,41 @@ def style_size(
 def fit_styles(
     styles: Sequence[np.ndarray], scale: Scale, final: Scale, preset: Preset
 ) -> list[np.ndarray]:
-    """The paintings at the sizes that they are used at, see ``style_size``.
+    """The paintings at the sizes that they are used at, see ``style_size``."""
+    sizes = [style_size(style, scale, final, preset) for style in styles]
+    return [
+        fit(style, *size, preset) for style, size in zip(styles, sizes, strict=True)
+    ]
+
+
+def check_styles(
+    styles: Sequence[np.ndarray],
+    names: Sequence[str],
+    scales: Sequence[Scale],
+    preset: Preset,
+) -> None:
+    """Check that something of the deepest layer is left of each painting.
+
+    Args:
+      styles: the paintings.
+      names: what messages call them.
+      scales: from ``nstjax.control.pyramid.plan_scales``.
+      preset: whose layers and sizes hold.
 
     Raises:
-      InputError: one that leaves nothing of the deepest layer.
+      InputError: one that is too thin.
     """
-    deepest = max((*preset.content_layers, *preset.style_layers), key=LAYERS.index)
-    fitted = []
-    for style in styles:
-        height, width = style_size(style, scale, final, preset)
-        check_size(height, width, deepest, preset.pool_padding)
-        fitted.append(fit(style, height, width, preset))
-    return fitted
+    layer = deepest_layer(preset)
+    needed = least_side(layer, preset.pool_padding)
+    for name, style in zip(names, styles, strict=True):
+        height, width = style_size(style, scales[0], scales[-1], preset)
+        if min(height, width) < needed:
+            raise InputError(
+                f"{name} has {style.shape[1]}x{style.shape[0]} pixels, of which this "
+                f"run makes {width}x{height}, and is too small for {layer}: it needs "
+                f"at least {needed} on each side; crop it to a less thin picture, or "
+                "choose a larger --size or --style_scale"
+            )
 
 
 def stretch_contrast(image: np.ndarray) -> np.ndarray:

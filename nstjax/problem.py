@@ -26,6 +26,7 @@ from nstjax.losses import Weights
 from nstjax.optimizers import make_optimizer, with_learning_rate
 from nstjax.pictures import (
     Original,
+    check_styles,
     content_in_color,
     fit,
     fit_styles,
@@ -141,6 +142,8 @@ def prepare(
         raise InputError("no style image: give at least one")
     content_size = (content.shape[0], content.shape[1])
     scales = plan_scales(content_size, preset)
+    names = [f"style image {number}" for number in range(1, len(styles) + 1)]
+    check_styles(styles, names, scales, preset)
     check_tile(tile, preset)
     if mesh is not None and tile is not None:
         raise InputError("tile and mesh do not go together: leave out one of them")

@@ -15,6 +15,7 @@ from nstjax.distributed import any_process, on_host
 from nstjax.errors import InputError
 from nstjax.interrupts import requested
 from nstjax.io import runlog
+from nstjax.io.stored import short_json
 from nstjax.preset import Preset
 from nstjax.problem import Problem, evaluate
 from nstjax.recorder import Outputs, Recorder
@@ -31,12 +32,15 @@ class Outcome:
       step: how many updates it was given.
       interrupted: whether somebody stopped it before its last step.
       complete: whether all that was asked for beside the picture could be written.
+      losses: the first that is logged and the last of the same scale; None where
+        there are no two.
     """
 
     image: np.ndarray
     step: int
     interrupted: bool
     complete: bool = True
+    losses: tuple[float, float] | None = None
 
 
 def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
@@ -49,13 +53,13 @@ def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
       settings: of a transfer, with ``scales``: [height, width, first step, last step]
         of each.
     """
-    before = runlog.read_config(folder).get("settings", {})
+    before = runlog.read_config(folder)["settings"]
     now = json.loads(json.dumps(settings))
     names = before.keys() | now.keys()
     if _same_beginning(before.get("scales", []), now.get("scales", [])):
         names -= {"steps", "pyramid_steps", "scales"}
     changed = [
-        f"{name} was {json.dumps(before.get(name))}, is {json.dumps(now.get(name))}"
+        f"{name} was {short_json(before.get(name))}, is {short_json(now.get(name))}"
         for name in sorted(names)
         if before.get(name) != now.get(name)
     ]
@@ -152,6 +156,7 @@ def execute(
         step,
         interrupted=step < total,
         complete=not recorder.extras.missing,
+        losses=recorder.losses(),
     )
 
 

@@ -67,6 +67,18 @@ def parse_size(text: str | int, default_rule: Rule = "long") -> Size:
     )
 
 
+def check_rule(size: Size) -> None:
+    """Raise ``InputError`` unless a size is one that ``parse_size`` gives."""
+    counts = {"exact": 2, "original": 0}.get(size.rule, 1)
+    value = () if size.value is None else size.value
+    sides = value if isinstance(value, tuple) else (value,)
+    if len(sides) != counts or not all(1 <= side <= MAX_SIDE for side in sides):
+        raise InputError(
+            f"size {size.rule} has the value {size.value}: give 1 to {MAX_SIDE} "
+            "pixels, height and width for exact, and none for original"
+        )
+
+
 def output_size(height: int, width: int, size: Size) -> tuple[int, int]:
     """Apply a size rule, keeping the aspect ratio unless the rule is ``exact``.
 
@@ -95,6 +107,25 @@ def output_size(height: int, width: int, size: Size) -> tuple[int, int]:
         max(1, math.floor(height * size.value / reference + 0.5)),
         max(1, math.floor(width * size.value / reference + 0.5)),
     )
+
+
+def without_enlargement(size: Size, height: int, width: int) -> Size:
+    """The same rule where it makes a picture no larger, else the largest that does.
+
+    >>> without_enlargement(Size("long", 512), 48, 64)
+    Size(rule='exact', value=(48, 64))
+
+    Args:
+      size: the rule.
+      height: pixels of the picture.
+      width: pixels of the picture.
+    """
+    new_height, new_width = output_size(height, width, size)
+    shrink = min(height / new_height, width / new_width)
+    if shrink >= 1:
+        return size
+    fitted = (round(new_height * shrink), round(new_width * shrink))
+    return Size("exact", (max(1, fitted[0]), max(1, fitted[1])))
 
 
 def resize(

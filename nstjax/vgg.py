@@ -178,16 +178,20 @@ def features(
     return activations
 
 
+def least_side(layer: str, pool_padding: PoolPadding = "valid") -> int:
+    """Pixels that an image needs on each side for something of ``layer`` to be left."""
+    if pool_padding == "same":
+        return 1
+    trunk = LAYERS[: LAYERS.index(layer) + 1]
+    return 2 ** sum(name.startswith("pool") for name in trunk)
+
+
 def check_size(
     height: int, width: int, layer: str, pool_padding: PoolPadding = "valid"
 ) -> None:
     """Raise ``InputError`` if an image leaves nothing of ``layer``."""
-    side = min(height, width)
-    pools = sum(name.startswith("pool") for name in LAYERS[: LAYERS.index(layer) + 1])
-    for _ in range(pools):
-        side = pooled_size(side, pool_padding)
-    if side < 1:
-        needed = 2**pools if pool_padding == "valid" else 1
+    needed = least_side(layer, pool_padding)
+    if min(height, width) < needed:
         raise InputError(
             f"image of {width}x{height} pixels is too small for {layer}: it needs at "
             f"least {needed} pixels on each side; choose a larger size"

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import functools
 import logging
 import os
 import pathlib
@@ -12,27 +13,34 @@ import tempfile
 
 import jax
 import numpy as np
+import programs
 import pytest
 import reference
 import training_gallery
-from absl.testing import flagsaver
 from PIL import Image
 
 import nstjax
-from nstjax import cli
 
 # The checks that the tests of the command share say what failed, as tests do.
 pytest.register_assert_rewrite("commands", "model_files")
-# Compiled programs of one session serve its later tests and the commands that they run,
-# and never lie in the folder of who runs it.
-COMPILED = tempfile.mkdtemp(prefix="nstjax-tests-")
-atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
-for name, value in {
-    "jax_compilation_cache_dir": COMPILED,
-    "jax_persistent_cache_min_compile_time_secs": 0.0,
-}.items():
-    jax.config.update(name, value)
-    os.environ[name.upper()] = str(value)
+# Each program runs for moments here: compiling it takes longer. A value that is set
+# already comes last, and so holds.
+QUICK = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
+# Compiled programs of one session serve its later tests, its other processes and the
+# commands that they run, and never lie in the folder of who runs it.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    COMPILED = tempfile.mkdtemp(prefix="nstjax-tests-")
+    atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+    os.environ |= {
+        "JAX_COMPILATION_CACHE_DIR": COMPILED,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "XLA_FLAGS": f"{QUICK} {os.environ.get('XLA_FLAGS', '')}",
+    }
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 # An array that silently repeats along a missing axis is a defect here.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -49,17 +57,11 @@ def shared() -> pathlib.Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def programs_are_freed():
-    """Each program maps memory, of which a process may have so many pieces only."""
+    """Each program maps memory, of which Linux lets a process have 65,530 pieces."""
     yield
-    jax.clear_caches()
-
-
-@pytest.fixture(scope="module")
-def quick_compilation():
-    """Small networks take longer to compile than to run."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    maps = pathlib.Path("/proc/self/maps")
+    if not maps.exists() or maps.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
 
 
 @pytest.fixture
@@ -128,48 +130,43 @@ def pictures(studio):
         coarse.resize((60, 60)).save(name)
 
 
-@pytest.fixture
-def command(capfd, monkeypatch):
+@pytest.fixture(scope="session")
+def program():
+    """Run one in this process: program(module, *arguments) -> (status, out, err)."""
+    return programs.run_here
+
+
+@pytest.fixture(scope="session")
+def command(program):
     """Run nstjax in this process: command(*arguments) -> (status, out, err)."""
-    loggers = [logging.getLogger(name) for name in (None, "absl", "nstjax")]
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nstjax", *map(str, arguments)])
-        # A command owns its process: what it sets for good is put back here.
-        before = [(log, [*log.handlers], log.level, log.propagate) for log in loggers]
-        capfd.readouterr()
-        try:
-            with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-                cli.run()
-        finally:
-            for log, handlers, level, propagate in before:
-                log.handlers, log.propagate = handlers, propagate
-                log.setLevel(level)
-        out, err = capfd.readouterr()
-        return ended.value.code or 0, out, err
-
-    return run
+    return functools.partial(program, "nstjax.cli")
 
 
 @pytest.fixture
 def process():
-    """Start nstjax as a process: process(*arguments, first=CODE) -> Popen."""
+    """Start nstjax as a process: process(*arguments) -> Popen.
+
+    ``inside`` is code that runs in it first; ``before`` runs before it takes the
+    process over.
+    """
     with contextlib.ExitStack() as stack:
 
-        def start(*arguments: object, first: str = "") -> subprocess.Popen[str]:
-            # The code runs before nstjax takes the process over: a preexec_fn would
-            # fork this process, which JAX's threads do not survive.
-            code = (
-                f"import os, sys\n{first}\n"
-                "os.execv(sys.executable, [sys.executable, '-m', 'nstjax', "
-                "*sys.argv[1:]])"
-            )
+        def start(
+            *arguments: object, before: str = "", inside: str = ""
+        ) -> subprocess.Popen[str]:
+            run = "runpy.run_module('nstjax', run_name='__main__', alter_sys=True)"
+            code = f"{inside}\nimport runpy\n{run}"
+            command = [sys.executable, "-c", code, *map(str, arguments)]
+            if before:
+                # Not a preexec_fn, which would fork this process: JAX's threads do not
+                # survive that.
+                taking_over = (
+                    f"import os, sys\n{before}\nos.execv(sys.argv[1], sys.argv[1:])"
+                )
+                command = [sys.executable, "-c", taking_over, *command]
             started = stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-c", code, *map(str, arguments)],
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
+                    command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
                 )
             )
             stack.callback(started.kill)
@@ -187,8 +184,6 @@ def gallery(tmp_path_factory, slim_weights) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory) -> dict[str, str]:
-    """Of processes that compile quickly, and the same program once."""
-    return training_gallery.quick_environment(
-        tmp_path_factory.getbasetemp() / "compiled"
-    )
+def environment() -> dict[str, str]:
+    """Of processes in any folder."""
+    return {**os.environ, "PYTHONPATH": str(training_gallery.ROOT)}

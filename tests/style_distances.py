@@ -7,7 +7,6 @@ import numpy as np
 
 from nstjax.style_losses import StyleLoss, describe_style, style_distance, style_target
 
-QUICK = {"xla_backend_optimization_level": 0}
 LOSSES = get_args(StyleLoss)
 N = 10  # channels that the formulas count; the layers here have 4 of them
 
@@ -33,6 +32,6 @@ def distance(
 
 # What runs once on its shapes compiles faster in one piece.
 compiled_distance, value_and_gradient = (
-    jax.jit(f, static_argnames=("form", "channels"), compiler_options=QUICK)
+    jax.jit(f, static_argnames=("form", "channels"))
     for f in (distance, jax.value_and_grad(distance))
 )

@@ -1,7 +1,5 @@
 """Arbitrary style: the statistics of a painting, and the decoder."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +17,6 @@ from nstjax.feedforward.architecture import AdaINArchitecture
 from nstjax.feedforward.networks import make_network
 
 # Convolutions in float64 take seconds to compile at the default level.
-QUICK = {"xla_backend_optimization_level": 0}
 EPSILON = 1e-5
 
 
@@ -69,7 +66,7 @@ def test_flat_channels_give_numbers_with_finite_gradients():
     content[..., 0] = content[..., 1] = 7.0
     style[..., 0] = style[..., 2] = 0.0
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     def with_gradient(content, style):
         result, pull_back = jax.vjp(restyled_code, content, style)
         return result, pull_back(result)
@@ -87,7 +84,7 @@ def test_flat_channels_give_numbers_with_finite_gradients():
 def test_the_encoder_is_vgg_19_up_to_relu4_1(pool, padding, float64):
     params = reference.random_params(blocks=4)
     images = np.random.default_rng(3).uniform(size=(2, 17, 19, 3))
-    encode = jax.jit(make_encoder(params, pool, padding), compiler_options=QUICK)
+    encode = jax.jit(make_encoder(params, pool, padding))
     result = encode(jnp.asarray(images))
     for image, code in zip(images, result, strict=True):
         pixels = 255 * image - reference.MEAN_RGB
@@ -111,7 +108,7 @@ def test_the_decoder_equals_its_definition(upsampling, float64):
         )
         variable.set_value(jnp.asarray(values))
     code = codes(5, 2, 3, channels=7)
-    run = jax.jit(lambda decoder, code: decoder(code), compiler_options=QUICK)
+    run = jax.jit(lambda decoder, code: decoder(code))
     result = run(decoder, jnp.asarray(code))
     assert result.shape == (2, 16, 24, 3)
 

@@ -3,38 +3,31 @@
 import json
 import pathlib
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from experiments.benchmarks.tables import print_rows
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+BENCHMARKS = "experiments.benchmarks"
 
 
-def launch(environment, *arguments):
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    return done.returncode, done.stdout, done.stderr
+@pytest.fixture
+def measured(program, tmp_path):
+    """Run a benchmark: measured(name, *flags) -> its numbers and what it printed."""
+
+    def run(name, *arguments):
+        path = tmp_path / "numbers.json"
+        module = f"{BENCHMARKS}.{name}"
+        status, out, err = program(module, *arguments, f"--output={path}")
+        assert status == 0, err
+        return json.loads(path.read_text()), out
+
+    return run
 
 
-def measured(tmp_path, environment, name, *arguments):
-    path = tmp_path / "numbers.json"
-    module = f"experiments.benchmarks.{name}"
-    status, _, err = launch(environment, "-m", module, *arguments, f"--output={path}")
-    assert status == 0, err
-    return json.loads(path.read_text())
-
-
-def test_the_kernels_are_those_of_vgg19(tmp_path, environment):
-    arguments = ("--sizes=32x48", "--repeats=1")
-    rows = measured(tmp_path, environment, "kernels", *arguments)
+def test_the_kernels_are_those_of_vgg19(measured):
+    rows, _ = measured("kernels", "--sizes=32x48", "--repeats=1")
     assert {row["layer"]: row["shape"] for row in rows} == {
         "conv1_2": "48x32 64->64",
         "conv2_1": "24x16 64->128",
@@ -61,10 +54,8 @@ def test_tables_line_up(capsys):
     ]
 
 
-def test_time_to_loss_reaches_the_mark(tmp_path, environment):
-    (row,) = measured(
-        tmp_path,
-        environment,
+def test_time_to_loss_reaches_the_mark(measured):
+    (row,), _ = measured(
         "time_to_loss",
         *("--weights=slim", "--size=64", "--steps=30", "--notorch"),
         *("--pairs=chelsea:glass", "--coarse_steps=8", "--min_size=32"),
@@ -74,16 +65,38 @@ def test_time_to_loss_reaches_the_mark(tmp_path, environment):
     assert 0 < row["seconds"] < np.inf
 
 
-def test_run_all_joins_the_numbers(tmp_path, environment):
-    path = tmp_path / "all.json"
-    script = ROOT / "experiments" / "benchmarks" / "run_all.py"
-    status, out, err = launch(environment, script, "--only=startup", f"--output={path}")
-    assert status == 0, err
+def test_a_start_is_timed(measured, slim_weights):
+    flags = ("--repeats=1", "--size=32", f"--weights={slim_weights}")
+    rows, out = measured("startup", *flags)
+    assert [row["start"] for row in rows] == ["import", "first", "second"]
+    assert all(row["seconds"] > 0 for row in rows)
+    assert "of the first" in out
+
+
+@pytest.mark.parametrize("ends", [0, 3])
+def test_run_all_joins_the_numbers(ends, program, tmp_path, monkeypatch):
+    run, path = subprocess.run, tmp_path / "all.json"
+
+    def benchmark(command, **options):
+        if command[1:3] != ["-m", f"{BENCHMARKS}.memory"]:
+            return run(command, **options)
+        assert command[3:-1] == ["--sizes=1024", "--steps=1"]
+        if ends == 0:
+            pathlib.Path(command[-1].removeprefix("--output=")).write_text("[7]")
+        return subprocess.CompletedProcess(command, ends)
+
+    monkeypatch.setattr(subprocess, "run", benchmark)
+    flags = ("--only=memory", f"--output={path}")
+    status, out, err = program(f"{BENCHMARKS}.run_all", *flags)
+    assert (status, err) == ((0, "") if ends == 0 else (1, "failed: memory\n"))
+    assert f" s, exit status {ends}" in out
     joined = json.loads(path.read_text())
     assert joined["machine"]["jax"]
-    (startup,) = joined["benchmarks"].values()
-    assert [row["start"] for row in startup["numbers"]] == ["import", "first", "second"]
-    assert "of the first" in out
+    (memory,) = joined["benchmarks"].values()
+    assert memory["numbers"] == (None if ends else [7])
+    assert memory["command"] == (
+        f"python -m {BENCHMARKS}.memory --sizes=1024 --steps=1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,20 +108,18 @@ def test_run_all_joins_the_numbers(tmp_path, environment):
         ("startup", "--weights=none.npz", "failed"),
     ],
 )
-def test_a_wrong_flag_is_one_line(name, flag, says, tmp_path, environment):
-    module, path = f"experiments.benchmarks.{name}", tmp_path / "numbers.json"
-    status, out, err = launch(environment, "-m", module, flag, f"--output={path}")
+def test_a_wrong_flag_is_one_line(name, flag, says, tmp_path, program):
+    path = tmp_path / "numbers.json"
+    status, out, err = program(f"{BENCHMARKS}.{name}", flag, f"--output={path}")
     assert status == 2 and not out and not path.exists()
     last = err.splitlines()[-1]
     assert last.startswith(f"{name}: error: ") and says in last
     assert "Traceback" not in err
 
 
-def test_unknown_benchmarks_are_refused(tmp_path, environment):
+def test_unknown_benchmarks_are_refused(tmp_path, program):
     path = tmp_path / "all.json"
-    status, _, err = launch(
-        environment,
-        *("-m", "experiments.benchmarks.run_all", "--only=steps", f"--output={path}"),
-    )
-    assert status and "unknown benchmark steps" in err
+    flags = ("--only=steps", f"--output={path}")
+    status, out, err = program(f"{BENCHMARKS}.run_all", *flags)
+    assert status and "unknown benchmark steps" in out + err
     assert not path.exists()

@@ -4,8 +4,6 @@ import hashlib
 import os
 import pathlib
 import shutil
-import signal
-import time
 from collections.abc import Callable
 
 import pytest
@@ -30,6 +28,7 @@ from commands import (
     written,
 )
 from PIL import Image
+from programs import killed_after
 
 import nstjax
 from nstjax.io.weights import read_params
@@ -173,23 +172,15 @@ TOGETHER_NOTES = (
 )
 
 
-def kill_after(started, rows, folder):
-    log = pathlib.Path(folder, "metrics.jsonl")
-    deadline = time.monotonic() + 300
-    while not log.exists() or log.read_bytes().count(b"\n") < rows:
-        assert started.poll() is None, started.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    started.send_signal(signal.SIGKILL)
-    assert started.wait(60) == -signal.SIGKILL
-
-
 @pytest.mark.usefixtures("pictures")
-def test_all_controls_together_resume_bit_equal_after_a_kill(command, process):
+def test_all_controls_together_resume_bit_equal_after_a_kill(command):
     status, out, err = command(*together("whole"))
     assert (status, err) == (0, TOGETHER_NOTES)
     assert "24x18 pixels, 40 steps, then 48x36 pixels, 60 steps of adam" in out
-    kill_after(process(*together("killed")), 50, "killed")
+    # In the second scale, and not at a checkpoint.
+    logged = "nstjax.io.runlog.append_metrics"
+    killed_after(logged, "nstjax", *together("killed"), count=51)
+    assert 42 < metrics("killed")[-1]["step"] < 100
     assert not pathlib.Path("killed/stylized.png").exists()
     status, _, err = command(*together("killed", "--resume"))
     assert (status, err) == (0, TOGETHER_NOTES)

@@ -25,8 +25,6 @@ from nstjax.feedforward.training import make_training
 from nstjax.preset import Preset
 from nstjax.problem import make_weights
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 PARAMS = jax.tree.map(np.float32, reference.random_params())
 LOSS = Preset(
     source="test",

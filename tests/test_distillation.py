@@ -44,7 +44,9 @@ def scales(teacher, sources):
     return labels.layer_scales(teacher, crops, np.random.default_rng(1))
 
 
-def batches(teacher, sources, scales, count=4, size=32):
+@pytest.fixture(scope="module")
+def shown(teacher, sources, scales):
+    """Batches, whose poolings take turns."""
     return [
         curriculum.make_batch(
             np.random.default_rng(index),
@@ -52,12 +54,12 @@ def batches(teacher, sources, scales, count=4, size=32):
             teacher,
             scales,
             curriculum.pool_of(index),
-            size=size,
+            size=32,
             count=4,
             student=None,
             visit_steps=1,
         )
-        for index in range(count)
+        for index in range(4)
     ]
 
 
@@ -150,8 +152,8 @@ def test_every_preset_reads_layers_of_full_weight():
 # --- what is shown ------------------------------------------------------------------
 
 
-def test_labels_are_the_teachers_features_at_the_positions(teacher, sources, scales):
-    for batch, pool in zip(batches(teacher, sources, scales), POOLS, strict=True):
+def test_labels_are_the_teachers_features_at_the_positions(teacher, shown, scales):
+    for batch, pool in zip(shown, POOLS, strict=True):
         picture = np.float64(batch.pictures[1])
         activations = reference.trunk(
             jax.tree.map(np.float64, teacher),
@@ -304,9 +306,8 @@ def test_selection_of_too_many_is_refused():
         channel_selection.select_channels(np.ones((5, 3)), 4)
 
 
-def test_imitation_with_every_channel_is_the_teacher(teacher, sources, scales):
+def test_imitation_with_every_channel_is_the_teacher(teacher, shown):
     widths = {layer: part["bias"].size for layer, part in teacher.items()}
-    shown = batches(teacher, sources, scales, count=4)
     params = channel_selection.imitate(widths, shown, POOLS)
     _, mismatches = training.batch_loss(params, shown[0], "avg")
     for layer in ("relu1_1", "relu2_1", "relu3_1"):
@@ -314,19 +315,17 @@ def test_imitation_with_every_channel_is_the_teacher(teacher, sources, scales):
         assert mismatches[layer].centered < 0.1, layer
 
 
-def test_imitation_with_half_the_channels_is_near(teacher, sources, scales):
+def test_imitation_with_half_the_channels_is_near(teacher, shown):
     widths = {layer: part["bias"].size // 2 for layer, part in teacher.items()}
-    shown = batches(teacher, sources, scales, count=4)
     params = channel_selection.imitate(widths, shown, POOLS)
     assert {layer: part["bias"].size for layer, part in params.items()} == widths
     _, mismatches = training.batch_loss(params, shown[1], "max")
     assert mismatches["relu1_1"].kernel < 0.5
 
 
-def test_training_lowers_the_loss_and_compiles_once(teacher, sources, scales):
+def test_training_lowers_the_loss_and_compiles_once(teacher, shown):
     widths = {layer: part["bias"].size // 2 for layer, part in teacher.items()}
-    shown = batches(teacher, sources, scales, count=1)
-    params = channel_selection.imitate(widths, shown, POOLS[:1])
+    params = channel_selection.imitate(widths, shown[:1], POOLS[:1])
     updates = training.training(1e-2, 40)
     state = updates.init(params)
     losses = []

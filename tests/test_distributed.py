@@ -1,23 +1,24 @@
 """Two processes on this machine that work on one thing together."""
 
+import contextlib
 import pathlib
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 import training_gallery
 from commands import PICTURES, SHALLOW, check_refused, listing, metrics
+from programs import start
 
 import nstjax
 from nstjax.io.model_file import network_tensors, read_model
 from nstjax.io.runlog import read_run
 from nstjax.io.sweep_file import read_sweep
 
+SWEEP, TRAIN = "experiments.sweep", "experiments.train_feedforward"
 FLAGS = (*PICTURES, *SHALLOW, "--preview_seconds=0.01")
 
 
@@ -32,7 +33,7 @@ def pair(process, *arguments, second=()):
         *FLAGS,
         f"--coordinator=localhost:{free_port()}",
         "--num_processes=2",
-        "--coordinator_timeout=60",
+        "--coordinator_timeout=600",
         *arguments,
     )
     return [
@@ -42,7 +43,7 @@ def pair(process, *arguments, second=()):
 
 
 def ends(processes):
-    texts = [each.communicate(timeout=120) for each in processes]
+    texts = [each.communicate(timeout=600) for each in processes]
     return [
         (each.returncode, *text) for each, text in zip(processes, texts, strict=True)
     ]
@@ -89,14 +90,14 @@ def test_a_signal_to_one_process_stops_both(studio, command, process):
     command(*FLAGS, "--workdir=run")
     begun = totals("run")
     processes = pair(process, "--workdir=run", "--resume", "--steps=100000")
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 600
     while len(totals("run")) < 6:
         assert time.monotonic() < deadline
         assert processes[0].poll() is None, processes[0].stderr.read()
         time.sleep(0.05)
     processes[1].send_signal(signal.SIGTERM)
     (status, out, _), (other_status, other_out, _) = ends(processes)
-    assert (status, other_status) == (130, 130)
+    assert (status, other_status) == (130, 143)
     assert "--resume goes on from here" in out
     assert other_out == ""
     rows = metrics("run")
@@ -165,24 +166,16 @@ def test_a_port_that_is_taken_is_refused(studio, command):
     check_refused(status, out, err, f"port {port} cannot be used here")
 
 
-def launched(module, folder, environment, *arguments):
+def launched(module, folder, *arguments):
     """The two processes of a launcher, in a folder; what they have said."""
     shared = (
-        *(sys.executable, "-m", f"experiments.{module}", *arguments),
+        *("-m", module, *arguments),
         f"--coordinator=localhost:{free_port()}",
         "--num_processes=2",
-        "--coordinator_timeout=60",
+        "--coordinator_timeout=600",
     )
     processes = [
-        subprocess.Popen(
-            [*shared, f"--process_id={number}"],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(2)
+        start(*shared, f"--process_id={number}", cwd=folder) for number in range(2)
     ]
     try:
         return ends(processes)
@@ -191,7 +184,7 @@ def launched(module, folder, environment, *arguments):
             each.kill()
 
 
-def test_two_processes_run_one_sweep(studio, environment):
+def test_two_processes_run_one_sweep(studio, program):
     sweep = (
         *PICTURES,
         *(
@@ -202,11 +195,10 @@ def test_two_processes_run_one_sweep(studio, environment):
         ),
         *("--content_layers=relu2_1", "--style_layers=relu1_1,relu2_1"),
     )
-    found = launched("sweep", studio, environment, *sweep, "--workdir=two")
+    found = launched(SWEEP, studio, *sweep, "--workdir=two")
     assert [status for status, _, _ in found] == [0, 0], found
     assert found[1][1:] == ("", "")
-    alone = [sys.executable, "-m", "experiments.sweep", *sweep, "--workdir=one"]
-    subprocess.run(alone, env=environment, check=True, timeout=120)
+    assert program(SWEEP, *sweep, "--workdir=one")[0] == 0
     one, two = (read_sweep(studio / name / "sweep.h5") for name in ("one", "two"))
     np.testing.assert_allclose(one.log["total"], two.log["total"], rtol=1e-5)
     np.testing.assert_allclose(one.images, np.float32(two.images), atol=1)
@@ -214,19 +206,17 @@ def test_two_processes_run_one_sweep(studio, environment):
     assert paths[0] == paths[1]
 
 
-def test_two_processes_go_on_with_a_training(gallery, environment):
+def test_two_processes_go_on_with_a_training(gallery, program):
     (gallery / "alone").mkdir()
     train = (*training_gallery.ONE, "--steps=3", "--log_every=1")
     train = (*train, "--checkpoint_every=2")
-    alone = [sys.executable, "-m", "experiments.train_feedforward", *train]
-    subprocess.run(
-        alone, cwd=gallery / "alone", env=environment, check=True, timeout=120
-    )
+    with contextlib.chdir(gallery / "alone"):
+        assert program(TRAIN, *train)[0] == 0
     shutil.copytree(gallery / "alone", gallery / "together")
     one, two = (gallery / name / "run" for name in ("alone", "together"))
     shutil.rmtree(two / "checkpoints" / "3")
     (two / "model.safetensors").unlink()
-    found = launched("train_feedforward", two.parent, environment, *train)
+    found = launched(TRAIN, two.parent, *train)
     assert [status for status, _, _ in found] == [0, 0], found
     assert found[1][1] == ""
     np.testing.assert_allclose(totals(two), totals(one), rtol=1e-5)

@@ -1,189 +1,10 @@
-"""The launchers, as a shell runs them, on a narrow teacher and small pictures."""
+"""The gallery and the pyramid's benchmark, on small pictures."""
 
-import csv
 import json
-import pathlib
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
-import skimage.data
 from PIL import Image
-
-from nstjax.io.weights import read_params
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-
-
-def start(module, *arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", f"experiments.{module}", *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def launch(module, *arguments):
-    process = start(module, *arguments)
-    out, err = process.communicate(timeout=600)
-    return process.returncode, out, err
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """A folder with photos and one with paintings."""
-    folder = tmp_path_factory.mktemp("pictures")
-    sources = {
-        "photos": [skimage.data.chelsea(), skimage.data.coffee()],
-        "paintings": [skimage.data.immunohistochemistry()],
-    }
-    for kind, arrays in sources.items():
-        (folder / kind).mkdir()
-        for index, array in enumerate(arrays):
-            image = Image.fromarray(array)
-            image.thumbnail((80, 80))
-            image.save(folder / kind / f"{index}.png")
-    # What is held out is not read.
-    (folder / "paintings" / "secret.png").write_bytes(b"no picture")
-    return folder
-
-
-@pytest.fixture
-def training(pictures, slim_weights):
-    """The flags of a training of 20 steps."""
-    return (
-        f"--photos={pictures / 'photos'}",
-        f"--paintings={pictures / 'paintings'}",
-        "--held_out=secret",
-        f"--weights={slim_weights}",
-        "--widths=4,4,8,8,8",
-        "--conv5_1_width=12",
-        "--rounds=2",
-        "--batches_per_round=4",
-        "--steps_per_round=10",
-        "--batch_size=4",
-        "--picture_size=32",
-        "--visit_steps=6",
-    )
-
-
-def test_training_makes_a_network_and_a_killed_one_the_same(training, tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    status, out, err = launch("train_slim", *training, f"--workdir={whole}")
-    assert status == 0, err
-    network = read_params(whole / "slim.safetensors")
-    assert network.sha256 in out
-    widths = {layer: part["bias"].size for layer, part in network.params.items()}
-    assert widths["conv1_2"] == 4
-    assert widths["conv5_1"] == 12
-    assert widths["conv5_2"] == 8
-    lines = (whole / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    assert [row["step"] for row in rows] == [10, 20]
-    assert all(np.isfinite(row["loss"]) for row in rows)
-    assert rows[0]["centered"].keys() == rows[0]["kernel"].keys()
-    config = json.loads((whole / "config.json").read_text())
-    assert config["settings"]["pictures"] == [2, 1]
-
-    process = start("train_slim", *training, f"--workdir={killed}")
-    while process.poll() is None and not (killed / "metrics.jsonl").exists():
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (killed / "slim.safetensors").exists()
-    status, out, err = launch("train_slim", *training, f"--workdir={killed}")
-    assert status == 0, err
-    assert read_params(killed / "slim.safetensors").sha256 == network.sha256
-
-    status, _, err = launch("train_slim", *training, f"--workdir={killed}", "--seed=1")
-    assert status == 2
-    assert "seed was 0, is 1" in err.splitlines()[-1]
-
-
-@pytest.mark.parametrize(
-    ("flag", "says"),
-    [
-        ("--photos=nowhere", "--photos=nowhere: give a folder of pictures"),
-        (f"--photos={ROOT / 'docs' / 'nothing'}", "give a folder of pictures"),
-        (f"--paintings={ROOT / 'tests'}", "holds no pictures to learn from"),
-        ("--widths=4,4,8", "give five numbers"),
-        ("--widths=4,4,8,8,x", "give five numbers"),
-        ("--widths=65,4,8,8,8", "at most 64,128,256,512,512"),
-        ("--batch_size=3", "give an even number"),
-        ("--picture_size=31", "picture_size"),
-        ("--rounds=0", "rounds"),
-        ("--seed=-1", "seed"),
-        ("--conv5_1_width=17", "has 16 channels in conv5_1, fewer than the 17"),
-        ("--learning_rate=-1", "learning_rate"),
-        ("--weights=nowhere.safetensors", "nowhere.safetensors does not exist"),
-    ],
-)
-def test_bad_training_flags_are_one_line(flag, says, training, tmp_path):
-    workdir = tmp_path / "work"
-    status, _, err = launch("train_slim", *training, f"--workdir={workdir}", flag)
-    assert status == 2
-    last = err.splitlines()[-1]
-    assert last.startswith("train_slim: error: ")
-    assert says in last
-    assert "Traceback" not in err
-    assert not workdir.exists()
-
-
-def test_evaluation_scores_every_network_with_the_teacher(
-    pictures, slim_weights, tmp_path
-):
-    photos, painting = pictures / "photos", pictures / "paintings" / "0.png"
-    status, out, err = launch(
-        "evaluate_features",
-        *(f"{photos / name}:{painting}" for name in ("0.png", "1.png")),
-        f"--teacher={slim_weights}",
-        f"--weights={slim_weights}",
-        f"--workdir={tmp_path}",
-        "--size=32",
-        "--steps=4",
-    )
-    assert status == 0, err
-    lines = (tmp_path / "features.csv").read_text().splitlines()
-    rows = list(csv.DictReader(lines))
-    assert [row["pair"] for row in rows] == ["0_0"] * 3 + ["1_0"] * 3
-    for teacher, same, other in (rows[:3], rows[3:]):
-        # The teacher against itself: what a network that matches it would get.
-        assert teacher["features"] == "VGG-19"
-        assert teacher["style"] == same["style"]
-        assert float(teacher["content"]) == float(same["own_relu3_1"]) == 1
-        assert float(teacher["style"]) < 1
-        assert other["features"] == "random"
-        assert other["style"] != teacher["style"]
-    assert "100.0% of the first one's fall" in out
-    with Image.open(tmp_path / "features.jpg") as sheet:
-        assert sheet.width > 1000
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ((), "give --workdir=DIR and either pairs"),
-        (("a.png", "--workdir=w"), "a.png: give PHOTO:PAINTING"),
-        (("a.png:b.png",), "give --workdir"),
-        (("nowhere.png:b.png", "--workdir=w"), "nowhere.png"),
-        (("--free_pictures", "a.png:b.png", "--workdir=w"), "either pairs"),
-        (("--free_pictures", "--workdir=w", "--preset=dali"), "unknown preset"),
-    ],
-)
-def test_bad_evaluation_is_one_line(arguments, says):
-    status, _, err = launch("evaluate_features", *arguments)
-    assert status == 2
-    assert says in err
-    assert len(err.splitlines()) == 1
-    assert not (ROOT / "w").exists()
-
-
-# --- the gallery and the pyramid's benchmark ----------------------------------------
 
 
 @pytest.fixture
@@ -200,18 +21,19 @@ def tiny(tmp_path, slim_weights, monkeypatch):
     return [tmp_path / f"{name}.png" for name in ("photo", "one", "two", "mask")]
 
 
+GALLERY = "experiments.gallery"
 COMMON = (
     "--common=--size=32 --steps=2 --style_layers=relu1_1 --content_layers=relu1_1 "
     "--optimizer=adam"
 )
 
 
-def test_gallery_paints_what_is_not_there(tiny, tmp_path):
+def test_gallery_paints_what_is_not_there(tiny, tmp_path, program):
     folder = tmp_path / "gallery"
     folder.mkdir()
     Image.new("RGB", (32, 24), "red").save(folder / "luminance_YIQ.png")
-    status, out, err = launch(
-        *("gallery", *tiny, COMMON, f"--workdir={folder}", "--cell=64"),
+    status, out, err = program(
+        *(GALLERY, *tiny, COMMON, f"--workdir={folder}", "--cell=64"),
         '--variants=two regions,"luminance, YIQ"',
     )
     assert status == 0, err
@@ -236,17 +58,17 @@ def test_gallery_paints_what_is_not_there(tiny, tmp_path):
         (("--workdir=w", "--variants=plain,dreams"), "unknown variants dreams"),
     ],
 )
-def test_bad_gallery_is_one_line(flags, says):
-    status, _, err = launch("gallery", *flags)
+def test_bad_gallery_is_one_line(flags, says, studio, program):
+    status, _, err = program(GALLERY, *flags)
     assert status == 2
     assert says in err
     assert len(err.splitlines()) == 1
-    assert not (ROOT / "w").exists()
+    assert not (studio / "w").exists()
 
 
-def test_a_variant_that_fails_says_why_in_one_line(tiny, tmp_path):
-    status, _, err = launch(
-        *("gallery", *tiny, f"--workdir={tmp_path / 'gallery'}"),
+def test_a_variant_that_fails_says_why_in_one_line(tiny, tmp_path, program):
+    status, _, err = program(
+        *(GALLERY, *tiny, f"--workdir={tmp_path / 'gallery'}"),
         *("--variants=plain", "--common=--size=1"),
     )
     assert status == 2
@@ -254,12 +76,15 @@ def test_a_variant_that_fails_says_why_in_one_line(tiny, tmp_path):
     assert len(err.splitlines()) == 1
 
 
-def test_pyramid_benchmark_prints_ratios(tiny, tmp_path, slim_weights):
+PYRAMID = "experiments.benchmarks.pyramid"
+
+
+def test_pyramid_benchmark_prints_ratios(tiny, tmp_path, slim_weights, program):
     # A pyramid begins above 512 pixels: the long side of a narrow photo.
     with Image.open(tiny[0]) as photo:
         photo.resize((520, 40)).save(tmp_path / "wide.png")
-    status, out, err = launch(
-        *("benchmarks.pyramid", tmp_path / "wide.png", tiny[1], "--size=520"),
+    status, out, err = program(
+        *(PYRAMID, tmp_path / "wide.png", tiny[1], "--size=520"),
         *("--optimizers=adam", "--factors=2", "--steps=2", "--coarse_steps=4"),
         *("--repeats=2", f"--weights={slim_weights}"),
     )
@@ -290,10 +115,10 @@ def test_pyramid_benchmark_prints_ratios(tiny, tmp_path, slim_weights):
         (("PHOTO", "PHOTO", "--optimizers=sgd"), "unknown optimizer 'sgd'"),
     ],
 )
-def test_bad_pyramid_benchmark_is_one_line(flags, says, tiny, slim_weights):
+def test_bad_pyramid_benchmark_is_one_line(flags, says, tiny, slim_weights, program):
     arguments = [tiny[0] if flag == "PHOTO" else flag for flag in flags]
     weights = f"--weights={slim_weights}"
-    status, _, err = launch("benchmarks.pyramid", weights, *arguments)
+    status, _, err = program(PYRAMID, weights, *arguments)
     assert status == 2
     assert says in err
     assert len(err.splitlines()) == 1

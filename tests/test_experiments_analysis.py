@@ -1,35 +1,22 @@
 """The launchers of surfaces and convexity, as a shell runs them, on tiny runs."""
 
 import json
-import pathlib
 import re
 import shlex
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
+from programs import children_here
 
 from nstjax.io.surface_file import read_surface
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-
-
-def launch(module, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", f"experiments.{module}", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    return done.returncode, done.stdout, done.stderr
+REPORT, CONVEXITY = "experiments.course_report", "experiments.convexity"
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory, slim_weights):
+def report(tmp_path_factory, slim_weights, program):
     """The folder of a course report that is over at once, and what was printed."""
     folder = tmp_path_factory.mktemp("report")
     flags = (
@@ -42,12 +29,13 @@ def report(tmp_path_factory, slim_weights):
         "--segments=6",
         "--curvature_at=result",
     )
-    status, out, err = launch("course_report", *flags)
+    with children_here():
+        status, out, err = program(REPORT, *flags)
     assert status == 0, err
     return folder, flags, out
 
 
-def test_course_report(report):
+def test_course_report(report, program):
     folder, flags, out = report
     studies = []
     for pair, steps in (("pair_one", 12), ("pair_two", 16)):
@@ -78,7 +66,8 @@ def test_course_report(report):
         for path in folder.rglob("*.h5")
         if "run" not in path.parts
     }
-    status, out, err = launch("course_report", *flags)
+    with children_here():
+        status, out, err = program(REPORT, *flags)
     assert status == 0, err
     assert table in out
     assert "plane3.h5 is finished" in err
@@ -91,16 +80,16 @@ def test_course_report(report):
     older = {**found, "asked": {**found["asked"], "schema": "nstjax.convexity/1"}}
     file.write_text(json.dumps(older))
     command = next(line for line in out.splitlines() if "experiments.convexity" in line)
-    status, out, err = launch("convexity", *shlex.split(command)[3:])
+    status, out, err = program(CONVEXITY, *shlex.split(command)[3:])
     assert status == 0, err
     assert f"wrote {file}" in out
     assert json.loads(file.read_text())["asked"] == found["asked"]
 
 
-def test_a_surface_of_another_run_is_refused(report):
+def test_a_surface_of_another_run_is_refused(report, program):
     folder, _, _ = report
-    status, _, err = launch(
-        "convexity",
+    status, _, err = program(
+        CONVEXITY,
         f"--run={folder / 'pair_one' / 'run'}",
         f"--surfaces={folder / 'pair_two' / 'plane3.h5'}",
     )
@@ -109,11 +98,11 @@ def test_a_surface_of_another_run_is_refused(report):
     assert "Traceback" not in err
 
 
-def test_a_film_of_the_report(report, tmp_path):
+def test_a_film_of_the_report(report, tmp_path, program):
     folder, _, _ = report
     film = tmp_path / "film.gif"
-    status, _, err = launch(
-        "film", f"--run={folder / 'pair_one' / 'run'}", f"--output={film}"
+    status, _, err = program(
+        "experiments.film", f"--run={folder / 'pair_one' / 'run'}", f"--output={film}"
     )
     assert status == 0, err
     with Image.open(film) as frames:
@@ -132,25 +121,26 @@ def test_a_film_of_the_report(report, tmp_path):
         (("course_report", f"--workdir={__file__}/x"), ".py, a file: give a folder"),
     ],
 )
-def test_bad_input_is_one_line(arguments, says, tmp_path):
-    status, _, err = launch(*arguments)
+def test_bad_input_is_one_line(arguments, says, studio, program):
+    module, *arguments = arguments
+    status, _, err = program(f"experiments.{module}", *arguments)
     assert status == 2
     assert len(err.splitlines()) == 1
     assert says in err
 
 
-def test_where_nothing_can_be_written_nothing_is_tested(report, tmp_path):
+def test_where_nothing_can_be_written_nothing_is_tested(report, tmp_path, program):
     folder, _, _ = report
     run = f"--run={folder / 'pair_one' / 'run'}"
     for command in ("convexity", "film"):
         output = tmp_path / "missing" / "found.gif"
-        status, out, err = launch(command, run, f"--output={output}")
+        status, out, err = program(f"experiments.{command}", run, f"--output={output}")
         assert (status, out) == (2, "")
         assert err.endswith(f"create the folder {tmp_path / 'missing'} first\n")
         assert len(err.splitlines()) == 1
 
 
-def test_own_pictures_and_folders_with_spaces(tmp_path, slim_weights):
+def test_own_pictures_and_folders_with_spaces(tmp_path, slim_weights, program):
     paths = []
     for index in range(4):
         paths.append(tmp_path / f"{index} of 4.png")
@@ -158,11 +148,12 @@ def test_own_pictures_and_folders_with_spaces(tmp_path, slim_weights):
         Image.fromarray(skimage.data.coffee()).rotate(90 * index).resize(size).save(
             paths[-1]
         )
-    status, _, err = launch(
-        *("course_report", *paths, f"--workdir={tmp_path / 'with space'}"),
-        *(f"--weights={slim_weights}", "--size=32", "--steps_scale=0.001"),
-        *("--grid=3x3", "--planes=line", "--segments=3", "--curvature_at="),
-    )
+    with children_here():
+        status, _, err = program(
+            *(REPORT, *paths, f"--workdir={tmp_path / 'with space'}"),
+            *(f"--weights={slim_weights}", "--size=32", "--steps_scale=0.001"),
+            *("--grid=3x3", "--planes=line", "--segments=3", "--curvature_at="),
+        )
     # The run has passed; what is wrong is found by the next command.
     assert status == 2
     assert "grid '3x3' is not understood" in err

@@ -3,11 +3,6 @@
 import csv
 import functools
 import json
-import pathlib
-import signal
-import subprocess
-import sys
-import time
 
 import jax
 import numpy as np
@@ -15,6 +10,7 @@ import pytest
 import reference
 import skimage.data
 from PIL import Image
+from programs import killed_after
 
 from nstjax.analysis import sweep_run
 from nstjax.analysis.lanes import prepare_lanes
@@ -28,7 +24,7 @@ from nstjax.presets import get_preset
 from nstjax.sizes import Size
 from nstjax.stylize import stylize
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+SWEEP = "experiments.sweep"
 PARAMS = jax.tree.map(np.float32, reference.random_params())
 RANDOM = np.random.default_rng(0)
 CONTENT, STYLE = RANDOM.random((2, 20, 24, 3), dtype=np.float32)
@@ -122,7 +118,6 @@ def test_an_interrupted_sweep_gives_the_same_file(
     with pytest.raises(KeyboardInterrupt):
         drive(killed)
     assert [path.name for path in (killed / "chunks").iterdir()] == ["chunk_00000.h5"]
-    (killed / "chunks" / ".nstjax-leftover.h5").write_bytes(b"half")
     with pytest.raises(InputError, match="begun with 3 settings at a time"):
         monkeypatch.setattr(sweep_run, "fit_sweep", smaller(sweep_run.fit_sweep))
         drive(killed)
@@ -136,6 +131,40 @@ def test_an_interrupted_sweep_gives_the_same_file(
     # A finished sweep is read, not run.
     monkeypatch.setattr(sweep_run, "make_sweep", None)
     np.testing.assert_equal(drive(killed)._asdict(), sweep._asdict())
+
+
+def test_a_sweep_that_is_killed_before_its_first_chunk_goes_on(tmp_path, monkeypatch):
+    def killed(*arguments):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep_run, "write_sweep", killed)
+        with pytest.raises(ZeroDivisionError):
+            drive(tmp_path)
+    assert drive(tmp_path).config == json.loads((tmp_path / "config.json").read_text())
+
+
+def test_a_sweep_overwrites_and_removes_nothing_that_it_has_not_written(
+    tmp_path, chunks_of_four
+):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "settings.csv").write_text("mine")
+    with pytest.raises(InputError, match=r"settings\.csv is there already"):
+        drive(folder)
+    assert [path.name for path in folder.iterdir()] == ["settings.csv"]
+    run_lanes = sweep_run.run_lanes
+    folder = tmp_path / "run"
+
+    def noting(*arguments, **options):
+        (folder / "chunks").mkdir(parents=True, exist_ok=True)
+        (folder / "chunks" / "notes.txt").write_text("mine")
+        return run_lanes(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sweep_run, "run_lanes", noting)
+        drive(folder)
+    assert [path.name for path in (folder / "chunks").iterdir()] == ["notes.txt"]
 
 
 def smaller(fit_sweep):
@@ -155,7 +184,7 @@ def test_another_sweep_is_told(tmp_path):
     with pytest.raises(InputError, match="holds another run"):
         drive(tmp_path)
     (tmp_path / "config.json").unlink()
-    with pytest.raises(InputError, match=r"holds a sweep without its config\.json"):
+    with pytest.raises(InputError, match=r"sweep\.h5 is there already"):
         drive(tmp_path)
     with pytest.raises(InputError, match="is a file: give a folder"):
         drive(tmp_path / "sweep.h5")
@@ -197,22 +226,6 @@ def test_a_run_that_never_was_finite_has_no_losses(tmp_path):
     assert sweep.images.shape == (1, 16, 20, 3)
 
 
-def start(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiments.sweep", *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def launch(*arguments):
-    process = start(*arguments)
-    out, err = process.communicate(timeout=600)
-    return process.returncode, out, err
-
-
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
@@ -225,7 +238,7 @@ def pictures(tmp_path_factory):
     return paths
 
 
-def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path):
+def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path, program):
     # Two chunks: more settings than run at a time.
     command = (
         *pictures,
@@ -238,14 +251,13 @@ def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path):
         "--style_layers=relu1_1,relu2_1",
     )
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = start(*command, f"--workdir={killed}")
-    while process.poll() is None and not list(killed.glob("chunks/*_00000.h5")):
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    # The first chunk is there, and the second is not.
+    written = "nstjax.analysis.sweep_run.write_sweep"
+    killed_after(written, SWEEP, *command, f"--workdir={killed}")
     assert not (killed / "sweep.h5").exists()
+    assert [path.name for path in (killed / "chunks").iterdir()] == ["chunk_00000.h5"]
     for folder in (killed, whole):
-        status, out, err = launch(*command, f"--workdir={folder}")
+        status, out, err = program(SWEEP, *command, f"--workdir={folder}")
         assert status == 0, err
         assert "66 settings, 33 at a time, predicted peak memory" in out
         assert err.count("note: diverged at step 1: beta") == 5
@@ -279,8 +291,8 @@ def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path):
         (("--workdir=w", "--free_pictures", "--grid=pool=1"), "run one sweep for each"),
     ],
 )
-def test_a_wrong_command_is_one_line(tmp_path, arguments, says):
-    status, out, err = launch(*arguments)
+def test_a_wrong_command_is_one_line(arguments, says, studio, program):
+    status, out, err = program(SWEEP, *arguments)
     assert status == 2
     assert says in err
     assert err.count("\n") == 1

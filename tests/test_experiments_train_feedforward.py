@@ -1,11 +1,8 @@
-"""The launcher of feed-forward trainings, as a shell runs it, on narrow networks."""
+"""The launcher of feed-forward trainings, on narrow networks."""
 
+import contextlib
 import shutil
-import signal
 import struct
-import subprocess
-import sys
-import time
 
 import jax
 import numpy as np
@@ -13,6 +10,7 @@ import pytest
 import reference
 from commands import listing, metrics, settings
 from PIL import Image
+from programs import killed_after, start
 from training_gallery import (
     ADAIN,
     ADVERSARIAL,
@@ -26,8 +24,7 @@ from nstjax.io.model_file import network_tensors, read_model
 from nstjax.io.weights import read_params
 from nstjax.vgg import CONV_LAYERS
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
+TRAIN = "experiments.train_feedforward"
 # Two styles and a discriminator: all that a state can hold.
 WHOLE = (
     *ADVERSARIAL,
@@ -38,25 +35,20 @@ WHOLE = (
 )
 
 
-def start(folder, environment, *arguments):
-    folder.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiments.train_feedforward", *arguments],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def train(program, gallery):
+    """Train in a folder of the gallery: train(name, *flags) -> workdir, notes."""
 
+    def run(name, *arguments):
+        folder = gallery / name
+        folder.mkdir(exist_ok=True)
+        with contextlib.chdir(folder):
+            status, out, err = program(TRAIN, *arguments)
+        assert status == 0, err
+        assert out == "run/model.safetensors\n"
+        return folder / "run", err
 
-def launch(folder, environment, *arguments):
-    """Train, and return what it wrote and said."""
-    process = start(folder, environment, *arguments)
-    out, err = process.communicate(timeout=600)
-    assert process.returncode == 0, err
-    assert out == "run/model.safetensors\n"
-    return folder / "run", err
+    return run
 
 
 def held_out_photos(gallery):
@@ -77,9 +69,9 @@ def without_seconds(rows):
 
 
 @pytest.fixture(scope="module")
-def whole(gallery, environment):
+def whole(train):
     """A training of 40 steps that nobody interrupted."""
-    return launch(gallery / "whole", environment, *WHOLE)
+    return train("whole", *WHOLE)
 
 
 def test_training_leaves_a_model_and_its_log(whole):
@@ -143,17 +135,19 @@ def test_the_validation_loss_is_that_of_the_model(whole, gallery):
 
 
 @pytest.fixture(scope="module")
-def killed(gallery, environment):
+def killed(gallery, train):
     """The same training, killed early when it was to have fewer steps, and resumed."""
     folder = gallery / "killed"
-    process = start(folder, environment, *WHOLE, "--steps=39")
-    while process.poll() is None and not (folder / "run/checkpoints/4").exists():
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    folder.mkdir()
+    # The log has a row more than the last checkpoint.
+    killed_after(
+        *("nstjax.io.runlog.append_metrics", TRAIN, *WHOLE, "--steps=39"),
+        count=2,
+        cwd=folder,
+    )
     assert not (folder / "run" / "model.safetensors").exists()
-    assert metrics(folder / "run")[-1]["step"] < 39
-    work, _ = launch(folder, environment, *WHOLE)
+    assert [row["step"] for row in metrics(folder / "run")] == [3, 6]
+    work, _ = train("killed", *WHOLE)
     return work
 
 
@@ -169,13 +163,12 @@ def test_a_killed_training_goes_on_bit_for_bit(whole, killed):
     assert seconds == sorted(seconds)
 
 
-def test_the_model_is_written_anew_as_asked(killed, whole, gallery, environment):
+def test_the_model_is_written_anew_as_asked(killed, whole, gallery, train):
     """There is nothing left to train, but how it is written may differ."""
     again = shutil.copytree(killed, gallery / "again" / "run")
     rows = (killed / "metrics.jsonl").read_bytes()
-    launch(
-        again.parent,
-        environment,
+    train(
+        "again",
         *WHOLE,
         "--half_precision",
         "--title=b=Bay, at night",
@@ -217,13 +210,10 @@ def scalars(folder):
     return found
 
 
-def test_an_initial_model_s_parameters_go_on_with_another_upsampling(
-    gallery, environment
-):
+def test_an_initial_model_s_parameters_go_on_with_another_upsampling(gallery, train):
     with_bilinear = '--architecture={"channels": [4, 4, 4], "upsampling": "bilinear"}'
-    work, _ = launch(
-        gallery / "bilinear",
-        environment,
+    work, _ = train(
+        "bilinear",
         *ADAIN,
         with_bilinear,
         "--initial=../adain.safetensors",
@@ -239,11 +229,10 @@ def test_an_initial_model_s_parameters_go_on_with_another_upsampling(
         np.testing.assert_array_equal(found[name], tensor)
 
 
-def test_a_style_is_added_and_the_rest_kept(gallery, environment):
-    four_devices = "--xla_force_host_platform_device_count=4"
-    work, _ = launch(
-        gallery / "added",
-        {**environment, "XLA_FLAGS": four_devices},
+def test_a_style_is_added_and_the_rest_kept(gallery):
+    (gallery / "added").mkdir()
+    process = start(
+        *("-m", TRAIN),
         *PLAIN,
         SHALLOW,
         "--batch_size=4",
@@ -255,7 +244,12 @@ def test_a_style_is_added_and_the_rest_kept(gallery, environment):
         "--steps=4",
         "--log_every=2",
         "--tensorboard",
+        cwd=gallery / "added",
+        env={"JAX_NUM_CPU_DEVICES": "4"},
     )
+    out, err = process.communicate()
+    assert (process.returncode, out) == (0, "run/model.safetensors\n"), err
+    work = gallery / "added" / "run"
     before = read_model(gallery / "conditional.safetensors")
     after = read_model(work / "model.safetensors")
     assert after.styles == ("one", "two", "Ärger")
@@ -281,8 +275,8 @@ def test_a_style_is_added_and_the_rest_kept(gallery, environment):
         assert events[f"validation/Ärger/{tag}"] == pytest.approx({4: value}, rel=1e-6)
 
 
-def test_arbitrary_style_is_trained_with_its_encoder(gallery, environment):
-    work, _ = launch(gallery / "any", environment, *ADAIN, "--steps=4")
+def test_arbitrary_style_is_trained_with_its_encoder(gallery, train):
+    work, _ = train("any", *ADAIN, "--steps=4")
     model = read_model(work / "model.safetensors")
     assert model.styles == ()
     assert model.network.architecture.encoder_channels == 16

@@ -1,10 +1,10 @@
 """The launcher of feed-forward trainings refuses bad input in one line."""
 
-import json
-import subprocess
+import contextlib
 import sys
 
 import pytest
+from commands import listing
 from training_gallery import (
     ADAIN,
     ADVERSARIAL,
@@ -12,7 +12,6 @@ from training_gallery import (
     NARROW,
     ONE,
     PLAIN,
-    ROOT,
     SHALLOW,
 )
 
@@ -145,7 +144,7 @@ BAD = {
         "has had 2 updates: give as many steps",
     ),
     "workdir a file": ((*ONE, "--workdir=../photos/1.png"), "is a file: give a folder"),
-    "no config": ((*ONE, "--workdir=../lost"), "holds a training without its config."),
+    "no config": ((*ONE, "--workdir=../lost"), "checkpoints is there already"),
     "config": ((*ONE, "--workdir=../damaged"), "config.json is damaged"),
     "size": ((*ONE, "--size=15"), "size"),
     "size of network": (
@@ -199,98 +198,66 @@ BAD = {
     ),
     "no tensorboardX": ((*ONE, "--tensorboard"), "pip install 'nstjax[train]'"),
 }
-CASES = """
-import contextlib, io, json, logging, sys
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-# It defines flags, which flagsaver would take away again.
-import grain
-from absl.testing import flagsaver
-from commands import listing
-from experiments import train_feedforward as launcher
-from nstjax.entry import run_command
-
-# As where it is not installed.
-sys.modules["tensorboardX"] = None
-results = {{}}
-for name, arguments in json.loads(Path({cases!r}).read_text()).items():
-    before = listing(Path(".."))
-    sys.argv = ["train_feedforward", *arguments]
-    out, err = io.StringIO(), io.StringIO()
-    status = "none"
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            with flagsaver.flagsaver():
-                run_command("train", launcher.__name__, launcher.USAGE, launcher.main)
-        except SystemExit as ended:
-            status = ended.code
-        except Exception as error:
-            err.write(f"Traceback: {{error!r}}")
-    changed = listing(Path("..")) != before
-    results[name] = status, out.getvalue(), err.getvalue(), changed
-print(json.dumps(results))
-"""
+TRAIN = "experiments.train_feedforward"
 
 
 @pytest.fixture(scope="module")
-def answers(gallery, environment, tmp_path_factory):
-    """What one process says to a training, to each bad input and to --help."""
+def trained(gallery, program):
+    """The folder of the bad commands, beside a training and what is none."""
     (gallery / "lost" / "checkpoints").mkdir(parents=True)
     (gallery / "damaged").mkdir()
     (gallery / "damaged" / "config.json").write_text('{"settings": ')
     folder = gallery / "bad"
     folder.mkdir()
-    cases = tmp_path_factory.mktemp("cases") / "cases.json"
-    commands = {name: arguments for name, (arguments, _) in BAD.items()}
-    training = {"training": [*ONE, "--workdir=../trained/run"]}
-    other = {"help": ["--help"], "diverging": DIVERGING}
-    cases.write_text(json.dumps({**training, **commands, **other}))
-    code = CASES.format(tests=str(ROOT / "tests"), cases=str(cases))
-    process = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout.splitlines()[-1])
+    with contextlib.chdir(folder):
+        status, out, err = program(TRAIN, *ONE, "--workdir=../trained/run")
+    assert (status, out) == (0, "../trained/run/model.safetensors\n"), err
+    return folder
 
 
-def test_what_is_asked_for_rightly_is_trained(answers):
-    # Below, its folder is what holds another training.
-    status, out, _, changed = answers["training"]
-    assert (status, out) == (0, "../trained/run/model.safetensors\n")
-    assert changed
+@pytest.fixture
+def train(trained, program, monkeypatch):
+    """Run it there, where tensorboardX is not installed."""
+    monkeypatch.chdir(trained)
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    return lambda *arguments: program(TRAIN, *arguments)
+
+
+def test_what_is_asked_for_rightly_is_trained(trained):
+    # Its folder is what holds another training.
+    assert (trained.parent / "trained" / "run" / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_line_and_nothing_written(name, answers):
-    status, out, err, changed = answers[name]
-    assert BAD[name][1] in err
-    assert err.startswith("train: error: ")
+def test_bad_input_is_one_line_and_nothing_written(name, gallery, train):
+    arguments, says = BAD[name]
+    before = listing(gallery)
+    status, out, err = train(*arguments)
+    assert says in err
+    assert err.startswith("train_feedforward: error: ")
     assert err.count("\n") == 1
     assert "Traceback" not in err
     assert (status, out) == (2, "")
-    assert not changed
+    assert listing(gallery) == before
 
 
-def test_help_tells_every_flag(answers):
-    status, out, err, _ = answers["help"]
+def test_help_tells_every_flag(train):
+    status, out, err = train("--help")
     assert (status, err) == (0, "")
     assert out.startswith("Train a network that restyles any photo in one pass.")
     for words in ("--initial: Model file", "--[no]add_style: Keep", "--styles: Paint"):
         assert words in out
 
 
-def test_what_is_not_finite_ends_the_training_without_a_model(answers, gallery):
-    status, out, err, _ = answers["diverging"]
+def test_what_is_not_finite_ends_the_training_without_a_model(train, gallery):
+    status, out, err = train(*DIVERGING)
     assert (status, out) == (2, "")
     assert "Traceback" not in err
     last = err.splitlines()[-1]
     # The first update is finite, and what it leaves is not.
     assert last.startswith(
-        "train: error: the loss was not finite 10 times in a row, up to step 11: "
+        "train_feedforward: error: the loss was not finite 10 times in a row, up to "
+        "step 11: "
     )
     assert (gallery / "diverged" / "run" / "config.json").exists()
     assert not (gallery / "diverged" / "run" / "model.safetensors").exists()

@@ -1,17 +1,15 @@
-"""nstjax-fast as a shell runs it, with the models that come with nstjax."""
+"""nstjax-fast, with the models that come with nstjax."""
 
-import os
-import subprocess
-import sys
+import functools
 
 import numpy as np
 import pytest
 from commands import listing
+from programs import start
 from restyle_models import picture
 
 import nstjax
 
-FAST = "from nstjax.fast_cli import run; run()"
 STYLES = "starry_night, wave, scream, composition, udnie, lilies, hat, delaunay"
 
 
@@ -25,36 +23,21 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """The same network is compiled once."""
-    return {
-        **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+@pytest.fixture
+def fast(program):
+    """Run it in this process."""
+    return functools.partial(program, "nstjax.fast_cli")
 
 
-def fast(environment, *arguments):
-    ended = subprocess.run(
-        [sys.executable, "-c", FAST, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    return ended.returncode, ended.stdout, ended.stderr
-
-
-def test_help_lists_the_flags(environment):
-    status, out, err = fast(environment, "--help")
+def test_help_lists_the_flags(fast):
+    status, out, err = fast("--help")
     assert (status, err) == (0, "")
     for words in ("nstjax-fast PHOTO", "--strength", "--interpolate", "--mask"):
         assert words in out
 
 
-def test_the_styles_are_named_with_painter_and_year(environment):
-    status, out, err = fast(environment, "--list_styles")
+def test_the_styles_are_named_with_painter_and_year(fast):
+    status, out, err = fast("--list_styles")
     assert (status, err) == (0, "")
     lines = [line.split(maxsplit=1) for line in out.splitlines()]
     assert ", ".join(name for name, _ in lines) == STYLES
@@ -63,9 +46,13 @@ def test_the_styles_are_named_with_painter_and_year(environment):
         assert title.rpartition(", ")[2].isdigit()
 
 
-def test_a_photo_alone_gets_the_default_style(folder, environment):
-    status, out, err = fast(environment, "photo.png")
-    assert (status, out) == (0, "nstjax-fast: wrote photo_starry_night.png\n")
+def test_a_photo_alone_gets_the_default_style(folder):
+    process = start("-c", "from nstjax.fast_cli import run; run()", "photo.png")
+    out, err = process.communicate()
+    assert (process.returncode, out) == (
+        0,
+        "nstjax-fast: wrote photo_starry_night.png\n",
+    )
     # The progress bar and nothing else.
     assert "1/1" in err and "note" not in err and "arning" not in err
     result = nstjax.read_image("photo_starry_night.png")
@@ -73,9 +60,9 @@ def test_a_photo_alone_gets_the_default_style(folder, environment):
     assert np.abs(result - nstjax.read_image("photo.png")).mean() > 0.05
 
 
-def test_any_painting(folder, environment):
-    arguments = ("photo.png", "--style=painting.png", "--output=out.jpg", "--quiet")
-    status, out, err = fast(environment, *arguments)
+def test_any_painting(folder, fast):
+    arguments = ("photo.png", "painting.png", "--output=out.jpg", "--quiet")
+    status, out, err = fast(*arguments)
     assert (status, out, err) == (0, "nstjax-fast: wrote out.jpg\n", "")
     assert nstjax.read_image("out.jpg").shape == (64, 80, 3)
 
@@ -88,17 +75,19 @@ def test_any_painting(folder, environment):
         (("photo.png", "--style=wave:0"), "sum to 0"),
         (("photo.png", "--style="), "give names or paintings"),
         (("photo.png", "--stile=wave"), "stile"),
-        (("text.png",), "text.png is not a picture"),
-        (("text.mp4",), "text.mp4 is not a video"),
+        (("text.png",), "text.png is neither a picture nor a video"),
+        (("photo.png", "text.mp4"), "text.mp4 is neither a picture nor a video"),
+        (("photo.png", "no.png"), "no.png does not exist"),
+        (("photo.png", "--model=painterly", "painting.png"), "leave --model out"),
         (("photo.png", "--size=huge"), "huge"),
         (("photo.png", "--quality=0"), "quality must lie in 1..100, got 0"),
         (("photo.png", "--model=arbitrary"), "starry_night"),
         (("photo.png", "--model=painting.png"), "painting.png is not readable"),
     ],
 )
-def test_bad_input_is_one_line(folder, environment, arguments, says):
+def test_bad_input_is_one_line(folder, fast, arguments, says):
     before = listing(folder)
-    status, out, err = fast(environment, *arguments)
+    status, out, err = fast(*arguments)
     assert (status, out) == (2, "")
     assert err.startswith("nstjax-fast: error: ") and err.count("\n") == 1
     assert says in err

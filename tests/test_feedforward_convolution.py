@@ -21,7 +21,6 @@ from nstjax.feedforward.convolution import (
 )
 
 # Convolutions in float64 take seconds to compile at the default level.
-QUICK = {"xla_backend_optimization_level": 0}
 
 # Size, stride, padding, channels in and out, height, width.
 IN_BLOCKS = [
@@ -84,7 +83,7 @@ def transposed_convolution(image, kernel):
     return result
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4), compiler_options=QUICK)
+@functools.partial(jax.jit, static_argnums=(3, 4))
 def with_gradients(image, kernel, direction, stride, padding):
     """The result and its gradients, by what is tested and by JAX's own convolution."""
 
@@ -129,7 +128,7 @@ def test_gradients_through_blocks_are_finite_differences(float64):
     def expected(image, kernel):
         return np.sin(correlation(image, kernel, 1, 0)).sum()
 
-    gradient = jax.jit(jax.grad(value, argnums=(0, 1)), compiler_options=QUICK)
+    gradient = jax.jit(jax.grad(value, argnums=(0, 1)))
     by_image, by_kernel = gradient(image, kernel)
     slope = np.vdot(by_image, along) + np.vdot(by_kernel, across)
     step = 1e-6
@@ -210,10 +209,7 @@ def test_bilinear_enlarging_leaves_a_slope_straight():
 
 def drawn_layer(*channels, stride=1, **options):
     make = functools.partial(Convolution, *channels, 3, stride=stride, **options)
-    draw = jax.jit(
-        lambda: nnx.state(make(rngs=nnx.Rngs(0))),
-        compiler_options=QUICK,
-    )
+    draw = jax.jit(lambda: nnx.state(make(rngs=nnx.Rngs(0))))
     layer = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
     nnx.update(layer, draw())
     return layer

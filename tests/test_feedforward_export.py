@@ -1,8 +1,6 @@
 """Exported files compute what the network computes, or are not there."""
 
 import json
-import pathlib
-import subprocess
 import sys
 
 import jax
@@ -26,9 +24,7 @@ from nstjax.feedforward.restyle import Restyler
 from nstjax.io.model_file import Encoder, StyleModel, write_model
 from nstjax.vgg import CONV_LAYERS
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+EXPORT = "experiments.export_model"
 FORMATS = (".onnx", ".stablehlo")
 CARD = {"license": "CC BY 4.0", "styles": {"wave": "The Great Wave, Hokusai, 1831"}}
 NARROW = {"channels": (4, 6, 8), "residual_blocks": 1}
@@ -59,13 +55,13 @@ def arbitrary():
 
 
 @pytest.fixture(scope="module")
-def painterly_files(painterly, tmp_path_factory):
+def painterly_files(painterly, tmp_path_factory, program):
     """In both formats; StableHLO by the command."""
     folder = tmp_path_factory.mktemp("painterly")
     write_model(folder / "own.safetensors", painterly.model)
     onnx, hlo = (folder / f"painterly{suffix}" for suffix in FORMATS)
-    status, out, err = launch(
-        f"--model={folder / 'own.safetensors'}", f"--output={hlo}"
+    status, out, err = program(
+        EXPORT, f"--model={folder / 'own.safetensors'}", f"--output={hlo}"
     )
     assert (status, err) == (0, "")
     first, second = out.splitlines()
@@ -89,17 +85,6 @@ def arbitrary_files(arbitrary, tmp_path_factory):
     assert names[:2] == ["arbitrary.onnx", "arbitrary_style.onnx"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
     return pairs
-
-
-def launch(*arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.export_model", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 def session(path):
@@ -275,7 +260,7 @@ def test_onnx_without_its_extra(missing, painterly, tmp_path, monkeypatch):
         (["--model=wave", "--output=a.onnx"], "no model: wave does not exist"),
     ],
 )
-def test_the_command_tells_in_one_line_what_is_wrong(arguments, says):
-    status, out, err = launch(*arguments)
+def test_the_command_tells_in_one_line_what_is_wrong(arguments, says, program):
+    status, out, err = program(EXPORT, *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"export_model: error: {says}")

@@ -17,7 +17,6 @@ from nstjax.feedforward.normalization import InstanceNorm
 from nstjax.feedforward.presets import TRAINING_PRESETS
 
 # Convolutions in float64 take seconds to compile at the default level.
-QUICK = {"xla_backend_optimization_level": 0}
 TRANSFORMS = [name for name in TRAINING_PRESETS if name != "adain"]
 STYLES = 3
 # As float32 has it.
@@ -37,7 +36,7 @@ def narrow(name, residual_blocks=1, **options):
     )
 
 
-@functools.partial(jax.jit, compiler_options=QUICK)
+@jax.jit
 def run(network, image, style=None):
     """The output, and the running statistics after it."""
     return network(image, style), nnx.state(network, nnx.BatchStat)

@@ -27,8 +27,6 @@ from nstjax.problem import make_weights
 from nstjax.style_losses import style_target
 from nstjax.transfer_loss import loss_structure
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SIZE = 16
 PARAMS = reference.random_params()
 STYLES = 3

@@ -32,8 +32,6 @@ from nstjax.io.model_file import network_tensors
 from nstjax.preset import Preset, customize
 from nstjax.problem import make_weights
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 PARAMS = jax.tree.map(np.float32, reference.random_params())
 LOSS = Preset(
     source="test",
@@ -289,7 +287,6 @@ import sys
 sys.path.insert(0, {tests!r})
 import jax, numpy as np
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_disable_most_optimizations", True)
 from test_feedforward_training import batch_shardings, make_batch, three_steps
 for count, devices in ((4, 4), (6, 2), (5, 1), (8, 4)):
     by_picture, everywhere = batch_shardings(count)
@@ -305,10 +302,9 @@ for name in ("conditional", "batch"):
 
 def test_several_devices_train_the_same_network(tmp_path):
     tests = str(pathlib.Path(__file__).parent)
-    flag = "--xla_force_host_platform_device_count=4"
     subprocess.run(
         [sys.executable, "-c", SHARDED.format(tests=tests, folder=str(tmp_path))],
-        env={**os.environ, "XLA_FLAGS": flag},
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "4"},
         check=True,
     )
     for name in ("conditional", "batch"):

@@ -1,7 +1,6 @@
 """Films of runs, read back frame by frame."""
 
 import math
-import pathlib
 import resource
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from nstjax.film import cross_fade, film_frames, numbered, write_film
 from nstjax.io.runlog import write_run
 from nstjax.vgg import MEAN_RGB
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+FILM = "experiments.film"
 
 
 def smooth(height, width, seed=0):
@@ -212,21 +211,11 @@ def test_another_suffix_is_refused_before_any_work(tmp_path):
         write_film(tmp_path / "film.avi", iter([]))
 
 
-def launch(*arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.film", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def test_the_command_makes_a_film_of_a_run(tmp_path):
+def test_the_command_makes_a_film_of_a_run(tmp_path, program):
     log(tmp_path, {1: smooth(64, 48), 5: smooth(64, 48, 1)}, 9, smooth(64, 48, 2))
     output = tmp_path / "film.gif"
     flags = ("--fps=10", "--hold=1", "--fade=2", "--numbers")
-    status, out, err = launch(f"--run={tmp_path}", f"--output={output}", *flags)
+    status, out, err = program(FILM, f"--run={tmp_path}", f"--output={output}", *flags)
     assert (status, err) == (0, "")
     assert out == f"wrote {output}\n"
     frames, durations = read_gif(output)
@@ -236,9 +225,11 @@ def test_the_command_makes_a_film_of_a_run(tmp_path):
     np.testing.assert_allclose(frames[3][:32], smooth(64, 48, 1)[:32], atol=0.03)
 
 
-def test_a_run_without_snapshots_is_one_line(tmp_path):
+def test_a_run_without_snapshots_is_one_line(tmp_path, program):
     log(tmp_path, {}, 9, smooth(24, 32))
-    status, _, err = launch(f"--run={tmp_path}", f"--output={tmp_path / 'film.gif'}")
+    status, _, err = program(
+        FILM, f"--run={tmp_path}", f"--output={tmp_path / 'film.gif'}"
+    )
     assert status == 2
     assert "--snapshots=1,10,100" in err
     assert len(err.splitlines()) == 1

@@ -8,8 +8,6 @@ from nstjax.gradient_normalization import normalize_gradient
 from nstjax.losses import Region, Targets, Weights, style_statistics, total_loss
 from nstjax.vgg import features
 
-QUICK = {"xla_backend_optimization_level": 0}
-
 
 def activation(dtype=np.float32):
     return dtype(np.random.default_rng(0).normal(size=(4, 5, 3)))
@@ -92,7 +90,7 @@ def test_total_loss_sends_every_losss_gradient_back_at_its_weight(float64):
         )[0]
 
     (plain, plain_gradient), (loss, gradient) = (
-        jax.jit(jax.value_and_grad(loss_fn), static_argnums=1, compiler_options=QUICK)(
+        jax.jit(jax.value_and_grad(loss_fn), static_argnums=1)(
             image, normalize_gradients
         )
         for normalize_gradients in (False, True)

@@ -133,15 +133,15 @@ def test_the_paintings_masks_pair_with_the_photos():
 def test_masks_of_other_sizes_are_resized_with_a_note(notes):
     controls = read(
         content_mask=halves(64, 160, (255, 0, 0), (0, 0, 255)),
-        style_masks=[STYLE_MAP[::2, ::1], None],
+        style_masks=[STYLE_MAP.repeat(2, 0).repeat(2, 1), None],
         stylize_mask=halves(16, 20, (255,) * 3, (0,) * 3),
     )
     shapes = [region.content_mask.shape for region in controls.regions]
     assert shapes == [(32, 40), (32, 40)]
     assert controls.regions[0].styles[0][1].shape == (36, 30)
     assert controls.stylize_mask.shape == (32, 40)
-    assert notes()[0] == "content mask is 160x64, its picture 40x32: resized"
-    assert notes()[1] == "style mask of sea.jpg is 30x18, its picture 30x36: resized"
+    assert notes()[0] == "content mask is 160x64, its picture 40x32: stretched"
+    assert notes()[1] == "style mask of sea.jpg is 60x72, its picture 30x36: resized"
     assert notes()[3] == "stylize mask is 20x16, its picture 40x32: resized"
 
 
@@ -187,7 +187,7 @@ BLACK = np.zeros((32, 40), np.uint8)
             "style_mask has 1 entries for 2 style images",
         ),
         (
-            {"content_mask": RED_BLUE, "style_masks": [LEFT, None]},
+            {"content_mask": RED_BLUE, "style_masks": [LEFT[:, :24], None]},
             "the mask of sea.jpg and the photo's have no region in common",
         ),
         (

@@ -47,27 +47,42 @@ def models(tmp_path, monkeypatch):
     ],
 )
 def test_styles_as_people_write_them(text, items):
-    assert parse_styles(text) == [(name.strip(), share) for name, share in items]
+    assert parse_styles([text]) == [(name.strip(), share) for name, share in items]
+
+
+def test_names_of_files_that_look_like_several_styles(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("red, blue.jpg", "12:30.jpg", "a:2", "c,d.jpg"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse_styles(["red, blue.jpg", "wave,scream:0.5"]) == [
+        *(("red, blue.jpg", 1.0), ("wave", 1.0), ("scream", 0.5)),
+    ]
+    assert parse_styles(["red, blue.jpg:3", r"c\,d.jpg:.5,wave"]) == [
+        *(("red, blue.jpg", 3.0), ("c,d.jpg", 0.5), ("wave", 1.0)),
+    ]
+    assert parse_styles(["12:30.jpg:0.5,a:2"]) == [("12:30.jpg", 0.5), ("a:2", 1.0)]
+    assert parse_styles(["~/c,d.jpg"]) == [(f"{tmp_path}/c,d.jpg", 1.0)]
 
 
 @pytest.mark.parametrize("text", ["", "wave,", ":0.3", "wave,wave:0.2"])
 def test_styles_that_say_nothing(text):
     with pytest.raises(InputError, match="names or paintings with commas between"):
-        parse_styles(text)
+        parse_styles([text])
 
 
 def test_names_choose_the_painterly_model(models):
-    restyler = load_restyler(parse_styles("wave,scream"), None, "slim")
+    restyler = load_restyler(parse_styles(["wave,scream"]), None, "slim")
     assert restyler.model.styles == restyle_models.STYLES
-    assert load_restyler(parse_styles("all"), None, "slim").model.styles
+    assert load_restyler(parse_styles(["all"]), None, "slim").model.styles
 
 
 def test_paintings_choose_the_arbitrary_model(models):
-    assert load_restyler(parse_styles("red.png,blue.png"), None, "slim").arbitrary
+    assert load_restyler(parse_styles(["red.png,blue.png"]), None, "slim").arbitrary
 
 
 def test_a_file_is_a_model_too(models):
-    restyler = load_restyler(parse_styles("wave"), "painterly.safetensors", "slim")
+    restyler = load_restyler(parse_styles(["wave"]), "painterly.safetensors", "slim")
     assert restyler.model.styles == restyle_models.STYLES
 
 
@@ -81,11 +96,24 @@ def test_a_file_is_a_model_too(models):
 )
 def test_styles_that_no_model_has(style, says, models):
     with pytest.raises(InputError, match=says):
-        load_restyler(parse_styles(style), None, "slim")
+        load_restyler(parse_styles([style]), None, "slim")
+
+
+@pytest.mark.parametrize("file", [False, True])
+def test_a_style_of_another_model_is_named(file, models):
+    names, paintings = (
+        f"{name}.safetensors" if file else name for name in ("painterly", "arbitrary")
+    )
+    says = f"scream is a style of painterly, not of {paintings}: leave --model out"
+    with pytest.raises(InputError, match=says):
+        load_restyler(parse_styles(["red.png,scream"]), paintings, "slim")
+    says = f"red.png is a painting, and the styles of {names} are wave, scream, lil"
+    with pytest.raises(InputError, match=says):
+        load_restyler(parse_styles(["red.png"]), names, "slim")
 
 
 def the_looks(style, model=None, **options):
-    items = parse_styles(style)
+    items = parse_styles([style])
     restyler = load_restyler(items, model, "slim")
     return restyler, make_looks(restyler, items, style_size=SIZE, **options)
 
@@ -124,7 +152,7 @@ def test_regions_have_a_style_each(models):
 
 def test_paintings_are_made_smaller_but_not_larger(models, monkeypatch):
     sizes = []
-    restyler = load_restyler(parse_styles("red.png"), None, "slim")
+    restyler = load_restyler(parse_styles(["red.png"]), None, "slim")
 
     def style_of(paintings):
         sizes.extend(painting.shape for painting in paintings)
@@ -132,7 +160,7 @@ def test_paintings_are_made_smaller_but_not_larger(models, monkeypatch):
 
     monkeypatch.setattr(type(restyler), "style_of", lambda _, images: style_of(images))
     for longest in (40, 400):
-        items = parse_styles("red.png")
+        items = parse_styles(["red.png"])
         make_looks(restyler, items, style_size=Size("long", longest))
     assert sizes == [(30, 40, 3), (60, 80, 3)]
 
@@ -140,6 +168,14 @@ def test_paintings_are_made_smaller_but_not_larger(models, monkeypatch):
 def test_paintings_are_named_by_their_files(models):
     _, (look,) = the_looks("red.png:1,blue.png:1")
     assert look.name == "red50-blue50"
+
+
+def test_a_mixture_of_many_paintings_has_a_short_name(models):
+    names = [f"{number}{'a' * 30}.png" for number in range(5)]
+    for name in names:
+        (models / name).write_bytes((models / "red.png").read_bytes())
+    _, (look,) = the_looks(",".join(names))
+    assert look.name == f"0{'a' * 30}20-and-4-others"
 
 
 def test_all_is_no_painting(models):

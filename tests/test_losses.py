@@ -22,7 +22,6 @@ from nstjax.transfer_loss import loss_structure
 from nstjax.vgg import features
 
 # Convolutions in float64 take seconds to compile at the default level.
-QUICK = {"xla_backend_optimization_level": 0}
 # relu5_1 keeps 2×2 or 3×3 positions of it; both sides are odd at several depths.
 HEIGHT, WIDTH = 33, 37
 
@@ -65,8 +64,8 @@ def compiled(**structure):
         return total_loss(params, image, targets, weights, **structure)
 
     return (
-        jax.jit(make_targets, static_argnums=(3, 4), compiler_options=QUICK),
-        jax.jit(jax.value_and_grad(loss_fn, has_aux=True), compiler_options=QUICK),
+        jax.jit(make_targets, static_argnums=(3, 4)),
+        jax.jit(jax.value_and_grad(loss_fn, has_aux=True)),
     )
 
 
@@ -312,10 +311,10 @@ def test_total_loss_vmapped_over_alpha_and_beta_equals_a_loop(small, number_of_r
     evaluate = jax.value_and_grad(
         lambda image, weights: loss_fn(image, weights, regions)[0]
     )
-    batched = jax.jit(jax.vmap(evaluate, (None, axes)), compiler_options=QUICK)(
+    batched = jax.jit(jax.vmap(evaluate, (None, axes)))(
         image, weights._replace(content=alphas, style=betas)
     )
-    evaluate = jax.jit(evaluate, compiler_options=QUICK)
+    evaluate = jax.jit(evaluate)
     for index, (alpha, beta) in enumerate(zip(alphas, betas, strict=True)):
         looped = evaluate(image, weights._replace(content=alpha, style=beta))
         for found, expected in zip(batched, looped, strict=True):

@@ -22,8 +22,8 @@ def _regions(*names, size=(4, 6)):
     return RegionMasks(names, masks)
 
 
-def _grey(mask):
-    return np.repeat(np.float32(mask)[:, :, None], 3, axis=2)
+def _grey(mask, alpha=None):
+    return np.repeat(np.float32(mask)[:, :, None], 3, axis=2), alpha
 
 
 def test_grey_masks_are_memberships(caplog):
@@ -49,12 +49,12 @@ def test_grey_masks_take_the_size_of_the_first(caplog):
 
 
 def test_masks_of_one_region_are_grey_and_not_all_black():
-    white = _grey(np.ones((20, 20)))
+    white, _ = _grey(np.ones((20, 20)))
     with pytest.raises(InputError, match=r"^mask 2 is all black"):
         # JPEG's black.
-        regions_from_masks([white, 0.01 * white], "mask")
+        regions_from_masks([(white, None), (0.01 * white, None)], "mask")
     with pytest.raises(InputError, match=r"^stylize mask is colored: .* grey"):
-        regions_from_masks([white * np.float32([1, 0, 0])], "stylize mask")
+        regions_from_masks([(white * np.float32([1, 0, 0]), None)], "stylize mask")
 
 
 def test_regions_are_fitted_to_their_picture(caplog):
@@ -64,12 +64,39 @@ def test_regions_are_fitted_to_their_picture(caplog):
     np.testing.assert_array_equal(fitted.masks, regions.masks)
     assert not caplog.messages
     regions.masks[0] = 1 - regions.masks[1]
-    fitted = fit_regions(regions, 105, 168, name="content mask")
-    assert caplog.messages == ["content mask is 60x80, its picture 168x105: resized"]
+    fitted = fit_regions(regions, 168, 105, name="content mask")
+    assert caplog.messages == ["content mask is 60x80, its picture 105x168: stretched"]
     assert fitted.names == regions.names
-    assert fitted.masks.shape == (2, 105, 168)
+    assert fitted.masks.shape == (2, 168, 105)
     np.testing.assert_allclose(fitted.masks.sum(axis=0), 1, atol=1e-6)
     np.testing.assert_allclose(fitted.masks.mean(), regions.masks.mean(), atol=1e-3)
+
+
+def test_a_mask_that_lies_on_its_side_is_refused():
+    regions = _regions("1", size=(60, 40))
+    with pytest.raises(
+        InputError, match=r"^mask is 40x60, its picture 90x60: one is por"
+    ):
+        fit_regions(regions, 60, 90, "mask")
+    with pytest.raises(InputError, match=r"^mask 2 is 40x60, the first 60x40"):
+        white = [_grey(np.ones(shape)) for shape in ((40, 60), (60, 40))]
+        regions_from_masks(white, "mask")
+    # Hardly any picture is square to the pixel.
+    fit_regions(_regions("1", size=(101, 100)), 60, 61, "mask")
+
+
+def test_one_region_alone_and_small_ones_are_noted(caplog):
+    caplog.set_level(logging.INFO, "nstjax")
+    everywhere = RegionMasks(("#000000",), np.ones((1, 40, 60), np.float32))
+    fit_regions(everywhere, 40, 60, "content mask")
+    few = np.zeros((2, 100, 100), np.float32)
+    few[:, 0, :50] = 1
+    few[1] = 1 - few[1]
+    fit_regions(RegionMasks(("#ff0000", "#000000"), few), 100, 100, "content mask")
+    assert caplog.messages == [
+        "content mask is the same everywhere: it separates nothing",
+        "content mask: region #ff0000 is only 0.5 % of it",
+    ]
 
 
 def _served(regions):
@@ -168,6 +195,23 @@ def test_grey_masks_pair_by_number():
     assert _served(regions) == {"1": [(0, 6)], "2": [(1, None)]}
     regions = pair_regions(content, [_regions("#ffffff", "#000000")])
     assert _served(regions) == {"1": [(0, 6)], "2": [(0, 5)]}
+
+
+def test_maps_of_numbers_pair_by_number():
+    content = _regions("0", "1", "3")
+    regions = pair_regions(content, [_regions("3", "1", "0")])
+    assert _served(regions) == {"0": [(0, 4)], "1": [(0, 5)], "3": [(0, 6)]}
+    # 0 and 1 alone are called black and white.
+    regions = pair_regions(
+        content, [_regions("#ffffff", "#000000"), None], ("0+1", "3")
+    )
+    assert _served(regions) == {"0": [(0, 5)], "1": [(0, 6)], "3": [(1, None)]}
+    with pytest.raises(
+        InputError, match=r"unknown region '2': the photo's are 0, 1, 3$"
+    ):
+        pair_regions(content, [None], ("2",))
+    with pytest.raises(InputError, match="no region in common"):
+        pair_regions(content, [_regions("#ff0000", "#00ff00", "#0000ff")])
 
 
 def test_a_region_that_the_photo_lacks_is_ignored_with_a_note(caplog):

@@ -1,45 +1,34 @@
 """The command that plots a saved surface."""
 
 import hashlib
-import subprocess
-import sys
-from pathlib import Path
+from unittest import mock
 
+import pytest
+from programs import start
 from surfaces import bowl, figure_of, make_line, make_surface
 
 from nstjax.io.surface_file import write_surface
 
-ROOT = Path(__file__).resolve().parents[1]
-# A network that is read would end the command.
-WITHOUT_NETWORK = """
-import runpy, sys
-import safetensors
-import nstjax.io.weights
-def read(*arguments, **options):
-    raise AssertionError("a network is read")
-safetensors.safe_open = nstjax.io.weights.read_params = read
-nstjax.io.weights.load_network = nstjax.io.weights.load_params = read
-runpy.run_module("experiments.plot_surface", run_name="__main__")
-"""
 # As a font cache leaves it that was written while Matplotlib was being removed.
 ONE_FONT = """
+import runpy
 from matplotlib.font_manager import fontManager
 fonts = fontManager.ttflist
 fontManager.ttflist = [font for font in fonts if font.name == "DejaVu Sans"]
+runpy.run_module("experiments.plot_surface", run_name="__main__")
 """
 
 
-def plot(*arguments, first=""):
-    done = subprocess.run(
-        [sys.executable, "-c", first + WITHOUT_NETWORK, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    return done.returncode, done.stdout, done.stderr
+@pytest.fixture
+def plot(program, monkeypatch):
+    """Run it where a network that is read would end it."""
+    for name in ("safetensors.safe_open", "nstjax.io.weights.read_params"):
+        read = mock.Mock(side_effect=AssertionError("a network is read"))
+        monkeypatch.setattr(name, read)
+    return lambda *arguments: program("experiments.plot_surface", *arguments)
 
 
-def test_the_command_plots_what_is_there_at_another_beta(tmp_path):
+def test_the_command_plots_what_is_there_at_another_beta(tmp_path, plot):
     file = tmp_path / "plane3.h5"
     write_surface(file, make_surface(nodes=13))
     before = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -59,7 +48,7 @@ def test_the_command_plots_what_is_there_at_another_beta(tmp_path):
     assert hashlib.sha256(file.read_bytes()).hexdigest() == before
 
 
-def test_the_command_draws_a_line_with_the_run_s_own_weights(tmp_path):
+def test_the_command_draws_a_line_with_the_run_s_own_weights(tmp_path, plot):
     write_surface(tmp_path / "line.h5", make_line(bowl))
     status, out, err = plot(tmp_path / "line.h5")
     assert status == 0, err
@@ -70,11 +59,12 @@ def test_the_command_draws_a_line_with_the_run_s_own_weights(tmp_path):
 
 def test_missing_fonts_are_not_the_user_s_concern(tmp_path):
     write_surface(tmp_path / "line.h5", make_line(bowl))
-    status, _, err = plot(tmp_path / "line.h5", first=ONE_FONT)
-    assert (status, err) == (0, "")
+    process = start("-c", ONE_FONT, tmp_path / "line.h5")
+    _, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
 
 
-def test_nothing_is_written_of_a_surface_without_a_node(tmp_path):
+def test_nothing_is_written_of_a_surface_without_a_node(tmp_path, plot):
     write_surface(tmp_path / "none.h5", make_surface(nodes=0))
     status, _, err = plot(tmp_path / "none.h5")
     assert status == 2

@@ -15,7 +15,6 @@ from nstjax.style_losses import (
 )
 from nstjax.vgg import LAYERS, features, layer_channels
 
-QUICK = {"xla_backend_optimization_level": 0}
 TRUNK = {"pool": "avg", "pool_padding": "same"}
 STYLE_LAYERS = ("relu1_1", "relu2_1")
 ZERO, ONE = np.float64(0), np.float64(1)
@@ -63,7 +62,7 @@ def test_region_of_the_whole_image_is_no_region(name, params, pictures, float64)
             )
         ]
 
-    plain, regional = jax.jit(losses, compiler_options=QUICK)(image, painting)
+    plain, regional = jax.jit(losses)(image, painting)
     (loss, _), gradient = plain
     assert loss > 0
     jax.tree.map(
@@ -121,7 +120,7 @@ def test_regions_are_the_weighted_sum_of_their_distances(
             for index, region in enumerate(regions, start=1)
         ]
 
-    terms, (first, second) = jax.jit(losses, compiler_options=QUICK)(*pictures)
+    terms, (first, second) = jax.jit(losses)(*pictures)
     expected = {
         "relu1_1": 0.3 * first["relu1_1"] + 0.7 * second["relu1_1"],
         "relu2_1": 0.3 * first["relu2_1"],

@@ -12,6 +12,7 @@ from nstjax.control import color
 from nstjax.errors import InputError
 from nstjax.feedforward import looks, restyle, restyle_files
 from nstjax.feedforward.fast_request import FastRequest
+from nstjax.io.images import read_colors
 from nstjax.io.video import probe, read_frames, write_video
 from nstjax.sizes import Size
 
@@ -37,8 +38,9 @@ def folder(tmp_path, monkeypatch):
 
 def restyled(*contents, **options):
     options = {"style": "wave", "quiet": True, **options}
+    options["style"] = [options["style"]]
     request = FastRequest(contents=contents or ("photo.png",), **options)
-    return [job.output for job in restyle_files.restyle_files(request)]
+    return restyle_files.restyle_files(request).written
 
 
 def direct(photo, style="wave"):
@@ -88,6 +90,36 @@ def test_strength(folder):
     (path,) = restyled(strength=0.25)
     photo = nstjax.read_image("photo.png")
     near(nstjax.read_image(path), 0.25 * direct(photo) + 0.75 * photo)
+
+
+@pytest.mark.parametrize("style", ["wave", "painting.png"])
+@pytest.mark.parametrize("color", ["style", "luminance", "match"])
+def test_no_strength_is_the_photo(style, color, folder):
+    nstjax.write_image("painting.png", picture(48, 80, seed=7))
+    (path,) = restyled(style=style, color=color, strength=0)
+    np.testing.assert_array_equal(
+        nstjax.read_image(path), nstjax.read_image("photo.png")
+    )
+
+
+def test_transparent_parts_stay_transparent_or_are_told(folder, caplog):
+    caplog.set_level("INFO")
+    rgba = np.dstack([picture(64, 64), np.ones((64, 64))])
+    rgba[:, :32, 3] = 0
+    Image.fromarray(np.uint8(255 * rgba)).save("hole.png")
+    (kept,) = restyled("hole.png", transparency="keep", output="kept.png")
+    result, alpha = read_colors(kept)
+    np.testing.assert_array_equal(alpha, rgba[:, :, 3])
+    assert caplog.messages == []
+    # What is to be seen is that of the opaque photo, but for what lies around it.
+    (whole,) = restyled(output="whole.png")
+    difference = result[:, 40:] - nstjax.read_image(whole)[:, 40:]
+    assert np.abs(difference).mean() < 0.1
+    paths = restyled("hole.png", style="all", output="flat")
+    assert [read_colors(path)[1] for path in paths] == [None] * 3
+    assert len(caplog.messages) == 1 and "hole.png is transparent" in caplog.messages[0]
+    with pytest.raises(InputError, match=r"out\.jpg would be a JPEG"):
+        restyled("hole.png", transparency="keep", output="out.jpg")
 
 
 def test_a_row(folder):
@@ -155,11 +187,63 @@ def test_tiles_by_number_and_by_size(folder, monkeypatch):
     assert tiles == [64, restyle_files.DEFAULT_TILE]
 
 
-def test_results_that_are_there_are_kept(folder):
+def test_results_that_are_there_are_kept(folder, caplog):
+    caplog.set_level("INFO")
     (path,) = restyled()
     path.write_bytes(b"mine")
     assert restyled(skip_existing=True) == []
     assert path.read_bytes() == b"mine"
+    assert "1 of 1 results are there already" in caplog.messages[0]
+
+
+def test_subfolders_are_mirrored(folder):
+    (folder / "photos" / "below").mkdir()
+    nstjax.write_image("photos/below/0.png", picture(64, 64))
+    paths = restyled("photos", recursive=True, output="out/v1.2/")
+    assert sorted(path.as_posix() for path in paths) == [
+        *(f"out/v1.2/{number}_wave.png" for number in range(3)),
+        "out/v1.2/below/0_wave.png",
+    ]
+    assert all(path.is_file() for path in paths)
+
+
+def test_a_result_that_cannot_be_written_costs_no_other(folder, monkeypatch, caplog):
+    def write(path, image, quality, alpha):
+        if path.name == "1_wave.png":
+            raise OSError(28, "No space left on device", str(path))
+        if path.name == "2_wave.png" and path.parent.name == "out":
+            raise OSError(30, "Read-only file system", str(path))
+        nstjax.write_image(path, image, quality)
+
+    monkeypatch.setattr(restyle_files, "write_image", write)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(folder))
+    request = FastRequest(contents=["photos"], style=["wave"], output="out", quiet=True)
+    results = restyle_files.restyle_files(request)
+    assert results.written == [Path("out/0_wave.png"), Path("2_wave.png")]
+    assert not results.complete
+    assert caplog.messages == [
+        *(
+            "out/2_wave.png cannot be written (Read-only file system); wrote "
+            "2_wave.png instead",
+            "out/1_wave.png cannot be written (No space left on device)",
+        ),
+    ]
+    request = dataclasses.replace(request, contents=["photos/1.png"])
+    with pytest.raises(OSError, match="No space left"):
+        restyle_files.restyle_files(request)
+
+
+def test_no_folder_is_made_for_nothing(folder):
+    Path("photos/0.png").write_bytes(Path("photos/0.png").read_bytes()[:500])
+    with pytest.raises(InputError, match="damaged or cut short"):
+        restyled("photos/0.png", output="out/")
+    assert not Path("out").exists()
+
+
+def test_a_large_photo_is_read_at_the_size_that_is_needed(folder):
+    Image.new("RGB", (12_000, 9_000), "teal").save("large.jpg", quality=30)
+    (path,) = restyled("large.jpg", size=Size("long", 64))
+    assert nstjax.read_image(path).shape == (48, 64, 3)
 
 
 def test_any_painting(folder):
@@ -188,6 +272,19 @@ def test_a_video_keeps_its_frames_and_its_sound(folder):
         assert np.abs(result / 255.0 - expected).mean() < 0.05
 
 
+def test_a_video_in_regions(folder):
+    write_video("film.mp4", [(255 * picture(64, 64)).astype(np.uint8)] * 2, 10.0)
+    mask = np.zeros((64, 64, 3), np.float32)
+    mask[:, :32] = 1
+    nstjax.write_image("mask.png", mask)
+    (path,) = restyled("film.mp4", mask=("mask.png",))
+    (source, result) = (
+        next(read_frames(name, probe(name))) / 255 for name in ("film.mp4", path)
+    )
+    assert np.abs(result[:, 36:] - source[:, 36:]).mean() < 0.02
+    assert np.abs(result[:, :28] - source[:, :28]).mean() > 0.05
+
+
 def test_what_cannot_be_used_is_left_out_with_a_note(folder, caplog):
     text("photos/broken.jpg")
     text("photos/film.mp4")
@@ -197,10 +294,11 @@ def test_what_cannot_be_used_is_left_out_with_a_note(folder, caplog):
     assert sorted(path.name for path in Path("out").iterdir()) == sorted(
         path.name for path in paths
     )
-    notes = caplog.messages
-    assert len(notes) == 3
-    for note, name in zip(notes, ("broken.jpg", "tiny.png", "film.mp4"), strict=True):
-        assert note.startswith("left out: ") and f"photos/{name}" in note
+    assert caplog.messages == [
+        "left out 3 of 6 files: photos/broken.jpg is neither a picture nor a video "
+        "that can be read (and 1 more); photos/tiny.png is 8×64 pixels: give a picture "
+        "of at least 16 on each side"
+    ]
 
 
 def text(name):
@@ -215,9 +313,18 @@ def several(name):
 BAD = {
     "nothing": ({"contents": ()}, "give a photo, a video or a folder"),
     "missing": ({"contents": ("no.png",)}, "no.png does not exist"),
-    "empty folder": ({"contents": ("empty",)}, "empty holds no pictures or videos"),
-    "other files": ({"contents": ("others",)}, "others holds no pictures or videos"),
-    "no picture": ({"contents": ("text.png",)}, "text.png is not a picture"),
+    "empty folder": (
+        {"contents": ("empty",)},
+        "no pictures or videos in empty: give a folder",
+    ),
+    "other files": (
+        {"contents": ("others",)},
+        "no pictures or videos in others: others/notes.txt is neither",
+    ),
+    "no picture": (
+        {"contents": ("text.png",)},
+        "text.png is neither a picture nor a video",
+    ),
     "no video": ({"contents": ("text.mp4",)}, "text.mp4"),
     "unknown style": ({"style": "mosaic"}, "styles are wave, scream, lilies"),
     "shares of 0": ({"style": "wave:0,scream:0"}, "sum to 0"),
@@ -232,11 +339,15 @@ BAD = {
         {"style": "wave,scream", "interpolate": 3, "mask": "photo.png"},
         "cannot go together",
     ),
+    "transparent row": (
+        {"style": "wave,scream", "interpolate": 3, "transparency": "keep"},
+        "cannot go together",
+    ),
     "one file for two": (
         {"contents": ("photos",), "output": Path("out.png")},
         "--output=out.png is one file, for 3 results",
     ),
-    "over the input": ({"output": Path("photo.png")}, "photo.png is an input"),
+    "over the input": ({"output": Path("photo.png")}, "photo.png is one of the inputs"),
     "no such folder": ({"output": Path("no/out.png")}, "create the folder no first"),
     "no format": ({"output": Path("out.xyz")}, "no suffix of a picture format"),
     "a photo as mask": ({"mask": "photo.png"}, "looks like a photo"),
@@ -259,12 +370,12 @@ def test_bad_input_is_one_line_and_nothing_is_written(name, folder):
     several("others")
     text("text.png")
     text("text.mp4")
-    text("film.mp4")
+    write_video("film.mp4", np.zeros((1, 32, 32, 3), np.uint8), 1.0)
     Image.new("RGB", (64, 64), "white").save("white.png")
     before = sorted(folder.rglob("*"))
     options, says = BAD[name]
     request = FastRequest(**{"contents": ("photo.png",), "style": "wave", **options})
-    request = dataclasses.replace(request, quiet=True)
+    request = dataclasses.replace(request, style=[request.style], quiet=True)
     with pytest.raises(InputError, match=says) as raised:
         restyle_files.restyle_files(request)
     assert "\n" not in str(raised.value)

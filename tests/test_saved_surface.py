@@ -1,11 +1,6 @@
-import pathlib
-import signal
-import subprocess
-import sys
-import time
-
 import numpy as np
 import pytest
+from programs import killed_after
 
 from nstjax.analysis import saved_surface
 from nstjax.analysis.planes import contrast, project
@@ -21,7 +16,7 @@ from nstjax.io.runlog import read_run
 from nstjax.io.surface_file import read_surface
 from nstjax.saved_run import read_saved_run
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+LOSS_SURFACE = "experiments.loss_surface"
 SMALL = {"grid": (3, 2)}
 
 
@@ -188,29 +183,19 @@ def test_an_interrupt_keeps_what_is_evaluated(run, tmp_path, monkeypatch):
     assert read_surface(path).done.sum() == 8
 
 
-def launch(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiments.loss_surface", *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def test_a_killed_command_leaves_a_surface_that_is_finished(run, tmp_path):
     path, whole = tmp_path / "surface.h5", tmp_path / "whole.h5"
-    flags = (f"--run={run.folder}", "--grid=40x30", "--quiet", "--batch=1")
-    process = launch(*flags, f"--output={path}")
-    while process.poll() is None:
-        if path.exists() and read_surface(path).done.any():
-            process.send_signal(signal.SIGKILL)
-        time.sleep(0.01)
-    process.communicate()
-    assert 0 < read_surface(path).done.sum() < 1200
-    request = SurfaceRequest(grid=(40, 30))
+    # At first it is written with no node, then with those of the first batch.
+    killed_after(
+        "nstjax.analysis.saved_surface.write_surface",
+        *(LOSS_SURFACE, f"--run={run.folder}", f"--output={path}"),
+        *("--grid=4x3", "--quiet", "--batch=5"),
+        count=2,
+    )
+    assert read_surface(path).done.sum() == 5
+    request = SurfaceRequest(grid=(4, 3))
     for output in (path, whole):
-        compute_surface(output, run, request, batch=1, quiet=True)
+        compute_surface(output, run, request, batch=5, quiet=True)
     assert path.read_bytes() == whole.read_bytes()
 
 
@@ -262,11 +247,12 @@ def test_bad_lines(text):
         parse_line(text)
 
 
-def test_bad_commands_are_one_line():
-    bad = {(): "give --run=DIR", ("--run=nowhere",): "nowhere holds no run"}
-    started = [(launch(*flags), says) for flags, says in bad.items()]
-    for process, says in started:
-        _, err = process.communicate()
-        assert process.returncode == 2
-        assert says in err
-        assert len(err.splitlines()) == 1
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [((), "give --run=DIR"), (("--run=nowhere",), "nowhere holds no run")],
+)
+def test_bad_commands_are_one_line(flags, says, program):
+    status, _, err = program(LOSS_SURFACE, *flags)
+    assert status == 2
+    assert says in err
+    assert len(err.splitlines()) == 1

@@ -8,7 +8,6 @@ import reference
 from scipy.spatial.distance import cdist
 from style_distances import (
     LOSSES,
-    QUICK,
     N,
     activation,
     compiled_distance,
@@ -44,8 +43,8 @@ def mean_distance(F, P, form, draws):
     """Mean and standard error of E_l over keys."""
     keys = jax.random.split(jax.random.key(0), draws)
     of_keys = jax.jit(
-        jax.vmap(lambda key: distance(F, P, form, key)), compiler_options=QUICK
-    )(keys)
+        lambda: jax.lax.map(lambda key: distance(F, P, form, key), keys)
+    )()
     return np.mean(of_keys), np.std(of_keys) / np.sqrt(draws)
 
 
@@ -270,7 +269,7 @@ def test_each_key_draws_its_own_samples(name, monkeypatch, float64):
     F, P, form = activation(0), activation(1), StyleForm(name)
     target = describe_style(P, form, jax.random.key(9), channels=N)
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     def found(seed):
         return style_distance(F, target, form, jax.random.key(seed), channels=N)
 
@@ -287,24 +286,28 @@ def test_distance_has_the_gradient_of_finite_differences(
     F, P = activation(0, (4, 5, 3)) + noise, activation(1, (4, 5, 3))
     form, key, widths = StyleForm(name), jax.random.key(4), []
 
-    def note_width(x, y):
-        widths.append(gaussian_precision(x, y))
-        return widths[0]
+    @jax.jit
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def f(F, width):
+        def precision(x, y):
+            # One width of all kernels, where it is given.
+            widths.append(jnp.where(width > 0, width, gaussian_precision(x, y)))
+            return widths[0]
 
-    def f(F):
         widths.clear()
+        monkeypatch.setattr(style_losses, "gaussian_precision", precision)
         return distance(F, P, form, key, guide), (*widths,)
 
-    monkeypatch.setattr(style_losses, "gaussian_precision", note_width)
-    gradient, width = jax.jit(jax.grad(f, has_aux=True), compiler_options=QUICK)(F)
+    (_, width), gradient = f(F, np.float64(0))
     # The kernel's width has no gradient: it is kept at that of F.
-    monkeypatch.setattr(style_losses, "gaussian_precision", lambda x, y: width[0])
+    kept = np.float64(*width)
     step = 1e-4
     changes = step * np.eye(F.size).reshape(-1, *F.shape)
-    values, _ = jax.jit(jax.vmap(f), compiler_options=QUICK)(
-        np.concatenate([F + changes, F - changes])
+    above, below = (
+        np.array([f(F + change, kept)[0][0] for change in changes])
+        for changes in (changes, -changes)
     )
-    slopes = (values[: F.size] - values[F.size :]) / (2 * step)
+    slopes = (above - below) / (2 * step)
     scale = np.abs(gradient).max()
     assert scale > 0
     np.testing.assert_allclose(gradient.ravel(), slopes, rtol=1e-5, atol=1e-6 * scale)

@@ -145,10 +145,9 @@ def spread(lanes):
 def test_lanes_are_spread_over_all_devices(tmp_path):
     path = str(tmp_path / "four.npz")
     tests = str(pathlib.Path(__file__).parent)
-    flag = "--xla_force_host_platform_device_count=4"
     subprocess.run(
         [sys.executable, "-c", SHARDED.format(tests=tests, path=path)],
-        env={**os.environ, "XLA_FLAGS": flag},
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "4"},
         check=True,
     )
     _, one = spread(6)

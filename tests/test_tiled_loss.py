@@ -14,7 +14,7 @@ from nstjax.targets import Controls, make_targets
 from nstjax.tiled_loss import tiled_loss
 from nstjax.transfer_loss import Kept, loss_function, loss_structure
 
-pytestmark = pytest.mark.usefixtures("quick_compilation", "few_samples")
+pytestmark = pytest.mark.usefixtures("few_samples")
 # Deep enough for windows between others: halo 80. The shallow ones compile sooner.
 DEEP = {"size": (272, 333), "tile": 64}
 SHALLOW = {

@@ -14,7 +14,6 @@ from nstjax.sizes import Size
 from nstjax.steps import run
 from nstjax.targets import Controls, make_targets
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 PHOTO, PAINTINGS = (70, 90), ((83, 61), (66, 97), (20, 24))
 
 

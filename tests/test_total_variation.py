@@ -8,9 +8,8 @@ import reference
 from nstjax.total_variation import TotalVariationForm
 from nstjax.total_variation import total_variation as total_variation_of_any_form
 
-QUICK = {"xla_backend_optimization_level": 0}
 total_variation, value_and_gradient = (
-    jax.jit(function, static_argnums=1, compiler_options=QUICK)
+    jax.jit(function, static_argnums=1)
     for function in (
         total_variation_of_any_form,
         jax.value_and_grad(total_variation_of_any_form),

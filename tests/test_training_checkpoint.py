@@ -17,8 +17,6 @@ from nstjax.feedforward.presets import JOHNSON
 from nstjax.feedforward.training import TrainingState, make_training
 from nstjax.io.training_checkpoint import open_checkpoints
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 RECORD = {
     "batches": {"position": {"next": 12, "seed": 2**32 - 1}, "skipped": ["ä.png"]},
     "rows": [{"total": 0.1 + 0.2}],

@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -151,6 +153,7 @@ def test_run_on_a_trunk_in_chunks_equals_one_step_at_a_time(trunk):
         (7, (), [7, 10]),
         (7, (3, 4), [3, 4, 10]),
         (7, (-1, 0, 2, 2, 9, 10, 99), [2, 9, 10]),
+        (7, itertools.count(3, 3), [3, 6, 9, 10]),
     ],
 )
 def test_run_ends_a_dispatch_at_every_stop(longest, stops, expected):

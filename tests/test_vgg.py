@@ -17,7 +17,6 @@ from nstjax.vgg import (
 )
 
 # Convolutions in float64 take seconds to compile at the default level.
-QUICK = {"xla_backend_optimization_level": 0}
 PROBED = (
     "conv1_1",
     "relu1_2",
@@ -44,8 +43,7 @@ def test_features_equal_the_reference_in_float64(params, size, pool, padding, fl
     found = jax.jit(
         lambda params, image: features(
             params, image, layers, pool=pool, pool_padding=padding
-        ),
-        compiler_options=QUICK,
+        )
     )(params, image)
     expected = reference.trunk(params, image, layers, pool, padding)
     assert set(found) == set(layers)
@@ -61,8 +59,7 @@ def test_replicate_pads_the_image_and_nothing_deeper(params, float64):
         jax.jit(
             lambda params, image, padding=padding: features(
                 params, image, layers, pool="max", image_padding=padding
-            ),
-            compiler_options=QUICK,
+            )
         )(params, image)
         for padding in ("replicate", "zero")
     )
@@ -267,9 +264,7 @@ def test_summarize_receptive_fields_are_the_pixels_a_position_depends_on(float64
         found = features(params, image, LAYERS, pool="avg", pool_padding="same")
         return {name: value[0, value.shape[1] // 2, 0] for name, value in found.items()}
 
-    gradients = jax.jit(jax.jacrev(middles), compiler_options=QUICK)(
-        np.ones((1, width, 3))
-    )
+    gradients = jax.jit(jax.jacrev(middles))(np.ones((1, width, 3)))
     for row in summarize(1, width, pool_padding="same"):
         seen = np.flatnonzero(gradients[row.name][0, :, 0])
         assert len(seen) == seen[-1] - seen[0] + 1 == row.receptive_field

@@ -69,7 +69,7 @@ def test_frames_come_back(height, width, fps, tmp_path):
     frames = smooth(10, height, width)
     write_video(path, iter(frames), fps)
     info = probe(path)
-    assert info == (width + width % 2, height + height % 2, fps, 10, False)
+    assert info[:5] == (width + width % 2, height + height % 2, fps, 10, False)
     back = read(path)
     assert back.dtype == np.uint8
     assert back.shape == (10, info.height, info.width, 3)
@@ -87,7 +87,7 @@ def test_sound_is_copied(tmp_path):
     ffmpeg("-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", TONE, source)
     assert probe(source).has_audio
     write_video(path, smooth(10), 10, audio_from=source)
-    assert probe(path) == (32, 24, 10, 10, True)
+    assert probe(path)[:5] == (32, 24, 10, 10, True)
     packets = [
         ffmpeg("-i", name, "-map", "0:a", "-c", "copy", "-f", "md5", "-")
         for name in (source, path)

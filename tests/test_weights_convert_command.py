@@ -1,18 +1,17 @@
-"""python -m weights_convert, as a process."""
+"""python -m weights_convert."""
 
 import os
 import pathlib
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from programs import start
 from vgg19_files import KERAS_2016, as_bgr, fingerprinted_arrays, write_keras
 
 from nstjax.io.weights import params_sha256, read_params
 from weights_convert.source import LayerArrays
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+CONVERT = "weights_convert"
 
 
 @pytest.fixture(scope="module")
@@ -30,28 +29,19 @@ def keras_file(
     path.unlink()
 
 
-def run_command(*arguments: object, cache: pathlib.Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "weights_convert", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
 def test_the_command_converts(
     keras_file: pathlib.Path, arrays: LayerArrays, tmp_path: pathlib.Path
 ) -> None:
     output = tmp_path / "vgg19.safetensors"
-    result = run_command(f"--input={keras_file}", f"--output={output}", cache=tmp_path)
-    assert result.returncode == 0, result.stderr
+    flags = (f"--input={keras_file}", f"--output={output}")
+    process = start("-m", CONVERT, *flags, env={"XDG_CACHE_HOME": str(tmp_path)})
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
     loaded = read_params(output)
-    assert loaded.sha256 in result.stdout
-    assert "Keras 2016" in result.stdout
-    assert "BGR" in result.stdout
-    assert "row, column" in result.stdout
+    assert loaded.sha256 in out
+    assert "Keras 2016" in out
+    assert "BGR" in out
+    assert "row, column" in out
     params = {
         layer: {"kernel": kernel, "bias": bias}
         for layer, (kernel, bias) in arrays.items()
@@ -80,17 +70,20 @@ def test_the_command_fails_in_one_line(
     expected: str,
     keras_file: pathlib.Path,
     tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    program: Callable[..., tuple[int, str, str]],
 ) -> None:
     (tmp_path / "text.h5").write_text("no weights")
     (tmp_path / "taken.safetensors").mkdir()
     before = sorted(tmp_path.iterdir())
-    result = run_command(
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    status, _, err = program(
+        CONVERT,
         *(argument.format(folder=tmp_path, good=keras_file) for argument in arguments),
-        cache=tmp_path / "cache",
     )
-    assert result.returncode == 2
-    assert result.stderr.startswith("weights_convert: error: ")
-    assert result.stderr.count("\n") == 1
-    assert expected in result.stderr
+    assert status == 2
+    assert err.startswith("weights_convert: error: ")
+    assert err.count("\n") == 1
+    assert expected in err
     assert not (tmp_path / "cache" / "nstjax" / "vgg19.safetensors").exists()
     assert sorted(tmp_path.iterdir()) == before

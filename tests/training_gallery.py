@@ -103,14 +103,3 @@ def make_gallery(folder, slim_weights):
     short = shutil.copy(folder / "instance.safetensors", folder / "short.safetensors")
     os.truncate(short, short.stat().st_size // 2)
     return folder
-
-
-def quick_environment(compiled):
-    """The same program is compiled once, whichever process runs it, and quickly."""
-    return {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "JAX_COMPILATION_CACHE_DIR": str(compiled),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    }

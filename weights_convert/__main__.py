@@ -9,6 +9,7 @@ from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.atomic import check_inputs_kept
 from nstjax.io.weights import default_weights_path, save_params
+from nstjax.path_flags import define_path
 from weights_convert.convert import convert_file
 from weights_convert.download import download
 
@@ -19,13 +20,13 @@ Turn published VGG-19 weights into the file that nstjax reads.
   python -m weights_convert --input=FILE --output=vgg19.safetensors
 """
 
-INPUT = flags.DEFINE_string(
+INPUT = define_path(
     "input", None, "VGG-19's weight file: Keras' .h5 or MatConvNet's .mat."
 )
 DOWNLOAD = flags.DEFINE_bool(
     "download", False, "Download Keras' VGG-19 weights (80 MB) instead of --input."
 )
-OUTPUT = flags.DEFINE_string(
+OUTPUT = define_path(
     "output", None, "The .safetensors file to write; by default where nstjax looks."
 )
 

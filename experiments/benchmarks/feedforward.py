@@ -51,6 +51,7 @@ from nstjax.feedforward.architecture import TransformArchitecture
 from nstjax.feedforward.networks import check_sides
 from nstjax.io.model_file import BUNDLED
 from nstjax.io.weights import load_network
+from nstjax.path_flags import define_path, define_paths
 
 USAGE = """
 Milliseconds per picture and training pictures per second, nstjax beside PyTorch.
@@ -63,7 +64,7 @@ LARGEST_MEAN_DIFFERENCE = 0.02  # of bfloat16 from float32
 ROUND_SECONDS = 0.5  # a shorter one is not timed well
 WARM_UP_ROUNDS = 1
 
-flags.DEFINE_list("models", list(BUNDLED), "Names, model files, or random.")
+define_paths("models", ",".join(BUNDLED), "Names, model files, or random.")
 flags.DEFINE_list("sizes", "256x256,512x512,1920x1080", "Each WIDTHxHEIGHT.")
 flags.DEFINE_integer("rounds", 7, "Timed rounds.", lower_bound=1)
 flags.DEFINE_integer("threads", None, "Processors to use (Linux).", lower_bound=1)
@@ -77,7 +78,7 @@ flags.DEFINE_enum(
 flags.DEFINE_bool("training", False, "Time training steps too.")
 flags.DEFINE_integer("training_size", 256, "Pixels on a side.", lower_bound=16)
 flags.DEFINE_integer("training_batch", 4, "Pictures in a batch.", lower_bound=1)
-flags.DEFINE_string("weights", "slim", "Fixed network, as nstjax takes it.")
+define_path("weights", "slim", "Fixed network, as nstjax takes it.")
 
 FLAGS = flags.FLAGS
 

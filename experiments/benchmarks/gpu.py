@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
+from experiments.benchmarks.flag_values import exact_size, no_arguments
 from experiments.benchmarks.step_workers import count_operations, make_task
 from experiments.benchmarks.tables import print_rows, write_json
 from nstjax.analysis.lanes import prepare_lanes
@@ -29,6 +30,7 @@ from nstjax.analysis.sweep import make_sweep, run_lanes
 from nstjax.analysis.sweep_memory import compile_sweep
 from nstjax.demo import demo_pictures
 from nstjax.entry import run_command
+from nstjax.path_flags import define_path
 from nstjax.preset import Preset, customize
 from nstjax.presets import get_preset
 from nstjax.problem import make_transfer, prepare
@@ -48,17 +50,17 @@ flags.DEFINE_integer("lanes", 64, "Settings of the sweep.", lower_bound=1)
 flags.DEFINE_integer("sweep_size", 256, "Pixels on a side.", lower_bound=16)
 flags.DEFINE_integer("sweep_steps", 100, "Of the sweep.", lower_bound=1)
 flags.DEFINE_list("precisions", "float32,mixed", "Which ones.")
-flags.DEFINE_string("output", None, "JSON file for the numbers.")
+define_path("output", None, "JSON file for the numbers.")
 
 FLAGS = flags.FLAGS
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure and print; returns the exit status."""
-    del arguments
+    no_arguments(arguments)
+    height, width = exact_size("size", FLAGS.size)
     peak = matmul_rate(FLAGS.matmul_size)
     rows = [{"what": "matmul", "precision": "bfloat16", "TFLOP/s": peak / 1e12}]
-    width, height = map(int, FLAGS.size.split("x"))
     for precision in FLAGS.precisions:
         rows.append(
             {

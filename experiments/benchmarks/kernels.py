@@ -21,6 +21,7 @@ from experiments.benchmarks.flag_values import exact_size, no_arguments
 from experiments.benchmarks.tables import print_rows, write_json
 from nstjax.conv3x3 import conv3x3, direct_convolution, winograd_convolution
 from nstjax.entry import run_command
+from nstjax.path_flags import define_path
 from nstjax.vgg import LAYERS, kernel_shapes, summarize
 
 USAGE = __doc__ or ""
@@ -32,7 +33,7 @@ ALGORITHMS: dict[str, Callable[..., Any]] = {
 
 _SIZES = flags.DEFINE_list("sizes", "400x300,512x512", "Each WIDTHxHEIGHT.")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed rounds.", lower_bound=1)
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file for the numbers.")
+_OUTPUT = define_path("output", None, "JSON file for the numbers.")
 
 
 def layer_shapes(height: int, width: int) -> dict[str, tuple[int, int, int, int]]:

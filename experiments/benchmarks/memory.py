@@ -23,16 +23,17 @@ from experiments.benchmarks.flag_values import no_arguments, whole_numbers
 from experiments.benchmarks.tables import print_rows, write_json
 from nstjax.entry import run_command
 from nstjax.errors import InputError
+from nstjax.path_flags import define_path, define_paths
 
 USAGE = __doc__ or ""
-flags.DEFINE_list("weights", ["random", "slim"], "Networks, as nstjax --weights.")
+define_paths("weights", "random,slim", "Networks, as nstjax --weights.")
 flags.DEFINE_list("sizes", ["512", "1024"], "Long sides.")
 flags.DEFINE_list("optimizers", ["adam"], "See nstjax --optimizer.")
 flags.DEFINE_list("precisions", ["float32", "mixed"], "See nstjax --precision.")
 flags.DEFINE_list("tiles", ["none", "256"], "Sides of tiles.")
 flags.DEFINE_integer("lbfgs_num_correction", 10, "Pairs of L-BFGS.")
 flags.DEFINE_integer("steps", 2, "Updates of each run.")
-flags.DEFINE_string("output", None, "JSON file to write.")
+define_path("output", None, "JSON file to write.")
 FLAGS = flags.FLAGS
 
 

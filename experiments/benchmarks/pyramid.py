@@ -21,6 +21,7 @@ from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.images import read_image
 from nstjax.io.weights import load_network
+from nstjax.path_flags import define_path
 from nstjax.preset import customize
 from nstjax.presets import get_preset
 from nstjax.problem import Problem, prepare
@@ -32,7 +33,7 @@ Time to a given loss, coarse to fine against a single scale.
   python -m experiments.benchmarks.pyramid PHOTO PAINTING --size=768
 """
 
-flags.DEFINE_string("weights", "auto", "As nstjax takes them.")
+define_path("weights", "auto", "As nstjax takes them.")
 flags.DEFINE_string("preset", "gatys-code", "One whose content loss is a mean.")
 flags.DEFINE_string("size", "768", "As nstjax takes it.")
 flags.DEFINE_string("init", "content", "Where both start: content or noise.")

@@ -21,10 +21,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
+from experiments.benchmarks.flag_values import no_arguments
 from experiments.benchmarks.tables import write_json
+from nstjax.entry import run_command
+from nstjax.errors import InputError
+from nstjax.path_flags import define_path
 
+USAGE = __doc__ or ""
 # What needs PyTorch is left out, and says so, where it is not installed.
 BENCHMARKS: dict[str, tuple[str, ...]] = {
     "startup": (),
@@ -38,7 +43,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
 NEED_TORCH = ("step", "time_to_loss")
 ON_GPU = ("gpu",)
 
-_OUTPUT = flags.DEFINE_string("output", "benchmarks.json", "JSON file for the numbers.")
+_OUTPUT = define_path("output", "benchmarks.json", "JSON file for the numbers.")
 _ONLY = flags.DEFINE_list("only", None, f"Some of {', '.join((*BENCHMARKS, *ON_GPU))}.")
 
 
@@ -75,16 +80,15 @@ def run(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run them all."""
-    if len(arguments) > 1:
-        raise app.UsageError(f"unexpected {' '.join(arguments[1:])}")
-    about = machine()
-    print(json.dumps(about))
+def main(arguments: Sequence[str]) -> int:
+    """Run them all; returns the exit status."""
+    no_arguments(arguments)
     names = _ONLY.value or list(BENCHMARKS)
     unknown = set(names) - {*BENCHMARKS, *ON_GPU}
     if unknown:
-        raise app.UsageError(f"unknown benchmark {', '.join(sorted(unknown))}")
+        raise InputError(f"unknown benchmark {', '.join(sorted(unknown))}: see --help")
+    about = machine()
+    print(json.dumps(about))
     results = {}
     for name in names:
         if name in NEED_TORCH and "torch" not in about:
@@ -94,8 +98,9 @@ def main(arguments: Sequence[str]) -> None:
         write_json(_OUTPUT.value, {"machine": about, "benchmarks": results})
     failed = [name for name, result in results.items() if result["status"]]
     if failed:
-        sys.exit(f"failed: {', '.join(failed)}")
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return len(failed) > 0
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command("run_all", __name__, USAGE, main)

@@ -18,6 +18,7 @@ from experiments.benchmarks.sharding_program import Machine, measure
 from experiments.benchmarks.tables import write_json
 from nstjax.entry import run_command
 from nstjax.io.atomic import check_writable
+from nstjax.path_flags import define_path
 
 USAGE = """
 What the devices of a mesh exchange in a step, and how that scales.
@@ -33,7 +34,7 @@ flags.DEFINE_float("link_gb", 450.0, "Assumed bandwidth within a node, GB/s.")
 flags.DEFINE_float("internode_gb", 50.0, "Assumed bandwidth between nodes, GB/s.")
 flags.DEFINE_float("latency_us", 5.0, "Assumed latency of an exchange, µs.")
 flags.DEFINE_integer("node", 8, "Devices within a node.", lower_bound=1)
-flags.DEFINE_string("output", None, "JSON file for the table.")
+define_path("output", None, "JSON file for the table.")
 
 FLAGS = flags.FLAGS
 

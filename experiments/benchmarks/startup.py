@@ -23,6 +23,7 @@ from experiments.benchmarks.tables import print_rows, write_json
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.images import read_image, write_image
+from nstjax.path_flags import define_path
 from nstjax.stained_glass import stained_glass
 
 USAGE = __doc__ or ""
@@ -30,8 +31,8 @@ FIRST_STEP = ("--steps=1", "--quiet", "--preview_seconds=0")
 
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Timed rounds.", lower_bound=1)
 _SIZE = flags.DEFINE_string("size", "256", "As nstjax takes it.")
-_WEIGHTS = flags.DEFINE_string("weights", "slim", "As nstjax takes them.")
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file for the numbers.")
+_WEIGHTS = define_path("weights", "slim", "As nstjax takes them.")
+_OUTPUT = define_path("output", None, "JSON file for the numbers.")
 
 
 def run_python(arguments: Sequence[str], environment: Mapping[str, str]) -> float:

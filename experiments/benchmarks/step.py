@@ -22,12 +22,11 @@ that a machine that is busy for a while slows both sides of a ratio.
 
 import importlib.util
 import statistics
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from experiments.benchmarks.step_implementations import Task, with_bundled_network
 from experiments.benchmarks.step_workers import (
@@ -39,6 +38,8 @@ from experiments.benchmarks.step_workers import (
 from experiments.benchmarks.tables import write_json
 
 # nstjax is imported where it is used, as in step_implementations.
+
+USAGE = __doc__ or ""
 
 # What the others are compared with: the first of these that is timed.
 REFERENCES = ("torch-float32", "nstjax")
@@ -127,27 +128,29 @@ def report(task: Task, names: Sequence[str], repeats: int) -> list[dict[str, Any
     return rows
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Time every size and print its table."""
+def main(arguments: Sequence[str]) -> int:
+    """Time every size and print its table; returns the exit status."""
+    from experiments.benchmarks.flag_values import exact_size, no_arguments
+    from nstjax.errors import InputError
+    from nstjax.path_flags import expand_home
+
+    no_arguments(arguments)
     names = _IMPLEMENTATIONS.value
-    if len(arguments) > 1 or not set(names) <= set(IMPLEMENTATIONS):
-        raise app.UsageError(f"implementations are {', '.join(IMPLEMENTATIONS)}")
-    if (
-        any("torch" in name for name in names)
-        and importlib.util.find_spec("torch") is None
-    ):
-        sys.exit("PyTorch is not installed: pip install torch")
-    numbers = {}
-    for size in _SIZES.value:
-        try:
-            width, height = map(int, size.split("x"))
-        except ValueError:
-            sys.exit(f"--sizes has {size!r}: give WIDTHxHEIGHT such as 512x512")
-        numbers[size] = report(
-            make_task(width, height, _WEIGHTS.value), names, _REPEATS.value
-        )
-    write_json(_OUTPUT.value, numbers)
+    if not set(names) <= set(IMPLEMENTATIONS):
+        raise InputError(f"--implementations takes {', '.join(IMPLEMENTATIONS)}")
+    if any("torch" in name for name in names) and not importlib.util.find_spec("torch"):
+        raise InputError("PyTorch is not installed: pip install torch")
+    sizes = {size: exact_size("sizes", size) for size in _SIZES.value}
+    weights = _WEIGHTS.value and expand_home(_WEIGHTS.value)
+    numbers = {
+        text: report(make_task(width, height, weights), names, _REPEATS.value)
+        for text, (height, width) in sizes.items()
+    }
+    write_json(_OUTPUT.value and expand_home(_OUTPUT.value), numbers)
+    return 0
 
 
 if __name__ == "__main__":
-    app.run(main)
+    from nstjax.entry import run_command
+
+    run_command("step", __name__, USAGE, main)

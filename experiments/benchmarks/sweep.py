@@ -35,6 +35,7 @@ from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.weights import load_network
 from nstjax.memory import free_before_next_step
+from nstjax.path_flags import define_path
 from nstjax.preset import Preset, customize
 from nstjax.presets import get_preset
 from nstjax.problem import Problem, evaluate, make_transfer, make_weights, prepare
@@ -54,7 +55,7 @@ flags.DEFINE_integer("rounds", 5, "Timed rounds; 0: none.", lower_bound=0)
 flags.DEFINE_list("memory_lanes", "16,64", "Settings at a time to measure memory for.")
 flags.DEFINE_string("preset", "gatys2016", "Published settings.")
 flags.DEFINE_string("optimizer", "adam", "adam, lbfgs or lbfgs-linesearch.")
-flags.DEFINE_string("weights", "slim", "As nstjax takes them.")
+define_path("weights", "slim", "As nstjax takes them.")
 flags.DEFINE_boolean("measure", False, "Measure the memory of --lanes in this process.")
 
 FLAGS = flags.FLAGS

@@ -27,6 +27,7 @@ from experiments.benchmarks.step_workers import make_task
 from experiments.benchmarks.tables import print_rows, write_json
 from nstjax.entry import run_command
 from nstjax.memory import free_before_next_step
+from nstjax.path_flags import define_path
 from nstjax.preset import customize
 from nstjax.presets import get_preset
 from nstjax.problem import Problem, prepare
@@ -42,7 +43,7 @@ flags.DEFINE_string("size", "1024x768", "WIDTHxHEIGHT.")
 flags.DEFINE_list("tiles", "512,256", "Sides of tiles.")
 flags.DEFINE_list("precisions", "float32,mixed", "See nstjax --precision.")
 flags.DEFINE_integer("repeats", 3, "Timed rounds.", lower_bound=1)
-flags.DEFINE_string("output", None, "JSON file for the numbers.")
+define_path("output", None, "JSON file for the numbers.")
 
 FLAGS = flags.FLAGS
 

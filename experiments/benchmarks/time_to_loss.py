@@ -31,6 +31,7 @@ from nstjax.errors import InputError
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_network
 from nstjax.painting import paint
+from nstjax.path_flags import define_path
 from nstjax.preset import Preset, customize
 from nstjax.presets import get_preset
 from nstjax.problem import Problem, evaluate, prepare
@@ -61,7 +62,7 @@ FAST: dict[str, Any] = {
     "precision": "mixed",
 }
 
-flags.DEFINE_string("weights", "auto", "As nstjax takes them.")
+define_path("weights", "auto", "As nstjax takes them.")
 flags.DEFINE_string("preset", "gatys-code", "One whose content loss is a mean.")
 flags.DEFINE_float("beta", 20.0, "Style weight; alpha is the preset's.")
 flags.DEFINE_string("size", "512", "Long side.")
@@ -74,8 +75,8 @@ flags.DEFINE_list(
 )
 flags.DEFINE_integer("repeats", 5, "Timed rounds of PyTorch's step.", lower_bound=1)
 flags.DEFINE_boolean("torch", True, "Time PyTorch's step, too.")
-flags.DEFINE_string("pictures", None, "Folder for both results of each pair.")
-flags.DEFINE_string("output", None, "JSON file for the numbers.")
+define_path("pictures", None, "Folder for both results of each pair.")
+define_path("output", None, "JSON file for the numbers.")
 
 FLAGS = flags.FLAGS
 

@@ -4,6 +4,8 @@ import numpy as np
 from scipy import ndimage
 
 MAX_COLORS = 16
+# What two maps may mean by the same color, in 8-bit RGB.
+SAME_COLOR = 64.0
 
 # Colors are 8-bit RGB and their distances Euclidean. A pixel is flat if no channel
 # varies by more than this among its neighbors: JPEG's noise does not, an edge does.
@@ -50,7 +52,9 @@ def read_color_map(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         return colors, np.stack([bright, 1 - bright])
     distance = color_distances(palette, colors)
     labels = _spread_labels(
-        distance.argmin(axis=1)[index], (distance.min(axis=1) < NARROW)[index], flat
+        distance.argmin(axis=1).astype(np.uint8)[index],
+        (distance.min(axis=1) < NARROW)[index],
+        flat,
     )
     masks = [labels == label for label in range(len(colors))]
     return colors, np.array(masks, np.float32)

@@ -7,24 +7,39 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ImageColor
 
-from nstjax.control.color_map import MAX_COLORS, color_distances, read_color_map, snap
+from nstjax.control.color_map import (
+    MAX_COLORS,
+    SAME_COLOR,
+    color_distances,
+    read_color_map,
+    snap,
+)
+from nstjax.control.mask_picture import (
+    check_labels,
+    labels_of,
+    painted_map,
+    painted_mask,
+)
 from nstjax.errors import InputError
 from nstjax.sizes import resize
 
 LOGGER = logging.getLogger("nstjax")
 
-# 8-bit RGB: what two maps may mean by the same color, and what is white or black.
-SAME_COLOR = 64.0
+# 8-bit RGB: what is white or black.
 NEAR_WHITE_OR_BLACK = 8
-# Mean difference of the channels in a picture that is grey, but for JPEG's noise.
-GREY = 0.05
+# Sides that differ by less make a picture neither portrait nor landscape.
+ABOUT_SQUARE = 1.05
+SMALL_SHARE = 0.01
+# What the numbers of a map of two are called.
+WHITE_AND_BLACK = {"#ffffff": "1", "#000000": "0"}
 
 
 class RegionMasks(NamedTuple):
     """The regions of one picture.
 
     Attributes:
-      names: "#ff0000", ... of a map; "1", "2", ... of grey masks.
+      names: "#ff0000", ... of a map of colors; "0", "1", ... of a map of numbers;
+        "1", "2", ... of grey masks.
       masks: memberships, float32 [regions, height, width], 0..1.
     """
 
@@ -47,15 +62,20 @@ class MaskedRegion(NamedTuple):
     styles: tuple[tuple[int, np.ndarray | None], ...]
 
 
-def regions_from_map(image: np.ndarray, name: str) -> RegionMasks:
+def regions_from_map(
+    image: np.ndarray, name: str, alpha: np.ndarray | None = None
+) -> RegionMasks:
     """The regions of a map with one color for each, the brightest first.
 
     JPEG's noise, soft edges and resizing are put up with, see
-    ``nstjax.control.color_map``. A map of two colors may be soft, more are not.
+    ``nstjax.control.color_map``. A map of two colors may be soft, more are not. Where
+    nothing is painted is a region, too. A map may hold numbers in place of colors: 0
+    and 1 are black and white, more are named by themselves, the lowest first.
 
     Args:
       image: sRGB [height, width, 3], 0..1.
       name: what messages call it.
+      alpha: opacity [height, width], 0..1, or None.
 
     Returns:
       One region, which is everywhere, to 16.
@@ -63,6 +83,10 @@ def regions_from_map(image: np.ndarray, name: str) -> RegionMasks:
     Raises:
       InputError: the picture is no map but a photo, say.
     """
+    image = painted_map(image, alpha, name)
+    labels = labels_of(image)
+    if labels is not None:
+        return _regions_from_labels(labels, name)
     found = read_color_map(image)
     if found is None:
         raise InputError(
@@ -77,31 +101,26 @@ def regions_from_map(image: np.ndarray, name: str) -> RegionMasks:
     return RegionMasks(tuple(names), masks)
 
 
-def regions_from_masks(images: Sequence[np.ndarray], name: str) -> RegionMasks:
+def regions_from_masks(
+    images: Sequence[tuple[np.ndarray, np.ndarray | None]], name: str
+) -> RegionMasks:
     """The regions of grey masks, one each: white inside, black outside, soft between.
 
     Args:
-      images: sRGB [height, width, 3], 0..1; those of another size than the first are
-        resized to it.
+      images: colors, sRGB [height, width, 3] in 0..1, and opacity [height, width] in
+        0..1 or None; those of another size than the first are resized to it.
       name: what messages call them.
 
     Raises:
-      InputError: a mask that is colored or all black.
+      InputError: a mask that is colored or all black, or of another orientation.
     """
-    height, width, _ = images[0].shape
+    height, width, _ = images[0][0].shape
     masks = []
-    for number, image in enumerate(images, start=1):
+    for number, (color, alpha) in enumerate(images, start=1):
         which = name if len(images) == 1 else f"{name} {number}"
-        if np.ptp(image, axis=2).mean() > GREY:
-            raise InputError(
-                f"{which} is colored: the mask of one region is grey, white inside and "
-                "black outside"
-            )
-        if image.shape[:2] != (height, width):
-            LOGGER.info(
-                "%s is %s, the first %dx%d: resized", which, _size(image), width, height
-            )
-        mask = snap(resize(image.mean(axis=2), height, width, "bilinear"))
+        painted = painted_mask(color, alpha, which)
+        _check_same_shape(painted, height, width, which, "the first")
+        mask = snap(resize(painted, height, width, "bilinear"))
         if not mask.any():
             raise InputError(f"{which} is all black: paint its region white")
         masks.append(mask)
@@ -114,21 +133,27 @@ def fit_regions(
 ) -> RegionMasks:
     """The regions at their picture's size, antialiased; a difference is noted.
 
+    So are one region alone, and regions that are hardly there.
+
     Args:
       regions: of any size.
       height: pixels of the picture.
       width: pixels of the picture.
       name: what the note calls the mask.
+
+    Raises:
+      InputError: the one is portrait, the other landscape.
     """
-    if regions.masks.shape[1:] != (height, width):
-        LOGGER.info(
-            "%s is %s, its picture %dx%d: resized",
-            name,
-            _size(regions.masks[0]),
-            width,
-            height,
-        )
+    _check_same_shape(regions.masks[0], height, width, name, "its picture")
     masks = [resize(mask, height, width, "bilinear") for mask in regions.masks]
+    if len(masks) == 1 and masks[0].min() == 1:
+        LOGGER.info("%s is the same everywhere: it separates nothing", name)
+    for region, mask in zip(regions.names, masks, strict=True):
+        share = float(mask.mean())
+        if share < SMALL_SHARE:
+            LOGGER.info(
+                "%s: region %s is only %.2g %% of it", name, region, 100 * share
+            )
     return RegionMasks(regions.names, np.stack(masks))
 
 
@@ -140,16 +165,18 @@ def pair_regions(
 ) -> list[MaskedRegion]:
     """Which paintings serve which region of the photo, and with which part of theirs.
 
-    The regions of two maps pair by color, one to one, the nearest first; where either
-    has grey masks, in order. By default a painting serves the regions that its mask
-    has, and without a mask all. But if no painting has a mask, and there are as many
-    as regions, two or more, each serves the region in its place.
+    The regions of two maps pair by color, one to one, the nearest first; those of maps
+    of numbers by number; where either has grey masks, in order. By default a painting
+    serves the regions that its mask has, and without a mask all. But if no painting has
+    a mask, and there are as many as regions, two or more, each serves the region in its
+    place.
 
     Args:
       content: the photo's regions.
       styles: each painting's, None for one without a mask.
       style_regions: for each painting "all" or regions joined with "+": a color
-        ("#ff0000", "red"), or a number from 1 on in the photo's order.
+        ("#ff0000", "red"), or a number: that of a map of numbers, otherwise from 1 on
+        in the photo's order.
       style_names: what messages call the paintings.
 
     Returns:
@@ -223,6 +250,13 @@ def _match(
         distances = color_distances(_colors(content.names), _colors(style.names))
         near = np.argwhere(distances <= SAME_COLOR).tolist()
         pairs = sorted(near, key=lambda pair: distances[tuple(pair)])
+    elif "0" in (*content.names, *style.names):
+        own = [WHITE_AND_BLACK.get(name, name) for name in style.names]
+        pairs = [
+            [region, own.index(number)]
+            for region, name in enumerate(content.names)
+            if (number := WHITE_AND_BLACK.get(name, name)) in own
+        ]
     else:
         pairs = [[i, i] for i in range(min(len(content.names), len(style.names)))]
     matched: dict[int, int] = {}
@@ -248,7 +282,9 @@ def _match(
 
 def _find_region(content: RegionMasks, text: str) -> int:
     """The region of the photo that a number or color means."""
-    numbers = [str(number + 1) for number in range(len(content.names))]
+    numbers = list(content.names)
+    if _is_map(content):
+        numbers = [str(number + 1) for number in range(len(content.names))]
     if text.strip() in numbers:
         return numbers.index(text.strip())
     if _is_map(content):
@@ -265,6 +301,34 @@ def _find_region(content: RegionMasks, text: str) -> int:
     raise InputError(f"unknown region {text!r}: the photo's are {', '.join(known)}")
 
 
+def _regions_from_labels(labels: np.ndarray, name: str) -> RegionMasks:
+    numbers = check_labels(
+        labels, MAX_COLORS, name, f"a mask has {MAX_COLORS} regions at the most"
+    )
+    names = [str(number) for number in numbers]
+    if numbers == [0, 1]:
+        numbers, names = [1, 0], list(WHITE_AND_BLACK)
+    masks = [labels == number for number in numbers]
+    return RegionMasks(tuple(names), np.array(masks, np.float32))
+
+
+def _check_same_shape(
+    mask: np.ndarray, height: int, width: int, name: str, what: str
+) -> None:
+    """Note that a mask is resized or stretched; refuse one that lies on its side."""
+    own_height, own_width = mask.shape
+    if (own_height, own_width) == (height, width):
+        return
+    sizes = f"{name} is {own_width}x{own_height}, {what} {width}x{height}"
+    own, other = own_width / own_height, width / height
+    if max(min(own, 1 / other), min(1 / own, other)) > ABOUT_SQUARE:
+        raise InputError(
+            f"{sizes}: one is portrait, the other landscape; turn the mask"
+        )
+    is_same = abs(own / other - 1) < 0.02
+    LOGGER.info("%s: %s", sizes, "resized" if is_same else "stretched")
+
+
 def _is_map(regions: RegionMasks) -> bool:
     return regions.names[0].startswith("#")
 
@@ -277,7 +341,3 @@ def _check_not_empty(regions: RegionMasks, picture: str) -> None:
     for name, mask in zip(regions.names, regions.masks, strict=True):
         if not mask.any():
             raise InputError(f"region {name} in the mask of {picture} is empty")
-
-
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[1]}x{image.shape[0]}"

@@ -11,8 +11,9 @@ from jax import Array
 from nstjax.errors import InputError
 from nstjax.preset import Preset
 from nstjax.sizes import output_size
+from nstjax.tile_plan import deepest_layer
 from nstjax.transfer import TransferState
-from nstjax.vgg import LAYERS, check_size
+from nstjax.vgg import check_size, least_side
 
 # A content loss that is a sum over positions has its alpha for this long side.
 REFERENCE_SIDE = 512
@@ -55,28 +56,19 @@ def plan_scales(content_size: tuple[int, int], preset: Preset) -> tuple[Scale, .
       style-transfer-pytorch (f = √2, from 128 on); Gatys et al. (2017), section 6.3
       (f = 2, from 512 on).
     """
-    height, width = output_size(*content_size, preset.size)
+    size = output_size(*content_size, preset.size)
     factor = FACTORS[_kind(content_size, preset)]
-    shrinks = [1.0]
-    while factor:
-        shrink = shrinks[-1] * factor
-        if round(max(height, width) / shrink) < preset.pyramid_min_size:
-            break
-        shrinks.append(shrink)
-    sizes = [
-        (max(1, round(height / shrink)), max(1, round(width / shrink)))
-        for shrink in reversed(shrinks)
-    ]
-    deepest = max((*preset.content_layers, *preset.style_layers), key=LAYERS.index)
-    try:
-        check_size(*sizes[0], deepest, preset.pool_padding)
-    except InputError as error:
-        if len(sizes) == 1:
-            raise
+    sizes = _sizes(*size, factor, preset.pyramid_min_size)
+    layer = deepest_layer(preset)
+    check_size(*size, layer, preset.pool_padding)
+    needed = least_side(layer, preset.pool_padding)
+    if min(sizes[0]) < needed:
+        works = _working_min_size(*size, factor, needed)
         raise InputError(
-            f"the pyramid's first scale is too small: {error}, here "
-            f"pyramid_min_size={preset.pyramid_min_size}"
-        ) from None
+            f"the pyramid's first scale is too small: {sizes[0][1]}x{sizes[0][0]} "
+            f"pixels, of which {layer} needs {needed} at least on each side; give "
+            f"pyramid_min_size={works} instead of {preset.pyramid_min_size}"
+        )
     scales, step = [], 0
     for index, (scale_height, scale_width) in enumerate(sizes):
         later = preset.pyramid_steps[: max(1, index)][-1]
@@ -137,6 +129,33 @@ def shown_image(state: TransferState, keep: str) -> Array:
     if keep == "average" and state.average is not None:
         return state.average.sum / state.average.weight
     return state.best_image if keep == "best" else state.image
+
+
+def _sizes(
+    height: int, width: int, factor: float | None, min_size: int
+) -> list[tuple[int, int]]:
+    """(height, width) of the scales, small to large."""
+    shrinks = [1.0]
+    while factor:
+        shrink = shrinks[-1] * factor
+        if round(max(height, width) / shrink) < min_size:
+            break
+        shrinks.append(shrink)
+    return [
+        (max(1, round(height / shrink)), max(1, round(width / shrink)))
+        for shrink in reversed(shrinks)
+    ]
+
+
+def _working_min_size(
+    height: int, width: int, factor: float | None, needed: int
+) -> int:
+    """A pyramid_min_size whose first scale has ``needed`` pixels on each side."""
+    long, short = max(height, width), min(height, width)
+    min_size = math.ceil(needed * long / short)
+    while min(_sizes(height, width, factor, min_size)[0]) < needed:
+        min_size += 1
+    return min_size
 
 
 def _kind(content_size: tuple[int, int], preset: Preset) -> str:

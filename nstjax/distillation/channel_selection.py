@@ -1,6 +1,5 @@
 """A narrow network to start from: chosen channels of VGG-19, imitated in turn."""
 
-import functools
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -108,7 +107,6 @@ def _patches(params: Params, layer: str, batch: Batch, pool: Pool) -> np.ndarray
     return np.concatenate([patches, np.full((len(patches), 1), CONSTANT)], axis=1)
 
 
-@functools.partial(jax.jit, static_argnames=("layer", "pool"))
 def _inputs(params: Params, pictures: Array, layer: str, pool: Pool) -> Array:
     def of_one(picture: Array) -> Array:
         image = preprocess(picture.astype(jnp.float32))

@@ -7,13 +7,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+import msgspec
 import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.io.images import FORMATS, read_image
+from nstjax.io.stored import Count, convert, damaged
 from nstjax.sizes import resize
 
 LOGGER = logging.getLogger("nstjax")
+
+REMEDY = "start the training again in an empty --workdir"
 
 Rule = Literal["squash", "center", "random"]
 
@@ -46,6 +50,13 @@ class CropRule:
                 "a crop's size and largest must be at least 1, "
                 f"got {self.size} and {self.largest}"
             )
+
+
+class BatchesState(msgspec.Struct):
+    """Where the next batch begins, as ``Batches.state`` says it."""
+
+    position: dict[str, Count]
+    skipped: list[str]
 
 
 class _Unreadable(NamedTuple):
@@ -91,10 +102,18 @@ class Batches(Iterator[dict[str, np.ndarray]]):
 
         Args:
           state: of batches made with the same arguments.
+
+        Raises:
+          InputError: it is no such state.
         """
-        self._position = state["position"]
-        self._elements.set_state(self._position)
-        self.skipped = set(state["skipped"])
+        given = convert(state, BatchesState, "the position in the pictures", REMEDY)
+        try:
+            self._elements.set_state(given.position)
+            self._position = self._elements.get_state()
+        # Grain checks nothing: another state fails wherever it is used.
+        except Exception as error:
+            raise damaged("the position in the pictures", error, REMEDY) from error
+        self.skipped = set(given.skipped)
 
     def _skip(self, unreadable: _Unreadable) -> None:
         if unreadable.path in self.skipped:

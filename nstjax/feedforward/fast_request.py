@@ -1,16 +1,20 @@
 """What ``nstjax-fast`` is asked for, and the results that it makes of it."""
 
 import dataclasses
+import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from nstjax.errors import InputError
-from nstjax.feedforward.looks import Look
+from nstjax.feedforward.contents import Content, unique_names
+from nstjax.feedforward.looks import Look, parse_styles
 from nstjax.guidance import MaskSource
-from nstjax.io.atomic import check_writable
+from nstjax.io.atomic import check_inputs_kept, nearest_folder
 from nstjax.io.images import FORMATS, check_output
-from nstjax.io.video import VIDEO_SUFFIXES
+from nstjax.io.transparency import Transparency
+from nstjax.io.video import VIDEO_SUFFIX, check_video_output
 from nstjax.preset import Color, ColorMatch, ColorSpace
 from nstjax.sizes import Size
 
@@ -20,6 +24,8 @@ STYLE_SIZE = Size("long", 512)
 LEAST_TILE = 64
 MOST_STEPS = 20
 
+LOGGER = logging.getLogger("nstjax")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FastRequest:
@@ -27,17 +33,23 @@ class FastRequest:
 
     Attributes:
       contents: photos, videos, and folders of them.
-      style: names or paintings with shares, see ``nstjax.feedforward.looks``.
+      recursive: whether the subfolders of folders count, too; results go to subfolders
+        of the same names.
+      style: names or paintings with shares, see
+        ``nstjax.feedforward.looks.parse_styles``.
       model: "painterly", "arbitrary", a file, or None to choose by the style.
       weights: of the arbitrary style's encoder.
-      output: a file; or a folder, which several results need; None for the working
-        folder, where a result is named after its photo and style.
+      output: a file; or a folder, which several results need, and which has no suffix,
+        exists, or ends with a slash; None for the working folder. In a folder a result
+        is named after its photo and style.
       strength: 0 to 1.
       interpolate: steps of a row from style to style, or 0.
       mask: regions of the photo, one for each style.
       color: whose colors the result has.
       color_space: where luminance is found.
       color_match: how colors are matched.
+      transparency: what becomes of a photo's transparent parts, see
+        ``nstjax.io.transparency.read_photo``.
       size: of the result; never larger than the photo.
       style_size: of paintings, likewise.
       batch_size: photos of one size that are restyled together.
@@ -48,16 +60,18 @@ class FastRequest:
     """
 
     contents: Sequence[str]
-    style: str = DEFAULT_STYLE
+    recursive: bool = False
+    style: Sequence[str] = (DEFAULT_STYLE,)
     model: str | None = None
     weights: str = "slim"
-    output: Path | None = None
+    output: str | os.PathLike[str] | None = None
     strength: float = 1.0
     interpolate: int = 0
     mask: MaskSource | None = None
     color: Color = "style"
     color_space: ColorSpace = "yiq"
     color_match: ColorMatch = "pca"
+    transparency: Transparency = "flatten"
     size: Size = LARGEST
     style_size: Size = STYLE_SIZE
     batch_size: int = 1
@@ -76,100 +90,98 @@ class Job(NamedTuple):
       output: where it goes.
     """
 
-    content: Path
+    content: Content
     looks: tuple[Look, ...]
     output: Path
 
 
-def find_contents(given: Sequence[str]) -> list[Path]:
-    """The photos and videos, those of folders in order.
-
-    Raises:
-      InputError: none, a folder of other files, or a file that does not exist.
-    """
-    if not given:
-        raise InputError(
-            "give a photo, a video or a folder: nstjax-fast PHOTO (nstjax-fast --help "
-            "lists the flags)"
-        )
-    contents: list[Path] = []
-    for name in given:
-        path = Path(name)
-        if not path.is_dir():
-            contents.append(path)
-            continue
-        files = sorted(
-            file
-            for file in path.iterdir()
-            if file.suffix.lower() in (*FORMATS, *VIDEO_SUFFIXES)
-        )
-        if not files:
-            raise InputError(
-                f"{path} holds no pictures or videos: give a folder with files of "
-                f"{' '.join(FORMATS)}"
-            )
-        contents += files
-    missing = [path for path in contents if not path.exists()]
-    if missing:
-        raise InputError(f"{missing[0]} does not exist: check the path")
-    return contents
-
-
 def plan_jobs(
-    request: FastRequest, contents: Sequence[Path], looks: Sequence[Look]
+    request: FastRequest, contents: Sequence[Content], looks: Sequence[Look]
 ) -> list[Job]:
     """What is written where.
 
     Args:
       request: what is asked for.
-      contents: from ``find_contents``.
+      contents: from ``nstjax.feedforward.contents.find_contents``.
       looks: from ``nstjax.feedforward.looks.make_looks``.
 
     Raises:
-      InputError: a result that cannot be written, or would overwrite an input or
-        another.
+      InputError: a result that cannot be written, or would overwrite an input.
     """
     groups = [tuple(looks)] if request.interpolate else [(look,) for look in looks]
-    several = len(contents) * len(groups) > 1
-    output = request.output
-    if output is not None and not output.suffix and not output.exists():
-        output.mkdir(parents=True)
-    if several and output is not None and not output.is_dir():
-        raise InputError(
-            f"--output={output} is one file, for {len(contents) * len(groups)} "
-            "results: give a folder"
-        )
+    folder = _output_folder(request, len(contents) * len(groups))
+    names = unique_names(
+        [content.path for content in contents],
+        [(content.folder, content.video) for content in contents],
+    )
     jobs = []
-    for content in contents:
-        suffix = ".mp4" if is_video(content) else ".png"
-        if suffix == ".mp4" and request.interpolate:
-            raise InputError(f"{content} is a video: --interpolate takes photos")
+    for content, name in zip(contents, names, strict=True):
+        if content.video and request.interpolate:
+            raise InputError(f"{content.path} is a video: --interpolate takes photos")
         for group in groups:
-            name = group[0].name if len(group) == 1 else "row"
-            path = output or Path()
-            if path.is_dir():
-                path = path / f"{content.stem}_{name}{suffix}"
+            look = group[0].name if len(group) == 1 else "row"
+            file = f"{name}_{look}{VIDEO_SUFFIX if content.video else '.png'}"
+            path = Path(request.output or "")
+            if folder is not None:
+                path = folder / content.folder / file
             jobs.append(Job(content, group, path))
-    paths = [job.output for job in jobs]
-    for path in paths:
-        if paths.count(path) > 1:
-            raise InputError(
-                f"two results would be {path}: restyle photos of the same name one by "
-                "one"
-            )
-        if any(path.exists() and path.samefile(content) for content in contents):
-            raise InputError(f"{path} is an input: choose another --output")
-    for job in jobs:
-        check = check_writable if is_video(job.content) else check_output
-        check(job.output)
     if request.skip_existing:
-        return [job for job in jobs if not job.output.exists()]
+        jobs = _without_existing(jobs)
+    for job in jobs:
+        check = check_video_output if job.content.video else check_output
+        parent = job.output.parent
+        # The folder of several results is made when the first is written.
+        check((nearest_folder(parent) if folder else parent) / job.output.name)
+    check_inputs_kept((job.output for job in jobs), _inputs(request, contents))
     return jobs
 
 
-def is_video(path: Path) -> bool:
-    """Whether the name is a video's."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
+def _output_folder(request: FastRequest, results: int) -> Path | None:
+    """The folder that results go to, which may not exist yet; None for one file."""
+    if request.output is None:
+        return Path()
+    given, path = os.fspath(request.output), Path(request.output)
+    if path.is_dir() or given.endswith(("/", os.sep)) or not path.suffix:
+        nearest = nearest_folder(path)
+        if not nearest.is_dir():
+            raise InputError(f"--output={given}: {nearest} is a file, give a folder")
+        return path
+    is_file = path.suffix.lower() in (*FORMATS, VIDEO_SUFFIX) or path.is_file()
+    if is_file and results > 1:
+        raise InputError(
+            f"--output={given} is one file, for {results} results: give a folder"
+        )
+    several = results > 1 or any(map(os.path.isdir, request.contents))
+    return path if several and not is_file else None
+
+
+def _without_existing(jobs: Sequence[Job]) -> list[Job]:
+    """Those whose results are not there yet; what another makes is no photo."""
+    makers = {job.output.resolve(): job.content for job in jobs}
+    jobs = [
+        job
+        for job in jobs
+        if makers.get(job.content.path.resolve(), job.content) == job.content
+    ]
+    missing = [job for job in jobs if not job.output.exists()]
+    LOGGER.info(
+        "%d of %d results are there already and stay as they are",
+        *(len(jobs) - len(missing), len(jobs)),
+    )
+    return missing
+
+
+def _inputs(
+    request: FastRequest, contents: Sequence[Content]
+) -> list[str | os.PathLike[str] | None]:
+    """Every file that is read."""
+    masks = request.mask if isinstance(request.mask, tuple) else (request.mask,)
+    return [
+        *(content.path for content in contents),
+        *(name for name, _ in parse_styles(request.style)),
+        *(mask for mask in masks if isinstance(mask, str | os.PathLike)),
+        *(request.model, request.weights),
+    ]
 
 
 def check_numbers(request: FastRequest) -> None:
@@ -188,3 +200,7 @@ def check_numbers(request: FastRequest) -> None:
         )
     if request.interpolate and request.mask is not None:
         raise InputError("--interpolate and --mask cannot go together: choose one")
+    if request.interpolate and request.transparency == "keep":
+        raise InputError(
+            "--interpolate and --transparency=keep cannot go together: choose one"
+        )

@@ -1,5 +1,7 @@
 """What people ask for as a style: names or paintings, mixed, in a row, in regions."""
 
+import contextlib
+import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +20,12 @@ from nstjax.feedforward.restyle import (
 from nstjax.io.images import read_image
 from nstjax.io.model_file import BUNDLED, StyleModel, bundled_model, read_model
 from nstjax.io.weights import load_network
+from nstjax.path_flags import expand_home, split_escaped
 from nstjax.sizes import Size, output_size, resize
 
 ALL = "all"
 PAINTERLY, ARBITRARY = BUNDLED
+LONGEST_NAME = 100  # a file's may have 255 bytes
 
 
 class Look(NamedTuple):
@@ -36,31 +40,47 @@ class Look(NamedTuple):
     styles: tuple[Style, ...]
 
 
-def parse_styles(text: str) -> list[tuple[str, float]]:
-    """Read styles and their shares as people write them.
+def parse_styles(texts: Sequence[str]) -> list[tuple[str, float]]:
+    r"""Read styles and their shares as people write them.
 
-    >>> parse_styles("wave")
+    A file may have commas and colons in its name.
+
+    >>> parse_styles(["wave"])
     [('wave', 1.0)]
-    >>> parse_styles("wave:0.3,scream:0.7")
-    [('wave', 0.3), ('scream', 0.7)]
+    >>> parse_styles(["wave:0.3,scream:0.7", "lilies"])
+    [('wave', 0.3), ('scream', 0.7), ('lilies', 1.0)]
+    >>> parse_styles([r"red\, blue.jpg:2"])
+    [('red, blue.jpg', 2.0)]
+
+    Args:
+      texts: each is one style or several with commas between.
 
     Raises:
       InputError: nothing, or the same style twice.
     """
     items = []
-    for item in text.split(","):
-        name, colon, share = item.strip().rpartition(":")
-        try:
-            items.append((name.strip(), float(share)) if colon else (share, 1.0))
-        except ValueError:
-            items.append((item.strip(), 1.0))
+    for text in texts:
+        whole = _style_and_share(text)
+        if Path(whole[0]).is_file():
+            items.append(whole)
+            continue
+        items += map(_style_and_share, split_escaped(text, ",") or [""])
     names = [name for name, _ in items]
     if not all(names) or len(set(names)) != len(names):
         raise InputError(
-            f"--style={text}: give names or paintings with commas between, each once, "
-            "such as wave:0.3,scream:0.7"
+            f"--style={','.join(texts)}: give names or paintings with commas between, "
+            "each once, such as wave:0.3,scream:0.7"
         )
     return items
+
+
+def _style_and_share(text: str) -> tuple[str, float]:
+    text = expand_home(text.strip())
+    name, colon, share = text.rpartition(":")
+    if colon and not Path(text).is_file():
+        with contextlib.suppress(ValueError):
+            return name.strip(), float(share)
+    return text, 1.0
 
 
 def load_restyler(
@@ -93,6 +113,9 @@ def load_restyler(
                 "or names only"
             )
     found = _model(model or ARBITRARY)
+    if model is not None:
+        for name, _ in items:
+            _check_style(found, model, name)
     return make_restyler(found, lambda: load_network(weights))
 
 
@@ -130,10 +153,13 @@ def make_looks(
     if steps:
         return _row(names, styles, steps)
     shares = normalized_shares([share for _, share in items])
-    name = "-".join(
+    named = [
         name if share == 1 else f"{name}{round(100 * share)}"
         for name, share in zip(names, shares, strict=True)
-    )
+    ]
+    name = "-".join(named)
+    if len(name) > LONGEST_NAME:
+        name = f"{named[0]}-and-{len(named) - 1}-others"
     return [Look(name, (mix_styles(styles, shares),))]
 
 
@@ -158,12 +184,41 @@ def _row(names: Sequence[str], styles: Sequence[Style], steps: int) -> list[Look
 def _style(restyler: Restyler, name: str, style_size: Size) -> Style:
     if not restyler.arbitrary:
         return restyler.named_style({name: 1.0})
-    painting = read_image(name)
-    height, width, _ = painting.shape
-    height, width = output_size(height, width, style_size)
-    if height < painting.shape[0]:
-        painting = resize(painting, height, width)
+    used_size = functools.partial(size_at_most, size=style_size)
+    painting = read_image(name, used_size)
+    painting = resize(painting, *used_size(painting.shape[0], painting.shape[1]))
     return restyler.style_of([painting])
+
+
+def size_at_most(height: int, width: int, size: Size) -> tuple[int, int]:
+    """What a size rule makes of a picture, which does not grow.
+
+    Args:
+      height: pixels of the picture.
+      width: likewise.
+      size: the rule.
+
+    Returns:
+      (height, width).
+    """
+    new_height, new_width = output_size(height, width, size)
+    smaller = new_height * new_width < height * width
+    return (new_height, new_width) if smaller else (height, width)
+
+
+def _check_style(found: StyleModel, model: str, name: str) -> None:
+    """Raise ``InputError`` for what is a style of another model."""
+    is_file = Path(name).is_file()
+    if found.encoder is None and is_file and name not in (ALL, *found.styles):
+        raise InputError(
+            f"{name} is a painting, and the styles of {model} are "
+            f"{', '.join(found.styles)}: leave --model out, or choose one of these"
+        )
+    if found.encoder and not is_file and name in bundled_model(PAINTERLY).styles:
+        raise InputError(
+            f"{name} is a style of {PAINTERLY}, not of {model}: leave --model out, or "
+            "give a painting"
+        )
 
 
 def _model(model: str) -> StyleModel:
@@ -175,7 +230,7 @@ def styles_text(model: str | None) -> str:
     found = _model(model or PAINTERLY)
     if not found.styles:
         return "any painting: nstjax-fast PHOTO --style=PAINTING"
-    titles = found.card.get("styles", {})
+    titles = found.titles
     width = max(map(len, found.styles))
     return "\n".join(
         f"{name:<{width}}  {titles.get(name, '')}".rstrip() for name in found.styles

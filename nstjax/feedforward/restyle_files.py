@@ -1,30 +1,40 @@
 """Restyling files: photos of many sizes in batches, folders, and videos."""
 
+import contextlib
+import functools
 import logging
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from nstjax.errors import InputError
+from nstjax.feedforward.contents import find_contents, left_out_text
 from nstjax.feedforward.fast_request import (
     FastRequest,
     Job,
     check_numbers,
-    find_contents,
-    is_video,
     plan_jobs,
 )
-from nstjax.feedforward.looks import Look, load_restyler, make_looks, parse_styles
+from nstjax.feedforward.looks import (
+    Look,
+    load_restyler,
+    make_looks,
+    parse_styles,
+    size_at_most,
+)
 from nstjax.feedforward.networks import check_sides
 from nstjax.feedforward.restyle import Restyler, Style, bucket_of
-from nstjax.guidance import MaskSource, read_regions
-from nstjax.io.images import read_image, write_image
+from nstjax.guidance import read_regions
+from nstjax.io.extras import reason, write_somewhere
+from nstjax.io.images import check_transparent, write_image
 from nstjax.io.pixels import to_8_bit
+from nstjax.io.transparency import fit_alpha, read_photo
 from nstjax.io.video import probe, read_frames, write_video
 from nstjax.montage import montage
-from nstjax.sizes import Size, output_size, resize
+from nstjax.sizes import resize
 
 # Above so many pixels a picture is restyled in tiles: 16 channels of them need 270 MB.
 TILE_ABOVE = 2048**2
@@ -34,22 +44,71 @@ BAR_DELAY = 0.2  # seconds
 LOGGER = logging.getLogger("nstjax")
 
 
-def restyle_files(request: FastRequest) -> list[Job]:
+class Photo(NamedTuple):
+    """A photo that is to be restyled.
+
+    Attributes:
+      job: what it is for.
+      image: sRGB in 0..1, [height, width, 3].
+      alpha: the opacity that the result gets, [height, width]; None: all is opaque.
+      masks: of the regions, see ``apply_look``.
+    """
+
+    job: Job
+    image: np.ndarray
+    alpha: np.ndarray | None
+    masks: np.ndarray | None
+
+
+class Results:
+    """Results, each written when it is made.
+
+    Attributes:
+      written: where they are.
+      errors: of those that could not be written anywhere.
+      complete: whether each is where it should be.
+    """
+
+    def __init__(self) -> None:
+        self.written: list[Path] = []
+        self.errors: list[OSError | InputError] = []
+        self.complete = True
+
+    def write(self, path: Path, write: Callable[[Path], object]) -> None:
+        """Write one, elsewhere where it must be, with a note.
+
+        Args:
+          path: where it should be; its folder is made.
+          write: writes it to the path that it is given.
+        """
+
+        def write_in_folder(place: Path) -> None:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write(place)
+
+        try:
+            self.written.append(write_somewhere(path, write_in_folder))
+        except (OSError, InputError) as error:
+            self.errors.append(error)
+        self.complete &= self.written[-1:] == [path]
+
+
+def restyle_files(request: FastRequest) -> Results:
     """Restyle everything that is asked for, one result after another.
 
-    Of several photos and videos, those that cannot be used are left out with a note.
-
-    Returns:
-      What was done.
+    Of several photos and videos, those that cannot be used are left out with a note,
+    and so are results that cannot be written.
 
     Raises:
       InputError: an input that cannot be used, if there is no other; nothing has been
         written if it could be known before.
-      OSError: a file could not be written.
+      OSError: no result could be written.
     """
     check_numbers(request)
-    contents = find_contents(request.contents)
     items = parse_styles(request.style)
+    contents = find_contents(
+        request.contents, recursive=request.recursive, output=request.output
+    )
     restyler = load_restyler(items, request.model, request.weights)
     looks = make_looks(
         restyler,
@@ -59,10 +118,9 @@ def restyle_files(request: FastRequest) -> list[Job]:
         style_size=request.style_size,
     )
     jobs = plan_jobs(request, contents, looks)
-    videos = [job for job in jobs if is_video(job.content)]
-    photos = [job for job in jobs if job not in videos]
-    left_out: list[InputError] = []
-    done = []
+    photos = [job for job in jobs if not job.content.video]
+    left_out: dict[Path, InputError] = {}
+    results = Results()
     # What cannot be used is told by a line of its own: no bar begins before it.
     with tqdm(
         total=len(photos),
@@ -71,35 +129,45 @@ def restyle_files(request: FastRequest) -> list[Job]:
         disable=request.quiet or not photos,
     ) as bar:
         for batch in _batches(request, restyler, photos, left_out):
-            for job, picture in _restyled(request, restyler, batch):
-                write_image(job.output, picture, request.quality)
-                done.append(job)
+            for photo, picture in _restyled(request, restyler, batch):
+                write = functools.partial(
+                    write_image,
+                    image=picture,
+                    quality=request.quality,
+                    alpha=photo.alpha,
+                )
+                results.write(photo.job.output, write)
                 bar.update()
-    for job in videos:
-        try:
-            _restyle_video(request, restyler, job)
-            done.append(job)
-        except InputError as error:
-            left_out.append(error)
-    if left_out and not done:
-        raise left_out[0]
-    for reason in left_out:
-        LOGGER.warning("left out: %s", reason)
-    return done
+    for job in jobs:
+        if job.content.video:
+            try:
+                _restyle_video(request, restyler, job, results)
+            except InputError as error:
+                left_out[job.content.path] = error
+    errors = [*results.errors, *left_out.values()]
+    if errors and not results.written:
+        raise errors[0]
+    for failure in results.errors:
+        LOGGER.warning("%s", reason(failure))
+    if left_out:
+        LOGGER.warning("left out: %s", left_out_text(left_out))
+    return results
 
 
 def _restyled(
-    request: FastRequest, restyler: Restyler, batch: Sequence[tuple[Job, np.ndarray]]
-) -> Iterator[tuple[Job, np.ndarray]]:
-    """The results of jobs of one look whose photos fall into one bucket."""
-    jobs, photos = zip(*batch, strict=True)
+    request: FastRequest, restyler: Restyler, batch: Sequence[Photo]
+) -> Iterator[tuple[Photo, np.ndarray]]:
+    """The results of photos of one look that fall into one bucket."""
+    looks = batch[0].job.looks
+    images = [photo.image for photo in batch]
     if request.interpolate:
         # All its looks share one compilation.
-        row = [apply_look(request, restyler, photos, look)[0] for look in jobs[0].looks]
-        yield jobs[0], montage(row)
+        row = [apply_look(request, restyler, images, look)[0] for look in looks]
+        yield batch[0], montage(row)
         return
-    results = apply_look(request, restyler, photos, jobs[0].looks[0])
-    yield from zip(jobs, results, strict=True)
+    masks = [photo.masks for photo in batch]
+    results = apply_look(request, restyler, images, looks[0], masks)
+    yield from zip(batch, results, strict=True)
 
 
 def apply_look(
@@ -107,25 +175,31 @@ def apply_look(
     restyler: Restyler,
     photos: Sequence[np.ndarray],
     look: Look,
+    masks: Sequence[np.ndarray | None] | None = None,
 ) -> list[np.ndarray]:
     """Restyle photos of one bucket, with the regions and colors that are asked for.
 
     Args:
-      request: whose strength, mask, colors and tiles hold.
+      request: whose strength, colors and tiles hold.
       restyler: from ``nstjax.feedforward.looks.load_restyler``.
       photos: sRGB in 0..1, [height, width, 3] each.
       look: from ``nstjax.feedforward.looks.make_looks``.
+      masks: for each photo, where it has each style, [styles, height, width, 1]; None
+        for one style everywhere.
 
     Returns:
       sRGB in 0..1, of the same shapes.
     """
+    if request.strength == 0:
+        # A painting's network would return what its encoder keeps of the photo.
+        return list(photos)
     by_style = [_with_style(request, restyler, photos, style) for style in look.styles]
-    results = by_style[0]
-    if request.mask is not None:
-        results = [
-            _in_regions(request.mask, photo, restyled)
-            for photo, restyled in zip(photos, zip(*by_style, strict=True), strict=True)
-        ]
+    results = [
+        pictures[0] if mask is None else _in_regions(mask, photo, pictures)
+        for photo, mask, *pictures in zip(
+            photos, masks or [None] * len(photos), *by_style, strict=True
+        )
+    ]
     if request.color == "style":
         return results
     # scikit-image takes a while to import.
@@ -170,70 +244,104 @@ def _with_style(
 
 
 def _in_regions(
-    mask: MaskSource, photo: np.ndarray, restyled: Sequence[np.ndarray]
+    masks: np.ndarray, photo: np.ndarray, restyled: Sequence[np.ndarray]
 ) -> np.ndarray:
     """Each style in its region; the photo in what is left."""
-    regions = read_regions(mask, photo, "mask")
-    if len(restyled) > len(regions.names):
-        raise InputError(
-            f"{len(restyled)} styles for {len(regions.names)} regions of the mask: "
-            "give a style for each region, or fewer"
-        )
-    masks = regions.masks[: len(restyled), :, :, None]
     masks = masks / np.maximum(masks.sum(0), 1)
     return (masks * np.stack(restyled)).sum(0) + (1 - masks.sum(0)) * photo
 
 
-def _restyle_video(request: FastRequest, restyler: Restyler, job: Job) -> None:
+def _read_masks(
+    request: FastRequest, photo: np.ndarray, look: Look
+) -> np.ndarray | None:
+    if request.mask is None:
+        return None
+    regions = read_regions(request.mask, photo, "mask")
+    styles = len(look.styles)
+    if styles > len(regions.names):
+        raise InputError(
+            f"{styles} styles for {len(regions.names)} regions of the mask: give a "
+            "style for each region, or fewer"
+        )
+    return regions.masks[:styles, :, :, None]
+
+
+def _restyle_video(
+    request: FastRequest, restyler: Restyler, job: Job, results: Results
+) -> None:
     """Frame after frame, with the sound of the video."""
-    info = probe(job.content)
-    look = job.looks[0]
-
-    def restyled() -> Iterator[np.ndarray]:
-        frames = read_frames(job.content, info)
-        for frame in tqdm(
-            frames, total=info.frames or None, unit="frame", disable=request.quiet
-        ):
-            photo = _sized(frame.astype(np.float32) / np.float32(255), request.size)
-            yield to_8_bit(apply_look(request, restyler, [photo], look)[0])
-
-    write_video(job.output, restyled(), info.fps, audio_from=job.content)
+    path, look = job.content.path, job.looks[0]
+    with _naming(path):
+        info = probe(path)
+        height, width = size_at_most(info.height, info.width, request.size)
+        check_sides(height, width, restyler.model.network.architecture)
+        masks = [_read_masks(request, np.empty((height, width, 3)), look)]
+    with contextlib.closing(read_frames(path, info)) as frames:
+        restyled = (
+            to_8_bit(apply_look(request, restyler, [photo], look, masks)[0])
+            for photo in (
+                resize(frame.astype(np.float32) / np.float32(255), height, width)
+                for frame in tqdm(
+                    frames,
+                    total=info.frames or None,
+                    unit="frame",
+                    disable=request.quiet,
+                )
+            )
+        )
+        write = functools.partial(
+            write_video, frames=restyled, fps=info.fps, audio_from=path
+        )
+        results.write(job.output, write)
 
 
 def _batches(
     request: FastRequest,
     restyler: Restyler,
     jobs: Sequence[Job],
-    left_out: list[InputError],
-) -> Iterator[list[tuple[Job, np.ndarray]]]:
-    """Jobs and photos of one bucket and look, as many as a batch holds."""
-    waiting: dict[Any, list[tuple[Job, np.ndarray]]] = {}
+    left_out: dict[Path, InputError],
+) -> Iterator[list[Photo]]:
+    """Photos of one bucket and look, as many as a batch holds."""
+    # A photo is read once for all its looks.
+    read = functools.lru_cache(maxsize=1)(functools.partial(_read_photo, request))
+    waiting: dict[Any, list[Photo]] = {}
     for job in jobs:
+        path, look = job.content.path, job.looks[0]
         try:
-            photo = _read_photo(job, request, restyler)
+            with _naming(path):
+                image, alpha = read(path)
+                height, width, _ = image.shape
+                check_sides(height, width, restyler.model.network.architecture)
+                if alpha is not None:
+                    check_transparent(job.output)
+                masks = _read_masks(request, image, look)
         except InputError as error:
-            left_out.append(error)
+            left_out[path] = error
             continue
-        batch = waiting.setdefault((bucket_of(*photo.shape[:2]), job.looks[0].name), [])
-        batch.append((job, photo))
+        batch = waiting.setdefault((bucket_of(height, width), look.name), [])
+        batch.append(Photo(job, image, alpha, masks))
         if len(batch) == request.batch_size or request.interpolate:
             yield list(batch)
             batch.clear()
     yield from (batch for batch in waiting.values() if batch)
 
 
-def _read_photo(job: Job, request: FastRequest, restyler: Restyler) -> np.ndarray:
-    photo = _sized(read_image(job.content), request.size)
-    height, width, _ = photo.shape
+def _read_photo(
+    request: FastRequest, path: Path
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The photo at its size, and the opacity that its result gets."""
+    used_size = functools.partial(size_at_most, size=request.size)
+    photo, alpha = read_photo(path, request.transparency, used_size)
+    photo = resize(photo, *used_size(photo.shape[0], photo.shape[1]))
+    return photo, fit_alpha(alpha, photo)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have errors begin with the file that they are about."""
     try:
-        check_sides(height, width, restyler.model.network.architecture)
+        yield
     except InputError as error:
-        raise InputError(f"{job.content}: {error}") from error
-    return photo
-
-
-def _sized(photo: np.ndarray, size: Size) -> np.ndarray:
-    """The photo at the size that is asked for, if that is smaller."""
-    height, width = output_size(photo.shape[0], photo.shape[1], size)
-    smaller = height * width < photo.shape[0] * photo.shape[1]
-    return resize(photo, height, width) if smaller else photo
+        if str(error).startswith(str(path)):
+            raise
+        raise InputError(f"{path}: {error}") from error

@@ -15,11 +15,22 @@ from PIL import Image, UnidentifiedImageError
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path, check_writable
+from nstjax.io.formats import open_picture
 from nstjax.io.pixels import over_white, to_8_bit, to_srgb
+from nstjax.io.reduction import (
+    MAX_PIXELS,
+    UsedSize,
+    decode,
+    reduced_size,
+    reduction_factor,
+)
 
 LOGGER = logging.getLogger("nstjax")
 
-MAX_PIXELS = 100_000_000
+# Pillow's limit: four bytes for each can be held while they are decoded. A JPEG, which
+# can be decoded smaller, may have more.
+MAX_STORED_PIXELS = 178_956_970
+MAX_JPEG_PIXELS = 200_000_000
 MIN_SIDE = 16
 
 FORMATS = {
@@ -33,18 +44,14 @@ FORMATS = {
 
 # Pillow also counts the frames of formats where they are no animation: the previews of
 # a phone's JPEG (MPO), the layers of a PSD.
-FRAMES_NOTES = {
-    "AVIF": "is animated: using its first frame",
-    "GIF": "is animated: using its first frame",
-    "PNG": "is animated: using its first frame",
-    "WEBP": "is animated: using its first frame",
-    "TIFF": "has several pages: using its first page",
-}
+FRAMES = dict.fromkeys(
+    ("AVIF", "GIF", "PNG", "WEBP"), "%s is animated: using the first of its %d frames"
+) | {"TIFF": "%s has several pages: using the first of its %d"}
+
+ImageSource = str | os.PathLike[str] | Image.Image | ArrayLike
 
 
-def read_image(
-    source: str | os.PathLike[str] | Image.Image | ArrayLike,
-) -> np.ndarray:
+def read_image(source: ImageSource, used_size: UsedSize | None = None) -> np.ndarray:
     """Read a picture as sRGB.
 
     The EXIF orientation is applied, an embedded color profile is converted to sRGB,
@@ -56,25 +63,55 @@ def read_image(
       source: a file, a Pillow image, or an array [height, width] or
         [height, width, 1, 3 or 4] of sRGB values: uint8 0..255, uint16 0..65535
         or float 0..1. A fourth channel is opacity.
+      used_size: (height, width) -> (height, width) that the picture will be resized
+        to; of more than 25 million pixels only as many are decoded as that needs.
 
     Returns:
       float32 [height, width, 3], 0..1.
 
     Raises:
       InputError: the source is not a picture that can be read whole, or it has fewer
-        than 16 pixels on a side or more than 100 million in all.
+        than 16 pixels on a side or more than 100 million in all that are needed.
+    """
+    return over_white(*read_colors(source, used_size))
+
+
+def read_colors(
+    source: ImageSource, used_size: UsedSize | None = None, *, average: bool = True
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read a picture as sRGB and opacity.
+
+    Args:
+      source: as for ``read_image``.
+      used_size: likewise.
+      average: whether a picture that is decoded smaller has the averages of its
+        pixels, or some of them.
+
+    Returns:
+      Colors, float32 [height, width, 3], 0..1, and opacity [height, width], 0..1, or
+      None where all is opaque.
+
+    Raises:
+      InputError: as in ``read_image``.
     """
     if isinstance(source, (str, os.PathLike)):
-        return _from_file(os.fspath(source))
-    if isinstance(source, Image.Image):
+        name = os.fspath(source)
+        with _opened(name) as image:
+            color, alpha = _from_pillow(image, name, used_size, average)
+    elif isinstance(source, Image.Image):
         name = getattr(source, "filename", "") or "the picture"
         with _one_line_errors(name):
-            return _from_pillow(source, name)
-    return _from_array(np.asarray(source))
+            color, alpha = _from_pillow(source, name, used_size, average)
+    else:
+        color, alpha = _from_array(np.asarray(source))
+    return color, None if alpha is None or alpha.min() == 1 else alpha
 
 
 def write_image(
-    path: str | os.PathLike[str], image: ArrayLike, quality: int = 95
+    path: str | os.PathLike[str],
+    image: ArrayLike,
+    quality: int = 95,
+    alpha: ArrayLike | None = None,
 ) -> None:
     """Write an sRGB picture with 8 bits per channel, whole or not at all.
 
@@ -83,6 +120,7 @@ def write_image(
       image: [height, width, 3], 0..1; what lies outside is clipped.
       quality: 1..100, for JPEG and WebP only. From 90 on, a JPEG keeps its colors at
         full resolution (4:4:4).
+      alpha: opacity [height, width], 0..1, or None; a JPEG has none.
 
     Raises:
       InputError: the path or the quality will not do, the image is not finite, or
@@ -109,6 +147,9 @@ def write_image(
     if format_name == "JPEG":
         options["subsampling"] = "4:4:4" if quality >= 90 else "4:2:0"
     picture = Image.fromarray(to_8_bit(pixels))
+    if alpha is not None:
+        check_transparent(path)
+        picture.putalpha(Image.fromarray(to_8_bit(np.asarray(alpha, np.float32))))
     # Encoding straight to the file would miss a full disk: Pillow does not notice when
     # the disk takes only a part of the last block of a JPEG or TIFF.
     encoded = io.BytesIO()
@@ -146,7 +187,52 @@ def check_output(path: str | os.PathLike[str]) -> None:
     check_writable(path)
 
 
-def _from_file(name: str) -> np.ndarray:
+def check_transparent(path: str | os.PathLike[str]) -> None:
+    """Raise ``InputError`` if a picture of that name cannot be transparent."""
+    if FORMATS.get(Path(path).suffix.lower()) == "JPEG":
+        raise InputError(
+            f"{path} would be a JPEG, which cannot be transparent: end it with .png, "
+            ".webp or .tif, or leave --transparency=keep out"
+        )
+
+
+def is_picture(path: str | os.PathLike[str]) -> bool:
+    """Whether a file holds a picture, told by its first bytes and not by its name.
+
+    So does one that cannot be read for want of a package, or because it is damaged; a
+    video, a text, a folder or a file that cannot be opened is none.
+    """
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - decoding has errors of its own
+    except OSError:
+        return False
+    with file:
+        try:
+            open_picture(file, "")
+        except UnidentifiedImageError:
+            return False
+        # It is of a format that is known.
+        except Exception:
+            return True
+    return True
+
+
+def picture_problem(path: str | os.PathLike[str]) -> str | None:
+    """Why a file cannot be read as a picture, as far as its header tells.
+
+    Returns:
+      The message of the ``InputError`` that ``read_image`` would raise; None for a
+      picture whose header is sound.
+    """
+    try:
+        with _opened(os.fspath(path)):
+            return None
+    except InputError as error:
+        return str(error)
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[Image.Image]:
     if os.path.isdir(name):
         raise InputError(f"{name} is a folder: give one picture file")
     try:
@@ -160,20 +246,27 @@ def _from_file(name: str) -> np.ndarray:
     with file, _one_line_errors(name):
         if not file.peek(1):
             raise InputError(f"{name} is empty: give a picture file")
-        with Image.open(file) as image:
-            return _from_pillow(image, name)
+        with open_picture(file, name) as image:
+            _check_sides(image.height, image.width, name)
+            if image.height * image.width > MAX_JPEG_PIXELS:
+                raise _too_large(name, MAX_JPEG_PIXELS)
+            yield image
 
 
-def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
-    _check_size(image.height, image.width, name)
-    note = FRAMES_NOTES.get(image.format or "")
-    if note and getattr(image, "is_animated", False):
-        LOGGER.warning("%s %s", name, note)
-    image.load()
-    return to_srgb(image, name)
+def _from_pillow(
+    image: Image.Image, name: str, used_size: UsedSize | None, average: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    _check_sides(image.height, image.width, name)
+    factor = reduction_factor(image, used_size)
+    width, height = reduced_size(image, factor)
+    if width * height > MAX_PIXELS:
+        raise _too_large(name, MAX_PIXELS)
+    if image.format in FRAMES and getattr(image, "is_animated", False):
+        LOGGER.warning(FRAMES[image.format], name, getattr(image, "n_frames", 0))
+    return to_srgb(decode(image, factor, average=average), name)
 
 
-def _from_array(values: np.ndarray) -> np.ndarray:
+def _from_array(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     name = "the array"
     if values.dtype not in (np.uint8, np.uint16) and values.dtype.kind != "f":
         raise InputError(
@@ -186,7 +279,9 @@ def _from_array(values: np.ndarray) -> np.ndarray:
             f"{name} has shape {values.shape}: "
             "give [height, width] or [height, width, 1, 3 or 4]"
         )
-    _check_size(values.shape[0], values.shape[1], name)
+    _check_sides(values.shape[0], values.shape[1], name)
+    if values.shape[0] * values.shape[1] > MAX_PIXELS:
+        raise _too_large(name, MAX_PIXELS)
     if values.dtype.kind == "f":
         if not (values.min() >= 0 and values.max() <= 1):
             raise InputError(
@@ -197,23 +292,21 @@ def _from_array(values: np.ndarray) -> np.ndarray:
     else:
         scaled = values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
     if values.shape[2] == 4:
-        return over_white(scaled[:, :, :3], scaled[:, :, 3])
-    return np.repeat(scaled, 3, axis=2) if values.shape[2] == 1 else scaled
+        return scaled[:, :, :3], scaled[:, :, 3]
+    return np.repeat(scaled, 3, axis=2) if values.shape[2] == 1 else scaled, None
 
 
-def _check_size(height: int, width: int, name: str) -> None:
+def _check_sides(height: int, width: int, name: str) -> None:
     if min(height, width) < MIN_SIDE:
         raise InputError(
             f"{name} is {width}×{height} pixels: "
             f"give a picture of at least {MIN_SIDE} on each side"
         )
-    if height * width > MAX_PIXELS:
-        raise _too_large(name)
 
 
-def _too_large(name: str) -> InputError:
+def _too_large(name: str, limit: int) -> InputError:
     return InputError(
-        f"{name} has more than {MAX_PIXELS // 10**6} million pixels: make it smaller"
+        f"{name} has more than {limit // 10**6} million pixels: make it smaller"
     )
 
 
@@ -227,10 +320,10 @@ def _one_line_errors(name: str) -> Iterator[None]:
     except InputError:
         raise
     except Image.DecompressionBombError:
-        raise _too_large(name) from None
+        raise _too_large(name, MAX_STORED_PIXELS) from None
     except UnidentifiedImageError:
         raise InputError(
-            f"{name} is not a picture that Pillow can read: convert it to PNG or JPEG"
+            f"{name} is not a picture that can be read: convert it to PNG or JPEG"
         ) from None
     # Broken files make the decoders fail with errors of many types.
     except Exception as error:

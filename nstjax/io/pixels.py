@@ -1,4 +1,4 @@
-"""From a Pillow image of any mode to sRGB floats on white.
+"""From a Pillow image of any mode to sRGB floats and opacity.
 
 Colors with an embedded profile go through 8 bits, because LittleCMS does in Pillow;
 grey pictures of 16 or 32 bits without one keep their precision.
@@ -23,15 +23,16 @@ PROFILE_MODES = {
 }
 
 
-def to_srgb(image: Image.Image, name: str) -> np.ndarray:
-    """Convert a picture to sRGB: upright, in its profile's colors, on white.
+def to_srgb(image: Image.Image, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Convert a picture to sRGB: upright, in its profile's colors.
 
     Args:
       image: a picture of any Pillow mode; it is not changed.
       name: what messages call it.
 
     Returns:
-      float32 [height, width, 3], 0..1.
+      Colors, float32 [height, width, 3], 0..1, and opacity [height, width], 0..1, or
+      None.
 
     Raises:
       InputError: grey values that no range from black to white holds.
@@ -41,12 +42,12 @@ def to_srgb(image: Image.Image, name: str) -> np.ndarray:
     if image.mode == "F" or image.mode.startswith("I"):
         grey, alpha = _deep_grey(image, name)
         if not profile:
-            return over_white(np.repeat(grey[:, :, None], 3, axis=2), alpha)
+            return np.repeat(grey[:, :, None], 3, axis=2), alpha
         color = Image.fromarray(to_8_bit(grey))
     else:
         color, alpha = _without_alpha(image)
     rgb = _to_rgb(color, profile, name)
-    return over_white(np.asarray(rgb, np.float32) / np.float32(255), alpha)
+    return np.asarray(rgb, np.float32) / np.float32(255), alpha
 
 
 def to_8_bit(image: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Reading the frames of a video and writing frames as a video, with ffmpeg."""
 
+import codecs
 import contextlib
 import itertools
 import logging
@@ -7,7 +8,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -18,11 +19,18 @@ from nstjax.errors import InputError
 from nstjax.interrupts import cleaned_up
 from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.images import MAX_PIXELS
+from nstjax.io.video_colors import VideoColors, has_tone_mapping, video_colors
 
 LOGGER = logging.getLogger("nstjax")
 
-# A GIF is a picture: read_image reads it.
-VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mts"}
+VIDEO_SUFFIX = ".mp4"
+# Those of films: ffmpeg also reads pictures and lists of files to play.
+CONTAINERS = (
+    "apng,asf,av1,avi,dv,flv,gif,h264,hevc,ivf,m4v,matroska,mov,mpeg,mpegts,mpegvideo,"
+    "mxf,nut,obu,ogg,rm,webp_anim,wtv,yuv4mpegpipe"
+)
+
+OPENED = "Input #0"
 
 # MP4 also holds Opus, FLAC and PCM, but not every player plays them there.
 MP4_AUDIO = {"aac", "ac3", "alac", "eac3", "mp3"}
@@ -37,6 +45,7 @@ class VideoInfo(NamedTuple):
       fps: frames a second.
       frames: how many, estimated from the duration; 0 where that is unknown.
       has_audio: whether it has sound that can be decoded.
+      colors: how its colors become sRGB.
     """
 
     width: int
@@ -44,6 +53,23 @@ class VideoInfo(NamedTuple):
     fps: float
     frames: int
     has_audio: bool
+    colors: VideoColors = VideoColors()
+
+
+def is_video(path: str | os.PathLike[str]) -> bool:
+    """Whether ffmpeg takes a file for a video, by its content and not by its name.
+
+    Raises:
+      InputError: imageio-ffmpeg is not installed.
+    """
+    with open(path, "rb") as file:
+        start = file.read(4096)
+    # Most files beside pictures are texts, which need no program to start.
+    if b"\0" not in start:
+        with contextlib.suppress(UnicodeDecodeError):
+            codecs.getincrementaldecoder("utf-8")().decode(start)
+            return False
+    return OPENED in _ffmpeg(path)[0]
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
@@ -56,7 +82,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
       InputError: no such file, not a video, none of its frames can be decoded, one has
         more than 100 million pixels, or imageio-ffmpeg is not installed.
     """
-    first_frame = "-map 0:V:0 -vf fps=source_fps -frames:v 1 -f framecrc -"
+    first_frame = "-map 0:V:0 -vf fps=source_fps,showinfo -frames:v 1 -f framecrc -"
     said, checksums = _describe(path, first_frame)
     header = dict(re.findall(r"^#(\w+) 0: (\S+)$", checksums, re.MULTILINE))
     if not re.search("^0,", checksums, re.MULTILINE):
@@ -79,10 +105,13 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         fps=fps,
         frames=round((hours * 3600 + minutes * 60 + seconds) * fps),
         has_audio=_audio(said) is not None,
+        colors=video_colors(said, height, width),
     )
 
 
-def read_frames(path: str | os.PathLike[str], info: VideoInfo) -> Iterator[np.ndarray]:
+def read_frames(
+    path: str | os.PathLike[str], info: VideoInfo
+) -> Generator[np.ndarray, None, None]:
     """Decode a video frame by frame, at a constant rate that keeps step with the sound.
 
     Where the video's own rate varies, or it starts later than the sound, frames are
@@ -97,6 +126,16 @@ def read_frames(path: str | os.PathLike[str], info: VideoInfo) -> Iterator[np.nd
     """
     # ffmpeg itself fills the time before a late first frame with it.
     filters = f"fps={info.fps},scale={info.width}:{info.height}"
+    filters += f":in_color_matrix={info.colors.matrix}"
+    if info.colors.tone_mapping and has_tone_mapping(find_ffmpeg(path)):
+        LOGGER.info("%s is HDR: its colors are mapped to those of any screen", path)
+        filters += f",{info.colors.tone_mapping}"
+    elif info.colors.tone_mapping:
+        LOGGER.warning(
+            "%s is HDR and will look pale: this ffmpeg has no filters zscale and "
+            "tonemap",
+            path,
+        )
     # The faster conversion to RGB is a level or two too dark.
     exact = "-sws_flags bicubic+accurate_rnd+full_chroma_int"
     output = f"-map 0:V:0 -vf {filters} {exact} -pix_fmt rgb24 -f rawvideo -"
@@ -143,9 +182,7 @@ def write_video(
         not installed.
       OSError: the file cannot be written.
     """
-    if Path(path).suffix.lower() != ".mp4":
-        raise InputError(f"{path} has no suffix of a video to write: end it with .mp4")
-    check_writable(path)
+    check_video_output(path)
     if not 0 < fps < float("inf"):
         raise InputError(f"a video of {fps:g} frames a second: give a positive number")
     sound = [] if audio_from is None else _sound(audio_from)
@@ -180,6 +217,19 @@ def write_video(
                 raise OSError(f"{path} cannot be written: {_text(messages)}")
 
 
+def check_video_output(path: str | os.PathLike[str]) -> None:
+    """Check that a video can be written, before the work that makes it.
+
+    Raises:
+      InputError: another suffix than .mp4, or a folder that is missing or not writable.
+    """
+    if Path(path).suffix.lower() != VIDEO_SUFFIX:
+        raise InputError(
+            f"{path} has no suffix of a video to write: end it with {VIDEO_SUFFIX}"
+        )
+    check_writable(path)
+
+
 def find_ffmpeg(path: str | os.PathLike[str]) -> str:
     """The ffmpeg program of imageio-ffmpeg.
 
@@ -206,23 +256,27 @@ def _describe(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]
         raise InputError(f"{path} is a folder: give one video file")
     if not os.path.exists(path):
         raise InputError(f"{path} does not exist: check the path")
-    done = subprocess.run(
-        [
-            *(find_ffmpeg(path), "-hide_banner", "-max_pixels", str(MAX_PIXELS)),
-            *("-i", _url(path), *output.split()),
-        ],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        process_group=0,
-    )
-    said = done.stderr.decode(errors="replace")
-    if "Input #0" not in said:
+    said, written = _ffmpeg(path, output)
+    if OPENED not in said:
         reason = said.strip().rpartition(": ")[2] or "ffmpeg crashed"
         raise InputError(
             f"{path} is not a video that ffmpeg can read ({reason}): "
             "get a complete copy, or convert it to MP4"
         )
-    return said, done.stdout.decode()
+    return said, written
+
+
+def _ffmpeg(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]:
+    done = subprocess.run(
+        [
+            *(find_ffmpeg(path), "-hide_banner", "-max_pixels", str(MAX_PIXELS)),
+            *("-format_whitelist", CONTAINERS, "-i", _url(path), *output.split()),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        process_group=0,
+    )
+    return done.stderr.decode(errors="replace"), done.stdout.decode()
 
 
 def _audio(said: str) -> tuple[str, str] | None:

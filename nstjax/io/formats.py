@@ -1,0 +1,157 @@
+"""What a file holds, told by its contents and not by its name, opened as a picture.
+
+Pillow knows most formats. HEIC and the RAW files of cameras take an extra package each,
+which is imported only when there is such a file.
+"""
+
+import importlib
+import logging
+from typing import IO, Any
+
+from PIL import (
+    EpsImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+)
+
+from nstjax.errors import InputError
+
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+# (offset, bytes) at the start of RAW files that are no TIFF, or one of their own kind.
+RAW_STARTS = (
+    (0, b"FUJIFILMCCD-RAW"),
+    (0, b"IIU\0"),  # Panasonic, Leica
+    (0, b"IIRO"),  # Olympus
+    (0, b"IIRS"),
+    (0, b"MMOR"),
+    (0, b"FOVb"),  # Sigma
+    (0, b"\0MRM"),  # Minolta
+    (6, b"HEAPCCDR"),  # Canon's CRW,
+    (8, b"CR"),  # CR2
+    (4, b"ftypcrx "),  # and CR3
+    (8, b"IIII"),  # Phase One
+)
+JPEG_START = b"\xff\xd8"
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Tags of a TIFF, and values of one.
+NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
+COLOR_FILTER_ARRAY, LINEAR_RAW = 32803, 34892
+# Pillow recognizes these but has nothing to read them with.
+NOT_READ = ("MPEG", "WMF")
+
+# What Pillow logs of broken files comes as an error, too.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+class RawImageFile(ImageFile.ImageFile):
+    """A camera's RAW file as sRGB with 8 bits, in the camera's white balance."""
+
+    format = "RAW"
+
+    def _open(self) -> None:
+        rawpy: Any = importlib.import_module("rawpy")
+        self._raw = rawpy.imread(self.fp)
+        sizes = self._raw.sizes
+        is_turned = sizes.flip & 4
+        self._size = (
+            (sizes.height, sizes.width) if is_turned else (sizes.width, sizes.height)
+        )
+        self._mode = "RGB"
+        self._half_size = False
+
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> None:
+        """Develop at half the size if that is at least ``size``."""
+        if size and size[0] <= self.width // 2 and size[1] <= self.height // 2:
+            self._half_size = True
+            self._size = -(-self.width // 2), -(-self.height // 2)
+
+    def load(self) -> Any:
+        """Develop the picture."""
+        if self._im is None:
+            with self._raw:
+                pixels = self._raw.postprocess(
+                    use_camera_wb=True, half_size=self._half_size, gamma=(2.4, 12.92)
+                )
+            self.im = Image.fromarray(pixels).im
+            self._size = self.im.size
+        return super().load()
+
+
+def open_picture(file: IO[bytes], name: str) -> Image.Image:
+    """Open a picture of any format, as far as its header.
+
+    Args:
+      file: open for reading, at its start; it must stay open.
+      name: what messages call it.
+
+    Raises:
+      InputError: reading it takes a package or a program that is not installed.
+      PIL.UnidentifiedImageError: it is no picture.
+    """
+    head = file.read(64)
+    if _is_raw(head, file):
+        _import_extra("rawpy", "raw", f"{name} is a camera's RAW file")
+        file.seek(0)
+        return RawImageFile(file)
+    if head[4:8] == b"ftyp" and _brands(head) & HEIF_BRANDS:
+        heif = _import_extra("pillow_heif", "heif", f"{name} is a HEIC picture")
+        heif.register_heif_opener()
+    file.seek(0)
+    try:
+        image = Image.open(file)
+    except Image.DecompressionBombError:
+        if not head.startswith(JPEG_START):
+            raise
+        # It can be decoded at a reduced size.
+        file.seek(0)
+        image = JpegImagePlugin.jpeg_factory(file)
+    if isinstance(image, ImageFile.StubImageFile) or image.format in NOT_READ:
+        raise UnidentifiedImageError
+    if image.format == "EPS" and not EpsImagePlugin.has_ghostscript():
+        raise InputError(
+            f"{name} is an EPS picture: reading it needs Ghostscript, which is not "
+            "installed; install it, or convert the picture to PNG"
+        )
+    return image
+
+
+def _is_raw(head: bytes, file: IO[bytes]) -> bool:
+    """Whether Pillow would read a camera's thumbnail, or nothing."""
+    if any(head[offset:].startswith(start) for offset, start in RAW_STARTS):
+        return True
+    if head[:4] not in TIFF_STARTS:
+        return False
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head[: 16 if head[2] == 43 else 8])
+        file.seek(tags.next)
+        tags.load(file)
+        is_reduced = bool(tags.get(NEW_SUBFILE_TYPE, 0) & 1)
+        photometric = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION)
+    # A broken TIFF fails in many ways; Pillow tells which.
+    except Exception:
+        return False
+    return (
+        DNG_VERSION in tags
+        or photometric in (COLOR_FILTER_ARRAY, LINEAR_RAW)
+        # A thumbnail first and the picture behind it, as in NEF and ARW.
+        or (is_reduced and SUB_IFDS in tags)
+    )
+
+
+def _brands(head: bytes) -> set[bytes]:
+    length = int.from_bytes(head[:4], "big")
+    brands = head[8:length]
+    return {brands[start : start + 4] for start in range(0, len(brands), 4)}
+
+
+def _import_extra(module: str, extra: str, what: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise InputError(
+            f"{what}: reading it takes an extra package, pip install "
+            f'"nstjax[{extra}]"; or convert it to PNG or JPEG'
+        ) from None

@@ -1,0 +1,165 @@
+"""Decoding: pictures far larger than they are used are made smaller in 8 bits.
+
+Only then do they become floats, which take three times the memory and more.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import ExifTags, Image
+
+# (height, width) of a picture -> (height, width) that it is used at.
+UsedSize = Callable[[int, int], tuple[int, int]]
+
+# Up to so many pixels a picture is decoded whole, whatever it is used at.
+REDUCE_ABOVE = 25_000_000
+# What may be held as floats.
+MAX_PIXELS = 100_000_000
+STRIP = 4_000_000
+# Formats whose decoders write to stderr.
+TALKATIVE = ("TIFF", "RAW")
+
+_stderr_lock = threading.RLock()
+
+
+def reduction_factor(image: Image.Image, used_size: UsedSize | None) -> int:
+    """The power of two by which a picture can be made smaller when it is decoded.
+
+    What is left is at least twice as large on each side as it is used, so that no
+    detail is lost; just as large where twice would be too much to hold.
+
+    Args:
+      image: not decoded yet.
+      used_size: of the upright picture; None: all of it is used.
+    """
+    if used_size is None or image.height * image.width <= REDUCE_ABOVE:
+        return 1
+    if _is_turned(image):
+        used_width, used_height = used_size(image.width, image.height)
+    else:
+        used_height, used_width = used_size(image.height, image.width)
+    factor = 1
+    while True:
+        spare = 2 if _pixels(image, factor) <= MAX_PIXELS else 1
+        width, height = reduced_size(image, 2 * factor)
+        if width < max(1, spare * used_width) or height < max(1, spare * used_height):
+            return factor
+        factor *= 2
+
+
+def reduced_size(image: Image.Image, factor: int) -> tuple[int, int]:
+    """(width, height) of a picture that is made smaller by a factor."""
+    return -(-image.width // factor), -(-image.height // factor)
+
+
+def decode(image: Image.Image, factor: int = 1, *, average: bool = True) -> Image.Image:
+    """Decode a picture, made smaller by a factor.
+
+    Args:
+      image: not decoded yet.
+      factor: a power of two.
+      average: over the pixels that fall together; otherwise one of them is taken, as
+        the numbers and colors of a mask need it.
+
+    Returns:
+      The image itself, or a smaller one; the orientation is not applied.
+    """
+    width = image.width
+    if factor > 1:
+        # JPEG and RAW files can be decoded at a fraction of their size.
+        image.draft(None, (image.width // factor, image.height // factor))
+        factor //= round(width / image.width)
+    with _silent_decoder(image.format):
+        image.load()
+    if factor == 1:
+        return image
+    if not average:
+        return image.resize(reduced_size(image, factor), Image.Resampling.NEAREST)
+    return _averaged(image, factor)
+
+
+def _averaged(image: Image.Image, factor: int) -> Image.Image:
+    """In strips, so that other forms of the whole picture need not be held."""
+    rows = factor * max(1, STRIP // (factor * image.width))
+    strips = (
+        _averageable(
+            image.crop((0, top, image.width, min(top + rows, image.height)))
+        ).reduce(factor)
+        for top in range(0, image.height, rows)
+    )
+    first = next(strips)
+    result = Image.new(first.mode, reduced_size(image, factor))
+    result.paste(first)
+    for number, strip in enumerate(strips, start=1):
+        result.paste(strip, (0, number * rows // factor))
+    result.info = dict(image.info)
+    result.info.pop("transparency", None)
+    return result
+
+
+def _averageable(image: Image.Image) -> Image.Image:
+    """In a mode whose numbers are levels, with the transparency as a channel."""
+    if image.mode.startswith("I"):
+        return _deep(image)
+    if image.mode in ("La", "LA", "RGBa", "RGBA"):
+        return image
+    if image.has_transparency_data:
+        return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
+    return image.convert(
+        {"1": "L", "P": "RGB", "HSV": "RGB"}.get(image.mode, image.mode)
+    )
+
+
+def _deep(image: Image.Image) -> Image.Image:
+    transparent = image.info.get("transparency")
+    if transparent is None:
+        return image.convert("I")
+    values = np.asarray(image)
+    alpha = np.where(values == transparent, 0, 255).astype(np.uint8)
+    grey = (values >> 8).astype(np.uint8)
+    return Image.merge("LA", [Image.fromarray(grey), Image.fromarray(alpha)])
+
+
+def _pixels(image: Image.Image, factor: int) -> int:
+    width, height = reduced_size(image, factor)
+    return width * height
+
+
+def _is_turned(image: Image.Image) -> bool:
+    """Whether the upright picture has the sides of the stored one exchanged."""
+    # Pillow tells the upright size of a TIFF.
+    if image.format == "TIFF":
+        return False
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    # Broken EXIF data fail in many ways.
+    except Exception:
+        return False
+
+
+@contextmanager
+def _silent_decoder(format_name: str | None) -> Iterator[None]:
+    """Keep what a decoder in C writes to stderr from the person.
+
+    The errors that matter are raised as well.
+    """
+    if format_name not in TALKATIVE:
+        yield
+        return
+    with _stderr_lock:
+        try:
+            stderr = os.dup(2)
+        # There is none.
+        except OSError:
+            yield
+            return
+        try:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -1,0 +1,78 @@
+"""What a file holds is told by its contents; formats that take an extra package."""
+
+import sys
+
+import numpy as np
+import pytest
+from image_files import refused, save_raw, smooth
+from PIL import EpsImagePlugin, Image
+
+from nstjax.io.images import is_picture, picture_problem, read_image
+
+
+def save_heic(path):
+    heif = pytest.importorskip("pillow_heif")
+    picture = Image.fromarray(np.uint8(smooth(64, 96) * 255))
+    heif.from_pillow(picture).save(path, quality=95)
+
+
+def test_heic(tmp_path):
+    save_heic(tmp_path / "photo.jpg")
+    assert picture_problem(tmp_path / "photo.jpg") is None
+    read = read_image(tmp_path / "photo.jpg")
+    assert np.abs(read - smooth(64, 96)).mean() < 0.03
+
+
+def test_raw_is_developed_and_not_its_thumbnail(tmp_path):
+    pytest.importorskip("rawpy")
+    save_raw(tmp_path / "photo.tif")
+    assert picture_problem(tmp_path / "photo.tif") is None
+    read = read_image(tmp_path / "photo.tif")
+    assert read.shape == (64, 96, 3)
+    columns = read.mean(axis=(0, 2))[::8]
+    assert (np.diff(columns[1:-1]) > 0).all()
+    assert columns[-2] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("save", "module", "extra"),
+    [(save_heic, "pillow_heif", "heif"), (save_raw, "rawpy", "raw")],
+)
+def test_without_the_package_the_line_names_the_extra(
+    tmp_path, monkeypatch, save, module, extra
+):
+    path = tmp_path / "photo.jpg"
+    save(path)
+    monkeypatch.setitem(sys.modules, module, None)
+    assert f'pip install "nstjax[{extra}]"' in refused(path)
+    assert f'pip install "nstjax[{extra}]"' in picture_problem(path)
+    assert is_picture(path)
+
+
+def test_a_plain_tiff_is_no_raw_file(tmp_path):
+    path = tmp_path / "plain.tif"
+    picture = Image.fromarray(np.uint8(smooth() * 255))
+    # A full picture first; as "reduced" one may name what is a page of its own.
+    for kind in (0, 1):
+        picture.save(path, tiffinfo={254: kind})
+        assert np.abs(read_image(path) - smooth()).mean() < 0.01
+
+
+def test_what_is_no_picture(tmp_path):
+    (tmp_path / "text.png").write_text("hello")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "film.jpg").write_bytes(b"\0\0\0\x18ftypisom" + bytes(99))
+    (tmp_path / "film.mpeg").write_bytes(b"\0\0\1\xb3" + bytes(99))
+    (tmp_path / "surface.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99))
+    for path in tmp_path.iterdir():
+        assert not is_picture(path)
+        assert path.name in picture_problem(path)
+    assert not is_picture(tmp_path)
+    assert not is_picture(tmp_path / "none")
+
+
+def test_postscript_needs_ghostscript(tmp_path, monkeypatch):
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", False)
+    Image.new("RGB", (20, 20)).save(tmp_path / "drawing.eps")
+    message = refused(tmp_path / "drawing.eps")
+    assert "needs Ghostscript, which is not installed" in message
