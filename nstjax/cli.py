@@ -1,5 +1,6 @@
 """The ``nstjax`` command's flags."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -14,7 +15,9 @@ from nstjax.entry import (
     run_command,
 )
 from nstjax.errors import InputError
-from nstjax.path_flags import define_mask, define_masks, define_path
+from nstjax.io.images import FORMATS
+from nstjax.io.transparency import Transparency
+from nstjax.path_flags import define_mask, define_masks, define_path, define_paths
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, PRESETS, get_preset
 from nstjax.request import Request
@@ -25,13 +28,23 @@ USAGE = """
 Neural style transfer: paint a photo in the manner of a painting.
 
   nstjax CONTENT STYLE [STYLE...] --output=out.png     paint a photo
+  nstjax CONTENT... --style=STYLE --output=FOLDER      paint photos and folders of them
   nstjax CONTENT --fine_style=A --coarse_style=B       A's strokes in B's forms
   nstjax --demo                                        try it
   nstjax --list_presets                                the published settings
   nstjax --network --preset=coursera                   the network's table
 """
 
-define_path("output", None, "Image to write: .png, .jpg, .webp or .tif.")
+define_path(
+    "output", None, "Image to write, .png, .jpg, .webp or .tif; of photos, a folder."
+)
+define_paths(
+    "style",
+    None,
+    "A painting, where all arguments are photos or folders of them; repeat the flag "
+    "for several.",
+    separator=None,
+)
 flags.DEFINE_string(
     "preset", DEFAULT_PRESET, f"Published settings: {', '.join(PRESETS)}."
 )
@@ -79,6 +92,12 @@ flags.DEFINE_list(
 )
 flags.DEFINE_list("region_weights", None, "One for each region.")
 define_path("stylize_mask", None, "Image: where it is black the photo stays.")
+flags.DEFINE_enum(
+    "transparency",
+    "flatten",
+    get_args(Transparency),
+    "Transparent parts of the photo: put on white, or kept in the result.",
+)
 flags.DEFINE_integer("guide_dilation", None, "Positions that regions grow at a layer.")
 flags.DEFINE_list("pyramid_steps", None, "Updates of a pyramid's later scales.")
 flags.DEFINE_integer("pyramid_min_size", None, "Least long side of a pyramid's scales.")
@@ -179,21 +198,7 @@ def main(pictures: Sequence[str]) -> int:
         if FLAGS.network_picture:
             draw_network(settings, FLAGS.network_picture)
         return 0
-    if FLAGS.demo and (pictures or FLAGS.coarse_style or FLAGS.fine_style):
-        raise InputError("--demo brings its own pictures: leave yours out")
-    pictures = [*pictures, *([FLAGS.coarse_style] if FLAGS.coarse_style else [])]
-    if FLAGS.coarse_style and not FLAGS.fine_style:
-        raise InputError("--coarse_style needs --fine_style: the strokes to mix in")
-    if FLAGS.fine_style and len(pictures) > 2:
-        raise InputError(
-            "--fine_style goes with one style image, STYLE or --coarse_style: leave "
-            "the others out"
-        )
-    if not FLAGS.demo and len(pictures) < 2:
-        raise InputError(
-            "give a photo and a painting: nstjax CONTENT STYLE --output=out.png "
-            "(nstjax --help lists the flags)"
-        )
+    contents, styles = _contents_and_styles(pictures)
     if FLAGS.resume and not FLAGS.workdir:
         raise InputError("--resume needs the --workdir of the run to go on with")
     if FLAGS.seed is None or not 0 <= FLAGS.seed < 2**32:
@@ -211,37 +216,71 @@ def main(pictures: Sequence[str]) -> int:
     workdir = Path(FLAGS.workdir) if FLAGS.workdir else None
     join_processes_of_flags()
     default_name = "demo.png" if FLAGS.demo else "stylized.png"
-    return transfer(
-        Request(
-            content=None if FLAGS.demo else pictures[0],
-            styles=[] if FLAGS.demo else list(pictures[1:]),
-            preset=settings,
-            preset_name=FLAGS.preset,
-            weights=FLAGS.weights,
-            output=Path(FLAGS.output or (workdir or Path()) / default_name),
-            seed=FLAGS.seed,
-            fine_style=FLAGS.fine_style or None,
-            style_blend_weights=_numbers("style_blend_weights"),
-            style_image_layers=_style_image_layers(),
-            content_mask=FLAGS.content_mask,
-            style_masks=FLAGS.style_mask and tuple(FLAGS.style_mask),
-            style_regions=_optional(str.strip, FLAGS.style_regions),
-            region_weights=_numbers("region_weights"),
-            stylize_mask=FLAGS.stylize_mask or None,
-            snapshots=tuple(sorted(set(_whole_numbers("snapshots") or ()))),
-            workdir=workdir,
-            resume=FLAGS.resume,
-            checkpoint_every=FLAGS.checkpoint_every,
-            log_every=FLAGS.log_every,
-            quality=FLAGS.quality,
-            preview_seconds=FLAGS.preview_seconds,
-            quiet=FLAGS.quiet or not is_first_process(),
-            mesh=read_mesh(FLAGS.mesh),
-            tile=FLAGS.tile,
-            memory_gb=FLAGS.memory_gb,
-            no_upscale=FLAGS.no_upscale,
-        )
+    request = Request(
+        content=contents[0] if contents else None,
+        styles=styles,
+        preset=settings,
+        preset_name=FLAGS.preset,
+        weights=FLAGS.weights,
+        output=Path(FLAGS.output or (workdir or Path()) / default_name),
+        seed=FLAGS.seed,
+        fine_style=FLAGS.fine_style or None,
+        style_blend_weights=_numbers("style_blend_weights"),
+        style_image_layers=_style_image_layers(),
+        content_mask=FLAGS.content_mask,
+        style_masks=FLAGS.style_mask and tuple(FLAGS.style_mask),
+        style_regions=_optional(str.strip, FLAGS.style_regions),
+        region_weights=_numbers("region_weights"),
+        stylize_mask=FLAGS.stylize_mask or None,
+        snapshots=tuple(sorted(set(_whole_numbers("snapshots") or ()))),
+        workdir=workdir,
+        resume=FLAGS.resume,
+        checkpoint_every=FLAGS.checkpoint_every,
+        log_every=FLAGS.log_every,
+        quality=FLAGS.quality,
+        preview_seconds=FLAGS.preview_seconds,
+        quiet=FLAGS.quiet or not is_first_process(),
+        mesh=read_mesh(FLAGS.mesh),
+        tile=FLAGS.tile,
+        memory_gb=FLAGS.memory_gb,
+        no_upscale=FLAGS.no_upscale,
+        transparency=FLAGS.transparency,
     )
+    output = Path(FLAGS.output) if FLAGS.output else None
+    # With --style there may be one photo or many, as a pattern of the shell has it.
+    to_folder = FLAGS.style and output and output.suffix.lower() not in FORMATS
+    if len(contents) > 1 or to_folder or any(map(os.path.isdir, contents)):
+        # Finding out what a folder holds takes modules that one photo does not.
+        from nstjax.photos import paint_photos
+
+        return paint_photos(request, contents, output)
+    return transfer(request)
+
+
+def _contents_and_styles(pictures: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Photos and paintings; none for the demo."""
+    if FLAGS.demo:
+        if pictures or FLAGS.style or FLAGS.coarse_style or FLAGS.fine_style:
+            raise InputError("--demo brings its own pictures: leave yours out")
+        return [], []
+    if FLAGS.coarse_style and not FLAGS.fine_style:
+        raise InputError("--coarse_style needs --fine_style: the strokes to mix in")
+    if FLAGS.style:
+        contents, styles = [*pictures], [*FLAGS.style]
+    else:
+        contents, styles = [*pictures[:1]], [*pictures[1:]]
+    styles += [FLAGS.coarse_style] if FLAGS.coarse_style else []
+    if FLAGS.fine_style and len(styles) > 1:
+        raise InputError(
+            "--fine_style goes with one style image, STYLE or --coarse_style: leave "
+            "the others out"
+        )
+    if not contents or not styles:
+        raise InputError(
+            "give a photo and a painting: nstjax CONTENT STYLE --output=out.png "
+            "(nstjax --help lists the flags)"
+        )
+    return contents, styles
 
 
 def _numbers(name: str) -> tuple[float, ...] | None:

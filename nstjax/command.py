@@ -25,15 +25,16 @@ from nstjax.io.atomic import (
     nearest_folder,
 )
 from nstjax.io.extras import Extras, write_somewhere
-from nstjax.io.images import check_output, read_image, write_image
+from nstjax.io.images import check_output, check_transparent, read_image, write_image
 from nstjax.io.locks import PREVIEW, PREVIEW_FOLDER
-from nstjax.io.pixels import to_8_bit
+from nstjax.io.pixels import over_white, to_8_bit
 from nstjax.io.runlog import CONFIG, METRICS, RUN, write_config
+from nstjax.io.transparency import fit_alpha, read_on_white
 from nstjax.io.weights import load_network
 from nstjax.memory import free_before_next_step
 from nstjax.memory_model import choose_tile
 from nstjax.montage import montage
-from nstjax.pictures import check_styles
+from nstjax.pictures import check_styles, painting_size
 from nstjax.preset import Preset
 from nstjax.presets import PRESETS
 from nstjax.problem import Problem
@@ -85,19 +86,24 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
     outputs = _outputs(request)
     # What is wrong in one process only must not leave the others waiting for it.
     with all_or_none():
-        _check_outputs(request, outputs)
+        check_outputs(request)
         inputs = read_inputs(request)
         content, styles = inputs.content, inputs.styles
         fine_style = None
         if request.fine_style is not None:
-            fine_style = read_image(request.fine_style)
+            fine_style = read_on_white(
+                request.fine_style, painting_size(content, preset)
+            )
         network = load_network(request.weights, seed=request.seed)
         height, width, _ = content.shape
         if request.no_upscale:
             size = without_enlargement(preset.size, height, width)
             preset = dataclasses.replace(preset, size=size)
             request = dataclasses.replace(request, preset=preset)
-        scales = plan_scales((height, width), preset)
+        try:
+            scales = plan_scales((height, width), preset)
+        except InputError as error:
+            raise InputError(f"{request.content or 'the photo'}: {error}") from None
         check_styles(styles, inputs.style_names, scales, preset)
         settings = run_settings(request, scales, network.sha256)
         if request.resume and request.workdir:
@@ -149,17 +155,19 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
             begin_saving=begin_saving,
         )
     except NonFiniteLossError as error:
-        path = _write_result(request, error.image)
+        path = _write_result(request, error.image, inputs.alpha)
         print(f"nstjax: wrote {path}, the last image of finite loss")
         raise
-    path = _write_result(request, outcome.image)
+    path = _write_result(request, outcome.image, inputs.alpha)
     extras = Extras()
     if outputs.writes and preset.montage:
+        shown = [
+            over_white(image, fit_alpha(inputs.alpha, image))
+            for image in (content, outcome.image)
+        ]
         with extras.writing("the montage"):
             write_image(
-                _montage_path(request),
-                montage([content, outcome.image, *styles]),
-                request.quality,
+                _montage_path(request), montage([*shown, *styles]), request.quality
             )
     print(f"nstjax: wrote {path} after {outcome.step} steps")
     if outcome.interrupted:
@@ -171,11 +179,14 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
     return 0 if written else FAILURE_STATUS
 
 
-def _write_result(request: Request, image: np.ndarray) -> Path:
+def _write_result(
+    request: Request, image: np.ndarray, alpha: np.ndarray | None
+) -> Path:
     if not is_first_process():
         return request.output
     return write_somewhere(
-        request.output, lambda path: write_image(path, image, request.quality)
+        request.output,
+        lambda path: write_image(path, image, request.quality, fit_alpha(alpha, image)),
     )
 
 
@@ -200,25 +211,34 @@ def network_rows(preset: Preset) -> list[LayerSummary]:
 
 def print_network(preset: Preset) -> None:
     """Print the network's table for the preset's size and padding."""
+    rows = network_rows(preset)
     from nstjax.diagram import table_text
 
-    print(table_text(network_rows(preset)))
+    print(table_text(rows))
 
 
 def draw_network(preset: Preset, path: str) -> None:
     """Draw the network, the preset's layers marked, to an image file."""
-    # Matplotlib takes a while to import.
+    check_output(path)
+    rows = network_rows(preset)
+    # Matplotlib takes a while to import, and writes a list of fonts.
     from nstjax.diagram import draw
 
-    check_output(path)
     marked = (*preset.content_layers, *preset.style_layers)
-    write_image(path, draw(network_rows(preset), marked))
+    write_image(path, draw(rows, marked))
     print(f"nstjax: wrote {path}")
 
 
-def _check_outputs(request: Request, outputs: Outputs) -> None:
+def check_outputs(request: Request) -> None:
+    """Raise ``InputError`` for a result that cannot be written where it should."""
+    if request.output.is_dir():
+        # It may have no name to make others of, such as . or /.
+        check_output(request.output)
+    outputs = _outputs(request)
     folder = request.workdir
     paths = [request.output]
+    if request.transparency == "keep":
+        check_transparent(request.output)
     paths += [outputs.snapshot_path_at(step) for step in outputs.snapshots]
     paths += [_montage_path(request)] if request.preset.montage else []
     paths += [mixed_style_path(request)] if request.fine_style else []

@@ -98,7 +98,9 @@ def run_command(
         try:
             app.run(guarded, flags_parser=parse)
         except SystemExit as ended:
-            raise SystemExit(exit_status(int(ended.code or 0))) from None
+            if isinstance(ended.code, str):
+                raise
+            raise SystemExit(exit_status(ended.code or 0)) from None
 
 
 def define_process_flags() -> None:

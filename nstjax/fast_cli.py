@@ -7,6 +7,7 @@ from absl import flags
 
 from nstjax.entry import FAILURE_STATUS, run_command
 from nstjax.errors import InputError
+from nstjax.io.transparency import Transparency
 from nstjax.path_flags import define_mask, define_path
 from nstjax.preset import Color, ColorMatch, ColorSpace
 from nstjax.sizes import parse_size
@@ -61,6 +62,12 @@ flags.DEFINE_enum(
 flags.DEFINE_enum(
     "color_match", "pca", get_args(ColorMatch), "How --color=match matches."
 )
+flags.DEFINE_enum(
+    "transparency",
+    "flatten",
+    get_args(Transparency),
+    "Transparent parts of a photo: put on white, or kept in the result.",
+)
 flags.DEFINE_string(
     "size", "long:1024", "Pixels at the most: 512, long:512, area:512, … or original."
 )
@@ -78,7 +85,7 @@ FLAGS = flags.FLAGS
 OPTIONS = (
     "model", "weights", "strength", "interpolate", "color", "color_space",
     "color_match", "batch_size", "tile", "skip_existing", "quality", "quiet",
-    "recursive",
+    "recursive", "transparency",
 )  # fmt: skip
 
 

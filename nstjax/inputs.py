@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nstjax.guidance import read_controls
-from nstjax.io.images import read_image
+from nstjax.io.transparency import read_on_white, read_photo
+from nstjax.pictures import content_size, painting_size
 from nstjax.preset import INITS
 from nstjax.problem import Problem, prepare
 from nstjax.request import Request
@@ -20,6 +21,7 @@ class Inputs(NamedTuple):
 
     Attributes:
       content: the photo, sRGB in 0..1, shape [height, width, 3].
+      alpha: opacity that the result gets, [height, width] in 0..1, or None.
       styles: the paintings likewise, each of its own size.
       style_names: what messages call them.
       init_image: where to start, or None.
@@ -27,6 +29,7 @@ class Inputs(NamedTuple):
     """
 
     content: np.ndarray
+    alpha: np.ndarray | None
     styles: list[np.ndarray]
     style_names: list[str]
     init_image: np.ndarray | None
@@ -44,11 +47,17 @@ def read_inputs(request: Request) -> Inputs:
         from nstjax.demo import demo_pictures
 
         content, *styles = demo_pictures()
+        alpha = None
     else:
-        content = read_image(request.content)
-        styles = [read_image(path) for path in request.styles]
+        content, alpha = read_photo(
+            request.content, request.transparency, content_size(request.preset)
+        )
+        used_size = painting_size(content, request.preset)
+        styles = [read_on_white(path, used_size) for path in request.styles]
     init = request.preset.init
-    init_image = None if init in INITS else read_image(init)
+    init_image = None
+    if init not in INITS:
+        init_image = read_on_white(init, content_size(request.preset))
     names = [Path(path).name for path in request.styles] or ["the demo's painting"]
     controls = read_controls(
         content,
@@ -62,7 +71,7 @@ def read_inputs(request: Request) -> Inputs:
         style_image_layers=request.style_image_layers,
         style_blend_weights=request.style_blend_weights,
     )
-    return Inputs(content, styles, names, init_image, controls)
+    return Inputs(content, alpha, styles, names, init_image, controls)
 
 
 def make_problem(

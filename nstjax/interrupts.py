@@ -27,6 +27,8 @@ NUMBERS = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
     if hasattr(signal, name)
 )
+# What is sent to a command in the background, too, is meant.
+NOT_IGNORED = (signal.SIGINT, signal.SIGTERM)
 # A shell and the kernel, or timeout(1) and its process group, send a signal twice.
 TWICE_SECONDS = 0.05
 
@@ -105,8 +107,8 @@ def heed_signals_again() -> None:
     """Take the signals back from a library that has set a handler of its own."""
     if _signals.heeded:
         for number in NUMBERS:
-            # nohup has them ignored.
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            # nohup has SIGHUP ignored.
+            if number in NOT_IGNORED or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, _note)
 
 
@@ -214,6 +216,8 @@ def _note(number: int, frame: object) -> None:
     del frame
     if _signals.received is None:
         _signals.received = number
+    if number == getattr(signal, "SIGHUP", None):
+        _leave_terminal()
 
 
 def _watch(receiver: socket.socket) -> None:
@@ -234,8 +238,6 @@ def _answer(number: int) -> None:
         if _signals.ended or not _signals.heeded:
             return
         _signals.received = _signals.received or number
-        if number == getattr(signal, "SIGHUP", None):
-            _leave_terminal()
         if _signals.child is not None:
             _signals.answered = True
             _signals.child.send_signal(number)

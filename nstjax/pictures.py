@@ -8,6 +8,7 @@ from jax import Array
 
 from nstjax.control.pyramid import Scale
 from nstjax.errors import InputError
+from nstjax.io.reduction import UsedSize
 from nstjax.preset import Preset
 from nstjax.sizes import Size, output_size, resize
 from nstjax.tile_plan import deepest_layer
@@ -28,6 +29,20 @@ class Original(NamedTuple):
     size: tuple[int, int]
 
 
+def content_size(preset: Preset) -> UsedSize | None:
+    """How large of its own size a photo is used, for ``nstjax.read_image``."""
+    if preset.resize_to_content:
+        return None
+    return lambda height, width: output_size(height, width, preset.size)
+
+
+def painting_size(content: np.ndarray, preset: Preset) -> UsedSize:
+    """The same for paintings, beside a photo [height, width, 3]."""
+    height, width = output_size(content.shape[0], content.shape[1], preset.size)
+    scale = Scale(height, width, 0, 0)
+    return lambda height, width: _style_size(height, width, scale, scale, preset)
+
+
 def fit(image: np.ndarray, height: int, width: int, preset: Preset) -> np.ndarray:
     """An input picture at the size that it is used at."""
     resized = resize(image, height, width, preset.resample)
@@ -38,7 +53,12 @@ def style_size(
     style: np.ndarray, scale: Scale, final: Scale, preset: Preset
 ) -> tuple[int, int]:
     """(height, width) of a painting at a scale of a run that ends at ``final``."""
-    own_height, own_width, _ = style.shape
+    return _style_size(style.shape[0], style.shape[1], scale, final, preset)
+
+
+def _style_size(
+    own_height: int, own_width: int, scale: Scale, final: Scale, preset: Preset
+) -> tuple[int, int]:
     rule = preset.style_size or preset.size
     if rule == "content":
         rule = Size("exact", (final.height, final.width))

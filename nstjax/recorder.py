@@ -18,6 +18,7 @@ from nstjax.io.checkpoint import checkpoint_scale, read_checkpoint, write_checkp
 from nstjax.io.extras import Extras
 from nstjax.io.images import write_image
 from nstjax.io.locks import own_folder
+from nstjax.io.stored import damaged
 from nstjax.pictures import finish
 from nstjax.preset import Preset
 from nstjax.problem import Problem
@@ -61,6 +62,17 @@ class Outputs:
         """Where the snapshot of a step goes."""
         name = f"{self.snapshot_path.stem}_{step:06d}{self.snapshot_path.suffix}"
         return self.snapshot_path.with_name(name)
+
+
+def _check_state(path: Path, state: TransferState, problem: Problem) -> None:
+    """Raise ``InputError`` for a state that no step of the problem's scale left."""
+    first, last = problem.scale.first_step, problem.scale.last_step
+    if not first <= int(state.step) <= last:
+        raise damaged(
+            path, f"step {state.step}, expected {first}..{last}", runlog.START_AGAIN
+        )
+    if not np.isfinite(on_host(state.image)).all():
+        raise damaged(path, "an image that is not finite", runlog.START_AGAIN)
 
 
 class Recorder:
@@ -120,6 +132,7 @@ class Recorder:
             self.problem = self.problem.at_scale(scale, None)
         state = read_checkpoint(folder / CHECKPOINT, self.problem.state)
         self.step = int(state.step)
+        _check_state(folder / CHECKPOINT, state, self.problem)
         self._snapshots = runlog.read_snapshots(folder, self.step)
         return state
 

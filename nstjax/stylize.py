@@ -15,7 +15,7 @@ from nstjax.errors import InputError
 from nstjax.guidance import ImageSource, MaskSource, read_controls
 from nstjax.io.images import read_image
 from nstjax.memory_model import choose_tile
-from nstjax.pictures import finish
+from nstjax.pictures import content_size, finish, painting_size
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, get_preset
 from nstjax.problem import Problem, evaluate, prepare
@@ -87,7 +87,8 @@ def stylize(
     """Paint a photo in the manner of one or several paintings.
 
     Args:
-      content: the photo: a path, a PIL image, or an array (uint8, or float in 0..1).
+      content: the photo: a path, a PIL image, or an array (uint8, or float in 0..1);
+        what is transparent is put on white.
       style: a painting, or a list of paintings to blend.
       params: the network, from ``nstjax.load_params``.
       preset: a name of ``nstjax.PRESETS`` or a preset of your own.
@@ -135,7 +136,9 @@ def stylize(
         style = [style]
     if isinstance(mesh, str):
         mesh = read_mesh(mesh)
-    photo, paintings = read_image(content), [read_image(image) for image in style]
+    photo = read_image(content, content_size(chosen))
+    used_size = painting_size(photo, chosen)
+    paintings = [read_image(image, used_size) for image in style]
     controls = read_controls(
         photo,
         paintings,
@@ -168,7 +171,9 @@ def stylize(
         params,
         chosen,
         seed=seed,
-        init_image=None if init_image is None else read_image(init_image),
+        init_image=None
+        if init_image is None
+        else read_image(init_image, content_size(chosen)),
         controls=controls,
         mesh=mesh,
         tile=tile,
@@ -212,7 +217,7 @@ def _mixed_style(
         )
     return mix_styles(
         photo,
-        read_image(fine_style),
+        read_image(fine_style, painting_size(photo, preset)),
         paintings[0],
         params,
         preset,

@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from nstjax.errors import InputError
@@ -43,3 +44,19 @@ def png(width, height, depth, color, data, transparent=b""):
         + chunk(b"IDAT", zlib.compress(data))
         + chunk(b"IEND", b"")
     )
+
+
+def save_raw(path):
+    """A DNG of a ramp, with a black thumbnail first."""
+    ramp = np.tile(np.arange(96, dtype=np.uint16) * 680, (64, 1))
+    with tifffile.TiffWriter(path) as writer:
+        version = (50706, "B", 4, (1, 4, 0, 0), True)
+        writer.write(
+            np.zeros((16, 24, 3), np.uint8),
+            photometric="rgb",
+            subifds=1,
+            subfiletype=1,
+            extratags=[version, (50708, "s", 5, "test", True)],
+        )
+        pattern = [(33421, "H", 2, (2, 2), True), (33422, "B", 4, (0, 1, 1, 2), True)]
+        writer.write(ramp, photometric="cfa", subfiletype=0, extratags=pattern)

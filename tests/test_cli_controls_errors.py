@@ -154,8 +154,7 @@ BAD_LAYERS = [
 BAD_STYLES = [
     bad(
         ONE,
-        "the pyramid's first scale is too small: image of 2x1 pixels is too small for "
-        "relu3_1",
+        "the pyramid's first scale is too small: 2x1 pixels, of which relu3_1 needs 4",
         "--pyramid=2",
         "--pyramid_min_size=2",
         "--style_layers=relu3_1",
@@ -242,7 +241,8 @@ BAD_VALUES = [
     bad(ONE, "guide_dilation=1.5", "--guide_dilation=1.5"),
     bad(
         ONE,
-        "image of 2x2 pixels is too small for relu5_1",
+        "painting.png has 56x72 pixels, of which this run makes 2x2, and is too small "
+        "for relu5_1: it needs at least 16 on each side",
         *("--style_scale=0.05", "--style_layers=relu5_1"),
     ),
     *(
@@ -271,21 +271,15 @@ BAD_OUTPUTS = [
     ),
     bad(
         ONE,
-        "out_style.png is one of the inputs",
-        *("--fine_style=out_style.png", "--fine_layers=relu1_1"),
-        prepare=lambda: shutil.copy("second.png", "out_style.png"),
+        "out.nstjax-style.png is one of the inputs",
+        *("--fine_style=out.nstjax-style.png", "--fine_layers=relu1_1"),
+        prepare=lambda: shutil.copy("second.png", "out.nstjax-style.png"),
     ),
     bad(
         ONE,
-        "out_preview.png is one of the inputs",
-        "--stylize_mask=out_preview.png",
-        prepare=lambda: shutil.copy("left.png", "out_preview.png"),
-    ),
-    bad(
-        ONE,
-        "out_style.png is a folder",
+        "out.nstjax-style.png is a folder",
         *FINE,
-        prepare=lambda: pathlib.Path("out_style.png").mkdir(),
+        prepare=lambda: pathlib.Path("out.nstjax-style.png").mkdir(),
     ),
 ]
 

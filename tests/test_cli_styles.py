@@ -2,7 +2,8 @@
 
 import pathlib
 import shutil
-import signal
+import subprocess
+import sys
 from typing import get_args
 
 import numpy as np
@@ -22,7 +23,7 @@ from commands import (
 )
 
 import nstjax
-from nstjax import session
+import nstjax.command
 from nstjax.style_losses import SAMPLED, StyleLoss
 
 pytestmark = pytest.mark.usefixtures("pictures")
@@ -36,15 +37,15 @@ def test_fine_and_coarse_style_make_a_style_image_first(command):
     # The painting is 56x72: its long side becomes that of the photo at each scale.
     assert lines[0] == "nstjax: mixing styles, 18x24 pixels, 2 steps"
     assert lines[1] == "nstjax: mixing styles, 37x48 pixels, 2 steps"
-    assert lines[2] == "nstjax: wrote out_style.png, the mixed style"
+    assert lines[2] == "nstjax: wrote out.nstjax-style.png, the mixed style"
     assert "24x18 pixels, 2 steps, then 48x36 pixels, 2 steps of adam" in lines[3]
-    style = nstjax.read_image("out_style.png")
+    style = nstjax.read_image("out.nstjax-style.png")
     assert style.shape == (48, 37, 3)
     shown = nstjax.read_image("out_montage.png")[:, -37:]
     np.testing.assert_allclose(shown, style, atol=0.004)
     # The mixed image is the style of an ordinary transfer.
     result = pathlib.Path("out.png").read_bytes()
-    shutil.move("out_style.png", "mixed.png")
+    shutil.move("out.nstjax-style.png", "mixed.png")
     good(command, "photo.png", "mixed.png", *SHALLOW, *PYRAMID)
     assert pathlib.Path("out.png").read_bytes() == result
     coarse = ("photo.png", "--coarse_style=painting.png", *SHALLOW)
@@ -52,23 +53,49 @@ def test_fine_and_coarse_style_make_a_style_image_first(command):
     assert pathlib.Path("again.png").read_bytes() == result
     # A photo goes out as a JPEG, but what is used is kept whole.
     good(command, *ONE, *FINE, "--output=third.jpg")
-    assert pathlib.Path("third_style.png").exists()
+    assert pathlib.Path("third.nstjax-style.png").exists()
 
 
-def test_an_interrupt_while_styles_are_mixed_ends_without_a_result(
+def test_an_interrupt_while_styles_are_mixed_ends_without_a_result(studio):
+    before = listing(studio)
+    code = """
+import signal, sys, time
+from nstjax import cli, session
+def progress_text(info):
+    signal.raise_signal(signal.SIGINT)
+    time.sleep(60)
+session.progress_text = progress_text
+sys.argv[0] = "nstjax"
+cli.run()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *ONE, *FINE, "--workdir=run", "--steps=50"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (done.returncode, done.stderr) == (130, "nstjax: interrupted\n")
+    assert listing(studio) == before
+
+
+def test_a_run_that_is_killed_while_styles_are_mixed_goes_on(
     studio, command, monkeypatch
 ):
-    plain = session.progress_text
+    arguments = (*ONE, *FINE, "--workdir=run")
 
-    def progress_text(info):
-        signal.raise_signal(signal.SIGINT)
-        return plain(info)
+    def killed(path, image):
+        write_image(path, image)
+        raise ZeroDivisionError
 
-    monkeypatch.setattr(session, "progress_text", progress_text)
-    before = listing(studio)
-    status, _, err = command(*ONE, *FINE, "--workdir=run", "--steps=50")
-    assert (status, err) == (130, "nstjax: error: interrupted\n")
-    assert listing(studio) == before
+    write_image = nstjax.write_image
+    with monkeypatch.context() as patched:
+        patched.setattr(nstjax.command, "write_image", killed)
+        with pytest.raises(ZeroDivisionError):
+            command(*arguments)
+    good(command, *arguments, "--resume")
+    resumed = pathlib.Path("out.png").read_bytes()
+    good(command, *ONE, *FINE)
+    assert pathlib.Path("out.png").read_bytes() == resumed
 
 
 def test_a_layer_is_served_by_the_paintings_that_it_is_given_to(command):
@@ -97,7 +124,7 @@ def test_style_scale_is_the_size_of_the_painting_beside_the_photo(command):
     status, out, _ = command(*ONE, *FINE, "--style_scale=0.5")
     assert status == 0
     assert "mixing styles, 18x24 pixels" in out
-    assert nstjax.read_image("out_style.png").shape == (24, 18, 3)
+    assert nstjax.read_image("out.nstjax-style.png").shape == (24, 18, 3)
 
 
 def test_average_is_the_last_image_where_nothing_is_remembered(command):

@@ -61,7 +61,7 @@ def test_a_photo_alone_gets_the_default_style(folder):
 
 
 def test_any_painting(folder, fast):
-    arguments = ("photo.png", "--style=painting.png", "--output=out.jpg", "--quiet")
+    arguments = ("photo.png", "painting.png", "--output=out.jpg", "--quiet")
     status, out, err = fast(*arguments)
     assert (status, out, err) == (0, "nstjax-fast: wrote out.jpg\n", "")
     assert nstjax.read_image("out.jpg").shape == (64, 80, 3)
@@ -75,8 +75,10 @@ def test_any_painting(folder, fast):
         (("photo.png", "--style=wave:0"), "sum to 0"),
         (("photo.png", "--style="), "give names or paintings"),
         (("photo.png", "--stile=wave"), "stile"),
-        (("text.png",), "text.png is not a picture"),
-        (("text.mp4",), "text.mp4 is not a video"),
+        (("text.png",), "text.png is neither a picture nor a video"),
+        (("photo.png", "text.mp4"), "text.mp4 is neither a picture nor a video"),
+        (("photo.png", "no.png"), "no.png does not exist"),
+        (("photo.png", "--model=painterly", "painting.png"), "leave --model out"),
         (("photo.png", "--size=huge"), "huge"),
         (("photo.png", "--quality=0"), "quality must lie in 1..100, got 0"),
         (("photo.png", "--model=arbitrary"), "starry_night"),

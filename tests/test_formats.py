@@ -4,8 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-import tifffile
-from image_files import refused, smooth
+from image_files import refused, save_raw, smooth
 from PIL import EpsImagePlugin, Image
 
 from nstjax.io.images import is_picture, picture_problem, read_image
@@ -15,22 +14,6 @@ def save_heic(path):
     heif = pytest.importorskip("pillow_heif")
     picture = Image.fromarray(np.uint8(smooth(64, 96) * 255))
     heif.from_pillow(picture).save(path, quality=95)
-
-
-def save_raw(path):
-    """A DNG of a ramp, with a black thumbnail first."""
-    ramp = np.tile(np.arange(96, dtype=np.uint16) * 680, (64, 1))
-    with tifffile.TiffWriter(path) as writer:
-        version = (50706, "B", 4, (1, 4, 0, 0), True)
-        writer.write(
-            np.zeros((16, 24, 3), np.uint8),
-            photometric="rgb",
-            subifds=1,
-            subfiletype=1,
-            extratags=[version, (50708, "s", 5, "test", True)],
-        )
-        pattern = [(33421, "H", 2, (2, 2), True), (33422, "B", 4, (0, 1, 1, 2), True)]
-        writer.write(ramp, photometric="cfa", subfiletype=0, extratags=pattern)
 
 
 def test_heic(tmp_path):

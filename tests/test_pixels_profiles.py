@@ -92,6 +92,16 @@ def test_linear_profile_is_converted(tmp_path, suffix):
     assert np.abs(untagged - expected).min() > 0.1
 
 
+def test_linear_profile_of_a_picture_that_is_decoded_smaller(tmp_path, monkeypatch):
+    monkeypatch.setattr("nstjax.io.reduction.REDUCE_ABOVE", 1000)
+    image = Image.new("RGB", (80, 80), (64, 128, 16))
+    image.save(tmp_path / "linear.png", icc_profile=rgb_profile(SRGB, 1))
+    read = read_image(tmp_path / "linear.png", lambda *_: (20, 20))
+    assert read.shape == (40, 40, 3)
+    expected = encode(np.array([64, 128, 16]) / 255)
+    np.testing.assert_allclose(read[5, 5], expected, atol=0.02)
+
+
 def test_wide_gamut_profile_is_converted():
     stored = np.array([200, 120, 90]) / 255
     image = Image.new("RGB", (20, 20), (200, 120, 90))

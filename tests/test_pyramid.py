@@ -109,12 +109,27 @@ def test_every_scale_keeps_the_aspect_ratio():
         assert scale.height / scale.width == pytest.approx(0.75, abs=0.01)
 
 
-def test_a_scale_that_is_too_small_for_the_deepest_layer_is_refused():
+@pytest.mark.parametrize(
+    ("photo", "size", "min_size", "works"),
+    [
+        ((300, 400), 600, 8, 22),
+        ((100, 1000), 512, 128, 160),
+        ((1000, 97), 512, 128, 166),
+    ],
+)
+def test_of_a_scale_that_is_too_small_the_least_size_is_told(
+    photo, size, min_size, works
+):
     settings = customize(
-        PRESETS["gatys2016"], size=Size("long", 600), pyramid_min_size=8
+        PRESETS["gatys2016"],
+        **{"size": Size("long", size), "pyramid": "sqrt2"},
+        pyramid_min_size=min_size,
     )
-    with pytest.raises(InputError, match=r"first scale is too small.*relu5_1.*=8"):
-        plan_scales((300, 400), settings)
+    says = rf"first scale is too small.*relu5_1.*={works} instead of {min_size}"
+    with pytest.raises(InputError, match=says):
+        plan_scales(photo, settings)
+    working = dataclasses.replace(settings, pyramid_min_size=works)
+    assert min(plan_scales(photo, working)[0][:2]) >= 16
 
 
 def test_a_sum_over_positions_weighs_the_same_at_every_scale():

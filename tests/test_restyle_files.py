@@ -12,6 +12,7 @@ from nstjax.control import color
 from nstjax.errors import InputError
 from nstjax.feedforward import looks, restyle, restyle_files
 from nstjax.feedforward.fast_request import FastRequest
+from nstjax.io.images import read_colors
 from nstjax.io.video import probe, read_frames, write_video
 from nstjax.sizes import Size
 
@@ -101,6 +102,26 @@ def test_no_strength_is_the_photo(style, color, folder):
     )
 
 
+def test_transparent_parts_stay_transparent_or_are_told(folder, caplog):
+    caplog.set_level("INFO")
+    rgba = np.dstack([picture(64, 64), np.ones((64, 64))])
+    rgba[:, :32, 3] = 0
+    Image.fromarray(np.uint8(255 * rgba)).save("hole.png")
+    (kept,) = restyled("hole.png", transparency="keep", output="kept.png")
+    result, alpha = read_colors(kept)
+    np.testing.assert_array_equal(alpha, rgba[:, :, 3])
+    assert caplog.messages == []
+    # What is to be seen is that of the opaque photo, but for what lies around it.
+    (whole,) = restyled(output="whole.png")
+    difference = result[:, 40:] - nstjax.read_image(whole)[:, 40:]
+    assert np.abs(difference).mean() < 0.1
+    paths = restyled("hole.png", style="all", output="flat")
+    assert [read_colors(path)[1] for path in paths] == [None] * 3
+    assert len(caplog.messages) == 1 and "hole.png is transparent" in caplog.messages[0]
+    with pytest.raises(InputError, match=r"out\.jpg would be a JPEG"):
+        restyled("hole.png", transparency="keep", output="out.jpg")
+
+
 def test_a_row(folder):
     (path,) = restyled(style="wave,lilies", interpolate=3)
     assert path == Path("photo_row.png")
@@ -187,7 +208,7 @@ def test_subfolders_are_mirrored(folder):
 
 
 def test_a_result_that_cannot_be_written_costs_no_other(folder, monkeypatch, caplog):
-    def write(path, image, quality):
+    def write(path, image, quality, alpha):
         if path.name == "1_wave.png":
             raise OSError(28, "No space left on device", str(path))
         if path.name == "2_wave.png" and path.parent.name == "out":
@@ -316,6 +337,10 @@ BAD = {
     "tiny tile": ({"tile": 3}, "tile must be 0 for none, or 64 or more"),
     "row of regions": (
         {"style": "wave,scream", "interpolate": 3, "mask": "photo.png"},
+        "cannot go together",
+    ),
+    "transparent row": (
+        {"style": "wave,scream", "interpolate": 3, "transparency": "keep"},
         "cannot go together",
     ),
     "one file for two": (

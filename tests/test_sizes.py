@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from nstjax.errors import InputError
-from nstjax.sizes import Size, output_size, parse_size, resize
+from nstjax.sizes import Size, output_size, parse_size, resize, without_enlargement
 
 
 @pytest.mark.parametrize(
@@ -165,3 +165,20 @@ def test_resize_keeps_more_than_8_bits():
 def test_resize_to_the_same_size_returns_the_image():
     image = np.zeros((20, 30, 3), np.float32)
     assert resize(image, 20, 30) is image
+
+
+@pytest.mark.parametrize(
+    ("size", "becomes"),
+    [
+        (Size("long", 64), Size("long", 64)),
+        (Size("short", 20), Size("short", 20)),
+        (Size("original"), Size("original")),
+        (Size("long", 65), Size("exact", (48, 64))),
+        (Size("area", 300), Size("exact", (48, 64))),
+        (Size("exact", (48, 64)), Size("exact", (48, 64))),
+        (Size("exact", (30, 100)), Size("exact", (19, 64))),
+        (Size("exact", (2000, 2)), Size("exact", (48, 1))),
+    ],
+)
+def test_no_picture_is_enlarged(size, becomes):
+    assert without_enlargement(size, 48, 64) == becomes

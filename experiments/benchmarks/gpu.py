@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
+from experiments.benchmarks.flag_values import exact_size, no_arguments
 from experiments.benchmarks.step_workers import count_operations, make_task
 from experiments.benchmarks.tables import print_rows, write_json
 from nstjax.analysis.lanes import prepare_lanes
@@ -56,10 +57,10 @@ FLAGS = flags.FLAGS
 
 def main(arguments: Sequence[str]) -> int:
     """Measure and print; returns the exit status."""
-    del arguments
+    no_arguments(arguments)
+    height, width = exact_size("size", FLAGS.size)
     peak = matmul_rate(FLAGS.matmul_size)
     rows = [{"what": "matmul", "precision": "bfloat16", "TFLOP/s": peak / 1e12}]
-    width, height = map(int, FLAGS.size.split("x"))
     for precision in FLAGS.precisions:
         rows.append(
             {

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -185,20 +184,10 @@ def _row(names: Sequence[str], styles: Sequence[Style], steps: int) -> list[Look
 def _style(restyler: Restyler, name: str, style_size: Size) -> Style:
     if not restyler.arbitrary:
         return restyler.named_style({name: 1.0})
-    painting = read_at_size(name, style_size)
+    used_size = functools.partial(size_at_most, size=style_size)
+    painting = read_image(name, used_size)
+    painting = resize(painting, *used_size(painting.shape[0], painting.shape[1]))
     return restyler.style_of([painting])
-
-
-def read_at_size(path: str | os.PathLike[str], size: Size) -> np.ndarray:
-    """Read a picture at a size, or at its own where that is smaller.
-
-    Args:
-      path: the file.
-      size: the rule.
-    """
-    used_size = functools.partial(size_at_most, size=size)
-    image = read_image(path, used_size)
-    return resize(image, *used_size(image.shape[0], image.shape[1]))
 
 
 def size_at_most(height: int, width: int, size: Size) -> tuple[int, int]:
@@ -241,7 +230,7 @@ def styles_text(model: str | None) -> str:
     found = _model(model or PAINTERLY)
     if not found.styles:
         return "any painting: nstjax-fast PHOTO --style=PAINTING"
-    titles = found.card.get("styles", {})
+    titles = found.titles
     width = max(map(len, found.styles))
     return "\n".join(
         f"{name:<{width}}  {titles.get(name, '')}".rstrip() for name in found.styles

@@ -23,15 +23,15 @@ from nstjax.feedforward.looks import (
     load_restyler,
     make_looks,
     parse_styles,
-    read_at_size,
     size_at_most,
 )
 from nstjax.feedforward.networks import check_sides
 from nstjax.feedforward.restyle import Restyler, Style, bucket_of
 from nstjax.guidance import read_regions
 from nstjax.io.extras import reason, write_somewhere
-from nstjax.io.images import write_image
+from nstjax.io.images import check_transparent, write_image
 from nstjax.io.pixels import to_8_bit
+from nstjax.io.transparency import fit_alpha, read_photo
 from nstjax.io.video import probe, read_frames, write_video
 from nstjax.montage import montage
 from nstjax.sizes import resize
@@ -50,11 +50,13 @@ class Photo(NamedTuple):
     Attributes:
       job: what it is for.
       image: sRGB in 0..1, [height, width, 3].
+      alpha: the opacity that the result gets, [height, width]; None: all is opaque.
       masks: of the regions, see ``apply_look``.
     """
 
     job: Job
     image: np.ndarray
+    alpha: np.ndarray | None
     masks: np.ndarray | None
 
 
@@ -117,7 +119,7 @@ def restyle_files(request: FastRequest) -> Results:
     )
     jobs = plan_jobs(request, contents, looks)
     photos = [job for job in jobs if not job.content.video]
-    left_out: list[tuple[Path, InputError]] = []
+    left_out: dict[Path, InputError] = {}
     results = Results()
     # What cannot be used is told by a line of its own: no bar begins before it.
     with tqdm(
@@ -127,23 +129,26 @@ def restyle_files(request: FastRequest) -> Results:
         disable=request.quiet or not photos,
     ) as bar:
         for batch in _batches(request, restyler, photos, left_out):
-            for job, picture in _restyled(request, restyler, batch):
+            for photo, picture in _restyled(request, restyler, batch):
                 write = functools.partial(
-                    write_image, image=picture, quality=request.quality
+                    write_image,
+                    image=picture,
+                    quality=request.quality,
+                    alpha=photo.alpha,
                 )
-                results.write(job.output, write)
+                results.write(photo.job.output, write)
                 bar.update()
     for job in jobs:
         if job.content.video:
             try:
                 _restyle_video(request, restyler, job, results)
             except InputError as error:
-                left_out.append((job.content.path, error))
-    errors = [*results.errors, *(error for _, error in left_out)]
+                left_out[job.content.path] = error
+    errors = [*results.errors, *left_out.values()]
     if errors and not results.written:
         raise errors[0]
-    for error in results.errors:
-        LOGGER.warning("%s", reason(error))
+    for failure in results.errors:
+        LOGGER.warning("%s", reason(failure))
     if left_out:
         LOGGER.warning("left out: %s", left_out_text(left_out))
     return results
@@ -151,18 +156,18 @@ def restyle_files(request: FastRequest) -> Results:
 
 def _restyled(
     request: FastRequest, restyler: Restyler, batch: Sequence[Photo]
-) -> Iterator[tuple[Job, np.ndarray]]:
+) -> Iterator[tuple[Photo, np.ndarray]]:
     """The results of photos of one look that fall into one bucket."""
-    job = batch[0].job
+    looks = batch[0].job.looks
     images = [photo.image for photo in batch]
     if request.interpolate:
         # All its looks share one compilation.
-        row = [apply_look(request, restyler, images, look)[0] for look in job.looks]
-        yield job, montage(row)
+        row = [apply_look(request, restyler, images, look)[0] for look in looks]
+        yield batch[0], montage(row)
         return
     masks = [photo.masks for photo in batch]
-    results = apply_look(request, restyler, images, job.looks[0], masks)
-    yield from zip((photo.job for photo in batch), results, strict=True)
+    results = apply_look(request, restyler, images, looks[0], masks)
+    yield from zip(batch, results, strict=True)
 
 
 def apply_look(
@@ -294,31 +299,41 @@ def _batches(
     request: FastRequest,
     restyler: Restyler,
     jobs: Sequence[Job],
-    left_out: list[tuple[Path, InputError]],
+    left_out: dict[Path, InputError],
 ) -> Iterator[list[Photo]]:
     """Photos of one bucket and look, as many as a batch holds."""
+    # A photo is read once for all its looks.
+    read = functools.lru_cache(maxsize=1)(functools.partial(_read_photo, request))
     waiting: dict[Any, list[Photo]] = {}
     for job in jobs:
+        path, look = job.content.path, job.looks[0]
         try:
-            photo = _read_photo(job, request, restyler)
+            with _naming(path):
+                image, alpha = read(path)
+                height, width, _ = image.shape
+                check_sides(height, width, restyler.model.network.architecture)
+                if alpha is not None:
+                    check_transparent(job.output)
+                masks = _read_masks(request, image, look)
         except InputError as error:
-            left_out.append((job.content.path, error))
+            left_out[path] = error
             continue
-        bucket = bucket_of(*photo.image.shape[:2]), job.looks[0].name
-        batch = waiting.setdefault(bucket, [])
-        batch.append(photo)
+        batch = waiting.setdefault((bucket_of(height, width), look.name), [])
+        batch.append(Photo(job, image, alpha, masks))
         if len(batch) == request.batch_size or request.interpolate:
             yield list(batch)
             batch.clear()
     yield from (batch for batch in waiting.values() if batch)
 
 
-def _read_photo(job: Job, request: FastRequest, restyler: Restyler) -> Photo:
-    with _naming(job.content.path):
-        image = read_at_size(job.content.path, request.size)
-        height, width, _ = image.shape
-        check_sides(height, width, restyler.model.network.architecture)
-        return Photo(job, image, _read_masks(request, image, job.looks[0]))
+def _read_photo(
+    request: FastRequest, path: Path
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The photo at its size, and the opacity that its result gets."""
+    used_size = functools.partial(size_at_most, size=request.size)
+    photo, alpha = read_photo(path, request.transparency, used_size)
+    photo = resize(photo, *used_size(photo.shape[0], photo.shape[1]))
+    return photo, fit_alpha(alpha, photo)
 
 
 @contextlib.contextmanager

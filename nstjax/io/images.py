@@ -108,7 +108,10 @@ def read_colors(
 
 
 def write_image(
-    path: str | os.PathLike[str], image: ArrayLike, quality: int = 95
+    path: str | os.PathLike[str],
+    image: ArrayLike,
+    quality: int = 95,
+    alpha: ArrayLike | None = None,
 ) -> None:
     """Write an sRGB picture with 8 bits per channel, whole or not at all.
 
@@ -117,6 +120,7 @@ def write_image(
       image: [height, width, 3], 0..1; what lies outside is clipped.
       quality: 1..100, for JPEG and WebP only. From 90 on, a JPEG keeps its colors at
         full resolution (4:4:4).
+      alpha: opacity [height, width], 0..1, or None; a JPEG has none.
 
     Raises:
       InputError: the path or the quality will not do, the image is not finite, or
@@ -143,6 +147,9 @@ def write_image(
     if format_name == "JPEG":
         options["subsampling"] = "4:4:4" if quality >= 90 else "4:2:0"
     picture = Image.fromarray(to_8_bit(pixels))
+    if alpha is not None:
+        check_transparent(path)
+        picture.putalpha(Image.fromarray(to_8_bit(np.asarray(alpha, np.float32))))
     # Encoding straight to the file would miss a full disk: Pillow does not notice when
     # the disk takes only a part of the last block of a JPEG or TIFF.
     encoded = io.BytesIO()
@@ -180,12 +187,23 @@ def check_output(path: str | os.PathLike[str]) -> None:
     check_writable(path)
 
 
+def check_transparent(path: str | os.PathLike[str]) -> None:
+    """Raise ``InputError`` if a picture of that name cannot be transparent."""
+    if FORMATS.get(Path(path).suffix.lower()) == "JPEG":
+        raise InputError(
+            f"{path} would be a JPEG, which cannot be transparent: end it with .png, "
+            ".webp or .tif, or leave --transparency=keep out"
+        )
+
+
 def is_picture(path: str | os.PathLike[str]) -> bool:
     """Whether a file holds a picture, told by its first bytes and not by its name.
 
     So does one that cannot be read for want of a package, or because it is damaged; a
     video, a text, a folder or a file that cannot be opened is none.
     """
+    if not os.path.isfile(path):
+        return False
     try:
         file = open(path, "rb")  # noqa: SIM115 - decoding has errors of its own
     except OSError:
@@ -219,6 +237,9 @@ def picture_problem(path: str | os.PathLike[str]) -> str | None:
 def _opened(name: str) -> Iterator[Image.Image]:
     if os.path.isdir(name):
         raise InputError(f"{name} is a folder: give one picture file")
+    if os.path.exists(name) and not os.path.isfile(name):
+        # Opening a pipe could wait forever.
+        raise InputError(f"{name} is no regular file: give one picture file")
     try:
         file = open(name, "rb")  # noqa: SIM115 - decoding has errors of its own
     except FileNotFoundError:

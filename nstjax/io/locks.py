@@ -122,12 +122,16 @@ def own_folder(folder: Path) -> Iterator[bool]:
 
     with cleaned_up(leave):
         try:
-            # Another process may take it for dead before it is locked.
-            with contextlib.suppress(FileExistsError, FileNotFoundError):
+            try:
                 folder.mkdir()
-                if file := _take(folder / LOCK, create=True):
-                    files.append(file)
-                    _sign(file)
+            except FileExistsError:
+                pass
+            else:
+                # Another process may take it for dead before it is locked.
+                with contextlib.suppress(FileNotFoundError):
+                    if file := _take(folder / LOCK, create=True):
+                        files.append(file)
+                        _sign(file)
             yield bool(files)
         finally:
             leave()

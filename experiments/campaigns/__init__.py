@@ -1,0 +1,1 @@
+"""Commands that are interrupted or killed at random moments, many times."""

@@ -1,0 +1,85 @@
+"""What a command has written, in a form that two runs of it must have in common."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+from PIL import Image
+
+DAMAGED = "damaged"
+CHECKPOINTS = "checkpoints"
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """{name of a file: digest} of all that is not hidden.
+
+    Seconds are left out, and so is what orbax writes into its checkpoints.
+    """
+    found = {}
+    for path in folder.rglob("*"):
+        name = str(path.relative_to(folder))
+        if CHECKPOINTS in name.split(os.sep)[:-1]:
+            if path.parent.name == CHECKPOINTS:
+                found[name] = "a checkpoint"
+        elif path.is_file() and not path.name.startswith("."):
+            found[name] = _digest(path)
+    return found
+
+
+def differences(found: Mapping[str, str], whole: Mapping[str, str]) -> list[str]:
+    """How the contents of a folder differ from those of an undisturbed command."""
+    return [
+        f"{name} is {found.get(name, 'missing')}, not {whole.get(name, 'expected')}"
+        for name in sorted(found.keys() | whole.keys())
+        if found.get(name) != whole.get(name)
+    ]
+
+
+def damaged(found: Mapping[str, str]) -> list[str]:
+    """The files that cannot be read."""
+    return [
+        f"{name} is {digest}"
+        for name, digest in sorted(found.items())
+        if digest.startswith(DAMAGED)
+    ]
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(_comparable(path)).hexdigest()[:12]
+    # A file cut short makes its reader fail with an error of any type.
+    except Exception as error:
+        return f"{DAMAGED} ({error})"
+
+
+def _comparable(path: Path) -> bytes:
+    if path.suffix == ".jsonl":
+        # A kill may cut the last line short: the next run removes it.
+        lines = path.read_text().split("\n")[:-1]
+        rows = [{**json.loads(line), "seconds": None} for line in lines]
+        return json.dumps(rows).encode()
+    if path.suffix == ".h5":
+        return repr(_hdf5_contents(path)).encode()
+    if path.suffix == ".png":
+        with Image.open(path) as picture:
+            picture.load()
+    return path.read_bytes()
+
+
+def _hdf5_contents(path: Path) -> list[object]:
+    found: list[object] = []
+
+    def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        attributes = {key: np.asarray(item.attrs[key]).tolist() for key in item.attrs}
+        found.append((name, sorted(attributes.items())))
+        if isinstance(item, h5py.Dataset) and not name.endswith("seconds"):
+            found.append((str(item.dtype), item.shape, np.asarray(item[()]).tolist()))
+
+    with h5py.File(path) as file:
+        visit("", file)
+        file.visititems(visit)
+    return found

@@ -1,0 +1,160 @@
+"""A command in a folder of its own, started once or several times, and stood still."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.campaigns.commands import Command
+from nstjax.interrupts import cleaned_up
+
+ROOT = Path(__file__).resolve().parents[2]
+WATCHING = Path(__file__).resolve().parent / "watching"
+# Nothing takes as long on any machine: what has not ended by then hangs.
+MOST_SECONDS = 900.0
+# Processes that were told to end may take as long.
+ENDING_SECONDS = 20.0
+# The bar is written at each step, so that the output tells how far the command is.
+EVERY_STEP = {"TQDM_MININTERVAL": "0", "TQDM_MINITERS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+class Moment(NamedTuple):
+    """When a process is made to stand still: at a time, or before a change of a file.
+
+    Attributes:
+      seconds: from its start, or None.
+      change: the number of the change, 0 for none.
+    """
+
+    seconds: float | None = None
+    change: int = 0
+
+    def __str__(self) -> str:
+        if self.seconds is not None:
+            return f"after {self.seconds:.2f} s"
+        return f"before change {self.change} of a file"
+
+
+class Trial:
+    """A folder in which a command is started, once or several times.
+
+    Attributes:
+      command: the command.
+      files: the folder of all that the command may write.
+      work: its current folder.
+    """
+
+    def __init__(self, command: Command, folder: Path, compiled: Path):
+        self.command = command
+        self.files = folder / "files"
+        self.work = self.files / "work"
+        self._log = folder / "changes.log"
+        self._output = folder / "output.txt"
+        self._temporary = self.files / "temporary"
+        self._environment = {
+            **os.environ,
+            **EVERY_STEP,
+            "PYTHONPATH": f"{WATCHING}{os.pathsep}{ROOT}",
+            "TMPDIR": str(self._temporary),
+            "MPLCONFIGDIR": str(compiled / "matplotlib"),
+            "JAX_COMPILATION_CACHE_DIR": str(compiled / "programs"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        for path in (self.work, self._temporary, compiled):
+            path.mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def _started(self, stop: int = 0) -> Iterator[subprocess.Popen[bytes]]:
+        self._log.unlink(missing_ok=True)
+        watching = f"{self._log}\n{self.files}\n{stop}"
+        with open(self._output, "wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, *self.command.given_in(self.work)],
+                cwd=self.work,
+                env={**self._environment, "NSTJAX_CAMPAIGN": watching},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            with cleaned_up(process.kill):
+                yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def run(self) -> int:
+        """Give the command, and let it come to its end; returns its status."""
+        with self._started() as process:
+            return process.wait(MOST_SECONDS)
+
+    @contextlib.contextmanager
+    def paused(self, moment: Moment) -> Iterator[subprocess.Popen[bytes] | None]:
+        """Give the command: its process as it stands still; None if it ended before."""
+        with self._started(moment.change) as process:
+            yield process if _pause(process, moment) else None
+
+    def changes(self) -> list[str]:
+        """The changes of files that the process has made, and is about to make."""
+        return self._log.read_text().splitlines() if self._log.exists() else []
+
+    def has_begun(self) -> bool:
+        """Whether Python has run the command's first line."""
+        return self._log.exists()
+
+    def output(self) -> str:
+        """What the process has written to standard output and error."""
+        return self._output.read_text(errors="replace")
+
+    def left_over(self) -> list[str]:
+        """Temporary files and folders, and processes that do not end."""
+        deadline = time.monotonic() + ENDING_SECONDS
+        while (processes := self._processes()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        paths = sorted((*self.work.rglob(".*"), *self._temporary.glob("*")))
+        return [str(path.relative_to(self.files)) for path in paths] + [
+            f"a process of {name}" for name in processes.values()
+        ]
+
+    def end(self) -> None:
+        """Kill the processes that are left over."""
+        for number in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+
+    def _processes(self) -> dict[int, str]:
+        """The processes whose temporary files go to this trial, where Linux tells."""
+        mine = f"TMPDIR={self._temporary}".encode()
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mine in (process / "environ").read_bytes().split(b"\0"):
+                    command = (process / "cmdline").read_bytes().split(b"\0")
+                    found[int(process.name)] = os.fsdecode(command[0])
+        return found
+
+
+def _pause(process: subprocess.Popen[bytes], moment: Moment) -> bool:
+    """Wait until the process stands still, or has ended: then False."""
+    started = time.monotonic()
+    while True:
+        number, status = os.waitpid(process.pid, os.WNOHANG | os.WUNTRACED)
+        if number:
+            break
+        passed = time.monotonic() - started
+        if moment.seconds is not None and passed >= moment.seconds:
+            # Not by the process, which would look whether it has ended.
+            os.kill(process.pid, signal.SIGSTOP)
+        if passed > MOST_SECONDS:
+            raise subprocess.TimeoutExpired(process.args, passed)
+        time.sleep(0.002)
+    if os.WIFSTOPPED(status):
+        return True
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return False

@@ -1,0 +1,68 @@
+"""What every command does with names, its version, and streams of any encoding."""
+
+import io
+import logging
+import sys
+
+import pytest
+from commands import SHALLOW, check_refused, good
+
+from nstjax import entry
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("photo.png", "--version")])
+def test_version(arguments, command):
+    status, out, err = command(*arguments)
+    assert (status, err) == (0, "")
+    assert out.startswith("nstjax 0.")
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("a\x1b[2J.png", r"a\x1b[2J.png"),
+        ("a\r\x00\x7f\x9b", r"a\r\x00\x7f\x9b"),
+        ("two\nlines\t|", "two\nlines\t|"),
+        ("Löwe 猫 ×", "Löwe 猫 ×"),
+    ],
+)
+def test_control_characters_are_escaped(text, printed):
+    assert entry.printable(text) == printed
+
+
+def test_names_are_printed_with_escapes(studio, command):
+    name = "pho\x1b[2Jto\udcff.png"
+    (studio / "photo.png").rename(studio / name)
+    flags = (*SHALLOW, "--preview_seconds=0")
+    status, out, err = command("no\x1b[1m\udcff.png", "painting.png", *flags)
+    check_refused(status, out, err, r"no\x1b[1m\udcff.png does not exist")
+    out = good(command, name, "painting.png", *flags, "--output=o\x1b[1m\udcff.png")
+    assert r"wrote o\x1b[1m\udcff.png" in out
+    out = good(command, name, "--style=painting.png", "painting.png", *flags,
+               "--output=out")  # fmt: skip
+    assert r"photo 1 of 2: pho\x1b[2Jto\udcff.png" in out
+    status, _, err = command(name, "painting.png", *flags, "--size=80")
+    assert status == 0 and "is enlarged to 80x60" in err
+
+
+def test_notes_are_printed_with_escapes(capsys):
+    record = logging.LogRecord("nstjax", 20, "", 0, "%s", ("a\x1b.png",), None)
+    assert entry._Notes("note: %(message)s").format(record) == r"note: a\x1b.png"
+
+
+def test_help_is_printed_in_any_encoding(command, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    status, *_ = command("--help")
+    assert status == 0
+    stream.seek(0)
+    assert "--style_mask" in stream.read()
+
+
+def test_home_is_expanded_in_flags_and_arguments(studio, command, monkeypatch):
+    monkeypatch.setenv("HOME", str(studio))
+    flags = (*SHALLOW, "--preview_seconds=0", "--output=~/out.png", "--workdir=~/run")
+    out = good(command, "~/photo.png", "~/painting.png", *flags)
+    assert f"wrote {studio}/out.png" in out
+    assert (studio / "run" / "config.json").exists()
+    assert not (studio / "~").exists()
