@@ -58,7 +58,7 @@ BAD_PICTURES = [
     Bad(
         "20000x20000",
         as_photo("vast.png"),
-        "more than 100 million pixels",
+        "more than 178 million pixels",
         blank("vast.png", (20000, 20000), "1"),
     ),
     Bad("folder", as_photo("album"), "album is a folder", folder("album")),
