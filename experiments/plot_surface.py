@@ -7,17 +7,21 @@ loaded and nothing is evaluated.
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
-from nstjax.analysis.figures import save_figure
-from nstjax.analysis.line_plot import line_figure
+from nstjax.analysis.surface import Surface
 from nstjax.analysis.surface_html import surface_html
 from nstjax.analysis.surface_panels import incomplete
-from nstjax.analysis.surface_plots import map_figure, surface_figure
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path, check_inputs_kept
+from nstjax.io.atomic import (
+    atomic_path,
+    check_inputs_kept,
+    check_writable,
+    nearest_folder,
+)
 from nstjax.io.surface_file import read_surface
 from nstjax.path_flags import define_path
 
@@ -58,28 +62,20 @@ def main(arguments: Sequence[str]) -> int:
         surface.weights.get(name, 0.0) if weight is None else weight
         for name, weight in given.items()
     ]
-    log, options = FLAGS.log, {"log_height": FLAGS.log_height, "title": FLAGS.title}
-    page = surface_html(surface, *weights, log=log, **options) if FLAGS.html else None
-    if surface.done.shape[1] == 1:
-        figures = {"line": line_figure(surface, *weights, **options)}
-    else:
-        figures = {
-            "surfaces": surface_figure(
-                surface,
-                *weights,
-                log=log,
-                elevation=FLAGS.elevation,
-                azimuth=FLAGS.azimuth,
-                **options,
-            ),
-            "maps": map_figure(surface, *weights, log=log, title=FLAGS.title),
-        }
-    for words in incomplete(surface):
-        LOGGER.info("%s: %s, plotted as it is", file, words)
+    options = {"log": FLAGS.log, "log_height": FLAGS.log_height, "title": FLAGS.title}
+    page = surface_html(surface, *weights, **options) if FLAGS.html else None
+    names = ("line",) if surface.done.shape[1] == 1 else ("surfaces", "maps")
     stem = output_stem(file, FLAGS.output)
-    paths = {name: Path(f"{stem}_{name}.{FLAGS.format}") for name in figures}
+    paths = {name: Path(f"{stem}_{name}.{FLAGS.format}") for name in names}
     html = Path(f"{stem}_surfaces.html")
     check_inputs_kept([*paths.values(), html], [file])
+    check_writable(nearest_folder(stem.parent) / stem.name)
+    # Matplotlib writes a list of fonts: wrong input is told before.
+    from nstjax.analysis.figures import save_figure
+
+    figures = draw(surface, weights)
+    for words in incomplete(surface):
+        LOGGER.info("%s: %s, plotted as it is", file, words)
     stem.parent.mkdir(parents=True, exist_ok=True)
     for name, path in paths.items():
         save_figure(figures[name], path)
@@ -89,6 +85,30 @@ def main(arguments: Sequence[str]) -> int:
             temporary.write_text(page, encoding="utf-8")
         print(f"wrote {html}")
     return 0
+
+
+def draw(surface: Surface, weights: Sequence[float]) -> dict[str, Any]:
+    """The figures, by what their files are called."""
+    from nstjax.analysis.line_plot import line_figure
+    from nstjax.analysis.surface_plots import map_figure, surface_figure
+
+    log_height, title = FLAGS.log_height, FLAGS.title
+    if surface.done.shape[1] == 1:
+        return {
+            "line": line_figure(surface, *weights, log_height=log_height, title=title)
+        }
+    return {
+        "surfaces": surface_figure(
+            surface,
+            *weights,
+            log=FLAGS.log,
+            elevation=FLAGS.elevation,
+            azimuth=FLAGS.azimuth,
+            log_height=log_height,
+            title=title,
+        ),
+        "maps": map_figure(surface, *weights, log=FLAGS.log, title=title),
+    }
 
 
 def output_stem(file: Path, output: str | None) -> Path:

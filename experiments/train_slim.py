@@ -44,12 +44,7 @@ from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.interrupts import advise
 from nstjax.io import runlog
-from nstjax.io.atomic import (
-    atomic_path,
-    check_inputs_kept,
-    check_new,
-    check_workdir,
-)
+from nstjax.io.atomic import atomic_path, check_inputs_kept, check_new
 from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
 from nstjax.io.images import read_image
 from nstjax.io.stored import check_tensors, damaged, open_tensors
@@ -122,11 +117,12 @@ def main(arguments: Sequence[str]) -> int:
     advise("the same command again goes on from the last checkpoint")
     folder = Path(FLAGS.workdir)
     with one_run_in(folder):
-        return train_in(folder)
+        train_in(folder)
+    return 0
 
 
-def train_in(folder: Path) -> int:
-    """Train in a folder that nobody else works in; returns the exit status."""
+def train_in(folder: Path) -> None:
+    """Train in a folder that nobody else works in."""
     sources = Sources(_read_folder(FLAGS.photos), _read_folder(FLAGS.paintings))
     network = load_network(FLAGS.weights)
     for layer, width in _widths().items():
@@ -158,7 +154,6 @@ def train_in(folder: Path) -> int:
         half_precision=True,
     )
     print(f"{folder / RESULT}: params sha256 {sha256}")
-    return 0
 
 
 def calibrated(student: Params, sources: Sources, teacher: Params) -> Params:
@@ -338,7 +333,6 @@ def _check_flags(arguments: Sequence[str]) -> None:
     if not FLAGS.workdir:
         raise InputError("give a --workdir")
     folder = Path(FLAGS.workdir)
-    check_workdir(folder)
     check_inputs_kept([folder / RESULT, folder / CHECKPOINT], [FLAGS.weights])
     if len(FLAGS.widths) != BLOCKS or not all(
         width.isdecimal() and 1 <= int(width) <= channels

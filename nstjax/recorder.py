@@ -208,9 +208,10 @@ class Recorder:
         self._write_snapshots()
         if self._outputs.workdir:
             whole = jax.tree.map(on_host, state)
-            with self.extras.writing("a checkpoint"):
-                self.write_run(whole.image, self.step)
-                if self._outputs.writes:
+            self.write_run(whole.image, self.step)
+            if self._outputs.writes:
+                with self.extras.writing("a checkpoint"):
+                    self._write_log()
                     write_checkpoint(
                         self._outputs.workdir / CHECKPOINT,
                         whole,
@@ -220,15 +221,16 @@ class Recorder:
     def write_run(self, image: np.ndarray, steps: int) -> None:
         """Write run.h5 with the log so far and this image, of so many updates."""
         if self._outputs.workdir and self._outputs.writes:
-            self._write_log()
-            runlog.write_run(
-                self._outputs.workdir,
-                self._config,
-                self._rows,
-                self._snapshots,
-                image,
-                steps,
-            )
+            with self.extras.writing(runlog.RUN):
+                self._write_log()
+                runlog.write_run(
+                    self._outputs.workdir,
+                    self._config,
+                    self._rows,
+                    self._snapshots,
+                    image,
+                    steps,
+                )
 
     def losses(self) -> tuple[float, float] | None:
         """The first loss that is logged and the last of the same scale."""

@@ -144,8 +144,7 @@ def execute(
             shown = on_host(state.best_image)
         if step == total:
             recorder.log(info)
-            with recorder.extras.writing("the log"):
-                recorder.write_run(image, step)
+            recorder.write_run(image, step)
     except NonFiniteLossError as error:
         error.image = recorder.picture(error.image)
         raise

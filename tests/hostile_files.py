@@ -1,13 +1,11 @@
 """Files that somebody damaged or made up, from real ones, and a way to try commands.
 
-As a program, it runs a command of the project on many lines of flags in one process:
-``python hostile_files.py MODULE`` with a JSON list of them on standard input.
+As a program, it runs the programs of the project in one process, on each line of a JSON
+list on standard input: ``[[MODULE, FLAG, ...], ...]``.
 """
 
 import contextlib
 import copy
-import importlib
-import io
 import json
 import math
 import pathlib
@@ -19,11 +17,14 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
+import programs
 import safetensors
 import safetensors.numpy
 
 Change = Callable[[pathlib.Path], object]
 DEEP = 100_000
+# Attributes of HDF5's dimension scales, which other programs read.
+SCALES = ("CLASS", "NAME", "REFERENCE_LIST", "DIMENSION_LIST", "DIMENSION_LABELS")
 # What a field of JSON may become.
 VALUES = (
     None, True, -1, 0.5, 10**400, math.nan, math.inf, "", "text", "a\0b", "../\ud800",
@@ -96,7 +97,7 @@ def hdf5_changes(path: pathlib.Path) -> Iterator[Hostile]:
     datasets, groups, attributes = {}, [], []
 
     def note(name: str, item: h5py.HLObject) -> None:
-        attributes.extend((name, each) for each in item.attrs)
+        attributes.extend((name, each) for each in item.attrs if each not in SCALES)
         if isinstance(item, h5py.Dataset):
             datasets[name] = item[()], dict(item.attrs)
         else:
@@ -300,37 +301,18 @@ class Ended(NamedTuple):
     peak: int
 
 
-def run_command(module_name: str, arguments: list[str]) -> Ended:
-    """Run a command of the project in this process."""
-    from absl import flags
-    from absl.testing import flagsaver
-
-    from nstjax import entry
-
-    module = importlib.import_module(module_name)
-    name = module_name.rpartition(".")[2]
-    out, err = io.StringIO(), io.StringIO()
-    started, status = time.monotonic(), 0
-    sys.argv = [name, *arguments]
-    with (
-        flagsaver.flagsaver(),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        try:
-            entry.run_command(name, module_name, module.USAGE, module.main)
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        except Exception as error:
-            status = 1
-            print(f"Traceback: {type(error).__name__}: {error}", file=err)
-    flags.FLAGS.unparse_flags()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def run_command(arguments: list[str]) -> Ended:
+    """Run a program of the project in this process."""
+    started = time.monotonic()
+    try:
+        status, out, err = programs.run_here(*arguments)
+    except Exception as error:
+        status, out, err = 1, "", f"Traceback: {type(error).__name__}: {error}"
     seconds = time.monotonic() - started
-    return Ended(status, out.getvalue(), err.getvalue(), seconds, peak)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Ended(status, out, err, seconds, peak)
 
 
 if __name__ == "__main__":
-    command = sys.argv[1]
     for arguments in json.load(sys.stdin):
-        print(json.dumps(run_command(command, arguments)), flush=True)
+        print(json.dumps(run_command(arguments)), flush=True)

@@ -61,8 +61,8 @@ BAD_PICTURES = [
         "more than 178 million pixels",
         blank("vast.png", (20000, 20000), "1"),
     ),
-    Bad("folder", as_photo("album"), "album is a folder", folder("album")),
-    Bad("folder .png", as_photo("a.png"), "a.png is a folder", folder("a.png")),
+    Bad("folder", as_photo("album"), "give a folder for the photos", folder("album")),
+    Bad("folder .png", as_photo("a.png"), "give a folder for the", folder("a.png")),
     Bad(
         "missing painting",
         ("photo.png", "nowhere.png", *BASE),
@@ -246,7 +246,7 @@ def test_missing_permission_is_one_line_and_writes_nothing(
     (studio / "album").mkdir()
     before = listing(studio)
     (studio / locked).chmod(mode)
-    status, out, err = ended(process(*arguments, before=AS_ANYBODY))
+    status, out, err = ended(process(*arguments, first=AS_ANYBODY))
     (studio / locked).chmod(0o755)
     check_refused(status, out, err, says)
     assert listing(studio) == before
@@ -255,11 +255,11 @@ def test_missing_permission_is_one_line_and_writes_nothing(
 @pytest.fixture
 def full_disk(command, studio):
     """Run where files can have so many bytes only: full_disk(size, *arguments)."""
+    # What it compiles is stored before.
+    assert command(*RUN)[0] == 0
+    (studio / "out.png").unlink()
 
     def run(size, *arguments):
-        # What it compiles is stored before.
-        assert command(*RUN)[0] == 0
-        (studio / "out.png").unlink()
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
         try:
@@ -271,10 +271,13 @@ def full_disk(command, studio):
 
 
 def test_full_disk_is_one_line_and_leaves_no_part_of_a_file(studio, full_disk):
-    # Too little for the picture.
     before = listing(studio)
-    status, out, err = full_disk(1000, *RUN, "--preview_seconds=0")
+    (studio / "out.png").write_text("the old one")
+    # Too little for the picture.
+    status, out, err = full_disk(1000, *RUN)
     check_refused(status, out, err, "out.png cannot be written (File too large)")
+    assert (studio / "out.png").read_text() == "the old one"
+    (studio / "out.png").unlink()
     assert listing(studio) == before
 
 
@@ -283,8 +286,9 @@ def test_full_disk_in_the_working_folder_costs_no_result(full_disk):
     arguments = with_flags("--workdir=run", "--preview_seconds=0")
     status, out, err = full_disk(20_000, *arguments)
     assert status == 1
-    assert err.count("File too large") == err.count("\n") == 1
-    assert "the run goes on without a checkpoint" in err
+    assert err.count("File too large") == err.count("\n") == 2
+    for what in ("run.h5", "a checkpoint"):
+        assert f"the run goes on without {what}" in err
     # What was complete before the disk was full stays; nothing half written does.
     assert sorted(os.listdir("run")) == ["config.json", "metrics.jsonl"]
     assert "wrote out.png after 2 steps" in out

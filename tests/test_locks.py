@@ -147,3 +147,30 @@ def test_long_names_have_a_temporary_one(tmp_path):
         with atomic.atomic_path(tmp_path / name) as temporary:
             temporary.write_text("new")
         assert (tmp_path / name).read_text() == "new"
+
+
+def test_nothing_is_made_any_more_once_the_process_ends(tmp_path):
+    # The main thread is about to make a folder when the other one cleans up.
+    code = """
+import pathlib, signal, sys, time
+from nstjax import interrupts
+from nstjax.io import locks
+folder = pathlib.Path(sys.argv[1]) / "out.nstjax-preview"
+ending = []
+def wait_for_end():
+    ending.append(1)
+    while len(ending) < 2: time.sleep(0.001)
+    # What was to be made by now would be left.
+    time.sleep(0.2)
+def undisturbed():
+    signal.raise_signal(signal.SIGTERM)
+    while not ending: time.sleep(0.001)
+    ending.append(1)
+    return interrupts.undisturbed()
+locks.undisturbed = undisturbed
+with interrupts.heeded("paint"), interrupts.cleaned_up(wait_for_end):
+    with locks.own_folder(folder):
+        time.sleep(60)
+"""
+    assert subprocess.run([sys.executable, "-c", code, tmp_path]).returncode == 143
+    assert os.listdir(tmp_path) == []

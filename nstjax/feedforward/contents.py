@@ -103,7 +103,10 @@ def split_paintings(given: Sequence[str]) -> tuple[list[str], list[str]]:
     contents, paintings = list(given[:1]), list[str]()
     for name in given[1:]:
         if not os.path.exists(name):
-            raise InputError(f"{name} does not exist: check the path")
+            raise InputError(
+                f"{name} does not exist: check the path; the name of a style goes to "
+                "--style"
+            )
         is_content = os.path.isdir(name) or holds_video(Path(name))
         (contents if is_content else paintings).append(name)
     if len(paintings) > 1:

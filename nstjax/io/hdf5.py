@@ -152,23 +152,21 @@ def lookup(file: h5py.Group, path: str) -> h5py.HLObject | None:
     return found
 
 
-def check_own_data(path: str, dataset: h5py.Dataset) -> int:
+def check_own_data(path: str, dataset: h5py.Dataset) -> tuple[int, int]:
     """Raise ``ValueError`` unless the file's own bytes account for a dataset.
 
     Returns:
-      How many bytes the dataset has in memory.
+      Its bytes in memory, and those of them that are compressed in the file.
     """
     plan = dataset.id.get_create_plist()
     filters = [plan.get_filter(index)[0] for index in range(plan.get_nfilters())]
     if dataset.is_virtual or dataset.external or not set(filters) <= set(FILTERS):
         raise ValueError(f"{path} is kept in a way that is not read here")
-    needed, stored = (
-        dataset.size * dataset.dtype.itemsize,
-        dataset.id.get_storage_size(),
-    )
+    needed = dataset.size * dataset.dtype.itemsize
+    stored = dataset.id.get_storage_size()
     if needed > (max(FREE_BYTES, MOST_RATIO * stored) if filters else stored):
         raise ValueError(f"{path} has {needed} bytes, of which {stored} are there")
-    return needed
+    return needed, needed if filters else 0
 
 
 def write_attributes(where: h5py.HLObject, attributes: Mapping[str, Any]) -> None:
@@ -269,12 +267,14 @@ def _check_sizes(
     found: Mapping[str, tuple[h5py.Dataset, Table]], file_bytes: int
 ) -> None:
     """Refuse more than the file can hold: a dataset may have many names."""
-    plain = 0
+    needed = packed = 0
     for path, (dataset, _) in found.items():
-        needed = check_own_data(path, dataset)
-        plain += 0 if dataset.chunks else needed
-    if plain > file_bytes:
-        raise ValueError(f"{plain} bytes of data in a file of {file_bytes}")
+        own, own_packed = check_own_data(path, dataset)
+        needed, packed = needed + own, packed + own_packed
+    if needed - packed > file_bytes or packed > max(
+        FREE_BYTES, MOST_RATIO * file_bytes
+    ):
+        raise ValueError(f"{needed} bytes of data in a file of {file_bytes}")
 
 
 def _read(path: str, dataset: h5py.Dataset, table: Table) -> Any:

@@ -92,14 +92,8 @@ class LoggedLosses(LoggedStep):
     style_layers: dict[str, float]
 
 
-class LoggedConfig(msgspec.Struct):
-    """What is used of the config in run.h5."""
-
-    request: dict[str, Any] | None = None
-
-
 class RunAttributes(msgspec.Struct):
-    """The attributes of run.h5."""
+    """The attributes of run.h5, of whose config no more than a request is used."""
 
     config: str
 
@@ -332,10 +326,8 @@ def read_run(folder: Path) -> LoggedRun:
             f"{folder} holds no {RUN}: give the --workdir of a run that has begun"
         )
     stored = read_hdf5(path, SCHEMA, TABLES, {"": RunAttributes}, START_AGAIN)
-    config = decode(
-        stored.attributes[""].config, dict[str, Any], f"{path} config", START_AGAIN
-    )
-    convert(config, LoggedConfig, f"{path} config", START_AGAIN)
+    text = stored.attributes[""].config
+    config = decode(text, dict[str, Any], f"{path} config", START_AGAIN)
     snapshots = stored.below("snapshots")
     for name in snapshots:
         if not (name.isdecimal() and len(name) < 10):

@@ -63,9 +63,9 @@ class Checkpoints(NamedTuple):
         step = self.manager.latest_step()
         if step is None:
             return None
-        _check_files(Path(self.manager.directory) / str(step))
         leaves = _named_leaves(like)
         try:
+            _check_files(Path(self.manager.directory) / str(step))
             restored = self.manager.restore(
                 step,
                 args=ocp.args.Composite(
@@ -107,11 +107,11 @@ def open_checkpoints(folder: Path) -> Checkpoints:
 
 
 def _check_files(folder: Path) -> None:
-    """Refuse links and pipes, which would lead to other files or never end."""
+    """Raise ``ValueError`` for links and pipes: other files, or ones without an end."""
     for path in folder.rglob("*"):
         mode = path.lstat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise damaged(folder, f"{path.name} is no file", START_AGAIN)
+            raise ValueError(f"{path.relative_to(folder)} is no regular file")
 
 
 def _named_leaves(state: object) -> dict[str, Any]:
