@@ -7,7 +7,13 @@ from absl import flags
 
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.film import cross_fade, film_frames, numbered, write_film
+from nstjax.film import (
+    MOST_GIF_PIXELS,
+    MOST_PIXELS,
+    film_frames,
+    numbered,
+    write_film,
+)
 from nstjax.io.atomic import check_inputs_kept
 from nstjax.path_flags import define_path
 from nstjax.saved_run import recorded_inputs
@@ -36,7 +42,8 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("give --run=DIR and --output=FILE, and nothing else")
     folder = Path(FLAGS.run)
     check_inputs_kept([FLAGS.output], recorded_inputs(folder))
-    frames = cross_fade(film_frames(folder), FLAGS.fade)
+    most = MOST_GIF_PIXELS if FLAGS.output.lower().endswith(".gif") else MOST_PIXELS
+    frames = film_frames(folder, FLAGS.fade, most)
     pictures = (
         numbered(picture, step) if FLAGS.numbers else picture
         for step, picture in frames

@@ -155,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
     }  # fmt: skip
     command = ["python", "-m", "experiments.train_feedforward", *sys.argv[1:]]
     before = initial.card if initial is not None and FLAGS.add_style else {}
-    titles = {**before.get("styles", {}), **_titles(paintings)}
+    titles = {**(initial.titles if initial and before else {}), **_titles(paintings)}
     card = {**before, "command": shlex.join(command), "styles": titles}
     if FLAGS.license:
         card["license"] = FLAGS.license

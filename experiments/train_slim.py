@@ -21,6 +21,7 @@ from tqdm import tqdm
 from nstjax.distillation.calibration import calibrate
 from nstjax.distillation.channel_selection import imitate
 from nstjax.distillation.curriculum import (
+    SAMPLES_PER_BLOCK,
     Sources,
     batch_of_step,
     is_visit,
@@ -43,14 +44,10 @@ from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.interrupts import advise
 from nstjax.io import runlog
-from nstjax.io.atomic import (
-    atomic_path,
-    check_inputs_kept,
-    check_new,
-    check_workdir,
-)
+from nstjax.io.atomic import atomic_path, check_inputs_kept, check_new
 from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
 from nstjax.io.images import read_image
+from nstjax.io.stored import check_tensors, damaged, open_tensors
 from nstjax.io.weights import load_network, save_params
 from nstjax.path_flags import define_path
 from nstjax.session import check_resumable
@@ -69,6 +66,7 @@ PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 LONG_SIDE = 1024
 CHECKPOINT = "checkpoint.safetensors"
 RESULT = "slim.safetensors"
+REMEDY = "delete it, and it will be made again"
 LOG_EVERY = 100
 CALIBRATION_PAIRS = 32
 
@@ -119,11 +117,12 @@ def main(arguments: Sequence[str]) -> int:
     advise("the same command again goes on from the last checkpoint")
     folder = Path(FLAGS.workdir)
     with one_run_in(folder):
-        return train_in(folder)
+        train_in(folder)
+    return 0
 
 
-def train_in(folder: Path) -> int:
-    """Train in a folder that nobody else works in; returns the exit status."""
+def train_in(folder: Path) -> None:
+    """Train in a folder that nobody else works in."""
     sources = Sources(_read_folder(FLAGS.photos), _read_folder(FLAGS.paintings))
     network = load_network(FLAGS.weights)
     for layer, width in _widths().items():
@@ -155,7 +154,6 @@ def train_in(folder: Path) -> int:
         half_precision=True,
     )
     print(f"{folder / RESULT}: params sha256 {sha256}")
-    return 0
 
 
 def calibrated(student: Params, sources: Sources, teacher: Params) -> Params:
@@ -176,7 +174,7 @@ def train(folder: Path, sources: Sources, teacher: Params) -> Params:
     def batch_at(round_: int, index: int, student: Params | None = None) -> Batch:
         path = folder / "batches" / f"{round_:03}_{index:03}.safetensors"
         if path.exists():
-            return _read_batch(path)
+            return _read_batch(path, teacher)
         batch = make_batch(
             np.random.default_rng([FLAGS.seed, 1, round_, index]),
             sources,
@@ -192,10 +190,12 @@ def train(folder: Path, sources: Sources, teacher: Params) -> Params:
         return batch
 
     state = _first_state(folder, updates.init, batch_at)
-    before = runlog.restart_metrics(folder, int(state.step) + 1)
+    steps = FLAGS.rounds * FLAGS.steps_per_round
+    if not 0 <= int(state.step) <= steps:
+        raise damaged(folder / CHECKPOINT, f"step {state.step}", runlog.START_AGAIN)
+    before = runlog.restart_metrics(folder, int(state.step) + 1, runlog.LoggedStep)
     started = time.monotonic() - (before[-1]["seconds"] if before else 0.0)
     window: list[tuple[Array, dict[str, Mismatch]]] = []
-    steps = FLAGS.rounds * FLAGS.steps_per_round
     with tqdm(total=steps, initial=int(state.step), unit="step") as bar:
         for step in range(int(state.step), steps):
             round_ = step // FLAGS.steps_per_round
@@ -306,8 +306,20 @@ def _write_batch(path: Path, batch: Batch) -> None:
         )
 
 
-def _read_batch(path: Path) -> Batch:
-    tensors = safetensors.numpy.load_file(path)
+def _read_batch(path: Path, teacher: Params) -> Batch:
+    pictures, size = FLAGS.batch_size, FLAGS.picture_size
+    samples = (pictures, SAMPLES_PER_BLOCK)
+    expected = {
+        "pictures": ((pictures, size, size, 3), np.float16),
+        "positions": ((pictures, BLOCKS, SAMPLES_PER_BLOCK), np.int32),
+        **{
+            layer: ((*samples, teacher[layer]["bias"].size), np.float16)
+            for layer in CONV_LAYERS
+        },
+    }
+    with open_tensors(path, REMEDY) as file:
+        check_tensors(path, file, expected, file.keys(), REMEDY)
+        tensors = {name: file.get_tensor(name) for name in expected}
     return Batch(tensors.pop("pictures"), tensors.pop("positions"), tensors)
 
 
@@ -321,7 +333,6 @@ def _check_flags(arguments: Sequence[str]) -> None:
     if not FLAGS.workdir:
         raise InputError("give a --workdir")
     folder = Path(FLAGS.workdir)
-    check_workdir(folder)
     check_inputs_kept([folder / RESULT, folder / CHECKPOINT], [FLAGS.weights])
     if len(FLAGS.widths) != BLOCKS or not all(
         width.isdecimal() and 1 <= int(width) <= channels

@@ -29,7 +29,7 @@ from nstjax.io.images import check_output, check_transparent, read_image, write_
 from nstjax.io.locks import PREVIEW, PREVIEW_FOLDER
 from nstjax.io.pixels import over_white, to_8_bit
 from nstjax.io.runlog import CONFIG, METRICS, RUN, write_config
-from nstjax.io.transparency import fit_alpha
+from nstjax.io.transparency import fit_alpha, read_on_white
 from nstjax.io.weights import load_network
 from nstjax.memory import free_before_next_step
 from nstjax.memory_model import choose_tile
@@ -91,14 +91,19 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
         content, styles = inputs.content, inputs.styles
         fine_style = None
         if request.fine_style is not None:
-            fine_style = read_image(request.fine_style, painting_size(content, preset))
+            fine_style = read_on_white(
+                request.fine_style, painting_size(content, preset)
+            )
         network = load_network(request.weights, seed=request.seed)
         height, width, _ = content.shape
         if request.no_upscale:
             size = without_enlargement(preset.size, height, width)
             preset = dataclasses.replace(preset, size=size)
             request = dataclasses.replace(request, preset=preset)
-        scales = plan_scales((height, width), preset)
+        try:
+            scales = plan_scales((height, width), preset)
+        except InputError as error:
+            raise InputError(f"{request.content or 'the photo'}: {error}") from None
         check_styles(styles, inputs.style_names, scales, preset)
         settings = run_settings(request, scales, network.sha256)
         if request.resume and request.workdir:

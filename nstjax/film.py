@@ -28,9 +28,14 @@ Frame = tuple[int, np.ndarray]
 # Some players slow down a GIF that is faster.
 MOST_FPS = 50
 LONGEST_HOLD = 600
+# A GIF is made in memory, a byte for each pixel.
+MOST_PIXELS = 2**32
+MOST_GIF_PIXELS = 2**29
 
 
-def film_frames(folder: Path) -> Iterator[Frame]:
+def film_frames(
+    folder: Path, fade: int = 0, most_pixels: int = MOST_PIXELS
+) -> Iterator[Frame]:
     """The snapshots of a run, and its last image.
 
     A frame is what ``nstjax`` would have written at that step; those of a pyramid's
@@ -39,13 +44,16 @@ def film_frames(folder: Path) -> Iterator[Frame]:
 
     Args:
       folder: the run's working folder, with run.h5.
+      fade: how many blends between two of them, see ``cross_fade``.
+      most_pixels: of all pictures together.
 
-    Yields:
+    Returns:
       How many updates the image has had, and the picture: sRGB in 0..1, float32,
       shape [height, width, 3].
 
     Raises:
-      InputError: the run has left no snapshots, or its log is damaged.
+      InputError: the run has left no snapshots, or its log is damaged, or the film
+        would be too long.
     """
     run = read_run(folder)
     if not run.snapshots:
@@ -54,10 +62,20 @@ def film_frames(folder: Path) -> Iterator[Frame]:
             "--snapshots=1,10,100 and a --workdir"
         )
     images = {**run.snapshots, run.steps: run.image}
-    finished = _finisher(folder, run.config.get("request"))
     height, width, _ = run.image.shape
-    for step in sorted(images):
-        yield step, finished(resample_image(jnp.asarray(images[step]), height, width))
+    count = len(images) + (len(images) - 1) * fade
+    if count * height * width > most_pixels:
+        raise InputError(
+            f"the film would have {count} pictures of {width}x{height} pixels, more "
+            f"than {most_pixels // (height * width)}: give a smaller --fade, or write "
+            "an .mp4 of a run with fewer snapshots"
+        )
+    finished = _finisher(folder, run.config.get("request"))
+    frames = (
+        (step, finished(resample_image(jnp.asarray(images[step]), height, width)))
+        for step in sorted(images)
+    )
+    return cross_fade(frames, fade)
 
 
 def _finisher(

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nstjax.guidance import read_controls
-from nstjax.io.images import read_image
-from nstjax.io.transparency import read_photo
+from nstjax.io.transparency import read_on_white, read_photo
 from nstjax.pictures import content_size, painting_size
 from nstjax.preset import INITS
 from nstjax.problem import Problem, prepare
@@ -54,11 +53,11 @@ def read_inputs(request: Request) -> Inputs:
             request.content, request.transparency, content_size(request.preset)
         )
         used_size = painting_size(content, request.preset)
-        styles = [read_image(path, used_size) for path in request.styles]
+        styles = [read_on_white(path, used_size) for path in request.styles]
     init = request.preset.init
     init_image = None
     if init not in INITS:
-        init_image = read_image(init, content_size(request.preset))
+        init_image = read_on_white(init, content_size(request.preset))
     names = [Path(path).name for path in request.styles] or ["the demo's painting"]
     controls = read_controls(
         content,

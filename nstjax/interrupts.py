@@ -164,6 +164,14 @@ def saving_on_interrupt(promise: str) -> Iterator[Callable[[], None]]:
             _signals.promise = None
 
 
+def undisturbed() -> contextlib.AbstractContextManager[object]:
+    """Have no signal end the process at once within the block.
+
+    What is to be cleaned up is made in there: once the process ends, no more is made.
+    """
+    return _signals.lock
+
+
 @contextlib.contextmanager
 def cleaned_up(cleanup: Callable[[], None]) -> Iterator[None]:
     """Have this done where a signal ends the process at once within the block."""
@@ -186,7 +194,7 @@ def run_child(
       SystemExit: a signal has come, and the other command has ended.
     """
     with contextlib.ExitStack() as stack:
-        with _signals.lock:
+        with undisturbed():
             # In a process group of its own it gets Ctrl-C from here alone.
             child = stack.enter_context(
                 subprocess.Popen(command, process_group=0, **options)

@@ -3,15 +3,14 @@
 import contextlib
 import dataclasses
 import logging
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nstjax.command import check_outputs, transfer
 from nstjax.entry import FAILURE_STATUS, INTERRUPTED_STATUS
 from nstjax.errors import InputError
-from nstjax.feedforward.contents import find_contents
-from nstjax.interrupts import cleaned_up
+from nstjax.feedforward.contents import find_contents, unique_names
+from nstjax.interrupts import cleaned_up, requested
 from nstjax.io.images import FORMATS, picture_problem
 from nstjax.io.runlog import CONFIG
 from nstjax.io.weights import load_network
@@ -55,8 +54,8 @@ def paint_photos(request: Request, given: Sequence[str], output: Path | None) ->
             except (InputError, NonFiniteLossError, OSError) as error:
                 LOGGER.warning("left out %s: %s", each.content, error)
                 status = FAILURE_STATUS
-            if status == INTERRUPTED_STATUS:
-                return status
+            if status == INTERRUPTED_STATUS or requested():
+                return INTERRUPTED_STATUS
             failed += [each.content] if status else []
     if failed:
         raise InputError(
@@ -108,28 +107,6 @@ def photo_requests(
             )
         )
     return requests
-
-
-def unique_names(paths: Sequence[Path]) -> list[str]:
-    """The files' names without suffixes, but where two would be the same.
-
-    >>> unique_names([Path("a.png"), Path("b.png"), Path("b.jpg"), Path("c/b.jpg")])
-    ['a', 'b_png', 'b_jpg', 'b_jpg_2']
-    """
-    stems = Counter(path.stem.casefold() for path in paths)
-    names: list[str] = []
-    # Some file systems take a.png and A.png for one.
-    taken: set[str] = set()
-    for path in paths:
-        alone = stems[path.stem.casefold()] == 1
-        name = first = path.stem if alone else path.name.replace(".", "_")
-        number = 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{first}_{number}"
-        taken.add(name.casefold())
-        names.append(name)
-    return names
 
 
 @contextlib.contextmanager

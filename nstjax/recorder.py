@@ -18,6 +18,7 @@ from nstjax.io.checkpoint import checkpoint_scale, read_checkpoint, write_checkp
 from nstjax.io.extras import Extras
 from nstjax.io.images import write_image
 from nstjax.io.locks import own_folder
+from nstjax.io.stored import damaged
 from nstjax.pictures import finish
 from nstjax.preset import Preset
 from nstjax.problem import Problem
@@ -61,6 +62,17 @@ class Outputs:
         """Where the snapshot of a step goes."""
         name = f"{self.snapshot_path.stem}_{step:06d}{self.snapshot_path.suffix}"
         return self.snapshot_path.with_name(name)
+
+
+def _check_state(path: Path, state: TransferState, problem: Problem) -> None:
+    """Raise ``InputError`` for a state that no step of the problem's scale left."""
+    first, last = problem.scale.first_step, problem.scale.last_step
+    if not first <= int(state.step) <= last:
+        raise damaged(
+            path, f"step {state.step}, expected {first}..{last}", runlog.START_AGAIN
+        )
+    if not np.isfinite(on_host(state.image)).all():
+        raise damaged(path, "an image that is not finite", runlog.START_AGAIN)
 
 
 class Recorder:
@@ -120,6 +132,7 @@ class Recorder:
             self.problem = self.problem.at_scale(scale, None)
         state = read_checkpoint(folder / CHECKPOINT, self.problem.state)
         self.step = int(state.step)
+        _check_state(folder / CHECKPOINT, state, self.problem)
         self._snapshots = runlog.read_snapshots(folder, self.step)
         return state
 
@@ -195,9 +208,10 @@ class Recorder:
         self._write_snapshots()
         if self._outputs.workdir:
             whole = jax.tree.map(on_host, state)
-            with self.extras.writing("a checkpoint"):
-                self.write_run(whole.image, self.step)
-                if self._outputs.writes:
+            self.write_run(whole.image, self.step)
+            if self._outputs.writes:
+                with self.extras.writing("a checkpoint"):
+                    self._write_log()
                     write_checkpoint(
                         self._outputs.workdir / CHECKPOINT,
                         whole,
@@ -207,15 +221,16 @@ class Recorder:
     def write_run(self, image: np.ndarray, steps: int) -> None:
         """Write run.h5 with the log so far and this image, of so many updates."""
         if self._outputs.workdir and self._outputs.writes:
-            self._write_log()
-            runlog.write_run(
-                self._outputs.workdir,
-                self._config,
-                self._rows,
-                self._snapshots,
-                image,
-                steps,
-            )
+            with self.extras.writing(runlog.RUN):
+                self._write_log()
+                runlog.write_run(
+                    self._outputs.workdir,
+                    self._config,
+                    self._rows,
+                    self._snapshots,
+                    image,
+                    steps,
+                )
 
     def losses(self) -> tuple[float, float] | None:
         """The first loss that is logged and the last of the same scale."""

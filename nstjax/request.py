@@ -7,18 +7,22 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
+import msgspec
 from jax.sharding import Mesh
 
 from nstjax.control.pyramid import Scale
 from nstjax.errors import InputError
+from nstjax.io.runlog import CONFIG
+from nstjax.io.stored import Amount, Text, convert, damaged
 from nstjax.io.transparency import Transparency
 from nstjax.io.weights import LoadedParams
-from nstjax.preset import INITS, Preset
-from nstjax.sizes import Size
+from nstjax.preset import INITS, Preset, customize
+from nstjax.sizes import Size, check_rule
 
+OTHER_VERSION = "was it changed, or written by another version of nstjax?"
 # What decides the problem, beside the preset; the rest of a request is how it is run.
 PROBLEM = (
     "preset_name",
@@ -38,6 +42,26 @@ PICTURES = (
     "style_masks",
     "stylize_mask",
 )
+
+
+class RequestRecord(msgspec.Struct, kw_only=True):
+    """What config.json says of a request; the preset is a ``Preset``."""
+
+    preset: Preset
+    preset_name: Text
+    weights: Text
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+    style_blend_weights: tuple[Amount, ...] | None
+    style_image_layers: tuple[tuple[Text, ...] | None, ...] | None
+    style_regions: tuple[Text, ...] | None
+    region_weights: tuple[Amount, ...] | None
+    content: Text | None
+    styles: tuple[Text, ...]
+    fine_style: Text | None
+    content_mask: Text | tuple[Text, ...] | None
+    style_masks: tuple[Text | tuple[Text, ...] | None, ...] | None
+    stylize_mask: Text | None
+    transparency: Transparency = "flatten"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -174,24 +198,24 @@ def recorded_request(record: dict[str, Any], folder: Path) -> Request:
     Raises:
       InputError: it is none, or another version's.
     """
+    where = f"the request in {folder / CONFIG}"
+    given = convert(record, RequestRecord, where, OTHER_VERSION)
+    unknown = record["preset"].keys() - Preset.__dataclass_fields__
+    if unknown:
+        raise damaged(where, f"unknown setting {min(unknown)}", OTHER_VERSION)
     try:
-        record = {"transparency": "flatten", **record}
-        values = {name: _with_tuples(record[name]) for name in (*PROBLEM, *PICTURES)}
-        preset = {name: _with_tuples(value) for name, value in record["preset"].items()}
-        for name in ("size", "style_size"):
-            if isinstance(preset[name], tuple):
-                preset[name] = Size(*preset[name])
-        return Request(
-            **values,
-            preset=Preset(**preset),
-            output=folder / "stylized.png",
-            workdir=folder,
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"the record of a request cannot be read ({error}): was it written by "
-            "another version of nstjax?"
-        ) from error
+        for size in (given.preset.size, given.preset.style_size):
+            if isinstance(size, Size):
+                check_rule(size)
+        preset = customize(given.preset)
+    except InputError as error:
+        raise damaged(where, error, OTHER_VERSION) from error
+    return Request(
+        **{name: getattr(given, name) for name in (*PROBLEM, *PICTURES)},
+        preset=preset,
+        output=folder / "stylized.png",
+        workdir=folder,
+    )
 
 
 def mixed_style_path(request: Request) -> Path:
@@ -211,10 +235,6 @@ def _absolute(given: Any) -> Any:
     if isinstance(given, list | tuple):
         return tuple(map(_absolute, given))
     return given and os.path.abspath(given)
-
-
-def _with_tuples(value: Any) -> Any:
-    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def file_sha256(path: str) -> str:

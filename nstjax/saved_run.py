@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nstjax.control.pyramid import plan_scales
 from nstjax.errors import InputError
 from nstjax.inputs import make_problem, read_inputs
 from nstjax.io.images import read_image
 from nstjax.io.runlog import CONFIG, RUN, read_config, read_run
+from nstjax.io.stored import check_file
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.pictures import content_in_color, fit, style_in_color
 from nstjax.preset import Preset
@@ -69,31 +71,36 @@ def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
     """
     config = read_config(folder)
     settings = config["settings"]
-    if "request" not in config:
+    if config.get("request") is None:
         raise InputError(
             f"the run in {folder} does not say where its pictures are: resume it once "
             "with this version of nstjax"
         )
     request = recorded_request(config["request"], folder)
     logged = read_run(folder)
-    inputs = read_inputs(request)
+    for name, path in input_paths(request).items():
+        check_file(
+            path, f"put the {name.replace('_', ' ')} of the run in {folder} back"
+        )
     for name, sha256 in input_sha256(request).items():
-        if sha256 != settings["image_sha256"].get(name):
+        if sha256 != settings.get("image_sha256", {}).get(name):
             raise InputError(
                 f"{name.replace('_', ' ')} is not the picture of the run in {folder} "
                 "any more: put that one back"
             )
+    inputs = read_inputs(request)
+    last = plan_scales(inputs.content.shape[:2], request.preset)[-1]
+    size = (last.height, last.width)
+    if logged.image.shape[:2] != size:
+        raise InputError(
+            f"the run in {folder} has not reached its last scale: resume it first"
+        )
     network = _network(config, request, weights)
     styles = inputs.styles
     if request.fine_style:
         styles = [read_image(mixed_style_path(request))]
     problem = make_problem(inputs, network.params, request, styles)
     problem = problem.at_scale(len(problem.scales) - 1, None)
-    size = (problem.scale.height, problem.scale.width)
-    if logged.image.shape[:2] != size:
-        raise InputError(
-            f"the run in {folder} has not reached its last scale: resume it first"
-        )
     preset, photo = request.preset, problem.original.photo
     snapshots = {
         step: image
@@ -126,8 +133,8 @@ def recorded_inputs(folder: Path) -> list[Path]:
       InputError: the run's config.json is damaged.
     """
     paths = [folder / CONFIG, folder / RUN]
-    if paths[0].exists() and "request" in (config := read_config(folder)):
-        request = recorded_request(config["request"], folder)
+    if paths[0].exists() and (record := read_config(folder).get("request")):
+        request = recorded_request(record, folder)
         paths += [Path(path) for path in input_paths(request).values()]
     return paths
 
@@ -135,11 +142,11 @@ def recorded_inputs(folder: Path) -> list[Path]:
 def _network(
     config: dict[str, Any], request: Request, weights: str | None
 ) -> LoadedParams:
-    recorded = str(config.get("weights"))
+    recorded = config.get("weights", "")
     if weights is None:
         weights = recorded if Path(recorded).is_file() else request.weights
     network = load_network(weights, seed=request.seed)
-    expected = config["settings"]["weights_sha256"]
+    expected = config["settings"].get("weights_sha256", "")
     if network.sha256 != expected:
         raise InputError(
             f"{network.source} is not the network of the run ({recorded}, sha256 "

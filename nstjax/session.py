@@ -15,6 +15,7 @@ from nstjax.distributed import any_process, on_host
 from nstjax.errors import InputError
 from nstjax.interrupts import requested
 from nstjax.io import runlog
+from nstjax.io.stored import short_json
 from nstjax.preset import Preset
 from nstjax.problem import Problem, evaluate
 from nstjax.recorder import Outputs, Recorder
@@ -52,13 +53,13 @@ def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
       settings: of a transfer, with ``scales``: [height, width, first step, last step]
         of each.
     """
-    before = runlog.read_config(folder).get("settings", {})
+    before = runlog.read_config(folder)["settings"]
     now = json.loads(json.dumps(settings))
     names = before.keys() | now.keys()
     if _same_beginning(before.get("scales", []), now.get("scales", [])):
         names -= {"steps", "pyramid_steps", "scales"}
     changed = [
-        f"{name} was {json.dumps(before.get(name))}, is {json.dumps(now.get(name))}"
+        f"{name} was {short_json(before.get(name))}, is {short_json(now.get(name))}"
         for name in sorted(names)
         if before.get(name) != now.get(name)
     ]
@@ -143,8 +144,7 @@ def execute(
             shown = on_host(state.best_image)
         if step == total:
             recorder.log(info)
-            with recorder.extras.writing("the log"):
-                recorder.write_run(image, step)
+            recorder.write_run(image, step)
     except NonFiniteLossError as error:
         error.image = recorder.picture(error.image)
         raise

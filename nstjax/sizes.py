@@ -67,6 +67,18 @@ def parse_size(text: str | int, default_rule: Rule = "long") -> Size:
     )
 
 
+def check_rule(size: Size) -> None:
+    """Raise ``InputError`` unless a size is one that ``parse_size`` gives."""
+    counts = {"exact": 2, "original": 0}.get(size.rule, 1)
+    value = () if size.value is None else size.value
+    sides = value if isinstance(value, tuple) else (value,)
+    if len(sides) != counts or not all(1 <= side <= MAX_SIDE for side in sides):
+        raise InputError(
+            f"size {size.rule} has the value {size.value}: give 1 to {MAX_SIDE} "
+            "pixels, height and width for exact, and none for original"
+        )
+
+
 def output_size(height: int, width: int, size: Size) -> tuple[int, int]:
     """Apply a size rule, keeping the aspect ratio unless the rule is ``exact``.
 

@@ -131,30 +131,6 @@ def ended(started) -> tuple[int, str, str]:
     return started.returncode, out, err
 
 
-SIGNAL = """
-import os
-from nstjax import session
-
-plain, left = session.{function}, {call}
-
-
-def counted(*arguments):
-    global left
-    left -= 1
-    if not left:
-        os.kill(os.getpid(), {number})
-    return plain(*arguments)
-
-
-session.{function} = counted
-"""
-
-
-def signal_at(call: int, number: int, function: str = "progress_text") -> str:
-    """Code by which a session sends itself a signal: at its next step by default."""
-    return SIGNAL.format(call=call, number=int(number), function=function)
-
-
 def good(command, *arguments: str) -> str:
     """Run and return standard output; errors and notes would be on the other."""
     status, out, err = command(*arguments)

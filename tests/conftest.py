@@ -144,29 +144,23 @@ def command(program):
 
 @pytest.fixture
 def process():
-    """Start nstjax as a process: process(*arguments) -> Popen.
-
-    ``inside`` is code that runs in it first; ``before`` runs before it takes the
-    process over.
-    """
+    """Start nstjax as a process: process(*arguments, first=CODE) -> Popen."""
     with contextlib.ExitStack() as stack:
 
-        def start(
-            *arguments: object, before: str = "", inside: str = ""
-        ) -> subprocess.Popen[str]:
-            run = "runpy.run_module('nstjax', run_name='__main__', alter_sys=True)"
-            code = f"{inside}\nimport runpy\n{run}"
-            command = [sys.executable, "-c", code, *map(str, arguments)]
-            if before:
-                # Not a preexec_fn, which would fork this process: JAX's threads do not
-                # survive that.
-                taking_over = (
-                    f"import os, sys\n{before}\nos.execv(sys.argv[1], sys.argv[1:])"
-                )
-                command = [sys.executable, "-c", taking_over, *command]
+        def start(*arguments: object, first: str = "") -> subprocess.Popen[str]:
+            # The code runs before nstjax takes the process over: a preexec_fn would
+            # fork this process, which JAX's threads do not survive.
+            code = (
+                f"import os, sys\n{first}\n"
+                "os.execv(sys.executable, [sys.executable, '-m', 'nstjax', "
+                "*sys.argv[1:]])"
+            )
             started = stack.enter_context(
                 subprocess.Popen(
-                    command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+                    [sys.executable, "-c", code, *map(str, arguments)],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
                 )
             )
             stack.callback(started.kill)
@@ -181,9 +175,3 @@ def gallery(tmp_path_factory, slim_weights) -> pathlib.Path:
     return training_gallery.make_gallery(
         tmp_path_factory.mktemp("gallery"), slim_weights
     )
-
-
-@pytest.fixture(scope="session")
-def environment() -> dict[str, str]:
-    """Of processes in any folder."""
-    return {**os.environ, "PYTHONPATH": str(training_gallery.ROOT)}

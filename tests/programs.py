@@ -19,12 +19,12 @@ from absl import flags
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 OURS = ("nstjax", "experiments", "weights_convert")
 LOGGERS = [logging.getLogger(name) for name in (None, "absl", "nstjax")]
-# Runs a program up to the end of one call of a function.
-KILLED = """
-import os, pkgutil, runpy, signal, sys
+# Runs a program, which gets a signal at the end of one call of a function.
+SIGNALED = """
+import os, pkgutil, runpy, sys
 from unittest import mock
 
-function, count, module, *arguments = sys.argv[1:]
+number, function, count, module, *arguments = sys.argv[1:]
 original = pkgutil.resolve_name(function)
 calls = []
 
@@ -32,7 +32,7 @@ def last(*arguments, **options):
     result = original(*arguments, **options)
     calls.append(result)
     if len(calls) == int(count):
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), int(number))
     return result
 
 sys.argv = [module, *arguments]
@@ -76,16 +76,33 @@ def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
     )
 
 
-def killed_after(
-    function: str, module: str, *arguments: object, count: int = 1, **options: object
-) -> None:
-    """Run a program, which is killed as a function returns for the ``count``-th time.
+def signaled_after(
+    number: int,
+    function: str,
+    module: str,
+    *arguments: object,
+    count: int = 1,
+    **options: object,
+) -> tuple[int, str, str]:
+    """Run a program, which gets a signal as a function returns for that time.
 
     No sooner and no later, however busy the machine is.
     """
-    process = start("-c", KILLED, function, count, module, *arguments, **options)
-    _, err = process.communicate()
-    assert process.returncode == -signal.SIGKILL, err
+    process = start(
+        "-c", SIGNALED, int(number), function, count, module, *arguments, **options
+    )
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+def killed_after(
+    function: str, module: str, *arguments: object, **options: object
+) -> None:
+    """Run a program, which is killed as a function returns, see ``signaled_after``."""
+    status, _, err = signaled_after(
+        signal.SIGKILL, function, module, *arguments, **options
+    )
+    assert status == -signal.SIGKILL, err
 
 
 @contextlib.contextmanager

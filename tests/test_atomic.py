@@ -116,3 +116,11 @@ def test_an_input_is_no_place_for_a_result(tmp_path):
         with pytest.raises(InputError, match="is one of the inputs and would be over"):
             check_inputs_kept([tmp_path / "new.png", output], [None, "auto", photo])
     check_inputs_kept([tmp_path / "new.png"], [photo, tmp_path / "missing.png"])
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path):
+    with (
+        pytest.raises(FileNotFoundError, match=r"gone/file\.json"),
+        atomic_path(tmp_path / "gone" / "file.json"),
+    ):
+        pass

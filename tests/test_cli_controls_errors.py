@@ -271,21 +271,15 @@ BAD_OUTPUTS = [
     ),
     bad(
         ONE,
-        "out_style.png is one of the inputs",
-        *("--fine_style=out_style.png", "--fine_layers=relu1_1"),
-        prepare=lambda: shutil.copy("second.png", "out_style.png"),
+        "out.nstjax-style.png is one of the inputs",
+        *("--fine_style=out.nstjax-style.png", "--fine_layers=relu1_1"),
+        prepare=lambda: shutil.copy("second.png", "out.nstjax-style.png"),
     ),
     bad(
         ONE,
-        "out_preview.png is one of the inputs",
-        "--stylize_mask=out_preview.png",
-        prepare=lambda: shutil.copy("left.png", "out_preview.png"),
-    ),
-    bad(
-        ONE,
-        "out_style.png is a folder",
+        "out.nstjax-style.png is a folder",
         *FINE,
-        prepare=lambda: pathlib.Path("out_style.png").mkdir(),
+        prepare=lambda: pathlib.Path("out.nstjax-style.png").mkdir(),
     ),
 ]
 

@@ -12,7 +12,8 @@ from commands import BASE, PICTURES, RUN, ended, good, metrics
 from PIL import Image
 
 import nstjax
-from nstjax import session
+import nstjax.command
+from nstjax import recorder
 from nstjax.io.weights import read_params
 from nstjax.presets import PRESETS
 
@@ -80,7 +81,7 @@ def test_snapshots_past_the_end_are_noted(studio, command):
     assert set(os.listdir()) == {*PICTURES, "out.png", "out_000002.png"}
 
 
-def test_preview_is_refreshed_and_removed_at_the_end(studio, command, monkeypatch):
+def test_preview_is_renewed_and_removed_at_the_end(studio, command, monkeypatch):
     written_paths = []
 
     def write_image(path, *arguments):
@@ -88,9 +89,11 @@ def test_preview_is_refreshed_and_removed_at_the_end(studio, command, monkeypatc
         nstjax.write_image(path, *arguments)
         assert pathlib.Path(path).exists()
 
-    monkeypatch.setattr(session, "write_image", write_image)
-    good(command, *RUN, "--preview_seconds=1e-9")
-    assert written_paths.count("out_preview.png") >= 2
+    monkeypatch.setattr(recorder, "write_image", write_image)
+    preview = "out.nstjax-preview/preview.png"
+    out = good(command, *RUN, "--preview_seconds=1e-9")
+    assert out.count(f"nstjax: preview in {preview}, renewed every 1e-09 seconds") == 1
+    assert written_paths.count(preview) >= 2
     assert set(os.listdir()) == {*PICTURES, "out.png"}
     written_paths.clear()
     good(command, *RUN, "--preview_seconds=0")
@@ -171,3 +174,23 @@ def test_log_every_thins_the_log_but_keeps_the_last_step(studio, command):
     good(command, *RUN, "--steps=5", "--log_every=2", "--workdir=run")
     rows = metrics("run")
     assert [row["step"] for row in rows] == [0, 2, 4, 5]
+
+
+def test_a_result_that_cannot_be_where_it_should_is_elsewhere(
+    studio, command, monkeypatch
+):
+    write_image = nstjax.write_image
+
+    def full(path, *arguments):
+        if pathlib.Path(path).parent.name == "album":
+            raise nstjax.InputError(f"{path} cannot be written (No space left)")
+        write_image(path, *arguments)
+
+    monkeypatch.setattr(nstjax.command, "write_image", full)
+    (studio / "album").mkdir()
+    status, out, err = command(*RUN, "--output=album/out.png")
+    assert status == 1
+    assert "wrote out.png after 2 steps" in out
+    says = "album/out.png cannot be written (No space left); wrote out.png instead"
+    assert err == f"nstjax: note: {says}\n"
+    assert set(os.listdir()) == {*PICTURES, "album", "out.png"}

@@ -12,7 +12,7 @@ from PIL import Image
 
 from nstjax.errors import InputError
 from nstjax.feedforward.contents import Content, find_contents, split_paintings
-from nstjax.io.video import write_video
+from nstjax.io.video import probe, read_frames, write_video
 
 # Containers, and what they need beside their name: a codec, or a size.
 FILMS = {
@@ -44,7 +44,7 @@ def film(path, *coding):
 
 def animation(path):
     frames = [Image.new("RGB", (20, 16), color) for color in ("red", "green", "blue")]
-    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=100)
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
 
 
 def found(*given, **options):
@@ -70,17 +70,17 @@ def test_pictures_of_any_format_and_name():
         assert found("picture.mp4") == [("picture.mp4", False, ".")]
 
 
-def test_an_animation_is_a_video_where_a_video_is_asked_for():
-    animation("loop.gif")
-    photo("still.gif")
-    assert found("loop.gif", "still.gif") == [
-        ("loop.gif", False, "."),
-        ("still.gif", False, "."),
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_an_animation_is_a_video_where_a_video_is_asked_for(suffix):
+    moving, still = f"moving.{suffix}", f"still.{suffix}"
+    animation(moving)
+    photo(still)
+    assert found(moving, still) == [(moving, False, "."), (still, False, ".")]
+    assert found(moving, still, output="film.mp4") == [
+        (moving, True, "."),
+        (still, False, "."),
     ]
-    assert found("loop.gif", "still.gif", output="film.mp4") == [
-        ("loop.gif", True, "."),
-        ("still.gif", False, "."),
-    ]
+    assert len(list(read_frames(moving, probe(moving)))) == 3
 
 
 def test_a_folder_holds_what_can_be_read_and_the_rest_is_told_once(caplog):

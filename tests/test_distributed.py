@@ -97,7 +97,7 @@ def test_a_signal_to_one_process_stops_both(studio, command, process):
         time.sleep(0.05)
     processes[1].send_signal(signal.SIGTERM)
     (status, out, _), (other_status, other_out, _) = ends(processes)
-    assert (status, other_status) == (130, 130)
+    assert (status, other_status) == (130, 143)
     assert "--resume goes on from here" in out
     assert other_out == ""
     rows = metrics("run")

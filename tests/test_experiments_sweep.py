@@ -133,6 +133,40 @@ def test_an_interrupted_sweep_gives_the_same_file(
     np.testing.assert_equal(drive(killed)._asdict(), sweep._asdict())
 
 
+def test_a_sweep_that_is_killed_before_its_first_chunk_goes_on(tmp_path, monkeypatch):
+    def killed(*arguments):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep_run, "write_sweep", killed)
+        with pytest.raises(ZeroDivisionError):
+            drive(tmp_path)
+    assert drive(tmp_path).config == json.loads((tmp_path / "config.json").read_text())
+
+
+def test_a_sweep_overwrites_and_removes_nothing_that_it_has_not_written(
+    tmp_path, chunks_of_four
+):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "settings.csv").write_text("mine")
+    with pytest.raises(InputError, match=r"settings\.csv is there already"):
+        drive(folder)
+    assert [path.name for path in folder.iterdir()] == ["settings.csv"]
+    run_lanes = sweep_run.run_lanes
+    folder = tmp_path / "run"
+
+    def noting(*arguments, **options):
+        (folder / "chunks").mkdir(parents=True, exist_ok=True)
+        (folder / "chunks" / "notes.txt").write_text("mine")
+        return run_lanes(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sweep_run, "run_lanes", noting)
+        drive(folder)
+    assert [path.name for path in (folder / "chunks").iterdir()] == ["notes.txt"]
+
+
 def smaller(fit_sweep):
     def fit(*arguments):
         return fit_sweep(*arguments)._replace(size=2)
@@ -150,7 +184,7 @@ def test_another_sweep_is_told(tmp_path):
     with pytest.raises(InputError, match="holds another run"):
         drive(tmp_path)
     (tmp_path / "config.json").unlink()
-    with pytest.raises(InputError, match=r"holds a sweep without its config\.json"):
+    with pytest.raises(InputError, match=r"sweep\.h5 is there already"):
         drive(tmp_path)
     with pytest.raises(InputError, match="is a file: give a folder"):
         drive(tmp_path / "sweep.h5")

@@ -144,7 +144,7 @@ BAD = {
         "has had 2 updates: give as many steps",
     ),
     "workdir a file": ((*ONE, "--workdir=../photos/1.png"), "is a file: give a folder"),
-    "no config": ((*ONE, "--workdir=../lost"), "holds a training without its config."),
+    "no config": ((*ONE, "--workdir=../lost"), "checkpoints is there already"),
     "config": ((*ONE, "--workdir=../damaged"), "config.json is damaged"),
     "size": ((*ONE, "--size=15"), "size"),
     "size of network": (

@@ -119,6 +119,23 @@ def test_restored_goes_on_bit_for_bit(textured, done):
     assert_same(expected[0], next(uninterrupted))
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"position": 3, "skipped": []},
+        {"position": {"other": 1}, "skipped": []},
+        {"position": {"next_index": -1}, "skipped": []},
+        {"position": {"next_index": "2"}, "skipped": []},
+        {"position": {"next_index": 2}, "skipped": "text"},
+    ],
+)
+def test_what_is_no_position_is_refused(photos, state):
+    batches = training_batches(photos, SQUASH, batch_size=5, seed=0, workers=0)
+    with pytest.raises(InputError, match="the position in the pictures is damaged"):
+        batches.restore(state)
+
+
 def test_interrupted_batch_is_not_lost(textured, monkeypatch):
     def batches():
         return training_batches(textured, RANDOM, batch_size=3, seed=0, workers=0)

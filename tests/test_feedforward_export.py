@@ -257,7 +257,7 @@ def test_onnx_without_its_extra(missing, painterly, tmp_path, monkeypatch):
     "arguments, says",
     [
         (["--model=wave"], "give --model=NAME and --output=FILE"),
-        (["--model=wave", "--output=a.onnx"], "no model: wave does not exist"),
+        (["--model=wave", "--output=a.onnx"], "wave does not exist"),
     ],
 )
 def test_the_command_tells_in_one_line_what_is_wrong(arguments, says, program):

@@ -9,7 +9,7 @@ from image_files import NOISE, png, refused, smooth
 from PIL import Image
 
 from nstjax.errors import InputError
-from nstjax.io.images import check_output, read_image, write_image
+from nstjax.io.images import check_output, is_picture, read_image, write_image
 
 # --- what Pillow reads -----------------------------------------------------------
 
@@ -78,6 +78,12 @@ def test_missing_file_folder_and_empty_file(tmp_path):
     assert "is a folder" in refused(tmp_path)
     (tmp_path / "empty.png").touch()
     assert "is empty" in refused(tmp_path / "empty.png")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "is no regular file" in refused(tmp_path / "pipe.png")
+    assert not is_picture(tmp_path / "pipe.png")
 
 
 def test_unreadable_file(tmp_path, monkeypatch):

@@ -21,7 +21,6 @@ from nstjax.style_losses import StyleForm, style_target
 from nstjax.transfer_loss import loss_structure
 from nstjax.vgg import features
 
-# Convolutions in float64 take seconds to compile at the default level.
 # relu5_1 keeps 2×2 or 3×3 positions of it; both sides are odd at several depths.
 HEIGHT, WIDTH = 33, 37
 
@@ -144,7 +143,7 @@ def test_total_loss_and_gradient_equal_the_reference(name, params, pictures, flo
     # ReLUs, maxima and |d| have kinks, which a random direction crosses in proportion
     # to the step: two steps that agree tell that neither crossed one that matters.
     rng = np.random.default_rng(7)
-    for _ in range(3):
+    for _ in range(2):
         direction = rng.normal(size=image.shape)
         slopes = [
             (published(image + step * direction) - published(image - step * direction))

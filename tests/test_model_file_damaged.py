@@ -100,7 +100,7 @@ def test_a_large_file_is_refused_unread(path: pathlib.Path, monkeypatch) -> None
     with pytest.raises(InputError, match="larger than"):
         write_model(path, model)
     monkeypatch.setattr(safetensors, "safe_open", None)
-    assert_refused(path, "larger than 256 MiB")
+    assert_refused(path, "is larger than")
 
 
 @pytest.mark.parametrize(
@@ -163,4 +163,4 @@ def test_metadata_that_describe_no_model_are_refused(
     metadata[key] = value
     kept = {name: text for name, text in metadata.items() if text is not None}
     safetensors.numpy.save_file(tensors, path, kept)
-    assert_refused(path, "does not describe a model")
+    assert_refused(path, "does not describe a model|is damaged")

@@ -4,14 +4,13 @@ import dataclasses
 import json
 import math
 import pathlib
-import signal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from commands import ended, signal_at
+from programs import killed_after
 
 from nstjax.control.pyramid import (
     Scale,
@@ -344,11 +343,11 @@ def flags(folder, *more):
 
 
 @pytest.mark.parametrize("step", [15, 55])
-def test_a_killed_pyramid_resumes_bit_equal(step, studio, command, process):
+def test_a_killed_pyramid_resumes_bit_equal(step, studio, command):
     status, _, err = command(*flags("whole"))
     assert status == 0, err
-    kill = signal_at(step, signal.SIGKILL)
-    assert ended(process(*flags("killed"), inside=kill))[0] == -signal.SIGKILL
+    function = "nstjax.session.progress_text"
+    killed_after(function, "nstjax", *flags("killed"), count=step)
     status, _, err = command(*flags("killed", "--resume"))
     assert status == 0, err
 

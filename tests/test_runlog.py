@@ -1,5 +1,7 @@
 """Log, snapshots and checkpoints on disk, and files that appear whole or not at all."""
 
+import errno
+import io
 import json
 import os
 import pathlib
@@ -190,7 +192,7 @@ def test_truncated_checkpoint_is_refused(tmp_path, share):
     write_checkpoint(path, state)
     contents = path.read_bytes()
     path.write_bytes(contents[: int(share * len(contents))])
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="not readable"):
         read_checkpoint(path, state)
 
 
@@ -212,7 +214,7 @@ def test_checkpoint_of_another_run_is_refused(tmp_path):
     for other in (state_of("adam", height=5), state_of("lbfgs")):
         with pytest.raises(InputError, match="another run's"):
             read_checkpoint(path, other)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="does not exist"):
         read_checkpoint(tmp_path / "nowhere.safetensors", state_of("adam", 0))
 
 
@@ -267,8 +269,29 @@ def test_atomic_path_shows_nothing_before_the_end(tmp_path):
     ]
     with atomic_path(path) as temporary:
         assert isinstance(temporary, pathlib.Path)
-        assert (temporary.parent, temporary.suffix) == (tmp_path, ".txt")
+        assert temporary.suffix == ".txt"
         temporary.write_text("new")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [
         ("file.txt", "new")
     ]
+
+
+def test_rows_that_find_no_room_leave_no_part_of_a_line(tmp_path, monkeypatch):
+    runlog.append_metrics(tmp_path, [{"step": 0}])
+
+    class FullFile(io.FileIO):
+        def write(self, lines):
+            if len(lines) < 10:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(lines[:7])
+
+    def full_open(path, mode, buffering):
+        return FullFile(path, mode.replace("b", ""))
+
+    monkeypatch.setattr(runlog, "open", full_open, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        runlog.append_metrics(tmp_path, [{"step": 1}])
+    monkeypatch.undo()
+    assert runlog.read_metrics(tmp_path, 9) == [{"step": 0}]
+    runlog.append_metrics(tmp_path, [{"step": 1}])
+    assert runlog.read_metrics(tmp_path, 9) == [{"step": 0}, {"step": 1}]

@@ -11,7 +11,10 @@ from nstjax.problem import evaluate
 from nstjax.request import recorded_request, request_record
 from nstjax.saved_run import read_saved_run
 
-RUN = ("--steps=3", "--size=32", "--quiet", "--workdir=run")
+RUN = (
+    "--steps=3", "--size=32", "--quiet", "--workdir=run", "--preview_seconds=0",
+    "--content_layers=relu2_1", "--style_layers=relu1_1,relu2_1",
+)  # fmt: skip
 
 
 def test_the_last_image_has_the_losses_that_the_log_says(studio, command):

@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 import pytest
 import safetensors.numpy
-from commands import PICTURES, ended, signal_at
+from commands import PICTURES
+from programs import killed_after, signaled_after
 
 import nstjax
 from nstjax import recorder, session
@@ -127,21 +128,20 @@ def resume(command, optimizer: str, folder: str, *more: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "call", "function"),
+    ("optimizer", "count", "function"),
     [
-        ("adam", 30, "progress_text"),
-        ("lbfgs", 30, "progress_text"),
-        # Of its fourth time, run.h5 is written and the checkpoint is not.
-        ("adam", 4, "write_checkpoint"),
+        ("adam", 30, "session.progress_text"),
+        ("lbfgs", 30, "session.progress_text"),
+        # Between the two files of the third checkpoint.
+        ("adam", 3, "io.runlog.write_run"),
     ],
 )
 def test_killed_run_resumes_bit_equal(
-    optimizer, call, function, studio, command, process, uninterrupted
+    optimizer, count, function, studio, command, uninterrupted
 ):
     whole = uninterrupted(optimizer)
-    kill = signal_at(call, signal.SIGKILL, function)
-    status, out, err = ended(process(*flags(optimizer, "run"), inside=kill))
-    assert (status, out, err) == (-signal.SIGKILL, "", "")
+    arguments = flags(optimizer, "run")
+    killed_after(f"nstjax.{function}", "nstjax", *arguments, count=count)
     # It was under way: past its first checkpoints, before its end, and its log is
     # ahead of the checkpoint.
     assert 0 < checkpoint_step("run") < len(metrics("run")) <= STEPS
@@ -152,12 +152,11 @@ def test_killed_run_resumes_bit_equal(
 
 
 def test_run_killed_before_its_first_checkpoint_resumes_from_the_start(
-    studio, command, process, uninterrupted
+    studio, command, uninterrupted
 ):
     whole = uninterrupted("adam")
-    kill = signal_at(3, signal.SIGKILL)
-    rare = f"--checkpoint_every={STEPS}"
-    assert ended(process(*flags("adam", "run", rare), inside=kill))[0] < 0
+    arguments = flags("adam", "run", f"--checkpoint_every={STEPS}")
+    killed_after("nstjax.session.progress_text", "nstjax", *arguments, count=3)
     assert not pathlib.Path("run/checkpoint.safetensors").exists()
     # The interval between checkpoints decides nothing about the picture.
     resume(command, "adam", "run")
@@ -172,11 +171,11 @@ def test_run_killed_before_its_first_checkpoint_resumes_from_the_start(
     ],
 )
 def test_interrupted_run_saves_and_says_how_to_go_on(
-    number, ending, insist, studio, command, process, uninterrupted
+    number, ending, insist, studio, command, uninterrupted
 ):
     whole = uninterrupted("adam")
-    stop = signal_at(30, number)
-    status, out, err = ended(process(*flags("adam", "run"), inside=stop))
+    function, arguments = "nstjax.session.progress_text", flags("adam", "run")
+    status, out, err = signaled_after(number, function, "nstjax", *arguments, count=30)
     assert (status, err) == (ending, f"nstjax: stopping after this step{insist}\n")
     assert "the same command with --resume goes on from here" in out
     step = checkpoint_step("run")
@@ -389,9 +388,9 @@ def test_what_a_run_cannot_write_beside_its_result_is_a_note_once(
     assert "wrote out.png after 9 steps" in out
     notes = err.splitlines()
     assert all("No space left on device" in note for note in notes)
-    for what in ("a snapshot", "the log", "a checkpoint", "the preview"):
+    for what in ("a snapshot", "the log", "run.h5", "a checkpoint", "the preview"):
         assert sum(f"goes on without {what}" in note for note in notes) == 1
-    assert len(notes) == 4
+    assert len(notes) == 5
     assert sorted(path.name for path in studio.iterdir()) == sorted(
         [*PICTURES, "out.png"]
     )

@@ -1,5 +1,7 @@
 """Checkpoints of trainings: whole, exact, or one line of why not."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -125,7 +127,8 @@ def test_another_network_is_told(state, tmp_path, other):
 
 
 @pytest.mark.parametrize(
-    "damage", ["cut short", "flipped", "no record", "record", "no arrays"]
+    "damage",
+    ["cut short", "flipped", "no record", "record", "no arrays", "link", "pipe"],
 )
 def test_damage_is_told(state, tmp_path, damage):
     open_checkpoints(tmp_path).save(3, state, RECORD)
@@ -141,6 +144,12 @@ def test_damage_is_told(state, tmp_path, damage):
         record.unlink()
     elif damage == "record":
         record.write_text('{"seconds": ')
+    elif damage == "link":
+        record.rename(tmp_path / "moved")
+        record.symlink_to(tmp_path / "moved")
+    elif damage == "pipe":
+        record.unlink()
+        os.mkfifo(record)
     else:
         for path in arrays:
             path.unlink()

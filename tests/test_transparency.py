@@ -11,7 +11,7 @@ from PIL import Image
 import nstjax
 from nstjax.errors import InputError
 from nstjax.io.images import read_image, write_image
-from nstjax.io.transparency import fill_holes, fit_alpha, read_photo
+from nstjax.io.transparency import fill_holes, fit_alpha, read_on_white, read_photo
 
 ALPHA = np.ones((24, 36), np.float32)
 ALPHA[6:18, 10:30] = 0
@@ -56,9 +56,13 @@ def test_a_photo_is_put_on_white_and_said(tmp_path, caplog):
         f"{path} is transparent in parts, which are put on white: --transparency=keep "
         "keeps them transparent"
     ]
+    np.testing.assert_array_equal(read_on_white(path), photo)
+    assert (
+        caplog.messages[1] == f"{path} is transparent in parts, which are put on white"
+    )
     Image.fromarray(NOISE).convert("RGBA").save(path)
     assert read_photo(path)[1] is None
-    assert len(caplog.messages) == 1
+    assert len(caplog.messages) == 2
 
 
 def test_transparency_is_kept(tmp_path, caplog):

@@ -266,7 +266,7 @@ BROKEN_FILES: dict[str, tuple[str, Callable[[pathlib.Path], object], str]] = {
     "h5 with a dataset for a group": (
         "a.h5",
         dataset_for_group,
-        "HDF5",
+        "has no layer",
     ),
 }
 

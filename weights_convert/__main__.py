@@ -7,6 +7,7 @@ from absl import flags
 
 from nstjax.entry import run_command
 from nstjax.errors import InputError
+from nstjax.interrupts import advise
 from nstjax.io.atomic import check_inputs_kept
 from nstjax.io.weights import default_weights_path, save_params
 from nstjax.path_flags import define_path
@@ -38,18 +39,17 @@ def main(arguments: Sequence[str]) -> int:
     path = INPUT.value
     if (path is None) != DOWNLOAD.value:
         raise InputError("pass either --input=FILE or --download")
-    output = OUTPUT.value
-    if output is None:
-        output = default_weights_path()
-        os.makedirs(os.path.dirname(output), exist_ok=True)
+    output = OUTPUT.value or default_weights_path()
     # Before the download, which may take minutes.
     if not output.endswith(".safetensors"):
         raise InputError(f"--output={output} must end in .safetensors")
-    if not os.path.isdir(os.path.dirname(output) or "."):
+    folder = os.path.dirname(output) or "."
+    if OUTPUT.value and not os.path.isdir(folder):
         raise InputError(f"--output={output} is in a folder that does not exist")
     check_inputs_kept([output], [path])
 
     if path is None:
+        advise("the same command again goes on with the download")
         path = download()
     params, metadata = convert_file(path)
     print(
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         f"{metadata['source_channel_order']} channels, "
         f"kernels by ({metadata['source_spatial_order']})"
     )
+    os.makedirs(folder, exist_ok=True)
     sha256 = save_params(output, params, metadata)
     print(f"{output}: written for RGB input, params sha256 {sha256}")
     return 0

@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 
 from nstjax.errors import InputError
+from nstjax.io.hdf5 import check_own_data, lookup
 from nstjax.vgg import CONV_LAYERS
 from weights_convert.source import (
     WHAT_TO_DO,
@@ -40,7 +41,8 @@ def read_keras(path: str) -> Source:
     """
     try:
         with h5py.File(path, "r") as file:
-            return _read_group(file.get("model_weights", file))
+            root = lookup(file, "model_weights")
+            return _read_group(file if root is None else root)
     except InputError:
         raise
     # h5py reports damage inside a file as RuntimeError, KeyError, ValueError or others,
@@ -56,10 +58,12 @@ def _read_group(root: h5py.Group) -> Source:
     layout, names = _find_layout(root)
     arrays: LayerArrays = {}
     for layer in CONV_LAYERS:
-        kernel, bias = (root.get(name.format(_keras_name(layer))) for name in names)
+        kernel, bias = (lookup(root, name.format(_keras_name(layer))) for name in names)
         if not (isinstance(kernel, h5py.Dataset) and isinstance(bias, h5py.Dataset)):
             raise missing_layer(layer)
         check_declared(layer, kernel.shape, bias.shape, kernel.dtype, bias.dtype)
+        for part in (kernel, bias):
+            check_own_data(layer, part)
         arrays[layer] = (
             np.asarray(kernel[()], np.float32),
             np.asarray(bias[()], np.float32),
@@ -71,7 +75,7 @@ def _find_layout(root: h5py.Group) -> tuple[str, tuple[str, str]]:
     """The first layout that holds VGG-19's first convolution."""
     first = _keras_name(CONV_LAYERS[0])
     for layout, names in LAYOUTS.items():
-        if names[0].format(first) in root:
+        if lookup(root, names[0].format(first)) is not None:
             return layout, names
     raise InputError(
         f"the file has no layer {first} in a layout that Keras wrote for VGG-19: "

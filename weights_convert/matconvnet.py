@@ -8,6 +8,7 @@ import scipy.io
 
 from nstjax.errors import InputError
 from nstjax.vgg import CONV_LAYERS, MEAN_RGB
+from weights_convert.mat_size import check_mat
 from weights_convert.source import (
     WHAT_TO_DO,
     LayerArrays,
@@ -18,6 +19,7 @@ from weights_convert.source import (
 
 # The published file has 535 MB; loadmat takes a whole variable into memory.
 LARGEST_FILE_BYTES = 2**30
+VARIABLES = ["layers", "meta", "normalization"]
 
 
 def read_matconvnet(path: str) -> Source:
@@ -44,11 +46,8 @@ def read_matconvnet(path: str) -> Source:
             f"the file has {size} bytes, more than any VGG-19 .mat file: {WHAT_TO_DO}"
         )
     try:
-        contents = scipy.io.loadmat(
-            path,
-            simplify_cells=True,
-            variable_names=["layers", "meta", "normalization"],
-        )
+        check_mat(path, VARIABLES)
+        contents = scipy.io.loadmat(path, simplify_cells=True, variable_names=VARIABLES)
     # On a damaged file loadmat raises whatever its parser stumbled over, from
     # zlib.error to IndexError: no narrower class covers them.
     except Exception as error:

@@ -110,7 +110,7 @@ def _send(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
 
 def _has_stepped(output: str) -> bool:
     """Whether the bar tells of a step, of the picture itself where styles are mixed."""
-    steps = PROGRESS.findall(output.rpartition("nstjax: preset ")[2])
+    steps = PROGRESS.findall(output.partition("nstjax: preset ")[2])
     return bool(steps) and int(steps[-1]) > 0
 
 

@@ -36,13 +36,18 @@ def new_figure(
         layout="constrained",
     )
     description = textwrap.fill(describe(surface, alpha, beta, tv), 50 * columns)
-    figure.suptitle(f"{title}\n{description}".strip(), fontsize=11)
+    figure.suptitle(literal(f"{title}\n{description}".strip()), fontsize=11)
     return figure
+
+
+def literal(text: str) -> str:
+    """Text that came with a file, not to be read as a formula."""
+    return text.replace("$", r"\$")
 
 
 def in_two_lines(label: str) -> str:
     """An axis label with its unit, which stands in brackets, on a line of its own."""
-    return "\n(".join(label.rsplit(" (", 1))
+    return "\n(".join(literal(label).rsplit(" (", 1))
 
 
 def add_color_bar(
@@ -92,7 +97,7 @@ def draw_points(axes: Axes, points: Marks, heights: np.ndarray, where: str) -> N
             markersize=12 if name == "result" else 8,
             markerfacecolor="white",
             markeredgecolor="black",
-            label=f"{name} ({residual:.2f} off the {where})",
+            label=f"{literal(name)} ({residual:.2f} off the {where})",
             zorder=6,
         )
 

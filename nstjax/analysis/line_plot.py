@@ -7,7 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nstjax.analysis.figure_parts import add_legend, draw_points, new_figure
+from nstjax.analysis.figure_parts import (
+    add_legend,
+    draw_points,
+    literal,
+    new_figure,
+)
 from nstjax.analysis.surface import Marks, Surface
 from nstjax.analysis.surface_panels import TITLES, mark_losses, panels
 
@@ -55,7 +60,7 @@ def line_figure(
             _draw_chord(axes, *chord(surface.s, curve, points, heights[name]))
         draw_points(axes, points, heights[name], "line")
         axes.set_title(TITLES[name], fontsize=11)
-        axes.set_xlabel(surface.labels[0], fontsize=9)
+        axes.set_xlabel(literal(surface.labels[0]), fontsize=9)
         axes.set_xlim(surface.s[0], surface.s[-1])
         axes.tick_params(labelsize=8)
         if log_height:

@@ -45,7 +45,13 @@ from nstjax.analysis.surface_request import SurfaceRequest
 from nstjax.errors import InputError
 from nstjax.interrupts import requested, saving_on_interrupt
 from nstjax.io.locks import LOCK, held
-from nstjax.io.surface_file import check_resumable, read_surface, write_surface
+from nstjax.io.stored import damaged
+from nstjax.io.surface_file import (
+    REMEDY,
+    check_resumable,
+    read_surface,
+    write_surface,
+)
 from nstjax.preset import Preset
 from nstjax.saved_run import SavedRun
 from nstjax.transfer_loss import loss_function, loss_structure
@@ -107,6 +113,11 @@ def _compute(
     if path.exists():
         surface = read_surface(path)
         check_resumable(path, surface, about)
+        check_same_run(path, surface, run)
+        if surface.done.shape != request.grid or (
+            surface.values.style_layers.keys() != set(_style_layers(run))
+        ):
+            raise damaged(path, "another grid or other layers than it says", REMEDY)
         if surface.done.all():
             LOGGER.info("%s is finished: nothing is left to compute", path)
             return surface
@@ -150,13 +161,11 @@ def unknown_surface(
     trajectory = marks({str(step): image for step, image in snapshots.items()})
     s_range, t_range = request.ranges or _default_ranges(plane, points, trajectory)
     nu, nv = request.grid
-    styles = [data.targets.style, *(region.style for region in data.targets.regions)]
-    layers = [layer for layer in LAYERS if any(layer in style for style in styles)]
     return Surface(
         plane=plane,
         s=np.linspace(*s_range, nu),
         t=np.zeros(1) if plane.kind == "line" else np.linspace(*t_range, nv),
-        values=unknown_values((nu, nv), layers),
+        values=unknown_values((nu, nv), _style_layers(run)),
         done=np.zeros((nu, nv), bool),
         points=points,
         trajectories={"run": trajectory},
@@ -168,6 +177,12 @@ def unknown_surface(
         labels=axis_labels(plane),
         about=about,
     )
+
+
+def _style_layers(run: SavedRun) -> list[str]:
+    targets = run.problem.data.targets
+    styles = [targets.style, *(region.style for region in targets.regions)]
+    return [layer for layer in LAYERS if any(layer in style for style in styles)]
 
 
 def make_plane(run: SavedRun, request: SurfaceRequest) -> Plane:
@@ -225,6 +240,8 @@ def check_same_run(path: Path, surface: Surface, run: SavedRun) -> None:
                 f"{path} is a surface of another run (its {what} differs): give one of "
                 f"{run.folder}"
             )
+    if surface.plane is None or surface.plane.origin.shape != run.image.shape:
+        raise damaged(path, "no plane of the run's size", REMEDY)
 
 
 def surface_structure(preset: Preset) -> dict[str, Any]:

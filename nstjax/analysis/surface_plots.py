@@ -19,6 +19,7 @@ from nstjax.analysis.figure_parts import (
     add_legend,
     draw_points,
     in_two_lines,
+    literal,
     new_figure,
 )
 from nstjax.analysis.surface import Marks, Surface
@@ -131,7 +132,7 @@ def map_figure(
             color = TRAJECTORY_COLORS[index % len(TRAJECTORY_COLORS)]
             _draw_trajectory(axes, run, marks, color)
         draw_points(axes, surface.points, surface.points.coordinates[:, 1], "plane")
-        axes.set_xlabel(surface.labels[0], fontsize=9)
+        axes.set_xlabel(literal(surface.labels[0]), fontsize=9)
         if column == 0:
             axes.set_ylabel(in_two_lines(surface.labels[1]), fontsize=9)
         axes.tick_params(labelsize=8)
@@ -224,13 +225,15 @@ def _isolated(values: np.ndarray) -> np.ndarray:
 
 
 def _draw_trajectory(axes: Axes, run: str, marks: Marks, color: str) -> None:
+    if not marks.names:
+        return
     axes.plot(
         *marks.coordinates.T,
         color=color,
         marker=".",
         linewidth=1.2,
         path_effects=[withStroke(linewidth=2.5, foreground="black")],
-        label=f"{run}: steps, up to {marks.residuals.max():.2f} off the plane",
+        label=f"{literal(run)}: steps, up to {marks.residuals.max():.2f} off the plane",
         zorder=4,
     )
     sides = np.ptp([axes.get_xlim(), axes.get_ylim()], axis=1)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nstjax.errors import InputError
 from nstjax.io.sweep_file import Sweep
 
 WEIGHTS = ("alpha", "beta")
@@ -38,8 +39,14 @@ def varied(sweep: Sweep) -> dict[str, np.ndarray]:
 
 
 def weights_of(sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:
-    """Alpha and beta of every setting, float64 [N] each."""
-    fixed = sweep.config["settings"]
+    """Alpha and beta of every setting, float64 [N] each.
+
+    Raises:
+      InputError: the sweep is a part of one.
+    """
+    fixed = sweep.config.get("settings")
+    if fixed is None:
+        raise InputError("the sweep does not say its alpha and beta: give sweep.h5")
     alpha, beta = (
         np.broadcast_to(
             np.float64(sweep.settings.get(name, fixed[name])), sweep.status.shape

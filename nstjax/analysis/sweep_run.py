@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from tqdm import tqdm
 
 from nstjax.analysis.lanes import UNLIKE, Lanes, lane_shapes
@@ -19,6 +20,7 @@ from nstjax.distributed import all_or_none, any_process, is_first_process
 from nstjax.errors import InputError
 from nstjax.io.atomic import check_new, check_workdir
 from nstjax.io.runlog import CONFIG, read_config, write_config
+from nstjax.io.stored import short_json
 from nstjax.io.sweep_file import Sweep, join_sweeps, read_sweep, write_sweep
 from nstjax.memory import GIGABYTE, default_budget, give_back_freed_memory
 from nstjax.preset import Preset
@@ -94,13 +96,35 @@ def run_sweep(
         with all_or_none():
             if is_first_process():
                 whole = join_sweeps([read_sweep(path) for path in paths])
+                _check_complete(folder, whole, settings, preset)
                 write_sweep(folder / SWEEP, whole._replace(config=dict(config)))
     if is_first_process():
         with contextlib.suppress(OSError):
             for path in _chunks(folder, settings, config[LANES_PER_CHUNK]):
                 path.unlink(missing_ok=True)
             (folder / CHUNKS).rmdir()
-    return read_sweep(folder / SWEEP)
+    sweep = read_sweep(folder / SWEEP)
+    _check_complete(folder, sweep, settings, preset)
+    return sweep
+
+
+def _check_complete(
+    folder: Path, sweep: Sweep, settings: Settings, preset: Preset
+) -> None:
+    """Raise ``InputError`` unless a sweep's file holds these settings and steps."""
+    wanted = [tuple(setting[name] for name in settings.names) for setting in settings]
+    columns = [sweep.settings.get(name, np.zeros(0)) for name in settings.names]
+    found = list(zip(*(column.tolist() for column in columns), strict=False))
+    steps = sweep.log["step"].tolist()
+    if (
+        found != wanted
+        or set(sweep.settings) != set(settings.names)
+        or steps != list(range(preset.steps + 1))
+    ):
+        raise InputError(
+            f"the sweep in {folder} holds other settings or steps than its {CONFIG} "
+            "says: choose another --workdir"
+        )
 
 
 def _run_chunks(
@@ -195,11 +219,11 @@ def _check_limits(limits: Limits) -> None:
 def _begun_config(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """What the sweep in the folder was begun with, if it is the same one."""
     begun = read_config(folder)
-    if LANES_PER_CHUNK not in begun:
+    if begun.get(LANES_PER_CHUNK) is None:
         raise InputError(f"{folder} holds another run: choose another --workdir")
     before, now = begun["settings"], json.loads(json.dumps(config["settings"]))
     changed = [
-        f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}"
+        f"{name} was {short_json(before.get(name))}, is {short_json(now.get(name))}"
         for name in sorted(before.keys() | now.keys())
         if before.get(name) != now.get(name)
     ]
@@ -209,11 +233,6 @@ def _begun_config(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
             "with the same flags or choose another --workdir"
         )
     return begun
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _fit(

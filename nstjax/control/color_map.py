@@ -52,7 +52,9 @@ def read_color_map(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         return colors, np.stack([bright, 1 - bright])
     distance = color_distances(palette, colors)
     labels = _spread_labels(
-        distance.argmin(axis=1)[index], (distance.min(axis=1) < NARROW)[index], flat
+        distance.argmin(axis=1).astype(np.uint8)[index],
+        (distance.min(axis=1) < NARROW)[index],
+        flat,
     )
     masks = [labels == label for label in range(len(colors))]
     return colors, np.array(masks, np.float32)

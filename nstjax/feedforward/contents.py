@@ -2,13 +2,18 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from PIL import Image, UnidentifiedImageError
 
 from nstjax.errors import InputError
 from nstjax.io.images import is_picture, picture_problem
 from nstjax.io.video import VIDEO_SUFFIX, is_video, probe
+
+ANIMATED = ("GIF", "PNG", "WEBP")
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -98,7 +103,10 @@ def split_paintings(given: Sequence[str]) -> tuple[list[str], list[str]]:
     contents, paintings = list(given[:1]), list[str]()
     for name in given[1:]:
         if not os.path.exists(name):
-            raise InputError(f"{name} does not exist: check the path")
+            raise InputError(
+                f"{name} does not exist: check the path; the name of a style goes to "
+                "--style"
+            )
         is_content = os.path.isdir(name) or holds_video(Path(name))
         (contents if is_content else paintings).append(name)
     if len(paintings) > 1:
@@ -122,7 +130,7 @@ def holds_video(path: Path, animated: bool = False) -> bool:
     """
     problem = picture_problem(path)
     if problem is None:
-        return animated and is_video(path) and probe(path).frames > 1
+        return animated and _is_animation(path)
     if is_picture(path) or not os.access(path, os.R_OK) or not path.is_file():
         raise InputError(problem)
     try:
@@ -138,6 +146,37 @@ def holds_video(path: Path, animated: bool = False) -> bool:
     return True
 
 
+def unique_names(
+    paths: Sequence[Path], places: Sequence[Hashable] | None = None
+) -> list[str]:
+    """The files' names without suffixes, but where two would be the same.
+
+    >>> unique_names([Path("a.png"), Path("b.png"), Path("b.jpg"), Path("c/b.jpg")])
+    ['a', 'b_png', 'b_jpg', 'b_jpg_2']
+
+    Args:
+      paths: the files.
+      places: of the names, which may be the same in different ones.
+    """
+    places = places or [None] * len(paths)
+    stems = Counter(
+        (place, path.stem.casefold()) for place, path in zip(places, paths, strict=True)
+    )
+    names: list[str] = []
+    # Some file systems take a.png and A.png for one.
+    taken: set[tuple[Hashable, str]] = set()
+    for place, path in zip(places, paths, strict=True):
+        alone = stems[place, path.stem.casefold()] == 1
+        name = first = path.stem if alone else path.name.replace(".", "_")
+        number = 1
+        while (place, name.casefold()) in taken:
+            number += 1
+            name = f"{first}_{number}"
+        taken.add((place, name.casefold()))
+        names.append(name)
+    return names
+
+
 def left_out_text(left_out: Mapping[Path, InputError]) -> str:
     """Why files are left out: each reason once, with the first file that has it."""
     reasons: dict[str, list[Path]] = {}
@@ -147,6 +186,15 @@ def left_out_text(left_out: Mapping[Path, InputError]) -> str:
         f"{paths[0]}{reason}" + (f" (and {len(paths) - 1} more)" if paths[1:] else "")
         for reason, paths in reasons.items()
     )
+
+
+def _is_animation(path: Path) -> bool:
+    """Whether a picture has several frames that ffmpeg reads."""
+    try:
+        with Image.open(path, formats=ANIMATED) as image:
+            return bool(getattr(image, "is_animated", False))
+    except UnidentifiedImageError:
+        return False
 
 
 def _files_below(

@@ -7,13 +7,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+import msgspec
 import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.io.images import FORMATS, read_image
+from nstjax.io.stored import convert, damaged
 from nstjax.sizes import resize
 
 LOGGER = logging.getLogger("nstjax")
+
+REMEDY = "start the training again in an empty --workdir"
 
 Rule = Literal["squash", "center", "random"]
 
@@ -46,6 +50,13 @@ class CropRule:
                 "a crop's size and largest must be at least 1, "
                 f"got {self.size} and {self.largest}"
             )
+
+
+class BatchesState(msgspec.Struct):
+    """Where the next batch begins, as ``Batches.state`` says it."""
+
+    position: dict[str, Any]
+    skipped: list[str]
 
 
 class _Unreadable(NamedTuple):
@@ -91,10 +102,17 @@ class Batches(Iterator[dict[str, np.ndarray]]):
 
         Args:
           state: of batches made with the same arguments.
+
+        Raises:
+          InputError: it is no such state.
         """
-        self._position = state["position"]
+        given = convert(state, BatchesState, "the position in the pictures", REMEDY)
+        # Grain checks nothing: another state would fail wherever it is used.
+        if not _alike(given.position, self._position):
+            raise damaged("the position in the pictures", given.position, REMEDY)
+        self._position = given.position
         self._elements.set_state(self._position)
-        self.skipped = set(state["skipped"])
+        self.skipped = set(given.skipped)
 
     def _skip(self, unreadable: _Unreadable) -> None:
         if unreadable.path in self.skipped:
@@ -272,6 +290,15 @@ def recolored(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     hue = (hue + rng.uniform(-0.2, 0.2)) % 1
     changed = hsv2rgb(np.stack([hue, saturation, value], axis=-1))
     return np.asarray(changed, np.float32)
+
+
+def _alike(state: Any, other: Any) -> bool:
+    """Whether a state has the entries of another, and numbers from 0 on."""
+    if isinstance(state, dict) and isinstance(other, dict):
+        return state.keys() == other.keys() and all(
+            _alike(state[name], other[name]) for name in state
+        )
+    return type(state) is type(other) and (not isinstance(state, int) or state >= 0)
 
 
 def _check_numbers(

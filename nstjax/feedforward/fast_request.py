@@ -3,13 +3,12 @@
 import dataclasses
 import logging
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from nstjax.errors import InputError
-from nstjax.feedforward.contents import Content
+from nstjax.feedforward.contents import Content, unique_names
 from nstjax.feedforward.looks import Look, parse_styles
 from nstjax.guidance import MaskSource
 from nstjax.io.atomic import check_inputs_kept, nearest_folder
@@ -111,29 +110,20 @@ def plan_jobs(
     """
     groups = [tuple(looks)] if request.interpolate else [(look,) for look in looks]
     folder = _output_folder(request, len(contents) * len(groups))
-    stems = Counter(map(_stem, contents))
+    names = unique_names(
+        [content.path for content in contents],
+        [(content.folder, content.video) for content in contents],
+    )
     jobs = []
-    taken = set()
-    for content in contents:
+    for content, name in zip(contents, names, strict=True):
         if content.video and request.interpolate:
             raise InputError(f"{content.path} is a video: --interpolate takes photos")
-        suffix = ".mp4" if content.video else ".png"
-        stem = content.path.stem
-        if stems[_stem(content)] > 1:
-            stem = content.path.name.replace(".", "_")
         for group in groups:
-            if folder is None:
-                assert request.output
-                jobs.append(Job(content, group, Path(request.output)))
-                continue
-            name = group[0].name if len(group) == 1 else "row"
-            path = folder / content.folder / f"{stem}_{name}{suffix}"
-            number = 1
-            # Some file systems take a.png and A.png for one.
-            while (key := str(path).casefold()) in taken:
-                number += 1
-                path = path.with_name(f"{stem}_{number}_{name}{suffix}")
-            taken.add(key)
+            look = group[0].name if len(group) == 1 else "row"
+            file = f"{name}_{look}{VIDEO_SUFFIX if content.video else '.png'}"
+            path = Path(request.output or "")
+            if folder is not None:
+                path = folder / content.folder / file
             jobs.append(Job(content, group, path))
     if request.skip_existing:
         jobs = _without_existing(jobs)
@@ -165,15 +155,14 @@ def _output_folder(request: FastRequest, results: int) -> Path | None:
     return path if several and not is_file else None
 
 
-def _stem(content: Content) -> tuple[Path, str, bool]:
-    """What results whose names would be equal have in common."""
-    return content.folder, content.path.stem.casefold(), content.video
-
-
 def _without_existing(jobs: Sequence[Job]) -> list[Job]:
-    """Those whose results are not there yet; results are no photos of a folder."""
-    outputs = {job.output.resolve() for job in jobs}
-    jobs = [job for job in jobs if job.content.path.resolve() not in outputs]
+    """Those whose results are not there yet; what another makes is no photo."""
+    makers = {job.output.resolve(): job.content for job in jobs}
+    jobs = [
+        job
+        for job in jobs
+        if makers.get(job.content.path.resolve(), job.content) == job.content
+    ]
     missing = [job for job in jobs if not job.output.exists()]
     LOGGER.info(
         "%d of %d results are there already and stay as they are",

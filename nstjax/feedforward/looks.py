@@ -230,7 +230,7 @@ def styles_text(model: str | None) -> str:
     found = _model(model or PAINTERLY)
     if not found.styles:
         return "any painting: nstjax-fast PHOTO --style=PAINTING"
-    titles = found.card.get("styles", {})
+    titles = found.titles
     width = max(map(len, found.styles))
     return "\n".join(
         f"{name:<{width}}  {titles.get(name, '')}".rstrip() for name in found.styles

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 from tqdm import tqdm
 
@@ -20,7 +21,7 @@ from nstjax.distributed import (
     place,
 )
 from nstjax.errors import InputError
-from nstjax.feedforward.objective import Batch, Objective
+from nstjax.feedforward.objective import Batch, Objective, TrainingTerms
 from nstjax.feedforward.training import TrainingState, batch_shardings, check_finite
 from nstjax.feedforward.training_log import (
     Row,
@@ -43,13 +44,22 @@ from nstjax.io.extras import Extras, write_somewhere
 from nstjax.io.images import write_image
 from nstjax.io.locks import NEW, temporary_folder
 from nstjax.io.model_file import write_model
-from nstjax.io.training_checkpoint import open_checkpoints
+from nstjax.io.stored import Amount, convert, damaged
+from nstjax.io.training_checkpoint import START_AGAIN, open_checkpoints
 from nstjax.session import check_resumable
 
 MODEL = "model.safetensors"
 SAMPLES = "samples"
 CHECKPOINTS = "checkpoints"
 EVENTS = "events"
+
+
+class Progress(msgspec.Struct):
+    """What a checkpoint says beside the state; "batches" are ``Batches.state``."""
+
+    rows: list[dict[str, float]]
+    seconds: Amount
+    batches: dict[str, Any]
 
 
 class Trained(NamedTuple):
@@ -130,8 +140,15 @@ def _run(
     restored = checkpoints.restore(state)
     if restored is not None:
         state, record = restored
+        where = f"the checkpoint in {folder / CHECKPOINTS}"
+        progress = convert(record, Progress, where, START_AGAIN)
+        names = {"total", "gradient_norm", *TrainingTerms._fields}
+        if request.adversarial_weight:
+            names |= {"generator", "discriminator"}
+        rows, seconds = progress.rows, progress.seconds
+        if int(state.step) < 0 or any(row.keys() != names for row in rows):
+            raise damaged(where, "its step or rows", START_AGAIN)
         batches.restore(record["batches"])
-        rows, seconds = record["rows"], record["seconds"]
     first = int(state.step)
     if first > steps:
         raise InputError(
@@ -140,7 +157,7 @@ def _run(
         )
     writes, unwritten = is_first_process(), list[Row]()
     if writes:
-        runlog.restart_metrics(folder, first + 1)
+        runlog.restart_metrics(folder, first + 1, runlog.LoggedStep)
     started = time.monotonic() - seconds
     weight = jnp.float32(request.adversarial_weight)
     events = folder / EVENTS if request.tensorboard and writes else None

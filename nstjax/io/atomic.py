@@ -76,9 +76,12 @@ def check_inputs_kept(
     Raises:
       InputError: two of them are one file, by whatever path or link.
     """
+    # Folders have thousands of files: comparing each with each would take minutes.
     existing = [path for path in inputs if path is not None and os.path.exists(path)]
+    kept = {(found.st_dev, found.st_ino) for found in map(os.stat, existing)}
     for output in filter(os.path.exists, outputs):
-        if any(os.path.samefile(output, path) for path in existing):
+        found = os.stat(output)
+        if (found.st_dev, found.st_ino) in kept:
             raise InputError(
                 f"{output} is one of the inputs and would be overwritten: choose "
                 "another place for the result"

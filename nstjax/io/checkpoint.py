@@ -6,16 +6,16 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from nstjax.distributed import on_host
-from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
 from nstjax.io.runlog import START_AGAIN
+from nstjax.io.stored import check_tensors, damaged, open_tensors
 
 State = TypeVar("State")
 SCALE = "pyramid/scale"
+SCALE_SHAPE = ((), np.dtype(np.int32))
 
 
 def write_checkpoint(
@@ -38,12 +38,14 @@ def checkpoint_scale(path: str | os.PathLike[str], scales: int) -> int:
     Raises:
       InputError: the file is damaged, or has none of ``scales`` scales.
     """
-    scale = _verified_leaves(path).get(SCALE)
-    if scale is None or not 0 <= scale < scales:
-        raise InputError(
-            f"checkpoint {path} is another run's (its scale is {scale}): {START_AGAIN}"
+    with open_tensors(path, START_AGAIN) as file:
+        check_tensors(path, file, {SCALE: SCALE_SHAPE}, [SCALE], START_AGAIN)
+        scale = int(file.get_tensor(SCALE))
+    if not 0 <= scale < scales:
+        raise damaged(
+            path, f"{SCALE} is {scale}, expected 0..{scales - 1}", START_AGAIN
         )
-    return int(scale)
+    return scale
 
 
 def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
@@ -59,14 +61,16 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
     Raises:
       InputError: the file is damaged, or it is another run's.
     """
-    leaves, expected = _verified_leaves(path), _by_name(like)
-    for name, leaf in expected.items():
-        found = leaves.get(name)
-        if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
-            raise InputError(
-                f"checkpoint {path} is another run's ({name} does not fit): "
-                f"{START_AGAIN}"
-            )
+    expected = _by_name(like)
+    shapes = {name: (leaf.shape, leaf.dtype) for name, leaf in expected.items()}
+    with open_tensors(path, START_AGAIN) as file:
+        check_tensors(
+            path, file, shapes | {SCALE: SCALE_SHAPE}, file.keys(), START_AGAIN
+        )
+        leaves = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        recorded = (file.metadata() or {}).get("sha256")
+    if recorded != _sha256(leaves):
+        raise damaged(path, "its hash is wrong", START_AGAIN)
     return jax.tree.unflatten(
         jax.tree.structure(like),
         [
@@ -78,23 +82,6 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
             for name, leaf in expected.items()
         ],
     )
-
-
-def _verified_leaves(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            names = list(file.keys())
-            leaves = {name: file.get_tensor(name) for name in names}
-            recorded = (file.metadata() or {}).get("sha256")
-    except (safetensors.SafetensorError, OSError) as error:
-        raise InputError(
-            f"checkpoint {path} cannot be read ({error}): {START_AGAIN}"
-        ) from error
-    if recorded != _sha256(leaves):
-        raise InputError(
-            f"checkpoint {path} is damaged (its hash is wrong): {START_AGAIN}"
-        )
-    return leaves
 
 
 def _named_leaves(state: object) -> dict[str, np.ndarray]:

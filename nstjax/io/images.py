@@ -202,6 +202,8 @@ def is_picture(path: str | os.PathLike[str]) -> bool:
     So does one that cannot be read for want of a package, or because it is damaged; a
     video, a text, a folder or a file that cannot be opened is none.
     """
+    if not os.path.isfile(path):
+        return False
     try:
         file = open(path, "rb")  # noqa: SIM115 - decoding has errors of its own
     except OSError:
@@ -235,6 +237,9 @@ def picture_problem(path: str | os.PathLike[str]) -> str | None:
 def _opened(name: str) -> Iterator[Image.Image]:
     if os.path.isdir(name):
         raise InputError(f"{name} is a folder: give one picture file")
+    if os.path.exists(name) and not os.path.isfile(name):
+        # Opening a pipe could wait forever.
+        raise InputError(f"{name} is no regular file: give one picture file")
     try:
         file = open(name, "rb")  # noqa: SIM115 - decoding has errors of its own
     except FileNotFoundError:

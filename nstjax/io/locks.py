@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nstjax.errors import InputError
-from nstjax.interrupts import cleaned_up
+from nstjax.interrupts import cleaned_up, undisturbed
 
 try:
     import fcntl
@@ -59,11 +59,13 @@ def held(lock: Path, what: str, otherwise: str) -> Iterator[None]:
 
     with cleaned_up(leave):
         try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            file = _take(lock, create=True)
-            if file is None:
-                raise InputError(f"{what} is in use by {_holder(lock)}: {otherwise}")
-            files.append(file)
+            with undisturbed():
+                lock.parent.mkdir(parents=True, exist_ok=True)
+                file = _take(lock, create=True)
+                if file is None:
+                    holder = _holder(lock)
+                    raise InputError(f"{what} is in use by {holder}: {otherwise}")
+                files.append(file)
             _sign(file)
             yield
         finally:
@@ -122,12 +124,13 @@ def own_folder(folder: Path) -> Iterator[bool]:
 
     with cleaned_up(leave):
         try:
-            # Another process may take it for dead before it is locked.
-            with contextlib.suppress(FileExistsError, FileNotFoundError):
+            with undisturbed(), contextlib.suppress(FileExistsError):
                 folder.mkdir()
-                if file := _take(folder / LOCK, create=True):
-                    files.append(file)
-                    _sign(file)
+                # Another process may take it for dead before it is locked.
+                with contextlib.suppress(FileNotFoundError):
+                    if file := _take(folder / LOCK, create=True):
+                        files.append(file)
+                        _sign(file)
             yield bool(files)
         finally:
             leave()
@@ -160,12 +163,13 @@ def _remove_if_dead(folder: Path) -> None:
 def _remove(folder: Path) -> None:
     """Remove a folder of ours, but not what somebody else has put there."""
     remove_dead(folder)
-    with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
-            if name == PREVIEW or Path(name).stem == NEW:
-                (folder / name).unlink()
-        (folder / LOCK).unlink()
-        folder.rmdir()
+    # While the process is ended, its main thread may still write.
+    for _ in range(3):
+        with contextlib.suppress(OSError):
+            for name in os.listdir(folder):
+                if name in (LOCK, PREVIEW) or Path(name).stem == NEW:
+                    (folder / name).unlink()
+            folder.rmdir()
 
 
 def _take(lock: Path, *, create: bool) -> BinaryIO | None:

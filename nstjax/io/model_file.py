@@ -7,6 +7,7 @@
 The hash is over all of it, f2 as f4.
 """
 
+import functools
 import hashlib
 import importlib.resources
 import json
@@ -16,8 +17,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, get_args
 
 import jax.numpy as jnp
+import msgspec
 import numpy as np
-import safetensors
 import safetensors.numpy
 from flax import nnx
 
@@ -25,6 +26,7 @@ from nstjax.errors import InputError
 from nstjax.feedforward.architecture import from_record, to_record
 from nstjax.feedforward.networks import AdaINDecoder, TransformNet, make_network
 from nstjax.io.atomic import atomic_path
+from nstjax.io.stored import Positive, Text, decode, open_tensors
 from nstjax.vgg import CONV_LAYERS, Pool
 
 SCHEMA = "nstjax.model/1"
@@ -50,6 +52,14 @@ class Encoder(NamedTuple):
     scales: dict[str, float]
 
 
+class EncoderRecord(msgspec.Struct):
+    """An ``Encoder`` as JSON has it."""
+
+    sha256: Text
+    pool: Pool
+    scales: dict[str, Positive]
+
+
 class StyleModel(NamedTuple):
     """A trained network and what is to be known of it.
 
@@ -65,6 +75,13 @@ class StyleModel(NamedTuple):
     styles: tuple[str, ...]
     encoder: Encoder | None
     card: dict[str, Any]
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """What the card says of each style, where it has such a table."""
+        titles = self.card.get("styles")
+        named = titles.items() if isinstance(titles, dict) else ()
+        return {name: title for name, title in named if isinstance(title, str)}
 
 
 def write_model(
@@ -129,23 +146,12 @@ def read_model(path: str | os.PathLike[str]) -> StyleModel:
       InputError: the file cannot be read or is damaged, or is no such model.
     """
     path = os.fspath(path)
-    if not os.path.isfile(path):
-        problem = "is a folder, not a file" if os.path.isdir(path) else "does not exist"
-        raise InputError(f"no model: {path or 'a file of no name'} {problem}; {ADVICE}")
-    try:
-        if os.path.getsize(path) > LARGEST_FILE_BYTES:
-            raise InputError(f"{path} is larger than 256 MiB, as no model is: {ADVICE}")
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            model = _described(path, metadata)
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            _check_tensors(path, model.network, slices)
-            tensors = {name: file.get_tensor(name) for name in slices}
-    except (safetensors.SafetensorError, OSError) as error:
-        raise InputError(
-            f"{path} is not readable as a safetensors file, perhaps cut short "
-            f"({error}): {REMEDY}"
-        ) from error
+    with open_tensors(path, ADVICE, LARGEST_FILE_BYTES) as file:
+        metadata = file.metadata() or {}
+        model = _described(path, metadata)
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        _check_tensors(path, model.network, slices)
+        tensors = {name: file.get_tensor(name) for name in slices}
     if metadata.pop("sha256", None) != _sha256(tensors, metadata):
         raise InputError(f"{path} has the wrong hash, so it is damaged: {REMEDY}")
     _check_finite(path, tensors)
@@ -216,18 +222,21 @@ def _described(path: str, metadata: Mapping[str, str]) -> StyleModel:
             f"{path} has schema {schema!r}, and this nstjax reads {SCHEMA}: "
             "install the nstjax that wrote it"
         )
+
+    def part(name: str, kind: Any) -> Any:
+        return decode(metadata.get(name, ""), kind, f"{path}: its {name}", REMEDY)
+
+    encoder = part("encoder", EncoderRecord | None)
+    architecture, styles = part("architecture", dict), part("styles", tuple[Text, ...])
+    card = part("card", dict)
     try:
-        architecture = from_record(json.loads(metadata["architecture"]))
-        encoder = json.loads(metadata["encoder"])
-        model = StyleModel(
-            nnx.eval_shape(lambda: make_network(architecture)),
-            tuple(json.loads(metadata["styles"])),
-            None if encoder is None else Encoder(**encoder),
-            dict(json.loads(metadata["card"])),
+        network = nnx.eval_shape(
+            functools.partial(make_network, from_record(architecture))
         )
+        encoder = encoder and Encoder(encoder.sha256, encoder.pool, encoder.scales)
+        model = StyleModel(network, styles, encoder, card)
         _check_description(model)
-    except Exception as error:
-        # A damaged record can fail anywhere on its way to a network.
+    except InputError as error:
         raise InputError(
             f"{path} does not describe a model ({error}): {REMEDY}"
         ) from error

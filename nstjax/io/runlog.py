@@ -15,15 +15,28 @@ the same losses as arrays, with the snapshots and the last image in the network'
 
 import io
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import h5py
+import msgspec
 import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
+from nstjax.io.hdf5 import Table, read_hdf5
+from nstjax.io.stored import (
+    Amount,
+    Count,
+    Text,
+    check_file,
+    convert,
+    damaged,
+    decode,
+    read_record,
+)
 from nstjax.transfer import TransferInfo
 from nstjax.vgg import LAYERS
 
@@ -35,7 +48,71 @@ START_AGAIN = "start again without --resume in an empty --workdir"
 SCALARS = ("total", "content", "style", "tv", "gradient_norm", "seconds")
 LAYER_GROUPS = ("content_layers", "style_layers")
 
+MOST_METRICS_BYTES = 2**27
+
 Row = dict[str, Any]
+
+
+class Settings(msgspec.Struct):
+    """What is used of the settings of a run, a sweep or a training, where it is there.
+
+    The rest is compared and told, whatever it is.
+    """
+
+    weights_sha256: str = ""
+    image_sha256: dict[str, str] = {}
+    scales: list[tuple[Count, Count, Count, Count]] = []
+
+
+class Config(msgspec.Struct):
+    """What is used of config.json; a run has a request, a sweep its chunks' size."""
+
+    settings: Settings
+    request: dict[str, Any] | None = None
+    weights: Text = ""
+    lanes_per_chunk: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class LoggedStep(msgspec.Struct):
+    """What every row of metrics.jsonl has."""
+
+    step: Count
+    seconds: Amount
+
+
+class LoggedLosses(LoggedStep):
+    """A row of a run's metrics.jsonl."""
+
+    total: float
+    content: float
+    style: float
+    tv: float
+    gradient_norm: float
+    content_layers: dict[str, float]
+    style_layers: dict[str, float]
+
+
+class RunAttributes(msgspec.Struct):
+    """The attributes of run.h5, of whose config no more than a request is used."""
+
+    config: str
+
+
+class ImageAttributes(msgspec.Struct):
+    """The attributes of its image."""
+
+    step: Count
+
+
+TABLES = {
+    "log/step": Table("i", ("rows",), bounds=(0, math.inf)),
+    **{f"log/{name}": Table("f", ("rows",)) for name in SCALARS},
+    **{f"log/{group}": Table("f", ("rows", group)) for group in LAYER_GROUPS},
+    "snapshots/*": Table("f", ("*height", "*width", 3), finite=True),
+    "image": Table(
+        "f", ("height", "width", 3), finite=True, attributes=ImageAttributes
+    ),
+}
 
 
 def metrics_rows(info: TransferInfo, first_step: int, seconds: float) -> list[Row]:
@@ -78,25 +155,20 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read config.json.
+    """Read config.json, of which the fields of ``Config`` are as they should be.
 
     Raises:
       InputError: there is none, or it is damaged.
     """
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        if not isinstance(config["settings"], dict):
-            raise TypeError("its settings are no table")
-        return config
-    except FileNotFoundError:
+    path = folder / CONFIG
+    if not path.exists():
         raise InputError(
             f"{folder} holds no run ({CONFIG} is missing): give another folder, or "
             "start it without --resume"
-        ) from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"{folder / CONFIG} is damaged ({error}): {START_AGAIN}"
-        ) from error
+        )
+    config = read_record(path, dict[str, Any], START_AGAIN)
+    convert(config, Config, str(path), START_AGAIN)
+    return config
 
 
 def append_metrics(folder: Path, rows: list[Row]) -> None:
@@ -112,33 +184,51 @@ def append_metrics(folder: Path, rows: list[Row]) -> None:
             raise
 
 
-def restart_metrics(folder: Path, before_step: int) -> list[Row]:
+def restart_metrics(
+    folder: Path, before_step: int, kind: type[LoggedStep] = LoggedLosses
+) -> list[Row]:
     """Cut metrics.jsonl back to the rows before a step, and return them.
+
+    Args:
+      folder: of the run or the training.
+      before_step: the first step that is logged again.
+      kind: what each row must be.
 
     Raises:
       InputError: the file holds something else than rows.
     """
-    rows = read_metrics(folder, before_step)
+    rows = read_metrics(folder, before_step, kind)
     write_metrics(folder, rows)
     return rows
 
 
-def read_metrics(folder: Path, before_step: int) -> list[Row]:
+def read_metrics(
+    folder: Path, before_step: int, kind: type[LoggedStep] = LoggedLosses
+) -> list[Row]:
     """The rows of metrics.jsonl before a step.
 
     A last line that a killed run left unfinished is dropped with the rest.
+
+    Args:
+      folder: of the run or the training.
+      before_step: the first step that is logged again.
+      kind: what each row must be.
 
     Raises:
       InputError: the file holds something else than rows.
     """
     path = folder / METRICS
-    text = path.read_bytes().decode(errors="replace") if path.exists() else ""
-    complete_lines = text.split("\n")[:-1]
-    try:
-        logged = [json.loads(line) for line in complete_lines]
-        return [row for row in logged if row["step"] < before_step]
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} is damaged ({error}): {START_AGAIN}") from error
+    text = ""
+    if path.exists():
+        check_file(path, START_AGAIN, MOST_METRICS_BYTES)
+        text = path.read_bytes().decode(errors="replace")
+    rows = []
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
+        where = f"{path}, line {number},"
+        row = decode(line, dict[str, Any], where, START_AGAIN)
+        if convert(row, kind, where, START_AGAIN).step < before_step:
+            rows.append(row)
+    return rows
 
 
 def write_metrics(folder: Path, rows: list[Row]) -> None:
@@ -174,8 +264,12 @@ def write_run(
         for name in SCALARS:
             file[f"log/{name}"] = np.array([row[name] for row in rows], np.float64)
         for group in LAYER_GROUPS:
-            layers = list(rows[0][group]) if rows else []
-            table = [[row[group][layer] for layer in layers] for row in rows]
+            layers = [
+                name for name in LAYERS if any(name in row[group] for row in rows)
+            ]
+            table = [
+                [row[group].get(name, math.nan) for name in layers] for row in rows
+            ]
             dataset = file.create_dataset(
                 f"log/{group}",
                 data=np.array(table, np.float64).reshape(len(rows), len(layers)),
@@ -231,17 +325,18 @@ def read_run(folder: Path) -> LoggedRun:
         raise InputError(
             f"{folder} holds no {RUN}: give the --workdir of a run that has begun"
         )
-    try:
-        with h5py.File(path) as file:
-            return LoggedRun(
-                config=json.loads(file.attrs["config"]),
-                log={name: file["log"][name][()] for name in ("step", *SCALARS)},
-                snapshots={
-                    int(step): dataset[()]
-                    for step, dataset in file["snapshots"].items()
-                },
-                image=file["image"][()],
-                steps=int(file["image"].attrs["step"]),
-            )
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is damaged ({error}): {START_AGAIN}") from error
+    stored = read_hdf5(path, SCHEMA, TABLES, {"": RunAttributes}, START_AGAIN)
+    text = stored.attributes[""].config
+    config = decode(text, dict[str, Any], f"{path} config", START_AGAIN)
+    snapshots = stored.below("snapshots")
+    for name in snapshots:
+        if not (name.isdecimal() and len(name) < 10):
+            raise damaged(path, f"snapshots/{name}: expected a step", START_AGAIN)
+    log = stored.below("log")
+    return LoggedRun(
+        config=config,
+        log={name: log[name] for name in ("step", *SCALARS)},
+        snapshots={int(step): image for step, image in snapshots.items()},
+        image=stored.tables["image"],
+        steps=stored.attributes["image"].step,
+    )

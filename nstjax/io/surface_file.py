@@ -15,36 +15,92 @@
 
 Final losses over two settings have no /origin, /axes/u and /axes/v. The total is not
 stored: it is α content + β style + tv TV for any weights. Attributes are written by
-``nstjax.io.attributes``.
+``nstjax.io.hdf5``.
 """
 
 import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import h5py
+import msgspec
 import numpy as np
 
 from nstjax.analysis.surface import Marks, Plane, Surface, SurfaceValues
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
-from nstjax.io.attributes import read_attributes, write_attributes
+from nstjax.io.hdf5 import Stored, Table, read_hdf5, write_attributes
+from nstjax.io.stored import (
+    Amount,
+    Label,
+    Positive,
+    check_file,
+    convert,
+    damaged,
+    short_json,
+)
+from nstjax.preset import LARGEST_NUMBER
 
 SCHEMA = "nstjax.surface/1"
 WEIGHT_PREFIX = "default_"
-# What h5py raises where bytes are missing or wrong.
-UNREADABLE = (
-    *(OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError),
-)
+MOST_MARKS = 100
+REMEDY = "remove it and compute the surface again"
 # Differences that an error lists.
 SHOWN = 4
 GRIDS = ("content", "style", "tv", "out_of_gamut")
 # What a surface is computed with may change between two goes; what it is may not. The
 # config repeats some of the settings.
 NOT_COMPARED = ("nstjax_version", "jax_version", "backend", "device", "config")
+
+
+class Direction(msgspec.Struct):
+    """The attributes of a direction; what else it has are the plane's details."""
+
+    kind: Label
+    label: Label
+
+
+class Axis(msgspec.Struct):
+    """The attributes of an axis; without a plane, it has no unit."""
+
+    label: Label
+    unit_length: Positive | None = None
+
+
+class Layers(msgspec.Struct):
+    """The attributes of the losses by layer."""
+
+    layers: list[Label]
+
+
+LARGEST = (-LARGEST_NUMBER, LARGEST_NUMBER)
+IMAGE = Table("f", ("height", "width", 3), LARGEST, finite=True, required=False)
+COORDINATES = Table(
+    "f", ("nu",), LARGEST, finite=True, increasing=True, attributes=Axis
+)
+NODES = Table("f", ("nu", "nv"), LARGEST)
+TABLES = {
+    "origin": IMAGE,
+    **{f"axes/{name}": IMAGE._replace(attributes=dict[str, Any]) for name in "uv"},
+    "axes/s": COORDINATES,
+    "axes/t": COORDINATES._replace(axes=("nv",)),
+    **{f"values/{name}": NODES for name in GRIDS},
+    "values/style_layers": Table(
+        "f", ("layers", "nu", "nv"), LARGEST, attributes=Layers
+    ),
+    "done": Table("u", ("nu", "nv"), (0, 1)),
+    "points/names": Table("s", ("points",)),
+    "trajectory/*/step": Table("i", ("*points",), (0, math.inf)),
+    **{
+        f"{group}/{column}": Table("f", (count, *rest), LARGEST, column != "losses")
+        for group, count in (("points", "points"), ("trajectory/*", "*points"))
+        for column, rest in (("coords", (2,)), ("residual", ()), ("losses", (3,)))
+    },
+}
+GROUPS = {"": dict[str, Any], "config": dict[str, Any]}
 
 
 def write_surface(path: str | os.PathLike[str], surface: Surface) -> None:
@@ -87,27 +143,49 @@ def read_surface(path: str | os.PathLike[str]) -> Surface:
     Raises:
       InputError: there is none, or it is damaged, or something else.
     """
-    path = os.fspath(path)
-    if not os.path.isfile(path):
-        problem = "is a folder" if os.path.isdir(path) else "does not exist"
-        raise InputError(f"{path} {problem}: give a file of a loss surface")
-    try:
-        with h5py.File(path) as file:
-            schema = file.attrs.get("schema")
-            if schema != SCHEMA:
-                raise InputError(
-                    f"{path} is not a loss surface of this version (its schema is "
-                    f"{schema}, not {SCHEMA}): give a file of experiments.loss_surface"
-                )
-            surface = _read(file)
-        _check(surface)
-    except InputError:
-        raise
-    except UNREADABLE as error:
-        raise InputError(
-            f"{path} is damaged ({error}): remove it and compute the surface again"
-        ) from error
-    return surface
+    check_file(path, "give a file of a loss surface")
+    stored = read_hdf5(path, SCHEMA, TABLES, GROUPS, REMEDY)
+    tables, attributes = stored.tables, stored.attributes
+    about, config = attributes[""], attributes["config"]
+    del about["schema"]
+    weights = convert(
+        {
+            name.removeprefix(WEIGHT_PREFIX): config.pop(name)
+            for name in list(config)
+            if name.startswith(WEIGHT_PREFIX)
+        },
+        dict[str, Amount],
+        f"{path} config",
+        REMEDY,
+    )
+    if "origin" in tables and weights.keys() != {"alpha", "beta", "tv"}:
+        raise damaged(path, f"the weights of {', '.join(weights)} alone", REMEDY)
+    if len(tables["points/names"]) > MOST_MARKS:
+        raise damaged(path, f"more than {MOST_MARKS} points", REMEDY)
+    layers = attributes["values/style_layers"].layers
+    if len(layers) != len(tables["values/style_layers"]) or not tables["done"].size:
+        raise damaged(path, f"{len(layers)} names of layers, or no nodes", REMEDY)
+    return Surface(
+        plane=_plane(path, stored) if "origin" in tables else None,
+        s=tables["axes/s"],
+        t=tables["axes/t"],
+        values=SurfaceValues(
+            **{
+                name: np.asarray(tables[f"values/{name}"], np.float64) for name in GRIDS
+            },
+            style_layers=dict(zip(layers, tables["values/style_layers"], strict=True)),
+        ),
+        done=tables["done"].astype(bool),
+        points=_marks(stored, "points", tables["points/names"]),
+        trajectories={
+            path.split("/")[1]: _marks(stored, path.rpartition("/")[0], steps)
+            for path, steps in tables.items()
+            if path.endswith("/step")
+        },
+        weights=weights,
+        labels=(attributes["axes/s"].label, attributes["axes/t"].label),
+        about={**about, "config": config},
+    )
 
 
 def check_resumable(
@@ -122,7 +200,7 @@ def check_resumable(
     """
     before, now = _identity(found.about), _identity(json.loads(json.dumps(wanted)))
     changed = [
-        f"{name} was {json.dumps(before.get(name))}, is {json.dumps(now.get(name))}"
+        f"{name} was {short_json(before.get(name))}, is {short_json(now.get(name))}"
         for name in sorted(
             before.keys() | now.keys(), key=lambda x: (not x.startswith("flags"), x)
         )
@@ -202,76 +280,24 @@ def _write_marks(group: h5py.Group, marks: Marks) -> None:
     group["losses"] = np.asarray(marks.losses, np.float64)
 
 
-def _read(file: h5py.File) -> Surface:
-    about, config = read_attributes(file), read_attributes(file["config"])
-    del about["schema"]
-    weights = {
-        name.removeprefix(WEIGHT_PREFIX): config.pop(name)
-        for name in list(config)
-        if name.startswith(WEIGHT_PREFIX)
-    }
-    axes, values = file["axes"], file["values"]
-    by_layer = values["style_layers"]
-    names = file["points/names"].asstr()[()]
-    return Surface(
-        plane=_read_plane(file) if "origin" in file else None,
-        s=axes["s"][()],
-        t=axes["t"][()],
-        values=SurfaceValues(
-            **{name: np.asarray(values[name], np.float64) for name in GRIDS},
-            style_layers=dict(zip(by_layer.attrs["layers"], by_layer[()], strict=True)),
-        ),
-        done=file["done"][()].astype(bool),
-        points=_read_marks(file["points"], tuple(names)),
-        trajectories={
-            run: _read_marks(group, tuple(map(str, group["step"][()])))
-            for run, group in file["trajectory"].items()
-        },
-        weights=weights,
-        labels=(axes["s"].attrs["label"], axes["t"].attrs["label"]),
-        about={**about, "config": config},
-    )
-
-
-def _read_plane(file: h5py.File) -> Plane:
-    axes = file["axes"]
-    details = read_attributes(axes["u"])
-    kind, label = details.pop("kind"), details.pop("label")
+def _plane(path: str | os.PathLike[str], stored: Stored) -> Plane:
+    u, v = (stored.attributes.get(f"axes/{name}") for name in "uv")
+    unit_length = stored.attributes["axes/s"].unit_length
+    if u is None or v is None or unit_length is None:
+        raise damaged(path, "axes/u, axes/v or unit_length is missing", REMEDY)
+    described = [convert(each, Direction, f"{path} axes", REMEDY) for each in (u, v)]
     return Plane(
-        kind=kind,
-        origin=file["origin"][()],
-        u=axes["u"][()],
-        v=axes["v"][()],
-        unit_length=float(axes["s"].attrs["unit_length"]),
-        labels=(label, axes["v"].attrs["label"]),
-        details=details,
+        kind=described[0].kind,
+        origin=stored.tables["origin"],
+        u=stored.tables["axes/u"],
+        v=stored.tables["axes/v"],
+        unit_length=unit_length,
+        labels=(described[0].label, described[1].label),
+        details={name: u[name] for name in u if name not in ("kind", "label")},
     )
 
 
-def _read_marks(group: h5py.Group, names: tuple[str, ...]) -> Marks:
-    return Marks(names, group["coords"][()], group["residual"][()], group["losses"][()])
-
-
-def _check(surface: Surface) -> None:
-    """Raise ``ValueError`` where shapes do not fit."""
-    shape = (*surface.s.shape, *surface.t.shape)
-    grids = [surface.done, *surface.values[:3], surface.values.out_of_gamut]
-    expected = [
-        (grid, shape) for grid in (*grids, *surface.values.style_layers.values())
-    ]
-    if surface.plane is not None:
-        plane = surface.plane
-        height, width, channels = plane.origin.shape
-        expected += [(x, (height, width, channels)) for x in (plane.u, plane.v)]
-    for marks in (surface.points, *surface.trajectories.values()):
-        count = len(marks.names)
-        expected += [
-            (marks.coordinates, (count, 2)),
-            (marks.residuals, (count,)),
-            (marks.losses, (count, 3)),
-        ]
-    for array, wanted in expected:
-        if array.shape != wanted:
-            raise ValueError(f"an array of shape {array.shape} should have {wanted}")
-    if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"a grid of shape {shape}")
+def _marks(stored: Stored, group: str, names: Iterable[Any]) -> Marks:
+    columns = ("coords", "residual", "losses")
+    tables = (stored.tables[f"{group}/{column}"] for column in columns)
+    return Marks(tuple(map(str, names)), *tables)

@@ -16,20 +16,70 @@
 import csv
 import io
 import json
+import math
 import os
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import h5py
+import msgspec
 import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
+from nstjax.io.hdf5 import Table, read_hdf5
+from nstjax.io.stored import Amount, Label, convert, damaged, decode
+from nstjax.preset import LARGEST_NUMBER
 
 SCHEMA = "nstjax.sweep/1"
 SCALARS = ("total", "content", "style", "tv", "gradient_norm")
 LAYER_GROUPS = ("content_layers", "style_layers")
 FINAL = ("total", "content", "style", "tv")
+
+
+class Weights(msgspec.Struct):
+    """What is used of a sweep's settings: what may be fixed while others vary."""
+
+    alpha: Amount
+    beta: Amount
+
+
+class Config(msgspec.Struct):
+    """What is used of the config in a sweep; its parts have none."""
+
+    settings: Weights | None = None
+
+
+class Attributes(msgspec.Struct):
+    """The attributes of a sweep's file."""
+
+    config: str
+
+
+class Layers(msgspec.Struct):
+    """The attributes of the losses by layer."""
+
+    layers: list[Label]
+
+
+LARGEST = (-LARGEST_NUMBER, LARGEST_NUMBER)
+STEPS = (0, 2**31)
+TABLES = {
+    "settings/*": Table("fi", ("runs",), (0, math.inf), finite=True),
+    "status": Table("s", ("runs",), choices=("done", "diverged")),
+    "nstop": Table("i", ("runs",), STEPS),
+    "log/step": Table("i", ("rows",), STEPS, increasing=True),
+    **{f"log/{name}": Table("f", ("runs", "rows")) for name in SCALARS},
+    **{
+        f"log/{group}": Table("f", ("runs", "rows", group), attributes=Layers)
+        for group in LAYER_GROUPS
+    },
+    **{f"final/{name}": Table("f", ("runs",), LARGEST) for name in FINAL},
+    "images": Table("u", ("runs", "height", "width", 3), (0, 255)),
+}
+NAME = re.compile("[a-z0-9_.]+")
+REMEDY = "delete it and run the sweep again"
 
 
 class Sweep(NamedTuple):
@@ -102,42 +152,42 @@ def read_sweep(path: str | os.PathLike[str]) -> Sweep:
     """Read a sweep.
 
     Raises:
-      InputError: it is no such file, or a damaged one.
-      OSError: there is none.
+      InputError: there is none, or it is damaged, or something else.
     """
-    with open(path, "rb") as opened:
-        try:
-            with h5py.File(opened, "r") as file:
-                if file.attrs.get("schema") != SCHEMA:
-                    raise KeyError(f"its schema is {file.attrs.get('schema')}")
-                return _read(file)
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(
-                f"{path} is damaged or no sweep of this version ({error}): delete it "
-                "and run the sweep again"
-            ) from error
-
-
-def _read(file: h5py.File) -> Sweep:
-    log: dict[str, Any] = {name: file[f"log/{name}"][()] for name in ("step", *SCALARS)}
+    stored = read_hdf5(path, SCHEMA, TABLES, {"": Attributes}, REMEDY)
+    tables = stored.tables
+    where = f"{path} config"
+    config = decode(stored.attributes[""].config, dict[str, Any], where, REMEDY)
+    convert(config, Config, where, REMEDY)
+    settings = stored.below("settings")
+    if not tables["images"].size or not all(map(NAME.fullmatch, settings)):
+        raise damaged(path, "no runs, or settings of unknown names", REMEDY)
+    log: dict[str, Any] = {name: tables[f"log/{name}"] for name in ("step", *SCALARS)}
     for group in LAYER_GROUPS:
-        table = file[f"log/{group}"]
-        layers = table.attrs["layers"]
+        table, layers = tables[f"log/{group}"], stored.attributes[f"log/{group}"].layers
+        if len(layers) != table.shape[2]:
+            raise damaged(path, f"log/{group} has {len(layers)} names", REMEDY)
         log[group] = {layer: table[..., index] for index, layer in enumerate(layers)}
     return Sweep(
-        settings={name: values[()] for name, values in file["settings"].items()},
-        status=file["status"].asstr()[()].astype(np.str_),
-        stop_steps=file["nstop"][()],
+        settings=settings,
+        status=np.array(tables["status"], np.str_),
+        stop_steps=tables["nstop"],
         log=log,
-        final={name: file[f"final/{name}"][()] for name in FINAL},
-        images=file["images"][()],
-        config=json.loads(file.attrs["config"]),
+        final=stored.below("final"),
+        images=tables["images"],
+        config=config,
     )
 
 
 def join_sweeps(parts: Sequence[Sweep]) -> Sweep:
-    """One sweep of consecutive parts, with the first one's config."""
+    """One sweep of consecutive parts, with the first one's config.
+
+    Raises:
+      InputError: they are not of one sweep.
+    """
     first = parts[0]
+    if len({_structure(part) for part in parts}) > 1:
+        raise InputError(f"the chunks of the sweep are not of one sweep: {REMEDY}")
 
     def joined(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return {
@@ -157,6 +207,12 @@ def join_sweeps(parts: Sequence[Sweep]) -> Sweep:
         images=np.concatenate([part.images for part in parts]),
         config=first.config,
     )
+
+
+def _structure(sweep: Sweep) -> tuple:
+    layers = (tuple(sweep.log[group]) for group in LAYER_GROUPS)
+    steps = tuple(sweep.log["step"].tolist())
+    return tuple(sweep.settings), steps, *layers, sweep.images.shape[1:]
 
 
 def write_settings_table(path: str | os.PathLike[str], sweep: Sweep) -> None:

@@ -1,5 +1,6 @@
 """A training's whole state on disk, by orbax: a killed training goes on bit for bit."""
 
+import stat
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -7,6 +8,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from nstjax.errors import InputError
+from nstjax.io.stored import damaged
 
 State = TypeVar("State")
 START_AGAIN = "start again in an empty --workdir"
@@ -63,6 +65,7 @@ class Checkpoints(NamedTuple):
             return None
         leaves = _named_leaves(like)
         try:
+            _check_files(Path(self.manager.directory) / str(step))
             restored = self.manager.restore(
                 step,
                 args=ocp.args.Composite(
@@ -72,6 +75,8 @@ class Checkpoints(NamedTuple):
                     record=ocp.args.JsonRestore(),
                 ),
             )
+            values = [restored.state[name] for name in leaves]
+            record = dict(restored.record)
         # Damaged files make orbax and tensorstore fail with errors of many types.
         except Exception as error:
             raise InputError(
@@ -79,19 +84,34 @@ class Checkpoints(NamedTuple):
                 f"network or is damaged ({' '.join(str(error).split())[:200]}): "
                 f"{START_AGAIN}"
             ) from error
-        values = [restored.state[name] for name in leaves]
-        return jax.tree.unflatten(jax.tree.structure(like), values), restored.record
+        return jax.tree.unflatten(jax.tree.structure(like), values), record
 
 
 def open_checkpoints(folder: Path) -> Checkpoints:
-    """The checkpoints in a folder, which is made where it is missing."""
+    """The checkpoints in a folder, which is made where it is missing.
+
+    Raises:
+      InputError: it holds something else than checkpoints.
+    """
     options = ocp.CheckpointManagerOptions(
         max_to_keep=KEPT,
         enable_async_checkpointing=False,
         # Of a training that was killed while it wrote.
         cleanup_tmp_directories=True,
     )
-    return Checkpoints(ocp.CheckpointManager(folder.resolve(), options=options))
+    try:
+        return Checkpoints(ocp.CheckpointManager(folder.resolve(), options=options))
+    # As above.
+    except Exception as error:
+        raise damaged(folder, error, START_AGAIN) from error
+
+
+def _check_files(folder: Path) -> None:
+    """Raise ``ValueError`` for links and pipes: other files, or ones without an end."""
+    for path in folder.rglob("*"):
+        mode = path.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ValueError(f"{path.relative_to(folder)} is no regular file")
 
 
 def _named_leaves(state: object) -> dict[str, Any]:

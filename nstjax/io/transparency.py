@@ -1,10 +1,10 @@
 """Photos with transparent parts: put on white, or kept transparent to the end."""
 
 import logging
+import os
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
 from nstjax.errors import InputError
 from nstjax.io.images import ImageSource, read_colors
@@ -40,20 +40,37 @@ def read_photo(
     Raises:
       InputError: as in ``nstjax.io.images.read_image``, or all is to stay transparent.
     """
+    if transparency == "flatten":
+        advice = ": --transparency=keep keeps them transparent"
+        return read_on_white(source, used_size, advice), None
     color, alpha = read_colors(source, used_size)
     if alpha is None:
         return color, None
-    name = "the photo" if isinstance(source, np.ndarray | Image.Image) else source
-    if transparency == "keep":
-        if alpha.max() == 0:
-            raise InputError(f"{name} is transparent everywhere: nothing is to be seen")
-        return fill_holes(color, alpha), alpha
-    LOGGER.info(
-        "%s is transparent in parts, which are put on white: --transparency=keep keeps "
-        "them transparent",
-        name,
-    )
-    return over_white(color, alpha), None
+    if alpha.max() == 0:
+        raise InputError(
+            f"{_name(source)} is transparent everywhere: nothing would be seen of it"
+        )
+    return fill_holes(color, alpha), alpha
+
+
+def read_on_white(
+    source: ImageSource, used_size: UsedSize | None = None, advice: str = ""
+) -> np.ndarray:
+    """The same as ``nstjax.io.images.read_image``, with a note if it is transparent.
+
+    Args:
+      source: as for ``nstjax.io.images.read_image``.
+      used_size: likewise.
+      advice: what the note ends with.
+    """
+    color, alpha = read_colors(source, used_size)
+    if alpha is not None:
+        LOGGER.info(
+            "%s is transparent in parts, which are put on white%s",
+            _name(source),
+            advice,
+        )
+    return over_white(color, alpha)
 
 
 def fit_alpha(alpha: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
@@ -95,3 +112,7 @@ def _filled(color: np.ndarray, weight: np.ndarray) -> np.ndarray:
         np.minimum(4 * half_weight, 1),
     )
     return weight * color + (1 - weight) * resize(around, height, width, "bilinear")
+
+
+def _name(source: ImageSource) -> str:
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else "the picture"

@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.interrupts import cleaned_up
+from nstjax.interrupts import cleaned_up, undisturbed
 from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.images import MAX_PIXELS
 from nstjax.io.video_colors import VideoColors, has_tone_mapping, video_colors
@@ -305,14 +305,14 @@ def _running(
     # and do not tell when ffmpeg fails.
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, **pipe}
     command = [find_ffmpeg(path), "-v", "error", *arguments]
-    with (
-        tempfile.TemporaryFile() as messages,
-        # Ctrl-C is for this process alone, which ends the other one.
-        subprocess.Popen(
-            command, stderr=messages, process_group=0, **streams
-        ) as process,
-        cleaned_up(process.kill),
-    ):
+    with contextlib.ExitStack() as stack:
+        messages = stack.enter_context(tempfile.TemporaryFile())
+        with undisturbed():
+            # Ctrl-C is for this process alone, which ends the other one.
+            process = stack.enter_context(
+                subprocess.Popen(command, stderr=messages, process_group=0, **streams)
+            )
+            stack.enter_context(cleaned_up(process.kill))
         try:
             yield process, messages
         finally:

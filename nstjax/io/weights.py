@@ -9,12 +9,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import pooch
-import safetensors
 import safetensors.numpy
 from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
+from nstjax.io.stored import open_tensors
 from nstjax.random_features import random_params
 from nstjax.vgg import CONV_LAYERS, Params, kernel_shapes
 
@@ -243,23 +243,16 @@ def _tensors_sha256(tensors: Mapping[str, np.ndarray]) -> str:
 
 def _read_safetensors(path: str) -> tuple[dict[str, np.ndarray], str]:
     """The tensors and their hash, once everything about them has been checked."""
-    try:
-        if os.path.getsize(path) > LARGEST_FILE_BYTES:
-            raise InputError(f"{path} is larger than 1 GiB: no VGG-19 weights are")
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            _check_shapes(
-                path,
-                {name: tuple(part.get_shape()) for name, part in slices.items()},
-                {name: part.get_dtype() for name, part in slices.items()},
-            )
-            tensors = {name: file.get_tensor(name) for name in slices}
-    except (safetensors.SafetensorError, OSError) as error:
-        raise InputError(
-            f"{path} is not readable as a safetensors file, perhaps cut short "
-            f"({error}): write it again with python -m weights_convert"
-        ) from error
+    remedy = "write it again with python -m weights_convert"
+    with open_tensors(path, remedy, LARGEST_FILE_BYTES) as file:
+        metadata = file.metadata() or {}
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        _check_shapes(
+            path,
+            {name: tuple(part.get_shape()) for name, part in slices.items()},
+            {name: part.get_dtype() for name, part in slices.items()},
+        )
+        tensors = {name: file.get_tensor(name) for name in slices}
     sha256 = _tensors_sha256(tensors)
     if metadata.get("params_sha256", sha256) != sha256:
         raise InputError(

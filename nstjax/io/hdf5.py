@@ -1,0 +1,307 @@
+"""HDF5 files by a schema, which is data; and plain data as attributes.
+
+A schema names the datasets, ``*`` standing for any name:
+
+    {"step": Table("i", ("rows",)), "snapshots/*": Table("f", ("*height", "*width", 3))}
+
+Only what it names is read, and only where the file itself holds it: links to other
+places and other files are refused, and so are sizes that the file's bytes do not
+account for. All datasets are compared with the schema before the first is read.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import h5py
+import msgspec
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.io.stored import Label, check_file, convert, damaged
+from nstjax.sizes import MAX_SIDE
+
+JSON_SUFFIX = "_json"
+MOST_OBJECTS = 100_000
+MOST_ATTRIBUTES = 200
+MOST_ATTRIBUTE_ENTRIES = 1000
+MOST_TEXT = 2**24
+# Of what is compressed; deflate makes at most a thousandth of anything.
+MOST_RATIO = 50
+FREE_BYTES = 2**26
+KINDS = {"f": "float", "i": "integer", "u": "unsigned integer", "s": "text"}
+MOST_ITEM_BYTES = {"f": 8, "i": 8, "u": 8, "s": 4096}
+SIDES = ("height", "width", "*height", "*width")
+FILTERS = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE)
+
+
+class Table(NamedTuple):
+    """A dataset, as a schema has it.
+
+    Attributes:
+      kinds: NumPy's letters of what it may hold, "f", "i" and "u"; "s" for text.
+      axes: its lengths: a number, or a name that all axes of that length have in
+        common. A name with ``*`` is of the object that the path's ``*`` stands for;
+        heights and widths are those of pictures.
+      bounds: of its finite numbers.
+      finite: whether all numbers must be finite.
+      increasing: whether each number must be greater than the one before.
+      choices: the texts that it may hold; empty: any line.
+      required: whether it must be there.
+      attributes: the type of its attributes.
+    """
+
+    kinds: str
+    axes: tuple[int | str, ...]
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    finite: bool = False
+    increasing: bool = False
+    choices: tuple[str, ...] = ()
+    required: bool = True
+    attributes: Any = None
+
+
+class Stored(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+      tables: {path: array}; text as a list.
+      attributes: {path: attributes} of the type that the schema has; the file's own at
+        "".
+    """
+
+    tables: dict[str, Any]
+    attributes: dict[str, Any]
+
+    def below(self, group: str) -> dict[str, Any]:
+        """The tables right below a group: {name: array}."""
+        return {
+            path.rpartition("/")[2]: table
+            for path, table in self.tables.items()
+            if path.rpartition("/")[0] == group
+        }
+
+
+def read_hdf5(
+    path: str | os.PathLike[str],
+    name: str,
+    tables: Mapping[str, Table],
+    attributes: Mapping[str, Any],
+    remedy: str,
+) -> Stored:
+    """Read a file.
+
+    Args:
+      path: of the file.
+      name: of the schema, which the file's attribute ``schema`` must have.
+      tables: its datasets.
+      attributes: {path of a group: type of its attributes}.
+      remedy: how the message of an error ends.
+
+    Raises:
+      InputError: there is no such file, or it is damaged, or another one.
+    """
+    path = os.fspath(path)
+    check_file(path, remedy)
+    try:
+        with h5py.File(path, "r") as file:
+            own = read_attributes(file)
+            if own.get("schema") != name:
+                raise ValueError(f"its schema is {own.get('schema')}, not {name}")
+            found = dict(_datasets(file, tables))
+            _check_sizes(found, os.path.getsize(path))
+            typed = [(at, lookup(file, at), kind) for at, kind in attributes.items()]
+            typed += [
+                (at, each, table.attributes) for at, (each, table) in found.items()
+            ]
+            return Stored(
+                attributes={
+                    at: convert(_own_attributes(at, each), kind, f"{path} {at}", remedy)
+                    for at, each, kind in typed
+                    if kind is not None
+                },
+                tables={
+                    at: _read(at, dataset, table)
+                    for at, (dataset, table) in found.items()
+                },
+            )
+    except InputError:
+        raise
+    # On damaged files h5py raises whatever it stumbled over.
+    except Exception as error:
+        raise damaged(path, error, remedy) from error
+
+
+def lookup(file: h5py.Group, path: str) -> h5py.HLObject | None:
+    """A file's own object; None where there is none.
+
+    Raises:
+      ValueError: the path leads to another place, perhaps in another file.
+    """
+    found = file
+    for name in path.split("/") if path else ():
+        # h5py itself would follow a link before it says that it is one.
+        links = found.id.links if isinstance(found, h5py.Group) else None
+        if links is None or not links.exists(name.encode()):
+            return None
+        if links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+            raise ValueError(f"{path} is a link to another place")
+        found = found[name]
+    return found
+
+
+def check_own_data(path: str, dataset: h5py.Dataset) -> tuple[int, int]:
+    """Raise ``ValueError`` unless the file's own bytes account for a dataset.
+
+    Returns:
+      Its bytes in memory, and those of them that are compressed in the file.
+    """
+    plan = dataset.id.get_create_plist()
+    filters = [plan.get_filter(index)[0] for index in range(plan.get_nfilters())]
+    if dataset.is_virtual or dataset.external or not set(filters) <= set(FILTERS):
+        raise ValueError(f"{path} is kept in a way that is not read here")
+    needed = dataset.size * dataset.dtype.itemsize
+    stored = dataset.id.get_storage_size()
+    if needed > (max(FREE_BYTES, MOST_RATIO * stored) if filters else stored):
+        raise ValueError(f"{path} has {needed} bytes, of which {stored} are there")
+    return needed, needed if filters else 0
+
+
+def write_attributes(where: h5py.HLObject, attributes: Mapping[str, Any]) -> None:
+    """Write plain data, in the order that h5py lists it in.
+
+    Text, numbers and lists of these are attributes as they are; anything else is JSON,
+    in an attribute ``<name>_json``. Data that was read is so written again to the same
+    bytes.
+    """
+    for name, value in sorted(attributes.items()):
+        entries = value if isinstance(value, list) and value else [value]
+        if all(isinstance(entry, (str, int, float)) for entry in entries):
+            where.attrs[name] = value
+        else:
+            where.attrs[f"{name}{JSON_SUFFIX}"] = json.dumps(value)
+
+
+def read_attributes(where: h5py.HLObject) -> dict[str, Any]:
+    """Read what ``write_attributes`` wrote; what it never writes is left out."""
+    if len(where.attrs) > MOST_ATTRIBUTES:
+        raise ValueError(f"{where.name} has {len(where.attrs)} attributes")
+    attributes = {}
+    for name in where.attrs:
+        stored = where.attrs.get_id(name)
+        plain = stored.dtype.kind in "bfiu" or h5py.check_string_dtype(stored.dtype)
+        if not plain or math.prod(stored.shape) > MOST_ATTRIBUTE_ENTRIES:
+            continue
+        value = where.attrs[name]
+        if isinstance(value, (np.ndarray, np.generic)):
+            value = value.tolist()
+        if name.endswith(JSON_SUFFIX):
+            name, value = name.removesuffix(JSON_SUFFIX), json.loads(value)
+        attributes[name] = value
+    return attributes
+
+
+def _own_attributes(path: str, where: h5py.HLObject | None) -> dict[str, Any]:
+    if where is None:
+        raise ValueError(f"{path} is missing")
+    return read_attributes(where)
+
+
+def _datasets(
+    file: h5py.File, tables: Mapping[str, Table]
+) -> Iterator[tuple[str, tuple[h5py.Dataset, Table]]]:
+    """Every dataset of a schema, its kind and shape compared with it."""
+    lengths: dict[tuple[str, str], int] = {}
+    for pattern, table in tables.items():
+        for star in _names(file, pattern):
+            path = pattern.replace("*", star)
+            dataset = lookup(file, path)
+            if dataset is None and not table.required:
+                continue
+            if not isinstance(dataset, h5py.Dataset):
+                raise ValueError(f"{path} is missing or no dataset")
+            if not _fits(dataset, table, star, lengths):
+                axes = ", ".join(str(axis).strip("*") for axis in table.axes)
+                raise ValueError(
+                    f"{path} is {dataset.dtype} {list(dataset.shape or ())}, expected "
+                    f"{' or '.join(KINDS[kind] for kind in table.kinds)} [{axes}]"
+                )
+            yield path, (dataset, table)
+
+
+def _names(file: h5py.File, pattern: str) -> list[str]:
+    """What a pattern's star may stand for."""
+    path, star, _ = pattern.partition("/*")
+    if not star:
+        return [""]
+    group = lookup(file, path)
+    if not isinstance(group, h5py.Group) or len(group) > MOST_OBJECTS:
+        raise ValueError(f"{path} is no group, or has more than {MOST_OBJECTS} members")
+    return [msgspec.convert(name, Label) for name in group]
+
+
+def _fits(
+    dataset: h5py.Dataset, table: Table, star: str, lengths: dict[tuple[str, str], int]
+) -> bool:
+    """Whether kind and shape are the table's; new lengths are noted."""
+    dtype, shape = dataset.dtype, dataset.shape
+    kind = "s" if h5py.check_string_dtype(dtype) else dtype.kind
+    if kind not in table.kinds or dtype.itemsize > MOST_ITEM_BYTES[kind]:
+        return False
+    if shape is None or len(shape) != len(table.axes):
+        return False
+    for length, axis in zip(shape, table.axes, strict=True):
+        if axis in SIDES and not 1 <= length <= MAX_SIDE:
+            return False
+        if isinstance(axis, str):
+            key = axis, star if axis[0] == "*" else ""
+            axis = lengths.setdefault(key, length)
+        if length != axis:
+            return False
+    return True
+
+
+def _check_sizes(
+    found: Mapping[str, tuple[h5py.Dataset, Table]], file_bytes: int
+) -> None:
+    """Refuse more than the file can hold: a dataset may have many names."""
+    needed = packed = 0
+    for path, (dataset, _) in found.items():
+        own, own_packed = check_own_data(path, dataset)
+        needed, packed = needed + own, packed + own_packed
+    if needed - packed > file_bytes or packed > max(
+        FREE_BYTES, MOST_RATIO * file_bytes
+    ):
+        raise ValueError(f"{needed} bytes of data in a file of {file_bytes}")
+
+
+def _read(path: str, dataset: h5py.Dataset, table: Table) -> Any:
+    if table.kinds == "s":
+        return _read_text(path, dataset, table)
+    values = dataset[()]
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    low, high = table.bounds
+    if table.finite and known.size != values.size:
+        raise ValueError(f"{path} holds a number that is not finite")
+    if known.size and not low <= known.min() <= known.max() <= high:
+        raise ValueError(f"{path} holds a number that is not in {low:g}..{high:g}")
+    if table.increasing and not (np.diff(values) > 0).all():
+        raise ValueError(f"{path} does not increase")
+    return values
+
+
+def _read_text(path: str, dataset: h5py.Dataset, table: Table) -> list[str]:
+    texts, length = [], 0
+    # One by one: many may be the same long one.
+    for index in range(dataset.size):
+        text = msgspec.convert(dataset.asstr()[index], Label)
+        if table.choices and text not in table.choices:
+            raise ValueError(f"{path} holds {text!r}")
+        length += len(text)
+        if length > MOST_TEXT:
+            raise ValueError(f"{path} holds more than {MOST_TEXT} letters")
+        texts.append(text)
+    return texts

@@ -1,0 +1,203 @@
+"""Files that may have been sent around and edited: read only as what they should be.
+
+What is stored as JSON is converted to a type, so that no code behind the reader meets
+another one; HDF5 has ``nstjax.io.hdf5``.
+"""
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import numpy as np
+import safetensors
+
+from nstjax.errors import InputError
+from nstjax.preset import LARGEST_NUMBER
+
+Kind = TypeVar("Kind")
+StoredPath = str | os.PathLike[str]
+
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+# A number that is not finite is out of any bounds.
+Number = Annotated[float, msgspec.Meta(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=LARGEST_NUMBER)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=LARGEST_NUMBER)]
+# What is shown or printed: one line, and none that goes on for pages.
+LINE = r"^[^\x00-\x1f\x7f]*$"
+Text = Annotated[str, msgspec.Meta(max_length=4096, pattern=LINE)]
+Label = Annotated[str, msgspec.Meta(max_length=200, pattern=LINE)]
+
+DEEPEST = 16
+MOST_JSON_BYTES = 2**24
+MOST_HEADER_BYTES = 2**24
+MOST_SHOWN = 200
+MOST_SETTING = 70
+
+
+def check_file(path: StoredPath, remedy: str, most_bytes: int | None = None) -> None:
+    """Check that a path is a regular file of a sensible size, without opening it.
+
+    Raises:
+      InputError: it is none: there may be no file, a folder, or a pipe that would never
+        end.
+    """
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        problem = "does not exist"
+    else:
+        if stat.S_ISREG(found.st_mode):
+            if most_bytes is None or found.st_size <= most_bytes:
+                return
+            problem = f"is larger than {most_bytes >> 20} MiB"
+        elif stat.S_ISDIR(found.st_mode):
+            problem = "is a folder"
+        else:
+            problem = "is no regular file"
+    raise InputError(f"{os.fspath(path) or 'a file of no name'} {problem}: {remedy}")
+
+
+def read_record(path: StoredPath, kind: type[Kind], remedy: str) -> Kind:
+    """Read a file of JSON as a type.
+
+    Raises:
+      InputError: it cannot be read, or it is something else.
+    """
+    check_file(path, remedy, MOST_JSON_BYTES)
+    return decode(Path(path).read_bytes(), kind, os.fspath(path), remedy)
+
+
+def decode(text: str | bytes, kind: type[Kind], where: str, remedy: str) -> Kind:
+    """JSON as a type.
+
+    Args:
+      text: the JSON.
+      kind: what it must be.
+      where: file, or part of one, that the message names.
+      remedy: how the message ends.
+
+    Raises:
+      InputError: it is no JSON, or another type's.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise damaged(where, error, remedy) from error
+    return convert(value, kind, where, remedy)
+
+
+def convert(value: Any, kind: type[Kind], where: str, remedy: str) -> Kind:
+    """Plain data as a type; otherwise as ``decode``."""
+    try:
+        _check_plain(value, DEEPEST)
+        return msgspec.convert(value, kind)
+    except ValueError as error:
+        raise damaged(where, error, remedy) from error
+
+
+def damaged(where: StoredPath, problem: object, remedy: str) -> InputError:
+    """The error of a file that is not what it should be.
+
+    Args:
+      where: file, or part of one.
+      problem: what was found, or what a library raised.
+      remedy: what to do about it.
+    """
+    # msgspec writes: Expected `int`, got `str` - at `$.preset.steps`.
+    words, _, field = " ".join(str(problem).split()).partition(" - at ")
+    field = field.strip("`").removeprefix("$").removeprefix(".")
+    words = f"{field}: {words}" if field else words or type(problem).__name__
+    if len(words) > MOST_SHOWN:
+        words = f"{words[:MOST_SHOWN]}…"
+    return InputError(f"{os.fspath(where)} is damaged ({words}): {remedy}")
+
+
+def short_json(value: Any) -> str:
+    """A setting as an error line has it, cut short where it is long."""
+    text = json.dumps(value)
+    return text if len(text) <= MOST_SETTING else f"{text[:MOST_SETTING]}…"
+
+
+@contextlib.contextmanager
+def open_tensors(
+    path: StoredPath, remedy: str, most_bytes: int | None = None
+) -> Iterator[Any]:
+    """Open a safetensors file, as ``safetensors.safe_open`` gives it.
+
+    Its library has checked that the tensors fill the file and are no larger.
+
+    Raises:
+      InputError: it is none, or damaged.
+    """
+    check_file(path, remedy, most_bytes)
+    try:
+        with open(path, "rb") as file:
+            header_bytes = int.from_bytes(file.read(8), "little")
+        if header_bytes > MOST_HEADER_BYTES:
+            raise ValueError(f"a header of {header_bytes} bytes")
+        with safetensors.safe_open(path, framework="numpy") as opened:
+            yield opened
+    except InputError:
+        raise
+    except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{os.fspath(path)} is not readable as a safetensors file, perhaps cut "
+            f"short ({error}): {remedy}"
+        ) from error
+
+
+def check_tensors(
+    path: StoredPath,
+    file: Any,
+    expected: Mapping[str, tuple[Sequence[int], Any]],
+    names: Iterable[str],
+    remedy: str,
+) -> None:
+    """Compare tensors with what is expected, before any is read.
+
+    Args:
+      path: of the file.
+      file: from ``open_tensors``.
+      expected: {name: shape and dtype}.
+      names: of the tensors that are to be compared too.
+      remedy: how the message ends.
+
+    Raises:
+      InputError: one is missing or unknown, or has another shape or dtype.
+    """
+    known = set(file.keys())
+    for name in (*expected, *names):
+        found = wanted = "none"
+        if name in known:
+            part = file.get_slice(name)
+            found = f"{part.get_dtype()} {list(part.get_shape())}"
+        if name in expected:
+            shape, dtype = expected[name]
+            letter, bits = np.dtype(dtype).kind.upper(), 8 * np.dtype(dtype).itemsize
+            wanted = f"{'BOOL' if letter == 'B' else f'{letter}{bits}'} {list(shape)}"
+        if found != wanted:
+            raise InputError(
+                f"{os.fspath(path)} is damaged or another run's ({name} is {found}, "
+                f"expected {wanted}): {remedy}"
+            )
+
+
+def _check_plain(value: Any, levels: int) -> None:
+    """Raise ``ValueError`` for what JSON can hold, but no part of the system can."""
+    if levels == 0:
+        raise ValueError(f"nested more than {DEEPEST} deep")
+    if isinstance(value, str):
+        if "\0" in value:
+            raise ValueError("text with a zero byte")
+        value.encode()
+    elif isinstance(value, dict):
+        for entry in (*value, *value.values()):
+            _check_plain(entry, levels - 1)
+    elif isinstance(value, list):
+        for entry in value:
+            _check_plain(entry, levels - 1)

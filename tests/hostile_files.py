@@ -1,0 +1,318 @@
+"""Files that somebody damaged or made up, from real ones, and a way to try commands.
+
+As a program, it runs the programs of the project in one process, on each line of a JSON
+list on standard input: ``[[MODULE, FLAG, ...], ...]``.
+"""
+
+import contextlib
+import copy
+import json
+import math
+import pathlib
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import programs
+import safetensors
+import safetensors.numpy
+
+Change = Callable[[pathlib.Path], object]
+DEEP = 100_000
+# Attributes of HDF5's dimension scales, which other programs read.
+SCALES = ("CLASS", "NAME", "REFERENCE_LIST", "DIMENSION_LIST", "DIMENSION_LABELS")
+# What a field of JSON may become.
+VALUES = (
+    None, True, -1, 0.5, 10**400, math.nan, math.inf, "", "text", "a\0b", "../\ud800",
+    "x" * 100_000, [], [-1], [[None]], {}, {"a": {}}, {"schema": [1]},
+)  # fmt: skip
+
+
+class Hostile(NamedTuple):
+    """A name for what is wrong, and what makes a real file so."""
+
+    name: str
+    change: Change
+
+
+def write(text: str | bytes) -> Change:
+    contents = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return lambda path: path.write_bytes(contents)
+
+
+# --- JSON -----------------------------------------------------------------------------
+
+
+def json_changes(document: Any, values: tuple = VALUES) -> Iterator[Hostile]:
+    """Every field, however deep, replaced by every value, and left out."""
+    for path in field_paths(document):
+        name = ".".join(map(str, path))
+        for value in values:
+            changed = copy.deepcopy(document)
+            field = parent_of(changed, path)
+            if field[path[-1]] != value or type(field[path[-1]]) is not type(value):
+                field[path[-1]] = value
+                yield Hostile(f"{name} = {value!r:.20}", write(json.dumps(changed)))
+        changed = copy.deepcopy(document)
+        del parent_of(changed, path)[path[-1]]
+        yield Hostile(f"no {name}", write(json.dumps(changed)))
+
+
+def json_wholes(document: Any) -> Iterator[Hostile]:
+    """No JSON, or other JSON."""
+    text = json.dumps(document)
+    for whole in ("", "null", "[]", "1", '"text"', "{}", "{" * 99, text[:-3], text * 2):
+        yield Hostile(f"{whole:.10}", write(whole))
+    yield Hostile("deep", write("[" * DEEP + "]" * DEEP))
+    yield Hostile("deep tables", write('{"settings":' * DEEP + "1" + "}" * DEEP))
+    yield Hostile("no text", write(b"\xff\xfe\x00{}"))
+
+
+def field_paths(document: Any, before: tuple = ()) -> Iterator[tuple]:
+    if isinstance(document, dict):
+        entries = document.items()
+    else:
+        entries = enumerate(document[:2])
+    for name, value in entries:
+        yield (*before, name)
+        if isinstance(value, dict | list):
+            yield from field_paths(value, (*before, name))
+
+
+def parent_of(document: Any, path: tuple) -> Any:
+    for name in path[:-1]:
+        document = document[name]
+    return document
+
+
+# --- HDF5 -----------------------------------------------------------------------------
+
+
+def hdf5_changes(path: pathlib.Path) -> Iterator[Hostile]:
+    """Every object and every attribute of a file made something else."""
+    datasets, groups, attributes = {}, [], []
+
+    def note(name: str, item: h5py.HLObject) -> None:
+        attributes.extend((name, each) for each in item.attrs if each not in SCALES)
+        if isinstance(item, h5py.Dataset):
+            datasets[name] = item[()], dict(item.attrs)
+        else:
+            groups.append(name)
+
+    with h5py.File(path) as file:
+        attributes.extend(("/", each) for each in file.attrs)
+        file.visititems(note)
+    for name, (values, old) in datasets.items():
+        for what, make in {**other_arrays(values), **LINKS}.items():
+            yield Hostile(f"{name}: {what}", replaced(name, make, old))
+    for name in groups:
+        for what, make in LINKS.items():
+            yield Hostile(f"{name}: {what}", replaced(name, make, {}))
+        yield Hostile(f"{name}: itself within", linked_to_itself(name))
+    for name, attribute in attributes:
+        for value in ATTRIBUTES:
+            yield Hostile(
+                f"{name} @{attribute} = {value!r:.20}",
+                with_attribute(name, attribute, value),
+            )
+
+
+def replaced(name: str, make: Callable, attributes: dict[str, Any]) -> Change:
+    def change(path: pathlib.Path) -> None:
+        with h5py.File(path, "r+") as file:
+            del file[name]
+            make(file, name)
+            if isinstance(file.get(name, getlink=True), h5py.HardLink):
+                for each, value in attributes.items():
+                    with contextlib.suppress(TypeError):
+                        file[name].attrs[each] = value
+
+    return change
+
+
+def linked_to_itself(name: str) -> Change:
+    def change(path: pathlib.Path) -> None:
+        with h5py.File(path, "r+") as file:
+            file[f"{name}/again"] = file[name]
+
+    return change
+
+
+def with_attribute(name: str, attribute: str, value: Any) -> Change:
+    def change(path: pathlib.Path) -> None:
+        with h5py.File(path, "r+") as file:
+            del file[name].attrs[attribute]
+            if value is not None:
+                file[name].attrs[attribute] = value
+
+    return change
+
+
+ATTRIBUTES = (
+    None, -1, math.nan, "", "text", "{", "[" * 50_000, "\u2028x" * 30, b"\xff\xfe",
+    np.zeros((2, 2)), np.array([], "f8"), ["a", "b", "c", "d"], h5py.Empty("f4"),
+    '{"settings": {"alpha": -1}}', '{"request": [1]}',
+)  # fmt: skip
+
+
+def other_arrays(values: np.ndarray) -> dict[str, Callable]:
+    """What a dataset may be instead, by what is wrong with it."""
+    values = np.asarray(values)
+    shape = values.shape
+
+    def array(other: Any) -> Callable:
+        return lambda file, name: file.create_dataset(name, data=other)
+
+    def claimed(claim: tuple[int, ...], **options: Any) -> Callable:
+        return lambda file, name: file.create_dataset(
+            name, claim, "f4", fillvalue=0.0, **options
+        )
+
+    def virtual(file: h5py.File, name: str) -> None:
+        layout = h5py.VirtualLayout(shape, "f4")
+        layout[...] = h5py.VirtualSource("elsewhere.h5", "data", shape)
+        file.create_virtual_dataset(name, layout)
+
+    def elsewhere(file: h5py.File, name: str) -> None:
+        size = 4 * math.prod(shape)
+        file.create_dataset(
+            name, shape, "f4", external=[("/etc/passwd", 0, max(size, 1))]
+        )
+
+    large = tuple(30_000 for _ in shape)
+    found: dict[str, Callable] = {
+        "group": lambda file, name: file.create_group(name),
+        "text": array(np.full(shape, b"text")),
+        "complex": array(np.zeros(shape, "c8")),
+        "one axis more": array(np.zeros((*shape, 1), "f4")),
+        "longer": array(np.zeros(tuple(side + 1 for side in shape), "f4")),
+        "virtual": virtual,
+        "other file's bytes": elsewhere,
+    }
+    if shape:
+        found["empty"] = array(np.zeros((0, *shape[1:]), "f4"))
+        found["claims much"] = claimed(large)
+        found["claims much, compressed"] = claimed(
+            large, chunks=tuple(100 for _ in shape), compression="gzip"
+        )
+    if values.dtype.kind in "fiu":
+        found["scalar"] = array(1.0)
+        found["integers"] = array(np.zeros(shape, "i4"))
+        found["not finite"] = array(np.full(shape, np.nan, "f8"))
+        found["huge"] = array(np.full(shape, 1e308))
+        signed = values.dtype.kind.replace("u", "i")
+        found["negative"] = array(np.full(shape, -7, signed))
+        found["all the same"] = array(np.full(shape, 3, values.dtype))
+        found["large"] = array(np.full(shape, 200, values.dtype))
+    return found
+
+
+def soft(file: h5py.File, name: str) -> None:
+    file[name] = h5py.SoftLink(f"/{name}")
+
+
+def nowhere(file: h5py.File, name: str) -> None:
+    file[name] = h5py.SoftLink("/nowhere")
+
+
+def external(file: h5py.File, name: str) -> None:
+    file[name] = h5py.ExternalLink("pipe", "/")
+
+
+def missing(file: h5py.File, name: str) -> None:
+    del file, name
+
+
+LINKS: dict[str, Callable] = {
+    "missing": missing,
+    "link to itself": soft,
+    "link to nothing": nowhere,
+    "link to a pipe": external,
+}
+
+
+# --- safetensors ----------------------------------------------------------------------
+
+
+def tensor_changes(path: pathlib.Path) -> Iterator[Hostile]:
+    """Every tensor and every word of the metadata of a safetensors file changed."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata() or {}
+
+    def case(name: str, tensors: dict, metadata: dict) -> Hostile:
+        return Hostile(name, write(safetensors.numpy.save(tensors, metadata)))
+
+    for name, tensor in tensors.items():
+        others = {
+            "another type": np.asarray(tensor, np.float64),
+            "one axis more": tensor[None],
+            "longer": np.zeros(tuple(side + 1 for side in tensor.shape), tensor.dtype),
+            "not finite": np.full(tensor.shape, np.nan, np.float32),
+            "negative": np.full_like(tensor, -1),
+        }
+        for what, other in others.items():
+            yield case(f"{name}: {what}", {**tensors, name: other}, metadata)
+        rest = {each: tensors[each] for each in tensors if each != name}
+        yield case(f"{name}: missing", rest, metadata)
+    yield case("a tensor more", {**tensors, "more": np.zeros(3, np.float32)}, metadata)
+    for name in metadata:
+        for value in ("", "text", "{}", "[" * DEEP, "null", '{"a": "\\u0000"}', "[1]"):
+            yield case(f"{name} = {value:.9}", tensors, {**metadata, name: value})
+        rest = {each: metadata[each] for each in metadata if each != name}
+        yield case(f"no {name}", tensors, rest)
+    for name, header in {
+        "much": b'{"a":{"dtype":"F32","shape":[99999999999],"data_offsets":[0,4]}}',
+        "deep": b'{"a":' + b"[" * DEEP,
+        "text": b"text",
+    }.items():
+        start = len(header).to_bytes(8, "little")
+        yield Hostile(f"header: {name}", write(start + header + b"\0" * 4))
+    yield Hostile("header: long", write((2**40).to_bytes(8, "little") + b"{}"))
+
+
+# --- any file -------------------------------------------------------------------------
+
+
+def byte_changes(contents: bytes, count: int = 20) -> Iterator[Hostile]:
+    """The file cut short, and single bits flipped, at places chosen at random."""
+    random = np.random.default_rng(0)
+    for place in sorted(random.integers(0, len(contents), count).tolist()):
+        yield Hostile(f"cut at {place}", write(contents[:place]))
+        flipped = bytearray(contents)
+        flipped[place] ^= 1 << int(random.integers(8))
+        yield Hostile(f"flipped at {place}", write(bytes(flipped)))
+
+
+# --- commands -------------------------------------------------------------------------
+
+
+class Ended(NamedTuple):
+    """How a command ended, how long it took, and the process's peak in bytes."""
+
+    status: int
+    out: str
+    err: str
+    seconds: float
+    peak: int
+
+
+def run_command(arguments: list[str]) -> Ended:
+    """Run a program of the project in this process."""
+    started = time.monotonic()
+    try:
+        status, out, err = programs.run_here(*arguments)
+    except Exception as error:
+        status, out, err = 1, "", f"Traceback: {type(error).__name__}: {error}"
+    seconds = time.monotonic() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Ended(status, out, err, seconds, peak)
+
+
+if __name__ == "__main__":
+    for arguments in json.load(sys.stdin):
+        print(json.dumps(run_command(arguments)), flush=True)
