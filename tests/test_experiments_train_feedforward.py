@@ -175,7 +175,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(
         patched.setattr(training_run, "requested", lambda: next(asked))
         status, out, _ = program(TRAIN, *WHOLE)
     assert status == 130
-    assert out == "train_feedforward: interrupted; the same command again goes on\n"
+    assert out.startswith("train_feedforward: interrupted; the same command again")
     assert not (folder / "run" / "model.safetensors").exists()
     work, _ = train("interrupted", *WHOLE)
     models = [path / "model.safetensors" for path in (work, whole[0])]
