@@ -18,6 +18,7 @@ from training_gallery import (
     SHALLOW,
 )
 
+from nstjax.feedforward import training_run
 from nstjax.feedforward.data import CropRule, cut
 from nstjax.io.images import read_image
 from nstjax.io.model_file import network_tensors, read_model
@@ -161,6 +162,26 @@ def test_a_killed_training_goes_on_bit_for_bit(whole, killed):
     assert without_seconds(metrics(killed)) == without_seconds(metrics(work))
     seconds = [row["seconds"] for row in metrics(killed)]
     assert seconds == sorted(seconds)
+
+
+def test_an_interrupted_training_goes_on_bit_for_bit(
+    whole, gallery, program, train, monkeypatch
+):
+    folder = gallery / "interrupted"
+    folder.mkdir()
+    # In the middle between two checkpoints and two lines of the log.
+    asked = iter([False] * 6 + [True])
+    with monkeypatch.context() as patched, contextlib.chdir(folder):
+        patched.setattr(training_run, "requested", lambda: next(asked))
+        status, out, _ = program(TRAIN, *WHOLE)
+    assert status == 130
+    assert out.startswith("train_feedforward: interrupted; the same command again")
+    assert not (folder / "run" / "model.safetensors").exists()
+    work, _ = train("interrupted", *WHOLE)
+    models = [path / "model.safetensors" for path in (work, whole[0])]
+    assert models[0].read_bytes() == models[1].read_bytes()
+    logs = [without_seconds(metrics(path)) for path in (work, whole[0])]
+    assert logs[0] == logs[1]
 
 
 def test_the_model_is_written_anew_as_asked(killed, whole, gallery, train):

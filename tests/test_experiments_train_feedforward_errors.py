@@ -136,7 +136,7 @@ BAD = {
         "had other settings (seed was 0, is 1)",
     ),
     "another painting": (
-        (*ONE, "--workdir=../trained/run", "--styles=wave=../paintings/b.png"),
+        with_styles("--styles=wave=../paintings/b.png", "--workdir=../trained/run"),
         "had other settings (paintings was",
     ),
     "fewer steps": (

@@ -16,7 +16,7 @@ from nstjax.transfer_loss import Kept, loss_function, loss_structure
 
 pytestmark = pytest.mark.usefixtures("few_samples")
 # Deep enough for windows between others: halo 80. The shallow ones compile sooner.
-DEEP = {"size": (272, 333), "tile": 64}
+DEEP = {"size": (236, 251), "tile": 64}
 SHALLOW = {
     "size": (71, 94),
     "tile": 16,
