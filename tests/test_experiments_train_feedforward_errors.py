@@ -13,6 +13,7 @@ from training_gallery import (
     ONE,
     PLAIN,
     SHALLOW,
+    TRAIN,
 )
 
 
@@ -198,7 +199,6 @@ BAD = {
     ),
     "no tensorboardX": ((*ONE, "--tensorboard"), "pip install 'nstjax[train]'"),
 }
-TRAIN = "experiments.train_feedforward"
 
 
 @pytest.fixture(scope="module")
