@@ -157,8 +157,8 @@ class Recorder:
             # In this order: without config.json a killed run could not be resumed.
             runlog.write_config(folder, self._config)
             runlog.write_metrics(folder, self._rows)
-        else:
-            runlog.append_metrics(folder, self._rows[self._rows_written :])
+        elif rows := self._rows[self._rows_written :]:
+            runlog.append_metrics(folder, rows)
         self._rows_written = len(self._rows)
 
     def record(self, state: TransferState) -> None:

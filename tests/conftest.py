@@ -175,3 +175,19 @@ def gallery(tmp_path_factory, slim_weights) -> pathlib.Path:
     return training_gallery.make_gallery(
         tmp_path_factory.mktemp("gallery"), slim_weights
     )
+
+
+@pytest.fixture(scope="module")
+def train(program, gallery):
+    """Train in a folder of the gallery: train(name, *flags) -> workdir, notes."""
+
+    def run(name, *arguments):
+        folder = gallery / name
+        folder.mkdir(exist_ok=True)
+        with contextlib.chdir(folder):
+            status, out, err = program(training_gallery.TRAIN, *arguments)
+        assert status == 0, err
+        assert out == "run/model.safetensors\n"
+        return folder / "run", err
+
+    return run

@@ -73,6 +73,7 @@ def test_a_styles_mask_says_what_of_it_counts(command):
     other.save("other.png")
     flags = ("--content_mask=white.png", "--style_mask=half.png")
     notes = (
+        "nstjax: note: content mask is the same everywhere: it separates nothing\n"
         "nstjax: note: the photo's mask has no region #000000: ignored in the mask of "
         "{0}\nnstjax: note: region #ffffff (100 % of the photo): {0}\n"
     )
@@ -91,12 +92,14 @@ def test_grey_masks_may_leave_a_part_of_the_photo_and_overlap(command):
     picture = Image.new("RGB", (64, 48))
     picture.paste(Image.open("quarter.png"))
     picture.save("quarter.png")
+    halves("tall.png", (48, 64), "white", "white")
     image = painted(
         *(command, *TWO, *ONCE, "--content_mask=quarter.png+left.png"),
-        *("--style_mask=none,half.png+white.png", "--style_regions=2,1+2"),
-        notes="nstjax: note: style mask of second.png 2 is 64x48, the first 56x72: "
-        "resized\n"
-        "nstjax: note: style mask of second.png is 56x72, its picture 60x60: resized\n"
+        *("--style_mask=none,half.png+tall.png", "--style_regions=2,1+2"),
+        notes="nstjax: note: style mask of second.png 2 is 48x64, the first 56x72: "
+        "stretched\n"
+        "nstjax: note: style mask of second.png is 56x72, its picture 60x60: "
+        "stretched\n"
         "nstjax: note: region 1 (25 % of the photo): second.png; region 2 (50 %): "
         "painting.png, second.png\n",
     )
@@ -111,7 +114,7 @@ def test_a_mask_of_another_size_is_resized_with_a_note(command):
     )
     image = painted(
         *(command, *TWO, "--content_mask=wide.png"),
-        notes="nstjax: note: content mask is 200x60, its picture 64x48: resized\n"
+        notes="nstjax: note: content mask is 200x60, its picture 64x48: stretched\n"
         + REGIONS.format("painting.png", "second.png"),
     )
     assert np.abs(image - plain).mean() < 0.002 < np.abs(image - photo()).mean()
@@ -133,7 +136,8 @@ def test_a_layer_that_is_too_deep_for_a_region_is_left_out_with_a_note(command):
     painted(
         *(command, *TWO, "--content_mask=dot.png+white.png", "--workdir=run"),
         *("--style_layers=relu1_1,relu3_1",),
-        notes="nstjax: note: region 1 (0 % of the photo): painting.png; region 2 "
+        notes="nstjax: note: content mask: region 1 is only 0.29 % of it\n"
+        "nstjax: note: region 1 (0 % of the photo): painting.png; region 2 "
         "(100 %): second.png\n"
         "nstjax: note: region 1 is too small for relu3_1 at 48x36 pixels: left "
         "out there\n",
@@ -161,7 +165,11 @@ def test_outside_the_stylize_mask_the_photo_stays(command):
         assert np.abs(image - photo())[:, :24].mean() > 1 / 255
         assert (image[:, :24] != plain[:, :24]).any()
     # All of the photo is what there is without a mask.
-    image = painted(command, *ONE, "--stylize_mask=white.png")
+    image = painted(
+        *(command, *ONE, "--stylize_mask=white.png"),
+        notes="nstjax: note: stylize mask is the same everywhere: it separates "
+        "nothing\n",
+    )
     np.testing.assert_allclose(image, plain, atol=1.01 / 255)
 
 

@@ -18,7 +18,7 @@ from nstjax.io.model_file import network_tensors, read_model
 from nstjax.io.runlog import read_run
 from nstjax.io.sweep_file import read_sweep
 
-SWEEP, TRAIN = "experiments.sweep", "experiments.train_feedforward"
+SWEEP = "experiments.sweep"
 FLAGS = (*PICTURES, *SHALLOW, "--preview_seconds=0.01")
 
 
@@ -211,12 +211,12 @@ def test_two_processes_go_on_with_a_training(gallery, program):
     train = (*training_gallery.ONE, "--steps=3", "--log_every=1")
     train = (*train, "--checkpoint_every=2")
     with contextlib.chdir(gallery / "alone"):
-        assert program(TRAIN, *train)[0] == 0
+        assert program(training_gallery.TRAIN, *train)[0] == 0
     shutil.copytree(gallery / "alone", gallery / "together")
     one, two = (gallery / name / "run" for name in ("alone", "together"))
     shutil.rmtree(two / "checkpoints" / "3")
     (two / "model.safetensors").unlink()
-    found = launched(TRAIN, two.parent, *train)
+    found = launched(training_gallery.TRAIN, two.parent, *train)
     assert [status for status, _, _ in found] == [0, 0], found
     assert found[1][1] == ""
     np.testing.assert_allclose(totals(two), totals(one), rtol=1e-5)

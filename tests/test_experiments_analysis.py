@@ -1,4 +1,4 @@
-"""The launchers of surfaces and convexity, as a shell runs them, on tiny runs."""
+"""The launchers of surfaces and convexity, on tiny runs."""
 
 import json
 import re
@@ -66,7 +66,7 @@ def test_course_report(report, program):
         for path in folder.rglob("*.h5")
         if "run" not in path.parts
     }
-    with children_here():
+    with children_here("experiments.plot_surface"):
         status, out, err = program(REPORT, *flags)
     assert status == 0, err
     assert table in out

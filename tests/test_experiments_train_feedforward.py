@@ -2,29 +2,18 @@
 
 import contextlib
 import shutil
-import struct
 
 import jax
 import numpy as np
 import pytest
-import reference
 from commands import listing, metrics, settings
 from PIL import Image
-from programs import killed_after, start
-from training_gallery import (
-    ADAIN,
-    ADVERSARIAL,
-    PLAIN,
-    SHALLOW,
-)
+from programs import killed_after
+from training_gallery import ADVERSARIAL, TRAIN, held_out_photos
 
-from nstjax.feedforward.data import CropRule, cut
-from nstjax.io.images import read_image
+from nstjax.feedforward import training_run
 from nstjax.io.model_file import network_tensors, read_model
-from nstjax.io.weights import read_params
-from nstjax.vgg import CONV_LAYERS
 
-TRAIN = "experiments.train_feedforward"
 # Two styles and a discriminator: all that a state can hold.
 WHOLE = (
     *ADVERSARIAL,
@@ -33,29 +22,6 @@ WHOLE = (
     "--sample_every=10",
     "--steps=40",
 )
-
-
-@pytest.fixture(scope="module")
-def train(program, gallery):
-    """Train in a folder of the gallery: train(name, *flags) -> workdir, notes."""
-
-    def run(name, *arguments):
-        folder = gallery / name
-        folder.mkdir(exist_ok=True)
-        with contextlib.chdir(folder):
-            status, out, err = program(TRAIN, *arguments)
-        assert status == 0, err
-        assert out == "run/model.safetensors\n"
-        return folder / "run", err
-
-    return run
-
-
-def held_out_photos(gallery):
-    """As the validation loss sees them."""
-    crop = CropRule("center", 16)
-    photos = [read_image(gallery / "photos" / f"{index}.png") for index in (0, 3)]
-    return np.stack([cut(photo, crop, None) for photo in photos])
 
 
 @jax.jit
@@ -163,6 +129,26 @@ def test_a_killed_training_goes_on_bit_for_bit(whole, killed):
     assert seconds == sorted(seconds)
 
 
+def test_an_interrupted_training_goes_on_bit_for_bit(
+    whole, gallery, program, train, monkeypatch
+):
+    folder = gallery / "interrupted"
+    folder.mkdir()
+    # In the middle between two checkpoints and two lines of the log.
+    asked = iter([False] * 6 + [True])
+    with monkeypatch.context() as patched, contextlib.chdir(folder):
+        patched.setattr(training_run, "requested", lambda: next(asked))
+        status, out, _ = program(TRAIN, *WHOLE)
+    assert status == 130
+    assert out.startswith("train_feedforward: interrupted; the same command again")
+    assert not (folder / "run" / "model.safetensors").exists()
+    work, _ = train("interrupted", *WHOLE)
+    models = [path / "model.safetensors" for path in (work, whole[0])]
+    assert models[0].read_bytes() == models[1].read_bytes()
+    logs = [without_seconds(metrics(path)) for path in (work, whole[0])]
+    assert logs[0] == logs[1]
+
+
 def test_the_model_is_written_anew_as_asked(killed, whole, gallery, train):
     """There is nothing left to train, but how it is written may differ."""
     again = shutil.copytree(killed, gallery / "again" / "run")
@@ -192,113 +178,3 @@ def test_the_model_is_written_anew_as_asked(killed, whole, gallery, train):
     assert (outputs[0] != outputs[1]).any()
     size = whole_file.stat().st_size
     assert (again / "model.safetensors").stat().st_size < size
-
-
-def scalars(folder):
-    """{tag: {step: value}} of TensorBoard's event files."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    found = {}
-    for path in folder.iterdir():
-        contents, at = path.read_bytes(), 0
-        while at < len(contents):
-            (length,) = struct.unpack_from("<Q", contents, at)
-            event = Event.FromString(contents[at + 12 : at + 12 + length])
-            at += length + 16
-            for value in event.summary.value:
-                found.setdefault(value.tag, {})[event.step] = value.simple_value
-    return found
-
-
-def test_an_initial_model_s_parameters_go_on_with_another_upsampling(gallery, train):
-    with_bilinear = '--architecture={"channels": [4, 4, 4], "upsampling": "bilinear"}'
-    work, _ = train(
-        "bilinear",
-        *ADAIN,
-        with_bilinear,
-        "--initial=../adain.safetensors",
-        "--learning_rate=1e-30",
-        "--steps=1",
-    )
-    before = read_model(gallery / "adain.safetensors").network
-    after = read_model(work / "model.safetensors").network
-    assert after.architecture.upsampling == "bilinear"
-    assert before.architecture.upsampling == "nearest"
-    found = network_tensors(after)
-    for name, tensor in network_tensors(before).items():
-        np.testing.assert_array_equal(found[name], tensor)
-
-
-def test_a_style_is_added_and_the_rest_kept(gallery):
-    (gallery / "added").mkdir()
-    process = start(
-        *("-m", TRAIN),
-        *PLAIN,
-        SHALLOW,
-        "--batch_size=4",
-        "--initial=../conditional.safetensors",
-        "--add_style",
-        "--styles=Ärger=../paintings/a.png",
-        "--title=Ärger=Anger",
-        "--style_size=long:20",
-        "--steps=4",
-        "--log_every=2",
-        "--tensorboard",
-        cwd=gallery / "added",
-        env={"JAX_NUM_CPU_DEVICES": "4"},
-    )
-    out, err = process.communicate()
-    assert (process.returncode, out) == (0, "run/model.safetensors\n"), err
-    work = gallery / "added" / "run"
-    before = read_model(gallery / "conditional.safetensors")
-    after = read_model(work / "model.safetensors")
-    assert after.styles == ("one", "two", "Ärger")
-    assert after.network.architecture.styles == 3
-    assert after.card["settings"]["add_style"] is True
-    assert after.card["by"] == "me"
-    assert after.card["styles"] == {"one": "First", "Ärger": "Anger"}
-    found = network_tensors(after.network)
-    for name, tensor in network_tensors(before.network).items():
-        if name.endswith(("gamma", "beta")):
-            np.testing.assert_array_equal(found[name][:2], tensor)
-            # It begins as their mean.
-            moved = np.abs(found[name][2] - tensor.mean(0))
-            assert 0 < moved.max() < 0.1
-        else:
-            np.testing.assert_array_equal(found[name], tensor)
-    events, rows = scalars(work / "events"), metrics(work)
-    for tag in ("total", "content", "style", "tv", "grid", "gradient_norm", "seconds"):
-        logged = {row["step"]: row[tag] for row in rows}
-        assert events[tag] == pytest.approx(logged, rel=1e-6)
-    last = rows[-1]["validation"]["Ärger"]
-    for tag, value in last.items():
-        assert events[f"validation/Ärger/{tag}"] == pytest.approx({4: value}, rel=1e-6)
-
-
-def test_arbitrary_style_is_trained_with_its_encoder(gallery, train):
-    work, _ = train("any", *ADAIN, "--steps=4")
-    model = read_model(work / "model.safetensors")
-    assert model.styles == ()
-    assert model.network.architecture.encoder_channels == 16
-    network = read_params(gallery / "slim.safetensors")
-    assert model.encoder.sha256 == network.sha256
-    assert model.encoder.pool == "max"
-    params = {
-        layer: {name: np.float64(value) for name, value in part.items()}
-        for layer, part in network.params.items()
-    }
-    relus = [layer.replace("conv", "relu") for layer in CONV_LAYERS]
-    activations = [
-        reference.trunk(
-            params, 255 * np.float64(photo) - reference.MEAN_RGB, relus, "max", "same"
-        )
-        for photo in held_out_photos(gallery)
-    ]
-    for layer, relu in zip(CONV_LAYERS, relus, strict=True):
-        mean = np.mean([one[relu].mean() for one in activations])
-        np.testing.assert_allclose(model.encoder.scales[layer], 1 / mean, rtol=1e-3)
-    rows = metrics(work)
-    assert rows[-1]["validation"].keys() == {"a", "b"}
-    assert np.isfinite(rows[-1]["total"])
-    with Image.open(work / "samples" / "000004.png") as sheet:
-        assert sheet.width > 3 * 16

@@ -13,6 +13,7 @@ from training_gallery import (
     ONE,
     PLAIN,
     SHALLOW,
+    TRAIN,
 )
 
 
@@ -136,7 +137,7 @@ BAD = {
         "had other settings (seed was 0, is 1)",
     ),
     "another painting": (
-        (*ONE, "--workdir=../trained/run", "--styles=wave=../paintings/b.png"),
+        with_styles("--styles=wave=../paintings/b.png", "--workdir=../trained/run"),
         "had other settings (paintings was",
     ),
     "fewer steps": (
@@ -198,7 +199,6 @@ BAD = {
     ),
     "no tensorboardX": ((*ONE, "--tensorboard"), "pip install 'nstjax[train]'"),
 }
-TRAIN = "experiments.train_feedforward"
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,23 @@ def test_without_the_package_the_line_names_the_extra(
     assert is_picture(path)
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"FUJIFILMCCD-RAW ",
+        b"IIU\0",
+        b"IIRS",
+        b"II*\0\x10\0\0\0CR",
+        b"\0\0\0\x18ftypcrx ",
+        b"II*\0\x08\0\0\0IIII",
+    ],
+)
+def test_raw_files_are_known_by_their_start(tmp_path, monkeypatch, start):
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    (tmp_path / "photo.jpg").write_bytes(start + bytes(99))
+    assert "is a camera's RAW file" in refused(tmp_path / "photo.jpg")
+
+
 def test_a_plain_tiff_is_no_raw_file(tmp_path):
     path = tmp_path / "plain.tif"
     picture = Image.fromarray(np.uint8(smooth() * 255))

@@ -277,7 +277,8 @@ def test_atomic_path_shows_nothing_before_the_end(tmp_path):
 
 
 def test_rows_that_find_no_room_leave_no_part_of_a_line(tmp_path, monkeypatch):
-    runlog.append_metrics(tmp_path, [{"step": 0}])
+    rows = [{"step": step, "seconds": 0.5} for step in range(2)]
+    runlog.append_metrics(tmp_path, rows[:1])
 
     class FullFile(io.FileIO):
         def write(self, lines):
@@ -290,8 +291,8 @@ def test_rows_that_find_no_room_leave_no_part_of_a_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr(runlog, "open", full_open, raising=False)
     with pytest.raises(OSError, match="No space left"):
-        runlog.append_metrics(tmp_path, [{"step": 1}])
+        runlog.append_metrics(tmp_path, rows[1:])
     monkeypatch.undo()
-    assert runlog.read_metrics(tmp_path, 9) == [{"step": 0}]
-    runlog.append_metrics(tmp_path, [{"step": 1}])
-    assert runlog.read_metrics(tmp_path, 9) == [{"step": 0}, {"step": 1}]
+    assert runlog.read_metrics(tmp_path, 9, runlog.LoggedStep) == rows[:1]
+    runlog.append_metrics(tmp_path, rows[1:])
+    assert runlog.read_metrics(tmp_path, 9, runlog.LoggedStep) == rows

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from programs import killed_after
@@ -12,6 +14,7 @@ from nstjax.analysis.surface_request import (
     parse_ranges,
 )
 from nstjax.errors import InputError
+from nstjax.io.locks import held
 from nstjax.io.runlog import read_run
 from nstjax.io.surface_file import read_surface
 from nstjax.saved_run import read_saved_run
@@ -181,6 +184,29 @@ def test_an_interrupt_keeps_what_is_evaluated(run, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         compute(path, run, grid=(4, 3))
     assert read_surface(path).done.sum() == 8
+
+
+def test_a_signal_ends_it_after_its_batch(run, tmp_path, monkeypatch):
+    path, whole = tmp_path / "surface.h5", tmp_path / "whole.h5"
+    asked = iter([False, True])
+    with monkeypatch.context() as patched:
+        patched.setattr(saved_surface, "requested", lambda: next(asked))
+        assert compute(path, run, grid=(4, 3)).done.sum() == 8
+    assert read_surface(path).done.sum() == 8
+    compute(path, run, grid=(4, 3))
+    compute(whole, run, grid=(4, 3))
+    assert path.read_bytes() == whole.read_bytes()
+    assert {"surface.h5", "whole.h5"} == set(os.listdir(tmp_path)) - {"studio"}
+
+
+def test_one_process_computes_a_surface(run, tmp_path):
+    path = tmp_path / "surface.h5"
+    with (
+        held(tmp_path / ".surface.h5.nstjax-lock", "this", "wait"),
+        pytest.raises(InputError, match=r"surface\.h5 is in use by process"),
+    ):
+        compute(path, run, grid=(4, 3))
+    assert set(os.listdir(tmp_path)) <= {"studio"}
 
 
 def test_a_killed_command_leaves_a_surface_that_is_finished(run, tmp_path):

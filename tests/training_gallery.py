@@ -11,11 +11,14 @@ from PIL import Image
 
 import nstjax
 from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
+from nstjax.feedforward.data import CropRule, cut
+from nstjax.io.images import read_image
 from nstjax.io.model_file import Encoder, StyleModel, write_model
 from nstjax.io.weights import read_params
 from nstjax.vgg import CONV_LAYERS
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+TRAIN = "experiments.train_feedforward"
 NARROW = '--architecture={"channels": [4, 4, 4], "residual_blocks": 1}'
 SHALLOW = (
     '--loss={"content_layers": ["relu1_2"], "style_layers": ["relu1_1", "relu2_1"]}'
@@ -103,3 +106,10 @@ def make_gallery(folder, slim_weights):
     short = shutil.copy(folder / "instance.safetensors", folder / "short.safetensors")
     os.truncate(short, short.stat().st_size // 2)
     return folder
+
+
+def held_out_photos(gallery):
+    """As the validation loss sees them."""
+    crop = CropRule("center", 16)
+    photos = [read_image(gallery / "photos" / f"{index}.png") for index in (0, 3)]
+    return np.stack([cut(photo, crop, None) for photo in photos])

@@ -23,6 +23,7 @@ from experiments.campaigns.trials import Moment, Trial
 from nstjax.errors import InputError
 from nstjax.interrupts import cleaned_up
 from nstjax.io.atomic import check_workdir
+from nstjax.path_flags import define_path
 
 flags.DEFINE_integer("tries", 40, "How many.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Of what is tried and when.")
@@ -38,7 +39,7 @@ flags.DEFINE_enum(
     ("times", "changes", "both"),
     "At any time, right before a file is changed, or by lot.",
 )
-flags.DEFINE_string(
+define_path(
     "workdir", None, "Folder for everything, which is kept; else a temporary one."
 )
 

@@ -152,7 +152,7 @@ def _working_min_size(
 ) -> int:
     """A pyramid_min_size whose first scale has ``needed`` pixels on each side."""
     long, short = max(height, width), min(height, width)
-    min_size = math.ceil(needed * long / short)
+    min_size = math.floor(needed * long / short)
     while min(_sizes(height, width, factor, min_size)[0]) < needed:
         min_size += 1
     return min_size

@@ -30,11 +30,11 @@ RAW_STARTS = (
     (0, b"FOVb"),  # Sigma
     (0, b"\0MRM"),  # Minolta
     (6, b"HEAPCCDR"),  # Canon's CRW,
-    (8, b"CR"),  # CR2
+    (0, b"II*\0\x10\0\0\0CR"),  # CR2
     (4, b"ftypcrx "),  # and CR3
-    (8, b"IIII"),  # Phase One
 )
 JPEG_START = b"\xff\xd8"
+PHASE_ONE = b"IIII"
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Tags of a TIFF, and values of one.
 NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
@@ -124,6 +124,8 @@ def _is_raw(head: bytes, file: IO[bytes]) -> bool:
         return True
     if head[:4] not in TIFF_STARTS:
         return False
+    if head[8:12] == PHASE_ONE:
+        return True
     try:
         tags = TiffImagePlugin.ImageFileDirectory_v2(head[: 16 if head[2] == 43 else 8])
         file.seek(tags.next)
