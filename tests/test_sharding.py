@@ -29,11 +29,11 @@ from nstjax.vgg import summarize
 
 STEPS = 3
 LAYERS = {"content_layers": ("relu3_1",), "style_layers": ("relu1_1", "relu3_1")}
-HALF = np.repeat(np.float32([1, 0]), [20, 20])[None, :].repeat(32, axis=0)
 
 
-def masks(names):
-    return {name: np.dstack([HALF] * 3) for name in names}
+def mask(height):
+    half = np.repeat(np.float32([1, 0]), [20, 20])
+    return np.broadcast_to(half[None, :, None], (height, 40, 3))
 
 
 # name: height of the picture, what differs from the preset, and what stylize is given.
@@ -54,7 +54,11 @@ CASES = {
     "masks": (
         48,
         {"optimizer": "adam", "style_loss": "moments"},
-        masks(("content_mask", "style_masks", "stylize_mask")),
+        {
+            "content_mask": mask(48),
+            "style_masks": mask(36),
+            "stylize_mask": mask(48),
+        },
     ),
 }
 MESHES = [("adam", 8), ("odd", 4), ("pyramid", 2), ("masks", 4)]
