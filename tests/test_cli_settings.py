@@ -23,7 +23,9 @@ def test_animated_gif_gives_its_first_frame_and_says_so(studio, command):
     frames[0].save("moving.gif", save_all=True, append_images=frames[1:], duration=50)
     status, _, err = command(*as_photo("moving.gif"))
     assert status == 0
-    assert err == "nstjax: note: moving.gif is animated: using its first frame\n"
+    assert (
+        err == "nstjax: note: moving.gif is animated: using the first of its 2 frames\n"
+    )
     moving = nstjax.read_image("out.png")
     assert command(*as_photo("first.png"))[0] == 0
     # A GIF has 256 colors.

@@ -72,7 +72,7 @@ cli.run()
         [sys.executable, "-c", code, *ONE, *FINE, "--workdir=run", "--steps=50"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert (done.returncode, done.stderr) == (130, "nstjax: interrupted\n")
     assert listing(studio) == before

@@ -256,7 +256,7 @@ def test_no_file_takes_long_or_much_memory(real, tmp_path):
         input=json.dumps(commands),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         env={**os.environ, "PYTHONPATH": str(programs.ROOT)},
         check=True,
     )

@@ -176,7 +176,10 @@ def test_interrupted_run_saves_and_says_how_to_go_on(
     whole = uninterrupted("adam")
     function, arguments = "nstjax.session.progress_text", flags("adam", "run")
     status, out, err = signaled_after(number, function, "nstjax", *arguments, count=30)
-    assert (status, err) == (ending, f"nstjax: stopping after this step{insist}\n")
+    assert status == ending
+    # The line that answers comes from a thread of its own, and may be overtaken.
+    says = (f"stopping after this step{insist}", "interrupted")
+    assert err in [f"nstjax: {text}\n" for text in says]
     assert "the same command with --resume goes on from here" in out
     step = checkpoint_step("run")
     assert 30 <= step < STEPS
@@ -321,7 +324,7 @@ def patched(code: str, *arguments: str) -> tuple[int, str, str]:
         [sys.executable, "-c", PATCHED.format(code), *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -442,9 +445,9 @@ def test_a_new_run_overwrites_nothing_in_its_folder(studio, command):
 
 def test_steps_without_end_take_no_memory(studio):
     status, _, err = patched(
-        "import resource\n"
         "def progress_text(info):\n"
-        "    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "    status = open('/proc/self/status').read()\n"
+        "    peak = int(status.partition('VmHWM:')[2].split()[0])\n"
         "    print(peak // 1000, 'MB', file=sys.stderr, flush=True)\n"
         "    signal.raise_signal(signal.SIGTERM)\n"
         "    return ''\n"

@@ -179,7 +179,7 @@ def sharded(tmp_path_factory):
         [sys.executable, "-c", SHARDED.format(tests=tests, folder=str(folder))],
         env={**os.environ, "JAX_NUM_CPU_DEVICES": "8"},
         check=True,
-        timeout=300,
+        timeout=600,
     )
     return folder
 
