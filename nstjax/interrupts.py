@@ -45,6 +45,7 @@ class _Signals:
       ended: whether the command has, so that signals change nothing any more.
       heeded: whether signals come here.
       child: the process that answers instead.
+      command: which of a process's commands this is.
     """
 
     def __init__(self) -> None:
@@ -53,9 +54,11 @@ class _Signals:
         self.wakeup: socket.socket | None = None
         self.cleanups: dict[object, Callable[[], None]] = {}
         self.lock = threading.RLock()
+        self.command = 0
         self.reset()
 
     def reset(self) -> None:
+        self.command += 1
         self.advice = ""
         self.promise: str | None = None
         self.received: int | None = None
@@ -161,7 +164,9 @@ def saving_on_interrupt(promise: str) -> Iterator[Callable[[], None]]:
         yield begin
     finally:
         with _signals.lock:
-            _signals.promise = None
+            # One that has come and is not answered yet must not end what follows.
+            if _signals.received is None:
+                _signals.promise = None
 
 
 def undisturbed() -> contextlib.AbstractContextManager[object]:
@@ -232,12 +237,15 @@ def _watch(receiver: socket.socket) -> None:
     while True:
         number = receiver.recv(1)[0]
         if number in NUMBERS:
+            command = _signals.command
             time.sleep(TWICE_SECONDS)
             receiver.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 receiver.recv(64)
             receiver.setblocking(True)
-            _answer(number)
+            # A command that ended meanwhile must not end the next one.
+            if command == _signals.command:
+                _answer(number)
 
 
 def _answer(number: int) -> None:

@@ -291,7 +291,7 @@ def byte_changes(contents: bytes, count: int = 20) -> Iterator[Hostile]:
 
 
 class Ended(NamedTuple):
-    """How a command ended, the processor time it took, and the process's peak in bytes."""
+    """How a command ended, its processor time, and its process's peak in bytes."""
 
     status: int
     out: str
