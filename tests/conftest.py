@@ -57,7 +57,7 @@ def shared() -> pathlib.Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def programs_are_freed():
-    """Each program takes memory, and of 65,530 mapped pieces that Linux allows a few."""
+    """Programs take memory, and some of the 65,530 mapped pieces that Linux allows."""
     yield
     maps, sizes = pathlib.Path("/proc/self/maps"), pathlib.Path("/proc/self/statm")
     if (
