@@ -11,6 +11,7 @@ from nstjax.entry import FAILURE_STATUS, INTERRUPTED_STATUS
 from nstjax.errors import InputError
 from nstjax.feedforward.contents import find_contents, unique_names
 from nstjax.interrupts import cleaned_up, requested
+from nstjax.io.atomic import check_inputs_kept
 from nstjax.io.images import FORMATS, picture_problem
 from nstjax.io.runlog import CONFIG
 from nstjax.io.weights import load_network
@@ -45,8 +46,10 @@ def paint_photos(request: Request, given: Sequence[str], output: Path | None) ->
     load_network(request.weights, seed=request.seed)
     failed = []
     with made(output or Path()):
+        photos = [each.content for each in requests]
         for each in requests:
             check_outputs(each)
+            check_inputs_kept([each.output], photos)
         for number, each in enumerate(requests, start=1):
             print(f"nstjax: photo {number} of {len(requests)}: {each.content}")
             try:
@@ -59,7 +62,8 @@ def paint_photos(request: Request, given: Sequence[str], output: Path | None) ->
             failed += [each.content] if status else []
     if failed:
         raise InputError(
-            f"{len(failed)} of {len(requests)} photos could not be painted: see above"
+            f"{len(failed)} of {len(requests)} photos are missing or incomplete: the "
+            "notes above say why"
         )
     return 0
 

@@ -56,7 +56,7 @@ def test_several_styles_and_a_comma_in_a_name(studio, pictures, command):
 def test_a_failing_photo_does_not_stop_the_others(album, command):
     truncate("album/a.png")
     status, _, err = command("album", *SEVERAL)
-    check_refused(status, "", err, "1 of 3 photos could not be painted: see above")
+    check_refused(status, "", err, "1 of 3 photos are missing or incomplete")
     assert "note: left out album/a.png: album/a.png is damaged" in err
     assert sorted(os.listdir("out")) == ["B_jpg_stylized.png", "b_png_stylized.png"]
 
@@ -103,3 +103,13 @@ def test_what_cannot_be_painted_leaves_nothing(arguments, says, album, command):
     check_refused(status, out, err, says)
     assert listing(pathlib.Path()) == before
     assert set(PICTURES) <= set(os.listdir())
+
+
+def test_no_result_takes_the_place_of_another_photo(album, command, monkeypatch):
+    shutil.copy("second.png", album / "a_stylized.png")
+    shutil.copy("painting.png", album / "painting.png")
+    monkeypatch.chdir(album)
+    before = listing(album)
+    status, out, err = command("a.png", "a_stylized.png", STYLE, *SHALLOW[1:])
+    check_refused(status, out, err, "a_stylized.png is one of the inputs")
+    assert listing(album) == before

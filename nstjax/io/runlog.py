@@ -187,16 +187,7 @@ def append_metrics(folder: Path, rows: list[Row]) -> None:
 def restart_metrics(
     folder: Path, before_step: int, kind: type[LoggedStep] = LoggedLosses
 ) -> list[Row]:
-    """Cut metrics.jsonl back to the rows before a step, and return them.
-
-    Args:
-      folder: of the run or the training.
-      before_step: the first step that is logged again.
-      kind: what each row must be.
-
-    Raises:
-      InputError: the file holds something else than rows.
-    """
+    """Cut metrics.jsonl back to what ``read_metrics`` returns, and return that."""
     rows = read_metrics(folder, before_step, kind)
     write_metrics(folder, rows)
     return rows
