@@ -36,13 +36,15 @@ Neural style transfer: paint a photo in the manner of a painting.
 """
 
 define_path(
-    "output", None, "Image to write, .png, .jpg, .webp or .tif; of photos, a folder."
+    "output",
+    None,
+    "Image to write (.png, .jpg, .webp, .tif), or a folder for several photos.",
 )
 define_paths(
     "style",
     None,
-    "A painting, where all arguments are photos or folders of them; repeat the flag "
-    "for several.",
+    "A painting; every argument is then a photo or a folder of photos. Repeat the flag "
+    "for several paintings.",
     separator=None,
 )
 flags.DEFINE_string(

@@ -265,8 +265,8 @@ def check_outputs(request: Request) -> None:
 def _tell_of_little_progress(first: float, last: float) -> None:
     if last > 0.9 * first:
         LOGGER.info(
-            "the loss went from %.4g to %.4g only, so that the picture is about where "
-            "it began: try more --steps, another --init or --optimizer=adam",
+            "the loss only fell from %.4g to %.4g, so the picture has hardly changed: "
+            "try more --steps, another --init or --optimizer=adam",
             *(first, last),
         )
 

@@ -29,7 +29,9 @@ flags.DEFINE_multi_string(
     "flag, or write \\, for a comma in a file's name.",
 )
 define_path(
-    "output", None, "File to write, or a folder for several: a new one ends with a /."
+    "output",
+    None,
+    "File to write, or a folder for several results; end a new folder with /.",
 )
 flags.DEFINE_boolean(
     "recursive", False, "Subfolders of folders, too; results lie in such folders."

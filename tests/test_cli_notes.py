@@ -52,5 +52,5 @@ def test_a_run_that_did_nothing_is_told(flags, told, studio, command):
         assert err == ""
         return
     (line,) = err.splitlines()
-    assert line.startswith("nstjax: note: the loss went from ")
+    assert line.startswith("nstjax: note: the loss only fell from ")
     assert "try more --steps, another --init or --optimizer=adam" in line

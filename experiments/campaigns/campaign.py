@@ -31,13 +31,16 @@ flags.DEFINE_list("commands", None, "Some of the commands; all if not given.")
 flags.DEFINE_integer("jobs", 1, "Tries at a time.", lower_bound=1)
 flags.DEFINE_list("only", None, "Numbers of tries, to repeat them.")
 flags.DEFINE_enum(
-    "cache", "both", ("cold", "warm", "both"), "Of compiled programs; both: by lot."
+    "cache",
+    "both",
+    ("cold", "warm", "both"),
+    "Whether compiled programs are cached; both: at random.",
 )
 flags.DEFINE_enum(
     "moments",
     "both",
     ("times", "changes", "both"),
-    "At any time, right before a file is changed, or by lot.",
+    "At any time, right before a file is changed, or either at random.",
 )
 define_path(
     "workdir", None, "Folder for everything, which is kept; else a temporary one."

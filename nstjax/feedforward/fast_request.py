@@ -165,7 +165,7 @@ def _without_existing(jobs: Sequence[Job]) -> list[Job]:
     ]
     missing = [job for job in jobs if not job.output.exists()]
     LOGGER.info(
-        "%d of %d results are there already and stay as they are",
+        "%d of %d results are there already and are kept",
         *(len(jobs) - len(missing), len(jobs)),
     )
     return missing

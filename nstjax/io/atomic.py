@@ -101,8 +101,8 @@ def check_new(folder: Path, paths: Iterable[Path]) -> None:
     for path in paths:
         if folder in path.parents and path.exists():
             raise InputError(
-                f"{path} is there already, and no run of ours in {folder} has written "
-                "it: choose another --workdir"
+                f"{path} is there already, and no run in {folder} wrote it: choose "
+                "another --workdir"
             )
 
 
