@@ -127,6 +127,5 @@ def test_what_is_there_is_skipped_and_counted(caplog):
     Path("a_wave.png").touch()
     assert outputs(*names, "a_wave.png", skip_existing=True) == []
     assert caplog.messages == [
-        f"{count} of 2 results are there already and are kept"
-        for count in range(3)
+        f"{count} of 2 results are there already and are kept" for count in range(3)
     ]
