@@ -37,6 +37,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ |= {
         "JAX_COMPILATION_CACHE_DIR": COMPILED,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        # Each core has a worker: threads of NumPy's products would wait for each other.
+        "OPENBLAS_NUM_THREADS": "1",
         "XLA_FLAGS": f"{QUICK} {os.environ.get('XLA_FLAGS', '')}",
     }
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
