@@ -15,6 +15,7 @@ from typing import Any, TextIO, cast
 
 from absl import app, flags
 from absl import logging as absl_logging
+from tqdm import tqdm
 
 from nstjax.allocator import keep_freed_memory
 from nstjax.distributed import join_processes
@@ -150,8 +151,16 @@ class _Notes(logging.Formatter):
         return printable(super().formatMessage(record))
 
 
+class _AboveBars(logging.StreamHandler[Any]):
+    """Each line on one of its own, and the progress bar drawn anew below."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with tqdm.external_write_mode(file=self.stream):
+            super().emit(record)
+
+
 def _send_notes_to_stderr(name: str) -> None:
-    handler = logging.StreamHandler()
+    handler = _AboveBars()
     handler.setFormatter(_Notes(f"{name}: note: %(message)s"))
     logger = logging.getLogger("nstjax")
     logger.handlers = [handler]
