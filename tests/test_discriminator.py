@@ -185,7 +185,7 @@ def test_network_and_discriminator_train_together():
     np.testing.assert_allclose(of_discriminator, discriminator_loss(*scores), rtol=1e-4)
     np.testing.assert_allclose(info.loss, own + 2 * generator, rtol=1e-4)
     first = float(of_discriminator)
-    for step in range(30):
+    for step in range(20):
         state, info = training.step(state, make_batch(step), objective, weight)
     assert info.adversarial[1] < 0.5 * first
     assert all(np.isfinite(leaf).all() for leaf in leaves(state))
@@ -197,7 +197,7 @@ def test_network_learns_what_a_fixed_discriminator_takes_for_a_painting():
     nothing = jax.tree.map(jnp.zeros_like, objective.weights)
     objective = objective._replace(weights=nothing)
     state, batch = begin(), make_batch()
-    for step in range(5):
+    for step in range(2):
         state, _ = training.step(state, make_batch(step), objective, jnp.float32(0))
     before = leaves(begin().trained)
     # Nothing but the adversarial loss moves the network.
@@ -205,7 +205,7 @@ def test_network_learns_what_a_fixed_discriminator_takes_for_a_painting():
         np.testing.assert_array_equal(one, other)
     fixed = jax.device_get(state.adversary)
     scores = []
-    for _ in range(20):
+    for _ in range(12):
         state = state._replace(adversary=jax.device_put(fixed))
         state, info = training.step(state, batch, objective, jnp.float32(1))
         scores.append(-float(info.adversarial[0]))
