@@ -17,6 +17,7 @@ from programs import start
 from experiments.benchmarks import feedforward_implementations
 from experiments.benchmarks.feedforward_implementations import nstjax_inference
 from experiments.benchmarks.feedforward_tasks import read_task
+from nstjax import demo
 from nstjax.errors import InputError
 from nstjax.feedforward.adain import make_encoder, restyled_code
 from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
@@ -102,9 +103,7 @@ class InThreads:
         return threading.Thread(target=target, args=(name, own), daemon=daemon)
 
 
-def test_a_network_is_compared_and_timed(
-    painterly, slim_weights, program, monkeypatch
-):
+def test_a_network_is_compared_and_timed(painterly, slim_weights, program, monkeypatch):
     monkeypatch.setattr(multiprocessing, "get_context", InThreads)
     loss = customize(
         feedforward_implementations.LOSS,
@@ -113,6 +112,9 @@ def test_a_network_is_compared_and_timed(
         style_layer_weights=(1.0,),
     )
     monkeypatch.setattr(feedforward_implementations, "LOSS", loss)
+    # Its own painting takes seconds to paint.
+    pictures = np.random.default_rng(0).random((2, 40, 48, 3), np.float32)
+    monkeypatch.setattr(demo, "demo_pictures", lambda: tuple(pictures))
     status, out, err = program(*comparison(painterly, weights=slim_weights))
     assert status == 0, err
     check_tables(out, painterly)

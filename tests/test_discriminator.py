@@ -81,11 +81,17 @@ def adversarial():
         jax.random.key(0),
     )
 
+    @jax.jit
     def begin():
         # A step takes the state's memory, the discriminator's too.
-        return training.init(network, jax.tree.map(jnp.copy, adversary))
+        return training.init(network, adversary)
 
     return training, begin, objective, discrimination
+
+
+@functools.cache
+def compiled_scores():
+    return jax.jit(adversarial()[-1].scores)
 
 
 # --- losses and network -------------------------------------------------------------
@@ -130,10 +136,15 @@ def test_scores_are_three_convolutions_of_the_features():
 def test_features_of_paintings_have_unit_size():
     _, begin, _, discrimination = adversarial()
     scale = np.array(begin().adversary.scale)
-    activations = np.array(discrimination.activations(PARAMS, make_paintings()))
-    one = nstjax.features(
-        PARAMS, nstjax.preprocess(make_paintings()[1]), [LAYER], pool=LOSS.pool
-    )[LAYER]
+    activations = jax.jit(discrimination.activations)(PARAMS, make_paintings())
+    activations = np.array(activations)
+
+    @jax.jit
+    def features(painting):
+        image = nstjax.preprocess(painting)
+        return nstjax.features(PARAMS, image, [LAYER], pool=LOSS.pool)[LAYER]
+
+    one = features(make_paintings()[1])
     np.testing.assert_allclose(activations[1], one, rtol=1e-4, atol=1e-3)
     alive = activations.any((0, 1, 2))
     squares = np.square(activations / scale).mean((0, 1, 2))[alive]
@@ -160,7 +171,7 @@ def test_discriminator_learns_to_tell_two_sets_apart():
         losses.append(float(loss))
     assert losses[-1] < 0.2 * losses[0]
     of_paintings, of_noise = (
-        discrimination.scores(
+        compiled_scores()(
             adversary.network, adversary.scale, PARAMS, images, batch.style
         )
         for images in (batch.painting, batch.content)
@@ -170,11 +181,11 @@ def test_discriminator_learns_to_tell_two_sets_apart():
 
 
 def test_network_and_discriminator_train_together():
-    training, begin, objective, discrimination = adversarial()
+    training, begin, objective, _ = adversarial()
     state, batch, weight = begin(), make_batch(), jnp.float32(2)
     own, _, output = training.evaluate(state, batch, objective)
     scores = [
-        discrimination.scores(
+        compiled_scores()(
             state.adversary.network, state.adversary.scale, PARAMS, images, batch.style
         )
         for images in (batch.painting, output)

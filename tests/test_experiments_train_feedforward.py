@@ -23,7 +23,7 @@ WHOLE = (
     "--steps=12",
     # So that few steps show that each loss falls.
     "--learning_rate=0.012",
-    f"{SHALLOW[:-1]}, \"beta\": 0.1}}",
+    f'{SHALLOW[:-1]}, "beta": 0.1}}',
 )
 
 

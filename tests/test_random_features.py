@@ -2,9 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import skimage.data
 
 import nstjax
-from nstjax.painting import paint
 from nstjax.random_features import VGG19_SCALES, random_params
 from nstjax.vgg import CONV_LAYERS, kernel_shapes, layer_channels
 
@@ -16,7 +16,7 @@ def test_random_network_has_vgg19s_shapes():
 
 @jax.jit
 def mean_squares(params):
-    image = nstjax.preprocess(paint(64, 64))
+    image = nstjax.preprocess(skimage.data.chelsea()[:256:4, 64:320:4] / 255)
     activations = nstjax.features(params, image, CONV_LAYERS)
     return jnp.stack([jnp.square(F).sum(-1).mean() for F in activations.values()])
 
