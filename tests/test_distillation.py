@@ -20,6 +20,7 @@ from nstjax.distillation import (
     training,
     visits,
 )
+from nstjax.random_features import VGG19_SCALES, random_params
 from nstjax.vgg import CONV_LAYERS, layer_channels
 
 
@@ -63,19 +64,11 @@ def shown(teacher, sources, scales):
     ]
 
 
-@pytest.fixture(scope="module")
-def imitation(teacher, shown):
-    """A network that imitates the teacher with all channels, then with half of them."""
-    widths = {
-        layer: part["bias"].size // (1 if int(layer[4]) < 4 else 2)
-        for layer, part in teacher.items()
-    }
-    params = channel_selection.imitate(widths, shown, POOLS)
-    assert {layer: part["bias"].size for layer, part in params.items()} == widths
-    return params
-
-
 POOLS = [curriculum.pool_of(index) for index in range(2)]
+
+
+kernel_mismatch = jax.jit(kernel_matching.kernel_mismatch)
+matching_loss = jax.jit(kernel_matching.matching_loss)
 
 
 # --- kernels ------------------------------------------------------------------------
@@ -86,7 +79,7 @@ def test_mismatch_is_the_relative_squared_error_of_the_kernels(float64):
     F, T = rng.normal(1, 1, (7, 3)), rng.normal(2, 1, (7, 5))
     H = np.eye(7) - 1 / 7
     K, L = F @ F.T, T @ T.T
-    found = kernel_matching.kernel_mismatch(F, T)
+    found = kernel_mismatch(F, T)
     kernel = np.linalg.norm(K - L) ** 2 / np.linalg.norm(L) ** 2
     centered = np.linalg.norm(H @ (K - L) @ H) ** 2 / np.linalg.norm(H @ L @ H) ** 2
     np.testing.assert_allclose(found, (kernel, centered), rtol=1e-12)
@@ -96,9 +89,7 @@ def test_rotated_and_widened_activations_match(float64):
     rng = np.random.default_rng(1)
     T = rng.normal(size=(9, 4))
     rotation = np.linalg.qr(rng.normal(size=(6, 6)))[0][:4]
-    np.testing.assert_allclose(
-        kernel_matching.kernel_mismatch(T @ rotation, T), 0, atol=1e-28
-    )
+    np.testing.assert_allclose(kernel_mismatch(T @ rotation, T), 0, atol=1e-28)
 
 
 def test_equal_kernels_mean_equal_style_and_content_losses(float64):
@@ -129,7 +120,7 @@ def test_matching_loss_has_the_gradient_of_finite_differences(float64):
 
     @jax.jit
     def loss(student):
-        return kernel_matching.matching_loss(student, wanted)[0]
+        return matching_loss(student, wanted)[0]
 
     gradient = jax.jit(jax.grad(loss))(jax.tree.map(jnp.asarray, student))
     direction = {layer: rng.normal(size=F.shape) for layer, F in student.items()}
@@ -150,8 +141,7 @@ def test_layers_that_presets_read_weigh_more(float64):
     rng = np.random.default_rng(4)
     F, T = rng.normal(size=(6, 2)), rng.normal(size=(6, 5))
     read, passed = (
-        kernel_matching.matching_loss({layer: F}, {layer: T})[0]
-        for layer in ("conv3_1", "conv3_2")
+        matching_loss({layer: F}, {layer: T})[0] for layer in ("conv3_1", "conv3_2")
     )
     np.testing.assert_allclose(read, 4 * passed, rtol=1e-12)
 
@@ -318,22 +308,33 @@ def test_selection_of_too_many_is_refused():
         channel_selection.select_channels(np.ones((5, 3)), 4)
 
 
+@pytest.fixture
+def shallow(monkeypatch):
+    """The first six layers alone, for time."""
+    for module in (channel_selection, labels):
+        monkeypatch.setattr(module, "CONV_LAYERS", CONV_LAYERS[:6])
+
+
 def test_imitation_with_every_channel_is_the_teacher_and_with_half_near(
-    imitation, shown
+    teacher, shown, shallow
 ):
-    mismatches = jax.jit(training.batch_loss, static_argnums=2)(
-        imitation, shown[0], "avg"
-    )[1]
+    widths = {layer: teacher[layer]["bias"].size for layer in CONV_LAYERS[:6]}
+    widths["conv3_2"] //= 2
+    params = channel_selection.imitate(widths, shown, POOLS)
+    assert {layer: part["bias"].size for layer, part in params.items()} == widths
+    loss = jax.jit(training.batch_loss, static_argnums=2)
+    _, mismatches = loss(params, shown[0], "avg")
     for layer in ("relu1_1", "relu2_1", "relu3_1"):
         assert mismatches[layer].kernel < 0.02, layer
         assert mismatches[layer].centered < 0.1, layer
-    assert mismatches["relu4_1"].kernel < 0.5
+    assert mismatches["relu3_2"].kernel < 0.5
 
 
-def test_training_lowers_the_loss_and_compiles_once(imitation, shown):
+def test_training_lowers_the_loss_and_compiles_once(teacher, shown, shallow):
+    widths = {layer: part["bias"].size // 2 for layer, part in teacher.items()}
+    factors = {layer: 1 / scale for layer, scale in VGG19_SCALES.items()}
     updates = training.training(1e-2, 12)
-    # A step takes the state's memory.
-    state = updates.init(jax.tree.map(jnp.copy, imitation))
+    state = updates.init(calibration.scale_layers(random_params(0, widths), factors))
     losses = []
     for _ in range(12):
         state, loss, _ = updates.step(state, shown[0], "avg")
@@ -341,7 +342,7 @@ def test_training_lowers_the_loss_and_compiles_once(imitation, shown):
     assert losses[-1] < 0.85 * losses[0]
     assert int(state.step) == 12
     assert updates.step._cache_size() == 1
-    assert optax.tree.get(state.opt_state, "mu").keys() == imitation.keys()
+    assert optax.tree.get(state.opt_state, "mu").keys() == widths.keys()
 
 
 def test_calibration_finds_the_factors_that_were_lost(teacher):

@@ -85,7 +85,7 @@ PYRAMID = "experiments.benchmarks.pyramid"
 def test_pyramid_benchmark_prints_ratios(tiny, tmp_path, slim_weights, program):
     # A pyramid begins above 512 pixels: the long side of a narrow photo.
     with Image.open(tiny[0]) as photo:
-        photo.resize((520, 20)).save(tmp_path / "wide.png")
+        photo.resize((520, 32)).save(tmp_path / "wide.png")
     status, out, err = program(
         *(PYRAMID, tmp_path / "wide.png", tiny[1], "--size=520"),
         *("--optimizers=adam", "--factors=2", "--steps=2", "--coarse_steps=2"),

@@ -11,9 +11,12 @@ import skimage.data
 from commands import metrics
 from PIL import Image
 
+from nstjax.distillation import channel_selection
 from nstjax.distillation import training as updates
+from nstjax.distillation.calibration import scale_layers
 from nstjax.io import runlog
 from nstjax.io.weights import read_params
+from nstjax.random_features import VGG19_SCALES, random_params
 
 TRAIN = "experiments.train_slim"
 
@@ -59,6 +62,14 @@ def training(pictures, slim_weights):
     )
 
 
+def some_network(widths, batches, pools):
+    """One whose activations have about unit size, as imitation's."""
+    assert [pools[index] for index in (0, 1)] == ["avg", "max"]
+    assert len(batches) == len(pools) == 3
+    factors = {layer: 1 / scale for layer, scale in VGG19_SCALES.items()}
+    return scale_layers(random_params(0, widths), factors)
+
+
 def test_training_makes_a_network_and_a_killed_one_the_same(
     training, tmp_path, program, monkeypatch
 ):
@@ -72,6 +83,8 @@ def test_training_makes_a_network_and_a_killed_one_the_same(
             shutil.copytree(whole, killed)
 
     monkeypatch.setattr(runlog, "append_metrics", append_and_copy)
+    # Imitation is tested by itself.
+    monkeypatch.setattr(channel_selection, "imitate", some_network)
     # The second training takes the compiled update of the first.
     monkeypatch.setattr(updates, "training", functools.cache(updates.training))
     status, out, err = program(TRAIN, *training, f"--workdir={whole}")

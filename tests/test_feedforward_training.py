@@ -301,6 +301,7 @@ for name in ("conditional", "batch"):
 """
 
 
+@pytest.mark.slow
 def test_several_devices_train_the_same_network(tmp_path):
     tests = str(pathlib.Path(__file__).parent)
     subprocess.run(
