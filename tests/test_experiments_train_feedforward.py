@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from commands import listing, metrics, settings
 from PIL import Image
-from programs import killed_after
 from training_gallery import ADVERSARIAL, SHALLOW, TRAIN, held_out_photos
 
 from nstjax.feedforward import training_run
+from nstjax.io import runlog
 from nstjax.io.model_file import network_tensors, read_model
 
 # Two styles and a discriminator: all that a state can hold.
@@ -38,9 +38,19 @@ def without_seconds(rows):
 
 
 @pytest.fixture(scope="module")
-def whole(train):
-    """A training that nobody interrupted."""
-    return train("whole", *WHOLE)
+def whole(gallery, train):
+    """A training that nobody interrupted, and a copy of its folder on the way."""
+    append = runlog.append_metrics
+
+    def append_and_copy(folder, rows):
+        append(folder, rows)
+        # What a kill would leave: the log has a row more than the last checkpoint.
+        if rows[-1]["step"] == 6:
+            shutil.copytree(gallery / "whole" / "run", gallery / "killed" / "run")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runlog, "append_metrics", append_and_copy)
+        return train("whole", *WHOLE)
 
 
 def test_training_leaves_a_model_and_its_log(whole):
@@ -104,21 +114,16 @@ def test_the_validation_loss_is_that_of_the_model(whole, gallery):
 
 
 @pytest.fixture(scope="module")
-def killed(gallery, program, train):
+def killed(whole, gallery, program, train):
     """The same training, killed, interrupted, and resumed after both.
 
-    It was to have fewer steps when it was killed.
+    It was to have fewer steps when it was interrupted.
     """
     folder = gallery / "killed"
-    folder.mkdir()
-    # The log has a row more than the last checkpoint.
-    killed_after(
-        *("nstjax.io.runlog.append_metrics", TRAIN, *WHOLE, "--steps=11"),
-        count=3,
-        cwd=folder,
-    )
     assert not (folder / "run" / "model.safetensors").exists()
     assert [row["step"] for row in metrics(folder / "run")] == [3, 4, 6]
+    kept = [path.name for path in (folder / "run" / "checkpoints").iterdir()]
+    assert kept == ["5"]
     # In the middle between two checkpoints and two lines of the log.
     asked = iter([False, True])
     with (
@@ -126,7 +131,7 @@ def killed(gallery, program, train):
         contextlib.chdir(folder),
     ):
         patched.setattr(training_run, "requested", lambda: next(asked))
-        status, out, _ = program(TRAIN, *WHOLE)
+        status, out, _ = program(TRAIN, *WHOLE, "--steps=11")
     assert status == 130
     assert out.startswith("train_feedforward: interrupted; the same command again")
     assert not (folder / "run" / "model.safetensors").exists()
