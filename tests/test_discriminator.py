@@ -67,9 +67,18 @@ def adversarial():
             output="sigmoid",
         )
     )
-    discrimination, adversary = make_adversary(
-        PARAMS, LOSS, LAYER, make_paintings(), STYLES, 0.01, seed=3
-    )
+    made = []
+
+    @jax.jit
+    def make():
+        discrimination, adversary = make_adversary(
+            PARAMS, LOSS, LAYER, make_paintings(), STYLES, 0.01, seed=3
+        )
+        made.append(discrimination)
+        return adversary
+
+    adversary = make()
+    (discrimination,) = made
     training = make_training(
         network, make_loss(LOSS), optax.adam(0.01), discriminator=discrimination
     )
