@@ -1,7 +1,11 @@
 """The benchmark of feed-forward networks, on narrow ones and small pictures."""
 
 import importlib.util
+import multiprocessing
+import multiprocessing.connection
+import os
 import re
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -10,14 +14,17 @@ import pytest
 from flax import nnx
 from programs import start
 
+from experiments.benchmarks import feedforward_implementations
 from experiments.benchmarks.feedforward_implementations import nstjax_inference
 from experiments.benchmarks.feedforward_tasks import read_task
+from nstjax import demo
 from nstjax.errors import InputError
 from nstjax.feedforward.adain import make_encoder, restyled_code
 from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
 from nstjax.feedforward.networks import make_network
 from nstjax.io.model_file import Encoder, StyleModel, read_model, write_model
 from nstjax.io.weights import load_network
+from nstjax.preset import customize
 from nstjax.vgg import CONV_LAYERS
 
 BENCHMARK = "experiments.benchmarks.feedforward"
@@ -71,22 +78,65 @@ def arbitrary(tmp_path, slim_weights):
     return path
 
 
-def test_networks_are_compared_and_timed(painterly, arbitrary, slim_weights):
-    # Its workers are processes that import it, and it gives up processors.
-    process = start(
-        *("-m", BENCHMARK),
-        *(f"--models={painterly},{arbitrary}", f"--weights={slim_weights}"),
+def comparison(*models, weights):
+    """A command that compares them."""
+    return (
+        BENCHMARK,
+        *(f"--models={','.join(map(str, models))}", f"--weights={weights}"),
         *("--sizes=26x21", "--rounds=1", "--batch=2", "--precision=float32"),
-        *("--training", "--training_size=32", "--training_batch=2", "--threads=1"),
+        *("--training", "--training_size=32", "--training_batch=2"),
     )
+
+
+class InThreads:
+    """What makes processes, but for workers in this one."""
+
+    Pipe = staticmethod(multiprocessing.Pipe)
+
+    def __init__(self, method):
+        assert method == "forkserver"
+
+    def Process(self, target, args, daemon):  # noqa: N802
+        name, pipe = args
+        # As in a process, the pipe's end is its own.
+        own = multiprocessing.connection.Connection(os.dup(pipe.fileno()))
+        return threading.Thread(target=target, args=(name, own), daemon=daemon)
+
+
+def test_a_network_is_compared_and_timed(painterly, slim_weights, program, monkeypatch):
+    monkeypatch.setattr(multiprocessing, "get_context", InThreads)
+    loss = customize(
+        feedforward_implementations.LOSS,
+        content_layers=("relu1_2",),
+        style_layers=("relu1_1",),
+        style_layer_weights=(1.0,),
+    )
+    monkeypatch.setattr(feedforward_implementations, "LOSS", loss)
+    # Its own painting takes seconds to paint.
+    pictures = np.random.default_rng(0).random((2, 40, 48, 3), np.float32)
+    monkeypatch.setattr(demo, "demo_pictures", lambda: tuple(pictures))
+    status, out, err = program(*comparison(painterly, weights=slim_weights))
+    assert status == 0, err
+    check_tables(out, painterly)
+
+
+@pytest.mark.slow
+def test_networks_are_compared_in_processes(painterly, arbitrary, slim_weights):
+    # Its workers are processes that import it, and it gives up processors.
+    arguments = comparison(painterly, arbitrary, weights=slim_weights)
+    process = start("-m", *arguments, "--threads=1")
     out, err = process.communicate()
     assert process.returncode == 0, err
+    check_tables(out, painterly, arbitrary)
+
+
+def check_tables(out, *models):
+    """What is printed of models, the first of which is trained, too."""
     note, *tables = re.split(r"\n(?=\S+: 2 of |training )", out)
     assert ("PyTorch is not installed" in note) == (not TORCH)
     assert [table.splitlines()[0] for table in tables] == [
-        f"{painterly}: 2 of 26x21, float32",
-        f"{arbitrary}: 2 of 26x21, float32",
-        f"training {painterly}: 2 of 32x32, float32",
+        *(f"{model}: 2 of 26x21, float32" for model in models),
+        f"training {models[0]}: 2 of 32x32, float32",
     ]
     for table in tables:
         row = next(line for line in table.splitlines() if line.startswith("nstjax  "))
@@ -98,7 +148,7 @@ def test_networks_are_compared_and_timed(painterly, arbitrary, slim_weights):
         if TORCH:
             assert "\ntorch  " in table
             assert "\nnstjax/torch: " in table
-    first_losses = re.search(r"nstjax: first losses (.*)", tables[2])[1].split(", ")
+    first_losses = re.search(r"nstjax: first losses (.*)", tables[-1])[1].split(", ")
     first, _, third = map(float, first_losses)
     assert third < first
 

@@ -67,9 +67,18 @@ def adversarial():
             output="sigmoid",
         )
     )
-    discrimination, adversary = make_adversary(
-        PARAMS, LOSS, LAYER, make_paintings(), STYLES, 0.01, seed=3
-    )
+    made = []
+
+    @jax.jit
+    def make():
+        discrimination, adversary = make_adversary(
+            PARAMS, LOSS, LAYER, make_paintings(), STYLES, 0.01, seed=3
+        )
+        made.append(discrimination)
+        return adversary
+
+    adversary = make()
+    (discrimination,) = made
     training = make_training(
         network, make_loss(LOSS), optax.adam(0.01), discriminator=discrimination
     )
@@ -81,11 +90,17 @@ def adversarial():
         jax.random.key(0),
     )
 
+    @jax.jit
     def begin():
         # A step takes the state's memory, the discriminator's too.
-        return training.init(network, jax.tree.map(jnp.copy, adversary))
+        return training.init(network, adversary)
 
     return training, begin, objective, discrimination
+
+
+@functools.cache
+def compiled_scores():
+    return jax.jit(adversarial()[-1].scores)
 
 
 # --- losses and network -------------------------------------------------------------
@@ -130,10 +145,15 @@ def test_scores_are_three_convolutions_of_the_features():
 def test_features_of_paintings_have_unit_size():
     _, begin, _, discrimination = adversarial()
     scale = np.array(begin().adversary.scale)
-    activations = np.array(discrimination.activations(PARAMS, make_paintings()))
-    one = nstjax.features(
-        PARAMS, nstjax.preprocess(make_paintings()[1]), [LAYER], pool=LOSS.pool
-    )[LAYER]
+    activations = jax.jit(discrimination.activations)(PARAMS, make_paintings())
+    activations = np.array(activations)
+
+    @jax.jit
+    def features(painting):
+        image = nstjax.preprocess(painting)
+        return nstjax.features(PARAMS, image, [LAYER], pool=LOSS.pool)[LAYER]
+
+    one = features(make_paintings()[1])
     np.testing.assert_allclose(activations[1], one, rtol=1e-4, atol=1e-3)
     alive = activations.any((0, 1, 2))
     squares = np.square(activations / scale).mean((0, 1, 2))[alive]
@@ -160,7 +180,7 @@ def test_discriminator_learns_to_tell_two_sets_apart():
         losses.append(float(loss))
     assert losses[-1] < 0.2 * losses[0]
     of_paintings, of_noise = (
-        discrimination.scores(
+        compiled_scores()(
             adversary.network, adversary.scale, PARAMS, images, batch.style
         )
         for images in (batch.painting, batch.content)
@@ -170,11 +190,11 @@ def test_discriminator_learns_to_tell_two_sets_apart():
 
 
 def test_network_and_discriminator_train_together():
-    training, begin, objective, discrimination = adversarial()
+    training, begin, objective, _ = adversarial()
     state, batch, weight = begin(), make_batch(), jnp.float32(2)
     own, _, output = training.evaluate(state, batch, objective)
     scores = [
-        discrimination.scores(
+        compiled_scores()(
             state.adversary.network, state.adversary.scale, PARAMS, images, batch.style
         )
         for images in (batch.painting, output)
@@ -185,7 +205,7 @@ def test_network_and_discriminator_train_together():
     np.testing.assert_allclose(of_discriminator, discriminator_loss(*scores), rtol=1e-4)
     np.testing.assert_allclose(info.loss, own + 2 * generator, rtol=1e-4)
     first = float(of_discriminator)
-    for step in range(30):
+    for step in range(20):
         state, info = training.step(state, make_batch(step), objective, weight)
     assert info.adversarial[1] < 0.5 * first
     assert all(np.isfinite(leaf).all() for leaf in leaves(state))
@@ -197,7 +217,7 @@ def test_network_learns_what_a_fixed_discriminator_takes_for_a_painting():
     nothing = jax.tree.map(jnp.zeros_like, objective.weights)
     objective = objective._replace(weights=nothing)
     state, batch = begin(), make_batch()
-    for step in range(5):
+    for step in range(2):
         state, _ = training.step(state, make_batch(step), objective, jnp.float32(0))
     before = leaves(begin().trained)
     # Nothing but the adversarial loss moves the network.
@@ -205,7 +225,7 @@ def test_network_learns_what_a_fixed_discriminator_takes_for_a_painting():
         np.testing.assert_array_equal(one, other)
     fixed = jax.device_get(state.adversary)
     scores = []
-    for _ in range(20):
+    for _ in range(12):
         state = state._replace(adversary=jax.device_put(fixed))
         state, info = training.step(state, batch, objective, jnp.float32(1))
         scores.append(-float(info.adversarial[0]))

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from programs import children_here
 
 
 @pytest.fixture
@@ -32,10 +33,11 @@ def test_gallery_paints_what_is_not_there(tiny, tmp_path, program):
     folder = tmp_path / "gallery"
     folder.mkdir()
     Image.new("RGB", (32, 24), "red").save(folder / "luminance_YIQ.png")
-    status, out, err = program(
-        *(GALLERY, *tiny, COMMON, f"--workdir={folder}", "--cell=64"),
-        '--variants=two regions,"luminance, YIQ"',
-    )
+    with children_here():
+        status, out, err = program(
+            *(GALLERY, *tiny, COMMON, f"--workdir={folder}", "--cell=64"),
+            '--variants=two regions,"luminance, YIQ"',
+        )
     assert status == 0, err
     commands = [line for line in out.splitlines() if line.startswith("nstjax ")]
     assert len(commands) == 2
@@ -83,10 +85,10 @@ PYRAMID = "experiments.benchmarks.pyramid"
 def test_pyramid_benchmark_prints_ratios(tiny, tmp_path, slim_weights, program):
     # A pyramid begins above 512 pixels: the long side of a narrow photo.
     with Image.open(tiny[0]) as photo:
-        photo.resize((520, 40)).save(tmp_path / "wide.png")
+        photo.resize((520, 32)).save(tmp_path / "wide.png")
     status, out, err = program(
         *(PYRAMID, tmp_path / "wide.png", tiny[1], "--size=520"),
-        *("--optimizers=adam", "--factors=2", "--steps=2", "--coarse_steps=4"),
+        *("--optimizers=adam", "--factors=2", "--steps=2", "--coarse_steps=2"),
         *("--repeats=2", f"--weights={slim_weights}"),
     )
     assert status == 0, err

@@ -29,7 +29,7 @@ def with_architecture(text):
     return (*ONE, f"--architecture={text}")
 
 
-DIVERGING = (*ONE, "--workdir=../diverged/run", "--steps=20", "--learning_rate=1e38")
+DIVERGING = (*ONE, "--workdir=../diverged/run", "--steps=12", "--learning_rate=1e38")
 BAD = {
     "no photos": ((*ONE, "--photos="), "give --photos: see --help"),
     "no styles": (BASE, "give --styles"),
@@ -166,14 +166,15 @@ BAD = {
     "learning rate text": ((*ONE, "--learning_rate=x"), "learning_rate"),
     **{
         f"{name} {number}": ((*ONE, f"--{name}={number}"), f"{name} must be")
-        for name in (
-            "learning_rate",
-            "decay",
-            "adversarial_weight",
-            "grid_weight",
-            "identity_weight",
+        for name, number in (
+            ("learning_rate", "nan"),
+            ("learning_rate", "inf"),
+            ("learning_rate", "1e39"),
+            ("decay", "nan"),
+            ("adversarial_weight", "inf"),
+            ("grid_weight", "1e39"),
+            ("identity_weight", "nan"),
         )
-        for number in ("nan", "inf", "1e39")
     },
     "largest nan": ((*ONE, "--largest=nan"), "largest must be at least 1"),
     "largest inf": ((*ONE, "--largest=inf"), "largest must be a finite number"),

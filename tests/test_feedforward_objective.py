@@ -64,6 +64,14 @@ ADAIN_LOSS = Preset(
 )
 
 
+COMPILED = {}
+
+
+def compiled_loss(loss):
+    """One program for the tests that call it with the same shapes."""
+    return COMPILED.setdefault(repr(loss), jax.jit(make_loss(loss)))
+
+
 def float32(tree):
     return jax.tree.map(np.float32, tree)
 
@@ -135,7 +143,7 @@ def test_loss_is_the_mean_of_total_loss_over_the_pictures(fields):
     network, objective = random_network(TRANSFORM), make_objective(loss)
     content, styles, step = pictures(0, 4), [2, 0, 1, 2], 9
     batch = Batch(jnp.asarray(content), jnp.array(styles))
-    value, (terms, output) = jax.jit(make_loss(loss))(network, batch, objective, step)
+    value, (terms, output) = compiled_loss(loss)(network, batch, objective, step)
 
     restyle = jax.jit(lambda photo, shares: network(photo[None], shares[None])[0])
     compare = jax.jit(functools.partial(total_loss, **loss_structure(loss)))
@@ -178,7 +186,7 @@ def test_sampled_losses_draw_anew_for_every_step_and_picture():
     )
     network, objective = random_network(TRANSFORM), make_objective(loss)
     batch = Batch(jnp.asarray(np.repeat(pictures(0, 1), 2, 0)), jnp.zeros(2, int))
-    evaluate = jax.jit(make_loss(loss))
+    evaluate = compiled_loss(loss)
     (first, (terms, _)), (again, _), (later, _) = (
         evaluate(network, batch, objective, step) for step in (3, 3, 4)
     )
@@ -208,6 +216,11 @@ def restyled_code(content, style):
     return style_deviation * (content - mean) / deviation + style_mean
 
 
+def arbitrary_objective():
+    weights = make_weights(ADAIN_LOSS)
+    return Objective(float32(PARAMS), weights, {}, jnp.ones(1), jax.random.key(0))
+
+
 def moments_distance(F, A):
     (mean, deviation), (style_mean, style_deviation) = (
         (each.mean((0, 1)), np.sqrt(each.var((0, 1)) + 1e-6)) for each in (F, A)
@@ -218,13 +231,10 @@ def moments_distance(F, A):
 
 def test_arbitrary_loss_against_numpy():
     decoder, size = random_network(ADAIN, seed=1), 20
-    weights = make_weights(ADAIN_LOSS)
-    objective = Objective(float32(PARAMS), weights, {}, jnp.ones(1), jax.random.key(0))
+    objective = arbitrary_objective()
     content, painted = pictures(0, 3, size), pictures(1, 3, size) ** 2
     batch = Batch(jnp.asarray(content), jnp.zeros(3, int), jnp.asarray(painted))
-    value, (terms, output) = jax.jit(make_loss(ADAIN_LOSS))(
-        decoder, batch, objective, 0
-    )
+    value, (terms, output) = compiled_loss(ADAIN_LOSS)(decoder, batch, objective, 0)
     assert output.shape == content.shape
 
     def trunk(image):
@@ -256,12 +266,11 @@ def test_arbitrary_loss_against_numpy():
 
 def test_photos_that_are_their_own_painting_are_to_come_back():
     decoder, size = random_network(ADAIN, seed=1), 20
-    weights = make_weights(ADAIN_LOSS)
-    objective = Objective(float32(PARAMS), weights, {}, jnp.ones(1), jax.random.key(0))
+    objective = arbitrary_objective()
     content, painted = pictures(0, 3, size), pictures(1, 3, size)
     painted[1] = content[1]
     batch = Batch(jnp.asarray(content), jnp.zeros(3, int), jnp.asarray(painted))
-    loss = jax.jit(make_loss(ADAIN_LOSS))
+    loss = compiled_loss(ADAIN_LOSS)
     without, (_, output) = loss(decoder, batch, objective, 0)
     weighted, _ = loss(decoder, batch, objective._replace(identity_weight=1e6), 0)
     errors = np.square(np.float64(output) - content).mean((1, 2, 3))
@@ -273,11 +282,17 @@ def test_photos_that_are_their_own_painting_are_to_come_back():
 
 @pytest.mark.parametrize("kind, period", [("transform", 4), ("adain", 8)])
 def test_a_grid_of_the_network_s_upsampling_is_penalized(kind, period):
-    loss = LOSS if kind == "transform" else ADAIN_LOSS
-    network = random_network(TRANSFORM if kind == "transform" else ADAIN, seed=1)
-    objective = make_objective(loss)
-    batch = Batch(pictures(0, 2), np.array([2, 0]), pictures(1, 2))
-    evaluate = jax.jit(make_loss(loss))
+    # The programs of the tests above.
+    if kind == "transform":
+        loss = customize(LOSS, optimizer="adam")
+        network, objective = random_network(TRANSFORM), make_objective(loss)
+        batch = Batch(jnp.asarray(pictures(0, 4)), jnp.array([2, 0, 1, 2]))
+    else:
+        loss = ADAIN_LOSS
+        network, objective = random_network(ADAIN, seed=1), arbitrary_objective()
+        content, painted = pictures(0, 3, 20), pictures(1, 3, 20)
+        batch = Batch(jnp.asarray(content), jnp.zeros(3, int), jnp.asarray(painted))
+    evaluate = compiled_loss(loss)
     without, (terms, output) = evaluate(network, batch, objective, 0)
     weight = float(1e3 * without / terms.grid.mean())
     weighted, _ = evaluate(network, batch, objective._replace(grid_weight=weight), 0)

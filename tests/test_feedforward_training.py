@@ -121,7 +121,7 @@ def test_training_halves_the_loss_and_compiles_once():
     state, objective = training.init(network, None), make_objective(2)
     expected, terms, _ = training.evaluate(state, make_batch(0, styles=2), objective)
     losses = []
-    for step in range(30):
+    for step in range(18):
         batch = make_batch(step % 3, styles=2)
         state, info = training.step(state, batch, objective, NO_WEIGHT)
         losses.append(float(info.loss))
@@ -131,7 +131,7 @@ def test_training_halves_the_loss_and_compiles_once():
             np.testing.assert_allclose(info.terms.style, terms.style, rtol=1e-5)
     assert np.mean(losses[-3:]) < 0.5 * np.mean(losses[:3])
     assert training.step._cache_size() == 1
-    assert int(state.step) == 30
+    assert int(state.step) == 18
     # The network that it started from is as it was, and not donated.
     assert_equal(leaves(nnx.state(network)), before)
     trained = training.network(state)
@@ -301,6 +301,7 @@ for name in ("conditional", "batch"):
 """
 
 
+@pytest.mark.slow
 def test_several_devices_train_the_same_network(tmp_path):
     tests = str(pathlib.Path(__file__).parent)
     subprocess.run(
