@@ -2,8 +2,6 @@
 
 import pathlib
 import shutil
-import subprocess
-import sys
 from typing import get_args
 
 import numpy as np
@@ -21,6 +19,7 @@ from commands import (
     painted,
     settings,
 )
+from forked import run_forked
 
 import nstjax
 import nstjax.command
@@ -68,13 +67,8 @@ session.progress_text = progress_text
 sys.argv[0] = "nstjax"
 cli.run()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, *ONE, *FINE, "--workdir=run", "--steps=50"],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert (done.returncode, done.stderr) == (130, "nstjax: interrupted\n")
+    status, _, err = run_forked(code, *ONE, *FINE, "--workdir=run", "--steps=50")
+    assert (status, err) == (130, "nstjax: interrupted\n")
     assert listing(studio) == before
 
 
