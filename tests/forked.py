@@ -42,6 +42,11 @@ sys.argv = ["-c", *request["arguments"]]
 exec(request["code"], {"__name__": "__main__"})
 """
 
+NSTJAX = """
+import runpy
+runpy.run_module("nstjax", run_name="__main__", alter_sys=True)
+"""
+
 
 @functools.cache
 def server(imports: str) -> subprocess.Popen[str]:
@@ -79,6 +84,11 @@ def run_forked(
         status = int(started.stdout.readline())
         out, err = (output.read_text(encoding="utf-8") for output in outputs)
     return status, out, err
+
+
+def nstjax_forked(*arguments: object) -> tuple[int, str, str]:
+    """Run the command ``nstjax``."""
+    return run_forked(NSTJAX, *arguments)
 
 
 def signaled_after(

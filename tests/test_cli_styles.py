@@ -145,10 +145,11 @@ def test_normalized_gradients_change_the_steps_and_not_the_losses(command):
 @pytest.mark.parametrize("style_loss", get_args(StyleLoss))
 def test_every_style_loss_paints(style_loss, command):
     # The preset's L-BFGS gives way where a loss is sampled. Those compile slowly: they
-    # get one layer and no regions.
+    # get no regions.
     sampled = style_loss in SAMPLED
     flags = [flag for flag in TWO if not flag.startswith("--optimizer")]
-    flags += ["--style_layers=relu1_1"] if sampled else [MASKED]
+    flags += ["--style_layers=relu1_1", "--content_layers=relu1_1"]
+    flags += [] if sampled else [MASKED]
     status, out, err = command(
         *(*flags, f"--style_loss={style_loss}", "--workdir=run", "--steps=3")
     )
