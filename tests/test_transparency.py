@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 import pytest
-from commands import RUN, painted, with_flags
+from commands import ONE, RUN, painted
 from image_files import NOISE, smooth
 from PIL import Image
 
@@ -109,7 +109,7 @@ def holed_photo():
 
 def test_a_run_keeps_transparency(studio, command):
     alpha = holed_photo()
-    painted(command, *with_flags("--transparency=keep", "--montage"))
+    painted(command, *ONE, "--transparency=keep", "--montage")
     with Image.open("out.png") as result:
         result_alpha = np.asarray(result)[:, :, 3] / 255
     np.testing.assert_allclose(result_alpha, alpha, atol=1 / 255)
