@@ -165,13 +165,13 @@ def test_layers_and_regions_together(command):
 def test_outside_the_stylize_mask_the_photo_stays(command):
     plain = painted(command, *ONE)
     for flags in ((), ("--init=noise",), ("--color=luminance",)):
-        image = painted(command, *FLAT_ONE, "--stylize_mask=left.png", *flags)
+        image = painted(command, *ONE, "--stylize_mask=left.png", *flags)
         np.testing.assert_allclose(image[:, 24:], photo()[:, 24:], atol=HALF)
         assert np.abs(image - photo())[:, :24].mean() > 1 / 255
         assert (image[:, :24] != plain[:, :24]).any()
     # All of the photo is what there is without a mask.
     image = painted(
-        *(command, *FLAT_ONE, "--stylize_mask=white.png"),
+        *(command, *ONE, "--stylize_mask=white.png"),
         notes="nstjax: note: stylize mask is the same everywhere: it separates "
         "nothing\n",
     )

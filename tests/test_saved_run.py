@@ -12,7 +12,7 @@ from nstjax.request import recorded_request, request_record
 from nstjax.saved_run import read_saved_run
 
 RUN = (
-    "--steps=3", "--size=32", "--quiet", "--optimizer=adam", "--workdir=run", "--preview_seconds=0",
+    "--steps=3", "--size=32", "--quiet", "--workdir=run", "--preview_seconds=0",
     "--content_layers=relu2_1", "--style_layers=relu1_1,relu2_1",
 )  # fmt: skip
 

@@ -117,7 +117,7 @@ def test_a_run_keeps_transparency(studio, command):
     montage = nstjax.read_image("out_montage.png")
     for left in (0, 112):
         assert montage[28:44, left + 34 : left + 62].min() > 0.99
-    status, _, err = command(*with_flags("--output=flat.png"))
+    status, _, err = command(*ONE, "--output=flat.png")
     assert status == 0
     assert err.startswith("nstjax: note: photo.png is transparent in parts")
     with Image.open("flat.png") as result:
