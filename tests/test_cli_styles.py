@@ -131,7 +131,7 @@ def test_average_is_the_last_image_where_nothing_is_remembered(command):
 
 
 def test_normalized_gradients_change_the_steps_and_not_the_losses(command):
-    flags = ("--optimizer=lbfgs", "--learning_rate=0.5")
+    flags = ("--optimizer=lbfgs", "--learning_rate=0.5", "--size=24")
     plain = painted(command, *ONE, *flags, "--workdir=plain")
     image = painted(
         *(command, *ONE, *flags, "--normalize_gradients", "--workdir=normalized")
