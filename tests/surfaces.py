@@ -61,8 +61,11 @@ def make_surface(content=tilted, style=bowl, s=S, t=T, kind="plane3", nodes=None
     )
 
 
-def render(figure):
+def render(figure, layout=True):
     """Pixels, and the panels' boxes in them: {title: (rows, columns)}."""
+    if not layout:
+        # It takes most of the time, and moves the axes only.
+        figure.set_layout_engine("none")
     figure.set_dpi(50)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

@@ -1,13 +1,10 @@
 """The campaigns find what is wrong with a command, and nothing in one that is right."""
 
 import json
-import os
-import pathlib
 import re
-import subprocess
-import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from forked import run_forked
+
 # Commands that are not ours, so that they start at once.
 GOOD = """
 import os, pathlib, signal
@@ -60,14 +57,9 @@ def faulty(name, commands, *flags):
     scripts = json.dumps({command: COMMANDS[command] for command in commands})
     # Before changes of files: the moments are the same on any machine.
     flags = ("--moments=changes", "--cache=warm", "--jobs=2", *flags)
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER, name, scripts, *flags],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1, done.stderr
-    told, _, table = done.stdout.rpartition("\nCommands that were ")
+    status, out, err = run_forked(DRIVER, name, scripts, *flags)
+    assert status == 1, err
+    told, _, table = out.rpartition("\nCommands that were ")
     rows = [re.split(r"\s{2,}", line.strip()) for line in table.splitlines()[1:]]
     faults = "\n".join(re.findall("FAULT: (.*)", told))
     return {row[0]: (row[1], row[-1]) for row in rows[1:]}, faults

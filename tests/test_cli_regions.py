@@ -15,6 +15,10 @@ pytestmark = pytest.mark.usefixtures("pictures")
 
 # One update by the gradients of the first layer's style alone.
 ONCE = ("--steps=1", "--style_layers=relu1_1", "--content_layers=relu1_1", "--alpha=0")
+# One layer, where depth does not matter.
+FLAT = (*SHALLOW, "--style_layers=relu1_1", "--content_layers=relu1_1")
+FLAT_ONE = ("photo.png", "painting.png", *FLAT)
+FLAT_TWO = ("photo.png", "painting.png", "second.png", *FLAT)
 # What eight bits lose.
 HALF = 0.501 / 255
 
@@ -22,7 +26,7 @@ HALF = 0.501 / 255
 def test_each_painting_serves_the_region_in_its_place(command):
     def left_and_right(second, *flags):
         image = painted(
-            *(command, "photo.png", "painting.png", second, *SHALLOW, *ONCE, MASKED),
+            *(command, "photo.png", "painting.png", second, *FLAT, *ONCE, MASKED),
             *flags,
             notes=REGIONS.format("painting.png", second),
         )
@@ -39,14 +43,14 @@ def test_each_painting_serves_the_region_in_its_place(command):
 def test_regions_are_given_by_color_and_by_number(command):
     def served(first, second, *flags):
         status, _, err = command(
-            *("photo.png", "painting.png", "second.png", *SHALLOW, MASKED, *flags)
+            *("photo.png", "painting.png", "second.png", *FLAT, MASKED, *flags)
         )
         assert (status, err) == (0, REGIONS.format(first, second))
         return pathlib.Path("out.png").read_bytes()
 
     names = "painting.png", "second.png"
     in_order = served(*names)
-    for regions in ("red,blue", "1,2", "#f00000, #0000ff", "1, blue"):
+    for regions in ("red,blue", "#f00000, 2"):
         assert served(*names, f"--style_regions={regions}") == in_order
     crossed = served(*names[::-1], "--style_regions=2,red")
     assert crossed != in_order
@@ -58,7 +62,7 @@ def test_regions_are_given_by_color_and_by_number(command):
 
 def test_a_region_of_no_weight_stays_as_it_is(command):
     image = painted(
-        *(command, *TWO, *ONCE, MASKED, "--region_weights=1,0"),
+        *(command, *FLAT_TWO, *ONCE, MASKED, "--region_weights=1,0"),
         notes=REGIONS.format("painting.png", "second.png"),
     )
     np.testing.assert_allclose(image[:, 25:], photo()[:, 25:], atol=HALF)
@@ -78,7 +82,7 @@ def test_a_styles_mask_says_what_of_it_counts(command):
         "{0}\nnstjax: note: region #ffffff (100 % of the photo): {0}\n"
     )
     images = [
-        painted(*(command, "photo.png", name, *SHALLOW, *mask), notes=said.format(name))
+        painted(*(command, "photo.png", name, *FLAT, *mask), notes=said.format(name))
         for name in ("painting.png", "other.png")
         for mask, said in ((flags, notes), ((), ""))
     ]
@@ -94,7 +98,7 @@ def test_grey_masks_may_leave_a_part_of_the_photo_and_overlap(command):
     picture.save("quarter.png")
     halves("tall.png", (48, 64), "white", "white")
     image = painted(
-        *(command, *TWO, *ONCE, "--content_mask=quarter.png+left.png"),
+        *(command, *FLAT_TWO, *ONCE, "--content_mask=quarter.png+left.png"),
         *("--style_mask=none,half.png+tall.png", "--style_regions=2,1+2"),
         notes="nstjax: note: style mask of second.png 2 is 48x64, the first 56x72: "
         "stretched\n"
@@ -110,10 +114,11 @@ def test_grey_masks_may_leave_a_part_of_the_photo_and_overlap(command):
 def test_a_mask_of_another_size_is_resized_with_a_note(command):
     halves("wide.png", (200, 60), "red", "blue")
     plain = painted(
-        *(command, *TWO, MASKED), notes=REGIONS.format("painting.png", "second.png")
+        *(command, *FLAT_TWO, MASKED),
+        notes=REGIONS.format("painting.png", "second.png"),
     )
     image = painted(
-        *(command, *TWO, "--content_mask=wide.png"),
+        *(command, *FLAT_TWO, "--content_mask=wide.png"),
         notes="nstjax: note: content mask is 200x60, its picture 64x48: stretched\n"
         + REGIONS.format("painting.png", "second.png"),
     )
@@ -174,7 +179,7 @@ def test_outside_the_stylize_mask_the_photo_stays(command):
 
 
 def test_a_soft_stylize_mask_fades_to_the_photo(command):
-    image = painted(command, *ONE, "--stylize_mask=ramp.png", "--init=style")
+    image = painted(command, *FLAT_ONE, "--stylize_mask=ramp.png", "--init=style")
     share = nstjax.resize(nstjax.read_image("ramp.png"), 36, 48, "box")
     difference = np.abs(image - photo())
     # Shares of 0.95 and more count as 1.
@@ -184,9 +189,9 @@ def test_a_soft_stylize_mask_fades_to_the_photo(command):
 
 
 def test_regions_outside_the_stylize_mask_are_left_out(command):
-    only = painted(command, *ONE, "--stylize_mask=left.png")
+    only = painted(command, *FLAT_ONE, "--stylize_mask=left.png")
     image = painted(
-        *(command, *TWO, MASKED, "--stylize_mask=left.png"),
+        *(command, *FLAT_TWO, MASKED, "--stylize_mask=left.png"),
         notes=REGIONS.format("painting.png", "second.png")
         + "nstjax: note: region #0000ff is outside stylize_mask: left out\n",
     )

@@ -9,10 +9,12 @@ import h5py
 import numpy as np
 import pytest
 import skimage.data
-from commands import BASE, PICTURES, RUN, as_photo, good, metrics
+from commands import BASE, ONE, PICTURES, SHALLOW, good, metrics
 from PIL import Image
 
 import nstjax
+from nstjax import demo
+from nstjax.painting import paint
 from nstjax.preset import Preset
 from nstjax.presets import PRESETS
 
@@ -21,13 +23,13 @@ def test_animated_gif_gives_its_first_frame_and_says_so(studio, command):
     frames = [Image.effect_noise((64, 48), sigma).convert("P") for sigma in (30, 90)]
     frames[0].save("first.png")
     frames[0].save("moving.gif", save_all=True, append_images=frames[1:], duration=50)
-    status, _, err = command(*as_photo("moving.gif"))
+    status, _, err = command("moving.gif", "painting.png", *SHALLOW)
     assert status == 0
     assert (
         err == "nstjax: note: moving.gif is animated: using the first of its 2 frames\n"
     )
     moving = nstjax.read_image("out.png")
-    assert command(*as_photo("first.png"))[0] == 0
+    assert command("first.png", "painting.png", *SHALLOW)[0] == 0
     # A GIF has 256 colors.
     assert np.abs(moving - nstjax.read_image("out.png")).mean() < 0.02
 
@@ -37,7 +39,7 @@ def test_several_paintings_blend_by_their_weights(studio, command):
     flags = ("--init=content", "--alpha=0")
 
     def painted(*arguments: str) -> bytes:
-        good(command, "photo.png", *arguments, *BASE, *flags)
+        good(command, "photo.png", *arguments, *SHALLOW, *flags)
         return pathlib.Path("out.png").read_bytes()
 
     both = ("painting.png", "second.png")
@@ -52,7 +54,7 @@ def test_several_paintings_blend_by_their_weights(studio, command):
 
 def test_seed_changes_the_noise_only(studio, command):
     def painted(*flags: str) -> bytes:
-        good(command, *RUN, *flags)
+        good(command, *ONE, *flags)
         return pathlib.Path("out.png").read_bytes()
 
     assert painted("--init=noise") == painted("--init=noise", "--seed=0")
@@ -62,15 +64,17 @@ def test_seed_changes_the_noise_only(studio, command):
 
 def test_init_from_a_picture_starts_there(studio, command):
     Image.effect_noise((64, 48), 60).convert("RGB").save("start.png")
-    good(command, *RUN, "--init=start.png", "--snapshots=0")
+    good(command, *ONE, "--init=start.png", "--snapshots=0")
     start = nstjax.resize(nstjax.read_image("start.png"), 36, 48)
     np.testing.assert_allclose(nstjax.read_image("out_000000.png"), start, atol=0.003)
 
 
-def test_demo_paints_its_own_pictures(studio, command):
+def test_demo_paints_its_own_pictures(studio, command, monkeypatch):
+    # The painting is large and takes seconds; a smaller one is painted as well.
+    monkeypatch.setattr(demo, "paint", lambda: paint(128, 160))
     # The size of the other tests, which is compiled already.
     good(
-        command, "--demo", *BASE, "--size=48x36", "--montage", "--snapshots=0",
+        command, "--demo", *SHALLOW, "--size=48x36", "--montage", "--snapshots=0",
         "--workdir=run",
     )  # fmt: skip
     chelsea = nstjax.resize(nstjax.read_image(skimage.data.chelsea()), 36, 48)
@@ -84,10 +88,16 @@ def test_demo_paints_its_own_pictures(studio, command):
 
 # --- presets and the network --------------------------------------------------------
 
+# Five style layers, as every preset has weights for, in two blocks.
+FIVE = (
+    *PICTURES, *BASE, "--content_layers=relu2_1",
+    "--style_layers=conv1_1,relu1_1,relu1_2,conv2_1,relu2_1",
+)  # fmt: skip
+
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_runs(preset, studio, command):
-    out = good(command, *RUN, f"--preset={preset}", "--workdir=run")
+    out = good(command, *FIVE, f"--preset={preset}", "--workdir=run")
     assert f"preset {preset}," in out
     settings = json.loads(pathlib.Path("run/config.json").read_text())["settings"]
     assert settings["source"] == PRESETS[preset].source
@@ -105,7 +115,7 @@ def test_every_preset_runs(preset, studio, command):
 
 
 def test_matlab_resizes_back_and_writes_a_montage(studio, command):
-    good(command, *RUN, "--preset=matlab", "--snapshots=1", "--workdir=run")
+    good(command, *FIVE, "--preset=matlab", "--snapshots=1", "--workdir=run")
     assert nstjax.read_image("out.png").shape == (48, 64, 3)
     # Content | result | style at the painting's height of 72.
     assert nstjax.read_image("out_montage.png").shape == (72, 96 + 16 + 96 + 16 + 56, 3)
@@ -114,7 +124,7 @@ def test_matlab_resizes_back_and_writes_a_montage(studio, command):
 
 
 def test_matlab_without_montage_writes_none(studio, command):
-    good(command, *RUN, "--preset=matlab", "--nomontage")
+    good(command, *FIVE, "--preset=matlab", "--nomontage")
     assert set(os.listdir()) == {*PICTURES, "out.png"}
 
 

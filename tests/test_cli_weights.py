@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from commands import (
+    ONE,
     RUN,
     Bad,
     bad_flag,
@@ -89,7 +90,7 @@ def test_missing_weights_say_what_to_run(studio, command, monkeypatch, no_vgg19)
 def test_without_vgg19_the_bundled_network_paints_and_says_so(
     studio, command, no_vgg19
 ):
-    status, out, err = command(*RUN, "--workdir=run")
+    status, out, err = command(*ONE, "--workdir=run")
     assert (status, err) == (0, "")
     first_line = out.splitlines()[0]
     network = weights.load_network("slim")
@@ -103,7 +104,7 @@ def test_without_vgg19_the_bundled_network_paints_and_says_so(
 
 
 def test_random_weights_are_those_of_the_seed(studio, command):
-    status, out, _ = command(*RUN, "--weights=random", "--seed=5", "--workdir=run")
+    status, out, _ = command(*ONE, "--weights=random", "--seed=5", "--workdir=run")
     assert status == 0
     assert "random (seed 5)" in out.splitlines()[0]
     config = json.loads((studio / "run" / "config.json").read_text())

@@ -1,7 +1,7 @@
-"""Each command as a process of its own, with nothing that other tests have imported."""
+"""Each command as a process of its own, with nothing of ours imported before."""
 
 import pytest
-from programs import start
+from forked import run_forked
 
 # Other tests start nstjax, nstjax-fast, weights_convert and the rest of experiments.
 COMMANDS = (
@@ -10,13 +10,24 @@ COMMANDS = (
     "benchmarks.time_to_loss",
 )  # fmt: skip
 WITHOUT_TESTS = ("gpu", "memory", "sharding", "step", "sweep", "tiling")
+# What is not ours, and takes seconds.
+LIBRARIES = (
+    "import absl.app, h5py, jax, matplotlib.figure, mpl_toolkits.mplot3d, optax, "
+    "PIL.Image, safetensors.numpy, scipy.ndimage, skimage.color, skimage.data"
+)
+RUN = """
+import runpy, sys
+assert not [name for name in sys.modules if name.startswith(("nstjax", "experiments"))]
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_flag_that_is_not_there_is_named(command, tmp_path):
-    process = start("-m", f"experiments.{command}", "--nonsense=1", cwd=tmp_path)
-    out, err = process.communicate()
-    check_named(process.returncode, out, err)
+def test_a_flag_that_is_not_there_is_named(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = f"experiments.{command}"
+    check_named(*run_forked(RUN, module, "--nonsense=1", imports=LIBRARIES))
     assert not list(tmp_path.iterdir())
 
 

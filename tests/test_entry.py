@@ -1,12 +1,10 @@
 """What every command does with names, its version, and streams of any encoding."""
 
 import logging
-import os
-import subprocess
-import sys
 
 import pytest
 from commands import SHALLOW, check_refused, good
+from forked import run_forked
 
 from nstjax import entry
 
@@ -52,14 +50,16 @@ def test_notes_are_printed_with_escapes(capsys):
 
 
 def test_help_is_printed_in_any_encoding():
-    code = "from nstjax.fast_cli import run; run()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "--help"],
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-        capture_output=True,
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert b"area:512, \\u2026 or original" in done.stdout
+    code = """
+import sys
+for stream in (sys.stdout, sys.stderr):
+    stream.reconfigure(encoding="ascii")
+from nstjax.fast_cli import run
+run()
+"""
+    status, out, err = run_forked(code, "--help")
+    assert (status, err) == (0, "")
+    assert r"area:512, \u2026 or original" in out
 
 
 def test_home_is_expanded_in_flags_and_arguments(studio, command, monkeypatch):

@@ -39,7 +39,11 @@ def test_a_pdf_keeps_its_text_as_text(tmp_path):
 
 
 def test_the_same_figure_gives_the_same_bytes_in_another_process(tmp_path, monkeypatch):
+    # Without what the package imports on its own, which takes seconds.
     code = (
+        "import sys, types\n"
+        "sys.modules.setdefault('nstjax', types.ModuleType('nstjax'))\n"
+        f"sys.modules['nstjax'].__path__ = [{str(ROOT / 'nstjax')!r}]\n"
         "from matplotlib.figure import Figure\n"
         "from nstjax.analysis.figures import save_figure\n"
         "figure = Figure()\n"

@@ -2,10 +2,10 @@ import contextlib
 import fcntl
 import os
 import pathlib
-import subprocess
-import sys
+import signal
 
 import pytest
+from forked import run_forked
 
 from nstjax.errors import InputError
 from nstjax.io import atomic, locks
@@ -98,7 +98,7 @@ with locks.working_in(folder), atomic.atomic_path(folder / "out.png") as path:
     path.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert subprocess.run([sys.executable, "-c", code, tmp_path]).returncode == -9
+    assert run_forked(code, tmp_path)[0] == -signal.SIGKILL
     assert len(os.listdir(tmp_path)) == 2
     with locks.working_in(tmp_path):
         assert os.listdir(tmp_path) == [locks.LOCK]
@@ -122,7 +122,7 @@ with (
     signal.raise_signal(signal.SIGTERM)
     time.sleep(60)
 """
-    assert subprocess.run([sys.executable, "-c", code, tmp_path]).returncode == 143
+    assert run_forked(code, tmp_path)[0] == 143
     assert os.listdir(tmp_path) == []
 
 
@@ -172,5 +172,5 @@ with interrupts.heeded("paint"), interrupts.cleaned_up(wait_for_end):
     with locks.own_folder(folder):
         time.sleep(60)
 """
-    assert subprocess.run([sys.executable, "-c", code, tmp_path]).returncode == 143
+    assert run_forked(code, tmp_path)[0] == 143
     assert os.listdir(tmp_path) == []

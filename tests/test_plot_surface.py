@@ -4,19 +4,10 @@ import hashlib
 from unittest import mock
 
 import pytest
-from programs import start
+from matplotlib.font_manager import fontManager
 from surfaces import bowl, figure_of, make_line, make_surface
 
 from nstjax.io.surface_file import write_surface
-
-# As a font cache leaves it that was written while Matplotlib was being removed.
-ONE_FONT = """
-import runpy
-from matplotlib.font_manager import fontManager
-fonts = fontManager.ttflist
-fontManager.ttflist = [font for font in fonts if font.name == "DejaVu Sans"]
-runpy.run_module("experiments.plot_surface", run_name="__main__")
-"""
 
 
 @pytest.fixture
@@ -57,11 +48,24 @@ def test_the_command_draws_a_line_with_the_run_s_own_weights(tmp_path, plot):
     assert not err
 
 
-def test_missing_fonts_are_not_the_user_s_concern(tmp_path):
+@pytest.fixture
+def one_font(monkeypatch):
+    """As a font cache leaves it that was written while Matplotlib was being removed."""
+    fonts = [font for font in fontManager.ttflist if font.name == "DejaVu Sans"]
+    with monkeypatch.context() as patched:
+        patched.setattr(fontManager, "ttflist", fonts)
+        fontManager._findfont_cached.cache_clear()
+        yield
+    fontManager._findfont_cached.cache_clear()
+
+
+@pytest.mark.usefixtures("one_font")
+def test_missing_fonts_are_not_the_user_s_concern(tmp_path, plot, caplog):
     write_surface(tmp_path / "line.h5", make_line(bowl))
-    process = start("-c", ONE_FONT, tmp_path / "line.h5")
-    _, err = process.communicate()
-    assert (process.returncode, err) == (0, "")
+    status, _, err = plot(tmp_path / "line.h5")
+    assert (status, err) == (0, "")
+    # What has no handler is printed where a program runs alone.
+    assert not [log for log in caplog.records if log.name.startswith("matplotlib")]
 
 
 def test_nothing_is_written_of_a_surface_without_a_node(tmp_path, plot):

@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 import pytest
-from commands import RUN, painted, with_flags
+from commands import ONE, RUN, painted
 from image_files import NOISE, smooth
 from PIL import Image
 
@@ -109,7 +109,7 @@ def holed_photo():
 
 def test_a_run_keeps_transparency(studio, command):
     alpha = holed_photo()
-    painted(command, *with_flags("--transparency=keep", "--montage"))
+    painted(command, *ONE, "--transparency=keep", "--montage")
     with Image.open("out.png") as result:
         result_alpha = np.asarray(result)[:, :, 3] / 255
     np.testing.assert_allclose(result_alpha, alpha, atol=1 / 255)
@@ -117,7 +117,7 @@ def test_a_run_keeps_transparency(studio, command):
     montage = nstjax.read_image("out_montage.png")
     for left in (0, 112):
         assert montage[28:44, left + 34 : left + 62].min() > 0.99
-    status, _, err = command(*with_flags("--output=flat.png"))
+    status, _, err = command(*ONE, "--output=flat.png")
     assert status == 0
     assert err.startswith("nstjax: note: photo.png is transparent in parts")
     with Image.open("flat.png") as result:

@@ -1,0 +1,99 @@
+"""Runs of the command that tests of sessions share, and what they compare."""
+
+import json
+import pathlib
+
+import h5py
+import safetensors.numpy
+
+SNAPSHOTS = (0, 3, 9, 20)
+STEPS = 24
+# Two blocks of the network, which compile at once.
+BLOCKS = ("--content_layers=relu2_1", "--style_layers=relu1_1,relu2_1")
+
+
+def flags(optimizer: str, folder: str, *more: str) -> tuple[str, ...]:
+    return (
+        "photo.png",
+        "painting.png",
+        "--size=48",
+        f"--optimizer={optimizer}",
+        f"--steps={STEPS}",
+        "--init=blend",
+        "--noise_ratio=0.4",
+        "--snapshots=" + ",".join(map(str, SNAPSHOTS)),
+        "--checkpoint_every=5",
+        "--preview_seconds=0",
+        "--quiet",
+        f"--workdir={folder}",
+        *BLOCKS,
+        *more,
+    )
+
+
+def metrics(folder: str) -> list[dict]:
+    """The rows of metrics.jsonl without the time, which no two runs share."""
+    text = pathlib.Path(folder, "metrics.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    for row in rows:
+        del row["seconds"]
+    return rows
+
+
+def config(folder: str) -> dict:
+    """What config.json says, without where the pictures lie."""
+    found = json.loads(pathlib.Path(folder, "config.json").read_text())
+    for name in ("content", "styles"):
+        del found["request"][name]
+    return found
+
+
+def run_arrays(folder: str) -> dict[str, bytes]:
+    """Every array of run.h5 but the time, bit for bit."""
+    arrays = {}
+    with h5py.File(pathlib.Path(folder, "run.h5")) as file:
+        file.visititems(
+            lambda name, item: (
+                arrays.update({name: item[()].tobytes()})
+                if isinstance(item, h5py.Dataset) and name != "log/seconds"
+                else None
+            )
+        )
+    return arrays
+
+
+def check_equal(folder: str, other: str) -> None:
+    """Two working folders hold the same run, bit for bit."""
+    assert metrics(folder) == metrics(other)
+    arrays = run_arrays(folder)
+    assert arrays.keys() >= {"image", "snapshots/000000", "log/total"}
+    assert arrays == run_arrays(other)
+    names = sorted(path.name for path in pathlib.Path(folder).iterdir())
+    assert names == sorted(path.name for path in pathlib.Path(other).iterdir())
+    assert {"stylized.png", "checkpoint.safetensors"} <= set(names)
+    assert config(folder) == config(other)
+    for name in names:
+        # The others were compared above but for the time and the pictures' place.
+        if name not in ("metrics.jsonl", "run.h5", "config.json"):
+            contents = pathlib.Path(folder, name).read_bytes()
+            assert contents == pathlib.Path(other, name).read_bytes(), name
+
+
+def check_snapshots(folder: str) -> None:
+    found = sorted(path.name for path in pathlib.Path(folder).glob("snapshot_*"))
+    assert found == [f"snapshot_{step:06d}.png" for step in SNAPSHOTS]
+
+
+def checkpoint_step(folder: str) -> int:
+    path = pathlib.Path(folder, "checkpoint.safetensors")
+    return int(safetensors.numpy.load_file(path)["step"])
+
+
+def shortened(folder: str, *more: str) -> tuple[str, ...]:
+    return flags("adam", folder, "--snapshots=0,3,9", *more)
+
+
+PLAIN = (
+    "photo.png", "painting.png", "--size=48", "--optimizer=adam", "--quiet",
+    "--output=out.png", "--preview_seconds=1e-9", *BLOCKS,
+)  # fmt: skip
