@@ -44,12 +44,12 @@ def problem():
     params = jax.tree.map(np.float32, reference.random_params())
     preset = customize(
         PRESETS["gatys2016"],
-        size=Size("long", 32),
+        size=Size("long", 16),
         content_layers=("relu3_1",),
         style_layers=("relu1_1", "relu3_1"),
     )
     content, style = (
-        np.random.default_rng(seed).random((32, 32, 3), dtype=np.float32)
+        np.random.default_rng(seed).random((16, 16, 3), dtype=np.float32)
         for seed in (1, 2)
     )
     return prepare(content, [style], params, preset), preset
@@ -66,9 +66,9 @@ def test_both_precisions_see_the_same_terms(problem):
     problem, preset = problem
     loss_fn = loss_function(**loss_structure(preset))
     single, double = evaluators(loss_fn, problem.data)
-    images = np.random.default_rng(3).normal(0, 50, (5, 32, 32, 3))
+    images = np.random.default_rng(3).normal(0, 50, (5, 16, 16, 3))
     narrow, wide = single(images), double(images)
-    total, terms = loss_fn(np.float32(images[4]), 0, *problem.data)
+    total, terms = jax.jit(loss_fn)(np.float32(images[4]), 0, *problem.data)
     expected = (total, terms.content, terms.style)
     for term, value in zip(TERMS, expected, strict=True):
         assert wide[term].dtype == np.float64
@@ -203,7 +203,8 @@ def test_content_is_refuted_by_segments_and_never_by_curvature(problem):
     places = study.places(group, ["content", "noise", "middle", "result"])
     np.testing.assert_array_equal(places["middle"], style)
     np.testing.assert_array_equal(places["content"], photo)
-    del places["result"]
+    # A few restarts tell the signs at two of them.
+    places = {name: places[name] for name in ("content", "middle")}
     curvature = study.curvature_study(
         loss_fn, problem.data, places, ("content", "style"), max_iterations=3
     )

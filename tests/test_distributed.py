@@ -1,16 +1,16 @@
 """Two processes on this machine that work on one thing together."""
 
 import contextlib
+import json
 import pathlib
 import shutil
-import signal
 import socket
-import time
 
 import numpy as np
 import pytest
 import training_gallery
 from commands import PICTURES, SHALLOW, check_refused, listing, metrics
+from PIL import Image
 from programs import start
 
 import nstjax
@@ -18,8 +18,24 @@ from nstjax.io.model_file import network_tensors, read_model
 from nstjax.io.runlog import read_run
 from nstjax.io.sweep_file import read_sweep
 
-SWEEP = "experiments.sweep"
-FLAGS = (*PICTURES, *SHALLOW, "--preview_seconds=0.01")
+NSTJAX, SWEEP = "nstjax.cli", "experiments.sweep"
+# One block of the network.
+LAYERS = ("--content_layers=relu1_2", "--style_layers=relu1_1,relu1_2")
+FLAGS = (*PICTURES, *SHALLOW, *LAYERS, "--preview_seconds=0.01")
+SETTINGS = ("--size=32", "--steps=2", "--optimizer=adam", "--grid=beta=1;10;100")
+GRID = (*PICTURES, *SETTINGS, *LAYERS)
+# name: the program, its arguments, and those of the second process beside them.
+JOBS = {
+    # The first one: a library that the processes are joined with takes signals away.
+    "signal": (NSTJAX, (*FLAGS, "--workdir=run", "--resume", "--steps=100000"), ()),
+    "missing": (NSTJAX, (*FLAGS, "--workdir=run"), ("--stylize_mask=nowhere.png",)),
+    "paint": (
+        NSTJAX,
+        (*FLAGS, "--workdir=two", "--output=two.png", "--snapshots=1", "--montage"),
+        ("--workdir=second", "--output=second.png"),
+    ),
+    "sweep": (SWEEP, (*GRID, "--workdir=two"), ()),
+}
 
 
 def free_port():
@@ -27,23 +43,22 @@ def free_port():
         return server.getsockname()[1]
 
 
-def pair(process, *arguments, second=()):
-    """The two processes; the second one's own flags come last."""
-    shared = (
-        *FLAGS,
+def joining():
+    """The flags of processes that work together, but for their numbers."""
+    return (
         f"--coordinator=localhost:{free_port()}",
         "--num_processes=2",
         "--coordinator_timeout=600",
-        *arguments,
     )
-    return [
-        process(*shared, "--process_id=0"),
-        process(*shared, "--process_id=1", *second),
-    ]
 
 
 def ends(processes):
-    texts = [each.communicate(timeout=600) for each in processes]
+    """Status, output and errors of each."""
+    try:
+        texts = [each.communicate(timeout=600) for each in processes]
+    finally:
+        for each in processes:
+            each.kill()
     return [
         (each.returncode, *text) for each, text in zip(processes, texts, strict=True)
     ]
@@ -53,23 +68,62 @@ def totals(folder):
     return [row["total"] for row in metrics(folder)]
 
 
-def test_two_processes_paint_what_one_paints(studio, command, process):
-    before = listing(studio)
-    (status, out, _), (other_status, other_out, other_err) = ends(
-        pair(
-            process,
-            "--workdir=two",
-            "--output=two.png",
-            "--snapshots=1",
-            "--montage",
-            second=("--workdir=second", "--output=second.png"),
-        )
-    )
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, slim_weights, command):
+    """A folder for each job, with pictures, and the two processes' work in it."""
+    top = tmp_path_factory.mktemp("together")
+    jobs = {}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("NSTJAX_WEIGHTS", str(slim_weights))
+        for name, (module, arguments, second) in JOBS.items():
+            (top / name).mkdir()
+            for seed, picture in enumerate(PICTURES):
+                random = np.random.default_rng(seed)
+                coarse = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+                Image.fromarray(coarse).resize((64, 48)).save(top / name / picture)
+            jobs[name] = {
+                "module": module,
+                "arguments": [*arguments, *joining()],
+                "second": second,
+                "signal": name == "signal",
+            }
+        with contextlib.chdir(top / "signal"):
+            assert command(*FLAGS, "--workdir=run")[0] == 0
+        shutil.copytree(top / "signal" / "run", top / "begun")
+        (top / "jobs.json").write_text(json.dumps(jobs))
+        script = pathlib.Path(__file__).with_name("two_processes.py")
+        found = ends([start(script, i, top / "jobs.json") for i in range(2)])
+        assert [status for status, _, _ in found] == [0, 0], found
+        yield top
+
+
+@pytest.fixture
+def together(folders, monkeypatch):
+    """together(job) -> status, output and errors of each, in the job's folder."""
+
+    def ended(name):
+        monkeypatch.chdir(folders / name)
+        return [
+            (
+                int((folders / f"{name}.{number}.status").read_text()),
+                *(
+                    (folders / f"{name}.{number}.{end}").read_text()
+                    for end in ("out", "err")
+                ),
+            )
+            for number in range(2)
+        ]
+
+    return ended
+
+
+def test_two_processes_paint_what_one_paints(together, command):
+    (status, out, _), (other_status, other_out, other_err) = together("paint")
     assert (status, other_status) == (0, 0)
     assert "nstjax: wrote two.png after 2 steps" in out
     assert other_out == ""
     assert "error" not in other_err
-    added = listing(studio).keys() - before.keys()
+    added = listing(pathlib.Path()).keys()
     assert {path for path in added if "second" in path} == set()
     assert {"two.png", "two_montage.png", "two/snapshot_000001.png"} < added
 
@@ -86,34 +140,37 @@ def test_two_processes_paint_what_one_paints(studio, command, process):
     np.testing.assert_allclose(totals("two"), totals("three"), rtol=1e-5)
 
 
-def test_a_signal_to_one_process_stops_both(studio, command, process):
-    command(*FLAGS, "--workdir=run")
-    begun = totals("run")
-    processes = pair(process, "--workdir=run", "--resume", "--steps=100000")
-    deadline = time.monotonic() + 600
-    while len(totals("run")) < 6:
-        assert time.monotonic() < deadline
-        assert processes[0].poll() is None, processes[0].stderr.read()
-        time.sleep(0.05)
-    processes[1].send_signal(signal.SIGTERM)
-    (status, out, _), (other_status, other_out, _) = ends(processes)
+def test_a_signal_to_one_process_stops_both(together):
+    (status, out, _), (other_status, other_out, _) = together("signal")
     assert (status, other_status) == (130, 143)
     assert "--resume goes on from here" in out
     assert other_out == ""
     rows = metrics("run")
+    assert len(rows) >= 6
     assert [row["step"] for row in rows] == list(range(len(rows)))
     # The row of the last step of the first run is evaluated again.
-    np.testing.assert_allclose(totals("run")[:3], begun, rtol=1e-5)
+    np.testing.assert_allclose(totals("run")[:3], totals("../begun"), rtol=1e-5)
 
 
-def test_what_one_process_cannot_read_ends_both(studio, process):
-    second = ("--stylize_mask=nowhere.png",)
-    processes = pair(process, "--workdir=run", second=second)
-    (status, _, err), (other_status, _, other_err) = ends(processes)
+def test_what_one_process_cannot_read_ends_both(together):
+    (status, _, err), (other_status, _, other_err) = together("missing")
     assert (status, other_status) == (2, 2)
     assert "another process could not go on" in err
     assert "nowhere.png" in other_err
     assert not pathlib.Path("run").exists()
+
+
+def test_two_processes_run_one_sweep(together, program):
+    found = together("sweep")
+    assert [status for status, _, _ in found] == [0, 0], found
+    assert found[1][1:] == ("", "")
+    assert program(SWEEP, *GRID, "--workdir=one")[0] == 0
+    folders = [pathlib.Path(name) for name in ("one", "two")]
+    one, two = (read_sweep(folder / "sweep.h5") for folder in folders)
+    np.testing.assert_allclose(one.log["total"], two.log["total"], rtol=1e-5)
+    np.testing.assert_allclose(one.images, np.float32(two.images), atol=1)
+    paths = [set(listing(folder)) for folder in folders]
+    assert paths[0] == paths[1]
 
 
 @pytest.mark.parametrize(
@@ -166,46 +223,8 @@ def test_a_port_that_is_taken_is_refused(studio, command):
     check_refused(status, out, err, f"port {port} cannot be used here")
 
 
-def launched(module, folder, *arguments):
-    """The two processes of a launcher, in a folder; what they have said."""
-    shared = (
-        *("-m", module, *arguments),
-        f"--coordinator=localhost:{free_port()}",
-        "--num_processes=2",
-        "--coordinator_timeout=600",
-    )
-    processes = [
-        start(*shared, f"--process_id={number}", cwd=folder) for number in range(2)
-    ]
-    try:
-        return ends(processes)
-    finally:
-        for each in processes:
-            each.kill()
-
-
-def test_two_processes_run_one_sweep(studio, program):
-    sweep = (
-        *PICTURES,
-        *(
-            "--size=32",
-            "--steps=2",
-            "--optimizer=adam",
-            "--grid=beta=1;10;100,seed=0;1",
-        ),
-        *("--content_layers=relu2_1", "--style_layers=relu1_1,relu2_1"),
-    )
-    found = launched(SWEEP, studio, *sweep, "--workdir=two")
-    assert [status for status, _, _ in found] == [0, 0], found
-    assert found[1][1:] == ("", "")
-    assert program(SWEEP, *sweep, "--workdir=one")[0] == 0
-    one, two = (read_sweep(studio / name / "sweep.h5") for name in ("one", "two"))
-    np.testing.assert_allclose(one.log["total"], two.log["total"], rtol=1e-5)
-    np.testing.assert_allclose(one.images, np.float32(two.images), atol=1)
-    paths = [set(listing(studio / name)) for name in ("one", "two")]
-    assert paths[0] == paths[1]
-
-
+# Most of its lines are those of a training in one process.
+@pytest.mark.slow
 def test_two_processes_go_on_with_a_training(gallery, program):
     (gallery / "alone").mkdir()
     train = (*training_gallery.ONE, "--steps=3", "--log_every=1")
@@ -216,7 +235,10 @@ def test_two_processes_go_on_with_a_training(gallery, program):
     one, two = (gallery / name / "run" for name in ("alone", "together"))
     shutil.rmtree(two / "checkpoints" / "3")
     (two / "model.safetensors").unlink()
-    found = launched(training_gallery.TRAIN, two.parent, *train)
+    shared = ("-m", training_gallery.TRAIN, *train, *joining())
+    found = ends(
+        [start(*shared, f"--process_id={i}", cwd=two.parent) for i in range(2)]
+    )
     assert [status for status, _, _ in found] == [0, 0], found
     assert found[1][1] == ""
     np.testing.assert_allclose(totals(two), totals(one), rtol=1e-5)

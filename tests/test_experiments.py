@@ -7,6 +7,9 @@ import pytest
 from PIL import Image
 from programs import children_here
 
+from nstjax.preset import customize
+from nstjax.presets import PRESETS
+
 
 @pytest.fixture
 def tiny(tmp_path, slim_weights, monkeypatch):
@@ -69,10 +72,11 @@ def test_bad_gallery_is_one_line(flags, says, studio, program):
 
 
 def test_a_variant_that_fails_says_why_in_one_line(tiny, tmp_path, program):
-    status, _, err = program(
-        *(GALLERY, *tiny, f"--workdir={tmp_path / 'gallery'}"),
-        *("--variants=plain", "--common=--size=1"),
-    )
+    with children_here():
+        status, _, err = program(
+            *(GALLERY, *tiny, f"--workdir={tmp_path / 'gallery'}"),
+            *("--variants=plain", "--common=--size=1"),
+        )
     assert status == 2
     assert err.startswith("gallery: error: plain: nstjax: error: ")
     assert "image of 1x1 pixels is too small" in err
@@ -82,13 +86,20 @@ def test_a_variant_that_fails_says_why_in_one_line(tiny, tmp_path, program):
 PYRAMID = "experiments.benchmarks.pyramid"
 
 
-def test_pyramid_benchmark_prints_ratios(tiny, tmp_path, slim_weights, program):
+def test_pyramid_benchmark_prints_ratios(
+    tiny, tmp_path, slim_weights, program, monkeypatch
+):
+    # Of two blocks.
+    layers = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
+    monkeypatch.setattr(
+        "nstjax.presets.get_preset", lambda name: customize(PRESETS[name], **layers)
+    )
     # A pyramid begins above 512 pixels: the long side of a narrow photo.
     with Image.open(tiny[0]) as photo:
-        photo.resize((520, 32)).save(tmp_path / "wide.png")
+        photo.resize((520, 16)).save(tmp_path / "wide.png")
     status, out, err = program(
         *(PYRAMID, tmp_path / "wide.png", tiny[1], "--size=520"),
-        *("--optimizers=adam", "--factors=2", "--steps=2", "--coarse_steps=2"),
+        *("--optimizers=adam", "--factors=2", "--steps=2", "--coarse_steps=4"),
         *("--repeats=2", f"--weights={slim_weights}"),
     )
     assert status == 0, err

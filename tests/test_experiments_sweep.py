@@ -3,6 +3,7 @@
 import csv
 import functools
 import json
+import signal
 
 import jax
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import reference
 import skimage.data
 from PIL import Image
-from programs import killed_after
+from programs import SIGNALED, start
 
 from nstjax.analysis import sweep_run
 from nstjax.analysis.lanes import prepare_lanes
@@ -19,6 +20,7 @@ from nstjax.analysis.sweep_results import tell_diverged
 from nstjax.analysis.sweep_run import Limits, run_sweep
 from nstjax.errors import InputError
 from nstjax.io.sweep_file import read_sweep
+from nstjax.painting import paint
 from nstjax.preset import customize
 from nstjax.presets import get_preset
 from nstjax.sizes import Size
@@ -206,7 +208,7 @@ def test_limits_are_numbers(limits, says, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_takes_long_is_asked_for(tmp_path):
+def test_what_takes_long_is_asked_for(tmp_path, chunks_of_four):
     with pytest.raises(InputError, match=r"6 settings would take about .* add --yes"):
         drive(tmp_path, limits=Limits(minutes=0.0))
     assert list(tmp_path.iterdir()) == []
@@ -238,47 +240,62 @@ def pictures(tmp_path_factory):
     return paths
 
 
-def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path, program):
+# Runs a program as SIGNALED does, but with few settings at a time.
+SMALL_CHUNKS = f"""
+from nstjax.analysis import sweep_run
+sweep_run.MOST_LANES_PER_DEVICE = 6
+{SIGNALED}"""
+
+
+def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path, program, monkeypatch):
     # Two chunks: more settings than run at a time.
     command = (
         *pictures,
-        "--grid=beta=1e-1:1e1:33:log,learning_rate=2;1e30",
+        "--grid=beta=1e-1:1e1:6:log,learning_rate=2;1e30",
         f"--weights={slim_weights}",
-        "--size=32",
-        "--steps=8",
+        "--size=24",
+        "--steps=3",
         "--optimizer=adam",
         "--pool=max",
+        "--content_layers=relu2_1",
         "--style_layers=relu1_1,relu2_1",
     )
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     # The first chunk is there, and the second is not.
-    written = "nstjax.analysis.sweep_run.write_sweep"
-    killed_after(written, SWEEP, *command, f"--workdir={killed}")
+    kill = (signal.SIGKILL.value, "nstjax.analysis.sweep_run.write_sweep", 1, SWEEP)
+    process = start("-c", SMALL_CHUNKS, *kill, *command, f"--workdir={killed}")
+    _, err = process.communicate()
+    assert process.returncode == -signal.SIGKILL, err
     assert not (killed / "sweep.h5").exists()
     assert [path.name for path in (killed / "chunks").iterdir()] == ["chunk_00000.h5"]
+    monkeypatch.setattr(sweep_run, "MOST_LANES_PER_DEVICE", 6)
+    # What figures look like has tests of its own.
+    monkeypatch.setattr(
+        "nstjax.analysis.figures.save_figure", lambda _, path: path.touch()
+    )
     for folder in (killed, whole):
         status, out, err = program(SWEEP, *command, f"--workdir={folder}")
         assert status == 0, err
-        assert "66 settings, 33 at a time, predicted peak memory" in out
+        assert "12 settings, 6 at a time, predicted peak memory" in out
         assert err.count("note: diverged at step 1: beta") == 5
-        assert "note: 33 of 66 settings diverged" in err
+        assert "note: 6 of 12 settings diverged" in err
     names = {path.relative_to(whole) for path in whole.rglob("*")}
     assert names == {path.relative_to(killed) for path in killed.rglob("*")}
     assert {str(name) for name in names} >= {
         *("sweep.h5", "settings.csv", "config.json", "contact_sheet.png"),
         *("pareto.png", "curves.png", "heat_map.png"),
-        *("images/0000.png", "images/0065.png"),
+        *("images/0000.png", "images/0011.png"),
     }
     for name in names:
         if (whole / name).is_file():
             assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
     sweep = read_sweep(whole / "sweep.h5")
-    assert (sweep.status == "diverged").tolist() == [False, True] * 33
-    image = np.asarray(Image.open(whole / "images" / "0064.png"))
-    np.testing.assert_array_equal(image, sweep.images[64])
+    assert (sweep.status == "diverged").tolist() == [False, True] * 6
+    image = np.asarray(Image.open(whole / "images" / "0010.png"))
+    np.testing.assert_array_equal(image, sweep.images[10])
     with open(whole / "settings.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert float(rows[64]["beta"]) == sweep.settings["beta"][64] == 10.0
+    assert float(rows[10]["beta"]) == sweep.settings["beta"][10] == 10.0
     assert json.loads((whole / "config.json").read_text()) == sweep.config
     assert sweep.config["settings"]["pool"] == "max"
     assert list(sweep.log["style_layers"]) == ["relu1_1", "relu2_1"]
@@ -291,7 +308,9 @@ def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path, program):
         (("--workdir=w", "--free_pictures", "--grid=pool=1"), "run one sweep for each"),
     ],
 )
-def test_a_wrong_command_is_one_line(arguments, says, studio, program):
+def test_a_wrong_command_is_one_line(arguments, says, studio, program, monkeypatch):
+    # The painting itself takes seconds.
+    monkeypatch.setattr("nstjax.demo.paint", lambda: paint(24, 32))
     status, out, err = program(SWEEP, *arguments)
     assert status == 2
     assert says in err

@@ -1,7 +1,9 @@
+import contextlib
 import os
 
 import numpy as np
 import pytest
+from PIL import Image
 from programs import killed_after
 
 from nstjax.analysis import saved_surface
@@ -23,16 +25,25 @@ LOSS_SURFACE = "experiments.loss_surface"
 SMALL = {"grid": (3, 2)}
 
 
-@pytest.fixture
-def run(studio, command):
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, slim_weights, command):
     """A run of six steps, of which three were kept."""
-    status, _, err = command(
-        *("photo.png", "painting.png", "--steps=6", "--size=24", "--workdir=run"),
-        *("--snapshots=1,2,4", "--quiet", "--init=noise", "--tv=0.01"),
-        *("--content_layers=relu1_2", "--style_layers=relu1_1,relu1_2"),
-    )
-    assert status == 0, err
-    return read_saved_run(studio / "run")
+    folder = tmp_path_factory.mktemp("run")
+    random = np.random.default_rng(0)
+    for name, size in {"photo.png": (64, 48), "painting.png": (56, 72)}.items():
+        coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        coarse.resize(size).save(folder / name)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("NSTJAX_WEIGHTS", str(slim_weights))
+        with contextlib.chdir(folder):
+            status, _, err = command(
+                *("photo.png", "painting.png", "--steps=6", "--size=24"),
+                *("--workdir=run", "--snapshots=1,2,4", "--quiet", "--init=noise"),
+                *("--tv=0.01", "--content_layers=relu1_2"),
+                "--style_layers=relu1_1,relu1_2",
+            )
+        assert status == 0, err
+        yield read_saved_run(folder / "run")
 
 
 def compute(path, run, **options):
@@ -196,7 +207,7 @@ def test_a_signal_ends_it_after_its_batch(run, tmp_path, monkeypatch):
     compute(path, run, grid=(4, 3))
     compute(whole, run, grid=(4, 3))
     assert path.read_bytes() == whole.read_bytes()
-    assert {"surface.h5", "whole.h5"} == set(os.listdir(tmp_path)) - {"studio"}
+    assert {"surface.h5", "whole.h5"} == set(os.listdir(tmp_path))
 
 
 def test_one_process_computes_a_surface(run, tmp_path):
@@ -206,7 +217,7 @@ def test_one_process_computes_a_surface(run, tmp_path):
         pytest.raises(InputError, match=r"surface\.h5 is in use by process"),
     ):
         compute(path, run, grid=(4, 3))
-    assert set(os.listdir(tmp_path)) <= {"studio"}
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_killed_command_leaves_a_surface_that_is_finished(run, tmp_path):
