@@ -1,6 +1,7 @@
 """One more style changes nothing but the tables of γ and β."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,11 @@ apply = jax.jit(
 
 
 def drawn_network(architecture=ARCHITECTURE):
+    return nnx.clone(_drawn_network(architecture))
+
+
+@functools.cache
+def _drawn_network(architecture):
     random = np.random.default_rng(0)
     network = nnx.eval_shape(lambda: make_network(architecture))
     for _, variable in nnx.to_flat_state(nnx.state(network)):
