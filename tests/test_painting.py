@@ -29,7 +29,7 @@ def test_is_float32_srgb_of_the_asked_size(picture):
 
 
 def test_one_seed_paints_one_picture():
-    np.testing.assert_array_equal(paint(32, 40, seed=0), painted(32, 40, 0))
+    np.testing.assert_array_equal(paint(64, 80, seed=0), painted(64, 80, 0))
 
 
 def test_another_seed_paints_another_picture(picture):
