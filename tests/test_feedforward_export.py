@@ -42,7 +42,8 @@ def checked_once():
 @pytest.fixture(scope="module")
 def painterly():
     architecture = TransformArchitecture(
-        **NARROW,
+        channels=NARROW["channels"],
+        residual_blocks=0,
         normalization="conditional",
         styles=len(STYLES),
         normalize_output=True,

@@ -36,6 +36,12 @@ def narrow(name, residual_blocks=1, **options):
     )
 
 
+@functools.cache
+def made(name, residual_blocks=1):
+    """In float32, for tests that do not change it."""
+    return random_network(narrow(name, residual_blocks))
+
+
 @jax.jit
 def run(network, image, style=None):
     """The output, and the running statistics after it."""
@@ -215,7 +221,7 @@ def test_a_published_network_has_its_number_of_parameters(name, styles, count):
 def test_a_picture_of_any_size_comes_back_in_its_size(
     name, height, width, residual_blocks
 ):
-    network = random_network(narrow(name, residual_blocks))
+    network = made(name, residual_blocks)
     image = noise(2, height, width, 3)
     style = noise(2, network.architecture.styles)
     result, _ = jax.eval_shape(run, network, image, style)
@@ -227,7 +233,7 @@ def test_a_picture_of_any_size_comes_back_in_its_size(
     [("pytorch-fns", 1), ("lengstrom", 1), *(("johnson-in", n) for n in (0, 1, 3))],
 )
 def test_the_smallest_picture_is_large_enough(name, residual_blocks, monkeypatch):
-    network = random_network(narrow(name, residual_blocks))
+    network = made(name, residual_blocks)
     least = network.architecture.least_side
     pad, sides = jnp.pad, []
 
@@ -252,7 +258,7 @@ def test_five_blocks_without_padding_are_reflected_for_by_40_pixels():
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_a_picture_too_small_is_refused_in_one_line(name):
-    network = random_network(narrow(name))
+    network = made(name)
     least = network.architecture.least_side
     for height, width in ((least - 1, 99), (99, least - 1)):
         words = f"^a picture of {width}x{height} pixels is too small .* {least} on each"
@@ -264,7 +270,7 @@ def test_a_picture_too_small_is_refused_in_one_line(name):
 @pytest.fixture(scope="module")
 def conditional():
     """A small network of three styles."""
-    return random_network(narrow("cin-dumoulin"))
+    return made("cin-dumoulin")
 
 
 @pytest.mark.parametrize("shape", [None, (2, 2), (1, 3), (3,), (2, 3, 1)])

@@ -66,9 +66,9 @@ def test_is_the_same_picture_at_twice_the_size(picture):
     assert np.corrcoef(halved(picture).ravel(), smaller.ravel())[0, 1] > 0.95
 
 
-@pytest.mark.parametrize(("height", "width"), [(48, 48), (61, 45), (8, 120)])
+@pytest.mark.parametrize(("height", "width"), [(128, 160), (61, 45), (8, 120)])
 def test_keeps_its_composition_in_other_frames(height, width):
-    picture = paint(height, width)
+    picture = painted(height, width, 0)
     sky, ground = picture[: int(0.3 * height)], picture[-(height // 8) :]
     sun = picture[int(0.45 * height), int(0.30 * width)]
     assert picture.shape == (height, width, 3)

@@ -240,7 +240,7 @@ def test_no_folder_is_made_for_nothing(folder):
 
 
 def test_a_large_photo_is_read_at_the_size_that_is_needed(folder):
-    Image.new("RGB", (12_000, 9_000), "teal").save("large.jpg", quality=30)
+    Image.new("RGB", (6_000, 4_500), "teal").save("large.jpg", quality=30)
     (path,) = restyled("large.jpg", size=Size("long", 64))
     assert nstjax.read_image(path).shape == (48, 64, 3)
 
