@@ -28,6 +28,7 @@ from nstjax.vgg import CONV_LAYERS
 EXPORT = "experiments.export_model"
 FORMATS = (".onnx", ".stablehlo")
 CARD = {"license": "CC BY 4.0", "styles": {"wave": "The Great Wave, Hokusai, 1831"}}
+IMAGE = ["batch", "height", "width", 3]
 NARROW = {"channels": (4, 6, 8), "residual_blocks": 1}
 
 
@@ -42,8 +43,7 @@ def checked_once():
 @pytest.fixture(scope="module")
 def painterly():
     architecture = TransformArchitecture(
-        channels=NARROW["channels"],
-        residual_blocks=0,
+        **NARROW,
         normalization="conditional",
         styles=len(STYLES),
         normalize_output=True,
@@ -62,24 +62,6 @@ def arbitrary():
     encoder = Encoder(restyle_models.encoder().sha256, "max", scales)
     model = StyleModel(filled(architecture, 0.15), (), encoder, {})
     return restyle_models.restyler(model)
-
-
-@pytest.fixture(scope="module")
-def painterly_files(painterly, tmp_path_factory, program):
-    """In both formats; StableHLO by the command."""
-    folder = tmp_path_factory.mktemp("painterly")
-    write_model(folder / "own.safetensors", painterly.model)
-    onnx, hlo = (folder / f"painterly{suffix}" for suffix in FORMATS)
-    status, out, err = program(
-        EXPORT, f"--model={folder / 'own.safetensors'}", f"--output={hlo}"
-    )
-    assert (status, err) == (0, "")
-    first, second = out.splitlines()
-    assert first.startswith(f"wrote {hlo}, which differs from the network by up to ")
-    assert 0 <= float(first.split()[-1]) < 1e-4
-    assert second == f"style_weights are of {', '.join(STYLES)}"
-    export_model(onnx, painterly)
-    return onnx, hlo
 
 
 @functools.cache
@@ -103,19 +85,44 @@ def drawn(*shape, seed=0):
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
+def described(path):
+    """Of an ONNX file: {input or output: shape}, and notes."""
+    loaded = session(path)
+    values = (*loaded.get_inputs(), *loaded.get_outputs())
+    notes = loaded.get_modelmeta().custom_metadata_map
+    return (
+        {value.name: value.shape for value in values},
+        {name: json.loads(note) for name, note in notes.items()},
+    )
+
+
+# In ONNX by the other tests, too, and slow.
 @pytest.mark.parametrize(
-    "height, width, weights",
-    [
-        (61, 47, np.float32([[0, 1, 0], [1.5, 0, -0.5]])),
-        (8, 24, np.float32([[0, 0, 1]])),
-    ],
+    "suffix", [pytest.param(".onnx", marks=pytest.mark.slow), ".stablehlo"]
 )
 def test_pictures_of_any_size_and_number_with_weights_of_their_own(
-    height, width, weights, painterly, painterly_files
+    suffix, painterly, tmp_path, program
 ):
-    image = np.repeat(drawn(1, height, width, 3), len(weights), 0)
-    expected = restyle_models.run(painterly.model.network, image, weights)
-    for path in painterly_files:
+    own, path = tmp_path / "own.safetensors", tmp_path / f"painterly{suffix}"
+    write_model(own, painterly.model)
+    status, out, err = program(EXPORT, f"--model={own}", f"--output={path}")
+    assert (status, err) == (0, "")
+    first, second = out.splitlines()
+    assert first.startswith(f"wrote {path}, which differs from the network by up to ")
+    assert 0 <= float(first.split()[-1]) < 1e-4
+    assert second == f"style_weights are of {', '.join(STYLES)}"
+    if suffix == ".onnx":
+        shapes, notes = described(path)
+        weights = {"style_weights": ["batch", len(STYLES)]}
+        assert shapes == {"image": IMAGE, **weights, "restyled": IMAGE}
+        assert (notes["styles"], notes["card"]) == ([*STYLES], CARD)
+        assert notes["least_side"] == 8
+    for height, width, weights in (
+        (61, 47, np.float32([[0, 1, 0], [1.5, 0, -0.5]])),
+        (8, 24, np.float32([[0, 0, 1]])),
+    ):
+        image = np.repeat(drawn(1, height, width, 3), len(weights), 0)
+        expected = restyle_models.run(painterly.model.network, image, weights)
         (results,) = run(path, image=image, style_weights=weights)
         assert results.dtype == np.float32
         np.testing.assert_allclose(results, np.clip(expected, 0, 1), atol=1e-4)
@@ -162,24 +169,6 @@ def test_arbitrary_style(suffix, arbitrary, tmp_path, monkeypatch):
     np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
-def test_an_onnx_file_tells_how_it_is_used(painterly_files):
-    loaded = session(painterly_files[0])
-    described = {
-        value.name: value.shape
-        for value in (*loaded.get_inputs(), *loaded.get_outputs())
-    }
-    image = ["batch", "height", "width", 3]
-    assert described == {
-        "image": image,
-        "style_weights": ["batch", len(STYLES)],
-        "restyled": image,
-    }
-    notes = loaded.get_modelmeta().custom_metadata_map
-    assert json.loads(notes["styles"]) == list(STYLES)
-    assert json.loads(notes["card"]) == CARD
-    assert json.loads(notes["least_side"]) == 8
-
-
 def test_a_network_of_one_style_takes_pictures_only(tmp_path, capfd, caplog):
     architecture = TransformArchitecture(
         **NARROW,
@@ -190,9 +179,13 @@ def test_a_network_of_one_style_takes_pictures_only(tmp_path, capfd, caplog):
     )
     network = filled(architecture, 0.1)
     path = tmp_path / "one.onnx"
-    export_model(path, Restyler(StyleModel(network, ("wave",), None, {})))
+    export_model(path, Restyler(StyleModel(network, ("wave",), None, CARD)))
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
+    shapes, notes = described(path)
+    assert shapes == {"image": IMAGE, "restyled": IMAGE}
+    least = architecture.least_side
+    assert notes == {"styles": ["wave"], "card": CARD, "least_side": least}
     image = drawn(1, 17, 22, 3)
     (result,) = run(path, image=image)
     expected = np.clip(restyle_models.run(network, image), 0, 1)
