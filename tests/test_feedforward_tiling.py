@@ -22,7 +22,7 @@ from nstjax.vgg import summarize
 
 PUBLISHED = [name for name in TRAINING_PRESETS if name != "adain"]
 # Their blocks are those of others.
-WITHOUT = dict.fromkeys(("johnson-bn", "lengstrom"), {"residual_blocks": 0})
+WITHOUT = {name: {"residual_blocks": 0} for name in ("johnson-bn", "lengstrom")}
 TILES = {"pytorch-fns": 33}
 WEIGHTS = np.array([0.2, 0.5, -0.1], np.float32)
 

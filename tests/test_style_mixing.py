@@ -173,7 +173,7 @@ def test_stylize_paints_in_the_mixed_style(params):
     def paint(problem, stage):
         return stylize(problem.original.photo, FINE, params, stage).image
 
-    settings = preset(steps=20, fine_layers=("relu1_1", "relu1_2"))
+    settings = preset(steps=40, fine_layers=("relu1_1", "relu1_2"))
     mixed = mix_styles(PHOTO, FINE, COARSE, params, settings, paint)
     # The strokes are the fine style's, the forms the coarse one's.
     start = resize(COARSE, 40, 29, "lanczos")
