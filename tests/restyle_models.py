@@ -1,5 +1,8 @@
 """Small models of either kind, none of whose numbers is what a new one has."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import reference
@@ -27,6 +30,8 @@ def filled(architecture, scale):
     return network
 
 
+# Made once for a process: nobody changes them.
+@functools.cache
 def painterly() -> StyleModel:
     architecture = TransformArchitecture(
         channels=(4, 5, 6),
@@ -42,16 +47,24 @@ def painterly() -> StyleModel:
     return StyleModel(filled(architecture, 0.3), STYLES, None, card)
 
 
+@functools.cache
 def encoder() -> LoadedParams:
     params = reference.random_params(channels=(4, 4, 4, 6, 4))
     return LoadedParams(params, params_sha256(params), "narrow")
 
 
+@functools.cache
 def arbitrary() -> StyleModel:
     architecture = AdaINArchitecture(encoder_channels=6, channels=(5, 4, 3))
     scales = {layer: 0.5 + 0.1 * i for i, layer in enumerate(CONV_LAYERS)}
     described = Encoder(encoder().sha256, "max", scales)
     return StyleModel(filled(architecture, 0.15), (), described, {})
+
+
+@jax.jit
+def run(network, *inputs):
+    """What a network makes of them, as one program."""
+    return network(*inputs)
 
 
 def restyler(model: StyleModel) -> Restyler:

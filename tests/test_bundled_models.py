@@ -4,15 +4,17 @@ import re
 
 import numpy as np
 import pytest
+import skimage.data
 from restyle_models import picture
 
-from nstjax.demo import demo_pictures
 from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
 from nstjax.feedforward.fast_request import DEFAULT_STYLE
 from nstjax.feedforward.grid_loss import grid_loss
 from nstjax.feedforward.restyle import make_restyler
+from nstjax.io.images import read_image
 from nstjax.io.model_file import BUNDLED, MODELS, bundled_model
 from nstjax.io.weights import load_network
+from nstjax.painting import paint
 from nstjax.sizes import resize
 
 LARGEST_BYTES = {"painterly": 2_000_000, "arbitrary": 4_000_000}
@@ -24,6 +26,18 @@ def restylers():
         name: make_restyler(bundled_model(name), lambda: load_network("slim"))
         for name in BUNDLED
     }
+
+
+@pytest.fixture(scope="module")
+def photo():
+    """The cat of the demo."""
+    return read_image(skimage.data.chelsea())
+
+
+@pytest.fixture(scope="module")
+def painting():
+    """As the demo's, which takes seconds in its size."""
+    return paint(128, 160)
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -49,15 +63,15 @@ def test_painterly_names_painter_and_year_of_each_style():
 
 
 @pytest.mark.parametrize("name", BUNDLED)
-def test_a_clear_sky_shows_no_grid(name, restylers):
+def test_a_clear_sky_shows_no_grid(name, restylers, photo, painting):
     restyler = restylers[name]
-    land, painting = demo_pictures()
-    grain = np.random.default_rng(0).normal(scale=0.005, size=(192, 256, 3))
+    grain = np.random.default_rng(0).normal(scale=0.005, size=(128, 128, 3))
     sky = np.float32(np.array([0.55, 0.7, 0.9]) + grain)
-    photo = np.concatenate([sky, resize(land, 192, 256)])
+    photo = np.concatenate([sky, resize(photo, 64, 128)])
     styles = [restyler.named_style({style: 1.0}) for style in restyler.model.styles]
     for style in styles or [restyler.style_of([painting])]:
-        result = restyler([photo], style)[0][None, 32:160, 32:224]
+        # One window of the loss, away from the border and the land.
+        result = restyler([photo], style)[0][None, 32:96, 32:96]
         # Levels of 255; 2 are seen as a weave.
         assert np.sqrt(grid_loss(result, 4)) < 0.8
 
@@ -80,11 +94,10 @@ def test_styles_differ_from_the_photo_and_from_each_other(restylers):
             assert np.abs(result - other).mean() > 0.03
 
 
-def test_a_photo_in_its_own_style_stays(restylers):
+def test_a_photo_in_its_own_style_stays(restylers, photo, painting):
     restyler = restylers["arbitrary"]
-    photo, painting = demo_pictures()
-    photo = resize(photo, 192, 256)
+    photo = resize(photo, 96, 128)
     own, other = (restyler.style_of([picture]) for picture in (photo, painting))
     kept, changed = (restyler([photo], style)[0] for style in (own, other))
-    assert np.abs(kept - photo).mean() < 0.07
+    assert np.abs(kept - photo).mean() < 0.08
     assert np.abs(changed - photo).mean() > 2 * np.abs(kept - photo).mean()

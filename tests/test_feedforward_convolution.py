@@ -26,19 +26,15 @@ from nstjax.feedforward.convolution import (
 IN_BLOCKS = [
     (9, 1, 0, 3, 5, 16, 20),
     (9, 1, 4, 5, 3, 6, 10),
-    (9, 1, 2, 3, 5, 8, 12),
     (7, 1, 0, 3, 5, 12, 10),
     (5, 1, 2, 2, 4, 6, 8),
 ]
 SHAPES = [
     *IN_BLOCKS,
-    (9, 1, 0, 3, 5, 15, 20),
     (9, 1, 0, 3, 5, 16, 19),
-    (9, 1, 2, 5, 6, 11, 14),
     (9, 1, 4, 5, 6, 4, 3),
     (3, 1, 0, 5, 6, 7, 8),
     (3, 1, 1, 3, 5, 6, 8),
-    (3, 1, 2, 5, 6, 4, 5),
     (1, 1, 0, 5, 2, 3, 4),
     (3, 2, 0, 5, 6, 9, 7),
     (3, 2, 1, 5, 6, 8, 7),
@@ -197,14 +193,19 @@ def test_bilinear_enlarging_equals_scipy_s(height, width, float64):
     (image,) = drawn((2, height, width, 3))
     zoom = functools.partial(scipy.ndimage.zoom, order=1, mode="nearest")
     expected = zoom(image, (1, 2, 2, 1), grid_mode=True)
-    result = enlarge_bilinear(jnp.asarray(image))
+    result = jax.jit(enlarge_bilinear)(image)
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-14)
 
 
 def test_bilinear_enlarging_leaves_a_slope_straight():
-    slope = jnp.arange(8.0)[None, :, None, None]
-    result = enlarge_bilinear(slope)[0, 1:-1, 0, 0]
-    np.testing.assert_array_equal(result, 0.25 + 0.5 * np.arange(14))
+    slope = np.arange(8, dtype=np.float32)[None, :, None, None]
+    result = np.asarray(jax.jit(enlarge_bilinear)(slope))
+    np.testing.assert_array_equal(result[0, 1:-1, 0, 0], 0.25 + 0.5 * np.arange(14))
+
+
+@jax.jit(static_argnames="padding")
+def applied(layer, image, padding=0):
+    return layer(image, padding)
 
 
 def drawn_layer(*channels, stride=1, **options):
@@ -221,13 +222,14 @@ def test_a_layer_adds_its_bias(padding, stride):
     (image,) = drawn((2, 6, 7, 5))
     expected = correlation(image, np.float64(layer.kernel[...]), stride, padding)
     expected += np.float64(layer.bias[...])
-    np.testing.assert_allclose(layer(jnp.asarray(image), padding), expected, atol=1e-5)
+    result = applied(layer, np.float32(image), padding)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 def test_a_layer_without_bias_has_none():
     layer = drawn_layer(5, 6, bias=False)
     assert layer.bias is None
-    assert not layer(jnp.zeros((1, 6, 6, 5))).any()
+    assert not np.any(applied(layer, np.zeros((2, 6, 7, 5), np.float32)))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Exported files compute what the network computes, or are not there."""
 
+import functools
 import json
 import sys
 
@@ -27,7 +28,16 @@ from nstjax.vgg import CONV_LAYERS
 EXPORT = "experiments.export_model"
 FORMATS = (".onnx", ".stablehlo")
 CARD = {"license": "CC BY 4.0", "styles": {"wave": "The Great Wave, Hokusai, 1831"}}
+IMAGE = ["batch", "height", "width", 3]
 NARROW = {"channels": (4, 6, 8), "residual_blocks": 1}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def checked_once():
+    """What is written is compared at one size: each is another program."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(export, "CHECK_SIZES", ((61, 47),))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -54,68 +64,65 @@ def arbitrary():
     return restyle_models.restyler(model)
 
 
-@pytest.fixture(scope="module")
-def painterly_files(painterly, tmp_path_factory, program):
-    """In both formats; StableHLO by the command."""
-    folder = tmp_path_factory.mktemp("painterly")
-    write_model(folder / "own.safetensors", painterly.model)
-    onnx, hlo = (folder / f"painterly{suffix}" for suffix in FORMATS)
-    status, out, err = program(
-        EXPORT, f"--model={folder / 'own.safetensors'}", f"--output={hlo}"
-    )
-    assert (status, err) == (0, "")
-    first, second = out.splitlines()
-    assert first.startswith(f"wrote {hlo}, which differs from the network by up to ")
-    assert 0 <= float(first.split()[-1]) < 1e-4
-    assert second == f"style_weights are of {', '.join(STYLES)}"
-    export_model(onnx, painterly)
-    return onnx, hlo
-
-
-@pytest.fixture(scope="module")
-def arbitrary_files(arbitrary, tmp_path_factory):
-    """For each format what restyles, and what encodes a painting."""
-    folder = tmp_path_factory.mktemp("arbitrary")
-    pairs = []
-    for suffix in FORMATS:
-        differences = export_model(folder / f"arbitrary{suffix}", arbitrary)
-        assert max(differences.values()) < 1e-4
-        pairs.append(tuple(differences))
-    names = [path.name for pair in pairs for path in pair]
-    assert names[:2] == ["arbitrary.onnx", "arbitrary_style.onnx"]
-    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
-    return pairs
-
-
+@functools.cache
 def session(path):
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+@functools.cache
+def exported(path):
+    return jax.export.deserialize(bytearray(path.read_bytes()))
 
 
 def run(path, **inputs):
     """As somebody who has the file and nothing else."""
     if path.suffix == ".onnx":
         return session(path).run(None, inputs)
-    exported = jax.export.deserialize(bytearray(path.read_bytes()))
-    return exported.call(*inputs.values())
+    return exported(path).call(*inputs.values())
 
 
 def drawn(*shape, seed=0):
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
+def described(path):
+    """Of an ONNX file: {input or output: shape}, and notes."""
+    loaded = session(path)
+    values = (*loaded.get_inputs(), *loaded.get_outputs())
+    notes = loaded.get_modelmeta().custom_metadata_map
+    return (
+        {value.name: value.shape for value in values},
+        {name: json.loads(note) for name, note in notes.items()},
+    )
+
+
+# In ONNX by the other tests, too, and slow.
 @pytest.mark.parametrize(
-    "height, width, weights",
-    [
-        (24, 32, np.eye(3, dtype=np.float32)),
-        (8, 47, np.float32([[1.5, 0, -0.5]])),
-    ],
+    "suffix", [pytest.param(".onnx", marks=pytest.mark.slow), ".stablehlo"]
 )
 def test_pictures_of_any_size_and_number_with_weights_of_their_own(
-    height, width, weights, painterly, painterly_files
+    suffix, painterly, tmp_path, program
 ):
-    image = np.repeat(drawn(1, height, width, 3), len(weights), 0)
-    expected = jax.jit(painterly.model.network.__call__)(image, weights)
-    for path in painterly_files:
+    own, path = tmp_path / "own.safetensors", tmp_path / f"painterly{suffix}"
+    write_model(own, painterly.model)
+    status, out, err = program(EXPORT, f"--model={own}", f"--output={path}")
+    assert (status, err) == (0, "")
+    first, second = out.splitlines()
+    assert first.startswith(f"wrote {path}, which differs from the network by up to ")
+    assert 0 <= float(first.split()[-1]) < 1e-4
+    assert second == f"style_weights are of {', '.join(STYLES)}"
+    if suffix == ".onnx":
+        shapes, notes = described(path)
+        weights = {"style_weights": ["batch", len(STYLES)]}
+        assert shapes == {"image": IMAGE, **weights, "restyled": IMAGE}
+        assert (notes["styles"], notes["card"]) == ([*STYLES], CARD)
+        assert notes["least_side"] == 8
+    for height, width, weights in (
+        (61, 47, np.float32([[0, 1, 0], [1.5, 0, -0.5]])),
+        (8, 24, np.float32([[0, 0, 1]])),
+    ):
+        image = np.repeat(drawn(1, height, width, 3), len(weights), 0)
+        expected = restyle_models.run(painterly.model.network, image, weights)
         (results,) = run(path, image=image, style_weights=weights)
         assert results.dtype == np.float32
         np.testing.assert_allclose(results, np.clip(expected, 0, 1), atol=1e-4)
@@ -123,10 +130,28 @@ def test_pictures_of_any_size_and_number_with_weights_of_their_own(
             assert np.abs(results[1:] - results[:1]).max() > 0.01
 
 
-def test_arbitrary_style(arbitrary, arbitrary_files):
+# Converting VGG-19's layers to ONNX takes long.
+@pytest.mark.parametrize(
+    "suffix", [pytest.param(".onnx", marks=pytest.mark.slow), ".stablehlo"]
+)
+def test_arbitrary_style(suffix, arbitrary, tmp_path, monkeypatch):
     """With the features of VGG-19 as everywhere, and NumPy's padding."""
+    monkeypatch.setattr(export, "PLATFORMS", ("cpu",))
+    differences = export_model(tmp_path / f"a{suffix}", arbitrary)
+    path, style_path = differences
+    assert max(differences.values()) < 1e-4
+    assert [path.name, style_path.name] == [f"a{suffix}", f"a_style{suffix}"]
+    assert {*tmp_path.iterdir()} == {path, style_path}
+
+    painting = drawn(1, 61, 47, 3, seed=3)
+    style = arbitrary.style_of([painting[0, :56, :40]])
+    for found, expected in zip(run(style_path, painting=painting), style, strict=True):
+        np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-4)
+
+    # Another for each picture.
     image = drawn(2, 57, 42, 3)
-    mean, deviation = drawn(2, 6, seed=1), 0.1 + drawn(2, 6, seed=2)
+    mean = np.stack([style[0], drawn(6, seed=1)])
+    deviation = np.stack([style[1], 0.1 + drawn(6, seed=2)])
     padded = np.pad(image, [(0, 0), (32, 39), (32, 38), (0, 0)], "reflect")
 
     @jax.jit
@@ -140,39 +165,8 @@ def test_arbitrary_style(arbitrary, arbitrary_files):
 
     expected = np.clip(restyled(padded), 0, 1)
     assert expected.std() > 0.01
-    for path, _ in arbitrary_files:
-        (result,) = run(path, image=image, style_mean=mean, style_deviation=deviation)
-        np.testing.assert_allclose(result, expected, atol=1e-4)
-
-
-def test_a_paintings_style_is_that_of_nstjax(arbitrary, arbitrary_files):
-    painting, photo = drawn(1, 61, 47, 3, seed=3), drawn(1, 64, 64, 3)
-    style = arbitrary.style_of([painting[0, :56, :40]])
-    (expected,) = arbitrary([photo[0]], style)
-    for path, style_path in arbitrary_files:
-        mean, deviation = run(style_path, painting=painting)
-        np.testing.assert_allclose(mean[0], style[0], rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(deviation[0], style[1], rtol=1e-4, atol=1e-4)
-        (result,) = run(path, image=photo, style_mean=mean, style_deviation=deviation)
-        np.testing.assert_allclose(result[0], expected, atol=1e-4)
-
-
-def test_an_onnx_file_tells_how_it_is_used(painterly_files):
-    loaded = session(painterly_files[0])
-    described = {
-        value.name: value.shape
-        for value in (*loaded.get_inputs(), *loaded.get_outputs())
-    }
-    image = ["batch", "height", "width", 3]
-    assert described == {
-        "image": image,
-        "style_weights": ["batch", len(STYLES)],
-        "restyled": image,
-    }
-    notes = loaded.get_modelmeta().custom_metadata_map
-    assert json.loads(notes["styles"]) == list(STYLES)
-    assert json.loads(notes["card"]) == CARD
-    assert json.loads(notes["least_side"]) == 8
+    (result,) = run(path, image=image, style_mean=mean, style_deviation=deviation)
+    np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
 def test_a_network_of_one_style_takes_pictures_only(tmp_path, capfd, caplog):
@@ -185,12 +179,16 @@ def test_a_network_of_one_style_takes_pictures_only(tmp_path, capfd, caplog):
     )
     network = filled(architecture, 0.1)
     path = tmp_path / "one.onnx"
-    export_model(path, Restyler(StyleModel(network, ("wave",), None, {})))
+    export_model(path, Restyler(StyleModel(network, ("wave",), None, CARD)))
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
+    shapes, notes = described(path)
+    assert shapes == {"image": IMAGE, "restyled": IMAGE}
+    least = architecture.least_side
+    assert notes == {"styles": ["wave"], "card": CARD, "least_side": least}
     image = drawn(1, 17, 22, 3)
     (result,) = run(path, image=image)
-    expected = np.clip(jax.jit(network.__call__)(image), 0, 1)
+    expected = np.clip(restyle_models.run(network, image), 0, 1)
     assert expected.std() > 0.01
     np.testing.assert_allclose(result, expected, atol=1e-4)
 

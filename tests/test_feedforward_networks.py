@@ -36,6 +36,12 @@ def narrow(name, residual_blocks=1, **options):
     )
 
 
+@functools.cache
+def made(name, residual_blocks=1):
+    """In float32, for tests that do not change it."""
+    return random_network(narrow(name, residual_blocks))
+
+
 @jax.jit
 def run(network, image, style=None):
     """The output, and the running statistics after it."""
@@ -146,7 +152,8 @@ def published(name, network, image, style, training=True):
     ],
 )
 def test_a_network_equals_its_definition(name, options, float64):
-    network = random_network(narrow(name, 2, **options))
+    # Blocks that take rows away are one after the other.
+    network = random_network(narrow(name, 2 if name == "johnson-bn" else 1, **options))
     # Reflected to 20×24 first; two pictures, each with its own weights of the styles.
     image = noise(2, 18, 23, 3)
     style = noise(2, network.architecture.styles, seed=2)
@@ -208,11 +215,13 @@ def test_a_published_network_has_its_number_of_parameters(name, styles, count):
 
 
 @pytest.mark.parametrize(
-    "name, height, width",
-    [*((name, 75, 62) for name in TRANSFORMS), ("johnson-in", 41, 43)],
+    "name, height, width, residual_blocks",
+    [*((name, 75, 62, 1) for name in TRANSFORMS), ("johnson-in", 41, 43, 5)],
 )
-def test_a_picture_of_any_size_comes_back_in_its_size(name, height, width):
-    network = random_network(narrow(name, residual_blocks=5))
+def test_a_picture_of_any_size_comes_back_in_its_size(
+    name, height, width, residual_blocks
+):
+    network = made(name, residual_blocks)
     image = noise(2, height, width, 3)
     style = noise(2, network.architecture.styles)
     result, _ = jax.eval_shape(run, network, image, style)
@@ -221,10 +230,10 @@ def test_a_picture_of_any_size_comes_back_in_its_size(name, height, width):
 
 @pytest.mark.parametrize(
     "name, residual_blocks",
-    [("pytorch-fns", 1), ("lengstrom", 1), *(("johnson-in", n) for n in (0, 1, 7))],
+    [("pytorch-fns", 1), ("lengstrom", 1), *(("johnson-in", n) for n in (0, 1, 3))],
 )
 def test_the_smallest_picture_is_large_enough(name, residual_blocks, monkeypatch):
-    network = random_network(narrow(name, residual_blocks))
+    network = made(name, residual_blocks)
     least = network.architecture.least_side
     pad, sides = jnp.pad, []
 
@@ -249,7 +258,7 @@ def test_five_blocks_without_padding_are_reflected_for_by_40_pixels():
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_a_picture_too_small_is_refused_in_one_line(name):
-    network = random_network(narrow(name))
+    network = made(name)
     least = network.architecture.least_side
     for height, width in ((least - 1, 99), (99, least - 1)):
         words = f"^a picture of {width}x{height} pixels is too small .* {least} on each"
@@ -261,7 +270,7 @@ def test_a_picture_too_small_is_refused_in_one_line(name):
 @pytest.fixture(scope="module")
 def conditional():
     """A small network of three styles."""
-    return random_network(narrow("cin-dumoulin"))
+    return made("cin-dumoulin")
 
 
 @pytest.mark.parametrize("shape", [None, (2, 2), (1, 3), (3,), (2, 3, 1)])
@@ -275,8 +284,9 @@ def test_style_weights_of_another_shape_are_refused(shape, conditional):
 
 
 def test_a_picture_in_a_batch_is_restyled_as_alone(conditional):
-    images, styles = noise(3, 16, 16, 3), noise(3, STYLES, seed=2)
-    together, _ = run(conditional, images, styles)
+    images = np.asarray(noise(3, 16, 16, 3))
+    styles = np.asarray(noise(3, STYLES, seed=2))
+    together = np.asarray(run(conditional, images, styles)[0])
     for index in range(3):
         alone, _ = run(conditional, images[index, None], styles[index, None])
         np.testing.assert_allclose(alone[0], together[index], rtol=0, atol=1e-6)
@@ -303,24 +313,27 @@ def test_another_network_of_one_architecture_is_not_compiled_again(conditional):
 
 
 def test_a_one_hot_weight_is_that_style_alone(conditional):
-    images = noise(1, 16, 16, 3).repeat(STYLES, 0)
-    results, _ = run(conditional, images, jnp.eye(STYLES))
-    assert len({np.asarray(result).tobytes() for result in results}) == STYLES
+    images = np.asarray(noise(1, 16, 16, 3)).repeat(STYLES, 0)
+    styles = np.eye(STYLES, dtype=np.float32)
+    results = np.asarray(run(conditional, images, styles)[0])
+    assert len({result.tobytes() for result in results}) == STYLES
     # The other rows of the tables may hold anything.
     other = random_network(conditional.architecture)
     for _, module in nnx.iter_modules(other):
         if isinstance(module, InstanceNorm):
             for table in (module.gamma, module.beta):
-                table.set_value(table[...].at[jnp.array([0, 2])].multiply(-7.3))
-    again, _ = run(other, images, jnp.eye(STYLES))
+                factors = np.float32([[-7.3], [1], [-7.3]])
+                table.set_value(jnp.asarray(factors * np.asarray(table[...])))
+    again = np.asarray(run(other, images, styles)[0])
     np.testing.assert_array_equal(again[1], results[1])
     assert np.abs(again[0] - results[0]).max() > 0.01
 
 
 def test_a_mixture_changes_smoothly_from_style_to_style(conditional):
     share = np.linspace(0, 1, 33)
-    weights = np.stack([1 - share, share, 0 * share], axis=1).reshape(11, 3, STYLES)
-    images = noise(1, 16, 16, 3).repeat(3, 0)
+    weights = np.stack([1 - share, share, 0 * share], axis=1, dtype=np.float32)
+    weights = weights.reshape(11, 3, STYLES)
+    images = np.asarray(noise(1, 16, 16, 3)).repeat(3, 0)
     row = np.concatenate([run(conditional, images, three)[0] for three in weights])
     fine = np.abs(np.diff(row, axis=0)).max((1, 2, 3))
     coarse = np.abs(np.diff(row[::2], axis=0)).max((1, 2, 3))

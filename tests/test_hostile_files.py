@@ -123,13 +123,13 @@ def cases(path: pathlib.Path) -> list[Hostile]:
 @pytest.mark.parametrize(
     ("file", "read", "count", "refused"),
     [
-        ("config.json", read_request, 90, 60),
-        ("metrics.jsonl", lambda path: runlog.read_metrics(path.parent, 99), 60, 45),
-        ("run.h5", lambda path: runlog.read_run(path.parent), 90, 50),
-        ("surface_plane3.h5", read_surface, 80, 40),
-        ("sweep.h5", read_sweep, 90, 60),
-        ("checkpoint.safetensors", read_state, 50, 45),
-        ("model.safetensors", read_model, 30, 27),
+        ("config.json", read_request, 45, 25),
+        ("metrics.jsonl", lambda path: runlog.read_metrics(path.parent, 99), 30, 20),
+        ("run.h5", lambda path: runlog.read_run(path.parent), 40, 20),
+        ("surface_plane3.h5", read_surface, 40, 18),
+        ("sweep.h5", read_sweep, 40, 25),
+        ("checkpoint.safetensors", read_state, 25, 20),
+        ("model.safetensors", read_model, 12, 10),
     ],
 )
 def test_hostile_files_are_refused_in_a_line(hostile, real, file, read, count, refused):

@@ -1,4 +1,5 @@
 import colorsys
+import functools
 
 import numpy as np
 import pytest
@@ -6,10 +7,13 @@ from scipy import ndimage
 
 from nstjax.painting import paint
 
+# Strokes are as many in a small picture.
+painted = functools.cache(paint)
+
 
 @pytest.fixture(scope="module")
 def picture():
-    return paint(128, 160)
+    return painted(128, 160, 0)
 
 
 def halved(image):
@@ -24,17 +28,17 @@ def test_is_float32_srgb_of_the_asked_size(picture):
     assert 0.9 < picture.max() <= 1
 
 
-def test_one_seed_paints_one_picture(picture):
-    np.testing.assert_array_equal(paint(128, 160, seed=0), picture)
+def test_one_seed_paints_one_picture():
+    np.testing.assert_array_equal(paint(64, 80, seed=0), painted(64, 80, 0))
 
 
 def test_another_seed_paints_another_picture(picture):
-    assert np.abs(paint(128, 160, seed=1) - picture).mean() > 0.05
+    assert np.abs(painted(128, 160, 1) - picture).mean() > 0.05
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_has_no_flat_patch(seed):
-    gray = paint(128, 160, seed).mean(-1)
+    gray = painted(128, 160, seed).mean(-1)
     window = 13
     mean = ndimage.uniform_filter(gray, window)
     variance = ndimage.uniform_filter(gray**2, window) - mean**2
@@ -58,15 +62,13 @@ def test_sets_warm_against_cool(picture):
 
 
 def test_is_the_same_picture_at_twice_the_size(picture):
-    larger = halved(paint(256, 320))
-    assert np.corrcoef(larger.ravel(), picture.ravel())[0, 1] > 0.95
+    smaller = painted(64, 80, 0)
+    assert np.corrcoef(halved(picture).ravel(), smaller.ravel())[0, 1] > 0.95
 
 
-@pytest.mark.parametrize(
-    ("height", "width"), [(96, 96), (120, 90), (60, 150), (37, 53), (8, 120)]
-)
+@pytest.mark.parametrize(("height", "width"), [(128, 160), (61, 45), (8, 120)])
 def test_keeps_its_composition_in_other_frames(height, width):
-    picture = paint(height, width)
+    picture = painted(height, width, 0)
     sky, ground = picture[: int(0.3 * height)], picture[-(height // 8) :]
     sun = picture[int(0.45 * height), int(0.30 * width)]
     assert picture.shape == (height, width, 3)

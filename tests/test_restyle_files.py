@@ -47,7 +47,7 @@ def direct(photo, style="wave"):
     """What the network makes of a picture whose size is its bucket's."""
     network = restyle_models.painterly().network
     weights = np.array(WEIGHTS[style], np.float32)
-    return np.asarray(network(photo[None], weights)[0]).clip(0, 1)
+    return np.asarray(restyle_models.run(network, photo[None], weights)[0]).clip(0, 1)
 
 
 def near(picture, expected):
@@ -166,24 +166,23 @@ def test_the_photos_own_luminance_changes_only(folder):
 
 
 def test_tiles_by_number_and_by_size(folder, monkeypatch):
-    restyler = restyle_models.restyler(restyle_models.painterly())
-    # Not a file's: a level that lies between two is rounded either way.
-    (whole,) = restyler(
-        [nstjax.read_image("photos/2.png")], restyler.named_style({"wave": 1.0})
-    )
-    tiles = []
-    in_tiles = restyle.Restyler.in_tiles
+    photo, tiles = nstjax.read_image("photos/2.png"), []
 
-    def counted(self, *arguments, tile, **options):
+    # That tiles give the same as the whole is tested where they are computed.
+    def in_tiles(self, image, style, strength, *, tile, **options):
+        np.testing.assert_array_equal(image, photo)
+        np.testing.assert_array_equal(style, WEIGHTS["wave"][0])
+        assert strength == 0.5
         tiles.append(tile)
-        return in_tiles(self, *arguments, tile=tile, **options)
+        return 1 - image
 
-    monkeypatch.setattr(restyle.Restyler, "in_tiles", counted)
-    near(nstjax.read_image(restyled("photos/2.png", tile=64)[0]), whole)
+    monkeypatch.setattr(restyle.Restyler, "in_tiles", in_tiles)
+    half = {"strength": 0.5}
+    near(nstjax.read_image(restyled("photos/2.png", tile=64, **half)[0]), 1 - photo)
     monkeypatch.setattr(restyle_files, "TILE_ABOVE", 64 * 64)
-    near(nstjax.read_image(restyled("photos/2.png")[0]), whole)
-    restyled("photos/2.png", tile=0)
-    restyled("photos/0.png")
+    near(nstjax.read_image(restyled("photos/2.png", **half)[0]), 1 - photo)
+    restyled("photos/2.png", tile=0, **half)
+    restyled("photos/0.png", **half)
     assert tiles == [64, restyle_files.DEFAULT_TILE]
 
 
@@ -241,7 +240,7 @@ def test_no_folder_is_made_for_nothing(folder):
 
 
 def test_a_large_photo_is_read_at_the_size_that_is_needed(folder):
-    Image.new("RGB", (12_000, 9_000), "teal").save("large.jpg", quality=30)
+    Image.new("RGB", (6_000, 4_500), "teal").save("large.jpg", quality=30)
     (path,) = restyled("large.jpg", size=Size("long", 64))
     assert nstjax.read_image(path).shape == (48, 64, 3)
 

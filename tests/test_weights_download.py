@@ -32,7 +32,9 @@ class FileServer:
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(
+            target=self.http.serve_forever, args=(0.01,), daemon=True
+        ).start()
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         body, behavior = CONTENTS, handler.path.strip("/")
