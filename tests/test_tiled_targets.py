@@ -32,12 +32,9 @@ def halves(height, width):
     ("style_loss", "regions"),
     [
         ("gram", False),
-        ("gram", True),
         ("mmd-linear", True),
         ("moments", False),
-        ("wasserstein2", False),
         ("wasserstein2", True),
-        ("sliced", False),
         ("histogram", True),
     ],
 )
@@ -103,7 +100,7 @@ def small_run(params, tile, **options):
         {"optimizer": "adam", "keep": "average", "clamp": True},
         # A second step would be the difference of two gradients that are almost equal.
         {"optimizer": "lbfgs", "lbfgs_num_correction": 3, "steps": 1},
-        {"style_loss": "mmd-gaussian", "optimizer": "adam"},
+        {"style_loss": "sliced", "style_layers": ("relu1_1",), "steps": 2},
     ],
     ids=str,
 )
