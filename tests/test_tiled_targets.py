@@ -41,7 +41,8 @@ def halves(height, width):
 def test_targets_by_tiles_are_those_without(style_loss, regions, params):
     preset = shallow(
         content_layers=("relu2_2", "relu1_2"),
-        style_layers=("relu1_1", "relu3_1"),
+        # More layers of one loss take the same way, and each compiles anew.
+        style_layers=("relu1_1", "relu3_1") if style_loss == "gram" else ("relu2_1",),
         style_loss=style_loss,
         gram_normalization="chw",
     )
