@@ -20,15 +20,10 @@ maximum_mean_discrepancy = jax.jit(
     mmd.maximum_mean_discrepancy, static_argnames=("kernel", "unbiased")
 )
 GAUSSIAN = functools.partial(gaussian_kernel, precision=0.3)
+CUBIC = functools.partial(polynomial_kernel, constant=0.7, degree=3)
+# The estimates know nothing of the kernel, so that two tell what they are.
 KERNELS = pytest.mark.parametrize(
-    "kernel",
-    [
-        linear_kernel,
-        polynomial_kernel,
-        functools.partial(polynomial_kernel, constant=0.7, degree=3),
-        GAUSSIAN,
-    ],
-    ids=["linear", "squared", "cubic", "gaussian"],
+    "kernel", [CUBIC, GAUSSIAN], ids=["cubic", "gaussian"]
 )
 
 
@@ -220,15 +215,15 @@ def test_gaussian_precision_has_no_gradient():
     np.testing.assert_array_equal(gradient, np.zeros((12, 4)))
 
 
-@KERNELS
 @pytest.mark.parametrize(
-    "discrepancy",
+    ("discrepancy", "kernel"),
     [
-        maximum_mean_discrepancy,
-        functools.partial(maximum_mean_discrepancy, unbiased=True),
-        linear_time_mmd,
+        (maximum_mean_discrepancy, polynomial_kernel),
+        (functools.partial(maximum_mean_discrepancy, unbiased=True), GAUSSIAN),
+        (functools.partial(maximum_mean_discrepancy, unbiased=True), linear_kernel),
+        (linear_time_mmd, CUBIC),
+        (linear_time_mmd, GAUSSIAN),
     ],
-    ids=["biased", "unbiased", "linear-time"],
 )
 def test_gradients_equal_finite_differences(discrepancy, kernel, float64):
     x, y = samples(0, 6, 3), samples(1, 6, 3)
