@@ -18,6 +18,10 @@ def bowl(activation, strength, scale):
     return strength * scale * jnp.sum(normalize_gradient(activation, strength) ** 2)
 
 
+# As one program: each of its operations would compile by itself.
+slope = jax.jit(jax.grad(bowl))
+
+
 def test_value_is_the_activation():
     F = activation()
     np.testing.assert_array_equal(normalize_gradient(F, np.float32(3)), F)
@@ -28,7 +32,7 @@ def test_value_is_the_activation():
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e9])
 def test_gradient_is_as_large_as_the_strength_in_norm_1(strength, scale, float64):
     F = activation(np.float64)
-    gradient = jax.grad(bowl)(F, strength, scale)
+    gradient = slope(F, strength, scale)
     norm = np.abs(2 * scale * F).sum()
     expected = strength * 2 * scale * F / (norm + 1e-8)
     np.testing.assert_allclose(gradient, expected, rtol=1e-12)
@@ -37,7 +41,7 @@ def test_gradient_is_as_large_as_the_strength_in_norm_1(strength, scale, float64
 
 @pytest.mark.parametrize("strength", [1e-5, 1.0, 1e3])
 def test_gradient_is_normalized_in_float32(strength):
-    gradient = jax.grad(bowl)(activation(), np.float32(strength), np.float32(1e6))
+    gradient = slope(activation(), np.float32(strength), np.float32(1e6))
     np.testing.assert_allclose(np.abs(gradient).sum(), strength, rtol=1e-5)
 
 
@@ -45,17 +49,17 @@ def test_gradient_is_normalized_in_float32(strength):
 def test_nothing_stays_nothing(strength, size):
     # Neither a weight of 0 nor a loss that is at its minimum makes NaN.
     F = size * activation()
-    gradients = jax.grad(bowl, (0, 1))(F, np.float32(strength), np.float32(1))
+    gradients = jax.jit(jax.grad(bowl, (0, 1)))(F, np.float32(strength), np.float32(1))
     np.testing.assert_array_equal(gradients[0], 0)
     assert np.isfinite(gradients[1])
 
 
 def test_vmapped_over_strengths_equals_a_loop():
     F, strengths = activation(), np.float32([0, 0.5, 7])
-    found = jax.vmap(jax.grad(bowl), (None, 0, None))(F, strengths, np.float32(3))
+    found = jax.jit(jax.vmap(slope, (None, 0, None)))(F, strengths, np.float32(3))
     for gradient, strength in zip(found, strengths, strict=True):
         np.testing.assert_allclose(
-            gradient, jax.grad(bowl)(F, strength, np.float32(3)), rtol=1e-5, atol=1e-9
+            gradient, slope(F, strength, np.float32(3)), rtol=1e-5, atol=1e-9
         )
 
 
@@ -67,17 +71,17 @@ def test_total_loss_sends_every_losss_gradient_back_at_its_weight(float64):
     )
     T = reference.half_guide(4, 5)
     style_layers = ("relu1_1", "relu2_1")
-    targets = Targets(
-        features(params, content, ("relu2_1",)),
-        style_statistics(params, style, style_layers),
-        (
-            Region(
-                {"relu2_1": T},
-                style_statistics(params, other_style, ("relu2_1",)),
-                np.float64(0.3),
-            ),
-        ),
-    )
+
+    @jax.jit
+    def targets_of(content, style, other_style):
+        other = style_statistics(params, other_style, ("relu2_1",))
+        return Targets(
+            features(params, content, ("relu2_1",)),
+            style_statistics(params, style, style_layers),
+            (Region({"relu2_1": T}, other, np.float64(0.3)),),
+        )
+
+    targets = targets_of(content, style, other_style)
     weights = Weights(
         *np.float64([2.0, 50.0, 0.5]),
         {"relu2_1": np.float64(0.7)},

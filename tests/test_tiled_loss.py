@@ -16,13 +16,15 @@ from nstjax.transfer_loss import Kept, loss_function, loss_structure
 
 pytestmark = pytest.mark.usefixtures("few_samples")
 # Deep enough for windows between others: halo 80. The shallow ones compile sooner.
-DEEP = {"size": (236, 251), "tile": 64}
+DEEP = {"size": (37, 213), "tile": 16}
 SHALLOW = {
     "size": (71, 94),
     "tile": 16,
     "content_layers": ("relu2_2",),
     "style_layers": ("relu1_1", "relu3_1"),
 }
+# What takes roots, draws or sorts compiles slowly, for each layer anew.
+ONE_LAYER = {"style_layers": ("relu2_1",)}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -30,7 +32,7 @@ def few_samples():
     """Fewer than a layer has positions, so that some are drawn."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (style_losses, style_sums):
-            patch.setattr(module, "SAMPLES", 500)
+            patch.setattr(module, "SAMPLES", 200)
         yield
 
 
@@ -108,50 +110,69 @@ def differences(found, expected):
     )
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"pool": "avg"},
-        {"pool": "max", "pool_padding": "same", "image_padding": "replicate",
-         "content_normalization": "scaled", "style_normalization": "scaled"},
-        {"pool": "max", "content_normalization": "quarter_mean", "regions": True,
-         "kept": True, "normalize_gradients": True, "style_layers": ("relu5_1",)},
-    ],
-    ids=["plain", "scaled", "normalized"],
-)  # fmt: skip
-def test_the_deep_network_by_tiles_is_whole(options, float64):
-    case = Case(np.float64, **DEEP, **options)
+def test_the_deep_network_by_tiles_is_whole(float64):
+    case = Case(
+        np.float64,
+        **DEEP,
+        pool="max",
+        pool_padding="same",
+        image_padding="replicate",
+        content_normalization="scaled",
+        style_normalization="scaled",
+    )
+    assert max(differences(case.by_tiles(), case.whole())) < 1e-11
+
+
+def test_a_smaller_halo_makes_seams(float64, monkeypatch):
+    case = Case(
+        np.float64,
+        **SHALLOW,
+        content_normalization="half_mean",
+        gram_normalization="chw",
+    )
+    whole = case.whole()
+    assert max(differences(case.by_tiles(), whole)) < 1e-11
+    halo = tile_plan.halo
+    monkeypatch.setattr(tile_plan, "halo", lambda layer: halo(layer) - 4)
+    _, terms, gradient = differences(case.by_tiles(), whole)
+    assert terms > 1e-11
+    assert gradient > 1e-7
+
+
+def test_normalized_gradients_of_the_deep_network_by_tiles_are_whole(float64):
+    case = Case(
+        np.float64,
+        **DEEP,
+        pool="max",
+        content_normalization="quarter_mean",
+        regions=True,
+        kept=True,
+        normalize_gradients=True,
+        style_layers=("relu5_1",),
+    )
     assert max(differences(case.by_tiles(), case.whole())) < 1e-11
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        *({"style_loss": name} for name in style_losses._STATISTICS),
-        {"style_loss": "moments", "regions": True, "pool_padding": "same"},
-        {"style_loss": "wasserstein2", "regions": "only", "kept": True},
-        {"style_loss": "sliced", "regions": True, "pool": "max"},
-        {"style_loss": "histogram", "normalize_gradients": True},
-        {"style_loss": "wasserstein2", "normalize_gradients": True},
-        {"content_normalization": "half_mean", "gram_normalization": "chw"},
-        {"content_normalization": "mean", "gram_normalization": "none"},
-        {"image_padding": "replicate", "kept": True, "size": (70, 96)},
+        {"style_loss": "mmd-poly", "content_normalization": "mean",
+         "gram_normalization": "none"},
+        {"style_loss": "mmd-linear", "image_padding": "replicate", "kept": True,
+         "size": (70, 96)},
+        {"style_loss": "moments", "normalize_gradients": True, **ONE_LAYER},
+        {"style_loss": "wasserstein2", "regions": True, "kept": True,
+         "pool_padding": "same", **ONE_LAYER},
+        # For those that draw: they gather the same.
+        {"style_loss": "histogram", "regions": "only", "pool": "max", **ONE_LAYER},
     ],
     ids=str,
-)
-def test_every_loss_by_tiles_is_whole(options, float64):
+)  # fmt: skip
+def test_losses_by_tiles_are_whole(options, float64):
     case = Case(np.float64, **{**SHALLOW, **options})
     assert max(differences(case.by_tiles(), case.whole())) < 1e-9
 
 
 def test_float32_agrees_to_its_rounding():
-    case = Case(np.float32, **DEEP)
+    case = Case(np.float32, **SHALLOW)
     assert max(differences(case.by_tiles(), case.whole())) < 1e-5
-
-
-def test_a_smaller_halo_makes_seams(float64, monkeypatch):
-    monkeypatch.setattr(tile_plan, "halo", lambda layer: 64)
-    case = Case(np.float64, **DEEP, style_layers=("relu5_1",))
-    _, terms, gradient = differences(case.by_tiles(), case.whole())
-    assert terms > 1e-11
-    assert gradient > 1e-5

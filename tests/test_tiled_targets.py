@@ -32,19 +32,16 @@ def halves(height, width):
     ("style_loss", "regions"),
     [
         ("gram", False),
-        ("gram", True),
-        ("mmd-linear", True),
         ("moments", False),
-        ("wasserstein2", False),
         ("wasserstein2", True),
-        ("sliced", False),
         ("histogram", True),
     ],
 )
 def test_targets_by_tiles_are_those_without(style_loss, regions, params):
     preset = shallow(
         content_layers=("relu2_2", "relu1_2"),
-        style_layers=("relu1_1", "relu3_1"),
+        # More layers of one loss take the same way, and each compiles anew.
+        style_layers=("relu1_1", "relu3_1") if style_loss == "gram" else ("relu2_1",),
         style_loss=style_loss,
         gram_normalization="chw",
     )
@@ -100,13 +97,14 @@ def small_run(params, tile, **options):
 @pytest.mark.parametrize(
     "options",
     [
-        {"optimizer": "adam", "keep": "average", "clamp": True},
+        # Which draws anew at each step.
+        {"style_loss": "histogram", "style_layers": ("relu1_1",), "steps": 2,
+         "optimizer": "adam", "keep": "average", "clamp": True},
         # A second step would be the difference of two gradients that are almost equal.
         {"optimizer": "lbfgs", "lbfgs_num_correction": 3, "steps": 1},
-        {"style_loss": "mmd-gaussian", "optimizer": "adam"},
     ],
     ids=str,
-)
+)  # fmt: skip
 def test_a_run_by_tiles_ends_with_the_same_image(options, params, compilations):
     ended = []
     for tile in (None, 16):

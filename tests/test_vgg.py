@@ -4,18 +4,23 @@ import numpy as np
 import pytest
 import reference
 
+from nstjax import vgg
 from nstjax.errors import InputError
 from nstjax.vgg import (
     LAYERS,
     MEAN_RGB,
     check_size,
     deprocess,
-    features,
     kernel_shapes,
     preprocess,
     summarize,
 )
 
+# As one program: each of its operations would compile by itself.
+features = jax.jit(
+    vgg.features,
+    static_argnames=("layers", "pool", "pool_padding", "image_padding", "precision"),
+)
 # Convolutions in float64 take seconds to compile at the default level.
 PROBED = (
     "conv1_1",
@@ -35,16 +40,17 @@ def params():
     return reference.random_params()
 
 
-@pytest.mark.parametrize(("pool", "padding"), POOLINGS)
-@pytest.mark.parametrize("size", [(19, 29), (24, 17)])
+@pytest.mark.parametrize(
+    ("size", "pool", "padding"),
+    [
+        (size, *how)
+        for size, how in zip(2 * [(19, 29), (24, 17)], POOLINGS, strict=True)
+    ],
+)
 def test_features_equal_the_reference_in_float64(params, size, pool, padding, float64):
     image = reference.random_image(1, *size)
     layers = (*PROBED, "relu5_1") if padding == "same" else PROBED
-    found = jax.jit(
-        lambda params, image: features(
-            params, image, layers, pool=pool, pool_padding=padding
-        )
-    )(params, image)
+    found = features(params, image, layers, pool=pool, pool_padding=padding)
     expected = reference.trunk(params, image, layers, pool, padding)
     assert set(found) == set(layers)
     for name in layers:
@@ -56,11 +62,7 @@ def test_replicate_pads_the_image_and_nothing_deeper(params, float64):
     image = reference.random_image(1, 19, 29)
     layers = ("conv1_1", "conv1_2", "conv2_2", "conv3_1")
     found, zero = (
-        jax.jit(
-            lambda params, image, padding=padding: features(
-                params, image, layers, pool="max", image_padding=padding
-            )
-        )(params, image)
+        features(params, image, layers, pool="max", image_padding=padding)
         for padding in ("replicate", "zero")
     )
     expected = reference.trunk(params, image, layers, "max", "valid", "edge")
@@ -96,10 +98,16 @@ def test_features_of_a_float32_image_stay_float32_and_near_the_reference(params)
 
 def test_features_come_in_forward_order_whatever_the_order_of_the_names(params):
     names = ("pool2", "conv1_1", "relu2_1")
-    shapes = jax.eval_shape(lambda: features(params, jnp.zeros((8, 8, 3)), names))
-    # eval_shape returns its dictionaries sorted, hence a plain call for the order.
-    found = features(params, np.zeros((8, 8, 3), np.float32), names)
-    assert list(found) == ["conv1_1", "relu2_1", "pool2"]
+    orders = []
+
+    def found():
+        activations = vgg.features(params, jnp.zeros((8, 8, 3)), names)
+        orders.append(list(activations))
+        return activations
+
+    # eval_shape returns its dictionaries sorted, hence the order of the one within.
+    shapes = jax.eval_shape(found)
+    assert orders == [["conv1_1", "relu2_1", "pool2"]]
     assert {name: value.shape for name, value in shapes.items()} == {
         "conv1_1": (8, 8, 4),
         "relu2_1": (4, 4, 5),
@@ -122,7 +130,7 @@ def test_features_compute_nothing_past_the_deepest_layer(params, layers, convolu
     image = np.zeros((32, 32, 3), np.float32)
     order = list(params)
     shallow = {name: params[name] for name in order[:convolutions]}
-    jaxpr = jax.make_jaxpr(lambda params: features(params, image, layers))(shallow)
+    jaxpr = jax.make_jaxpr(lambda params: vgg.features(params, image, layers))(shallow)
     primitives = [equation.primitive.name for equation in jaxpr.jaxpr.eqns]
     # conv1_1 is a matrix product.
     assert primitives.count("conv_general_dilated") == convolutions - 1
@@ -161,7 +169,7 @@ def test_features_vmapped_equal_a_loop(params):
     def extract(image):
         return features(single, image, ("relu2_1",), pool="max", pool_padding="same")
 
-    batched = jax.vmap(extract)(images)["relu2_1"]
+    batched = jax.jit(jax.vmap(extract))(images)["relu2_1"]
     looped = np.stack([extract(image)["relu2_1"] for image in images])
     np.testing.assert_allclose(batched, looped, rtol=1e-5, atol=1e-3)
 
