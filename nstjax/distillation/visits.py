@@ -44,7 +44,7 @@ def visit(
       contents: sRGB, float32 [pictures, size, size, 3].
       styles: paintings, likewise.
       pool: of the network.
-      steps: the longest way; the shortest has a sixth of it.
+      steps: the longest way; the shortest has a sixth of it, at least one step.
 
     Returns:
       sRGB not cut to 0..1, float32 [pictures, size, size, 3].
@@ -57,7 +57,7 @@ def visit(
     noise = 50.0 * rng.standard_normal(images.shape).astype(np.float32)
     images = jnp.where(from_noise[:, None, None, None], noise, images)
     opt_state = OPTIMIZER.init(images)
-    stops = rng.integers(steps // 6, steps + 1, len(contents))
+    stops = rng.integers(max(1, steps // 6), steps + 1, len(contents))
     visited = np.array(images)
     for step in range(steps):
         visited[stops == step] = np.asarray(images)[stops == step]
