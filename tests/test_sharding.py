@@ -1,16 +1,14 @@
 """One image over several devices: the same numbers, and little that is exchanged."""
 
 import json
-import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import jax
 import numpy as np
 import pytest
 import reference
+from forked import run_forked
 from problems import picture, small
 from test_sweep_memory import spread
 
@@ -141,17 +139,19 @@ def programs():
 
 SHARDED = """
 import sys
-sys.path.insert(0, {tests!r})
+tests, folder = sys.argv[1:]
+sys.path.insert(0, tests)
 import json, pathlib
 import jax, numpy as np
+jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 import test_sharding as case
 import test_sweep_memory
 from nstjax.sharding import row_mesh
-folder = pathlib.Path({folder!r})
+folder = pathlib.Path(folder)
 np.savez(folder / "painted.npz", *case.numbers(case.painted("rows=2")))
 for height, rows in case.LBFGS:
-    np.savez(folder / f"{{height}} {{rows}}.npz", *case.lbfgs(height, row_mesh(rows)))
+    np.savez(folder / f"{height} {rows}.npz", *case.lbfgs(height, row_mesh(rows)))
 found = dict(
     even=case.exchanged(64, row_mesh(4)),
     odd=case.exchanged(67, row_mesh(4)),
@@ -169,13 +169,8 @@ np.savez(folder / "lanes.npz", loss=results.log.loss, images=results.images)
 def sharded(tmp_path_factory):
     """The folder of what a process with eight devices has found."""
     folder = tmp_path_factory.mktemp("sharded")
-    tests = str(pathlib.Path(__file__).parent)
-    subprocess.run(
-        [sys.executable, "-c", SHARDED.format(tests=tests, folder=str(folder))],
-        env={**os.environ, "JAX_NUM_CPU_DEVICES": "8"},
-        check=True,
-        timeout=600,
-    )
+    found = run_forked(SHARDED, pathlib.Path(__file__).parent, folder)
+    assert found[0] == 0, found
     return folder
 
 
