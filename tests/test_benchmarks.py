@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 import pytest
+from programs import process_kept
 
-from experiments.benchmarks import kernels
 from experiments.benchmarks.tables import print_rows
 from nstjax import vgg
 from nstjax.vgg import summarize
@@ -32,6 +32,9 @@ def measured(program, tmp_path):
 
 
 def test_the_kernels_are_those_of_vgg19():
+    # Its flags have the names of other programs'.
+    with process_kept():
+        from experiments.benchmarks import kernels
     shapes = kernels.layer_shapes(48, 32)
     assert shapes == {
         "conv1_2": (48, 32, 64, 64),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import training_gallery
 from commands import PICTURES, SHALLOW, check_refused, listing, metrics
+from forked import run_forked
 from PIL import Image
 from programs import start
 
@@ -36,6 +37,14 @@ JOBS = {
     ),
     "sweep": (SWEEP, (*GRID, "--workdir=two"), ()),
 }
+
+TOGETHER = """
+import pathlib, sys
+tests, jobs = sys.argv[1:]
+sys.path.insert(0, tests)
+import two_processes
+two_processes.fork(pathlib.Path(jobs))
+"""
 
 
 def free_port():
@@ -91,9 +100,8 @@ def folders(tmp_path_factory, slim_weights, command):
             assert command(*FLAGS, "--workdir=run")[0] == 0
         shutil.copytree(top / "signal" / "run", top / "begun")
         (top / "jobs.json").write_text(json.dumps(jobs))
-        script = pathlib.Path(__file__).with_name("two_processes.py")
-        found = ends([start(script, i, top / "jobs.json") for i in range(2)])
-        assert [status for status, _, _ in found] == [0, 0], found
+        found = run_forked(TOGETHER, pathlib.Path(__file__).parent, top / "jobs.json")
+        assert found[0] == 0, found
         yield top
 
 

@@ -89,8 +89,8 @@ PYRAMID = "experiments.benchmarks.pyramid"
 def test_pyramid_benchmark_prints_ratios(
     tiny, tmp_path, slim_weights, program, monkeypatch
 ):
-    # Of two blocks.
-    layers = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
+    # Of one block.
+    layers = {"content_layers": ("relu1_2",), "style_layers": ("relu1_1",)}
     monkeypatch.setattr(
         "nstjax.presets.get_preset", lambda name: customize(PRESETS[name], **layers)
     )

@@ -11,16 +11,24 @@ from PIL import Image
 from programs import children_here
 
 from nstjax.io.surface_file import read_surface
+from nstjax.preset import customize
+from nstjax.presets import PRESETS
 
 REPORT, CONVEXITY = "experiments.course_report", "experiments.convexity"
 PLOT = "experiments.plot_surface"
 
 
-@pytest.fixture(scope="module")
-def quick_paintings():
-    """The report's own paintings with a coarse look: each takes seconds as it is."""
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """The report's preset with two blocks of layers, and its own paintings coarse.
+
+    Each takes seconds as it is.
+    """
     random = np.random.default_rng(0)
+    layers = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
     with pytest.MonkeyPatch.context() as patched:
+        preset = customize(PRESETS["gatys2016"], **layers)
+        patched.setitem(PRESETS, "gatys2016", preset)
         for name in ("painting.paint", "stained_glass.stained_glass"):
             picture = random.random((24, 32, 3), dtype=np.float32)
             patched.setattr(f"nstjax.{name}", lambda picture=picture: picture)
@@ -28,7 +36,7 @@ def quick_paintings():
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory, slim_weights, program, quick_paintings):
+def report(tmp_path_factory, slim_weights, program):
     """The folder of a course report that is over at once, and what was printed."""
     folder = tmp_path_factory.mktemp("report")
     flags = (

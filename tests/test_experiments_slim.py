@@ -11,11 +11,12 @@ import skimage.data
 from commands import metrics
 from PIL import Image
 
-from nstjax.distillation import channel_selection
+from nstjax.distillation import channel_selection, visits
 from nstjax.distillation import training as updates
 from nstjax.distillation.calibration import scale_layers
 from nstjax.io import runlog
 from nstjax.io.weights import read_params
+from nstjax.preset import customize
 from nstjax.random_features import VGG19_SCALES, random_params
 
 TRAIN = "experiments.train_slim"
@@ -83,7 +84,9 @@ def test_training_makes_a_network_and_a_killed_one_the_same(
             shutil.copytree(whole, killed)
 
     monkeypatch.setattr(runlog, "append_metrics", append_and_copy)
-    # Imitation is tested by itself.
+    # Visits with every layer, and imitation, are tested by themselves.
+    layers = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
+    monkeypatch.setattr(visits, "PRESET", customize(visits.PRESET, **layers))
     monkeypatch.setattr(channel_selection, "imitate", some_network)
     # The second training takes the compiled update of the first.
     monkeypatch.setattr(updates, "training", functools.cache(updates.training))

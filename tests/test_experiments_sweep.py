@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import reference
 import skimage.data
+from forked import run_forked
 from PIL import Image
-from programs import SIGNALED, start
+from programs import SIGNALED
 
 from nstjax.analysis import sweep_run
 from nstjax.analysis.lanes import prepare_lanes
@@ -263,9 +264,8 @@ def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path, program, monke
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     # The first chunk is there, and the second is not.
     kill = (signal.SIGKILL.value, "nstjax.analysis.sweep_run.write_sweep", 1, SWEEP)
-    process = start("-c", SMALL_CHUNKS, *kill, *command, f"--workdir={killed}")
-    _, err = process.communicate()
-    assert process.returncode == -signal.SIGKILL, err
+    status, _, err = run_forked(SMALL_CHUNKS, *kill, *command, f"--workdir={killed}")
+    assert status == -signal.SIGKILL, err
     assert not (killed / "sweep.h5").exists()
     assert [path.name for path in (killed / "chunks").iterdir()] == ["chunk_00000.h5"]
     monkeypatch.setattr(sweep_run, "MOST_LANES_PER_DEVICE", 6)

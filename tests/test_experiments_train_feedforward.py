@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from commands import listing, metrics, settings
 from PIL import Image
-from training_gallery import ADVERSARIAL, SHALLOW, TRAIN, held_out_photos
+from training_gallery import (
+    ADVERSARIAL,
+    SHALLOW,
+    TRAIN,
+    held_out_photos,
+    one_training,
+)
 
 from nstjax.feedforward import training_run
 from nstjax.io import runlog
@@ -35,6 +41,12 @@ def restyled(network, photos):
 
 def without_seconds(rows):
     return [{name: row[name] for name in row if name != "seconds"} for row in rows]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    with one_training():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,19 @@
 """What trainings are started on: pictures, weights, models and flags."""
 
+import contextlib
 import os
 import pathlib
 import shutil
+from unittest import mock
 
 import numpy as np
 import reference
 from feedforward_networks import random_network
+from flax import nnx
 from PIL import Image
 
 import nstjax
+from nstjax.feedforward import training_setup
 from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
 from nstjax.feedforward.data import CropRule, cut
 from nstjax.io.images import read_image
@@ -106,6 +110,24 @@ def make_gallery(folder, slim_weights):
     short = shutil.copy(folder / "instance.safetensors", folder / "short.safetensors")
     os.truncate(short, short.stat().st_size // 2)
     return folder
+
+
+@contextlib.contextmanager
+def one_training():
+    """Trainings of one structure, loss and optimizer share what is compiled.
+
+    Of each structure only one loss and optimizer may be asked for.
+    """
+    make, made = training_setup.make_training, {}
+
+    def make_once(network, *arguments, **options):
+        graph = nnx.split(network)[0]
+        if graph not in made:
+            made[graph] = make(network, *arguments, **options)
+        return made[graph]
+
+    with mock.patch.object(training_setup, "make_training", make_once):
+        yield
 
 
 def held_out_photos(gallery):

@@ -1,6 +1,6 @@
 """Programs, one after the other, in each of two processes that work together.
 
-    python two_processes.py NUMBER JOBS
+    two_processes.fork(JOBS)
 
 Joining and importing take seconds: here they are done once for all programs.
 """
@@ -71,5 +71,14 @@ def end_after_rows() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]), pathlib.Path(sys.argv[2]))
+def fork(path: pathlib.Path) -> None:
+    """Become the first process, and start the second one."""
+    other = os.fork()
+    if not other:
+        main(1, path)
+        sys.exit()
+    main(0, path)
+    # Each waits here for the other one.
+    jax.distributed.shutdown()
+    _, status = os.waitpid(other, 0)
+    sys.exit(os.waitstatus_to_exitcode(status))
