@@ -8,6 +8,7 @@ from commands import listing
 from restyle_models import picture
 
 import nstjax
+from nstjax.feedforward import looks
 
 STYLES = "starry_night, wave, scream, composition, udnie, lilies, hat, delaunay"
 
@@ -22,9 +23,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+# Each program would read it anew.
+read_once = functools.cache(looks.bundled_model)
+
+
 @pytest.fixture
-def fast(program):
+def fast(program, monkeypatch):
     """Run it in this process."""
+    monkeypatch.setattr(looks, "bundled_model", read_once)
     return functools.partial(program, "nstjax.fast_cli")
 
 

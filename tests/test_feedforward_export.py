@@ -37,6 +37,8 @@ def checked_once():
     """What is written is compared at one size: each is another program."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(export, "CHECK_SIZES", ((61, 47),))
+        # jax2onnx knows its layers, too, which takes seconds, if it can be imported.
+        patched.setitem(sys.modules, "equinox", None)
         yield
 
 
@@ -117,17 +119,14 @@ def test_pictures_of_any_size_and_number_with_weights_of_their_own(
         assert shapes == {"image": IMAGE, **weights, "restyled": IMAGE}
         assert (notes["styles"], notes["card"]) == ([*STYLES], CARD)
         assert notes["least_side"] == 8
-    for height, width, weights in (
-        (61, 47, np.float32([[0, 1, 0], [1.5, 0, -0.5]])),
-        (8, 24, np.float32([[0, 0, 1]])),
-    ):
-        image = np.repeat(drawn(1, height, width, 3), len(weights), 0)
-        expected = restyle_models.run(painterly.model.network, image, weights)
-        (results,) = run(path, image=image, style_weights=weights)
-        assert results.dtype == np.float32
-        np.testing.assert_allclose(results, np.clip(expected, 0, 1), atol=1e-4)
-        if len(weights) > 1:
-            assert np.abs(results[1:] - results[:1]).max() > 0.01
+    # Another size and number than those that it is checked at as it is written.
+    weights = np.float32([[0, 1, 0], [1.5, 0, -0.5], [0, 0, 1]])
+    image = np.repeat(drawn(1, 8, 22, 3), len(weights), 0)
+    expected = restyle_models.run(painterly.model.network, image, weights)
+    (results,) = run(path, image=image, style_weights=weights)
+    assert results.dtype == np.float32
+    np.testing.assert_allclose(results, np.clip(expected, 0, 1), atol=1e-4)
+    assert np.abs(results[1:] - results[:1]).max((1, 2, 3)).min() > 0.01
 
 
 # Converting VGG-19's layers to ONNX takes long.
@@ -148,11 +147,11 @@ def test_arbitrary_style(suffix, arbitrary, tmp_path, monkeypatch):
     for found, expected in zip(run(style_path, painting=painting), style, strict=True):
         np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-4)
 
-    # Another for each picture.
-    image = drawn(2, 57, 42, 3)
+    # Another for each picture, of the size that the file was checked at.
+    image = drawn(2, 61, 47, 3)
     mean = np.stack([style[0], drawn(6, seed=1)])
     deviation = np.stack([style[1], 0.1 + drawn(6, seed=2)])
-    padded = np.pad(image, [(0, 0), (32, 39), (32, 38), (0, 0)], "reflect")
+    padded = np.pad(image, [(0, 0), (32, 35), (32, 33), (0, 0)], "reflect")
 
     @jax.jit
     def restyled(padded):
@@ -161,7 +160,7 @@ def test_arbitrary_style(suffix, arbitrary, tmp_path, monkeypatch):
         target = adaptive_instance_normalization(
             code, instance_statistics(code), (mean, deviation**2 - EPSILON)
         )
-        return arbitrary.model.network(target)[:, 32 : 32 + 57, 32 : 32 + 42]
+        return arbitrary.model.network(target)[:, 32 : 32 + 61, 32 : 32 + 47]
 
     expected = np.clip(restyled(padded), 0, 1)
     assert expected.std() > 0.01
@@ -193,11 +192,10 @@ def test_a_network_of_one_style_takes_pictures_only(tmp_path, capfd, caplog):
     np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("pool", ["max", "avg"])
-def test_the_encoder_is_that_of_nstjax(pool):
+def test_an_encoder_that_pools_by_mean_is_that_of_nstjax():
     params, image = restyle_models.encoder().params, drawn(2, 24, 16, 3)
-    expected = jax.jit(make_encoder(params, pool, "valid"))(image)
-    found = jax.jit(export._encoder(params, pool))(image)
+    expected = jax.jit(make_encoder(params, "avg", "valid"))(image)
+    found = jax.jit(export._encoder(params, "avg"))(image)
     assert expected.std() > 0.01
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 

@@ -163,12 +163,15 @@ def test_a_network_equals_its_definition(name, options, float64):
 
 
 def test_batch_normalization_keeps_running_statistics(float64):
-    network = random_network(narrow("johnson-bn", residual_blocks=0))
-    image, norm = noise(2, 16, 16, 3), network.contract[0].norm
+    # Compiled already by the test of the definition.
+    network, image = random_network(narrow("johnson-bn", 2)), noise(2, 18, 23, 3)
+    norm = network.contract[0].norm
     before = in_numpy(norm.mean), in_numpy(norm.var)
-    _, statistics = run(network, image)
+    _, statistics = run(network, image, noise(2, 1, seed=2))
     first = network.contract[0].convolution
-    x = pad(255 * np.asarray(image) - MEAN, 4, 4)
+    # To 20×24, then for the two blocks.
+    x = np.pad(image, [(0, 0), (0, 2), (0, 1), (0, 0)], "reflect")
+    x = pad(pad(255 * x - MEAN, 16, 16, "reflect"), 4, 4)
     x = correlate(x, in_numpy(first.kernel)) + in_numpy(first.bias)
     after = statistics["contract"][0]["norm"]
     for found, old, new in zip(
@@ -201,7 +204,6 @@ def test_batch_normalization_uses_them_after_training(float64):
         ("johnson-in", 1, 424_899),
         # As pytorch-fns: γ and β are as many, and running statistics are not trained.
         ("johnson-bn", 1, 1_679_235),
-        ("cin-dumoulin", 1, 1_674_432 + 3_206),
         ("cin-dumoulin", 32, 1_674_432 + 32 * 3_206),
         ("adain", None, 3_505_219),
     ],
@@ -214,23 +216,16 @@ def test_a_published_network_has_its_number_of_parameters(name, styles, count):
     assert count_parameters(network) == count
 
 
-@pytest.mark.parametrize(
-    "name, height, width, residual_blocks",
-    [*((name, 75, 62, 1) for name in TRANSFORMS), ("johnson-in", 41, 43, 5)],
-)
-def test_a_picture_of_any_size_comes_back_in_its_size(
-    name, height, width, residual_blocks
-):
-    network = made(name, residual_blocks)
-    image = noise(2, height, width, 3)
-    style = noise(2, network.architecture.styles)
+def test_five_blocks_without_padding_give_a_picture_of_its_size():
+    network = made("johnson-in", 5)
+    image, style = noise(2, 41, 43, 3), noise(2, 1)
     result, _ = jax.eval_shape(run, network, image, style)
     assert (result.shape, result.dtype) == (image.shape, image.dtype)
 
 
 @pytest.mark.parametrize(
     "name, residual_blocks",
-    [("pytorch-fns", 1), ("lengstrom", 1), *(("johnson-in", n) for n in (0, 1, 3))],
+    [("pytorch-fns", 1), ("johnson-in", 0), ("johnson-in", 3)],
 )
 def test_the_smallest_picture_is_large_enough(name, residual_blocks, monkeypatch):
     network = made(name, residual_blocks)
@@ -283,12 +278,14 @@ def test_style_weights_of_another_shape_are_refused(shape, conditional):
         conditional(noise(2, 16, 16, 3), style)
 
 
-def test_a_picture_in_a_batch_is_restyled_as_alone(conditional):
+def test_a_picture_in_a_batch_is_restyled_whatever_is_beside_it(conditional):
     images = np.asarray(noise(3, 16, 16, 3))
     styles = np.asarray(noise(3, STYLES, seed=2))
     together = np.asarray(run(conditional, images, styles)[0])
     for index in range(3):
-        alone, _ = run(conditional, images[index, None], styles[index, None])
+        # Beside itself: another number of pictures is another program.
+        same = [index] * 3
+        alone, _ = run(conditional, images[same], styles[same])
         np.testing.assert_allclose(alone[0], together[index], rtol=0, atol=1e-6)
     assert np.abs(together[0] - together[1]).max() > 0.1
 
@@ -300,7 +297,7 @@ def test_another_network_of_one_architecture_is_not_compiled_again(conditional):
     def apply(network, image, style):
         nonlocal count
         count += 1
-        return jax.eval_shape(network, image, style).size
+        return image
 
     image, style = noise(1, 16, 16, 3), jnp.eye(STYLES)[:1]
     for network in (conditional, random_network(conditional.architecture, seed=1)):

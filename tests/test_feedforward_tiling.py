@@ -76,7 +76,6 @@ def dumoulin():
     "name, options, tile",
     [
         *((name, WITHOUT.get(name, {}), TILES.get(name, 20)) for name in PUBLISHED),
-        ("cin-dumoulin", {"upsampling": "bilinear", "residual_blocks": 0}, 20),
     ],
 )
 def test_networks_give_the_same_as_in_one_piece(name, options, tile):
@@ -203,7 +202,8 @@ def adain(request):
 
 def test_arbitrary_styles_give_the_same_as_in_one_piece(adain):
     decoder, params, style = adain
-    image = picture(90, 133)
+    # Some tiles lie a halo of 32 pixels away from every border.
+    image = picture(90, 85)
     # One of each kind for either way of enlarging.
     nearest = decoder.architecture.upsampling == "nearest"
     pool, pool_padding, strength = (
@@ -212,7 +212,7 @@ def test_arbitrary_styles_give_the_same_as_in_one_piece(adain):
     poolings = {"pool": pool, "pool_padding": pool_padding}
     expected = decoded_in_one_piece(
         decoder, params, image, style, strength, **poolings
-    )[:90, :133]
+    )[:90, :85]
     assert min(expected.std((0, 1))) > 0.02 * np.abs(expected).max()
     calls = []
     result = restyle_code_in_tiles(
@@ -223,7 +223,7 @@ def test_arbitrary_styles_give_the_same_as_in_one_piece(adain):
         progress=lambda *numbers: calls.append(numbers),
     )
     assert_close(result, expected)
-    assert calls[-1] == (2 * 6 * 9, 2 * 6 * 9)
+    assert calls[-1] == (2 * 6 * 6, 2 * 6 * 6)
 
 
 def test_the_encoders_halo_covers_what_relu4_1_sees():

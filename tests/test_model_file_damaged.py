@@ -53,7 +53,7 @@ def test_every_flipped_byte_of_the_header_is_refused_in_a_line(
 ) -> None:
     contents = path.read_bytes()
     header = 8 + int.from_bytes(contents[:8], "little")
-    for position in range(0, header, 97):
+    for position in range(0, header, 197):
         damaged = bytearray(contents)
         damaged[position] ^= 0x01
         path.write_bytes(damaged)

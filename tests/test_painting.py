@@ -13,7 +13,7 @@ painted = functools.cache(paint)
 
 @pytest.fixture(scope="module")
 def picture():
-    return painted(128, 160, 0)
+    return painted(64, 80, 0)
 
 
 def halved(image):
@@ -22,24 +22,24 @@ def halved(image):
 
 
 def test_is_float32_srgb_of_the_asked_size(picture):
-    assert picture.shape == (128, 160, 3)
+    assert picture.shape == (64, 80, 3)
     assert picture.dtype == np.float32
     assert 0 <= picture.min() < 0.1
     assert 0.9 < picture.max() <= 1
 
 
 def test_one_seed_paints_one_picture():
-    np.testing.assert_array_equal(paint(64, 80, seed=0), painted(64, 80, 0))
+    np.testing.assert_array_equal(paint(8, 120, seed=0), painted(8, 120, 0))
 
 
 def test_another_seed_paints_another_picture(picture):
-    assert np.abs(painted(128, 160, 1) - picture).mean() > 0.05
+    assert np.abs(painted(64, 80, 1) - picture).mean() > 0.05
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_has_no_flat_patch(seed):
-    gray = painted(128, 160, seed).mean(-1)
-    window = 13
+    gray = painted(64, 80, seed).mean(-1)
+    window = 7
     mean = ndimage.uniform_filter(gray, window)
     variance = ndimage.uniform_filter(gray**2, window) - mean**2
     assert np.sqrt(variance.min()) > 0.02
@@ -61,12 +61,12 @@ def test_sets_warm_against_cool(picture):
     assert cool.mean() > 0.2
 
 
-def test_is_the_same_picture_at_twice_the_size(picture):
-    smaller = painted(64, 80, 0)
-    assert np.corrcoef(halved(picture).ravel(), smaller.ravel())[0, 1] > 0.95
+def test_is_the_same_picture_at_twice_the_size():
+    larger, smaller = painted(16, 240, 0), painted(8, 120, 0)
+    assert np.corrcoef(halved(larger).ravel(), smaller.ravel())[0, 1] > 0.95
 
 
-@pytest.mark.parametrize(("height", "width"), [(128, 160), (61, 45), (8, 120)])
+@pytest.mark.parametrize(("height", "width"), [(64, 80), (61, 45), (8, 120)])
 def test_keeps_its_composition_in_other_frames(height, width):
     picture = painted(height, width, 0)
     sky, ground = picture[: int(0.3 * height)], picture[-(height // 8) :]

@@ -131,8 +131,8 @@ def test_the_stages_are_like_the_transfer_in_all_else(params):
     assert (stage.init, stage.keep, stage.color) == ("content", "last", "style")
 
 
-@pytest.mark.parametrize("scale", [0.5, 2.0])
-def test_style_scale_is_the_mixed_styles_size(scale, params):
+def test_style_scale_is_the_mixed_styles_size(params):
+    scale = 0.5
     mixed, paint = mix(params, style_scale=scale)
     assert mixed.shape[:2] == (round(40 * scale), round(28.8 * scale))
     (gram,) = paint.problems[0].data.targets.style.values()
@@ -173,7 +173,7 @@ def test_stylize_paints_in_the_mixed_style(params):
     def paint(problem, stage):
         return stylize(problem.original.photo, FINE, params, stage).image
 
-    settings = preset(steps=40, fine_layers=("relu1_1", "relu1_2"))
+    settings = preset(steps=25, fine_layers=("relu1_1", "relu1_2"))
     mixed = mix_styles(PHOTO, FINE, COARSE, params, settings, paint)
     # The strokes are the fine style's, the forms the coarse one's.
     start = resize(COARSE, 40, 29, "lanczos")

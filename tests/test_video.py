@@ -62,8 +62,9 @@ def started(monkeypatch):
     return processes
 
 
-@pytest.mark.parametrize(("height", "width"), [(24, 32), (25, 31)])
-@pytest.mark.parametrize("fps", [30000 / 1001, 10])
+@pytest.mark.parametrize(
+    ("height", "width", "fps"), [(24, 32, 30000 / 1001), (25, 31, 10)]
+)
 def test_frames_come_back(height, width, fps, tmp_path):
     path = tmp_path / "video.mp4"
     frames = smooth(10, height, width)

@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 import pytest
-from programs import start
 from vgg19_files import KERAS_2016, as_bgr, fingerprinted_arrays, write_keras
 
 from nstjax.io.weights import params_sha256, read_params
@@ -30,13 +29,17 @@ def keras_file(
 
 
 def test_the_command_converts(
-    keras_file: pathlib.Path, arrays: LayerArrays, tmp_path: pathlib.Path
+    keras_file: pathlib.Path,
+    arrays: LayerArrays,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    program: Callable[..., tuple[int, str, str]],
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     output = tmp_path / "vgg19.safetensors"
     flags = (f"--input={keras_file}", f"--output={output}")
-    process = start("-m", CONVERT, *flags, env={"XDG_CACHE_HOME": str(tmp_path)})
-    out, err = process.communicate()
-    assert (process.returncode, err) == (0, "")
+    status, out, err = program(CONVERT, *flags)
+    assert (status, err) == (0, "")
     loaded = read_params(output)
     assert loaded.sha256 in out
     assert "Keras 2016" in out
