@@ -130,13 +130,19 @@ def test_prepare_sizes_the_painting(
 ):
     sizes = []
 
+    class BothSeenError(Exception):
+        """What follows would compile for each of the sizes."""
+
     def note_size(image, height, width, resample):
         sizes.append((height, width))
+        if len(sizes) == 2:
+            raise BothSeenError
         return resize(image, height, width, resample)
 
     monkeypatch.setattr("nstjax.pictures.resize", note_size)
     preset = dataclasses.replace(shallow(), size=preset_size, style_size=style_size)
-    prepare(content, [picture(2, 30, 15)], params, preset)
+    with pytest.raises(BothSeenError):
+        prepare(content, [picture(2, 30, 15)], params, preset)
     assert sizes[1] == expected
 
 
