@@ -9,7 +9,7 @@ from nstjax.presets import PRESETS
 def cut(name):
     """A preset whose layers end in the second block, and its program."""
     preset = PRESETS[name]
-    content_layer = preset.content_layers[0].replace("4_", "2_")
+    content_layer = preset.content_layers[0].replace("4_2", "2_1")
     style_layers = preset.style_layers[:2]
     weights = preset.style_layer_weights[:2]
     program = reference.PROGRAMS[name]._replace(

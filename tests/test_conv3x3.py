@@ -5,12 +5,12 @@ import pytest
 import reference
 
 from nstjax import conv3x3 as module
-from nstjax.losses import Targets, style_statistics, total_loss
+from nstjax.losses import Targets, total_loss
 from nstjax.preset import customize
 from nstjax.presets import get_preset
 from nstjax.problem import make_weights
 from nstjax.transfer_loss import loss_structure
-from nstjax.vgg import CONV_LAYERS, features, kernel_shapes
+from nstjax.vgg import CONV_LAYERS, kernel_shapes
 
 # As one program: each of its operations would compile by itself.
 conv3x3 = jax.jit(module.conv3x3, static_argnums=2)
@@ -22,8 +22,10 @@ def whole_numbers(seed, shape, factor=1):
     return jnp.asarray(factor * values, jnp.float32)
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("channels", [(64, 128), (128, 64)])
+@pytest.mark.parametrize(
+    ("size", "channels"),
+    [*((size, (64, 128)) for size in SIZES), (SIZES[2], (128, 64))],
+)
 def test_winograd_is_exact_where_bfloat16_is(size, channels):
     # All transforms of these are whole numbers of at most 8 bits.
     activation = whole_numbers(0, (*size, channels[0]))
@@ -35,7 +37,7 @@ def test_winograd_is_exact_where_bfloat16_is(size, channels):
     np.testing.assert_array_equal(result, expected)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", SIZES[1::2])
 def test_gradients_of_winograd_are_exact_where_bfloat16_is(size):
     activation = whole_numbers(0, (*size, 64))
     kernel = whole_numbers(1, (3, 3, 64, 128), factor=4)
@@ -100,29 +102,31 @@ def test_gradient_of_the_whole_loss_points_where_float64_s_does():
             "bias": random.standard_normal(shape[3]),
         }
         for name, shape in kernel_shapes().items()
-        if CONV_LAYERS.index(name) <= CONV_LAYERS.index("conv3_1")
+        if CONV_LAYERS.index(name) <= CONV_LAYERS.index("conv2_2")
     }
     layers = {
         "content_layers": ("relu2_2",),
-        "style_layers": ("relu1_1", "relu2_1", "relu3_1"),
+        "style_layers": ("relu1_1", "relu2_1"),
     }
     preset = customize(get_preset("gatys2016"), optimizer="adam", **layers)
     photo, painting, image = (reference.random_image(seed, 32, 40) for seed in range(3))
+    activations = reference.trunk(
+        params, painting, preset.style_layers, "avg", "valid"
+    ).items()
+    targets = Targets(
+        reference.trunk(params, photo, preset.content_layers, "avg", "valid"),
+        {layer: reference.gram(F) / reference.positions(F) for layer, F in activations},
+    )
 
     def gradient(dtype, precision):
         structure = loss_structure(preset) | {"precision": precision}
-        network = {"pool": "avg", "precision": precision}
 
-        def loss(params, image, photo, painting):
-            targets = Targets(
-                features(params, photo, preset.content_layers, **network),
-                style_statistics(params, painting, preset.style_layers, **network),
-            )
+        def loss(params, image, targets):
             weights = make_weights(preset)
             return total_loss(params, image, targets, weights, **structure)[0]
 
         arrays = jax.tree.map(
-            lambda array: np.asarray(array, dtype), (params, image, photo, painting)
+            lambda array: np.asarray(array, dtype), (params, image, targets)
         )
         return np.asarray(jax.jit(jax.grad(loss, 1))(*arrays), np.float64).ravel()
 

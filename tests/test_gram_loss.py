@@ -1,3 +1,4 @@
+import functools
 from typing import get_args
 
 import jax
@@ -24,13 +25,19 @@ def activations(seed=0, shape=(5, 7, 4)):
     return 30 * np.random.default_rng(seed).normal(size=(2, *shape))
 
 
-def style_term(F, P, gram_normalization, style_normalization):
+# As one program: each of its operations would compile by itself.
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+def style_term(F, P, gram_normalization, style_normalization, channels=None):
     return style_loss(
-        gram_matrix(F, gram_normalization),
-        gram_matrix(P, gram_normalization),
+        gram_matrix(F, gram_normalization, channels),
+        gram_matrix(P, gram_normalization, channels),
         F.shape[0] * F.shape[1],
         style_normalization,
+        channels,
     )
+
+
+value_and_gradient = jax.jit(jax.value_and_grad(scaled_squared_error))
 
 
 def test_every_normalization_has_its_reference():
@@ -58,14 +65,7 @@ def test_style_loss_counts_the_channels_that_it_is_told(forms, float64):
     # As if the channels that are missing were 0.
     F, P = activations()
     wide = [np.pad(X, ((0, 0), (0, 0), (0, 6))) for X in (F, P)]
-    gram_normalization, style_normalization = forms
-    found = style_loss(
-        gram_matrix(F, gram_normalization, 10),
-        gram_matrix(P, gram_normalization, 10),
-        35,
-        style_normalization,
-        10,
-    )
+    found = style_term(F, P, *forms, 10)
     np.testing.assert_allclose(found, FORMS[forms](*wide), rtol=1e-12)
 
 
@@ -99,13 +99,13 @@ def test_scaled_squared_error_has_a_gradient_of_about_one_in_norm_1(float64):
     # differences, whose gradient is 2d/S - Σd²/S² = 1/n each.
     for size in (1e-3, 1.0, 1e6):
         x, target = np.full((3, 4), size), np.zeros((3, 4))
-        gradient = jax.grad(scaled_squared_error)(x, target)
+        _, gradient = value_and_gradient(x, target)
         np.testing.assert_allclose(gradient, 1 / 12, rtol=1e-4)
 
 
 def test_scaled_squared_error_differentiates_its_denominator(float64):
     x, target = activations(2, (2, 3, 1))
-    gradient = jax.grad(scaled_squared_error)(x, target)
+    _, gradient = value_and_gradient(x, target)
     d = x - target
     size = np.abs(d).sum()
     np.testing.assert_allclose(
@@ -114,8 +114,6 @@ def test_scaled_squared_error_differentiates_its_denominator(float64):
 
 
 def test_scaled_squared_error_is_still_where_nothing_differs():
-    value, gradient = jax.value_and_grad(scaled_squared_error)(
-        np.ones(5, np.float32), np.ones(5, np.float32)
-    )
+    value, gradient = value_and_gradient(np.ones(5, np.float32), np.ones(5, np.float32))
     assert value == 0
     np.testing.assert_array_equal(gradient, 0)

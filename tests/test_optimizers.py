@@ -152,14 +152,14 @@ def test_make_optimizer_lbfgs_is_the_published_one_with_a_hundred_pairs(
     found, _ = iterate(wells, make_optimizer("lbfgs"), wells_start, 20)
     expected = reference_optimizers.torch_lbfgs(wells_gradient, wells_start, 20)
     np.testing.assert_allclose(found, expected.iterates, rtol=1e-9, atol=1e-9)
-    state = make_optimizer("lbfgs").init(jnp.asarray(wells_start))
+    state = jax.eval_shape(make_optimizer("lbfgs").init, wells_start)
     memory = optax.tree.get(state, "diff_params_memory")
     assert memory.shape == (100, *wells_start.shape)
 
 
 @pytest.mark.parametrize("name", ["lbfgs", "lbfgs-linesearch"])
 def test_make_optimizer_keeps_as_many_pairs_as_it_is_told(name):
-    state = make_optimizer(name, 7).init(jnp.zeros((2, 3)))
+    state = jax.eval_shape(make_optimizer(name, 7).init, jnp.zeros((2, 3)))
     assert optax.tree.get(state, "diff_params_memory").shape == (7, 2, 3)
 
 

@@ -10,6 +10,7 @@ from nstjax.style_losses import (
     SAMPLED,
     StyleForm,
     StyleLoss,
+    equal_samples,
     style_distance,
     style_target,
 )
@@ -32,6 +33,11 @@ def pictures():
 
 
 def style_targets(params, painting, name, layers):
+    if name == "histogram":
+        # All positions: to have them drawn takes long to compile.
+        F = features(params, painting, layers, **TRUNK)
+        samples = {layer: F[layer].reshape(-1, F[layer].shape[2]) for layer in layers}
+        return {layer: equal_samples(values) for layer, values in samples.items()}
     descriptions = style_statistics(
         params, painting, layers, **TRUNK, style_loss=name, key=jax.random.key(6)
     )
@@ -45,8 +51,8 @@ def whole(style):
 
 
 # Without a guide and with one of ones, others are described alike, as seen elsewhere.
-@pytest.mark.parametrize("name", ["gram", "wasserstein2"])
-def test_region_of_the_whole_image_is_no_region(name, params, pictures, float64):
+def test_region_of_the_whole_image_is_no_region(params, pictures, float64):
+    name = "gram"
     image, painting, _ = pictures
 
     def losses(image, painting):

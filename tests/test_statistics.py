@@ -208,8 +208,9 @@ def test_gradient_equals_finite_differences(statistic, T, float64):
         return jnp.sin(statistic(F, T)).sum()
 
     F = activation()
+    both = jax.jit(jax.value_and_grad(f))
     np.testing.assert_allclose(
-        jax.jit(jax.grad(f))(F), numerical_gradient(jax.jit(f), F), atol=1e-8
+        both(F)[1], numerical_gradient(lambda F: both(F)[0], F), atol=1e-8
     )
 
 
@@ -221,8 +222,9 @@ def test_moments_of_a_constant_channel_have_a_finite_gradient():
     np.testing.assert_array_equal(gradient[:, :, 1], np.zeros((5, 7)))
 
 
-@pytest.mark.parametrize("weight", [None, 0.1])
-@pytest.mark.parametrize("rows", [1, 999, 200_000])
+@pytest.mark.parametrize(
+    ("rows", "weight"), [(1, None), (999, 0.1), (200_000, None), (200_000, 0.1)]
+)
 def test_as_many_samples_as_rows_of_equal_weight_are_the_rows(rows, weight):
     values = np.arange(rows)[:, None]
     weights = None if weight is None else np.full(rows, weight, np.float32)
@@ -230,8 +232,8 @@ def test_as_many_samples_as_rows_of_equal_weight_are_the_rows(rows, weight):
     np.testing.assert_array_equal(drawn, values)
 
 
-@pytest.mark.parametrize("count", [40, 117])
-def test_samples_are_stratified(count):
+def test_samples_are_stratified():
+    count = 40
     # Of a row with share p of the weight, count·p samples, give or take its two ends.
     weights = np.random.default_rng(0).uniform(size=23)
     expected = count * weights / weights.sum()
@@ -272,8 +274,9 @@ def test_last_row_is_drawn_in_proportion_to_its_weight():
     draw_last = jax.jit(
         jax.vmap(lambda key: draw_samples(key, np.arange(2), weights, 30_000)[-1])
     )
-    drawn = draw_last(jax.random.split(jax.random.key(0), 200))
-    assert abs(np.mean(drawn) - 11_000 / 35_791) < 0.15
+    drawn = draw_last(jax.random.split(jax.random.key(0), 100))
+    # Four standard deviations of independent draws.
+    assert abs(np.mean(drawn) - 11_000 / 35_791) < 0.19
 
 
 def test_draws_differ_from_key_to_key():

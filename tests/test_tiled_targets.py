@@ -14,7 +14,9 @@ from nstjax.sizes import Size
 from nstjax.steps import run
 from nstjax.targets import Controls, make_targets
 
-PHOTO, PAINTINGS = (70, 90), ((83, 61), (66, 97), (20, 24))
+# The second painting is a single window.
+PHOTO, PAINTINGS = (70, 90), ((83, 61), (20, 24))
+SMALL_PHOTO = (38, 50)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,6 @@ def halves(height, width):
     ("style_loss", "regions"),
     [
         ("gram", False),
-        ("moments", False),
         ("wasserstein2", True),
         ("histogram", True),
     ],
@@ -49,14 +50,14 @@ def test_targets_by_tiles_are_those_without(style_loss, regions, params):
         network_units(picture(seed, *size))
         for seed, size in enumerate((PHOTO, *PAINTINGS))
     )
-    controls = Controls(style_blend_weights=(1.0, 2.0, 3.0))
+    controls = Controls(style_blend_weights=(1.0, 2.0))
     if regions:
         left = halves(*PHOTO)
         of_painting = halves(*PAINTINGS[0])
         controls = Controls(
             regions=[
                 MaskedRegion("left", left, ((0, of_painting), (1, None))),
-                MaskedRegion("right", 1 - left, ((2, None),)),
+                MaskedRegion("right", 1 - left, ((0, None),)),
             ]
         )
     expected, found = (
@@ -76,16 +77,16 @@ def test_targets_by_tiles_are_those_without(style_loss, regions, params):
 
 def small_run(params, tile, **options):
     settings = {
-        "style_layers": ("relu1_1", "relu2_1"),
-        "size": Size("exact", PHOTO),
+        "style_layers": ("relu1_1",),
+        "size": Size("exact", SMALL_PHOTO),
         "steps": 3,
         "learning_rate": None,
     }
     preset = customize(shallow(), **{**settings, **options})
-    controls = Controls(stylize_mask=halves(*PHOTO))
+    controls = Controls(stylize_mask=halves(*SMALL_PHOTO))
     problem = prepare(
-        picture(0, *PHOTO),
-        [picture(1, *PAINTINGS[0])],
+        picture(0, *SMALL_PHOTO),
+        [picture(1, *SMALL_PHOTO)],
         params,
         preset,
         controls=controls,
@@ -98,7 +99,7 @@ def small_run(params, tile, **options):
     "options",
     [
         # Which draws anew at each step.
-        {"style_loss": "histogram", "style_layers": ("relu1_1",), "steps": 2,
+        {"style_loss": "histogram", "steps": 2,
          "optimizer": "adam", "keep": "average", "clamp": True},
         # A second step would be the difference of two gradients that are almost equal.
         {"optimizer": "lbfgs", "lbfgs_num_correction": 3, "steps": 1},
@@ -143,4 +144,4 @@ def test_what_cannot_go_by_tiles_says_so(params):
     with pytest.raises(InputError, match="choose optimizer=lbfgs or adam"):
         small_run(params, 16, optimizer="lbfgs-linesearch")
     with pytest.raises(InputError, match=r"multiple of 2 pixels.*got 17"):
-        small_run(params, 17)
+        small_run(params, 17, style_layers=("relu1_1", "relu2_1"))

@@ -33,8 +33,7 @@ def test_every_form_has_its_reference():
 @pytest.mark.parametrize(
     ("size", "dtype", "rtol"),
     [
-        *(((7, 10), np.float64, 1e-12), ((2, 2), np.float64, 1e-12)),
-        ((10, 3), np.float32, 2e-5),
+        *(((7, 10), np.float64, 1e-12), ((2, 2), np.float32, 2e-5)),
     ],
 )
 def test_total_variation_equals_the_published_formula(size, form, dtype, rtol, float64):
@@ -77,18 +76,18 @@ def test_total_variation_has_the_gradient_of_finite_differences(form, float64):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("level", [0.0, 100.0])
-def test_total_variation_of_a_constant_image_is_zero_and_still(form, level):
-    image = np.full((4, 5, 3), level, np.float32)
-    value, gradient = value_and_gradient(image, form)
-    assert value == 0
-    # |dx| has a kink there: any slope from -1 to 1 for each difference.
-    assert np.abs(gradient).max() <= (4 if form == "l1" else 0)
+def test_total_variation_of_a_constant_image_is_zero_and_still(form):
+    for level in (0, 100):
+        image = np.full((4, 5, 3), level, np.float32)
+        value, gradient = value_and_gradient(image, form)
+        assert value == 0
+        # |dx| has a kink there: any slope from -1 to 1 for each difference.
+        assert np.abs(gradient).max() <= (4 if form == "l1" else 0)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_total_variation_treats_rows_and_columns_alike(form, float64):
-    image = reference.random_image(0, 6, 9)
+    image = reference.random_image(0, 7, 10)
     turned = image.transpose(1, 0, 2)
     np.testing.assert_allclose(
         total_variation(image, form), total_variation(turned, form), rtol=1e-12

@@ -268,14 +268,20 @@ def test_summarize_receptive_fields_are_the_pixels_a_position_depends_on(float64
         for name, kernel in kernels.items()
     }
 
+    rows = {row.name: row for row in summarize(1, width, pool_padding="same")}
+    probed = tuple(layer for layer in LAYERS if not layer.startswith("relu"))
+
     def middles(image):
-        found = features(params, image, LAYERS, pool="avg", pool_padding="same")
+        found = features(params, image, probed, pool="avg", pool_padding="same")
         return {name: value[0, value.shape[1] // 2, 0] for name, value in found.items()}
 
     gradients = jax.jit(jax.jacrev(middles))(np.ones((1, width, 3)))
-    for row in summarize(1, width, pool_padding="same"):
-        seen = np.flatnonzero(gradients[row.name][0, :, 0])
-        assert len(seen) == seen[-1] - seen[0] + 1 == row.receptive_field
+    for layer in probed:
+        seen = np.flatnonzero(gradients[layer][0, :, 0])
+        assert len(seen) == seen[-1] - seen[0] + 1 == rows[layer].receptive_field
+    for layer in set(LAYERS) - set(probed):
+        of_convolution = rows[layer.replace("relu", "conv")].receptive_field
+        assert rows[layer].receptive_field == of_convolution
 
 
 def test_preprocess_is_255_times_the_image_minus_the_rgb_mean():

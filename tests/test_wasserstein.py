@@ -40,12 +40,12 @@ def scipys_distance(mean, C, target_mean, C_t):
 
 
 def assert_gradient(f, x, atol=1e-7, step=1e-5):
-    gradient = np.asarray(jax.jit(jax.grad(f))(x))
-    f = jax.jit(f)
+    both = jax.jit(jax.value_and_grad(f))
+    gradient = np.asarray(both(x)[1])
     for index in np.ndindex(x.shape):
         change = np.zeros_like(x)
         change[index] = step
-        difference = (f(x + change) - f(x - change)) / (2 * step)
+        difference = (both(x + change)[0] - both(x - change)[0]) / (2 * step)
         np.testing.assert_allclose(gradient[index], difference, rtol=1e-5, atol=atol)
 
 
@@ -147,8 +147,9 @@ def test_distance_of_gaussians_equals_scipys(float64):
 
 
 def test_distance_of_gaussians_along_the_axes_has_a_closed_form(float64):
-    deviation, target_deviation = np.array([1.0, 2.0, 0.7]), np.array([0.5, 2.5, 1.0])
-    mean, target_mean = np.array([1.0, -2.0, 0.3]), np.array([0.0, 4.0, 0.3])
+    deviation = np.array([1.0, 2.0, 0.7, 1.5])
+    target_deviation = np.array([0.5, 2.5, 1.0, 1.5])
+    mean, target_mean = np.array([1.0, -2.0, 0.3, 0]), np.array([0.0, 4.0, 0.3, 1])
     np.testing.assert_allclose(
         gaussian_wasserstein2(
             mean, np.diag(deviation**2), target_mean, np.diag(target_deviation)
@@ -232,8 +233,8 @@ def test_random_directions_are_unit_vectors_of_every_direction():
 
 def test_sliced_distance_is_that_of_the_best_assignments(float64):
     random = np.random.default_rng(0)
-    x, y = random.normal(size=(2, 8, 3))
-    directions = np.asarray(random_directions(jax.random.key(0), 5, 3))
+    x, y = random.normal(size=(2, 20, 3))
+    directions = np.asarray(random_directions(jax.random.key(0), 7, 3))
     costs = []
     for d in directions:
         cost = ((x @ d)[:, None] - (y @ d)[None, :]) ** 2
@@ -248,21 +249,21 @@ def test_sliced_distance_of_gaussians_has_a_closed_form(float64):
     C, C_t = covariance(0, [0.5, 1.0, 3.0]), covariance(1, [1.0, 2.0, 2.5])
     shift = np.array([1.0, 0.0, -0.5])
     random = np.random.default_rng(0)
-    x = random.multivariate_normal(np.zeros(3), C, 20_000)
-    y = random.multivariate_normal(shift, C_t, 20_000)
-    directions = np.asarray(random_directions(jax.random.key(0), 16, 3))
+    x = random.multivariate_normal(np.zeros(3), C, 5000)
+    y = random.multivariate_normal(shift, C_t, 5000)
+    directions = np.asarray(random_directions(jax.random.key(0), 7, 3))
     expected = [
         (d @ shift) ** 2 + (np.sqrt(d @ C @ d) - np.sqrt(d @ C_t @ d)) ** 2
         for d in directions
     ]
     np.testing.assert_allclose(
-        sliced_wasserstein(x, y, directions), np.mean(expected), rtol=0.03
+        sliced_wasserstein(x, y, directions), np.mean(expected), rtol=0.06
     )
 
 
 def test_sliced_distance_ignores_the_order_of_samples(float64):
     x = np.random.default_rng(0).normal(size=(20, 3))
-    directions = random_directions(jax.random.key(0), 4, 3)
+    directions = random_directions(jax.random.key(0), 7, 3)
     assert sliced_wasserstein(x, x[::-1], directions) == 0
     assert sliced_wasserstein(x, 1.1 * x, directions) > 0
 
@@ -281,7 +282,7 @@ def test_sliced_distance_of_a_shift_is_its_projection(float64):
 @pytest.mark.parametrize("argument", [0, 1], ids=["x", "y"])
 def test_sliced_distance_has_the_gradient_of_finite_differences(argument, float64):
     samples = list(np.random.default_rng(0).normal(size=(2, 9, 3)))
-    directions = random_directions(jax.random.key(0), 4, 3)
+    directions = random_directions(jax.random.key(0), 7, 3)
 
     def f(values):
         moved = list(samples)
