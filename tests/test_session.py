@@ -25,7 +25,6 @@ from session_runs import (
 import nstjax
 from nstjax import session
 
-
 # What a run is killed after, and at which call of it.
 PROGRESS = "session.progress_text", 14
 # Between the two files of the third checkpoint.
