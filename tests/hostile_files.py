@@ -50,15 +50,25 @@ def json_changes(document: Any, values: tuple = VALUES) -> Iterator[Hostile]:
     """Every field, however deep, replaced by every value, and left out."""
     for path in field_paths(document):
         name = ".".join(map(str, path))
+        old = parent_of(document, path)[path[-1]]
         for value in values:
-            changed = copy.deepcopy(document)
-            field = parent_of(changed, path)
-            if field[path[-1]] != value or type(field[path[-1]]) is not type(value):
-                field[path[-1]] = value
-                yield Hostile(f"{name} = {value!r:.20}", write(json.dumps(changed)))
+            if old != value or type(old) is not type(value):
+                change = with_field(document, path, value)
+                yield Hostile(f"{name} = {value!r:.20}", change)
+        yield Hostile(f"no {name}", with_field(document, path))
+
+
+def with_field(document: Any, path: tuple, *value: Any) -> Change:
+    def change(file: pathlib.Path) -> None:
         changed = copy.deepcopy(document)
-        del parent_of(changed, path)[path[-1]]
-        yield Hostile(f"no {name}", write(json.dumps(changed)))
+        field = parent_of(changed, path)
+        if value:
+            (field[path[-1]],) = value
+        else:
+            del field[path[-1]]
+        file.write_text(json.dumps(changed))
+
+    return change
 
 
 def json_wholes(document: Any) -> Iterator[Hostile]:

@@ -1,7 +1,11 @@
 """Runs of the command that tests of sessions share, and what they compare."""
 
+import contextlib
 import json
 import pathlib
+import pkgutil
+import shutil
+from unittest import mock
 
 import h5py
 import safetensors.numpy
@@ -87,6 +91,28 @@ def check_snapshots(folder: str) -> None:
 def checkpoint_step(folder: str) -> int:
     path = pathlib.Path(folder, "checkpoint.safetensors")
     return int(safetensors.numpy.load_file(path)["step"])
+
+
+@contextlib.contextmanager
+def copied_after(function: str, counts: dict[int, str], folder: str):
+    """Copy a working folder as a kill leaves it: as a function returns for that time.
+
+    {time: copy}; what is written is complete by then, or not there, as in a process
+    that ends.
+    """
+    function = f"nstjax.{function}"
+    original = pkgutil.resolve_name(function)
+    calls = []
+
+    def copying(*arguments, **options):
+        result = original(*arguments, **options)
+        calls.append(result)
+        if len(calls) in counts:
+            shutil.copytree(folder, counts[len(calls)])
+        return result
+
+    with mock.patch(function, copying):
+        yield
 
 
 def shortened(folder: str, *more: str) -> tuple[str, ...]:

@@ -26,8 +26,8 @@ from commands import (
     with_flags,
     written,
 )
-from forked import killed_after
 from PIL import Image
+from session_runs import copied_after
 
 import nstjax
 from nstjax.io.weights import read_params
@@ -173,12 +173,11 @@ TOGETHER_NOTES = (
 
 @pytest.mark.usefixtures("pictures")
 def test_all_controls_together_resume_bit_equal_after_a_kill(command):
-    status, out, err = command(*together("whole"))
+    # In the second scale, and not at a checkpoint.
+    with copied_after("io.runlog.append_metrics", {14: "killed"}, "whole"):
+        status, out, err = command(*together("whole"))
     assert (status, err) == (0, TOGETHER_NOTES)
     assert "24x18 pixels, 8 steps, then 48x36 pixels, 12 steps of adam" in out
-    # In the second scale, and not at a checkpoint.
-    logged = "nstjax.io.runlog.append_metrics"
-    killed_after(logged, "nstjax", *together("killed"), count=14)
     assert 9 < metrics("killed")[-1]["step"] < 20
     assert not pathlib.Path("killed/stylized.png").exists()
     status, _, err = command(*together("killed", "--resume"))

@@ -27,6 +27,8 @@ from nstjax.style_losses import SAMPLED, StyleLoss
 
 pytestmark = pytest.mark.usefixtures("pictures")
 
+# One layer of a small picture, where neither matters.
+FLAT = ("--style_layers=relu1_1", "--content_layers=relu1_1", "--size=24")
 PYRAMID = ("--pyramid=2", "--pyramid_min_size=24", "--pyramid_steps=2")
 
 
@@ -122,16 +124,16 @@ def test_style_scale_is_the_size_of_the_painting_beside_the_photo(command):
 
 
 def test_average_is_the_last_image_where_nothing_is_remembered(command):
-    last = painted(command, *ONE, "--steps=4")
-    average = painted(command, *ONE, "--steps=4", "--keep=average")
+    last = painted(command, *ONE)
+    average = painted(command, *ONE, "--keep=average")
     assert (average != last).any()
     forgetful = ("--keep=average", "--average_decay=0")
-    image = painted(command, *ONE, "--steps=4", *forgetful)
+    image = painted(command, *ONE, *forgetful)
     np.testing.assert_array_equal(image, last)
 
 
 def test_normalized_gradients_change_the_steps_and_not_the_losses(command):
-    flags = ("--optimizer=lbfgs", "--learning_rate=0.5", "--size=24")
+    flags = (*FLAT, "--optimizer=lbfgs", "--learning_rate=0.5")
     plain = painted(command, *ONE, *flags, "--workdir=plain")
     image = painted(
         *(command, *ONE, *flags, "--normalize_gradients", "--workdir=normalized")
@@ -145,18 +147,20 @@ def test_normalized_gradients_change_the_steps_and_not_the_losses(command):
 @pytest.mark.parametrize("style_loss", get_args(StyleLoss))
 def test_every_style_loss_paints(style_loss, command):
     # The preset's L-BFGS gives way where a loss is sampled. All compile slowly: they
-    # get one layer, and one of them has regions.
+    # get one layer, one of them has regions, and two of them L-BFGS: Adam's first steps
+    # overshoot where the loss is of a high power.
     sampled, masked = style_loss in SAMPLED, style_loss == "moments"
-    paintings = TWO if masked else ONE
-    flags = [flag for flag in paintings if not flag.startswith("--optimizer")]
-    flags += ["--style_layers=relu1_1", "--content_layers=relu1_1"]
+    adam = sampled or style_loss not in ("gram", "mmd-poly")
+    flags = [*(TWO if masked else ONE), *FLAT]
+    if sampled or not adam:
+        flags = [flag for flag in flags if not flag.startswith("--optimizer")]
     flags += [MASKED] if masked else []
     status, out, err = command(
         *(*flags, f"--style_loss={style_loss}", "--workdir=run", "--steps=3")
     )
     notes = REGIONS.format("painting.png", "second.png") if masked else ""
     assert (status, err) == (0, notes)
-    assert f"3 steps of {'adam' if sampled else 'lbfgs'};" in out
+    assert f"3 steps of {'adam' if adam else 'lbfgs'};" in out
     assert settings("run")["style_loss"] == style_loss
     rows = metrics("run")
     assert all(np.isfinite(row["total"]) for row in rows)

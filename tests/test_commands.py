@@ -12,8 +12,11 @@ COMMANDS = (
 WITHOUT_TESTS = ("gpu", "memory", "sharding", "step", "sweep", "tiling")
 # What is not ours, and takes seconds.
 LIBRARIES = (
-    "import absl.app, h5py, jax, matplotlib.figure, mpl_toolkits.mplot3d, optax, "
-    "PIL.Image, safetensors.numpy, scipy.ndimage, skimage.color, skimage.data"
+    "import absl.app, h5py, jax.experimental.multihost_utils, matplotlib.figure, "
+    "mpl_toolkits.mplot3d, msgspec, multiprocessing, optax, PIL.ImageCms, "
+    "PIL.ImageDraw, PIL.ImageFont, PIL.ImageOps, PIL.JpegImagePlugin, pooch, "
+    "safetensors.numpy, scipy.linalg, scipy.ndimage, scipy.optimize, skimage.color, "
+    "skimage.data, tqdm.auto"
 )
 RUN = """
 import runpy, sys

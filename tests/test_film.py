@@ -8,6 +8,7 @@ import sys
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from commands import SHALLOW
 from PIL import Image, ImageSequence
 
 from nstjax.errors import InputError
@@ -90,8 +91,8 @@ def test_smaller_scales_are_enlarged_to_the_last_ones_size(tmp_path):
 def test_frames_are_finished_as_snapshots_are(studio, command):
     Image.linear_gradient("L").resize((64, 48)).save("mask.png")
     status, _, err = command(
-        *("photo.png", "painting.png", "--steps=2", "--size=32", "--snapshots=1"),
-        *("--color=luminance", "--stylize_mask=mask.png", "--quiet", "--workdir=run"),
+        *("photo.png", "painting.png", *SHALLOW, "--output=", "--snapshots=1"),
+        *("--color=luminance", "--stylize_mask=mask.png", "--workdir=run"),
     )
     assert status == 0, err
     frames = list(film_frames(studio / "run"))

@@ -123,8 +123,8 @@ def cases(path: pathlib.Path) -> list[Hostile]:
 @pytest.mark.parametrize(
     ("file", "read", "count", "refused"),
     [
-        ("config.json", read_request, 45, 25),
-        ("metrics.jsonl", lambda path: runlog.read_metrics(path.parent, 99), 30, 20),
+        ("config.json", read_request, 140, 110),
+        ("metrics.jsonl", lambda path: runlog.read_metrics(path.parent, 99), 60, 45),
         ("run.h5", lambda path: runlog.read_run(path.parent), 40, 20),
         ("surface_plane3.h5", read_surface, 40, 18),
         ("sweep.h5", read_sweep, 40, 25),

@@ -59,7 +59,7 @@ def test_pyramid_and_mixed_style(studio, command):
     status, _, err = command(
         *("photo.png", "painting.png", "--fine_style=photo.png", *RUN),
         *("--size=32", "--pyramid=2", "--pyramid_min_size=16", "--pyramid_steps=2"),
-        "--snapshots=1,4",
+        *("--snapshots=1,4", "--content_layers=relu1_1", "--style_layers=relu1_1"),
     )
     assert status == 0, err
     run = read_saved_run(studio / "run")

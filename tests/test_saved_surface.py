@@ -3,8 +3,8 @@ import os
 
 import numpy as np
 import pytest
+from forked import killed_after
 from PIL import Image
-from programs import killed_after
 
 from nstjax.analysis import saved_surface
 from nstjax.analysis.planes import contrast, project
@@ -39,7 +39,7 @@ def run(tmp_path_factory, slim_weights, command):
             status, _, err = command(
                 *("photo.png", "painting.png", "--steps=6", "--size=24"),
                 *("--workdir=run", "--snapshots=1,2,4", "--quiet", "--init=noise"),
-                *("--tv=0.01", "--content_layers=relu1_2"),
+                *("--tv=0.01", "--content_layers=relu1_2", "--optimizer=adam"),
                 "--style_layers=relu1_1,relu1_2",
             )
         assert status == 0, err

@@ -1,5 +1,6 @@
 """Runs that are killed, interrupted, resumed or prolonged."""
 
+import contextlib
 import itertools
 import pathlib
 import shutil
@@ -8,13 +9,14 @@ import signal
 import h5py
 import numpy as np
 import pytest
-from forked import killed_after, run_forked, signaled_after
+from forked import killed_after, run_forked
 from session_runs import (
     PLAIN,
     STEPS,
     check_equal,
     check_snapshots,
     checkpoint_step,
+    copied_after,
     flags,
     metrics,
     shortened,
@@ -22,6 +24,11 @@ from session_runs import (
 
 import nstjax
 from nstjax import session
+
+# What a run is killed after, and at which call of it.
+PROGRESS = "session.progress_text", 14
+# Between the two files of the third checkpoint.
+WRITTEN = "io.runlog.write_run", 3
 
 
 @pytest.fixture(scope="session")
@@ -32,12 +39,16 @@ def whole_runs(tmp_path_factory):
 
 @pytest.fixture
 def uninterrupted(studio, command, whole_runs):
-    """uninterrupted(optimizer) -> its working folder."""
+    """uninterrupted(optimizer) -> its working folder, beside what kills leave of it."""
 
     def folder(optimizer: str) -> str:
         kept = whole_runs / optimizer
         if not kept.exists():
-            assert command(*flags(optimizer, "whole"))[0] == 0
+            with contextlib.ExitStack() as stack:
+                for function, count in (PROGRESS, WRITTEN):
+                    copies = {count: f"{kept}-{function}"}
+                    stack.enter_context(copied_after(function, copies, "whole"))
+                assert command(*flags(optimizer, "whole"))[0] == 0
             shutil.move("whole", kept)
         return str(kept)
 
@@ -50,21 +61,8 @@ def resume(command, optimizer: str, folder: str, *more: str) -> str:
     return out
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "count", "function"),
-    [
-        ("adam", 14, "session.progress_text"),
-        ("lbfgs", 14, "session.progress_text"),
-        # Between the two files of the third checkpoint.
-        ("adam", 3, "io.runlog.write_run"),
-    ],
-)
-def test_killed_run_resumes_bit_equal(
-    optimizer, count, function, studio, command, uninterrupted
-):
-    whole = uninterrupted(optimizer)
-    arguments = flags(optimizer, "run")
-    killed_after(f"nstjax.{function}", "nstjax", *arguments, count=count)
+def check_resumed(command, optimizer: str, whole: str) -> None:
+    """What a killed run left goes on and ends like one that was not killed."""
     # It was under way: past its first checkpoints, before its end, and its log is
     # ahead of the checkpoint.
     assert 0 < checkpoint_step("run") < len(metrics("run")) <= STEPS
@@ -74,16 +72,50 @@ def test_killed_run_resumes_bit_equal(
     check_equal("run", whole)
 
 
+def test_killed_run_resumes_bit_equal(studio, command, uninterrupted):
+    whole = uninterrupted("adam")
+    function, count = PROGRESS
+    killed_after(f"nstjax.{function}", "nstjax", *flags("adam", "run"), count=count)
+    check_resumed(command, "adam", whole)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "moment"), [("lbfgs", PROGRESS), ("adam", WRITTEN)]
+)
+def test_what_a_kill_leaves_resumes_bit_equal(
+    optimizer, moment, studio, command, uninterrupted
+):
+    whole = uninterrupted(optimizer)
+    shutil.copytree(f"{whole}-{moment[0]}", "run")
+    check_resumed(command, optimizer, whole)
+
+
 def test_run_killed_before_its_first_checkpoint_resumes_from_the_start(
     studio, command, uninterrupted
 ):
     whole = uninterrupted("adam")
-    arguments = flags("adam", "run", f"--checkpoint_every={STEPS}")
-    killed_after("nstjax.session.progress_text", "nstjax", *arguments, count=3)
+    with copied_after(PROGRESS[0], {3: "run"}, "rare"):
+        command(*flags("adam", "rare", f"--checkpoint_every={STEPS}"))
+    assert len(metrics("run")) == 3
     assert not pathlib.Path("run/checkpoint.safetensors").exists()
     # The interval between checkpoints decides nothing about the picture.
     resume(command, "adam", "run")
     check_equal("run", whole)
+
+
+def press_after_steps(
+    monkeypatch, presses: dict[int, int], number: int = signal.SIGINT
+) -> None:
+    """Press Ctrl-C so many times, or send signals, while such a step is logged."""
+    plain = session.progress_text
+    steps = itertools.count(1)
+
+    def progress_text(info) -> str:
+        for _ in range(presses.get(next(steps), 0)):
+            signal.raise_signal(number)
+        return plain(info)
+
+    monkeypatch.setattr(session, "progress_text", progress_text)
 
 
 @pytest.mark.parametrize(
@@ -94,11 +126,11 @@ def test_run_killed_before_its_first_checkpoint_resumes_from_the_start(
     ],
 )
 def test_interrupted_run_saves_and_says_how_to_go_on(
-    number, ending, insist, studio, command, uninterrupted
+    number, ending, insist, studio, command, uninterrupted, monkeypatch
 ):
     whole = uninterrupted("adam")
-    function, arguments = "nstjax.session.progress_text", flags("adam", "run")
-    status, out, err = signaled_after(number, function, "nstjax", *arguments, count=14)
+    press_after_steps(monkeypatch, {14: 1}, number)
+    status, out, err = command(*flags("adam", "run"))
     assert status == ending
     # The line that answers comes from a thread of its own, and may be overtaken.
     says = (f"stopping after this step{insist}", "interrupted")
@@ -154,19 +186,6 @@ def test_best_image_survives_a_resume(studio, command):
     assert command(*shortened("run", *wild, "--steps=5"))[0] == 0
     assert command(*shortened("run", *wild, "--steps=12", "--resume"))[0] == 0
     check_equal("run", "long")
-
-
-def press_after_steps(monkeypatch, presses: dict[int, int]) -> None:
-    """Press Ctrl-C so many times while such a step is logged."""
-    plain = session.progress_text
-    steps = itertools.count(1)
-
-    def progress_text(info) -> str:
-        for _ in range(presses.get(next(steps), 0)):
-            signal.raise_signal(signal.SIGINT)
-        return plain(info)
-
-    monkeypatch.setattr(session, "progress_text", progress_text)
 
 
 def test_interrupt_without_workdir_writes_the_picture_so_far(

@@ -99,15 +99,15 @@ def test_pareto_figure_shows_what_ended():
 
 def test_the_ratio_is_of_both_weights_and_else_the_first_setting_colors():
     both = make_sweep({"alpha": [1.0, 10.0, 100.0], "beta": [1.0, 10.0, 10.0]})
-    bar = drawn(pareto_figure(both)).axes[1]
+    bar = pareto_figure(both).axes[1]
     assert bar.get_ylabel() == "β/α"
     np.testing.assert_allclose(bar.get_ylim(), [0.1, 1])
     rates = make_sweep({"beta": [1.0] * 3, "learning_rate": [1.0, 2.0, 4.0]})
-    bar = drawn(pareto_figure(rates)).axes[1]
+    bar = pareto_figure(rates).axes[1]
     assert bar.get_ylabel() == "learning_rate"
     np.testing.assert_allclose(bar.get_ylim(), [1, 4])
     zero = make_sweep({"tv": [0.0, 1e-3, 1.0]})
-    bar = drawn(pareto_figure(zero)).axes[1]
+    bar = pareto_figure(zero).axes[1]
     assert bar.get_ylabel() == "tv (grey: 0)"
     np.testing.assert_allclose(bar.get_ylim(), [1e-3, 1])
 
