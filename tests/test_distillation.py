@@ -238,6 +238,13 @@ def test_steps_train_on_batches_that_exist():
     assert 0.5 < newest < 0.75  # one half, and a quarter of the other
 
 
+def test_the_shortest_visit_leaves_its_photo(teacher, sources):
+    photos, paintings = (np.stack([part[0][:32, :32]] * 2) for part in sources)
+    rng = np.random.default_rng(5)
+    visited = visits.visit(teacher, rng, photos, paintings, "max", 1)
+    assert np.abs(visited - photos).max((1, 2, 3)).min() > 1 / 255
+
+
 def test_visits_lead_to_the_style_and_repeat(teacher, sources):
     contents, styles = (
         np.stack([pictures.random_crop(np.random.default_rng(seed), images[0], 32)] * 2)

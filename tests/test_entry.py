@@ -1,10 +1,12 @@
 """What every command does with names, its version, and streams of any encoding."""
 
 import logging
+import re
 
 import pytest
 from commands import SHALLOW, check_refused, good
 from forked import run_forked
+from tqdm import tqdm
 
 from nstjax import entry
 
@@ -47,6 +49,19 @@ def test_names_are_printed_with_escapes(studio, command):
 def test_notes_are_printed_with_escapes(capsys):
     record = logging.LogRecord("nstjax", 20, "", 0, "%s", ("a\x1b.png",), None)
     assert entry._Notes("note: %(message)s").format(record) == r"note: a\x1b.png"
+
+
+def test_notes_stand_above_a_progress_bar(capsys, monkeypatch):
+    logger = logging.getLogger("nstjax")
+    for name in ("handlers", "level", "propagate"):
+        monkeypatch.setattr(logger, name, getattr(logger, name))
+    entry._send_notes_to_stderr("nstjax")
+    with tqdm(total=2):
+        logger.info("over the bar")
+    drawn = re.split(r"[\r\n]", capsys.readouterr().err)
+    assert "nstjax: note: over the bar" in drawn
+    below = drawn[drawn.index("nstjax: note: over the bar") :]
+    assert any("0/2" in line for line in below)
 
 
 def test_help_is_printed_in_any_encoding():
