@@ -142,8 +142,9 @@ def process_kept():
         for log, before, level, propagate in logs:
             log.handlers, log.propagate = before, propagate
             log.setLevel(level)
+        changed = jax.config.values
         for name, value in settings.items():
-            if jax.config.values[name] != value:
+            if changed[name] != value:
                 jax.config.update(name, value)
         for name in flags_of_ours():
             delattr(flags.FLAGS, name)
