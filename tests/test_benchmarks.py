@@ -12,6 +12,8 @@ from programs import process_kept
 
 from experiments.benchmarks.tables import print_rows
 from nstjax import vgg
+from nstjax.preset import customize
+from nstjax.presets import PRESETS
 from nstjax.vgg import summarize
 
 BENCHMARKS = "experiments.benchmarks"
@@ -122,7 +124,15 @@ def start_flags(slim_weights):
     return ("--repeats=1", "--size=32", f"--weights={slim_weights}")
 
 
-def test_a_start_is_timed(measured, slim_weights, starts):
+@pytest.fixture
+def shallow(monkeypatch):
+    """The default preset with two blocks of layers, which compile at once."""
+    layers = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
+    preset = customize(PRESETS["gatys2016"], **layers)
+    monkeypatch.setitem(PRESETS, "gatys2016", preset)
+
+
+def test_a_start_is_timed(measured, slim_weights, starts, shallow):
     check_start(*measured("startup", *start_flags(slim_weights)))
     # One folder of compiled programs, and none of them before the first.
     assert len(starts) == 3
