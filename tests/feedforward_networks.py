@@ -1,7 +1,6 @@
 """Small feed-forward networks that are made at once, and what they are checked by."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -27,13 +26,14 @@ def random_network(
             values = random.uniform(0.5, 1.5, shape)
         else:
             values = random.normal(size=shape) * 0.1
-        variable.set_value(jnp.asarray(values))
+        # Without a program for each shape, as jnp.asarray would compile it.
+        variable.set_value(jax.device_put(values))
     return network
 
 
 def noise(*shape: int, seed: int = 1) -> jax.Array:
     """Uniform in 0..1."""
-    return jnp.asarray(np.random.default_rng(seed).uniform(size=shape))
+    return jax.device_put(np.random.default_rng(seed).uniform(size=shape))
 
 
 def in_numpy(parameter: nnx.Variable) -> np.ndarray:

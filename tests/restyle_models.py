@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import reference
 from flax import nnx
@@ -25,7 +24,8 @@ def filled(architecture, scale):
     for path, variable in nnx.to_flat_state(nnx.state(network)):
         values = random.standard_normal(variable.shape)
         values = scale * values if "kernel" in path else 0.5 + 0.1 * values
-        variable.set_value(jnp.asarray(values, jnp.float32))
+        # Without a program for each shape, as jnp.asarray would compile it.
+        variable.set_value(jax.device_put(np.float32(values)))
     network.eval()
     return network
 

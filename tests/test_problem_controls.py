@@ -71,7 +71,7 @@ def test_another_mask_and_other_weights_need_no_compilation(params, images, capl
 
 def test_an_image_changes_only_inside_the_stylize_mask(params, images):
     controls = Controls(stylize_mask=LEFT)
-    for settings in ({}, {"tv": 1.0}, {"image_padding": "replicate"}):
+    for settings in ({}, {"tv": 1.0, "image_padding": "replicate"}):
         problem, image, _ = run_steps(params, controls, images, 3, **settings)
         before = np.asarray(problem.original.photo) * 255 - np.float32(
             reference.MEAN_RGB

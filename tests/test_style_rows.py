@@ -44,7 +44,7 @@ def _drawn_network(architecture):
         values = random.normal(size=variable.shape) / np.sqrt(
             np.prod(variable.shape[:3])
         )
-        variable.set_value(jnp.asarray(values, jnp.float32))
+        variable.set_value(jax.device_put(np.float32(values)))
     return network
 
 
@@ -70,7 +70,7 @@ def trained(network):
     for path, variable in nnx.to_flat_state(nnx.state(new)):
         if path[-1] in ("gamma", "beta"):
             values = random.normal(size=variable.shape)
-            variable.set_value(jnp.asarray(values, jnp.float32))
+            variable.set_value(jax.device_put(np.float32(values)))
     return new
 
 
