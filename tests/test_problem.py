@@ -15,7 +15,6 @@ from nstjax.sizes import Size, resize
 from nstjax.steps import run
 from nstjax.targets import Controls
 
-
 # What each rule makes of pictures of 48x60: one size, whose programs presets share.
 SIDES = {"short": 36, "long": 45, "width": 45, "area": 40, "exact": (36, 45)}
 

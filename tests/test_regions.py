@@ -47,7 +47,7 @@ def style_targets(params, painting, name, layers):
 def whole(style):
     """The whole image as a region."""
     guides = {"relu1_1": np.ones((9, 11)), "relu2_1": np.ones((5, 6))}
-    return Region(guides, style, ONE)
+    return Region({layer: guides[layer] for layer in style}, style, ONE)
 
 
 # Without a guide and with one of ones, others are described alike, as seen elsewhere.
@@ -91,13 +91,14 @@ def test_region_of_the_whole_image_is_no_region(params, pictures, float64):
 def test_regions_are_the_weighted_sum_of_their_distances(
     name, params, pictures, float64
 ):
-    # The second region lacks a layer.
+    # The second region lacks a layer; what sorts, and compiles slowly, has one in each.
     form = StyleForm(name)
+    first_layers = ("relu2_1",) if name in SAMPLED else STYLE_LAYERS
     key = jax.random.key(5)
 
     def losses(image, painting, other_painting):
         regions = (
-            whole(style_targets(params, painting, name, STYLE_LAYERS)),
+            whole(style_targets(params, painting, name, first_layers)),
             Region(
                 {"relu1_1": reference.half_guide(9, 11)},
                 style_targets(params, other_painting, name, ("relu1_1",)),
@@ -135,7 +136,7 @@ def test_regions_are_the_weighted_sum_of_their_distances(
 
     terms, (first, second) = jax.jit(losses)(*pictures)
     expected = {
-        "relu1_1": 0.3 * first["relu1_1"] + 0.7 * second["relu1_1"],
+        "relu1_1": 0.3 * first.get("relu1_1", 0) + 0.7 * second["relu1_1"],
         "relu2_1": 0.3 * first["relu2_1"],
     }
     assert set(terms.style_layers) == set(expected)
