@@ -3,12 +3,20 @@
 import pytest
 from forked import run_forked
 
-# Other tests start nstjax, nstjax-fast, weights_convert and the rest of experiments.
+# Other tests start nstjax, nstjax-fast and the rest of experiments.
 COMMANDS = (
-    "convexity", "course_report", "evaluate_features", "export_model", "film",
-    "gallery", "benchmarks.kernels", "benchmarks.pyramid", "benchmarks.run_all",
-    "benchmarks.time_to_loss",
-)  # fmt: skip
+    "weights_convert",
+    "experiments.convexity",
+    "experiments.course_report",
+    "experiments.evaluate_features",
+    "experiments.export_model",
+    "experiments.film",
+    "experiments.gallery",
+    "experiments.benchmarks.kernels",
+    "experiments.benchmarks.pyramid",
+    "experiments.benchmarks.run_all",
+    "experiments.benchmarks.time_to_loss",
+)
 WITHOUT_TESTS = ("gpu", "memory", "sharding", "step", "sweep", "tiling")
 # What is not ours, and takes seconds.
 LIBRARIES = (
@@ -29,8 +37,7 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_flag_that_is_not_there_is_named(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    module = f"experiments.{command}"
-    check_named(*run_forked(RUN, module, "--nonsense=1", imports=LIBRARIES))
+    check_named(*run_forked(RUN, command, "--nonsense=1", imports=LIBRARIES))
     assert not list(tmp_path.iterdir())
 
 

@@ -76,6 +76,7 @@ def dumoulin():
     "name, options, tile",
     [
         *((name, WITHOUT.get(name, {}), TILES.get(name, 20)) for name in PUBLISHED),
+        ("johnson-in", {"upsampling": "bilinear", "residual_blocks": 0}, 20),
     ],
 )
 def test_networks_give_the_same_as_in_one_piece(name, options, tile):

@@ -16,7 +16,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple, get_args
 
-import jax.numpy as jnp
+import jax
 import msgspec
 import numpy as np
 import safetensors.numpy
@@ -156,7 +156,8 @@ def read_model(path: str | os.PathLike[str]) -> StyleModel:
         raise InputError(f"{path} has the wrong hash, so it is damaged: {REMEDY}")
     _check_finite(path, tensors)
     for name, variable in _variables(model.network).items():
-        variable.set_value(jnp.asarray(tensors[name], jnp.float32))
+        # jnp.asarray would compile a program for each shape.
+        variable.set_value(jax.device_put(np.float32(tensors[name])))
     model.network.eval()
     return model
 

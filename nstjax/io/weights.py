@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pooch
 import safetensors.numpy
@@ -147,7 +147,8 @@ def read_params(path: str | os.PathLike[str]) -> LoadedParams:
     params: Params = {layer: {} for layer in CONV_LAYERS}
     for name, tensor in tensors.items():
         layer, part = name.split("/")
-        params[layer][part] = jnp.asarray(tensor, jnp.float32)
+        # jnp.asarray would compile a program for each shape.
+        params[layer][part] = jax.device_put(np.float32(tensor))
     return LoadedParams(params, sha256, path)
 
 
