@@ -49,6 +49,7 @@ SCALARS = ("total", "content", "style", "tv", "gradient_norm", "seconds")
 LAYER_GROUPS = ("content_layers", "style_layers")
 
 MOST_METRICS_BYTES = 2**27
+MOST_ROW_BYTES = 2**20
 
 Row = dict[str, Any]
 
@@ -219,6 +220,8 @@ def read_metrics(
             if not line.endswith(b"\n"):
                 break
             where = f"{path}, line {number},"
+            if len(line) > MOST_ROW_BYTES:
+                raise damaged(where, f"{len(line)} bytes", START_AGAIN)
             text = line.decode(errors="replace")
             row = decode(text, dict[str, Any], where, START_AGAIN)
             if convert(row, kind, where, START_AGAIN).step < before_step:
