@@ -25,6 +25,7 @@ from nstjax.analysis.surface import Surface
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path, check_inputs_kept, check_writable
+from nstjax.io.stored import read_record
 from nstjax.io.surface_file import read_surface
 from nstjax.path_flags import define_path, define_paths
 from nstjax.request import file_sha256
@@ -48,7 +49,8 @@ define_path("output", None, "JSON file; DIR/convexity.json if not given.")
 
 FLAGS = flags.FLAGS
 # Of what is written and how it is found: another one's file is no answer.
-SCHEMA = "nstjax.convexity/2"
+SCHEMA_NAME = "nstjax.convexity/"
+SCHEMA = f"{SCHEMA_NAME}2"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -60,7 +62,8 @@ def main(arguments: Sequence[str]) -> int:
     output = Path(FLAGS.output or folder / "convexity.json")
     run = read_saved_run(folder, FLAGS.weights)
     check_writable(output)
-    check_inputs_kept([output], [*paths, *recorded_inputs(folder)])
+    check_inputs_kept([output], [*paths, *recorded_inputs(folder), FLAGS.weights])
+    found = read_found(output) if output.exists() else {}
     surfaces = {path: read_surface(Path(path)) for path in paths}
     for path, surface in surfaces.items():
         check_same_run(Path(path), surface, run)
@@ -71,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
         **{name: FLAGS[name].value for name in ("segments", "curvature_at", "seed")},
     }
     asked = json.loads(json.dumps(asked))
-    if finished(output, asked):
+    if finished(found, asked):
         print(f"{output} is finished: nothing is left to test")
     else:
         found = {"asked": asked, **run_tests(run, list(surfaces.values()))}
@@ -111,15 +114,29 @@ def run_tests(run: SavedRun, surfaces: Sequence[Surface]) -> dict[str, Any]:
     }
 
 
-def finished(path: Path, asked: dict[str, Any]) -> bool:
-    """Whether the file holds what is asked for."""
+def read_found(path: Path) -> dict[str, Any]:
+    """What an earlier test has found.
+
+    Raises:
+      InputError: the file is none of convexity's: somebody may need it.
+    """
+    remedy = "remove it or choose another --output"
+    found = read_record(path, dict[str, Any], remedy)
+    asked = found.get("asked")
+    schema = asked.get("schema") if isinstance(asked, dict) else None
+    if not str(schema).startswith(SCHEMA_NAME):
+        raise InputError(f"{path} holds something else than such tests: {remedy}")
+    return found
+
+
+def finished(found: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Whether what was found is what is asked for."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         markdown_table({"": found})
     # Whatever else it holds, the answer is not there.
     except Exception:
         return False
-    return found.get("asked") == asked
+    return found["asked"] == asked
 
 
 if __name__ == "__main__":

@@ -69,7 +69,9 @@ def main(arguments: Sequence[str]) -> int:
     paths = {name: Path(f"{stem}_{name}.{FLAGS.format}") for name in names}
     html = Path(f"{stem}_surfaces.html")
     check_inputs_kept([*paths.values(), html], [file])
-    check_writable(nearest_folder(stem.parent) / stem.name)
+    for path in (*paths.values(), *([html] if page else [])):
+        # Its folder is made.
+        check_writable(nearest_folder(path.parent) / path.name)
     # Matplotlib writes a list of fonts: wrong input is told before.
     from nstjax.analysis.figures import save_figure
 

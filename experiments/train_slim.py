@@ -335,7 +335,7 @@ def _check_flags(arguments: Sequence[str]) -> None:
     folder = Path(FLAGS.workdir)
     check_inputs_kept([folder / RESULT, folder / CHECKPOINT], [FLAGS.weights])
     if len(FLAGS.widths) != BLOCKS or not all(
-        width.isdecimal() and 1 <= int(width) <= channels
+        width.isdecimal() and len(width) < 10 and 1 <= int(width) <= channels
         for width, channels in zip(FLAGS.widths, CHANNELS_PER_BLOCK, strict=True)
     ):
         raise InputError(

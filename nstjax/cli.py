@@ -302,7 +302,7 @@ def _whole_numbers(name: str) -> tuple[int, ...] | None:
     if given is None:
         return None
     texts = [text.strip() for text in given]
-    if not all(text.isdecimal() for text in texts):
+    if not all(text.isdecimal() and len(text) < 10 for text in texts):
         raise InputError(
             f"{name} must be steps such as 1,2,3,10,100, got {','.join(texts)}"
         )

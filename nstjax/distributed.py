@@ -177,7 +177,8 @@ def on_host(array: Any) -> np.ndarray:
 
 def _check(address: str, count: int, number: int) -> None:
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+    readable = port.isdecimal() and len(port) < 10
+    if not host or not readable or not 0 < int(port) < 2**16:
         raise InputError(
             f"coordinator={address}: give HOST:PORT of the first process, such as "
             "node1:1234, or auto without the other two flags"

@@ -29,6 +29,8 @@ GuideMode = Literal["simple", "inside", "all"]
 PyramidKind = Literal["auto", "none", "sqrt2", "2"]
 PyramidMoments = Literal["resample", "reset"]
 LARGEST_NUMBER = 3.4e38  # of float32
+# An int32 counts them, over all scales of a pyramid.
+MOST_STEPS = 10**8
 MOST_CORRECTIONS = 1000  # a pair needs the memory of two images
 LONG_512 = Size("long", 512)
 INITS = ("content", "noise", "blend", "style")
@@ -263,6 +265,8 @@ def _check(preset: Preset) -> None:
     ):
         if not isinstance(count, int) or count < 1:
             raise InputError(f"{name} must be 1 or more, a whole number, got {count}")
+        if count > MOST_STEPS:
+            raise InputError(f"{name} must be at most {MOST_STEPS}, got {count}")
     if not isinstance(preset.guide_dilation, int) or abs(preset.guide_dilation) > 100:
         raise InputError(
             "guide_dilation must lie in -100..100, a whole number, got "

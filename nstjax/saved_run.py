@@ -10,12 +10,13 @@ from nstjax.control.pyramid import plan_scales
 from nstjax.errors import InputError
 from nstjax.inputs import make_problem, read_inputs
 from nstjax.io.images import read_image
-from nstjax.io.runlog import CONFIG, RUN, read_config, read_run
+from nstjax.io.runlog import CONFIG, METRICS, RUN, read_config, read_run
 from nstjax.io.stored import check_file
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.pictures import content_in_color, fit, style_in_color
 from nstjax.preset import Preset
 from nstjax.problem import Problem
+from nstjax.recorder import CHECKPOINT
 from nstjax.request import (
     Request,
     input_paths,
@@ -132,10 +133,16 @@ def recorded_inputs(folder: Path) -> list[Path]:
     Raises:
       InputError: the run's config.json is damaged.
     """
-    paths = [folder / CONFIG, folder / RUN]
-    if paths[0].exists() and (record := read_config(folder).get("request")):
+    paths = [folder / name for name in (CONFIG, METRICS, RUN, CHECKPOINT)]
+    if not paths[0].exists():
+        return paths
+    config = read_config(folder)
+    if weights := config.get("weights"):
+        paths.append(Path(weights))
+    if record := config.get("request"):
         request = recorded_request(record, folder)
         paths += [Path(path) for path in input_paths(request).values()]
+        paths += [Path(request.weights), mixed_style_path(request)]
     return paths
 
 

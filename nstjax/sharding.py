@@ -40,7 +40,8 @@ def read_mesh(text: str | None) -> Mesh | None:
     if text is None:
         return row_mesh(jax.device_count()) if count_processes() > 1 else None
     name, _, number = text.partition("=")
-    if name.strip() != ROWS or not number.strip().isdecimal():
+    number = number.strip()
+    if name.strip() != ROWS or not number.isdecimal() or len(number) > 9:
         raise InputError(
             f"mesh={text}: give rows=N, with N the number of devices over which the "
             "image's rows are split"

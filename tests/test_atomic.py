@@ -106,6 +106,17 @@ def test_a_folder_without_permission_is_told(tmp_path, monkeypatch):
         check_writable(tmp_path / "file.json")
 
 
+def test_a_pipe_or_device_is_no_place_for_a_result(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/null"):
+        with pytest.raises(InputError, match=f"{path} is no regular file"):
+            check_writable(path)
+    (tmp_path / "link").symlink_to(tmp_path / "file.json")
+    for name in ("link", "file.json"):
+        check_writable(tmp_path / name)
+        (tmp_path / "file.json").touch()
+
+
 def test_an_input_is_no_place_for_a_result(tmp_path):
     photo, link = tmp_path / "photo.png", tmp_path / "link.png"
     photo.write_text("a photo")

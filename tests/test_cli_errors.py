@@ -175,6 +175,7 @@ BAD_NUMBERS = [
     bad_flag("--snapshots=first", "snapshots must be steps"),
     bad_flag("--snapshots=-1", "snapshots must be steps"),
     bad_flag("--snapshots=1.5", "snapshots must be steps"),
+    Bad("long", with_flags(f"--snapshots={'9' * 5000}"), "snapshots must be steps"),
     bad_flag("--checkpoint_every=0", "checkpoint_every must be 1 or more"),
     bad_flag("--log_every=0", "log_every must be 1 or more"),
     bad_flag("--preview_seconds=-1", "preview_seconds must be 0 or more"),

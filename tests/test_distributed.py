@@ -190,6 +190,11 @@ def test_two_processes_run_one_sweep(together, program):
             ("--coordinator=auto", "--num_processes=2", "--process_id=0"),
             "give HOST:PORT of the first process",
         ),
+        pytest.param(
+            (f"--coordinator=x:{'9' * 5000}", "--num_processes=2", "--process_id=0"),
+            "give HOST:PORT of the first process",
+            id="long",
+        ),
         (
             ("--coordinator=localhost:99", "--num_processes=2", "--process_id=2"),
             "process_id must lie in 0..1, got 2",

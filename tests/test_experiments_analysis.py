@@ -3,10 +3,12 @@
 import json
 import re
 import shlex
+import shutil
 
 import numpy as np
 import pytest
 import skimage.data
+from commands import listing
 from PIL import Image
 from programs import children_here
 
@@ -164,6 +166,26 @@ def test_where_nothing_can_be_written_nothing_is_tested(report, tmp_path, progra
         assert (status, out) == (2, "")
         assert err.endswith(f"create the folder {tmp_path / 'missing'} first\n")
         assert len(err.splitlines()) == 1
+
+
+def test_convexity_overwrites_nothing_but_its_own_results(
+    report, slim_weights, tmp_path, program
+):
+    folder, _, _ = report
+    run = f"--run={folder / 'pair_one' / 'run'}"
+    network, notes = tmp_path / "network.safetensors", tmp_path / "notes.json"
+    shutil.copy(slim_weights, network)
+    notes.write_text('{"asked": {}, "thesis": "a year of work"}')
+    before = listing(tmp_path)
+    for flags, says in {
+        (f"--weights={network}", f"--output={network}"): "is one of the inputs",
+        (f"--output={notes}",): "holds something else",
+    }.items():
+        status, out, err = program(CONVEXITY, run, *flags)
+        assert (status, out) == (2, "")
+        assert says in err
+        assert len(err.splitlines()) == 1
+        assert listing(tmp_path) == before
 
 
 def test_own_pictures_and_folders_with_spaces(tmp_path, slim_weights, program):

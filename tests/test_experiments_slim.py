@@ -125,6 +125,7 @@ def test_training_makes_a_network_and_a_killed_one_the_same(
         ("--paintings={folder}", "holds no pictures to learn from"),
         ("--widths=4,4,8", "give five numbers"),
         ("--widths=4,4,8,8,x", "give five numbers"),
+        pytest.param(f"--widths=4,4,8,8,{'9' * 5000}", "give five numbers", id="long"),
         ("--widths=65,4,8,8,8", "at most 64,128,256,512,512"),
         ("--batch_size=3", "give an even number"),
         ("--picture_size=31", "picture_size"),

@@ -221,6 +221,13 @@ def test_what_takes_long_is_asked_for(tmp_path, chunks_of_four):
         drive(tmp_path / "small", limits=Limits(memory_gb=1e-3))
 
 
+def test_a_log_that_does_not_fit_is_told(tmp_path):
+    preset, limits = customize(PRESET, steps=10**6), Limits(memory_gb=0.01)
+    with pytest.raises(InputError, match=r"6 settings with 1000000 steps .* fewer ste"):
+        run_sweep(lambda settings: None, preset, SETTINGS, tmp_path, CONFIG, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_that_never_was_finite_has_no_losses(tmp_path):
     sweep = drive(tmp_path, grid({"beta": [3e38]}))
     assert sweep.status.tolist() == ["diverged"]

@@ -4,6 +4,7 @@ import hashlib
 from unittest import mock
 
 import pytest
+from commands import listing
 from matplotlib.font_manager import fontManager
 from surfaces import bowl, figure_of, make_line, make_surface
 
@@ -72,3 +73,13 @@ def test_nothing_is_written_of_a_surface_without_a_node(tmp_path, plot):
         "evaluate it first\n"
     )
     assert list(tmp_path.iterdir()) == [tmp_path / "none.h5"]
+
+
+def test_nothing_is_written_where_one_of_the_files_cannot_be(tmp_path, plot):
+    write_surface(tmp_path / "plane3.h5", make_surface())
+    (tmp_path / "x_maps.png").mkdir()
+    before = listing(tmp_path)
+    status, out, err = plot(tmp_path / "plane3.h5", f"--output={tmp_path / 'x'}")
+    assert (status, out) == (2, "")
+    assert err.endswith("x_maps.png is a folder: give the name of a file\n")
+    assert listing(tmp_path) == before

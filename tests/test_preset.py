@@ -98,6 +98,7 @@ def test_customize_takes_each_choice_and_no_other(name):
             "pyramid_min_size must be 1 or more, a whole number, got 0",
         ),
         ({"steps": 0}, "steps must be 1 or more, a whole number, got 0"),
+        ({"steps": 2**31}, "steps must be at most 100000000, got 2147483648"),
         (
             {"guide_dilation": 101},
             "guide_dilation must lie in -100..100, a whole number, got 101",

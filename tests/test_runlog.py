@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import tracemalloc
 
 import h5py
 import jax
@@ -78,6 +79,23 @@ def test_restart_drops_a_half_written_last_line(tmp_path, kept):
     path.write_text("".join(lines[:2]) + lines[2][:kept])
     assert runlog.restart_metrics(tmp_path, 99) == rows[:2]
     assert path.read_text() == "".join(lines[:2])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\n" * 2**21 + "\N{ARTIST PALETTE}", f"[{'{},' * 2**19}{{}}]\n"],
+    ids=["many lines", "a long line"],
+)
+def test_a_damaged_log_takes_no_memory(tmp_path, text):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(text, encoding="utf-8")
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"metrics\.jsonl, line 1, is damaged"):
+        runlog.read_metrics(tmp_path, 99)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The longer of its lines, as it grows.
+    assert peak < 2**22
 
 
 def test_restart_of_no_log_makes_an_empty_one(tmp_path):

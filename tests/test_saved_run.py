@@ -9,7 +9,7 @@ from nstjax.errors import InputError
 from nstjax.io.runlog import read_run
 from nstjax.problem import evaluate
 from nstjax.request import recorded_request, request_record
-from nstjax.saved_run import read_saved_run
+from nstjax.saved_run import read_saved_run, recorded_inputs
 
 RUN = (
     "--steps=3", "--size=32", "--quiet", "--workdir=run", "--preview_seconds=0",
@@ -55,13 +55,17 @@ def test_every_control_comes_back(studio, command):
     np.testing.assert_allclose(info.loss[0], logged.log["total"][3], rtol=1e-5)
 
 
-def test_pyramid_and_mixed_style(studio, command):
+def test_pyramid_and_mixed_style(studio, command, slim_weights):
     status, _, err = command(
         *("photo.png", "painting.png", "--fine_style=photo.png", *RUN),
         *("--size=32", "--pyramid=2", "--pyramid_min_size=16", "--pyramid_steps=2"),
         *("--snapshots=1,4", "--content_layers=relu1_1", "--style_layers=relu1_1"),
     )
     assert status == 0, err
+    inputs = set(recorded_inputs(studio / "run"))
+    assert {studio / "photo.png", studio / "painting.png", slim_weights} <= inputs
+    names = {"config.json", "metrics.jsonl", "run.h5", "checkpoint.safetensors"}
+    assert {studio / "run" / name for name in (*names, "style.png")} <= inputs
     run = read_saved_run(studio / "run")
     assert run.steps == 5
     assert list(run.snapshots) == [4]

@@ -286,7 +286,13 @@ def test_bad_lines(text):
 
 @pytest.mark.parametrize(
     ("flags", "says"),
-    [((), "give --run=DIR"), (("--run=nowhere",), "nowhere holds no run")],
+    [
+        ((), "give --run=DIR"),
+        (("--run=nowhere",), "nowhere holds no run"),
+        (("--run=nowhere", "--output=."), ". is a folder: give the name of a file"),
+        (("--run=nowhere", "--output=/"), "/ is a folder: give the name of a file"),
+        (("--plane=weights", "--sweep=no.h5", "--output=/"), "/ is a folder: give"),
+    ],
 )
 def test_bad_commands_are_one_line(flags, says, program):
     status, _, err = program(LOSS_SURFACE, *flags)

@@ -79,6 +79,7 @@ def test_spacing(text, expected):
         ("beta=1:2:3:log:4", "cannot be read"),
         ("beta=1:2:0", "beta has '0' values in the grid: give a whole number in 1.."),
         ("beta=1:2:2.5", "beta has '2.5' values"),
+        pytest.param(f"beta=1:2:{'9' * 5000}", "values in the grid: give", id="long"),
         ("beta=1:2:-3", "beta has '-3' values"),
         ("beta=0:2:3:log", "equal ratios need a start and a stop above 0"),
         ("beta=1,alpha=1,beta=2", "beta is given twice"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 
+from nstjax.analysis import sweep as sweep_lanes
 from nstjax.analysis.lanes import prepare_lanes
 from nstjax.analysis.settings import controls_with, grid, preset_with, seed_with
 from nstjax.analysis.sweep import make_sweep, run_lanes
@@ -200,6 +201,12 @@ def test_chunks_of_steps_are_the_same_steps():
     results = run_lanes(sweep_of(preset, lanes, 3), lanes, preset, tell=told.append)
     assert told == [3, 1, 1]
     assert_like_single_runs(preset, settings, results, lanes.original)
+
+
+def test_dispatches_are_not_listed():
+    assert list(sweep_lanes._dispatches(7, 3)) == [3, 3, 1]
+    assert list(sweep_lanes._dispatches(6, 3)) == [3, 3]
+    assert next(iter(sweep_lanes._dispatches(2**63, 2))) == 2
 
 
 def test_one_trace_serves_every_chunk_and_grid():

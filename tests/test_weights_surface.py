@@ -62,6 +62,19 @@ def test_weights_alone_are_a_line_or_a_surface():
     assert surface.done.tolist() == [[False, True], [True, True], [True, False]]
 
 
+def test_settings_that_are_no_grid_are_told_before_one_is_made(monkeypatch):
+    monkeypatch.setattr("nstjax.analysis.weights_surface.LARGEST_SIDE", 2)
+    monkeypatch.setattr("nstjax.analysis.weights_surface.unknown_values", None)
+    values = [1.0, 2.0, 3.0]
+    with pytest.raises(InputError, match="3 ratios beta/alpha and 3 values of tv, mo"):
+        weights_surface(sweep_of({"beta": values, "tv": values}))
+
+
+def test_a_ratio_may_be_too_large_for_a_number():
+    sweep = sweep_of({"alpha": [1e-300, 1.0], "beta": [1e30, 1e30]})
+    np.testing.assert_allclose(weights_surface(sweep).s, [30, 330])
+
+
 def test_it_comes_back_from_its_file(tmp_path):
     surface = weights_surface(sweep_of({"beta": [8, 2], "tv": [1, 2]}))
     write_surface(tmp_path / "weights.h5", surface)

@@ -21,7 +21,8 @@ def whole_numbers(flag: str, least: int = 1) -> list[int]:
       InputError: there are none, or one is no whole number of ``least`` or more.
     """
     texts: list[str] = flags.FLAGS[flag].value or []
-    if not texts or any(not text.isdecimal() or int(text) < least for text in texts):
+    readable = [text for text in texts if text.isdecimal() and len(text) < 10]
+    if not texts or readable != texts or any(int(text) < least for text in texts):
         raise InputError(
             f"--{flag}={','.join(texts)}: give numbers of {least} or more, with commas"
         )

@@ -64,7 +64,8 @@ def _parse_values(name: str, text: str) -> list[float]:
     if len(rest) not in (1, 2) or spacing not in ("lin", "log"):
         raise InputError(f"{name}={text} in the grid cannot be read: {GRID_HELP}")
     count = rest[0].strip()
-    if not count.isdecimal() or not 1 <= int(count) <= MOST_SETTINGS:
+    readable = count.isdecimal() and len(count) < 10
+    if not readable or not 1 <= int(count) <= MOST_SETTINGS:
         raise InputError(
             f"{name} has {count!r} values in the grid: give a whole number in "
             f"1..{MOST_SETTINGS}"

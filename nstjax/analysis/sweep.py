@@ -9,7 +9,8 @@ lanes share has no lane axis; the lanes are spread over all devices.
 """
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -156,6 +157,6 @@ def run_lanes(
     )
 
 
-def _dispatches(steps: int, longest: int) -> list[int]:
+def _dispatches(steps: int, longest: int) -> Iterator[int]:
     full, rest = divmod(steps, longest)
-    return [longest] * full + [rest] * (rest > 0)
+    return itertools.chain(itertools.repeat(longest, full), [rest] * (rest > 0))

@@ -21,7 +21,7 @@ from nstjax.errors import InputError
 from nstjax.io.atomic import check_new, check_workdir
 from nstjax.io.runlog import CONFIG, read_config, write_config
 from nstjax.io.stored import short_json
-from nstjax.io.sweep_file import Sweep, join_sweeps, read_sweep, write_sweep
+from nstjax.io.sweep_file import SCALARS, Sweep, join_sweeps, read_sweep, write_sweep
 from nstjax.memory import GIGABYTE, default_budget, give_back_freed_memory
 from nstjax.preset import Preset
 from nstjax.problem import make_transfer
@@ -32,6 +32,8 @@ LANES_PER_CHUNK = "lanes_per_chunk"
 # More side by side make a step hardly faster, and a killed sweep loses more.
 MOST_LANES_PER_DEVICE = 64
 MOST_UNASKED = 1000
+# Of the log: its chunks, what joins them, its file before it is written, and read back.
+LOG_COPIES = 4
 
 
 class Limits(NamedTuple):
@@ -246,6 +248,14 @@ def _fit(
     budget = default_budget()
     if limits.memory_gb is not None:
         budget = limits.memory_gb * GIGABYTE
+    columns = len((*SCALARS, *preset.content_layers, *preset.style_layers))
+    log_bytes = 4 * LOG_COPIES * settings.count * (preset.steps + 1) * columns
+    if any_process(log_bytes > budget):
+        raise InputError(
+            f"the losses of {settings.count} settings with {preset.steps} steps would "
+            f"need {log_bytes / GIGABYTE:.2f} GB, and --memory_gb allows "
+            f"{budget / GIGABYTE:.2f}: allow more, or give fewer steps"
+        )
     begun = config.get(LANES_PER_CHUNK)
     most = begun or MOST_LANES_PER_DEVICE * jax.device_count()
     sweep = make_sweep(make_transfer(preset), lanes.axes)

@@ -8,6 +8,7 @@ image depends on their ratio alone. No more can be read from such axes.
 import numpy as np
 
 from nstjax.analysis.surface import Marks, Surface, unknown_values
+from nstjax.analysis.surface_request import LARGEST_SIDE
 from nstjax.analysis.sweep_axes import WEIGHTS, weights_of
 from nstjax.errors import InputError
 from nstjax.io.sweep_file import Sweep
@@ -30,7 +31,8 @@ def weights_surface(sweep: Sweep) -> Surface:
       without a run, are not done. There is no plane.
 
     Raises:
-      InputError: other settings vary, or two runs would be one node.
+      InputError: other settings vary, or two runs would be one node, or there are too
+        many nodes.
     """
     count = len(sweep.status)
     alpha, beta = weights_of(sweep)
@@ -47,7 +49,9 @@ def weights_surface(sweep: Sweep) -> Surface:
         raise InputError(
             "alpha or beta is 0 in the sweep: their ratio has no logarithm"
         )
-    s, i = np.unique(np.log10(beta / alpha).round(9), return_inverse=True)
+    # The ratio itself may be too large for a number.
+    ratios = np.log10(beta) - np.log10(alpha)
+    s, i = np.unique(ratios.round(9), return_inverse=True)
     t, j, second = np.zeros(1), np.zeros(count, int), ""
     if others:
         second = others[0]
@@ -59,6 +63,11 @@ def weights_surface(sweep: Sweep) -> Surface:
         raise InputError(
             "the sweep has several runs of one ratio beta/alpha: let only one of the "
             "two weights vary"
+        )
+    if len(s) * len(t) > LARGEST_SIDE**2:
+        raise InputError(
+            f"the sweep has {len(s)} ratios beta/alpha and {len(t)} values of "
+            f"{second}, more than {LARGEST_SIDE**2} nodes: let them be a grid"
         )
     known = unknown_values((len(s), len(t)), ())
     done = np.zeros((len(s), len(t)), bool)

@@ -263,7 +263,10 @@ def _read_masks(
             f"{styles} styles for {len(regions.names)} regions of the mask: give a "
             "style for each region, or fewer"
         )
-    return regions.masks[:styles, :, :, None]
+    masks = regions.masks
+    if styles < len(masks) and regions.names[0] == "0":
+        masks = masks[1:]  # of numbers, 0 is what is left, as in the mask of one region
+    return masks[:styles, :, :, None]
 
 
 def _restyle_video(

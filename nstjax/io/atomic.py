@@ -52,12 +52,15 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """Check that a file can be written, before the work that makes it.
 
     Raises:
-      InputError: a folder has its name, or its folder is missing or not writable.
+      InputError: a folder or a device has its name, or its folder is missing or not
+        writable.
     """
     path = Path(path)
     folder = path.parent
     if path.is_dir():
         raise InputError(f"{path} is a folder: give the name of a file")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no regular file: give the name of another one")
     if not folder.is_dir():
         raise InputError(f"{path} cannot be written: create the folder {folder} first")
     _check_permission(path, folder)

@@ -49,6 +49,7 @@ SCALARS = ("total", "content", "style", "tv", "gradient_norm", "seconds")
 LAYER_GROUPS = ("content_layers", "style_layers")
 
 MOST_METRICS_BYTES = 2**27
+MOST_ROW_BYTES = 2**20
 
 Row = dict[str, Any]
 
@@ -209,16 +210,22 @@ def read_metrics(
       InputError: the file holds something else than rows.
     """
     path = folder / METRICS
-    text = ""
-    if path.exists():
-        check_file(path, START_AGAIN, MOST_METRICS_BYTES)
-        text = path.read_bytes().decode(errors="replace")
-    rows = []
-    for number, line in enumerate(text.split("\n")[:-1], start=1):
-        where = f"{path}, line {number},"
-        row = decode(line, dict[str, Any], where, START_AGAIN)
-        if convert(row, kind, where, START_AGAIN).step < before_step:
-            rows.append(row)
+    rows: list[Row] = []
+    if not path.exists():
+        return rows
+    check_file(path, START_AGAIN, MOST_METRICS_BYTES)
+    with open(path, "rb") as file:
+        # One by one: as a list, lines take many times the file's memory.
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            where = f"{path}, line {number},"
+            if len(line) > MOST_ROW_BYTES:
+                raise damaged(where, f"{len(line)} bytes", START_AGAIN)
+            text = line.decode(errors="replace")
+            row = decode(text, dict[str, Any], where, START_AGAIN)
+            if convert(row, kind, where, START_AGAIN).step < before_step:
+                rows.append(row)
     return rows
 
 
