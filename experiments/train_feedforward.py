@@ -129,7 +129,7 @@ def main(arguments: Sequence[str]) -> int:
     join_processes_of_flags()
     folder = Path(FLAGS.workdir)
     check_workdir(folder)
-    photos = picture_files(FLAGS.photos)
+    photos = _pictures_in(FLAGS.photos)
     if FLAGS.held_out >= len(photos):
         raise InputError(
             f"--held_out={FLAGS.held_out} of {len(photos)} photos leaves none to learn "
@@ -182,10 +182,16 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if trained.complete else FAILURE_STATUS
 
 
+def _pictures_in(folder: str) -> list[Path]:
+    """The pictures in a folder, in which the working folder may lie."""
+    workdir = Path(FLAGS.workdir)
+    return picture_files(folder, without=(workdir, workdir / SAMPLES))
+
+
 def _paintings() -> dict[str, Path]:
     """{name: file} as --styles says."""
     if len(FLAGS.styles) == 1 and Path(FLAGS.styles[0]).is_dir():
-        named = [(path.stem, path) for path in picture_files(FLAGS.styles[0])]
+        named = [(path.stem, path) for path in _pictures_in(FLAGS.styles[0])]
     else:
         parts = [item.rpartition("=") for item in FLAGS.styles]
         files = [Path(expand_home(file)) for *_, file in parts]
