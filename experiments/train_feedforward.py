@@ -33,6 +33,7 @@ from nstjax.feedforward.training_run import MODEL, SAMPLES, train
 from nstjax.interrupts import advise
 from nstjax.io.atomic import check_inputs_kept, check_workdir
 from nstjax.io.model_file import StyleModel, read_model
+from nstjax.io.stored import MOST_SETTING
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.path_flags import define_path, define_paths, expand_home
 from nstjax.sizes import parse_size
@@ -248,10 +249,11 @@ def _fields(flag: str) -> dict[str, Any]:
     """What a flag gives as JSON."""
     try:
         fields = json.loads(FLAGS[flag].value or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"--{flag} is no JSON ({error})") from error
     if not isinstance(fields, dict):
-        raise InputError(f"--{flag}={FLAGS[flag].value}: give an object, as in --help")
+        shown = FLAGS[flag].value[:MOST_SETTING]
+        raise InputError(f"--{flag}={shown}: give an object, as in --help")
     return fields
 
 

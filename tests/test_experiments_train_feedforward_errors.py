@@ -62,6 +62,7 @@ BAD = {
     "architecture's kind": (with_architecture('{"kind": "adain"}'), "no architecture"),
     "architecture's channels": (with_architecture('{"channels": [4, 4]}'), "channels"),
     "architecture's epsilon": (with_architecture('{"epsilon": NaN}'), "epsilon must"),
+    "deep loss": (with_loss("[" * 100_000), "--loss is no JSON (maximum recursion"),
     "loss no JSON": (with_loss("beta"), "--loss is no JSON"),
     "loss a number": (with_loss("3"), "--loss=3: give an object"),
     "loss's field": (with_loss('{"gamma": 1}'), "the loss has no 'gamma'"),

@@ -271,25 +271,6 @@ def test_a_video_keeps_its_frames_and_its_sound(folder):
         assert np.abs(result / 255.0 - expected).mean() < 0.05
 
 
-def test_a_video_whose_place_fails_is_whole_elsewhere(folder, monkeypatch, caplog):
-    frames = [(255 * picture(48, 64, seed=seed)).astype(np.uint8) for seed in range(3)]
-    write_video("film.mp4", frames, 10.0)
-
-    def fail(path, frames, *arguments, **options):
-        if path.parent == Path("full"):
-            next(frames)
-            raise OSError(28, "No space left on device", str(path))
-        write_video(path, frames, *arguments, **options)
-
-    monkeypatch.setattr(restyle_files, "write_video", fail)
-    monkeypatch.setattr(restyle_files, "apply_look", lambda _, __, photos, *___: photos)
-    Path("full").mkdir()
-    (path,) = restyled("film.mp4", output="full/new.mp4")
-    assert path == Path("new.mp4")
-    assert len(list(read_frames(path, probe(path)))) == 3
-    assert caplog.messages[-1].endswith("wrote new.mp4 instead")
-
-
 def test_a_video_in_regions(folder):
     write_video("film.mp4", [(255 * picture(64, 64)).astype(np.uint8)] * 2, 10.0)
     mask = np.zeros((64, 64, 3), np.float32)

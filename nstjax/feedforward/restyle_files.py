@@ -263,7 +263,11 @@ def _read_masks(
             f"{styles} styles for {len(regions.names)} regions of the mask: give a "
             "style for each region, or fewer"
         )
-    return regions.masks[:styles, :, :, None]
+    masks = regions.masks
+    if styles < len(masks) and regions.names[0] == "0":
+        # Of a map of numbers it is what nobody has marked.
+        masks = masks[1:]
+    return masks[:styles, :, :, None]
 
 
 def _restyle_video(
