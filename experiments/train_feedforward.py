@@ -247,13 +247,15 @@ def _preset(
 
 def _fields(flag: str) -> dict[str, Any]:
     """What a flag gives as JSON."""
+    text = FLAGS[flag].value or "{}"
     try:
-        fields = json.loads(FLAGS[flag].value or "{}")
+        fields = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"--{flag} is no JSON ({error})") from error
     if not isinstance(fields, dict):
-        shown = FLAGS[flag].value[:MOST_SETTING]
-        raise InputError(f"--{flag}={shown}: give an object, as in --help")
+        raise InputError(
+            f"--{flag}={text[:MOST_SETTING]}: give an object, as in --help"
+        )
     return fields
 
 
