@@ -30,10 +30,11 @@ from nstjax.entry import (
 from nstjax.errors import InputError
 from nstjax.interrupts import advise
 from nstjax.io.atomic import check_inputs_kept
-from nstjax.io.images import read_image
+from nstjax.io.transparency import read_on_white
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.memory import free_before_next_step
 from nstjax.path_flags import define_path
+from nstjax.pictures import content_size, painting_size
 from nstjax.preset import INITS, Preset, customize, default_size_rule
 from nstjax.presets import DEFAULT_PRESET, get_preset
 from nstjax.problem import NO_CONTROLS
@@ -106,11 +107,13 @@ def main(pictures: Sequence[str]) -> int:
 def sweep_pictures(folder: Path, pictures: Sequence[str]) -> int:
     """Read the pictures and run the sweep, in a folder that nobody else works in."""
     preset = read_preset()
-    content, *styles = read_pictures(pictures)
+    content, *styles = read_pictures(pictures, preset)
     settings = parse_grid(FLAGS.grid) if FLAGS.grid else read_settings(FLAGS.settings)
     seed = seed_with({}, FLAGS.seed)
     check_settings(settings, preset, len(styles), NO_CONTROLS)
-    init_image = None if preset.init in INITS else read_image(preset.init)
+    init_image = None
+    if preset.init not in INITS:
+        init_image = read_on_white(preset.init, content_size(preset))
     check_inputs_kept(
         result_paths(folder, settings.count),
         [*pictures, FLAGS.settings, preset.init, FLAGS.weights],
@@ -149,10 +152,12 @@ def read_preset() -> Preset:
     return customize(preset, size=size, pyramid="none", **structure)
 
 
-def read_pictures(paths: Sequence[str]) -> list[np.ndarray]:
+def read_pictures(paths: Sequence[str], preset: Preset) -> list[np.ndarray]:
     """The photo and the paintings."""
     if paths:
-        return list(map(read_image, paths))
+        content = read_on_white(paths[0], content_size(preset))
+        used_size = painting_size(content, preset)
+        return [content, *(read_on_white(path, used_size) for path in paths[1:])]
     # scikit-image takes a while to import.
     from nstjax.demo import demo_pictures
 

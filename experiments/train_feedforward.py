@@ -33,6 +33,7 @@ from nstjax.feedforward.training_run import MODEL, SAMPLES, train
 from nstjax.interrupts import advise
 from nstjax.io.atomic import check_inputs_kept, check_workdir
 from nstjax.io.model_file import StyleModel, read_model
+from nstjax.io.stored import MOST_SETTING
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.path_flags import define_path, define_paths, expand_home
 from nstjax.sizes import parse_size
@@ -129,7 +130,7 @@ def main(arguments: Sequence[str]) -> int:
     join_processes_of_flags()
     folder = Path(FLAGS.workdir)
     check_workdir(folder)
-    photos = picture_files(FLAGS.photos)
+    photos = _pictures_in(FLAGS.photos)
     if FLAGS.held_out >= len(photos):
         raise InputError(
             f"--held_out={FLAGS.held_out} of {len(photos)} photos leaves none to learn "
@@ -182,10 +183,16 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if trained.complete else FAILURE_STATUS
 
 
+def _pictures_in(folder: str) -> list[Path]:
+    """The pictures in a folder, in which the working folder may lie."""
+    workdir = Path(FLAGS.workdir)
+    return picture_files(folder, without=(workdir, workdir / SAMPLES))
+
+
 def _paintings() -> dict[str, Path]:
     """{name: file} as --styles says."""
     if len(FLAGS.styles) == 1 and Path(FLAGS.styles[0]).is_dir():
-        named = [(path.stem, path) for path in picture_files(FLAGS.styles[0])]
+        named = [(path.stem, path) for path in _pictures_in(FLAGS.styles[0])]
     else:
         parts = [item.rpartition("=") for item in FLAGS.styles]
         files = [Path(expand_home(file)) for *_, file in parts]
@@ -240,12 +247,15 @@ def _preset(
 
 def _fields(flag: str) -> dict[str, Any]:
     """What a flag gives as JSON."""
+    text = FLAGS[flag].value or "{}"
     try:
-        fields = json.loads(FLAGS[flag].value or "{}")
-    except ValueError as error:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"--{flag} is no JSON ({error})") from error
     if not isinstance(fields, dict):
-        raise InputError(f"--{flag}={FLAGS[flag].value}: give an object, as in --help")
+        raise InputError(
+            f"--{flag}={text[:MOST_SETTING]}: give an object, as in --help"
+        )
     return fields
 
 

@@ -42,6 +42,7 @@ from nstjax.distillation.visits import visit
 from nstjax.distributed import one_run_in
 from nstjax.entry import run_command
 from nstjax.errors import InputError
+from nstjax.feedforward.data import picture_files
 from nstjax.interrupts import advise
 from nstjax.io import runlog
 from nstjax.io.atomic import atomic_path, check_inputs_kept, check_new
@@ -62,7 +63,6 @@ Train a narrow network to stand for VGG-19 in style transfer.
 The result is slim.safetensors in --workdir. The same command again goes on with a
 training that was killed.
 """
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 LONG_SIDE = 1024
 CHECKPOINT = "checkpoint.safetensors"
 RESULT = "slim.safetensors"
@@ -274,11 +274,8 @@ def _widths() -> dict[str, int]:
 
 def _read_folder(folder: str) -> list[np.ndarray]:
     """The folder's pictures, the longer side at most ``LONG_SIDE``."""
-    paths = sorted(
-        path
-        for path in Path(folder).iterdir()
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.stem not in FLAGS.held_out
-    )
+    found = picture_files(folder, recursive=False)
+    paths = [path for path in found if path.stem not in FLAGS.held_out]
     if not paths:
         raise InputError(f"{folder} holds no pictures to learn from")
     pictures = []

@@ -47,7 +47,8 @@ flags.DEFINE_integer("interpolate", 0, "Steps of a row from style to style.")
 define_mask(
     "mask",
     "Where each style goes: an image with a color for each, the brightest first, or "
-    "grey masks a.png+b.png; the photo stays elsewhere.",
+    "with numbers, where 0 stays if styles are fewer, or grey masks a.png+b.png; the "
+    "photo stays elsewhere.",
 )
 flags.DEFINE_enum(
     "color",

@@ -12,6 +12,7 @@ from PIL import Image
 
 from nstjax.errors import InputError
 from nstjax.feedforward.contents import Content, find_contents, split_paintings
+from nstjax.feedforward.data import picture_files
 from nstjax.io.video import probe, read_frames, write_video
 
 # Containers, and what they need beside their name: a codec, or a size.
@@ -183,3 +184,20 @@ def test_a_content_says_where_it_lies():
     assert find_contents(["holiday"], recursive=True) == [
         Content(Path("holiday/x/a.png"), False, Path("x"))
     ]
+
+
+def test_hidden_files_and_results_are_no_picture_files(tmp_path):
+    for folder in ("within", ".hidden", "run/samples"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("a.png", "._a.png", "within/b.png", ".hidden/c.png", "run/d.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "run" / "samples" / "000001.png").touch()
+
+    def names(**options):
+        files = picture_files(tmp_path, **options)
+        return [str(path.relative_to(tmp_path)) for path in files]
+
+    assert names(without=[tmp_path / "run"]) == ["a.png", "within/b.png"]
+    samples = tmp_path / "within" / ".." / "run" / "samples"
+    assert names(without=[samples]) == ["a.png", "run/d.png", "within/b.png"]
+    assert names(recursive=False) == ["a.png"]

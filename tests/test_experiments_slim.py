@@ -122,7 +122,7 @@ def test_training_makes_a_network_and_a_killed_one_the_same(
     [
         ("--photos=nowhere", "--photos=nowhere: give a folder of pictures"),
         ("--photos={folder}/nothing", "give a folder of pictures"),
-        ("--paintings={folder}", "holds no pictures to learn from"),
+        ("--paintings={folder}", "holds no pictures: fill it with files of"),
         ("--widths=4,4,8", "give five numbers"),
         ("--widths=4,4,8,8,x", "give five numbers"),
         pytest.param(f"--widths=4,4,8,8,{'9' * 5000}", "give five numbers", id="long"),
@@ -138,6 +138,7 @@ def test_training_makes_a_network_and_a_killed_one_the_same(
 )
 def test_bad_training_flags_are_one_line(flag, says, training, tmp_path, program):
     workdir = tmp_path / "work"
+    (tmp_path / "._hidden.png").touch()
     flag = flag.format(folder=tmp_path)
     status, _, err = program(TRAIN, *training, f"--workdir={workdir}", flag)
     assert status == 2

@@ -20,6 +20,7 @@ from nstjax.analysis.settings import grid
 from nstjax.analysis.sweep_results import tell_diverged
 from nstjax.analysis.sweep_run import Limits, run_sweep
 from nstjax.errors import InputError
+from nstjax.io.images import read_colors
 from nstjax.io.sweep_file import read_sweep
 from nstjax.painting import paint
 from nstjax.preset import customize
@@ -306,6 +307,27 @@ def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path, program, monke
     assert json.loads((whole / "config.json").read_text()) == sweep.config
     assert sweep.config["settings"]["pool"] == "max"
     assert list(sweep.log["style_layers"]) == ["relu1_1", "relu2_1"]
+
+
+def test_pictures_are_read_at_the_size_that_is_needed(tmp_path, program, monkeypatch):
+    shapes = []
+
+    def read(*arguments):
+        color, alpha = read_colors(*arguments)
+        shapes.append(color.shape)
+        return color, alpha
+
+    monkeypatch.setattr("nstjax.io.reduction.REDUCE_ABOVE", 1000)
+    monkeypatch.setattr("nstjax.io.transparency.read_colors", read)
+    path = tmp_path / "large.png"
+    Image.new("RGBA", (320, 240), (255, 0, 0, 128)).save(path)
+    # The network is read after the pictures.
+    options = ("--grid=beta=1", f"--init={path}", "--weights=none", "--size=24")
+    folder = tmp_path / "run"
+    status, _, err = program(SWEEP, path, path, *options, f"--workdir={folder}")
+    assert status == 2
+    assert shapes == [(60, 80, 3)] * 3
+    assert err.count("large.png is transparent in parts, which are put on white") == 3
 
 
 @pytest.mark.parametrize(

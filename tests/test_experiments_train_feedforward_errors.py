@@ -39,6 +39,11 @@ BAD = {
     "a photo": ((*ONE, "--photos=../photos/1.png"), "is not a folder"),
     "empty folder": ((*ONE, "--photos=../empty"), "../empty holds no pictures"),
     "texts": ((*ONE, "--photos=../texts"), "../texts holds no pictures"),
+    "its own samples": (
+        (*ONE, "--photos=../own", "--workdir=../own/run"),
+        "../own holds no pictures",
+    ),
+    "a hidden file": ((*ONE, "--photos=../hidden"), "../hidden holds no pictures"),
     "broken photos": ((*ONE, "--photos=../broken"), "0.png is not a picture"),
     "few photos": ((*ONE, "--batch_size=6"), "5 readable pictures is smaller than"),
     "all held out": ((*ONE, "--held_out=7"), "--held_out=7 of 7 photos leaves none"),
@@ -57,6 +62,7 @@ BAD = {
     "architecture's kind": (with_architecture('{"kind": "adain"}'), "no architecture"),
     "architecture's channels": (with_architecture('{"channels": [4, 4]}'), "channels"),
     "architecture's epsilon": (with_architecture('{"epsilon": NaN}'), "epsilon must"),
+    "deep loss": (with_loss("[" * 100_000), "--loss is no JSON (maximum recursion"),
     "loss no JSON": (with_loss("beta"), "--loss is no JSON"),
     "loss a number": (with_loss("3"), "--loss=3: give an object"),
     "loss's field": (with_loss('{"gamma": 1}'), "the loss has no 'gamma'"),
@@ -207,6 +213,9 @@ def trained(gallery, program):
     """The folder of the bad commands, beside a training and what is none."""
     (gallery / "lost" / "checkpoints").mkdir(parents=True)
     (gallery / "damaged").mkdir()
+    for name in ("own/run/samples/000001.png", "hidden/._1.png"):
+        (gallery / name).parent.mkdir(parents=True)
+        (gallery / name).touch()
     (gallery / "damaged" / "config.json").write_text('{"settings": ')
     folder = gallery / "bad"
     folder.mkdir()

@@ -7,9 +7,6 @@ import pytest
 from PIL import Image
 
 from nstjax.errors import InputError
-from nstjax.feedforward import restyle_files
-from nstjax.feedforward.fast_request import FastRequest
-from nstjax.feedforward.looks import Look
 from nstjax.guidance import read_regions
 
 HEIGHT, WIDTH = 40, 60
@@ -165,22 +162,3 @@ def test_the_turned_mask_of_a_turned_photo(tmp_path, caplog):
     assert not caplog.messages
     with pytest.raises(InputError, match="one is portrait, the other landscape"):
         read(turned, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("numbers", "styles", "painted"),
-    [
-        ((0, 3), 1, [3]),
-        ((0, 1), 1, [1]),
-        ((0, 3, 5), 2, [3, 5]),
-        ((0, 3), 2, [0, 3]),
-        ((2, 3), 1, [2]),
-    ],
-)
-def test_number_0_gets_a_style_only_where_all_do(tmp_path, numbers, styles, painted):
-    mask = labels(*numbers)
-    Image.fromarray(mask).save(tmp_path / "mask.png")
-    request = FastRequest(contents=("photo.png",), mask=str(tmp_path / "mask.png"))
-    masks = restyle_files._read_masks(request, PHOTO, Look("", (None,) * styles))
-    expected = [mask == number for number in painted]
-    np.testing.assert_array_equal(masks[..., 0], expected)

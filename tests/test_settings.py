@@ -1,6 +1,7 @@
 """The settings of a sweep: grids, tables, and what a run cannot use."""
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -139,6 +140,26 @@ def test_what_is_no_table(tmp_path, content, says):
     with pytest.raises(InputError) as raised:
         read_settings(path)
     assert says in str(raised.value)
+
+
+def make_huge(path):
+    path.touch()
+    os.truncate(path, 2**24 + 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (os.mkfifo, "is no regular file: give a CSV file of settings"),
+        (os.mkdir, "is a folder"),
+        (make_huge, "is larger than 16 MiB"),
+    ],
+)
+def test_a_table_that_is_not_opened(tmp_path, make, says):
+    path = tmp_path / "settings.csv"
+    make(path)
+    with pytest.raises(InputError, match=says):
+        read_settings(path)
 
 
 def test_every_known_setting_passes():

@@ -234,8 +234,11 @@ def test_writing_that_is_interrupted_leaves_nothing(interruption, tmp_path, star
 def test_a_failing_ffmpeg_is_an_error_with_its_reason(tmp_path):
     # H.264 has no frames of this width.
     frames = np.zeros((40, 2, 20000, 3), np.uint8)
-    with pytest.raises(OSError, match=r"video\.mp4 cannot be written: .+width"):
+    with pytest.raises(
+        OSError, match=r"video\.mp4 cannot be written: .+width"
+    ) as error:
         write_video(tmp_path / "video.mp4", frames, 10)
+    assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 

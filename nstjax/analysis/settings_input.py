@@ -7,8 +7,11 @@ import numpy as np
 
 from nstjax.analysis.settings import MOST_SETTINGS, Axis, Settings
 from nstjax.errors import InputError
+from nstjax.io.stored import check_file
 from nstjax.preset import LARGEST_NUMBER
 
+# For the most settings that a sweep may have, 160 characters each.
+MOST_BYTES = 2**24
 GRID_HELP = "give NAME=START:STOP:COUNT[:log] or NAME=VALUE;VALUE"
 
 
@@ -36,6 +39,7 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
     Raises:
       InputError: something else is there.
     """
+    check_file(path, "give a CSV file of settings", MOST_BYTES)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             lines = [line for line in csv.reader(file) if any(line)]

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,7 +61,8 @@ def find_contents(
     for name in given:
         path = Path(name)
         if path.is_dir():
-            found = _files_below(path, bool(recursive), output)
+            results = () if output is None else (output,)
+            found = files_below(path, recursive=bool(recursive), without=results)
             files += [(file, file.parent.relative_to(path)) for file in found]
         elif path.exists():
             files.append((path, Path()))
@@ -197,17 +198,27 @@ def _is_animation(path: Path) -> bool:
         return False
 
 
-def _files_below(
-    folder: Path, recursive: bool, output: str | os.PathLike[str] | None
+def files_below(
+    folder: str | os.PathLike[str],
+    *,
+    recursive: bool,
+    without: Iterable[str | os.PathLike[str]] = (),
 ) -> Iterator[Path]:
-    results = None if output is None else Path(output).resolve()
+    """The files of a folder in order of their names, but for hidden ones.
+
+    Args:
+      folder: where to look.
+      recursive: whether in its subfolders, too, but for hidden ones.
+      without: subfolders that are left out.
+    """
+    left_out = {Path(path).resolve() for path in without}
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(
             name
             for name in folders
             if recursive
             and not name.startswith(".")
-            and Path(parent, name).resolve() != results
+            and Path(parent, name).resolve() not in left_out
         )
         for name in sorted(names):
             if not name.startswith("."):

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from nstjax.errors import InputError
+from nstjax.feedforward.contents import files_below
 from nstjax.io.images import FORMATS, read_image
 from nstjax.io.stored import convert, damaged
 from nstjax.sizes import resize
@@ -123,14 +124,22 @@ class Batches(Iterator[dict[str, np.ndarray]]):
         _check_enough(readable, self._batch_size)
 
 
-def picture_files(folder: str | os.PathLike[str]) -> list[Path]:
+def picture_files(
+    folder: str | os.PathLike[str],
+    *,
+    recursive: bool = True,
+    without: Iterable[str | os.PathLike[str]] = (),
+) -> list[Path]:
     """The pictures in a folder and the folders within, sorted.
 
     Args:
       folder: where to look.
+      recursive: whether in the folders within, too.
+      without: folders within that are left out: those that results go to.
 
     Returns:
-      The files with the suffix of a picture format: PNG, JPEG, WebP or TIFF.
+      The files with the suffix of a picture format, PNG, JPEG, WebP or TIFF, but for
+      hidden ones.
 
     Raises:
       InputError: it is no folder, or holds no pictures.
@@ -142,7 +151,7 @@ def picture_files(folder: str | os.PathLike[str]) -> list[Path]:
         raise InputError(f"{root} is not a folder: give the folder of the pictures")
     files = sorted(
         path
-        for path in root.rglob("*")
+        for path in files_below(root, recursive=recursive, without=without)
         if path.suffix.lower() in FORMATS and path.is_file()
     )
     if not files:

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,7 +79,7 @@ class Results:
 
         Args:
           path: where it should be; its folder is made.
-          write: writes it to the path that it is given.
+          write: as for ``nstjax.io.extras.write_somewhere``.
         """
 
         def write_in_folder(place: Path) -> None:
@@ -265,7 +265,8 @@ def _read_masks(
         )
     masks = regions.masks
     if styles < len(masks) and regions.names[0] == "0":
-        masks = masks[1:]  # of numbers, 0 is what is left, as in the mask of one region
+        # Of a map of numbers it is what nobody has marked.
+        masks = masks[1:]
     return masks[:styles, :, :, None]
 
 
@@ -279,23 +280,21 @@ def _restyle_video(
         height, width = size_at_most(info.height, info.width, request.size)
         check_sides(height, width, restyler.model.network.architecture)
         masks = [_read_masks(request, np.empty((height, width, 3)), look)]
-    with contextlib.closing(read_frames(path, info)) as frames:
-        restyled = (
-            to_8_bit(apply_look(request, restyler, [photo], look, masks)[0])
-            for photo in (
-                resize(frame.astype(np.float32) / np.float32(255), height, width)
-                for frame in tqdm(
-                    frames,
-                    total=info.frames or None,
-                    unit="frame",
-                    disable=request.quiet,
-                )
-            )
-        )
-        write = functools.partial(
-            write_video, frames=restyled, fps=info.fps, audio_from=path
-        )
-        results.write(job.output, write)
+
+    def restyled() -> Generator[np.ndarray, None, None]:
+        total = info.frames or None
+        with contextlib.closing(read_frames(path, info)) as frames:
+            for frame in tqdm(frames, total=total, unit="frame", disable=request.quiet):
+                photo = frame.astype(np.float32) / np.float32(255)
+                photo = resize(photo, height, width)
+                yield to_8_bit(apply_look(request, restyler, [photo], look, masks)[0])
+
+    def write(place: Path) -> None:
+        # A place that fails has used up frames that the next place needs, too.
+        with contextlib.closing(restyled()) as frames:
+            write_video(place, frames, info.fps, audio_from=path)
+
+    results.write(job.output, write)
 
 
 def _batches(

@@ -48,7 +48,7 @@ def write_somewhere(path: Path, write: Callable[[Path], object]) -> Path:
 
     Args:
       path: where it should be.
-      write: writes it to the path that it is given.
+      write: writes it, from its beginning at each call, to the path that it is given.
 
     Returns:
       Where it is.

@@ -149,12 +149,11 @@ def read_frames(
             count += 1
             yield np.frombuffer(pixels, np.uint8).reshape(shape)
         process.wait()
-        complaint = _text(messages)
+        complaint = _complaint(messages)
     if process.returncode or complaint:
-        reason = re.sub(r"^\[.*?\] ", "", complaint.partition("\n")[0])
         LOGGER.warning(
             "%s seems damaged: read %d of about %d frames (ffmpeg says: %s)",
-            *(path, count, info.frames, reason),
+            *(path, count, info.frames, complaint),
         )
 
 
@@ -214,7 +213,7 @@ def write_video(
                 process.stdin.close()
             process.wait()
             if process.returncode:
-                raise OSError(f"{path} cannot be written: {_text(messages)}")
+                raise OSError(f"{path} cannot be written: {_complaint(messages)}")
 
 
 def check_video_output(path: str | os.PathLike[str]) -> None:
@@ -322,9 +321,11 @@ def _running(
                     process.stdin.close()
 
 
-def _text(messages: IO[bytes]) -> str:
+def _complaint(messages: IO[bytes]) -> str:
+    """What ffmpeg says first; what follows from it comes after."""
     messages.seek(0)
-    return messages.read().decode(errors="replace").strip()
+    said = messages.read().decode(errors="replace").strip()
+    return re.sub(r"^(\[.*?\] )+", "", said.partition("\n")[0])
 
 
 def _url(path: str | os.PathLike[str]) -> str:
