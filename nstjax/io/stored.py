@@ -194,7 +194,8 @@ def _check_plain(value: Any, levels: int) -> None:
     if isinstance(value, str):
         if "\0" in value:
             raise ValueError("text with a zero byte")
-        value.encode()
+        # As Python has the bytes of a file's name that is not UTF-8.
+        value.encode(errors="surrogateescape")
     elif isinstance(value, dict):
         for entry in (*value, *value.values()):
             _check_plain(entry, levels - 1)
