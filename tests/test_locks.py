@@ -119,6 +119,15 @@ def test_what_only_has_the_name_of_a_lock_stays_as_it_is(kind, tmp_path):
     assert thesis.read_bytes() == before
 
 
+def test_a_link_to_a_folder_is_none_that_a_killed_process_has_left(tmp_path):
+    signed(leave(tmp_path / "run", preview_png=b"mine"))
+    link = tmp_path / "out.nstjax-preview"
+    link.symlink_to("run")
+    with locks.own_folder(link) as own:
+        assert not own
+    assert sorted(os.listdir(tmp_path / "run")) == [locks.LOCK, "preview.png"]
+
+
 def test_a_folder_of_a_killed_process_is_free(tmp_path):
     code = """
 import os, pathlib, signal, sys

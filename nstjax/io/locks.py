@@ -147,6 +147,8 @@ def remove_dead(folder: Path) -> None:
 
 def _remove_if_dead(folder: Path) -> None:
     with contextlib.suppress(OSError, InputError):
+        if folder.is_symlink():
+            return
         names = os.listdir(folder)
         if not names:
             folder.rmdir()
