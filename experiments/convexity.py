@@ -24,7 +24,12 @@ from nstjax.analysis.saved_surface import check_same_run, surface_structure
 from nstjax.analysis.surface import Surface
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path, check_inputs_kept, check_writable
+from nstjax.io.atomic import (
+    atomic_path,
+    check_inputs_kept,
+    check_unlinked,
+    check_writable,
+)
 from nstjax.io.stored import read_record
 from nstjax.io.surface_file import read_surface
 from nstjax.path_flags import define_path, define_paths
@@ -60,6 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     folder = Path(FLAGS.run)
     paths = FLAGS.surfaces or sorted(map(str, folder.glob("surface_*.h5")))
     output = Path(FLAGS.output or folder / "convexity.json")
+    check_unlinked([] if FLAGS.output else [output])
     run = read_saved_run(folder, FLAGS.weights)
     check_writable(output)
     check_inputs_kept([output], [*paths, *recorded_inputs(folder), FLAGS.weights])

@@ -23,7 +23,12 @@ from nstjax.analysis.convexity_table import markdown_table
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.interrupts import run_child
-from nstjax.io.atomic import atomic_path, check_inputs_kept, check_workdir
+from nstjax.io.atomic import (
+    atomic_path,
+    check_inputs_kept,
+    check_unlinked,
+    check_workdir,
+)
 from nstjax.io.images import read_image, write_image
 from nstjax.montage import contact_sheet
 from nstjax.painting import paint
@@ -85,7 +90,11 @@ def main(pictures: Sequence[str]) -> int:
     check_workdir(folder)
     names = ("content.png", "style.png", "result.png", "snapshots.png")
     written = [folder / part.name / name for part in PARTS for name in names]
+    written.append(folder / "convexity.md")
     check_inputs_kept(written, pictures)
+    parts = [folder / part.name for part in PARTS]
+    check_unlinked(path for part in parts for path in (part, *part.glob("*")))
+    check_unlinked(written)
     given = list(map(read_image, pictures)) or [
         *(read_image(skimage.data.chelsea()), paint()),
         *(read_image(skimage.data.coffee()), stained_glass()),

@@ -16,7 +16,12 @@ from absl import flags
 
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path, check_inputs_kept, check_workdir
+from nstjax.io.atomic import (
+    atomic_path,
+    check_inputs_kept,
+    check_unlinked,
+    check_workdir,
+)
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_network
 from nstjax.montage import contact_sheet
@@ -98,12 +103,11 @@ def main(arguments: Sequence[str]) -> int:
     }
     folder = Path(FLAGS.workdir)
     check_workdir(folder)
-    written = [f"{pair.name}_{role}.png" for pair in pairs for role in ROLES]
+    names = [f"{pair.name}_{role}.png" for pair in pairs for role in ROLES]
+    written = [folder / name for name in (*names, TABLE, SHEET)]
     read = [path for pair in arguments for path in pair.partition(":")[::2]]
-    check_inputs_kept(
-        [folder / name for name in (*written, TABLE, SHEET)],
-        [*read, FLAGS.teacher, FLAGS.weights],
-    )
+    check_inputs_kept(written, [*read, FLAGS.teacher, FLAGS.weights])
+    check_unlinked(written)
     folder.mkdir(parents=True, exist_ok=True)
     rows, pictures, labels = [], [], []
     for pair in pairs:

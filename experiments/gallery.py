@@ -17,7 +17,7 @@ from absl import flags
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.interrupts import run_child
-from nstjax.io.atomic import check_inputs_kept, check_workdir
+from nstjax.io.atomic import check_inputs_kept, check_unlinked, check_workdir
 from nstjax.io.images import read_image, write_image
 from nstjax.montage import contact_sheet
 from nstjax.painting import paint
@@ -92,8 +92,10 @@ def main(pictures: Sequence[str]) -> int:
     check_workdir(folder)
     names = ("photo", "painting", "glass", "mask")
     outputs = {label: output_name(label) for label in FLAGS.variants or VARIANTS}
-    written = [*(f"{name}.png" for name in names), *outputs.values(), SHEET]
-    check_inputs_kept([folder / name for name in written], pictures)
+    files = [*(f"{name}.png" for name in names), *outputs.values(), SHEET]
+    written = [folder / name for name in files]
+    check_inputs_kept(written, pictures)
+    check_unlinked(written)
     inputs = list(map(read_image, pictures)) or free_pictures()
     folder.mkdir(parents=True, exist_ok=True)
     for name, image in zip(names, inputs, strict=True):

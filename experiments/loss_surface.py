@@ -21,7 +21,12 @@ from nstjax.analysis.weights_surface import weights_surface
 from nstjax.entry import INTERRUPTED_STATUS, run_command
 from nstjax.errors import InputError
 from nstjax.interrupts import advise
-from nstjax.io.atomic import check_inputs_kept, check_writable, nearest_folder
+from nstjax.io.atomic import (
+    check_inputs_kept,
+    check_unlinked,
+    check_writable,
+    nearest_folder,
+)
 from nstjax.io.surface_file import check_resumable, read_surface, write_surface
 from nstjax.io.sweep_file import read_sweep
 from nstjax.path_flags import define_path
@@ -82,6 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     folder = Path(FLAGS.run)
     output = Path(FLAGS.output or folder / f"surface_{kind}.h5")
     check_inputs_kept([output], [*recorded_inputs(folder), FLAGS.weights])
+    check_unlinked([] if FLAGS.output else [output])
     # Its folder is made.
     check_writable(nearest_folder(output.parent) / output.name)
     run = read_saved_run(folder, FLAGS.weights)
@@ -104,6 +110,7 @@ def write_weights_surface(arguments: Sequence[str]) -> int:
     file = sweep / "sweep.h5" if sweep.is_dir() else sweep
     output = Path(FLAGS.output or file.with_name("surface_weights.h5"))
     check_inputs_kept([output], [file])
+    check_unlinked([] if FLAGS.output else [output])
     check_writable(output)
     surface = weights_surface(read_sweep(file))
     if output.exists():

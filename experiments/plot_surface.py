@@ -19,6 +19,7 @@ from nstjax.errors import InputError
 from nstjax.io.atomic import (
     atomic_path,
     check_inputs_kept,
+    check_unlinked,
     check_writable,
     nearest_folder,
 )
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     paths = {name: Path(f"{stem}_{name}.{FLAGS.format}") for name in names}
     html = Path(f"{stem}_surfaces.html")
     check_inputs_kept([*paths.values(), html], [file])
+    check_unlinked([*paths.values(), html])
     for path in (*paths.values(), *([html] if page else [])):
         # Its folder is made.
         check_writable(nearest_folder(path.parent) / path.name)

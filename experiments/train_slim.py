@@ -45,7 +45,7 @@ from nstjax.errors import InputError
 from nstjax.feedforward.data import picture_files
 from nstjax.interrupts import advise
 from nstjax.io import runlog
-from nstjax.io.atomic import atomic_path, check_inputs_kept, check_new
+from nstjax.io.atomic import atomic_path, check_inputs_kept, check_new, check_unlinked
 from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
 from nstjax.io.images import read_image
 from nstjax.io.stored import check_tensors, damaged, open_tensors
@@ -64,8 +64,7 @@ The result is slim.safetensors in --workdir. The same command again goes on with
 training that was killed.
 """
 LONG_SIDE = 1024
-CHECKPOINT = "checkpoint.safetensors"
-RESULT = "slim.safetensors"
+CHECKPOINT, BATCHES, RESULT = "checkpoint.safetensors", "batches", "slim.safetensors"
 REMEDY = "delete it, and it will be made again"
 LOG_EVERY = 100
 CALIBRATION_PAIRS = 32
@@ -135,11 +134,12 @@ def train_in(folder: Path) -> None:
     settings = {name: FLAGS[name].value for name in SETTINGS}
     settings["teacher_sha256"] = network.sha256
     settings["pictures"] = [len(images) for images in sources]
+    written = [folder / name for name in (runlog.METRICS, BATCHES, CHECKPOINT, RESULT)]
+    check_unlinked([folder / runlog.CONFIG, *written, *(folder / BATCHES).glob("*")])
     if (folder / runlog.CONFIG).exists():
         check_resumable(folder, settings)
     else:
-        names = (runlog.METRICS, "batches", CHECKPOINT, RESULT)
-        check_new(folder, [folder / name for name in names])
+        check_new(folder, written)
         # Before all else: without it a killed training could not go on.
         runlog.write_config(folder, {"settings": settings})
     student = train(folder, sources, network.params)
@@ -172,7 +172,7 @@ def train(folder: Path, sources: Sources, teacher: Params) -> Params:
     updates = training(FLAGS.learning_rate, FLAGS.rounds * FLAGS.steps_per_round)
 
     def batch_at(round_: int, index: int, student: Params | None = None) -> Batch:
-        path = folder / "batches" / f"{round_:03}_{index:03}.safetensors"
+        path = folder / BATCHES / f"{round_:03}_{index:03}.safetensors"
         if path.exists():
             return _read_batch(path, teacher)
         batch = make_batch(

@@ -15,6 +15,7 @@ from nstjax.entry import (
     run_command,
 )
 from nstjax.errors import InputError
+from nstjax.io.atomic import check_inputs_kept, check_unlinked
 from nstjax.io.images import FORMATS
 from nstjax.io.transparency import Transparency
 from nstjax.path_flags import define_mask, define_masks, define_path, define_paths
@@ -198,6 +199,7 @@ def main(pictures: Sequence[str]) -> int:
         if FLAGS.network:
             print_network(settings)
         if FLAGS.network_picture:
+            check_inputs_kept([FLAGS.network_picture], _given_pictures(pictures))
             draw_network(settings, FLAGS.network_picture)
         return 0
     contents, styles = _contents_and_styles(pictures)
@@ -256,7 +258,19 @@ def main(pictures: Sequence[str]) -> int:
         from nstjax.photos import paint_photos
 
         return paint_photos(request, contents, output)
+    if output is None:
+        check_unlinked([request.output])
     return transfer(request)
+
+
+def _given_pictures(pictures: Sequence[str]) -> list[str | None]:
+    """Every picture that somebody names, whether or not it is read."""
+    masks = [FLAGS.content_mask, *(FLAGS.style_mask or ())]
+    grey = [part for mask in masks if isinstance(mask, tuple) for part in mask]
+    maps = [mask for mask in masks if not isinstance(mask, tuple)]
+    names = ("fine_style", "coarse_style", "stylize_mask", "init")
+    single = [FLAGS[name].value for name in names]
+    return [*pictures, *(FLAGS.style or ()), *grey, *maps, *single]
 
 
 def _contents_and_styles(pictures: Sequence[str]) -> tuple[list[str], list[str]]:

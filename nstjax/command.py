@@ -22,6 +22,7 @@ from nstjax.interrupts import saving_on_interrupt
 from nstjax.io.atomic import (
     check_inputs_kept,
     check_new,
+    check_unlinked,
     nearest_folder,
 )
 from nstjax.io.extras import Extras, write_somewhere
@@ -229,8 +230,8 @@ def draw_network(preset: Preset, path: str) -> None:
     print(f"nstjax: wrote {path}")
 
 
-def check_outputs(request: Request) -> None:
-    """Raise ``InputError`` for a result that cannot be written where it should."""
+def check_outputs(request: Request) -> list[Path]:
+    """The pictures to write; ``InputError`` for one that cannot go where it should."""
     if request.output.is_dir():
         # It may have no name to make others of, such as . or /.
         check_output(request.output)
@@ -249,17 +250,19 @@ def check_outputs(request: Request) -> None:
             check_output(nearest_folder(folder) / path.name)
         else:
             check_output(path)
+    run_files = [folder / name for name in RUN_FILES if folder]
     check_inputs_kept(
-        [*paths, *(folder / name for name in RUN_FILES if folder)],
-        [*input_paths(request).values(), request.weights],
+        [*paths, *run_files], [*input_paths(request).values(), request.weights]
     )
+    check_unlinked([*paths[1:], *run_files])
     if folder and not request.resume:
         if (folder / CONFIG).exists():
             raise InputError(
                 f"{folder} already holds a run: add --resume to go on with it, or "
                 "choose another --workdir"
             )
-        check_new(folder, [*(folder / name for name in RUN_FILES), *paths])
+        check_new(folder, [*run_files, *paths])
+    return paths
 
 
 def _tell_of_little_progress(first: float, last: float) -> None:

@@ -11,7 +11,7 @@ from nstjax.entry import FAILURE_STATUS, INTERRUPTED_STATUS
 from nstjax.errors import InputError
 from nstjax.feedforward.contents import find_contents, unique_names
 from nstjax.interrupts import cleaned_up, requested
-from nstjax.io.atomic import check_inputs_kept
+from nstjax.io.atomic import check_inputs_kept, check_unlinked
 from nstjax.io.images import FORMATS, picture_problem
 from nstjax.io.runlog import CONFIG
 from nstjax.io.weights import load_network
@@ -48,8 +48,8 @@ def paint_photos(request: Request, given: Sequence[str], output: Path | None) ->
     with made(output or Path()):
         photos = [each.content for each in requests]
         for each in requests:
-            check_outputs(each)
-            check_inputs_kept([each.output], photos)
+            check_unlinked([each.output])
+            check_inputs_kept(check_outputs(each), photos)
         for number, each in enumerate(requests, start=1):
             print(f"nstjax: photo {number} of {len(requests)}: {each.content}")
             try:

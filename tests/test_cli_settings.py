@@ -3,13 +3,14 @@
 import json
 import os
 import pathlib
+import shutil
 from typing import get_args
 
 import h5py
 import numpy as np
 import pytest
 import skimage.data
-from commands import BASE, ONE, PICTURES, SHALLOW, good, metrics
+from commands import BASE, ONE, PICTURES, SHALLOW, check_refused, good, listing, metrics
 from PIL import Image
 
 import nstjax
@@ -150,6 +151,26 @@ def test_network_prints_the_table_of_the_course(studio, command):
 def test_network_picture_is_written(studio, command):
     assert "wrote net.png" in good(command, "--network_picture=net.png")
     assert nstjax.read_image("net.png").std() > 0.05
+
+
+@pytest.mark.usefixtures("pictures")
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("net.png", "painting.png"),
+        ("photo.png", "--style=net.png"),
+        ("photo.png", "--fine_style=net.png", "--coarse_style=painting.png"),
+        ("photo.png", "painting.png", "--content_mask=left.png+net.png"),
+        ("photo.png", "painting.png", "--style_mask=net.png"),
+        ("photo.png", "painting.png", "--init=net.png"),
+    ],
+)
+def test_network_picture_takes_no_other_pictures_place(given, studio, command):
+    shutil.copy("photo.png", "net.png")
+    before = listing(studio)
+    status, out, err = command(*given, "--network_picture=net.png")
+    check_refused(status, out, err, "net.png is one of the inputs and would be overwr")
+    assert listing(studio) == before
 
 
 def test_list_presets_lists_every_preset(studio, command):

@@ -117,6 +117,13 @@ def test_a_photo_is_not_overwritten_by_another():
         outputs("a.jpg", "a_wave.png")
 
 
+def test_a_link_is_followed_only_where_a_flag_names_it():
+    Path("a_wave.png").symlink_to("new.png")
+    with pytest.raises(InputError, match=r"a_wave\.png is a link, and the file that"):
+        outputs("a.jpg")
+    assert outputs("a.jpg", output="a_wave.png") == ["a_wave.png"]
+
+
 def test_what_is_there_is_skipped_and_counted(caplog):
     caplog.set_level(logging.INFO)
     assert outputs("a.jpg", "b.jpg", skip_existing=True) == ["a_wave.png", "b_wave.png"]

@@ -226,6 +226,12 @@ def test_a_file_that_differs_is_not_left_nor_its_neighbor(
     assert path.read_text() == "an older one"
 
 
+def test_the_second_file_is_no_link(arbitrary, tmp_path):
+    (tmp_path / "out_style.onnx").symlink_to("new.onnx")
+    with pytest.raises(InputError, match=r"out_style\.onnx is a link"):
+        export_model(tmp_path / "out.onnx", arbitrary)
+
+
 @pytest.mark.parametrize(
     "output, says",
     [

@@ -2,6 +2,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import re
 import signal
 
 import pytest
@@ -87,6 +88,44 @@ def test_one_process_holds_a_folder(tmp_path):
         (folder / "kept").touch()
         raise ZeroDivisionError
     assert os.listdir(folder) == ["kept"]
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "hard", "own", "pipe", "folder"])
+def test_what_only_has_the_name_of_a_lock_stays_as_it_is(kind, tmp_path):
+    thesis, folder = tmp_path / "thesis.txt", tmp_path / "run"
+    lock = folder / locks.LOCK
+    folder.mkdir()
+    # Of a lock by its beginning.
+    thesis.write_bytes(locks.MARK if kind == "hard" else b"a thesis")
+    before = thesis.read_bytes()
+    {
+        "link": lambda: lock.symlink_to("../thesis.txt"),
+        "dangling": lambda: lock.symlink_to("../new.txt"),
+        "hard": lambda: lock.hardlink_to(thesis),
+        "own": lambda: lock.write_text("my notes"),
+        "pipe": lambda: os.mkfifo(lock),
+        "folder": lock.mkdir,
+    }[kind]()
+    found = lock.lstat()
+    says = f"{lock} is no lock of nstjax: move it away"
+    with pytest.raises(InputError, match=re.escape(says)), locks.working_in(folder):
+        pass
+    # One that is dead has left no such thing.
+    os.rename(folder, tmp_path / DEAD)
+    locks.remove_dead(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [DEAD, "thesis.txt"]
+    after = (tmp_path / DEAD / locks.LOCK).lstat()
+    assert (after.st_ino, after.st_size) == (found.st_ino, found.st_size)
+    assert thesis.read_bytes() == before
+
+
+def test_a_link_to_a_folder_is_none_that_a_killed_process_has_left(tmp_path):
+    signed(leave(tmp_path / "run", preview_png=b"mine"))
+    link = tmp_path / "out.nstjax-preview"
+    link.symlink_to("run")
+    with locks.own_folder(link) as own:
+        assert not own
+    assert sorted(os.listdir(tmp_path / "run")) == [locks.LOCK, "preview.png"]
 
 
 def test_a_folder_of_a_killed_process_is_free(tmp_path):

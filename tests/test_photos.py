@@ -105,6 +105,21 @@ def test_what_cannot_be_painted_leaves_nothing(arguments, says, album, command):
     assert set(PICTURES) <= set(os.listdir())
 
 
+@pytest.mark.parametrize(
+    ("photo", "flag"),
+    [("a_stylized_montage", "--montage"), ("a_stylized_000001", "--snapshots=1")],
+)
+def test_nothing_beside_a_result_takes_the_place_of_another_photo(
+    photo, flag, album, command
+):
+    shutil.copy("second.png", album / f"{photo}.png")
+    before = listing(album)
+    arguments = ("album/a.png", f"album/{photo}.png", STYLE, *SHALLOW[1:])
+    status, out, err = command(*arguments, flag, "--output=album")
+    check_refused(status, out, err, f"{photo}.png is one of the inputs")
+    assert listing(album) == before
+
+
 def test_no_result_takes_the_place_of_another_photo(album, command, monkeypatch):
     shutil.copy("second.png", album / "a_stylized.png")
     shutil.copy("painting.png", album / "painting.png")

@@ -1,4 +1,5 @@
 import json
+import os
 
 import jax
 import numpy as np
@@ -6,7 +7,8 @@ import pytest
 from PIL import Image
 
 from nstjax.errors import InputError
-from nstjax.io.runlog import read_run
+from nstjax.io.runlog import read_config, read_run, write_config
+from nstjax.io.stored import Label, convert
 from nstjax.problem import evaluate
 from nstjax.request import recorded_request, request_record
 from nstjax.saved_run import read_saved_run, recorded_inputs
@@ -114,3 +116,17 @@ def test_a_request_survives_json(studio, command):
     assert request.content == str(studio / "photo.png")
     assert request.preset.init == str(studio / "photo.png")
     assert request.preset.size.value == (48, 64)
+
+
+def test_a_file_s_name_may_be_other_bytes_than_utf_8(studio):
+    name = os.fsdecode(b"caf\xe9.png")
+    config = {"settings": {}, "request": None, "weights": name}
+    write_config(studio, config)
+    assert read_config(studio) == config
+    # No file has a name with one of the other surrogates.
+    write_config(studio, config | {"weights": "caf\ud800.png"})
+    with pytest.raises(InputError, match=r"config\.json is damaged .*surrogates not"):
+        read_config(studio)
+    # What is drawn is text.
+    with pytest.raises(InputError, match="is damaged"):
+        convert(name, Label, "a label", "draw another")

@@ -18,7 +18,7 @@ from nstjax.analysis.sweep_memory import FittedSweep, fit_sweep
 from nstjax.analysis.sweep_results import as_sweep, result_paths
 from nstjax.distributed import all_or_none, any_process, is_first_process
 from nstjax.errors import InputError
-from nstjax.io.atomic import check_new, check_workdir
+from nstjax.io.atomic import check_new, check_unlinked, check_workdir
 from nstjax.io.runlog import CONFIG, read_config, write_config
 from nstjax.io.stored import short_json
 from nstjax.io.sweep_file import SCALARS, Sweep, join_sweeps, read_sweep, write_sweep
@@ -77,16 +77,20 @@ def run_sweep(
       quiet: whether the progress bar is left out.
 
     Raises:
-      InputError: the folder holds another sweep or cannot be written, or this one
-        exceeds its limits.
+      InputError: the folder holds another sweep or links, or cannot be written, or
+        this sweep exceeds its limits.
     """
     check_workdir(folder)
     _check_limits(limits)
+    results = result_paths(folder, settings.count)
+    written = [folder / SWEEP, folder / CHUNKS, *results]
+    folders = {path.parent for path in results} - {folder}
+    chunks = (folder / CHUNKS).glob("*")
+    check_unlinked([folder / CONFIG, *written, *folders, *chunks])
     if (folder / CONFIG).exists():
         config = _begun_config(folder, config)
     else:
-        results = result_paths(folder, settings.count)
-        check_new(folder, [folder / SWEEP, folder / CHUNKS, *results])
+        check_new(folder, written)
     if not (folder / SWEEP).exists():
         fitted = _fit(prepare, preset, settings, config, limits)
         config = {**config, LANES_PER_CHUNK: fitted.size}

@@ -34,7 +34,7 @@ from nstjax.feedforward.networks import (
 from nstjax.feedforward.normalization import instance_statistics
 from nstjax.feedforward.restyle import ENCODER_MARGIN, Restyler
 from nstjax.feedforward.tiling import CODE_PIXELS
-from nstjax.io.atomic import atomic_path, check_writable
+from nstjax.io.atomic import atomic_path, check_unlinked, check_writable
 from nstjax.vgg import LAYERS, Params, Pool
 
 TOLERANCE = 1e-4
@@ -118,6 +118,7 @@ def export_model(path: str | os.PathLike[str], restyler: Restyler) -> dict[Path,
     }
     for file in graphs:
         check_writable(file)
+    check_unlinked(graphs.keys() - {path})
     notes = {"styles": restyler.model.styles, "card": restyler.model.card}
     differences = {}
     with contextlib.ExitStack() as files:

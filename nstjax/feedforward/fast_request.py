@@ -11,7 +11,7 @@ from nstjax.errors import InputError
 from nstjax.feedforward.contents import Content, unique_names
 from nstjax.feedforward.looks import Look, parse_styles
 from nstjax.guidance import MaskSource
-from nstjax.io.atomic import check_inputs_kept, nearest_folder
+from nstjax.io.atomic import check_inputs_kept, check_unlinked, nearest_folder
 from nstjax.io.images import FORMATS, check_output
 from nstjax.io.transparency import Transparency
 from nstjax.io.video import VIDEO_SUFFIX, check_video_output
@@ -132,6 +132,8 @@ def plan_jobs(
         parent = job.output.parent
         # The folder of several results is made when the first is written.
         check((nearest_folder(parent) if folder else parent) / job.output.name)
+    if folder is not None:
+        check_unlinked(job.output for job in jobs)
     check_inputs_kept((job.output for job in jobs), _inputs(request, contents))
     return jobs
 

@@ -39,7 +39,7 @@ from nstjax.feedforward.training_request import (
 from nstjax.feedforward.training_setup import Setup, set_up, trained_model
 from nstjax.interrupts import requested, saving_on_interrupt
 from nstjax.io import runlog
-from nstjax.io.atomic import check_new
+from nstjax.io.atomic import check_new, check_unlinked
 from nstjax.io.extras import Extras, write_somewhere
 from nstjax.io.images import write_image
 from nstjax.io.locks import NEW, temporary_folder
@@ -238,9 +238,12 @@ def _validate(
 
 def _has_begun(folder: Path, settings: dict[str, Any]) -> bool:
     """Whether there is something to go on with; of another training, an error."""
+    names = (runlog.METRICS, CHECKPOINTS, SAMPLES, EVENTS, MODEL)
+    written = [folder / name for name in names]
+    inside = (path for name in (SAMPLES, EVENTS) for path in (folder / name).glob("*"))
+    check_unlinked([folder / runlog.CONFIG, *written, *inside])
     if (folder / runlog.CONFIG).exists():
         check_resumable(folder, settings)
         return True
-    names = (runlog.METRICS, CHECKPOINTS, SAMPLES, EVENTS, MODEL)
-    check_new(folder, [folder / name for name in names])
+    check_new(folder, written)
     return False

@@ -91,6 +91,23 @@ def check_inputs_kept(
             )
 
 
+def check_unlinked(paths: Iterable[Path]) -> None:
+    """Check that no file or folder is a link whose name a program has chosen itself.
+
+    A folder that was sent around may hold links to any file, which would be
+    overwritten. Whoever gives a link as a flag means the file that it leads to.
+
+    Raises:
+      InputError: one of them is a link.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise InputError(
+                f"{path} is a link, and the file that it leads to would be "
+                "overwritten: remove it, or choose another place"
+            )
+
+
 def check_new(folder: Path, paths: Iterable[Path]) -> None:
     """Check that a working folder holds nothing that a new run would overwrite.
 

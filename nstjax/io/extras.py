@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import logging
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,7 +73,7 @@ def write_somewhere(path: Path, write: Callable[[Path], object]) -> Path:
 def free_path(path: Path) -> Path:
     """The path, or with a number at the end of its stem, where nothing is yet."""
     numbered = (path.with_stem(f"{path.stem}_{n}") for n in itertools.count(2))
-    return next(p for p in itertools.chain([path], numbered) if not p.exists())
+    return next(p for p in itertools.chain([path], numbered) if not os.path.lexists(p))
 
 
 def reason(error: OSError | InputError) -> str:

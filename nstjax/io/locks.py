@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ def held(lock: Path, what: str, otherwise: str) -> Iterator[None]:
       otherwise: what to do where another process holds it.
 
     Raises:
-      InputError: another process holds it.
+      InputError: another process holds it, or something else has its name.
       OSError: it cannot be written.
     """
     made = [folder for folder in lock.parents if not folder.exists()]
@@ -77,7 +78,7 @@ def working_in(folder: Path) -> Iterator[None]:
     """Hold a working folder, and remove what a killed run has left half-written there.
 
     Raises:
-      InputError: another process works there.
+      InputError: another process works there, or something else has the lock's name.
       OSError: the folder cannot be written.
     """
     otherwise = "wait until it ends, or choose another --workdir"
@@ -145,7 +146,9 @@ def remove_dead(folder: Path) -> None:
 
 
 def _remove_if_dead(folder: Path) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, InputError):
+        if folder.is_symlink():
+            return
         names = os.listdir(folder)
         if not names:
             folder.rmdir()
@@ -174,7 +177,7 @@ def _remove(folder: Path) -> None:
 
 def _take(lock: Path, *, create: bool) -> BinaryIO | None:
     """Open a lock file and lock it; None where another process has it, or had it."""
-    file = open(lock, "a+b" if create else "r+b")  # noqa: SIM115 - it stays open
+    file = _open(lock, create=create)
     try:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -189,6 +192,33 @@ def _take(lock: Path, *, create: bool) -> BinaryIO | None:
             return file
     file.close()
     return None
+
+
+def _open(lock: Path, *, create: bool) -> BinaryIO:
+    """Open a lock file, and nothing that somebody else has put in its place.
+
+    It is emptied and removed later: a folder that was sent around may hold a link of
+    its name, to any file.
+    """
+
+    def open_itself(path: str, flags: int) -> int:
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+    try:
+        file = open(lock, "a+b" if create else "r+b", opener=open_itself)  # noqa: SIM115
+        found = os.fstat(file.fileno())
+        file.seek(0)
+        # Before it is signed it is empty.
+        own = file.read(len(MARK)) in (b"", MARK) and found.st_nlink <= 1
+        if own and stat.S_ISREG(found.st_mode):
+            file.seek(0)
+            return file
+        file.close()
+    except OSError:
+        # A link is not opened, and a pipe is no file for reading and writing.
+        if not os.path.lexists(lock) or stat.S_ISREG(os.lstat(lock).st_mode):
+            raise
+    raise InputError(f"{lock} is no lock of nstjax: move it away, then try again")
 
 
 def _sign(file: BinaryIO) -> None:

@@ -30,7 +30,9 @@ Amount = Annotated[float, msgspec.Meta(ge=0, le=LARGEST_NUMBER)]
 # What is shown or printed: one line, and none that goes on for pages.
 LINE = r"^[^\x00-\x1f\x7f]*$"
 Text = Annotated[str, msgspec.Meta(max_length=4096, pattern=LINE)]
-Label = Annotated[str, msgspec.Meta(max_length=200, pattern=LINE)]
+# Not of a file's name, of which any byte comes back: see ``_check_plain``.
+DRAWABLE = r"^[^\x00-\x1f\x7f\ud800-\udfff]*$"
+Label = Annotated[str, msgspec.Meta(max_length=200, pattern=DRAWABLE)]
 
 DEEPEST = 16
 MOST_JSON_BYTES = 2**24
@@ -194,7 +196,8 @@ def _check_plain(value: Any, levels: int) -> None:
     if isinstance(value, str):
         if "\0" in value:
             raise ValueError("text with a zero byte")
-        value.encode()
+        # Python has the bytes of a file's name that are no UTF-8 as such surrogates.
+        value.encode(errors="surrogateescape")
     elif isinstance(value, dict):
         for entry in (*value, *value.values()):
             _check_plain(entry, levels - 1)
