@@ -131,7 +131,7 @@ def read_found(path: Path) -> dict[str, Any]:
     asked = found.get("asked")
     schema = asked.get("schema") if isinstance(asked, dict) else None
     if not str(schema).startswith(SCHEMA_NAME):
-        raise InputError(f"{path} holds something else than such tests: {remedy}")
+        raise InputError(f"{path} holds no results of convexity tests: {remedy}")
     return found
 
 

@@ -54,6 +54,7 @@ from nstjax.path_flags import define_path
 from nstjax.session import check_resumable
 from nstjax.sizes import Size, output_size, resize
 from nstjax.vgg import CHANNELS_PER_BLOCK, CONV_LAYERS, Params, kernel_shapes
+from nstjax.whole_number import is_whole_number
 
 USAGE = """
 Train a narrow network to stand for VGG-19 in style transfer.
@@ -332,7 +333,7 @@ def _check_flags(arguments: Sequence[str]) -> None:
     folder = Path(FLAGS.workdir)
     check_inputs_kept([folder / RESULT, folder / CHECKPOINT], [FLAGS.weights])
     if len(FLAGS.widths) != BLOCKS or not all(
-        width.isdecimal() and len(width) < 10 and 1 <= int(width) <= channels
+        is_whole_number(width) and 1 <= int(width) <= channels
         for width, channels in zip(FLAGS.widths, CHANNELS_PER_BLOCK, strict=True)
     ):
         raise InputError(

@@ -24,6 +24,7 @@ from nstjax.presets import DEFAULT_PRESET, PRESETS, get_preset
 from nstjax.request import Request
 from nstjax.sharding import read_mesh
 from nstjax.sizes import parse_size
+from nstjax.whole_number import is_whole_number
 
 USAGE = """
 Neural style transfer: paint a photo in the manner of a painting.
@@ -316,7 +317,7 @@ def _whole_numbers(name: str) -> tuple[int, ...] | None:
     if given is None:
         return None
     texts = [text.strip() for text in given]
-    if not all(text.isdecimal() and len(text) < 10 for text in texts):
+    if not all(map(is_whole_number, texts)):
         raise InputError(
             f"{name} must be steps such as 1,2,3,10,100, got {','.join(texts)}"
         )

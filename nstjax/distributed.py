@@ -23,6 +23,7 @@ from nstjax.errors import InputError
 from nstjax.interrupts import heed_signals_again
 from nstjax.io.atomic import check_workdir
 from nstjax.io.locks import working_in
+from nstjax.whole_number import is_whole_number
 
 AUTOMATIC = "auto"
 COMPLETE = b"complete"
@@ -177,8 +178,7 @@ def on_host(array: Any) -> np.ndarray:
 
 def _check(address: str, count: int, number: int) -> None:
     host, _, port = address.rpartition(":")
-    readable = port.isdecimal() and len(port) < 10
-    if not host or not readable or not 0 < int(port) < 2**16:
+    if not host or not is_whole_number(port) or not 0 < int(port) < 2**16:
         raise InputError(
             f"coordinator={address}: give HOST:PORT of the first process, such as "
             "node1:1234, or auto without the other two flags"

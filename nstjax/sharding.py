@@ -21,6 +21,7 @@ from nstjax.distributed import count_processes
 from nstjax.errors import InputError
 from nstjax.losses import LossTerms, Region, Targets
 from nstjax.transfer import LossFunction, StyleTransfer, TransferInfo, TransferState
+from nstjax.whole_number import is_whole_number
 
 ROWS = "rows"
 
@@ -41,7 +42,7 @@ def read_mesh(text: str | None) -> Mesh | None:
         return row_mesh(jax.device_count()) if count_processes() > 1 else None
     name, _, number = text.partition("=")
     number = number.strip()
-    if name.strip() != ROWS or not number.isdecimal() or len(number) > 9:
+    if name.strip() != ROWS or not is_whole_number(number):
         raise InputError(
             f"mesh={text}: give rows=N, with N the number of devices over which the "
             "image's rows are split"

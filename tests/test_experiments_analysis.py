@@ -179,7 +179,7 @@ def test_convexity_overwrites_nothing_but_its_own_results(
     before = listing(tmp_path)
     for flags, says in {
         (f"--weights={network}", f"--output={network}"): "is one of the inputs",
-        (f"--output={notes}",): "holds something else",
+        (f"--output={notes}",): "holds no results of convexity tests",
     }.items():
         status, out, err = program(CONVEXITY, run, *flags)
         assert (status, out) == (2, "")

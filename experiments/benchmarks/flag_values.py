@@ -6,6 +6,7 @@ from absl import flags
 
 from nstjax.errors import InputError
 from nstjax.sizes import parse_size
+from nstjax.whole_number import is_whole_number
 
 
 def no_arguments(arguments: Sequence[str]) -> None:
@@ -21,8 +22,9 @@ def whole_numbers(flag: str, least: int = 1) -> list[int]:
       InputError: there are none, or one is no whole number of ``least`` or more.
     """
     texts: list[str] = flags.FLAGS[flag].value or []
-    readable = [text for text in texts if text.isdecimal() and len(text) < 10]
-    if not texts or readable != texts or any(int(text) < least for text in texts):
+    if not texts or not all(
+        is_whole_number(text) and int(text) >= least for text in texts
+    ):
         raise InputError(
             f"--{flag}={','.join(texts)}: give numbers of {least} or more, with commas"
         )

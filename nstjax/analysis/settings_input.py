@@ -9,6 +9,7 @@ from nstjax.analysis.settings import MOST_SETTINGS, Axis, Settings
 from nstjax.errors import InputError
 from nstjax.io.stored import check_file
 from nstjax.preset import LARGEST_NUMBER
+from nstjax.whole_number import is_whole_number
 
 # For the most settings that a sweep may have, 160 characters each.
 MOST_BYTES = 2**24
@@ -68,8 +69,7 @@ def _parse_values(name: str, text: str) -> list[float]:
     if len(rest) not in (1, 2) or spacing not in ("lin", "log"):
         raise InputError(f"{name}={text} in the grid cannot be read: {GRID_HELP}")
     count = rest[0].strip()
-    readable = count.isdecimal() and len(count) < 10
-    if not readable or not 1 <= int(count) <= MOST_SETTINGS:
+    if not is_whole_number(count) or not 1 <= int(count) <= MOST_SETTINGS:
         raise InputError(
             f"{name} has {count!r} values in the grid: give a whole number in "
             f"1..{MOST_SETTINGS}"

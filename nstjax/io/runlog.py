@@ -39,6 +39,7 @@ from nstjax.io.stored import (
 )
 from nstjax.transfer import TransferInfo
 from nstjax.vgg import LAYERS
+from nstjax.whole_number import is_whole_number
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
@@ -188,7 +189,11 @@ def append_metrics(folder: Path, rows: list[Row]) -> None:
 def restart_metrics(
     folder: Path, before_step: int, kind: type[LoggedStep] = LoggedLosses
 ) -> list[Row]:
-    """Cut metrics.jsonl back to what ``read_metrics`` returns, and return that."""
+    """Cut metrics.jsonl back to what ``read_metrics`` returns, and return that.
+
+    Raises:
+      InputError: as ``read_metrics``.
+    """
     rows = read_metrics(folder, before_step, kind)
     write_metrics(folder, rows)
     return rows
@@ -328,7 +333,7 @@ def read_run(folder: Path) -> LoggedRun:
     config = decode(text, dict[str, Any], f"{path} config", START_AGAIN)
     snapshots = stored.below("snapshots")
     for name in snapshots:
-        if not (name.isdecimal() and len(name) < 10):
+        if not is_whole_number(name):
             raise damaged(path, f"snapshots/{name}: expected a step", START_AGAIN)
     log = stored.below("log")
     return LoggedRun(
