@@ -51,7 +51,7 @@ class _Signals:
     def __init__(self) -> None:
         self.name = "nstjax"
         self.heeded = False
-        self.wakeup: socket.socket | None = None
+        self.wakeup: int | None = None
         self.cleanups: dict[object, Callable[[], None]] = {}
         self.lock = threading.RLock()
         self.command = 0
@@ -217,12 +217,14 @@ def run_child(
 def _heed() -> int:
     """Have signals come here; returns the descriptor that was told of them before."""
     if _signals.wakeup is None:
-        receiver, _signals.wakeup = socket.socketpair()
-        _signals.wakeup.setblocking(False)
+        receiver, sender = socket.socketpair()
+        sender.setblocking(False)
+        # Open for as long as the process lives.
+        _signals.wakeup = sender.detach()
         threading.Thread(target=_watch, args=[receiver], daemon=True).start()
     _signals.heeded = True
     heed_signals_again()
-    return signal.set_wakeup_fd(_signals.wakeup.fileno(), warn_on_full_buffer=False)
+    return signal.set_wakeup_fd(_signals.wakeup, warn_on_full_buffer=False)
 
 
 def _note(number: int, frame: object) -> None:

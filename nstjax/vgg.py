@@ -4,6 +4,7 @@ Layer names are the field's: ``convB_I`` is a convolution's output, ``reluB_I`` 
 after the ReLU, ``poolB`` the output of the pooling that ends block B.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -69,6 +70,7 @@ def layer_channels(layer: str) -> int:
     return CHANNELS_PER_BLOCK[int(layer[4]) - 1]
 
 
+@functools.partial(jax.jit, inline=True)
 def preprocess(image: ArrayLike) -> Array:
     """Turn an sRGB picture into the network's units.
 
@@ -84,6 +86,7 @@ def preprocess(image: ArrayLike) -> Array:
     return 255.0 * jnp.asarray(image) - MEAN_RGB[None, None, :]
 
 
+@functools.partial(jax.jit, inline=True)
 def deprocess(image: ArrayLike) -> Array:
     """Turn an image in the network's units back into sRGB, cut to 0..1.
 

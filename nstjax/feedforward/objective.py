@@ -232,7 +232,7 @@ def stacked_styles(
             "--style_size=512x512"
         )
     one = jax.jit(functools.partial(describe, loss=loss))
-    targets = [one(params, painting=jnp.asarray(painting)) for painting in paintings]
+    targets = [one(params, painting=painting) for painting in paintings]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *targets)
 
 

@@ -114,7 +114,7 @@ def _train(request: TrainingRequest, begin_saving: Callable[[], None]) -> Traine
     state = _run(request, setup, extras, begin_saving)
     if int(state.step) < steps:
         return Trained(None, not extras.missing)
-    state = jax.tree.map(lambda leaf: jnp.asarray(on_host(leaf)), state)
+    state = jax.tree.map(lambda leaf: jax.device_put(on_host(leaf)), state)
     model = trained_model(request, setup, state, card)
     path = folder / MODEL
     if is_first_process():
