@@ -8,6 +8,7 @@ from commands import listing
 from matplotlib.font_manager import fontManager
 from surfaces import bowl, figure_of, make_line, make_surface
 
+from nstjax.analysis.figures import save_figure
 from nstjax.io.surface_file import write_surface
 
 
@@ -20,7 +21,16 @@ def plot(program, monkeypatch):
     return lambda *arguments: program("experiments.plot_surface", *arguments)
 
 
-def test_the_command_plots_what_is_there_at_another_beta(tmp_path, plot):
+def test_the_command_plots_what_is_there_at_another_beta(tmp_path, plot, monkeypatch):
+    titles = []
+
+    def save_title(figure, path):
+        # The fonts of all that is drawn take seconds in a PDF.
+        titles.append(figure.get_suptitle())
+        figure.clear()
+        save_figure(figure, path)
+
+    monkeypatch.setattr("nstjax.analysis.figures.save_figure", save_title)
     file = tmp_path / "plane3.h5"
     write_surface(file, make_surface(nodes=13))
     before = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -35,6 +45,8 @@ def test_the_command_plots_what_is_there_at_another_beta(tmp_path, plot):
     assert out.splitlines() == [f"wrote {path}" for path in written]
     assert sorted((tmp_path / "plots").iterdir()) == sorted(written)
     assert written[0].read_bytes().startswith(b"%PDF")
+    assert all("α = 1, β = 1000, tv = 0" in title for title in titles)
+    assert len(titles) == 2
     _, layout = figure_of(written[2].read_text())
     assert "α = 1, β = 1000, tv = 0" in layout["title"]["text"]
     assert hashlib.sha256(file.read_bytes()).hexdigest() == before
