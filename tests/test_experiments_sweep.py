@@ -22,7 +22,6 @@ from nstjax.analysis.sweep_run import Limits, run_sweep
 from nstjax.errors import InputError
 from nstjax.io.images import read_colors
 from nstjax.io.sweep_file import read_sweep
-from nstjax.painting import paint
 from nstjax.preset import customize
 from nstjax.presets import get_preset
 from nstjax.sizes import Size
@@ -339,7 +338,7 @@ def test_pictures_are_read_at_the_size_that_is_needed(tmp_path, program, monkeyp
 )
 def test_a_wrong_command_is_one_line(arguments, says, studio, program, monkeypatch):
     # The painting itself takes seconds.
-    monkeypatch.setattr("nstjax.demo.paint", lambda: paint(24, 32))
+    monkeypatch.setattr("nstjax.demo.demo_pictures", lambda: (CONTENT, STYLE))
     status, out, err = program(SWEEP, *arguments)
     assert status == 2
     assert says in err
