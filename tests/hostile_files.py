@@ -317,4 +317,3 @@ def run_command(arguments: list[str]) -> Ended:
     said = pathlib.Path("/proc/self/status").read_text()
     peak = 1024 * int(said.partition("VmHWM:")[2].split()[0])
     return Ended(status, out, err, seconds, peak)
-

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import shutil
 
 import pytest
 from commands import SHALLOW, check_refused, good
@@ -35,7 +34,7 @@ def test_control_characters_are_escaped(text, printed):
 def test_names_are_printed_with_escapes(studio, command):
     name = "pho\x1b[2Jto\udcff.png"
     # One size, so that one program serves both.
-    shutil.copy("photo.png", "second.png")
+    (studio / "second.png").write_bytes((studio / "photo.png").read_bytes())
     (studio / "photo.png").rename(studio / name)
     flags = (*SHALLOW, "--preview_seconds=0")
     status, out, err = command("no\x1b[1m\udcff.png", "painting.png", *flags)

@@ -287,8 +287,6 @@ def test_stored_words_are_no_formulas(hostile):
         trajectories={"$z$": surface.trajectories["run"], "empty": NO_MARKS},
     )
     figure = map_figure(surface, 1, 1, 0, title="$t$")
-    # A layout takes long, and moves the axes only.
-    figure.set_layout_engine("none")
     figure.draw_without_rendering()
     shown = "\n".join(each.get_text() for each in figure.findobj(Text))
     for text in (*texts, "$y$", "$z$", "$t$"):
