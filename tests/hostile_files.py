@@ -1,15 +1,10 @@
-"""Files that somebody damaged or made up, from real ones, and a way to try commands.
-
-As a program, it runs the programs of the project in one process, on each line of a JSON
-list on standard input: ``[[MODULE, FLAG, ...], ...]``.
-"""
+"""Files that somebody damaged or made up, from real ones, and a way to try commands."""
 
 import contextlib
 import copy
 import json
 import math
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -322,8 +317,3 @@ def run_command(arguments: list[str]) -> Ended:
     said = pathlib.Path("/proc/self/status").read_text()
     peak = 1024 * int(said.partition("VmHWM:")[2].split()[0])
     return Ended(status, out, err, seconds, peak)
-
-
-if __name__ == "__main__":
-    for arguments in json.load(sys.stdin):
-        print(json.dumps(run_command(arguments)), flush=True)

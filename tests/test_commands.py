@@ -18,13 +18,13 @@ COMMANDS = (
     "experiments.benchmarks.time_to_loss",
 )
 WITHOUT_TESTS = ("gpu", "memory", "sharding", "step", "sweep", "tiling")
-# What is not ours, and takes seconds.
+# What is not ours, and takes seconds; frozen, as a process that ends looks for garbage.
 LIBRARIES = (
-    "import absl.app, h5py, jax.experimental.multihost_utils, matplotlib.figure, "
-    "mpl_toolkits.mplot3d, msgspec, multiprocessing, optax, PIL.ImageCms, "
-    "PIL.ImageDraw, PIL.ImageFont, PIL.ImageOps, PIL.JpegImagePlugin, pooch, "
-    "safetensors.numpy, scipy.linalg, scipy.ndimage, scipy.optimize, skimage.color, "
-    "skimage.data, tqdm.auto"
+    "import absl.app, gc, h5py, jax.experimental.multihost_utils, matplotlib.figure, "
+    "mpl_toolkits.mplot3d, msgspec, multiprocessing.pool, optax, PIL.ImageCms, "
+    "PIL.ImageDraw, PIL.ImageFont, PIL.ImageOps, PIL.JpegImagePlugin, pooch, requests, "
+    "safetensors.numpy, scipy.linalg, scipy.ndimage, scipy.optimize, scipy.stats, "
+    "skimage.color, skimage.data, skimage.exposure, tqdm.auto; gc.freeze()"
 )
 RUN = """
 import runpy, sys

@@ -33,16 +33,19 @@ def test_control_characters_are_escaped(text, printed):
 
 def test_names_are_printed_with_escapes(studio, command):
     name = "pho\x1b[2Jto\udcff.png"
+    # One size, so that one program serves both.
+    (studio / "second.png").write_bytes((studio / "photo.png").read_bytes())
     (studio / "photo.png").rename(studio / name)
     flags = (*SHALLOW, "--preview_seconds=0")
     status, out, err = command("no\x1b[1m\udcff.png", "painting.png", *flags)
     check_refused(status, out, err, r"no\x1b[1m\udcff.png does not exist")
     out = good(command, name, "painting.png", *flags, "--output=o\x1b[1m\udcff.png")
     assert r"wrote o\x1b[1m\udcff.png" in out
-    out = good(command, name, "--style=painting.png", "painting.png", *flags,
+    out = good(command, name, "--style=painting.png", "second.png", *flags,
                "--output=out")  # fmt: skip
     assert r"photo 1 of 2: pho\x1b[2Jto\udcff.png" in out
-    status, _, err = command(name, "painting.png", *flags, "--size=80")
+    layers = ("--content_layers=relu1_1", "--style_layers=relu1_1")
+    status, _, err = command(name, "painting.png", *flags, *layers, "--size=80")
     assert status == 0 and "is enlarged to 80x60" in err
 
 

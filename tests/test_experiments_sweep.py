@@ -22,7 +22,6 @@ from nstjax.analysis.sweep_run import Limits, run_sweep
 from nstjax.errors import InputError
 from nstjax.io.images import read_colors
 from nstjax.io.sweep_file import read_sweep
-from nstjax.painting import paint
 from nstjax.preset import customize
 from nstjax.presets import get_preset
 from nstjax.sizes import Size
@@ -47,8 +46,8 @@ CONFIG = {"settings": {"alpha": PRESET.alpha, "beta": PRESET.beta, "seed": 0}}
 
 
 @pytest.fixture
-def chunks_of_four(monkeypatch):
-    monkeypatch.setattr(sweep_run, "MOST_LANES_PER_DEVICE", 4)
+def chunks_of_three(monkeypatch):
+    monkeypatch.setattr(sweep_run, "MOST_LANES_PER_DEVICE", 3)
 
 
 def drive(folder, settings=SETTINGS, config=CONFIG, limits=None, preset=PRESET):
@@ -64,7 +63,7 @@ def drive(folder, settings=SETTINGS, config=CONFIG, limits=None, preset=PRESET):
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
-def test_a_sweep_holds_every_run(tmp_path, chunks_of_four, capsys, caplog, keep):
+def test_a_sweep_holds_every_run(tmp_path, chunks_of_three, capsys, caplog, keep):
     preset = customize(PRESET, keep=keep, learning_rate=40.0)
     settings = grid({"learning_rate": [1.0, 1e30, 60.0], "seed": [0, 1]})
     sweep = drive(tmp_path / "new" / "folder", settings, preset=preset)
@@ -104,7 +103,7 @@ def test_a_sweep_holds_every_run(tmp_path, chunks_of_four, capsys, caplog, keep)
 
 
 def test_an_interrupted_sweep_gives_the_same_file(
-    tmp_path, chunks_of_four, monkeypatch
+    tmp_path, chunks_of_three, monkeypatch
 ):
     drive(tmp_path / "whole")
     whole = (tmp_path / "whole" / "sweep.h5").read_bytes()
@@ -149,7 +148,7 @@ def test_a_sweep_that_is_killed_before_its_first_chunk_goes_on(tmp_path, monkeyp
 
 
 def test_a_sweep_overwrites_and_removes_nothing_that_it_has_not_written(
-    tmp_path, chunks_of_four
+    tmp_path, chunks_of_three
 ):
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -210,13 +209,13 @@ def test_limits_are_numbers(limits, says, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_takes_long_is_asked_for(tmp_path, chunks_of_four):
+def test_what_takes_long_is_asked_for(tmp_path, chunks_of_three):
     with pytest.raises(InputError, match=r"6 settings would take about .* add --yes"):
         drive(tmp_path, limits=Limits(minutes=0.0))
     assert list(tmp_path.iterdir()) == []
     drive(tmp_path, limits=Limits(minutes=0.0, yes=True))
-    many = grid({"beta": list(range(1, 1002))})
-    with pytest.raises(InputError, match=r"1001 settings would take about .* --yes"):
+    many = grid({"learning_rate": list(range(1, 502)), "seed": [0, 1]})
+    with pytest.raises(InputError, match=r"1002 settings would take about .* --yes"):
         drive(tmp_path / "many", many)
     with pytest.raises(InputError, match="allow more, or choose a smaller size"):
         drive(tmp_path / "small", limits=Limits(memory_gb=1e-3))
@@ -266,8 +265,8 @@ def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path, program, monke
         "--steps=3",
         "--optimizer=adam",
         "--pool=max",
-        "--content_layers=relu2_1",
-        "--style_layers=relu1_1,relu2_1",
+        "--content_layers=relu1_2",
+        "--style_layers=relu1_1,relu1_2",
     )
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     # The first chunk is there, and the second is not.
@@ -306,7 +305,7 @@ def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path, program, monke
     assert float(rows[10]["beta"]) == sweep.settings["beta"][10] == 10.0
     assert json.loads((whole / "config.json").read_text()) == sweep.config
     assert sweep.config["settings"]["pool"] == "max"
-    assert list(sweep.log["style_layers"]) == ["relu1_1", "relu2_1"]
+    assert list(sweep.log["style_layers"]) == ["relu1_1", "relu1_2"]
 
 
 def test_pictures_are_read_at_the_size_that_is_needed(tmp_path, program, monkeypatch):
@@ -339,7 +338,7 @@ def test_pictures_are_read_at_the_size_that_is_needed(tmp_path, program, monkeyp
 )
 def test_a_wrong_command_is_one_line(arguments, says, studio, program, monkeypatch):
     # The painting itself takes seconds.
-    monkeypatch.setattr("nstjax.demo.paint", lambda: paint(24, 32))
+    monkeypatch.setattr("nstjax.demo.demo_pictures", lambda: (CONTENT, STYLE))
     status, out, err = program(SWEEP, *arguments)
     assert status == 2
     assert says in err

@@ -88,7 +88,7 @@ def test_batch_has_shapes_and_dtypes(textured):
     assert 0 <= batch["content"].min() < batch["content"].max() <= 1
 
 
-@pytest.mark.parametrize("done", [0, 1, 2, 5])
+@pytest.mark.parametrize("done", [0, 5])
 def test_restored_goes_on_bit_for_bit(textured, done):
     textured[2].write_bytes(b"no picture")
     random = np.random.default_rng(2)

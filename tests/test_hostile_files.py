@@ -6,18 +6,16 @@ import os
 import pathlib
 import shutil
 import struct
-import subprocess
-import sys
 import zlib
 
 import h5py
 import hostile_files
 import jax.numpy as jnp
 import numpy as np
-import programs
 import pytest
 import safetensors.numpy
 from commands import SHALLOW, listing
+from forked import run_forked
 from hostile_files import Hostile
 from matplotlib.text import Text
 from model_files import make_model
@@ -25,7 +23,6 @@ from PIL import Image
 from surfaces import NO_MARKS
 from test_sweep_file import example
 
-from nstjax.analysis.figures import save_figure
 from nstjax.analysis.surface_plots import map_figure
 from nstjax.errors import InputError
 from nstjax.io import runlog
@@ -224,6 +221,16 @@ def mat_that_claims(name: str, sides: tuple[int, int]) -> bytes:
     return header + struct.pack("<II", 15, len(packed)) + packed
 
 
+RUN_COMMANDS = """
+import json, sys
+tests, commands = sys.argv[1:]
+sys.path.insert(0, tests)
+import hostile_files
+for arguments in json.loads(commands):
+    print(json.dumps(hostile_files.run_command(arguments)), flush=True)
+"""
+
+
 def test_no_file_takes_long_or_much_memory(real, tmp_path):
     commands, words = [], []
     for number, (module, file, name, says) in enumerate(LARGE):
@@ -251,16 +258,10 @@ def test_no_file_takes_long_or_much_memory(real, tmp_path):
         ["weights_convert.__main__", f"--input={tmp_path}/large.mat", output]
     )
     words.append("would take more than 768 MiB")
-    child = subprocess.run(
-        [sys.executable, hostile_files.__file__],
-        input=json.dumps(commands),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, "PYTHONPATH": str(programs.ROOT)},
-        check=True,
-    )
-    for line, says in zip(child.stdout.splitlines(), words, strict=True):
+    tests = pathlib.Path(__file__).parent
+    status, out, err = run_forked(RUN_COMMANDS, tests, json.dumps(commands))
+    assert status == 0, err
+    for line, says in zip(out.splitlines(), words, strict=True):
         refused(hostile_files.Ended(*json.loads(line)), says)
 
 
@@ -286,7 +287,7 @@ def test_stored_words_are_no_formulas(hostile):
         trajectories={"$z$": surface.trajectories["run"], "empty": NO_MARKS},
     )
     figure = map_figure(surface, 1, 1, 0, title="$t$")
-    save_figure(figure, "map.pdf")
+    figure.draw_without_rendering()
     shown = "\n".join(each.get_text() for each in figure.findobj(Text))
     for text in (*texts, "$y$", "$z$", "$t$"):
         assert text.replace("$", r"\$") in shown

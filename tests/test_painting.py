@@ -29,7 +29,7 @@ def test_is_float32_srgb_of_the_asked_size(picture):
 
 
 def test_one_seed_paints_one_picture():
-    np.testing.assert_array_equal(paint(8, 120, seed=0), painted(8, 120, 0))
+    np.testing.assert_array_equal(paint(48, 36, seed=0), painted(48, 36, 0))
 
 
 def test_another_seed_paints_another_picture(picture):
@@ -62,11 +62,11 @@ def test_sets_warm_against_cool(picture):
 
 
 def test_is_the_same_picture_at_twice_the_size():
-    larger, smaller = painted(16, 240, 0), painted(8, 120, 0)
+    larger, smaller = painted(96, 72, 0), painted(48, 36, 0)
     assert np.corrcoef(halved(larger).ravel(), smaller.ravel())[0, 1] > 0.95
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 80), (61, 45), (8, 120)])
+@pytest.mark.parametrize(("height", "width"), [(64, 80), (48, 36)])
 def test_keeps_its_composition_in_other_frames(height, width):
     picture = painted(height, width, 0)
     sky, ground = picture[: int(0.3 * height)], picture[-(height // 8) :]
