@@ -19,8 +19,10 @@ from programs import ROOT, SIGNALED
 # The parts of nstjax without those that define flags.
 PARTS = "import nstjax.command, nstjax.entry, nstjax.session"
 SERVER = """
-import json, os, sys
+import gc, json, os, sys
 exec(sys.argv[1])
+# A process that ends looks through what is not frozen for garbage.
+gc.freeze()
 assert len(os.listdir("/proc/self/task")) == 1 or sys.platform != "linux"
 for line in sys.stdin:
     request = json.loads(line)
