@@ -50,7 +50,7 @@ def drawn_distances(F, P, form, draws):
 
 def mean_distance(F, P, form, draws):
     """Mean and standard error of E_l over keys."""
-    of_keys = drawn_distances(F, P, form, draws)
+    of_keys = np.asarray(drawn_distances(F, P, form, draws))
     return np.mean(of_keys), np.std(of_keys) / np.sqrt(draws)
 
 
@@ -127,13 +127,12 @@ def test_mmd_poly_is_the_gram_loss(gram_normalization, style_normalization, floa
     np.testing.assert_allclose(poly, expected, rtol=1e-11)
 
 
-# mmd-poly is the Gram loss, as just seen, mmd-gaussian goes as mmd-gaussian-full does,
-# and the sliced ones as wasserstein2.
+# mmd-poly is the Gram loss, as just seen. Of those that draw, one is enough.
 @pytest.mark.parametrize(
     "name, normalizations",
     list(
         zip(
-            ["mmd-linear", "mmd-gaussian-full", "wasserstein2", "moments"],
+            ["mmd-linear", "histogram", "wasserstein2", "moments"],
             NORMALIZATIONS[1:],
             strict=True,
         )
@@ -299,7 +298,10 @@ def test_distance_has_the_gradient_of_finite_differences(
         np.testing.assert_array_equal(gradient[guide == 0], 0)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+# All pairs have the same kernel as some of them.
+@pytest.mark.parametrize(
+    "name", [name for name in LOSSES if name != "mmd-gaussian-full"]
+)
 def test_gradient_is_finite_where_the_image_is_constant(name):
     for level in (0, 100):
         F = np.full((5, 7, 4), level, np.float32)
