@@ -318,13 +318,10 @@ def test_total_loss_is_traced_once_for_all_weights(small):
 
 
 def test_total_loss_vmapped_over_alpha_and_beta_equals_a_loop(small):
-    loss_fn, image, weights, region = small
-    regions = (region, region._replace(weight=np.float32(0.7)))
+    loss_fn, image, weights, _ = small
     alphas, betas = np.float32([0, 1, 5]), np.float32([100, 10, 0])
     axes = Weights(0, 0, None, None, None)
-    evaluate = jax.value_and_grad(
-        lambda image, weights: loss_fn(image, weights, regions)[0]
-    )
+    evaluate = jax.value_and_grad(lambda image, weights: loss_fn(image, weights)[0])
     batched = jax.jit(jax.vmap(evaluate, (None, axes)))(
         image, weights._replace(content=alphas, style=betas)
     )

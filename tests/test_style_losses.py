@@ -245,7 +245,8 @@ def test_each_key_draws_its_own_samples(monkeypatch, float64):
         target = describe_style(P, form, jax.random.key(9), channels=N)
         return style_distance(F, target, form, jax.random.key(seed), channels=N)
 
-    assert found(0) == found(0) != found(1)
+    first, again, other = (float(found(seed)) for seed in (0, 0, 1))
+    assert first == again != other
 
 
 @pytest.mark.parametrize(
@@ -298,9 +299,10 @@ def test_distance_has_the_gradient_of_finite_differences(
         np.testing.assert_array_equal(gradient[guide == 0], 0)
 
 
-# All pairs have the same kernel as some of them.
+# All pairs have the kernel of some of them, and channels are sorted as directions are.
 @pytest.mark.parametrize(
-    "name", [name for name in LOSSES if name != "mmd-gaussian-full"]
+    "name",
+    [name for name in LOSSES if name not in ("mmd-gaussian-full", "histogram")],
 )
 def test_gradient_is_finite_where_the_image_is_constant(name):
     for level in (0, 100):
