@@ -64,6 +64,7 @@ def test_pyramid_and_mixed_style(studio, command, slim_weights):
         *("photo.png", "painting.png", "--fine_style=photo.png", *RUN),
         *("--size=32", "--pyramid=2", "--pyramid_min_size=16", "--pyramid_steps=2"),
         *("--snapshots=1,4", "--content_layers=relu1_1", "--style_layers=relu1_1"),
+        *("--fine_layers=relu1_1", "--fine_layers_refined=relu1_1"),
     )
     assert status == 0, err
     inputs = set(recorded_inputs(studio / "run"))

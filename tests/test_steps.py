@@ -139,7 +139,7 @@ def test_compile_steps_traces_once_whatever_the_images_data_and_rates(longest):
         zero = jnp.zeros(())
         return loss, LossTerms(loss, zero, zero, {}, {})
 
-    transfer = style_transfer(loss_fn, make_optimizer("lbfgs"))
+    transfer = style_transfer(loss_fn, make_optimizer("adam"))
     steps = steps_of(transfer, longest)
     assert not traces
     counts, ends = [], []
