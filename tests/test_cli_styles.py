@@ -48,8 +48,9 @@ def test_fine_and_coarse_style_make_a_style_image_first(command):
     assert "24x18 pixels, 2 steps, then 48x36 pixels, 2 steps of adam" in lines[3]
     style = nstjax.read_image("out.nstjax-style.png")
     assert style.shape == (36, 48, 3)
-    shown = nstjax.read_image("out_montage.png")[:, -48:]
-    np.testing.assert_allclose(shown, style, atol=0.004)
+    # As high as the photo there.
+    shown = nstjax.read_image("out_montage.png")[:, -64:]
+    np.testing.assert_allclose(shown, nstjax.resize(style, 48, 64), atol=0.02)
     # The mixed image is the style of an ordinary transfer.
     result = pathlib.Path("out.png").read_bytes()
     shutil.move("out.nstjax-style.png", "mixed.png")
@@ -152,11 +153,9 @@ def test_normalized_gradients_change_the_steps_and_not_the_losses(command):
 
 @pytest.mark.parametrize(
     "style_loss",
-    # All pairs compile for long, and only their sum is another one than that of some.
+    # Pairs compile for long, and are drawn as what is sorted is.
     [
-        pytest.param(
-            name, marks=pytest.mark.slow if name == "mmd-gaussian-full" else ()
-        )
+        pytest.param(name, marks=pytest.mark.slow if "gaussian" in name else ())
         for name in get_args(StyleLoss)
     ],
 )

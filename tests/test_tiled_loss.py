@@ -168,10 +168,10 @@ def test_a_smaller_halo_makes_seams(float64, monkeypatch):
     "options",
     [
         {"style_loss": "mmd-linear", "image_padding": "replicate", "kept": True,
-         "size": (38, 56), "regions": "only", "content_normalization": "mean",
+         "size": (38, 56), "regions": True, "content_normalization": "mean",
          **ONE_LAYER},
         # Moments take the same way; their sums are those of a painting, as seen there.
-        {"style_loss": "wasserstein2", "normalize_gradients": True, "regions": True,
+        {"style_loss": "wasserstein2", "normalize_gradients": True, "regions": "only",
          "kept": True, "content_normalization": "quarter_mean",
          "pool_padding": "same", **ONE_LAYER},
         # For those that draw: they gather the same.
