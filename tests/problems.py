@@ -7,10 +7,10 @@ from nstjax.preset import customize
 from nstjax.presets import PRESETS
 from nstjax.sizes import Size
 
-# One block of the trunk is enough where the layers do not matter, and compiles at once.
+# One convolution is enough where the layers do not matter, and compiles at once.
 SHALLOW = {
-    "content_layers": ("relu1_2",),
-    "style_layers": ("relu1_1", "relu1_2"),
+    "content_layers": ("relu1_1",),
+    "style_layers": ("conv1_1", "relu1_1"),
     "optimizer": "adam",
 }
 MEAN = np.float32(reference.MEAN_RGB)

@@ -8,7 +8,7 @@ ENLARGED = (
     "nstjax: note: the photo has 64x48 pixels and is enlarged to 80x60: --no_upscale "
     "paints it at its own size\n"
 )
-FEW = (*ONE, "--preview_seconds=0")
+FEW = (*ONE, "--style_layers=relu1_1", "--content_layers=relu1_1")
 STILL = (*FEW, "--learning_rate=1e-9")
 
 

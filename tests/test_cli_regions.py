@@ -5,7 +5,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from commands import MASKED, ONE, REGIONS, SHALLOW, TWO, halves, metrics, painted, photo
+from commands import MASKED, REGIONS, SHALLOW, TWO, halves, metrics, painted, photo
 from PIL import Image
 
 import nstjax
@@ -129,7 +129,7 @@ def test_a_mask_of_another_size_is_resized_with_a_note(command):
 def test_guide_modes_and_dilations_are_different_guides(mode, command):
     def image(*flags):
         notes = REGIONS.format("painting.png", "second.png")
-        return painted(command, *TWO, MASKED, *flags, notes=notes)
+        return painted(command, *FLAT_TWO, MASKED, *flags, notes=notes)
 
     found = image(f"--guide_mode={mode}")
     assert (found != image(f"--guide_mode={mode}", "--guide_dilation=2")).any()
@@ -140,38 +140,38 @@ def test_guide_modes_and_dilations_are_different_guides(mode, command):
 def test_a_layer_that_is_too_deep_for_a_region_is_left_out_with_a_note(command):
     painted(
         *(command, *TWO, "--content_mask=dot.png+white.png", "--workdir=run"),
-        *("--style_layers=relu1_1,relu3_1",),
+        "--size=32",
         notes="nstjax: note: content mask: region 1 is only 0.29 % of it\n"
         "nstjax: note: region 1 (0 % of the photo): painting.png; region 2 "
         "(100 %): second.png\n"
-        "nstjax: note: region 1 is too small for relu3_1 at 48x36 pixels: left "
+        "nstjax: note: region 1 is too small for relu2_1 at 32x24 pixels: left "
         "out there\n",
     )
-    assert list(metrics("run")[0]["style_layers"]) == ["relu1_1", "relu3_1"]
+    assert list(metrics("run")[0]["style_layers"]) == ["relu1_1", "relu2_1"]
 
 
 def test_layers_and_regions_together(command):
     painted(
-        *(command, *TWO, MASKED, "--style_image_layers=relu1_1,relu2_1"),
-        "--workdir=run",
+        *(command, *FLAT_TWO, MASKED, "--style_layers=conv1_1,relu1_1"),
+        *("--style_image_layers=conv1_1,relu1_1", "--workdir=run"),
         notes=REGIONS.format("painting.png", "second.png"),
     )
-    assert list(metrics("run")[0]["style_layers"]) == ["relu1_1", "relu2_1"]
+    assert list(metrics("run")[0]["style_layers"]) == ["conv1_1", "relu1_1"]
 
 
 # --- inside and outside stylize_mask ------------------------------------------------
 
 
 def test_outside_the_stylize_mask_the_photo_stays(command):
-    plain = painted(command, *ONE)
+    plain = painted(command, *FLAT_ONE)
     for flags in ((), ("--init=noise",), ("--color=luminance",)):
-        image = painted(command, *ONE, "--stylize_mask=left.png", *flags)
+        image = painted(command, *FLAT_ONE, "--stylize_mask=left.png", *flags)
         np.testing.assert_allclose(image[:, 24:], photo()[:, 24:], atol=HALF)
         assert np.abs(image - photo())[:, :24].mean() > 1 / 255
         assert (image[:, :24] != plain[:, :24]).any()
     # All of the photo is what there is without a mask.
     image = painted(
-        *(command, *ONE, "--stylize_mask=white.png"),
+        *(command, *FLAT_ONE, "--stylize_mask=white.png"),
         notes="nstjax: note: stylize mask is the same everywhere: it separates "
         "nothing\n",
     )

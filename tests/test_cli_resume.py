@@ -127,6 +127,7 @@ def test_bad_resume_is_one_line_and_writes_nothing(bad, studio, run_folder, comm
 @pytest.mark.usefixtures("pictures")
 def test_a_resumed_run_takes_the_mixed_style_that_it_has(command, monkeypatch):
     flags = (*ONE, *FINE, "--workdir=run", "--checkpoint_every=1")
+    flags += ("--style_layers=relu1_1", "--content_layers=relu1_1")
     out = good(command, *flags)
     assert "wrote run/style.png, the mixed style" in out
     result = pathlib.Path("out.png").read_bytes()
@@ -155,12 +156,12 @@ def together(folder, *more):
     return (
         *("photo.png", "painting.png", "second.png", f"--workdir={folder}", "--quiet"),
         *("--size=48", "--pyramid=2", "--pyramid_min_size=24", "--optimizer=adam"),
-        *("--content_layers=relu2_1", "--style_layers=relu1_1,relu2_1"),
+        *("--content_layers=relu1_1", "--style_layers=conv1_1,relu1_1"),
         *("--steps=8", "--pyramid_steps=12", "--checkpoint_every=3"),
         *(MASKED, "--style_mask=painted.png,none", "--style_regions=all,blue"),
         *("--region_weights=1,2", "--stylize_mask=ramp.png", "--color=luminance"),
         *("--style_loss=moments", "--keep=average", "--adam_betas=0.9,0.99"),
-        *("--snapshots=5,15", "--style_image_layers=all,relu2_1"),
+        *("--snapshots=5,15", "--style_image_layers=all,relu1_1"),
         *more,
     )
 
@@ -200,7 +201,7 @@ def test_all_controls_together_resume_bit_equal_after_a_kill(command):
     assert (found["pyramid"], found["pyramid_steps"]) == ("2", [12])
     assert found["region_weights"] == [1, 2]
     assert found["style_regions"] == ["all", "blue"]
-    assert found["style_image_layers"] == [None, ["relu2_1"]]
+    assert found["style_image_layers"] == [None, ["relu1_1"]]
     masks = {
         "content_mask": "two.png",
         "style_mask_1": "painted.png",

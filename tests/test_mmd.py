@@ -69,13 +69,15 @@ def test_squared_kernels_discrepancy_is_gatys_style_loss(float64):
     discrepancy = maximum_mean_discrepancy(
         F.reshape(35, 4), A.reshape(35, 4), kernel=polynomial_kernel
     )
-    G_F, G_A = nstjax.gram_matrix(F, "hw"), nstjax.gram_matrix(A, "hw")
+
+    @jax.jit
+    def published(F, A):
+        grams = nstjax.gram_matrix(F, "hw"), nstjax.gram_matrix(A, "hw")
+        return *grams, nstjax.style_loss(*grams, 35, "quarter_mean")
+
+    G_F, G_A, loss = map(np.asarray, published(F, A))
     np.testing.assert_allclose(discrepancy, squared(G_F - G_A), rtol=1e-12)
-    np.testing.assert_allclose(
-        discrepancy / (4 * 4**2),
-        nstjax.style_loss(G_F, G_A, 35, "quarter_mean"),
-        rtol=1e-12,
-    )
+    np.testing.assert_allclose(np.asarray(discrepancy) / (4 * 4**2), loss, rtol=1e-12)
 
 
 def test_discrepancy_takes_sets_of_different_sizes(float64):
@@ -166,7 +168,7 @@ def test_mean_of_linear_time_estimates_over_orders_is_the_unbiased_discrepancy(
         np.stack([random.permutation(z) for _ in range(5000)]) for z in (x, y)
     )
     estimate = functools.partial(linear_time_mmd, kernel=kernel)
-    estimates = jax.jit(jax.vmap(estimate))(of_x, of_y)
+    estimates = np.asarray(jax.jit(jax.vmap(estimate))(of_x, of_y))
     error = np.std(estimates) / np.sqrt(5000)
     unbiased = maximum_mean_discrepancy(x, y, kernel, unbiased=True)
     assert abs(np.mean(estimates) - unbiased) < 5 * error
@@ -219,7 +221,6 @@ def test_gaussian_precision_has_no_gradient():
     ("discrepancy", "kernel"),
     [
         (maximum_mean_discrepancy, polynomial_kernel),
-        (functools.partial(maximum_mean_discrepancy, unbiased=True), GAUSSIAN),
         (functools.partial(maximum_mean_discrepancy, unbiased=True), linear_kernel),
         (linear_time_mmd, CUBIC),
         (linear_time_mmd, GAUSSIAN),

@@ -93,7 +93,7 @@ def test_lbfgs_follows_torch_on_a_quadratic_past_its_memory(bowl_start, float64)
 
 
 def test_lbfgs_follows_torch_where_curvature_is_negative(wells_start, float64):
-    found, _ = iterate(wells, lbfgs(100), wells_start, 60)
+    found, _ = iterate(wells, make_optimizer("lbfgs"), wells_start, 60)
     expected = reference_optimizers.torch_lbfgs(wells_gradient, wells_start, 60)
     # Step 1 has no pair to fall back on, step 5 has; then come the ones at the minimum.
     assert expected.dropped[:2] == [1, 5]
@@ -146,12 +146,7 @@ def test_lbfgs_stays_at_a_stationary_start():
     np.testing.assert_array_equal(iterates, np.ones((5, 2, 3)))
 
 
-def test_make_optimizer_lbfgs_is_the_published_one_with_a_hundred_pairs(
-    wells_start, float64
-):
-    found, _ = iterate(wells, make_optimizer("lbfgs"), wells_start, 20)
-    expected = reference_optimizers.torch_lbfgs(wells_gradient, wells_start, 20)
-    np.testing.assert_allclose(found, expected.iterates, rtol=1e-9, atol=1e-9)
+def test_make_optimizer_lbfgs_has_the_published_hundred_pairs(wells_start):
     state = jax.eval_shape(make_optimizer("lbfgs").init, wells_start)
     memory = optax.tree.get(state, "diff_params_memory")
     assert memory.shape == (100, *wells_start.shape)

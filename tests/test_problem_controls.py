@@ -15,7 +15,6 @@ from nstjax.problem import prepare
 from nstjax.sizes import Size
 from nstjax.steps import run
 from nstjax.targets import Controls
-from nstjax.vgg import deprocess
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +38,11 @@ def run_steps(params, controls, images, steps=1, **settings):
             **settings,
         },
     )
-    photo, *styles = (np.asarray(deprocess(image)) for image in images)
-    problem = prepare(photo, styles[:2], params, preset, controls=controls)
+    photo, *styles = (
+        np.clip((image + np.float32(reference.MEAN_RGB)) / 255, 0, 1)
+        for image in images[:3]
+    )
+    problem = prepare(photo, styles, params, preset, controls=controls)
     for state, info in run(problem.steps, problem.state, problem.data, steps):
         pass
     return problem, np.asarray(state.image), info

@@ -33,8 +33,8 @@ from nstjax.stylize import stylize
 from nstjax.transfer import style_transfer
 
 SHALLOW = {
-    "content_layers": ("relu1_2",),
-    "style_layers": ("relu1_1", "relu1_2"),
+    "content_layers": ("relu1_1",),
+    "style_layers": ("conv1_1", "relu1_1"),
     "optimizer": "adam",
 }
 
@@ -343,7 +343,7 @@ def flags(folder, *more):
     return [
         *("photo.png", "painting.png", f"--workdir={folder}", "--size=48", "--quiet"),
         *("--pyramid=2", "--pyramid_min_size=24", "--steps=8", "--pyramid_steps=8"),
-        *("--style_layers=relu1_1,relu2_1", "--content_layers=relu2_1"),
+        *("--style_layers=relu1_1", "--content_layers=relu1_1"),
         *("--optimizer=adam", "--checkpoint_every=3", "--snapshots=4,8,12"),
         *more,
     ]

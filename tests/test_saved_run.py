@@ -15,7 +15,7 @@ from nstjax.saved_run import read_saved_run, recorded_inputs
 
 RUN = (
     "--steps=3", "--size=32", "--quiet", "--workdir=run", "--preview_seconds=0",
-    "--content_layers=relu1_2", "--style_layers=relu1_1,relu1_2", "--optimizer=adam",
+    "--content_layers=relu1_1", "--style_layers=conv1_1,relu1_1", "--optimizer=adam",
 )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def test_every_control_comes_back(studio, command):
         *("photo.png", "painting.png", "photo.png", *RUN),
         *("--content_mask=half.png+other.png", "--style_regions=1,2"),
         *("--region_weights=1,3", "--stylize_mask=half.png"),
-        *("--color=luminance", "--style_image_layers=all,relu1_1+relu1_2"),
+        *("--color=luminance", "--style_image_layers=all,conv1_1+relu1_1"),
         "--style_blend_weights=2,1",
     )
     assert status == 0, err
@@ -58,10 +58,13 @@ def test_every_control_comes_back(studio, command):
 
 
 def test_pyramid_and_mixed_style(studio, command, slim_weights):
+    # As large as the photo: one size of programs serves both.
+    Image.open("painting.png").resize((64, 48)).save("painting.png")
     status, _, err = command(
         *("photo.png", "painting.png", "--fine_style=photo.png", *RUN),
         *("--size=32", "--pyramid=2", "--pyramid_min_size=16", "--pyramid_steps=2"),
         *("--snapshots=1,4", "--content_layers=relu1_1", "--style_layers=relu1_1"),
+        *("--fine_layers=relu1_1", "--fine_layers_refined=relu1_1"),
     )
     assert status == 0, err
     inputs = set(recorded_inputs(studio / "run"))

@@ -223,7 +223,7 @@ def test_moments_of_a_constant_channel_have_a_finite_gradient():
 
 
 @pytest.mark.parametrize(
-    ("rows", "weight"), [(1, None), (999, 0.1), (200_000, None), (200_000, 0.1)]
+    ("rows", "weight"), [(1, None), (200_000, None), (200_000, 0.1)]
 )
 def test_as_many_samples_as_rows_of_equal_weight_are_the_rows(rows, weight):
     values = np.arange(rows)[:, None]
@@ -274,7 +274,7 @@ def test_last_row_is_drawn_in_proportion_to_its_weight():
     draw_last = jax.jit(
         jax.vmap(lambda key: draw_samples(key, np.arange(2), weights, 30_000)[-1])
     )
-    drawn = draw_last(jax.random.split(jax.random.key(0), 100))
+    drawn = np.asarray(draw_last(jax.random.split(jax.random.key(0), 100)))
     # Four standard deviations of independent draws.
     assert abs(np.mean(drawn) - 11_000 / 35_791) < 0.19
 

@@ -16,8 +16,8 @@ from nstjax.sizes import Size, resize
 from nstjax.stylize import stylize
 
 SHALLOW = {
-    "content_layers": ("relu2_1",),
-    "style_layers": ("relu1_1", "relu2_1"),
+    "content_layers": ("relu1_1",),
+    "style_layers": ("relu1_1", "conv1_2"),
     "style_layer_weights": (3.0, 0.5),
     "fine_layers": ("relu1_1",),
     "fine_layers_refined": ("relu1_1", "relu1_2"),

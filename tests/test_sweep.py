@@ -23,10 +23,10 @@ from nstjax.stylize import stylize
 from nstjax.targets import Controls
 from nstjax.transfer import style_transfer
 
-# One block of the trunk compiles at once.
+# One convolution compiles at once.
 SHALLOW = {
-    "content_layers": ("relu1_2",),
-    "style_layers": ("relu1_1", "relu1_2"),
+    "content_layers": ("relu1_1",),
+    "style_layers": ("conv1_1", "relu1_1"),
     "size": Size("exact", (16, 20)),
     "pyramid": "none",
     "steps": 4,
@@ -86,7 +86,7 @@ def assert_like_single_runs(preset, settings, results, original):
             {
                 "beta": [0.1, 10.0],
                 "learning_rate": [0.5, 60.0],
-                "style_layer_weights.relu1_2": [0.1],
+                "style_layer_weights.relu1_1": [0.1],
             },
         ),
         (
@@ -118,7 +118,7 @@ def test_lanes_are_single_runs(preset, values):
             {
                 "noise_ratio": [0.0, 0.5],
                 "style_blend_weights.2": [0.0, 0.5],
-                "content_layer_weights.relu1_2": [2.0, 3.0],
+                "content_layer_weights.relu1_1": [2.0, 3.0],
             },
             2,
         ),
@@ -127,16 +127,11 @@ def test_lanes_are_single_runs(preset, values):
             shallow(
                 "gatys2016", style_loss="sliced", style_size=Size("exact", (130, 130))
             ),
-            {"seed": [0, 3]},
-            1,
-        ),
-        (
-            shallow("gatys2016", style_loss="histogram"),
-            {"style_blend_weights.1": [0.5, 2.0]},
+            {"seed": [0, 3], "style_blend_weights.1": [0.5, 2.0]},
             2,
         ),
     ],
-    ids=["noise", "blends", "sampled", "sampled blends"],
+    ids=["noise", "blends", "sampled blends"],
 )
 def test_lanes_start_from_what_prepare_gives(preset, values, styles):
     settings = list(grid(values))
@@ -165,7 +160,7 @@ def test_lanes_start_from_what_prepare_gives(preset, values, styles):
         assert lanes.learning_rates[index] == rate
         style = b"".join(np.asarray(x).tobytes() for x in jax.tree.leaves(data.targets))
         image = np.asarray(lanes.images[index]).tobytes()
-        starts.add((style, image, float(data.weights.content_layers["relu1_2"])))
+        starts.add((style, image, float(data.weights.content_layers["relu1_1"])))
     # Lanes that are all alike would show nothing.
     assert len(starts) == len(settings)
 
@@ -185,12 +180,12 @@ def test_what_all_lanes_share_has_no_lane_axis():
     lanes = lanes_of(preset, grid({"beta": [1.0, 2.0], "seed": [0, 1]}))
     kernel = PARAMS["conv1_1"]["kernel"]
     assert lanes.data.params["conv1_1"]["kernel"].shape == kernel.shape
-    assert lanes.data.targets.content["relu1_2"].shape == (16, 20, 4)
-    assert lanes.data.targets.style["relu1_2"].shape == (4, 4)
+    assert lanes.data.targets.content["relu1_1"].shape == (16, 20, 4)
+    assert lanes.data.targets.style["relu1_1"].shape == (4, 4)
     assert lanes.data.weights.tv.shape == lanes.data.key.shape == (4,)
     blended = lanes_of(preset, grid({"style_blend_weights.1": [0.0, 2.0]}), 2)
-    assert blended.data.targets.content["relu1_2"].shape == (16, 20, 4)
-    assert blended.data.targets.style["relu1_2"].shape == (2, 4, 4)
+    assert blended.data.targets.content["relu1_1"].shape == (16, 20, 4)
+    assert blended.data.targets.style["relu1_1"].shape == (2, 4, 4)
 
 
 def test_chunks_of_steps_are_the_same_steps():

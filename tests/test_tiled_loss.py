@@ -18,17 +18,19 @@ from nstjax.transfer_loss import Kept, loss_function, loss_structure
 from nstjax.vgg import layer_channels
 
 pytestmark = pytest.mark.usefixtures("few_samples")
-# Deep enough for windows between others: halo 80. The shallow ones compile sooner.
+# Through three poolings, with a window between others: halo 32. The shallow ones
+# compile sooner.
 DEEP = {
-    "size": (37, 213),
+    "size": (37, 117),
     "tile": 16,
-    "style_layers": ("relu1_1", "relu3_1", "relu5_1"),
+    "content_layers": ("relu3_1",),
+    "style_layers": ("relu1_1", "relu4_1"),
 }
 SHALLOW = {
-    "size": (71, 94),
+    "size": (39, 54),
     "tile": 16,
-    "content_layers": ("relu2_2",),
-    "style_layers": ("relu1_1", "relu3_1"),
+    "content_layers": ("relu1_2",),
+    "style_layers": ("relu1_1", "relu2_1"),
 }
 # What takes roots, draws or sorts compiles slowly, for each layer anew.
 ONE_LAYER = {"style_layers": ("relu2_1",)}
@@ -61,7 +63,7 @@ class Case:
             overrides["optimizer"] = "adam"
         self.preset = customize(PRESETS["gatys2016"], beta=1e6, tv=0.1, **overrides)
         self.tile = tile
-        blocks = 5 if size == DEEP["size"] else 3
+        blocks = 4 if size == DEEP["size"] else 2
         params = reference.random_params(blocks=blocks)
         # Smoothed, and darker to one side: its parts are not alike.
         image, photo, painting = (
@@ -100,7 +102,7 @@ class Case:
             )
             targets = targets._replace(
                 style=targets.style if regions is True else {},
-                regions=there[:1] if regions == "one" else there,
+                regions=there,
             )
         mask = np.random.default_rng(7).random((*size, 1)) if kept else None
         self.arguments = (
@@ -123,8 +125,8 @@ class Case:
 
 def differences(found, expected):
     """Of the loss, of its worst term and of the gradient, relative."""
-    (loss, terms), gradient = found
-    (true_loss, true_terms), true_gradient = expected
+    (loss, terms), gradient = jax.device_get(found)
+    (true_loss, true_terms), true_gradient = jax.device_get(expected)
     of_terms = jax.tree.map(lambda a, b: abs(a - b) / abs(b), terms, true_terms)
     return (
         abs(loss - true_loss) / abs(true_loss),
@@ -156,7 +158,7 @@ def test_a_smaller_halo_makes_seams(float64, monkeypatch):
     whole = case.whole()
     assert max(differences(case.by_tiles(), whole)) < 1e-11
     halo = tile_plan.halo
-    monkeypatch.setattr(tile_plan, "halo", lambda layer: halo(layer) - 4)
+    monkeypatch.setattr(tile_plan, "halo", lambda layer: halo(layer) - 2)
     _, terms, gradient = differences(case.by_tiles(), whole)
     assert terms > 1e-11
     assert gradient > 1e-7
@@ -166,13 +168,14 @@ def test_a_smaller_halo_makes_seams(float64, monkeypatch):
     "options",
     [
         {"style_loss": "mmd-linear", "image_padding": "replicate", "kept": True,
-         "size": (70, 96), "regions": "only", "content_normalization": "mean",
+         "size": (38, 56), "regions": True, "content_normalization": "mean",
          **ONE_LAYER},
-        {"style_loss": "moments", "normalize_gradients": True, "regions": True,
-         "kept": True, "content_normalization": "quarter_mean", **ONE_LAYER},
-        {"style_loss": "wasserstein2", "pool_padding": "same", **ONE_LAYER},
+        # Moments take the same way; their sums are those of a painting, as seen there.
+        {"style_loss": "wasserstein2", "normalize_gradients": True, "regions": "only",
+         "kept": True, "content_normalization": "quarter_mean",
+         "pool_padding": "same", **ONE_LAYER},
         # For those that draw: they gather the same.
-        {"style_loss": "histogram", "regions": "one", "pool": "max", **ONE_LAYER},
+        {"style_loss": "histogram", "pool": "max", **ONE_LAYER},
     ],
     ids=str,
 )  # fmt: skip

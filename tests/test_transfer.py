@@ -11,46 +11,14 @@ from toy_transfers import (
     TARGET,
     clip,
     drive,
-    init_of,
     start_state,
     steps_of,
     toy_loss,
     toy_transfer,
 )
 
-from nstjax.losses import Targets, Weights, style_statistics, total_loss
-from nstjax.optimizers import OPTIMIZERS, make_optimizer
+from nstjax.optimizers import OPTIMIZERS
 from nstjax.steps import run
-from nstjax.transfer import style_transfer
-from nstjax.vgg import features
-
-
-@pytest.fixture(scope="module")
-def trunk():
-    """A one-block transfer of (image, params, targets, weights), with its data."""
-    params = jax.tree.map(np.float32, reference.random_params(blocks=1))
-    image, content, style = (
-        np.float32(reference.random_image(seed, 9, 11)) for seed in (1, 2, 3)
-    )
-    pooling = {"pool": "avg", "pool_padding": "valid"}
-
-    @jax.jit
-    def targets_of(content, style):
-        return Targets(
-            features(params, content, ("relu1_2",), **pooling),
-            style_statistics(
-                params, style, ("relu1_1",), **pooling, gram_normalization="hw"
-            ),
-        )
-
-    targets = targets_of(content, style)
-    one = np.float32(1)
-    weights = Weights(one, 100 * one, one, {"relu1_2": one}, {"relu1_1": one})
-
-    def loss_fn(image, params, targets, weights):
-        return total_loss(params, image, targets, weights, **pooling)
-
-    return loss_fn, image, (params, targets, weights)
 
 
 def test_init_starts_at_the_image():
@@ -149,32 +117,6 @@ def test_pass_step_gives_one_step_to_all_evaluations_of_an_update(optimizer):
         state, _ = advance(state, 1, 1.0)
         jax.effects_barrier()
         assert set(seen) == {step}
-
-
-def test_step_vmapped_over_weights_equals_a_loop(trunk):
-    loss_fn, image, (params, targets, weights) = trunk
-    transfer = style_transfer(loss_fn, make_optimizer("lbfgs"))
-    axes = Weights(None, 0, None, None, None)
-    betas = np.float32([0, 10, 1000])
-    batched_step = jax.jit(
-        jax.vmap(transfer.step, in_axes=(0, None, None, axes)),
-    )
-    single_step = jax.jit(transfer.step)
-    states = jax.jit(jax.vmap(transfer.init))(np.stack([image] * 3))
-    for _ in range(3):
-        states, infos = batched_step(
-            states, params, targets, weights._replace(style=betas)
-        )
-    for index, beta in enumerate(betas):
-        state = init_of(transfer)(image)
-        for _ in range(3):
-            state, info = single_step(
-                state, params, targets, weights._replace(style=beta)
-            )
-        np.testing.assert_allclose(infos.loss[index], info.loss, rtol=1e-3)
-        np.testing.assert_allclose(
-            states.image[index], state.image, rtol=1e-3, atol=0.05
-        )
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
