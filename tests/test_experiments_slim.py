@@ -5,6 +5,7 @@ import functools
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 import skimage.data
@@ -69,7 +70,8 @@ def some_network(widths, batches, pools):
     assert [pools[index] for index in (0, 1)] == ["avg", "max"]
     assert len(batches) == len(pools) == 3
     factors = {layer: 1 / scale for layer, scale in VGG19_SCALES.items()}
-    return scale_layers(random_params(0, widths), factors)
+    params = jax.tree.map(np.asarray, random_params(0, widths))
+    return jax.device_put(scale_layers(params, factors))
 
 
 def few_features(*arguments):

@@ -125,7 +125,7 @@ BAD = {
     ),
     "added twice": (
         (
-            *with_styles("--styles=two=../paintings/a.png"),
+            *(*PLAIN, SHALLOW, "--styles=two=../paintings/a.png"),
             "--add_style",
             "--initial=../conditional.safetensors",
         ),
