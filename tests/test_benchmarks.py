@@ -93,8 +93,7 @@ def test_time_to_loss_reaches_the_mark(measured, slim_weights, shallow):
         "time_to_loss",
         *(f"--weights={slim_weights}", "--size=48", "--steps=8", "--notorch"),
         *("--pairs=chelsea:glass", "--coarse_steps=4", "--min_size=24"),
-        # So few steps of L-BFGS reach what small steps of Adam do.
-        "--learning_rate=1",
+        "--beta=1",
     )
     assert row["ours"] <= 1.01 * row["loss"]
     assert row["float32 loss"] == pytest.approx(row["loss"], rel=0.01)

@@ -84,6 +84,7 @@ def test_painterly_names_painter_and_year_of_each_style():
         assert re.fullmatch(r".+, .+, 1[89]\d\d", title)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUNDLED)
 def test_a_clear_sky_shows_no_grid(name, landscapes):
     for result in landscapes[name]:
@@ -99,6 +100,7 @@ def test_arbitrary_decodes_vgg19_slim():
     assert model.encoder.sha256 == load_network("slim").sha256
 
 
+@pytest.mark.slow
 def test_styles_differ_from_the_photo_and_from_each_other(landscape, landscapes):
     photo, results = landscape, landscapes["painterly"]
     for index, result in enumerate(results):
