@@ -1,11 +1,13 @@
 """Small feed-forward networks that are made at once, and what they are checked by."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from nstjax.feedforward.architecture import Architecture
 from nstjax.feedforward.networks import AdaINDecoder, TransformNet, make_network
+from nstjax.feedforward.objective import Batch, Objective, TrainingTerms
 
 
 def random_network(
@@ -29,6 +31,18 @@ def random_network(
         # Without a program for each shape, as jnp.asarray would compile it.
         variable.set_value(jax.device_put(values))
     return network
+
+
+def plain_loss(
+    network: TransformNet, batch: Batch, objective: Objective, step: jax.Array
+) -> tuple[jax.Array, tuple[TrainingTerms, jax.Array]]:
+    """A loss that compiles at once, with a number drawn anew for every step."""
+    styles = jax.nn.one_hot(batch.style, len(objective.style_weights))
+    output = network(batch.content, styles)
+    squares = jnp.square(output).mean((1, 2, 3))
+    drawn = jax.random.uniform(jax.random.fold_in(objective.key, step))
+    loss = objective.weights.content * squares.mean() + drawn
+    return loss, (TrainingTerms(squares, squares, squares, squares), output)
 
 
 def noise(*shape: int, seed: int = 1) -> jax.Array:

@@ -45,7 +45,7 @@ def narrow(**fields):
     architecture = TransformArchitecture(
         **{
             "width": 0.125,
-            "residual_blocks": 1,
+            "residual_blocks": 0,
             "normalization": "conditional",
             "styles": 2,
             "pixels": "0..1",
@@ -122,6 +122,7 @@ def test_a_network_is_compared_and_timed(painterly, slim_weights, program, monke
 
 @pytest.mark.slow
 def test_networks_are_compared_in_processes(painterly, arbitrary, slim_weights):
+    write_model(painterly, narrow(residual_blocks=1))
     # Its workers are processes that import it, and it gives up processors.
     arguments = comparison(painterly, arbitrary, weights=slim_weights)
     process = start("-m", *arguments, "--threads=1")
@@ -181,11 +182,12 @@ def test_arbitrary_style_is_that_of_the_encoded_painting(arbitrary, slim_weights
 
 def test_named_style_is_that_of_the_network(painterly, slim_weights):
     task = read_task(str(painterly), NO_PAINTING, str(slim_weights), 1)
-    photo = np.random.default_rng(0).random((1, 24, 32, 3), np.float32)
-    task = task._replace(images=photo)
+    # Of the shape that networks are compared for: the same program.
+    photos = np.random.default_rng(0).random((2, 21, 26, 3), np.float32)
+    task = task._replace(images=photos)
     (_, _, result), _ = nstjax_inference(task)
     network = read_model(painterly).network
-    expected = jax.jit(network)(task.images, jnp.array([[1.0, 0.0]]))
+    expected = jax.jit(network)(task.images, np.float32([[1, 0], [1, 0]]))
     np.testing.assert_allclose(result, expected, atol=1e-5)
     assert_bfloat16_is_near(task, result)
 

@@ -2,6 +2,7 @@
 
 import re
 
+import jax
 import numpy as np
 import pytest
 import skimage.data
@@ -16,6 +17,7 @@ from nstjax.io.weights import load_network
 from nstjax.painting import paint
 from nstjax.sizes import resize
 
+grid_of_four = jax.jit(lambda window: grid_loss(window, 4))
 LARGEST_BYTES = {"painterly": 2_000_000, "arbitrary": 4_000_000}
 
 
@@ -82,13 +84,14 @@ def test_painterly_names_painter_and_year_of_each_style():
         assert re.fullmatch(r".+, .+, 1[89]\d\d", title)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUNDLED)
 def test_a_clear_sky_shows_no_grid(name, landscapes):
     for result in landscapes[name]:
         # One window of the loss, away from the border and the land.
         window = result[None, 32:96, 32:96]
         # Levels of 255; 2 are seen as a weave.
-        assert np.sqrt(grid_loss(window, 4)) < 0.8
+        assert np.sqrt(grid_of_four(window)) < 0.8
 
 
 def test_arbitrary_decodes_vgg19_slim():
@@ -97,6 +100,7 @@ def test_arbitrary_decodes_vgg19_slim():
     assert model.encoder.sha256 == load_network("slim").sha256
 
 
+@pytest.mark.slow
 def test_styles_differ_from_the_photo_and_from_each_other(landscape, landscapes):
     photo, results = landscape, landscapes["painterly"]
     for index, result in enumerate(results):

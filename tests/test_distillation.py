@@ -27,7 +27,7 @@ from nstjax.vgg import CONV_LAYERS, layer_channels
 @pytest.fixture(scope="module")
 def teacher():
     params = reference.random_params(seed=3, channels=(4, 6, 8, 10, 12))
-    return jax.tree.map(jnp.float32, params)
+    return jax.tree.map(np.float32, params)
 
 
 @pytest.fixture(scope="module")
@@ -97,20 +97,22 @@ def test_equal_kernels_mean_equal_style_and_content_losses(float64):
     rng = np.random.default_rng(2)
     T = rng.normal(size=(2, 3, 4, 5))
     F = T @ np.linalg.qr(rng.normal(size=(8, 8)))[0][:5]
-    for normalization in ("mean", "quarter_mean", "mean_per_c2"):
-        wide, other = (
-            nstjax.style_loss(
-                *(nstjax.gram_matrix(each, "chw", 16) for each in pair),
-                12,
-                normalization,
-                16,
-            )
-            for pair in (T, F)
-        )
-        np.testing.assert_allclose(wide, other, rtol=1e-10)
-    for normalization in ("half_sum", "mean", "quarter_mean"):
-        wide, other = (nstjax.content_loss(*pair, normalization, 16) for pair in (T, F))
-        np.testing.assert_allclose(wide, other, rtol=1e-10)
+
+    @jax.jit
+    def losses(pair):
+        grams = [nstjax.gram_matrix(each, "chw", 16) for each in pair]
+        return [
+            *(
+                nstjax.style_loss(*grams, 12, normalization, 16)
+                for normalization in ("mean", "quarter_mean", "mean_per_c2")
+            ),
+            *(
+                nstjax.content_loss(*pair, normalization, 16)
+                for normalization in ("half_sum", "mean", "quarter_mean")
+            ),
+        ]
+
+    np.testing.assert_allclose(losses(T), losses(F), rtol=1e-10)
 
 
 def test_matching_loss_has_the_gradient_of_finite_differences(float64):
@@ -317,31 +319,33 @@ def test_selection_of_too_many_is_refused():
 
 @pytest.fixture
 def shallow(monkeypatch):
-    """The first six layers alone, for time."""
+    """The first four layers alone, for time."""
     for module in (channel_selection, labels):
-        monkeypatch.setattr(module, "CONV_LAYERS", CONV_LAYERS[:6])
+        monkeypatch.setattr(module, "CONV_LAYERS", CONV_LAYERS[:4])
 
 
 def test_imitation_with_every_channel_is_the_teacher_and_with_half_near(
     teacher, shown, shallow
 ):
-    widths = {layer: teacher[layer]["bias"].size for layer in CONV_LAYERS[:6]}
-    widths["conv3_2"] //= 2
+    widths = {layer: teacher[layer]["bias"].size for layer in CONV_LAYERS[:4]}
+    widths["conv2_2"] //= 2
     params = channel_selection.imitate(widths, shown, POOLS)
     assert {layer: part["bias"].size for layer, part in params.items()} == widths
     loss = jax.jit(training.batch_loss, static_argnums=2)
     _, mismatches = loss(params, shown[0], "avg")
-    for layer in ("relu1_1", "relu2_1", "relu3_1"):
+    for layer in ("relu1_1", "relu1_2", "relu2_1"):
         assert mismatches[layer].kernel < 0.02, layer
         assert mismatches[layer].centered < 0.1, layer
-    assert mismatches["relu3_2"].kernel < 0.5
+    assert mismatches["relu2_2"].kernel < 0.5
 
 
 def test_training_lowers_the_loss_and_compiles_once(teacher, shown, shallow):
     widths = {layer: part["bias"].size // 2 for layer, part in teacher.items()}
     factors = {layer: 1 / scale for layer, scale in VGG19_SCALES.items()}
     updates = training.training(1e-2, 12)
-    state = updates.init(calibration.scale_layers(random_params(0, widths), factors))
+    params = jax.tree.map(np.asarray, random_params(0, widths))
+    params = calibration.scale_layers(params, factors)
+    state = updates.init(jax.device_put(params))
     losses = []
     for _ in range(12):
         state, loss, _ = updates.step(state, shown[0], "avg")

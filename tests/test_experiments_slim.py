@@ -5,19 +5,21 @@ import functools
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 import skimage.data
 from commands import metrics
 from PIL import Image
 
-from nstjax.distillation import channel_selection, visits
+from nstjax.distillation import channel_selection, labels, visits
 from nstjax.distillation import training as updates
 from nstjax.distillation.calibration import scale_layers
 from nstjax.io import runlog
 from nstjax.io.weights import read_params
 from nstjax.preset import customize
 from nstjax.random_features import VGG19_SCALES, random_params
+from nstjax.vgg import CONV_LAYERS
 
 TRAIN = "experiments.train_slim"
 
@@ -68,7 +70,15 @@ def some_network(widths, batches, pools):
     assert [pools[index] for index in (0, 1)] == ["avg", "max"]
     assert len(batches) == len(pools) == 3
     factors = {layer: 1 / scale for layer, scale in VGG19_SCALES.items()}
-    return scale_layers(random_params(0, widths), factors)
+    params = jax.tree.map(np.asarray, random_params(0, widths))
+    return jax.device_put(scale_layers(params, factors))
+
+
+def few_features(*arguments):
+    """Those of the first layers, which compile sooner."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(labels, "CONV_LAYERS", CONV_LAYERS[:3])
+        return labels.sampled_features(*arguments)
 
 
 def test_training_makes_a_network_and_a_killed_one_the_same(
@@ -84,10 +94,11 @@ def test_training_makes_a_network_and_a_killed_one_the_same(
             shutil.copytree(whole, killed)
 
     monkeypatch.setattr(runlog, "append_metrics", append_and_copy)
-    # Visits with every layer, and imitation, are tested by themselves.
+    # Visits and updates with every layer, and imitation, are tested by themselves.
     layers = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
     monkeypatch.setattr(visits, "PRESET", customize(visits.PRESET, **layers))
     monkeypatch.setattr(channel_selection, "imitate", some_network)
+    monkeypatch.setattr(updates, "sampled_features", few_features)
     # The second training takes the compiled update of the first.
     monkeypatch.setattr(updates, "training", functools.cache(updates.training))
     status, out, err = program(TRAIN, *training, f"--workdir={whole}")

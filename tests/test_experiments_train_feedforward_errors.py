@@ -14,6 +14,7 @@ from training_gallery import (
     PLAIN,
     SHALLOW,
     TRAIN,
+    one_training,
 )
 
 
@@ -29,7 +30,10 @@ def with_architecture(text):
     return (*ONE, f"--architecture={text}")
 
 
-DIVERGING = (*ONE, "--workdir=../diverged/run", "--steps=12", "--learning_rate=1e38")
+DIVERGING = (
+    *(*ONE, "--workdir=../diverged/run", "--steps=12"),
+    f'{SHALLOW[:-1]}, "beta": 1e38}}',
+)
 BAD = {
     "no photos": ((*ONE, "--photos="), "give --photos: see --help"),
     "no styles": (BASE, "give --styles"),
@@ -99,7 +103,11 @@ BAD = {
     "title without text": ((*ONE, "--title=wave"), "--title=wave: give NAME=TEXT"),
     "style_size": ((*ONE, "--style_size=big"), "size 'big' is not understood"),
     "tiny style_size": (
-        (*ONE, "--style_size=1", "--preset=pytorch-fns"),
+        (
+            *with_loss('{"style_layers": ["relu2_1"]}'),
+            "--style_size=1",
+            "--preset=pytorch-fns",
+        ),
         "image of 1x1 pixels is too small for relu2_1",
     ),
     "no initial": ((*ONE, "--add_style"), "give one painting and the model (--initial"),
@@ -117,7 +125,7 @@ BAD = {
     ),
     "added twice": (
         (
-            *with_styles("--styles=two=../paintings/a.png"),
+            *(*PLAIN, SHALLOW, "--styles=two=../paintings/a.png"),
             "--add_style",
             "--initial=../conditional.safetensors",
         ),
@@ -210,7 +218,10 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def trained(gallery, program):
-    """The folder of the bad commands, beside a training and what is none."""
+    """The folder of the bad commands, beside a training and what is none.
+
+    And what a training that diverges says, which takes the first one's programs.
+    """
     (gallery / "lost" / "checkpoints").mkdir(parents=True)
     (gallery / "damaged").mkdir()
     for name in ("own/run/samples/000001.png", "hidden/._1.png"):
@@ -219,23 +230,23 @@ def trained(gallery, program):
     (gallery / "damaged" / "config.json").write_text('{"settings": ')
     folder = gallery / "bad"
     folder.mkdir()
-    with contextlib.chdir(folder):
+    with contextlib.chdir(folder), one_training():
         status, out, err = program(TRAIN, *ONE, "--workdir=../trained/run")
-    assert (status, out) == (0, "../trained/run/model.safetensors\n"), err
-    return folder
+        assert (status, out) == (0, "../trained/run/model.safetensors\n"), err
+        return folder, program(TRAIN, *DIVERGING)
 
 
 @pytest.fixture
 def train(trained, program, monkeypatch):
     """Run it there, where tensorboardX is not installed."""
-    monkeypatch.chdir(trained)
+    monkeypatch.chdir(trained[0])
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     return lambda *arguments: program(TRAIN, *arguments)
 
 
 def test_what_is_asked_for_rightly_is_trained(trained):
     # Its folder is what holds another training.
-    assert (trained.parent / "trained" / "run" / "model.safetensors").exists()
+    assert (trained[0].parent / "trained" / "run" / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -259,15 +270,14 @@ def test_help_tells_every_flag(train):
         assert words in out
 
 
-def test_what_is_not_finite_ends_the_training_without_a_model(train, gallery):
-    status, out, err = train(*DIVERGING)
+def test_what_is_not_finite_ends_the_training_without_a_model(trained, gallery):
+    status, out, err = trained[1]
     assert (status, out) == (2, "")
     assert "Traceback" not in err
     last = err.splitlines()[-1]
-    # The first update is finite, and what it leaves is not.
     assert last.startswith(
         "train_feedforward: error: the loss was not finite 10 times in a row, up to "
-        "step 11: "
+        "step 10: "
     )
     assert (gallery / "diverged" / "run" / "config.json").exists()
     assert not (gallery / "diverged" / "run" / "model.safetensors").exists()

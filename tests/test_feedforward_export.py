@@ -29,7 +29,6 @@ EXPORT = "experiments.export_model"
 FORMATS = (".onnx", ".stablehlo")
 CARD = {"license": "CC BY 4.0", "styles": {"wave": "The Great Wave, Hokusai, 1831"}}
 IMAGE = ["batch", "height", "width", 3]
-NARROW = {"channels": (4, 6, 8), "residual_blocks": 1}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,7 +44,8 @@ def checked_once():
 @pytest.fixture(scope="module")
 def painterly():
     architecture = TransformArchitecture(
-        **NARROW,
+        channels=(4, 6, 8),
+        residual_blocks=0,
         normalization="conditional",
         styles=len(STYLES),
         normalize_output=True,
@@ -170,7 +170,8 @@ def test_arbitrary_style(suffix, arbitrary, tmp_path, monkeypatch):
 
 def test_a_network_of_one_style_takes_pictures_only(tmp_path, capfd, caplog):
     architecture = TransformArchitecture(
-        **NARROW,
+        channels=(4, 6, 8),
+        residual_blocks=1,
         normalization="batch",
         padding="reflect-start",
         upsampling="transpose-torch",

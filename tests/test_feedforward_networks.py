@@ -146,9 +146,10 @@ def published(name, network, image, style, training=True):
 
 @pytest.mark.parametrize(
     "name, options",
+    # The nearest pixel enlarges pytorch-fns, too.
     [
-        *((name, {}) for name in TRANSFORMS),
-        ("cin-dumoulin", {"upsampling": "bilinear"}),
+        (name, {"upsampling": "bilinear"} if name == "cin-dumoulin" else {})
+        for name in TRANSFORMS
     ],
 )
 def test_a_network_equals_its_definition(name, options, float64):
@@ -184,7 +185,7 @@ def test_batch_normalization_keeps_running_statistics(float64):
 
 
 def test_batch_normalization_uses_them_after_training(float64):
-    network = random_network(narrow("johnson-bn"))
+    network = random_network(narrow("johnson-bn", 0))
     first = network.contract[0].norm.var
     first.set_value(1e4 * first[...])
     network.eval()

@@ -23,9 +23,9 @@ from nstjax.vgg import CONV_LAYERS
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TRAIN = "experiments.train_feedforward"
-NARROW = '--architecture={"channels": [4, 4, 4], "residual_blocks": 1}'
+NARROW = '--architecture={"channels": [4, 4, 4], "residual_blocks": 0}'
 SHALLOW = (
-    '--loss={"content_layers": ["relu1_2"], "style_layers": ["relu1_1", "relu2_1"]}'
+    '--loss={"content_layers": ["relu1_2"], "style_layers": ["relu1_1", "relu1_2"]}'
 )
 PLAIN = (
     "--photos=../photos",
@@ -46,7 +46,7 @@ ADVERSARIAL = (
     "--styles=../paintings",
     "--balance_styles",
     "--adversarial_weight=5",
-    "--adversarial_layer=relu2_1",
+    "--adversarial_layer=relu1_2",
     "--grid_weight=2",
 )
 ADAIN = (
