@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 import reference
-from feedforward_networks import plain_loss, random_network
+from feedforward_networks import random_network
 from flax import nnx
 
 import nstjax
@@ -20,7 +20,7 @@ from nstjax.feedforward.discriminator import (
     discriminator_loss,
     generator_loss,
 )
-from nstjax.feedforward.objective import Batch, Objective
+from nstjax.feedforward.objective import Batch, Objective, make_loss, stacked_styles
 from nstjax.feedforward.training import make_training
 from nstjax.preset import Preset
 from nstjax.problem import make_weights
@@ -34,7 +34,7 @@ LOSS = Preset(
     alpha=0.01,
     beta=0.01,
 )
-LAYER = "relu1_2"
+LAYER = "relu2_1"
 STYLES = 2
 
 
@@ -80,10 +80,14 @@ def adversarial():
     adversary = make()
     (discrimination,) = made
     training = make_training(
-        network, plain_loss, optax.adam(0.01), discriminator=discrimination
+        network, make_loss(LOSS), optax.adam(0.01), discriminator=discrimination
     )
     objective = Objective(
-        PARAMS, make_weights(LOSS), {}, np.ones(STYLES), jax.random.key(0)
+        PARAMS,
+        make_weights(LOSS),
+        stacked_styles(PARAMS, LOSS, np.asarray(make_paintings(STYLES))),
+        jnp.ones(STYLES),
+        jax.random.key(0),
     )
 
     @jax.jit
@@ -188,7 +192,7 @@ def test_discriminator_learns_to_tell_two_sets_apart():
 def test_network_and_discriminator_train_together():
     training, begin, objective, _ = adversarial()
     state, batch, weight = begin(), make_batch(), jnp.float32(2)
-    own, _, output = training.evaluate(state, batch, objective)  # of step 0
+    own, _, output = training.evaluate(state, batch, objective)
     scores = [
         compiled_scores()(
             state.adversary.network, state.adversary.scale, PARAMS, images, batch.style
@@ -201,7 +205,7 @@ def test_network_and_discriminator_train_together():
     np.testing.assert_allclose(of_discriminator, discriminator_loss(*scores), rtol=1e-4)
     np.testing.assert_allclose(info.loss, own + 2 * generator, rtol=1e-4)
     first = float(of_discriminator)
-    for step in range(40):
+    for step in range(20):
         state, info = training.step(state, make_batch(step), objective, weight)
     assert info.adversarial[1] < 0.5 * first
     assert all(np.isfinite(leaf).all() for leaf in leaves(state))
