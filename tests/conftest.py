@@ -23,7 +23,7 @@ from PIL import Image
 import nstjax
 
 # Imports and traced programs are many objects, of which few are garbage.
-gc.set_threshold(200_000, 20, 20)
+gc.set_threshold(1_000_000, 20, 20)
 # The checks that the tests of the command share say what failed, as tests do.
 pytest.register_assert_rewrite("commands", "model_files")
 # Each program runs for moments here: compiling it takes longer. A value that is set

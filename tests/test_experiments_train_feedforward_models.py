@@ -1,19 +1,16 @@
 """Trainings that begin with a model, and of any style, on narrow networks."""
 
-import contextlib
 import struct
 
 import numpy as np
 import pytest
 import reference
 from commands import metrics
-from forked import run_forked
 from PIL import Image
 from training_gallery import (
     ADAIN,
     PLAIN,
     SHALLOW,
-    TRAIN,
     held_out_photos,
     one_training,
 )
@@ -46,13 +43,6 @@ BILINEAR = (
     # Two trainings share their programs, and one is to change nothing.
     "--learning_rate=1e-30",
 )
-# Runs the launcher in a process with two devices.
-ON_TWO_DEVICES = f"""
-import runpy
-import jax
-jax.config.update("jax_num_cpu_devices", 2)
-runpy.run_module({TRAIN!r}, run_name="__main__", alter_sys=True)
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,24 +66,20 @@ def test_an_initial_model_s_parameters_go_on_with_another_upsampling(gallery, tr
         np.testing.assert_array_equal(found[name], tensor)
 
 
-def test_a_style_is_added_and_the_rest_kept(gallery):
-    (gallery / "added").mkdir()
-    with contextlib.chdir(gallery / "added"):
-        status, out, err = run_forked(
-            ON_TWO_DEVICES,
-            *PLAIN,
-            SHALLOW,
-            "--initial=../conditional.safetensors",
-            "--add_style",
-            "--styles=Ärger=../paintings/a.png",
-            "--title=Ärger=Anger",
-            "--style_size=long:20",
-            "--steps=2",
-            "--log_every=1",
-            "--tensorboard",
-        )
-    assert (status, out) == (0, "run/model.safetensors\n"), err
-    work = gallery / "added" / "run"
+def test_a_style_is_added_and_the_rest_kept(gallery, train):
+    work, _ = train(
+        "added",
+        *PLAIN,
+        SHALLOW,
+        "--initial=../conditional.safetensors",
+        "--add_style",
+        "--styles=Ärger=../paintings/a.png",
+        "--title=Ärger=Anger",
+        "--style_size=long:20",
+        "--steps=2",
+        "--log_every=1",
+        "--tensorboard",
+    )
     before = read_model(gallery / "conditional.safetensors")
     after = read_model(work / "model.safetensors")
     assert after.styles == ("one", "two", "Ärger")
