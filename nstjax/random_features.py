@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from nstjax.vgg import Params, kernel_shapes, layer_channels
@@ -57,8 +57,8 @@ def random_params(seed: int = 0, widths: Mapping[str, int] | None = None) -> Par
         deviation = scale / before * np.sqrt(2 / np.prod(shape[:3]))
         kernel = deviation * rng.standard_normal(shape, np.float32)
         params[layer] = {
-            "kernel": jnp.asarray(kernel, jnp.float32),
-            "bias": jnp.zeros(shape[-1], jnp.float32),
+            "kernel": jax.device_put(np.float32(kernel)),
+            "bias": jax.device_put(np.zeros(shape[-1], np.float32)),
         }
         before = scale
     return params

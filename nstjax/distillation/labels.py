@@ -75,7 +75,7 @@ def layer_scales(
     positions = sample_positions(rng, pictures.shape, samples=256)
     activations = _sampled_features(teacher, pictures, positions, "avg")
     return {
-        layer: float(jnp.sqrt(jnp.square(activation).mean()))
+        layer: float(np.sqrt(np.square(activation).mean()))
         for layer, activation in activations.items()
     }
 
