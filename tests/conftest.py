@@ -55,6 +55,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """A worker that looks through all at its end takes longer than xdist waits for it."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
     """The folder of development material, with the real VGG-19 weights."""
