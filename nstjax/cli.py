@@ -80,15 +80,21 @@ flags.DEFINE_list(
     "Style layers of each style image, + between them: relu1_1+relu2_1,all.",
 )
 define_path("fine_style", None, "Image whose fine structure is mixed in first.")
-define_path("coarse_style", None, "The same as STYLE, beside --fine_style.")
+define_path("coarse_style", None, "Its forms go with the strokes of --fine_style.")
 flags.DEFINE_list("fine_layers", None, "Style layers that the fine style gives.")
-flags.DEFINE_list("fine_layers_refined", None, "The same at a pyramid's later scales.")
+flags.DEFINE_list(
+    "fine_layers_refined",
+    None,
+    "Style layers that the fine style gives at a pyramid's later scales.",
+)
 flags.DEFINE_float("style_scale", None, "Size of the style images beside the photo's.")
 define_mask(
     "content_mask",
     "Regions of the photo: an image with a color for each, or grey masks a.png+b.png.",
 )
-define_masks("style_mask", "The same for each style image; none for one without.")
+define_masks(
+    "style_mask", "Regions of each style image as --content_mask, or none."
+)
 flags.DEFINE_list(
     "style_regions",
     None,
@@ -124,7 +130,7 @@ flags.DEFINE_integer(
 flags.DEFINE_boolean("clamp", None, "Keep the image displayable after each step.")
 flags.DEFINE_integer("seed", 0, "Of the initial noise.")
 flags.DEFINE_list("snapshots", None, "Steps whose image is written: 1,2,3,10,100.")
-flags.DEFINE_boolean("montage", None, "Also write content | result | style.")
+flags.DEFINE_boolean("montage", None, "Also write content, result, style side by side.")
 define_path("workdir", None, "Folder for the log, snapshots and checkpoints.")
 flags.DEFINE_boolean("resume", False, "Go on from the checkpoint in --workdir.")
 flags.DEFINE_integer("checkpoint_every", 100, "Steps between checkpoints.")
@@ -134,7 +140,7 @@ flags.DEFINE_float("preview_seconds", 5.0, "Between previews; 0 for none.")
 flags.DEFINE_float(
     "memory_gb", None, "What the run may take of the memory; larger ones go by tiles."
 )
-flags.DEFINE_integer("tile", None, "Pixels on a side of a tile, instead of that.")
+flags.DEFINE_integer("tile", None, "Side of a tile in pixels, in place of --memory_gb.")
 flags.DEFINE_boolean("quiet", False, "No progress bar.")
 flags.DEFINE_string("mesh", None, "rows=N: split the image over N devices.")
 define_process_flags()

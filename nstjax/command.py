@@ -167,10 +167,10 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
             for image in (content, outcome.image)
         ]
         with extras.writing("the montage"):
-            write_image(
-                _montage_path(request), montage([*shown, *styles]), request.quality
-            )
-    print(f"nstjax: wrote {path} after {outcome.step} steps")
+            row = montage([*shown, *styles], height=len(outcome.image))
+            write_image(_montage_path(request), row, request.quality)
+    steps = "1 step" if outcome.step == 1 else f"{outcome.step} steps"
+    print(f"nstjax: wrote {path} after {steps}")
     if outcome.interrupted:
         print(_how_to_go_on(request))
         return INTERRUPTED_STATUS

@@ -13,16 +13,18 @@ Color = float | tuple[float, float, float]
 
 
 def montage(
-    images: Sequence[np.ndarray], gap: int = 16, background: Color = 1.0
+    images: Sequence[np.ndarray],
+    gap: int = 16,
+    background: Color = 1.0,
+    height: int | None = None,
 ) -> np.ndarray:
-    """Lay pictures side by side.
-
-    All are brought to the height of the tallest, so none loses detail.
+    """Lay pictures of one height side by side.
 
     Args:
       images: [height, width, 3] each, 0..1; sizes may differ.
       gap: pixels between two pictures.
       background: grey or (red, green, blue) of the gap, 0..1.
+      height: of all, in pixels; the tallest's where it is not given.
 
     Returns:
       float32 [height, width, 3], 0..1.
@@ -31,7 +33,7 @@ def montage(
       InputError: no images.
     """
     _check_images(images)
-    height = max(image.shape[0] for image in images)
+    height = height or max(image.shape[0] for image in images)
     row = [
         resize(image, height, max(1, round(image.shape[1] * height / image.shape[0])))
         for image in images

@@ -56,7 +56,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """A worker that looks through all at its end takes longer than xdist waits for it."""
+    """To look through all at its end takes a worker longer than xdist waits."""
     gc.freeze()
 
 

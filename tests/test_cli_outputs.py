@@ -50,12 +50,12 @@ def test_process_shows_progress_and_writes_the_picture(studio):
 def test_montage_shows_photo_result_and_painting(studio, command):
     good(command, *ONE, "--montage")
     montage = nstjax.read_image("out_montage.png")
-    # The tallest picture is the painting, 56x72; photo and result are 4:3.
-    assert montage.shape == (72, 96 + 16 + 96 + 16 + 56, 3)
-    painting = nstjax.read_image("painting.png")
-    np.testing.assert_array_equal(montage[:, -56:], painting)
-    result = nstjax.resize(nstjax.read_image("out.png"), 72, 96)
-    np.testing.assert_allclose(montage[:, 112:208], result, atol=0.02)
+    # All have the height of the result, 48x36; the painting is 56x72.
+    assert montage.shape == (36, 48 + 16 + 48 + 16 + 28, 3)
+    painting = nstjax.resize(nstjax.read_image("painting.png"), 36, 28)
+    np.testing.assert_allclose(montage[:, -28:], painting, atol=0.02)
+    result = nstjax.read_image("out.png")
+    np.testing.assert_allclose(montage[:, 64:112], result, atol=0.02)
 
 
 def test_snapshots_are_written_at_exactly_these_steps(studio, command):

@@ -113,10 +113,10 @@ def test_a_run_keeps_transparency(studio, command):
     with Image.open("out.png") as result:
         result_alpha = np.asarray(result)[:, :, 3] / 255
     np.testing.assert_allclose(result_alpha, alpha, atol=1 / 255)
-    # The montage shows photo and result on white, each 96 wide after a gap of 16.
+    # The montage shows photo and result on white, each 48 wide after a gap of 16.
     montage = nstjax.read_image("out_montage.png")
-    for left in (0, 112):
-        assert montage[28:44, left + 34 : left + 62].min() > 0.99
+    for left in (0, 64):
+        assert montage[14:22, left + 18 : left + 30].min() > 0.99
     status, _, err = command(*ONE, "--output=flat.png")
     assert status == 0
     assert err.startswith("nstjax: note: photo.png is transparent in parts")
