@@ -92,9 +92,7 @@ define_mask(
     "content_mask",
     "Regions of the photo: an image with a color for each, or grey masks a.png+b.png.",
 )
-define_masks(
-    "style_mask", "Regions of each style image as --content_mask, or none."
-)
+define_masks("style_mask", "Regions of each style image as --content_mask, or none.")
 flags.DEFINE_list(
     "style_regions",
     None,
