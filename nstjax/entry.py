@@ -32,6 +32,12 @@ INTERRUPTED_STATUS = 130
 flags.disclaim_key_flags()
 HELP_FLAGS = {"-h", "-help", "--help", "--helpshort", "--helpfull"}
 VERSION_FLAGS = {"-version", "--version"}
+# What Python and absl say of a flag, for people.
+PLAIN_WORDS = {
+    r"(?s)invalid literal for int\(\).*": "give a whole number",
+    r"(?s)could not convert string to float.*": "give a number",
+    r" \?$": "?",
+}
 # Of a file's name they would move the cursor, or clear the screen.
 CONTROL_CHARACTERS = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
 
@@ -67,7 +73,10 @@ def run_command(
             return flags.FLAGS(arguments)
         # absl raises ValueError for --nofoo=3.
         except (flags.Error, ValueError) as error:
-            sys.exit(report(error, USAGE_STATUS))
+            line = str(error)
+            for words, plain in PLAIN_WORDS.items():
+                line = re.sub(words, plain, line)
+            sys.exit(report(line, USAGE_STATUS))
 
     def guarded(arguments: Sequence[str]) -> int:
         try:
