@@ -161,7 +161,6 @@ BAD_NUMBERS = [
     bad_flag("--steps=many", "flag --steps=many: give a whole number"),
     bad_flag("--alpha=much", "flag --alpha=much: give a number"),
     bad_flag("--stesp=3", "Did you mean: steps?"),
-    bad_flag("--alpha=much", "much"),
     bad_flag("--seed=first", "first"),
     bad_flag("--noise_ratio=0.5", "noise_ratio needs init=blend"),
     *(
