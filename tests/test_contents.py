@@ -11,7 +11,12 @@ import pytest
 from PIL import Image
 
 from nstjax.errors import InputError
-from nstjax.feedforward.contents import Content, find_contents, split_paintings
+from nstjax.feedforward.contents import (
+    Content,
+    find_contents,
+    split_paintings,
+    unique_names,
+)
 from nstjax.feedforward.data import picture_files
 from nstjax.io.video import probe, read_frames, write_video
 
@@ -73,7 +78,9 @@ def test_pictures_of_any_format_and_name():
 
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
-def test_an_animation_is_a_video_where_a_video_is_asked_for(suffix):
+def test_an_animation_is_a_video_where_a_video_is_asked_for(suffix, monkeypatch):
+    # Pillow warns of large ones.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
     moving, still = f"moving.{suffix}", f"still.{suffix}"
     animation(moving)
     photo(still)
@@ -184,6 +191,14 @@ def test_a_content_says_where_it_lies():
     assert find_contents(["holiday"], recursive=True) == [
         Content(Path("holiday/x/a.png"), False, Path("x"))
     ]
+
+
+def test_no_name_is_that_of_a_folder_or_too_long():
+    given = ["...png", "..png", ".png", "a.b.png", "x/...png", "a" * 251 + ".png"]
+    names = unique_names([Path(name) for name in given])
+    assert names == ["___png", "__png", ".png", "a.b", "___png_2", "a" * 140]
+    # One of the file system's bytes that is no text.
+    assert unique_names([Path(os.fsdecode(b"\xff.png"))]) == [os.fsdecode(b"\xff")]
 
 
 def test_hidden_files_and_results_are_no_picture_files(tmp_path):

@@ -91,6 +91,10 @@ BAD = {
         with_styles("--styles=a:b=../paintings/a.png"),
         "'a:b' cannot name a style",
     ),
+    "style's folder": (
+        with_styles("--styles=a/b=../paintings/a.png"),
+        "'a/b' cannot name a style",
+    ),
     "style's file": (with_styles("--styles=../named"), "'a,b' cannot name a style"),
     "sampled": (
         (*ADVERSARIAL, '--loss={"style_loss": "sliced"}'),

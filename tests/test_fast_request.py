@@ -51,6 +51,12 @@ def test_equal_names_become_different_ones():
     ]
 
 
+def test_long_names_are_cut_and_stay_different():
+    long = 83 * "浪"
+    names = outputs(f"f/{long}.png", f"f/{long[1:]}x.png", looks=[Look("w" * 100, ())])
+    assert names == [f"{46 * '浪'}{end}_{'w' * 100}.png" for end in ("", "_2")]
+
+
 @pytest.mark.parametrize("output", ["new", "new/", "v1.2/", "there.d"])
 def test_a_folder_that_is_new_or_there(output):
     Path("there.d").mkdir()

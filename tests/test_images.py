@@ -2,6 +2,7 @@ import errno
 import logging
 import os
 import resource
+import warnings
 
 import numpy as np
 import pytest
@@ -113,6 +114,16 @@ def test_truncated_file_is_refused(tmp_path, suffix, part):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * part)])
     assert "damaged or cut short" in refused(path)
+
+
+def test_what_pillow_warns_of_is_not_told(tmp_path):
+    path = tmp_path / "cut.tif"
+    Image.new("RGB", (40, 40)).save(path)
+    path.write_bytes(path.read_bytes()[:74])
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        is_picture(path)
+    assert told == []
 
 
 def test_corrupt_file_is_refused(tmp_path):

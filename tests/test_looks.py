@@ -178,6 +178,13 @@ def test_a_mixture_of_many_paintings_has_a_short_name(models):
     assert look.name == f"0{'a' * 30}20-and-4-others"
 
 
+def test_long_names_of_paintings_are_cut(models):
+    name = f"{'a' * 200}.png"
+    (models / "red.png").rename(name)
+    assert the_looks(name)[1][0].name == "a" * 100
+    assert the_looks(f"{name},blue.png", regions=True)[1][0].name == "a" * 100
+
+
 def test_all_is_no_painting(models):
     with pytest.raises(InputError, match="all does not exist"):
         the_looks("all", model="arbitrary")

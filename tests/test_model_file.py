@@ -157,8 +157,14 @@ def test_numbers_beyond_half_precision_are_refused(
     np.testing.assert_array_equal(output(read_model(path)), output(model))
 
 
-@pytest.mark.parametrize("name", ["", " ", "a,b", "a:b", " a", "a\nb", "other"])
-def test_style_names_that_an_option_cannot_hold_are_refused(
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", " ", "a,b", "a:b", " a", "a\nb", "other"),
+        *("a/b", "/a", "a\\b", "a\0b", ".", "..", 34 * "浪"),
+    ],
+)
+def test_style_names_that_an_option_or_a_file_cannot_hold_are_refused(
     model: StyleModel, tmp_path: pathlib.Path, name: str
 ) -> None:
     named = model._replace(styles=("The Scream", name, "other"))
@@ -166,6 +172,15 @@ def test_style_names_that_an_option_cannot_hold_are_refused(
         write_model(tmp_path / "model.safetensors", named)
     assert repr(name) in str(caught.value)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_model_cannot_choose_the_folder_of_results(path: pathlib.Path) -> None:
+    tensors, metadata = parts(path)
+    metadata["styles"] = json.dumps(["wave", "x/../../victim", "other"])
+    del metadata["sha256"]
+    metadata["sha256"] = model_file._sha256(tensors, metadata)
+    safetensors.numpy.save_file(tensors, path, metadata)
+    assert_refused(path, "'x/../../victim' cannot name a style")
 
 
 @pytest.mark.parametrize("kind", STYLES)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from nstjax.io.images import is_picture, picture_problem
 from nstjax.io.video import VIDEO_SUFFIX, is_video, probe
 
 ANIMATED = ("GIF", "PNG", "WEBP")
+# Bytes of a photo's name in that of its results. A file's may have 255: a style's name
+# comes after it, or .nstjax-style.png.
+LONGEST_NAME = 140
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -152,6 +156,8 @@ def unique_names(
 ) -> list[str]:
     """The files' names without suffixes, but where two would be the same.
 
+    None has more than ``LONGEST_NAME`` bytes and a number, or is a folder such as "..".
+
     >>> unique_names([Path("a.png"), Path("b.png"), Path("b.jpg"), Path("c/b.jpg")])
     ['a', 'b_png', 'b_jpg', 'b_jpg_2']
 
@@ -167,8 +173,10 @@ def unique_names(
     # Some file systems take a.png and A.png for one.
     taken: set[tuple[Hashable, str]] = set()
     for place, path in zip(places, paths, strict=True):
-        alone = stems[place, path.stem.casefold()] == 1
-        name = first = path.stem if alone else path.name.replace(".", "_")
+        # The stem of ...png would be the folder above.
+        plain = stems[place, path.stem.casefold()] == 1 and path.stem.strip(".")
+        name = path.stem if plain else path.name.replace(".", "_")
+        name = first = shortened(name, LONGEST_NAME)
         number = 1
         while (place, name.casefold()) in taken:
             number += 1
@@ -176,6 +184,14 @@ def unique_names(
         taken.add((place, name.casefold()))
         names.append(name)
     return names
+
+
+def shortened(name: str, most_bytes: int) -> str:
+    """The name's beginning, of so many bytes at most in a file's name."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= most_bytes:
+        return name
+    return encoded[:most_bytes].decode(errors="ignore")
 
 
 def left_out_text(left_out: Mapping[Path, InputError]) -> str:
@@ -192,7 +208,10 @@ def left_out_text(left_out: Mapping[Path, InputError]) -> str:
 def _is_animation(path: Path) -> bool:
     """Whether a picture has several frames that ffmpeg reads."""
     try:
-        with Image.open(path, formats=ANIMATED) as image:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(path, formats=ANIMATED) as image,
+        ):
             return bool(getattr(image, "is_animated", False))
     except UnidentifiedImageError:
         return False

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nstjax.errors import InputError
+from nstjax.feedforward.contents import shortened
 from nstjax.feedforward.restyle import (
     Restyler,
     Style,
@@ -18,14 +19,19 @@ from nstjax.feedforward.restyle import (
     normalized_shares,
 )
 from nstjax.io.images import read_image
-from nstjax.io.model_file import BUNDLED, StyleModel, bundled_model, read_model
+from nstjax.io.model_file import (
+    BUNDLED,
+    LONGEST_NAME,
+    StyleModel,
+    bundled_model,
+    read_model,
+)
 from nstjax.io.weights import load_network
 from nstjax.path_flags import expand_home, split_escaped
 from nstjax.sizes import Size, output_size, resize
 
 ALL = "all"
 PAINTERLY, ARBITRARY = BUNDLED
-LONGEST_NAME = 100  # a file's may have 255 bytes
 
 
 class Look(NamedTuple):
@@ -149,7 +155,7 @@ def make_looks(
     names = [Path(name).stem if restyler.arbitrary else name for name, _ in items]
     styles = [_style(restyler, name, style_size) for name, _ in items]
     if regions:
-        return [Look("-".join(names), tuple(styles))]
+        return [Look(shortened("-".join(names), LONGEST_NAME), tuple(styles))]
     if steps:
         return _row(names, styles, steps)
     shares = normalized_shares([share for _, share in items])
@@ -158,9 +164,9 @@ def make_looks(
         for name, share in zip(names, shares, strict=True)
     ]
     name = "-".join(named)
-    if len(name) > LONGEST_NAME:
+    if len(named) > 1 and len(name) > LONGEST_NAME:
         name = f"{named[0]}-and-{len(named) - 1}-others"
-    return [Look(name, (mix_styles(styles, shares),))]
+    return [Look(shortened(name, LONGEST_NAME), (mix_styles(styles, shares),))]
 
 
 def _row(names: Sequence[str], styles: Sequence[Style], steps: int) -> list[Look]:

@@ -208,7 +208,7 @@ def is_picture(path: str | os.PathLike[str]) -> bool:
         file = open(path, "rb")  # noqa: SIM115 - decoding has errors of its own
     except OSError:
         return False
-    with file:
+    with file, warnings.catch_warnings(action="ignore"):
         try:
             open_picture(file, "")
         except UnidentifiedImageError:

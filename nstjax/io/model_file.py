@@ -33,6 +33,7 @@ SCHEMA = "nstjax.model/1"
 BUNDLED = ("painterly", "arbitrary")
 MODELS = importlib.resources.files("nstjax") / "models"
 LARGEST_FILE_BYTES = 2**28
+LONGEST_NAME = 100  # bytes of a style's name; a file's may have 255
 ADVICE = f"give a model that nstjax has trained, or one of {', '.join(BUNDLED)}"
 REMEDY = "fetch or write the file again"
 
@@ -254,12 +255,19 @@ def _check_description(model: StyleModel) -> None:
             "name each"
         )
     for name in model.styles:
-        # --style=wave:0.3,scream:0.7 has to find it.
-        printable = name.isprintable() and name == name.strip() != ""
-        if not printable or set(name) & set(",:") or model.styles.count(name) > 1:
+        # --style=wave:0.3,scream:0.7 has to find it, and results are named after it: a
+        # model that was sent around must not choose their folder.
+        printable = name.isprintable() and name == name.strip() not in ("", ".", "..")
+        if (
+            not printable
+            or set(name) & set(",:/\\")
+            or model.styles.count(name) > 1
+            or len(name.encode()) > LONGEST_NAME
+        ):
             raise InputError(
-                f"{name!r} cannot name a style: choose unique names without commas, "
-                "colons and blanks around them"
+                f"{name!r} cannot name a style: choose unique names of at most "
+                f"{LONGEST_NAME} bytes, without commas, colons, slashes, backslashes "
+                "and blanks around them, and neither . nor .."
             )
     if (encoder is None) != isinstance(network, TransformNet):
         raise InputError("an AdaINDecoder needs an encoder, and a TransformNet none")
