@@ -16,7 +16,6 @@ import numpy as np
 import safetensors.numpy
 from absl import flags
 from jax import Array
-from tqdm import tqdm
 
 from nstjax.distillation.calibration import calibrate
 from nstjax.distillation.channel_selection import imitate
@@ -51,6 +50,7 @@ from nstjax.io.images import read_image
 from nstjax.io.stored import check_tensors, damaged, open_tensors
 from nstjax.io.weights import load_network, save_params
 from nstjax.path_flags import define_path
+from nstjax.progress_bar import ProgressBar
 from nstjax.session import check_resumable
 from nstjax.sizes import Size, output_size, resize
 from nstjax.vgg import CHANNELS_PER_BLOCK, CONV_LAYERS, Params, kernel_shapes
@@ -197,7 +197,7 @@ def train(folder: Path, sources: Sources, teacher: Params) -> Params:
     before = runlog.restart_metrics(folder, int(state.step) + 1, runlog.LoggedStep)
     started = time.monotonic() - (before[-1]["seconds"] if before else 0.0)
     window: list[tuple[Array, dict[str, Mismatch]]] = []
-    with tqdm(total=steps, initial=int(state.step), unit="step") as bar:
+    with ProgressBar(total=steps, initial=int(state.step), unit="step") as bar:
         for step in range(int(state.step), steps):
             round_ = step // FLAGS.steps_per_round
             if step % FLAGS.steps_per_round == 0:
@@ -259,7 +259,7 @@ def _first_state(
         return read_checkpoint(folder / CHECKPOINT, like)
     batches = [
         batch_at(0, index)
-        for index in tqdm(range(FLAGS.batches_per_round), "first batches")
+        for index in ProgressBar(range(FLAGS.batches_per_round), "first batches")
     ]
     params = imitate(widths, batches, [pool_of(i) for i in range(len(batches))])
     state = init(params)
@@ -280,7 +280,7 @@ def _read_folder(folder: str) -> list[np.ndarray]:
     if not paths:
         raise InputError(f"{folder} holds no pictures to learn from")
     pictures = []
-    for path in tqdm(paths, f"reading {folder}"):
+    for path in ProgressBar(paths, f"reading {folder}"):
         picture = read_image(path)
         if max(picture.shape) > LONG_SIDE:
             height, width = picture.shape[:2]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from nstjax.control.pyramid import shown_image
 from nstjax.distributed import any_process, on_host
@@ -18,6 +17,7 @@ from nstjax.io import runlog
 from nstjax.io.stored import short_json
 from nstjax.preset import Preset
 from nstjax.problem import Problem, evaluate
+from nstjax.progress_bar import ProgressBar
 from nstjax.recorder import Outputs, Recorder
 from nstjax.steps import NonFiniteLossError, run
 from nstjax.transfer import TransferInfo
@@ -107,7 +107,9 @@ def execute(
     recorder = Recorder(problem, preset, outputs, config or {})
     state = recorder.start(resume)
     total = problem.total_steps
-    bar = tqdm(total=total, initial=recorder.step, unit="step", disable=outputs.quiet)
+    bar = ProgressBar(
+        total=total, initial=recorder.step, unit="step", disable=outputs.quiet
+    )
     every = outputs.checkpoint_every
     checkpoints = range(recorder.step // every * every, total, every)
     stopping = False

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import threading
 
 import pytest
 from commands import SHALLOW, check_refused, good
@@ -9,6 +10,8 @@ from forked import run_forked
 from tqdm import tqdm
 
 from nstjax import entry
+from nstjax.interrupts import undisturbed
+from nstjax.progress_bar import ProgressBar
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("photo.png", "--version")])
@@ -65,6 +68,24 @@ def test_notes_stand_above_a_progress_bar(capsys, monkeypatch):
     assert "nstjax: note: over the bar" in drawn
     below = drawn[drawn.index("nstjax: note: over the bar") :]
     assert any("0/2" in line for line in below)
+
+
+def test_the_line_of_a_bar_ends_before_a_signal_is_answered(monkeypatch):
+    def close(bar):
+        answering = threading.Thread(target=answer)
+        answering.start()
+        answering.join()
+
+    def answer():
+        free.append(undisturbed().acquire(blocking=False))
+
+    free = []
+    bar = ProgressBar(total=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(tqdm, "close", close)
+        bar.close()
+    bar.close()
+    assert free == [False]
 
 
 def test_help_is_printed_in_any_encoding():

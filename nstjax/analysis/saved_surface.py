@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from tqdm import tqdm
 
 from nstjax.analysis.curvature import extreme_eigenvalues
 from nstjax.analysis.directions import (
@@ -53,6 +52,7 @@ from nstjax.io.surface_file import (
     write_surface,
 )
 from nstjax.preset import Preset
+from nstjax.progress_bar import ProgressBar
 from nstjax.saved_run import SavedRun
 from nstjax.transfer_loss import loss_function, loss_structure
 from nstjax.vgg import LAYERS
@@ -126,7 +126,7 @@ def _compute(
         write_surface(path, surface)
     batch = batch or default_batch(*run.image.shape[:2])
     done = np.count_nonzero(surface.done)
-    bar = tqdm(total=surface.done.size, initial=done, unit="node", disable=quiet)
+    bar = ProgressBar(total=surface.done.size, initial=done, unit="node", disable=quiet)
     started, writing = time.monotonic(), 0.0
     with bar:
         try:

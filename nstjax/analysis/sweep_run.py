@@ -25,6 +25,7 @@ from nstjax.io.sweep_file import SCALARS, Sweep, join_sweeps, read_sweep, write_
 from nstjax.memory import GIGABYTE, default_budget, give_back_freed_memory
 from nstjax.preset import Preset
 from nstjax.problem import make_transfer
+from nstjax.progress_bar import ProgressBar
 
 SWEEP = "sweep.h5"
 CHUNKS = "chunks"
@@ -149,7 +150,9 @@ def _run_chunks(
     missing = [path for path in first_of if not path.exists()]
     steps = len(missing) * (preset.steps + 1)
     forecast = _Forecast(settings.count, steps, fitted, limits)
-    with tqdm(total=steps, unit="step", disable=quiet or not is_first_process()) as bar:
+    with ProgressBar(
+        total=steps, unit="step", disable=quiet or not is_first_process()
+    ) as bar:
 
         def tell(length: int) -> None:
             forecast(length)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from nstjax.errors import InputError
 from nstjax.feedforward.contents import find_contents, left_out_text
@@ -34,6 +33,7 @@ from nstjax.io.pixels import to_8_bit
 from nstjax.io.transparency import fit_alpha, read_photo
 from nstjax.io.video import probe, read_frames, write_video
 from nstjax.montage import montage
+from nstjax.progress_bar import ProgressBar
 from nstjax.sizes import resize
 
 # Above so many pixels a picture is restyled in tiles: 16 channels of them need 270 MB.
@@ -122,7 +122,7 @@ def restyle_files(request: FastRequest) -> Results:
     left_out: dict[Path, InputError] = {}
     results = Results()
     # What cannot be used is told by a line of its own: no bar begins before it.
-    with tqdm(
+    with ProgressBar(
         total=len(photos),
         unit="picture",
         delay=BAR_DELAY,
@@ -229,9 +229,9 @@ def _with_style(
         return restyler(photos, style, request.strength, batch_size=request.batch_size)
     results = []
     for photo in photos:
-        with tqdm(unit="tile", leave=False, disable=request.quiet) as bar:
+        with ProgressBar(unit="tile", leave=False, disable=request.quiet) as bar:
 
-            def progress(done: int, total: int, bar: tqdm = bar) -> None:
+            def progress(done: int, total: int, bar: ProgressBar = bar) -> None:
                 bar.total = total
                 bar.update(done - bar.n)
 
@@ -284,7 +284,9 @@ def _restyle_video(
     def restyled() -> Generator[np.ndarray, None, None]:
         total = info.frames or None
         with contextlib.closing(read_frames(path, info)) as frames:
-            for frame in tqdm(frames, total=total, unit="frame", disable=request.quiet):
+            for frame in ProgressBar(
+                frames, total=total, unit="frame", disable=request.quiet
+            ):
                 photo = frame.astype(np.float32) / np.float32(255)
                 photo = resize(photo, height, width)
                 yield to_8_bit(apply_look(request, restyler, [photo], look, masks)[0])

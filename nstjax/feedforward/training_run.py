@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import msgspec
 import numpy as np
-from tqdm import tqdm
 
 from nstjax.distributed import (
     all_or_none,
@@ -46,6 +45,7 @@ from nstjax.io.locks import NEW, temporary_folder
 from nstjax.io.model_file import write_model
 from nstjax.io.stored import Amount, convert, damaged
 from nstjax.io.training_checkpoint import START_AGAIN, open_checkpoints
+from nstjax.progress_bar import ProgressBar
 from nstjax.session import check_resumable
 
 MODEL = "model.safetensors"
@@ -162,7 +162,7 @@ def _run(
     weight = jnp.float32(request.adversarial_weight)
     events = folder / EVENTS if request.tensorboard and writes else None
     with (
-        tqdm(total=steps, initial=first, unit="step", disable=not writes) as bar,
+        ProgressBar(total=steps, initial=first, unit="step", disable=not writes) as bar,
         event_writer(events, first + 1) as write_events,
     ):
         for step in range(first + 1, steps + 1):
