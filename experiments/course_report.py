@@ -19,7 +19,9 @@ from typing import Any, NamedTuple
 import skimage.data
 from absl import flags
 
+from nstjax.analysis.convexity_study import check_places
 from nstjax.analysis.convexity_table import markdown_table
+from nstjax.analysis.surface_request import KINDS, parse_grid
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.interrupts import run_child
@@ -29,10 +31,14 @@ from nstjax.io.atomic import (
     check_unlinked,
     check_workdir,
 )
+from nstjax.io.command_folder import begin_folder
 from nstjax.io.images import read_image, write_image
 from nstjax.montage import contact_sheet
 from nstjax.painting import paint
 from nstjax.path_flags import define_path
+from nstjax.preset import customize, default_size_rule
+from nstjax.presets import get_preset
+from nstjax.sizes import parse_size
 from nstjax.stained_glass import stained_glass
 
 USAGE = """
@@ -51,10 +57,11 @@ flags.DEFINE_float("steps_scale", 1.0, "Shortens the runs.")
 flags.DEFINE_list("planes", "plane3,random,random_pink,hessian", "Of the surfaces.")
 flags.DEFINE_string("grid", "51x51", "Nodes of a surface.")
 flags.DEFINE_integer("segments", 256, "Pairs of images.", lower_bound=1)
-flags.DEFINE_string("curvature_at", "content,noise,result", "See convexity --help.")
+flags.DEFINE_list("curvature_at", "content,noise,result", "See convexity --help.")
 
 FLAGS = flags.FLAGS
 MOST_STEPS_SCALE = 10
+PRESET = "gatys2016"
 
 
 class Part(NamedTuple):
@@ -86,6 +93,7 @@ def main(pictures: Sequence[str]) -> int:
             f"--steps_scale={FLAGS.steps_scale}: give a number above 0, at most "
             f"{MOST_STEPS_SCALE}"
         )
+    check_flags_of_parts()
     folder = Path(FLAGS.workdir).absolute()
     check_workdir(folder)
     names = ("content.png", "style.png", "result.png", "snapshots.png")
@@ -99,6 +107,7 @@ def main(pictures: Sequence[str]) -> int:
         *(read_image(skimage.data.chelsea()), paint()),
         *(read_image(skimage.data.coffee()), stained_glass()),
     ]
+    begin_folder(folder, "course_report", [*parts, folder / "convexity.md"])
     studies = {}
     for index, part in enumerate(PARTS):
         pair = folder / part.name
@@ -115,13 +124,27 @@ def main(pictures: Sequence[str]) -> int:
     return 0
 
 
+def check_flags_of_parts() -> None:
+    """Check what goes to the parts' commands: the last ones come after an hour."""
+    for plane in FLAGS.planes:
+        if plane not in KINDS:
+            raise InputError(
+                f"no plane {plane!r}: give --planes with some of {', '.join(KINDS)}"
+            )
+        parse_grid(FLAGS.grid, plane)
+    check_places(FLAGS.curvature_at)
+    preset = get_preset(PRESET)
+    size = parse_size(FLAGS.size, default_size_rule(preset))
+    customize(preset, size=size, alpha=FLAGS.alpha)
+
+
 def make_part(part: Part, folder: Path) -> dict[str, Any]:
     """Run, snapshots, surfaces and tests of one pair; returns what the tests found."""
     steps = sorted({max(1, round(step * FLAGS.steps_scale)) for step in part.snapshots})
     run = folder / "run"
     python(
         *("nstjax", f"{folder / 'content.png'}", f"{folder / 'style.png'}"),
-        *("--preset=gatys2016", f"--size={FLAGS.size}", f"--alpha={FLAGS.alpha}"),
+        *(f"--preset={PRESET}", f"--size={FLAGS.size}", f"--alpha={FLAGS.alpha}"),
         *(f"--steps={steps[-1]}", f"--snapshots={','.join(map(str, steps))}"),
         *(f"--weights={FLAGS.weights}", "--checkpoint_every=500"),
         *(f"--workdir={run}", f"--output={folder / 'result.png'}"),
@@ -147,7 +170,7 @@ def make_part(part: Part, folder: Path) -> dict[str, Any]:
         *("experiments.convexity", f"--run={run}", f"--output={output}"),
         *(f"--surfaces={surface}" for surface in surfaces),
         f"--segments={FLAGS.segments}",
-        f"--curvature_at={FLAGS.curvature_at}",
+        f"--curvature_at={','.join(FLAGS.curvature_at)}",
     )
     return json.loads(output.read_text())
 

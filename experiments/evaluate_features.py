@@ -16,12 +16,9 @@ from absl import flags
 
 from nstjax.entry import run_command
 from nstjax.errors import InputError
-from nstjax.io.atomic import (
-    atomic_path,
-    check_inputs_kept,
-    check_unlinked,
-    check_workdir,
-)
+from nstjax.feedforward.contents import unique_names
+from nstjax.io.atomic import atomic_path, check_inputs_kept, check_workdir
+from nstjax.io.command_folder import begin_folder
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_network
 from nstjax.montage import contact_sheet
@@ -92,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
         optimizer=FLAGS.optimizer,
         pyramid="none",
     )
-    pairs = free_pairs() if FLAGS.free_pictures else list(map(read_pair, arguments))
+    pairs = free_pairs() if FLAGS.free_pictures else read_pairs(arguments)
     teacher = load_network(FLAGS.teacher)
     student = load_network(FLAGS.weights)
     widths = {layer: part["bias"].size for layer, part in student.params.items()}
@@ -107,8 +104,7 @@ def main(arguments: Sequence[str]) -> int:
     written = [folder / name for name in (*names, TABLE, SHEET)]
     read = [path for pair in arguments for path in pair.partition(":")[::2]]
     check_inputs_kept(written, [*read, FLAGS.teacher, FLAGS.weights])
-    check_unlinked(written)
-    folder.mkdir(parents=True, exist_ok=True)
+    begin_folder(folder, "evaluate_features", written)
     rows, pictures, labels = [], [], []
     for pair in pairs:
         pictures += [pair.content, pair.style]
@@ -209,13 +205,24 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         temporary.write_text(text.getvalue())
 
 
-def read_pair(argument: str) -> Pair:
-    """Read PHOTO:PAINTING."""
-    photo, separator, painting = argument.partition(":")
-    if not separator:
-        raise InputError(f"{argument}: give PHOTO:PAINTING")
-    name = f"{Path(photo).stem}_{Path(painting).stem}"
-    return Pair(name, read_image(photo), read_image(painting))
+def read_pairs(arguments: Sequence[str]) -> list[Pair]:
+    """Read each PHOTO:PAINTING, no two of one name: results are called by it."""
+    paths = []
+    for argument in arguments:
+        photo, separator, painting = argument.partition(":")
+        if not separator:
+            raise InputError(f"{argument}: give PHOTO:PAINTING")
+        paths.append((Path(photo), Path(painting)))
+    names = unique_names(
+        [
+            Path(f"{photo.stem}_{painting.stem}{photo.suffix}")
+            for photo, painting in paths
+        ]
+    )
+    return [
+        Pair(name, read_image(photo), read_image(painting))
+        for name, (photo, painting) in zip(names, paths, strict=True)
+    ]
 
 
 def free_pairs() -> list[Pair]:

@@ -4,6 +4,7 @@ Writes the pictures that go in, runs one ``nstjax`` command for each variant, pr
 and lays the results out on a sheet. A variant whose picture is there is not run again.
 """
 
+import contextlib
 import shlex
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.interrupts import run_child
 from nstjax.io.atomic import check_inputs_kept, check_unlinked, check_workdir
+from nstjax.io.command_folder import begin_folder
 from nstjax.io.images import read_image, write_image
+from nstjax.io.runlog import CONFIG
 from nstjax.montage import contact_sheet
 from nstjax.painting import paint
 from nstjax.path_flags import define_path
@@ -88,30 +91,45 @@ def main(pictures: Sequence[str]) -> int:
     if unknown:
         listed = ", ".join(sorted(unknown))
         raise InputError(f"unknown variants {listed}: see the source")
+    try:
+        common = shlex.split(FLAGS.common)
+    except ValueError as error:
+        raise InputError(
+            f"--common={FLAGS.common} is not understood ({error}): give flags of nstjax"
+        ) from None
     folder = Path(FLAGS.workdir)
     check_workdir(folder)
     names = ("photo", "painting", "glass", "mask")
     outputs = {label: output_name(label) for label in FLAGS.variants or VARIANTS}
-    files = [*(f"{name}.png" for name in names), *outputs.values(), SHEET]
-    written = [folder / name for name in files]
-    check_inputs_kept(written, pictures)
-    check_unlinked(written)
+    copies = [folder / f"{name}.png" for name in names]
+    painted = [folder / output for output in outputs.values()]
+    check_inputs_kept([*copies, *painted, folder / SHEET], pictures)
+    check_unlinked(painted)
     inputs = list(map(read_image, pictures)) or free_pictures()
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, image in zip(names, inputs, strict=True):
-        write_image(folder / f"{name}.png", image)
-    images, labels = inputs, list(names)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    is_new = begin_folder(folder, "gallery", [*copies, folder / SHEET])
+    for path, image in zip(copies, inputs, strict=True):
+        write_image(path, image)
+    images, labels = [*inputs], [*names]
     for label, output in outputs.items():
-        command = f"{FLAGS.common} {VARIANTS[label]} --output={output}"
-        print(f"nstjax {command}", flush=True)
+        own = f"{VARIANTS[label]} --output={output}"
+        command = [*common, *shlex.split(own)]
+        print(f"nstjax {FLAGS.common} {own}", flush=True)
         if not (folder / output).exists():
             done = run_child(
-                [sys.executable, "-m", "nstjax", "--quiet", *shlex.split(command)],
+                [sys.executable, "-m", "nstjax", "--quiet", *command],
                 cwd=folder,
                 stderr=subprocess.PIPE,
                 text=True,
             )
             if done.returncode:
+                if is_new and not any(path.exists() for path in painted):
+                    # A wrong --common leaves nothing behind.
+                    for path in (*copies, folder / CONFIG):
+                        path.unlink()
+                    with contextlib.suppress(OSError):
+                        for path in made:
+                            path.rmdir()
                 raise InputError(f"{label}: {done.stderr.strip()}")
         images.append(read_image(folder / output))
         labels.append(label)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from commands import listing
 from PIL import Image
 from programs import children_here
 
@@ -54,6 +55,15 @@ def test_gallery_paints_what_is_not_there(tiny, tmp_path, program):
         assert sheet.width > 5 * 64
         assert sheet.height > 2 * 48
 
+    # It goes on where it has been, and another command does not.
+    again = (GALLERY, *tiny, f"--workdir={folder}", "--variants=two regions")
+    status, _, err = program(*again)
+    assert status == 0, err
+    pair, flags = f"{tiny[0]}:{tiny[1]}", ("--teacher=slim", f"--workdir={folder}")
+    status, _, err = program("experiments.evaluate_features", pair, *flags)
+    assert status == 2
+    assert "holds another run: choose another --workdir" in err
+
 
 @pytest.mark.parametrize(
     ("flags", "says"),
@@ -61,6 +71,7 @@ def test_gallery_paints_what_is_not_there(tiny, tmp_path, program):
         ((), "give --workdir=DIR, and four pictures"),
         (("a.png", "--workdir=w"), "four pictures of yours or none"),
         (("--workdir=w", "--variants=plain,dreams"), "unknown variants dreams"),
+        (("--workdir=w", "--common=--size='32"), "No closing quotation"),
     ],
 )
 def test_bad_gallery_is_one_line(flags, says, studio, program):
@@ -81,6 +92,20 @@ def test_a_variant_that_fails_says_why_in_one_line(tiny, tmp_path, program):
     assert err.startswith("gallery: error: plain: nstjax: error: ")
     assert "image of 1x1 pixels is too small" in err
     assert len(err.splitlines()) == 1
+    assert not (tmp_path / "gallery").exists()
+
+
+@pytest.mark.parametrize("name", ["painting.png", "gallery.jpg", "config.json"])
+def test_gallery_overwrites_no_file_of_a_person(name, tiny, tmp_path, program):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / name).write_text("{}")
+    before = listing(folder)
+    status, out, err = program(GALLERY, *tiny, f"--workdir={folder}")
+    assert (status, out) == (2, "")
+    assert f"own/{name}" in err
+    assert len(err.splitlines()) == 1
+    assert listing(folder) == before
 
 
 PYRAMID = "experiments.benchmarks.pyramid"

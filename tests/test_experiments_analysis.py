@@ -147,6 +147,18 @@ def test_a_film_of_the_report(report, tmp_path, program):
         (("course_report", "--workdir=x", "--steps_scale=0"), "above 0, at most 10"),
         (("course_report", "--workdir=x", "--steps_scale=nan"), "--steps_scale=nan"),
         (("course_report", f"--workdir={__file__}/x"), ".py, a file: give a folder"),
+        *(
+            (("course_report", "--workdir=x", *flags), says)
+            for flags, says in {
+                ("--planes=plan3",): "no plane 'plan3': give --planes with some of",
+                ("--grid=3x",): "grid '3x' is not understood",
+                ("--planes=line", "--grid=3x3"): "'3x3' is not understood: give 201",
+                ("--segments=0",): "segments",
+                ("--curvature_at=here",): "no image 'here': known are content, style",
+                ("--size=big",): "size",
+                ("--alpha=-1",): "alpha",
+            }.items()
+        ),
     ],
 )
 def test_bad_input_is_one_line(arguments, says, studio, program):
@@ -155,6 +167,19 @@ def test_bad_input_is_one_line(arguments, says, studio, program):
     assert status == 2
     assert len(err.splitlines()) == 1
     assert says in err
+    assert not (studio / "x").exists()
+
+
+def test_a_report_overwrites_no_file_of_a_person(studio, program):
+    kept = studio / "x" / "pair_one" / "snapshots.png"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("a thesis")
+    before = listing(studio)
+    status, out, err = program(REPORT, "--workdir=x")
+    assert (status, out) == (2, "")
+    assert "x/pair_one is there already, and no run in" in err
+    assert len(err.splitlines()) == 1
+    assert listing(studio) == before
 
 
 def test_where_nothing_can_be_written_nothing_is_tested(report, tmp_path, program):
@@ -199,9 +224,9 @@ def test_own_pictures_and_folders_with_spaces(tmp_path, slim_weights, program):
     with children_here():
         status, _, err = program(
             *(REPORT, *paths, f"--workdir={tmp_path / 'with space'}"),
-            *(f"--weights={slim_weights}", "--size=32", "--steps_scale=0.001"),
-            *("--grid=3x3", "--planes=line", "--segments=3", "--curvature_at="),
+            *(f"--weights={slim_weights}", "--size=32", "--steps_scale=0.0001"),
+            *("--grid=3x3", "--planes=pca", "--segments=3", "--curvature_at="),
         )
     # The run has passed; what is wrong is found by the next command.
     assert status == 2
-    assert "grid '3x3' is not understood" in err
+    assert "do not span a plane" in err

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 import skimage.data
-from commands import metrics
+from commands import listing, metrics
 from PIL import Image
 
 from nstjax.distillation import channel_selection, labels, visits
@@ -188,6 +188,28 @@ def test_evaluation_scores_every_network_with_the_teacher(
     assert "100.0% of the first one's fall" in out
     with Image.open(tmp_path / "features.jpg") as sheet:
         assert sheet.width > 1000
+
+
+def test_evaluation_keeps_pairs_apart_and_what_is_there(pictures, tmp_path, program):
+    painting = pictures / "paintings" / "0.png"
+    copies = [tmp_path / name / "0.png" for name in "ab"]
+    for copy in copies:
+        copy.parent.mkdir()
+        shutil.copy(pictures / "photos" / "0.png", copy)
+    run = tmp_path / "run"
+    run.mkdir()
+    # The second pair has a name of its own.
+    (run / "0_0_png_2_random.png").write_text("a thesis")
+    before = listing(tmp_path)
+    status, _, err = program(
+        "experiments.evaluate_features",
+        *(f"{copy}:{painting}" for copy in copies),
+        *("--teacher=slim", f"--workdir={run}"),
+    )
+    assert status == 2
+    assert "0_0_png_2_random.png is there already, and no run in" in err
+    assert len(err.splitlines()) == 1
+    assert listing(tmp_path) == before
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,9 @@ BATCH = 8
 # A shift by the stride of the deepest style layer leaves the Gram matrices as they were
 # but for the border.
 SHIFT = 16
+PLACES = (
+    "content", "style", "shifted style", "noise", "iterate", "middle", "result",
+)  # fmt: skip
 
 
 class Member(NamedTuple):
@@ -229,6 +232,13 @@ def curvature_study(
     return study
 
 
+def check_places(names: Sequence[str]) -> None:
+    """Raise ``InputError`` for a name that ``places`` does not know."""
+    for name in names:
+        if name not in PLACES:
+            raise InputError(f"no image {name!r}: known are {', '.join(PLACES)}")
+
+
 def places(group: Sequence[Member], names: Sequence[str]) -> dict[str, np.ndarray]:
     """The images at which the curvature is looked at: {name: image}.
 
@@ -240,12 +250,10 @@ def places(group: Sequence[Member], names: Sequence[str]) -> dict[str, np.ndarra
     Raises:
       InputError: an unknown name.
     """
+    check_places(names)
     iterates = [member.image for member in group if member.kind == "iterate"]
     known = {member.kind: member.image for member in reversed(group)}
     known |= {"middle": iterates[len(iterates) // 2], "result": iterates[-1]}
-    for name in names:
-        if name not in known:
-            raise InputError(f"no image {name!r}: known are {', '.join(known)}")
     return {name: known[name] for name in names}
 
 
