@@ -1,4 +1,4 @@
-"""The error that a person can mend, in one line."""
+"""Errors with a message of one line, for a person."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,7 @@ class InputError(ValueError):
     The command prints the message after ``nstjax: error:`` and exits with status 2;
     from Python it is an ordinary ``ValueError``.
     """
+
+
+class EncodingError(OSError):
+    """A result that no encoder takes, in whatever folder it is to be written."""

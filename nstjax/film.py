@@ -15,9 +15,10 @@ from PIL import Image, ImageDraw, ImageFont
 from nstjax.control.pyramid import resample_image
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path, check_writable
+from nstjax.io.ffmpeg import find_ffmpeg
 from nstjax.io.pixels import to_8_bit
 from nstjax.io.runlog import read_run
-from nstjax.io.video import find_ffmpeg, write_video
+from nstjax.io.video import write_video
 from nstjax.pictures import finish
 from nstjax.request import recorded_request
 from nstjax.saved_run import read_saved_run

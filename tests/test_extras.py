@@ -1,11 +1,15 @@
 import errno
+import functools
+import io
 import os
 import pathlib
 import tempfile
 
 import pytest
 
-from nstjax.errors import InputError
+from nstjax.errors import EncodingError, InputError
+from nstjax.feedforward.training_log import event_writer
+from nstjax.io import ffmpeg
 from nstjax.io.extras import Extras, free_path, write_somewhere
 
 FULL = OSError(errno.ENOSPC, "No space left on device", "out.png")
@@ -83,6 +87,33 @@ def test_a_result_that_has_no_place_is_the_first_error(places):
     assert [name for folder in places for name in os.listdir(folder)] == []
 
 
+def test_what_no_encoder_takes_is_tried_once(places):
+    tried = []
+
+    def write(path):
+        tried.append(path)
+        raise EncodingError("too wide")
+
+    with pytest.raises(EncodingError):
+        write_somewhere(places[0] / "out.mp4", write)
+    assert len(tried) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "kind"),
+    [
+        (1, b"[mp4] av_write_frame(): No space left on device", OSError),
+        (256 - errno.ENOSPC, b"", OSError),
+        (234, b"Invalid argument", EncodingError),
+        (-9, b"", EncodingError),
+    ],
+)
+def test_a_full_disk_is_told_from_other_failures(status, said, kind):
+    error = ffmpeg.failure("out.mp4", status, io.BytesIO(said))
+    assert type(error) is kind
+    assert (error.errno == errno.ENOSPC) == (kind is OSError)
+
+
 def test_a_folder_that_is_gone_costs_no_result(places):
     places[0].rmdir()
     written = write_somewhere(places[0] / "out.png", write_unless())
@@ -96,3 +127,22 @@ def test_free_paths_count_up(tmp_path):
         path.touch()
         free_path(path).touch()
         assert (tmp_path / expected).exists()
+
+
+@pytest.mark.parametrize("failing", ["mkdir", "open", "flush"])
+def test_events_that_fail_are_told_once(failing, tmp_path, notes, monkeypatch):
+    records = pytest.importorskip("tensorboardX.record_writer")
+    folder = tmp_path / "events"
+    if failing == "mkdir":
+        folder.touch()
+    else:
+        place = {"open": tmp_path, "flush": "/dev/full"}[failing]
+        opened = functools.partial(open, place, "wb")
+        monkeypatch.setattr(records, "open_file", lambda path: opened())
+    extras = Extras()
+    with event_writer(folder, 1, extras) as write:
+        for step in range(1, 30):
+            write({"step": step, "total": 1.0})
+    assert extras.missing == {"TensorBoard's events"}
+    (note,) = notes()
+    assert note.endswith("; the run goes on without TensorBoard's events")

@@ -10,7 +10,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from nstjax.errors import InputError
+from nstjax.errors import EncodingError, InputError
 from nstjax.io import video
 from nstjax.io.video import probe, read_frames, write_video
 
@@ -118,6 +118,26 @@ def test_a_source_without_sound_gives_none(tmp_path):
     for source in (silent, unknown):
         write_video(tmp_path / "video.mp4", smooth(2), 10, audio_from=source)
         assert not probe(tmp_path / "video.mp4").has_audio
+
+
+@pytest.mark.parametrize(
+    ("suffix", "tone", "coding", "kept"),
+    [
+        # MP4 has no such MP3, and AAC no such channels.
+        ("avi", "sine=d=0.2:r=8000", "libmp3lame -ar 8000", True),
+        ("mov", "aevalsrc=0|0|0|0|0|0|0|0|0|0:d=0.2", "pcm_s16le", True),
+        ("mov", "sine=d=0.2", "pcm_s16le", False),
+    ],
+)
+def test_sound_costs_no_video(
+    suffix, tone, coding, kept, tmp_path, monkeypatch, caplog
+):
+    source, path = tmp_path / f"source.{suffix}", tmp_path / "video.mp4"
+    ffmpeg("-f", "lavfi", "-i", tone, "-c:a", *coding.split(), source)
+    if not kept:
+        monkeypatch.setattr(video, "CONVERSIONS", ["nothing"])
+    write_video(path, smooth(2), 10, audio_from=source)
+    assert (probe(path).has_audio, len(caplog.messages)) == (kept, not kept)
 
 
 @pytest.mark.parametrize("late", ["pictures", "sound"])
@@ -234,9 +254,8 @@ def test_writing_that_is_interrupted_leaves_nothing(interruption, tmp_path, star
 def test_a_failing_ffmpeg_is_an_error_with_its_reason(tmp_path):
     # H.264 has no frames of this width.
     frames = np.zeros((40, 2, 20000, 3), np.uint8)
-    with pytest.raises(
-        OSError, match=r"video\.mp4 cannot be written: .+width"
-    ) as error:
+    match = r"video\.mp4 cannot be written: .+width"
+    with pytest.raises(EncodingError, match=match) as error:
         write_video(tmp_path / "video.mp4", frames, 10)
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,8 @@
 """What a training tells while it lasts: a log, TensorBoard's events, sample sheets."""
 
 import contextlib
+import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 from nstjax.feedforward.data import CropRule, cut
 from nstjax.feedforward.objective import Batch, TrainingTerms
 from nstjax.feedforward.training import TrainingInfo
+from nstjax.io.extras import Extras
 from nstjax.montage import contact_sheet
 
 SHEET_PHOTOS = 4
@@ -44,7 +47,7 @@ def term_row(terms: TrainingTerms) -> Row:
 
 @contextlib.contextmanager
 def event_writer(
-    folder: Path | None, first_step: int
+    folder: Path | None, first_step: int, extras: Extras
 ) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """What writes rows of the log as TensorBoard's events.
 
@@ -52,21 +55,51 @@ def event_writer(
       folder: where they go; None for nowhere.
       first_step: events of this step and later ones, of a training that was killed,
         are hidden.
+      extras: is told of a failure, after which no more events are written.
     """
     if folder is None:
         yield lambda row: None
         return
-    from tensorboardX import SummaryWriter
+    # SummaryWriter writes in a thread, which dies of a failure and then blocks us.
+    from tensorboardX import RecordWriter
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.summary import scalar
+
+    writer: Any = None
+    name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
+    with extras.writing("TensorBoard's events"):
+        folder.mkdir(exist_ok=True)
+        writer = RecordWriter(str(folder / name))
+
+    def put(step: int, *events: dict[str, Any]) -> None:
+        nonlocal writer
+        if writer is None:
+            return
+        with extras.writing("TensorBoard's events"):
+            for event in events:
+                message = Event(step=step, wall_time=time.time(), **event)
+                writer.write(message.SerializeToString())
+            writer.flush()
+            return
+        # What its buffer still holds would fail again.
+        with contextlib.suppress(OSError):
+            writer.close()
+        writer = None
 
     def write(row: Mapping[str, Any]) -> None:
         values = {name: value for name, value in row.items() if name != "step"}
         for style, terms in values.pop("validation", {}).items():
             values |= {f"validation/{style}/{name}": terms[name] for name in terms}
-        for name, value in values.items():
-            writer.add_scalar(name, value, row["step"])
+        put(row["step"], *({"summary": scalar(*item)} for item in values.items()))
 
-    with SummaryWriter(str(folder), purge_step=first_step) as writer:
+    start = SessionLog(status=SessionLog.START)
+    put(first_step, {"file_version": "brain.Event:2"}, {"session_log": start})
+    try:
         yield write
+    finally:
+        if writer is not None:
+            with extras.writing("TensorBoard's events"):
+                writer.close()
 
 
 def sample_batches(

@@ -163,7 +163,7 @@ def _run(
     events = folder / EVENTS if request.tensorboard and writes else None
     with (
         ProgressBar(total=steps, initial=first, unit="step", disable=not writes) as bar,
-        event_writer(events, first + 1) as write_events,
+        event_writer(events, first + 1, extras) as write_events,
     ):
         for step in range(first + 1, steps + 1):
             batch = Batch(**jax.device_put(next(batches), by_picture))

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from nstjax.errors import InputError
+from nstjax.errors import EncodingError, InputError
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -55,11 +55,14 @@ def write_somewhere(path: Path, write: Callable[[Path], object]) -> Path:
       Where it is.
 
     Raises:
-      InputError, OSError: what went wrong first, where all of them fail.
+      InputError, OSError: what went wrong first, where all of them fail; EncodingError
+        at once.
     """
     try:
         write(path)
         return path
+    except EncodingError:
+        raise
     except (OSError, InputError) as error:
         for folder in (path.parent, Path(), Path(tempfile.gettempdir())):
             place = free_path(folder / path.name)

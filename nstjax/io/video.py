@@ -7,17 +7,16 @@ import logging
 import os
 import re
 import subprocess
-import tempfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.interrupts import cleaned_up, undisturbed
 from nstjax.io.atomic import atomic_path, check_writable
+from nstjax.io.ffmpeg import complaint, failure, find_ffmpeg, running, url
 from nstjax.io.images import MAX_PIXELS
 from nstjax.io.video_colors import VideoColors, has_tone_mapping, video_colors
 
@@ -34,6 +33,8 @@ OPENED = "Input #0"
 
 # MP4 also holds Opus, FLAC and PCM, but not every player plays them there.
 MP4_AUDIO = {"aac", "ac3", "alac", "eac3", "mp3"}
+# AAC lacks some layouts of channels.
+CONVERSIONS = ["aac", "aac -ac 2"]
 
 
 class VideoInfo(NamedTuple):
@@ -139,21 +140,21 @@ def read_frames(
     # The faster conversion to RGB is a level or two too dark.
     exact = "-sws_flags bicubic+accurate_rnd+full_chroma_int"
     output = f"-map 0:V:0 -vf {filters} {exact} -pix_fmt rgb24 -f rawvideo -"
-    arguments = ["-i", _url(path), *output.split()]
+    arguments = ["-i", url(path), *output.split()]
     shape = (info.height, info.width, 3)
     size = info.height * info.width * 3
     count = 0
-    with _running(path, arguments, stdout=subprocess.PIPE) as (process, messages):
+    with running(path, arguments, stdout=subprocess.PIPE) as (process, messages):
         assert process.stdout
         while len(pixels := process.stdout.read(size)) == size:
             count += 1
             yield np.frombuffer(pixels, np.uint8).reshape(shape)
         process.wait()
-        complaint = _complaint(messages)
-    if process.returncode or complaint:
+        said = complaint(messages)
+    if process.returncode or said:
         LOGGER.warning(
             "%s seems damaged: read %d of about %d frames (ffmpeg says: %s)",
-            *(path, count, info.frames, complaint),
+            *(path, count, info.frames, said),
         )
 
 
@@ -172,14 +173,14 @@ def write_video(
       path: where to, with the suffix .mp4.
       frames: uint8 [height, width, 3], sRGB, all of one size.
       fps: frames a second.
-      audio_from: a video whose sound, if it has any, is copied; as AAC where not every
-        player would play it in an MP4.
+      audio_from: a video whose sound, if it has any, is copied; as AAC where MP4 or
+        players would not take it, and left out with a note where that fails, too.
 
     Raises:
       InputError: another suffix, no such folder, no frames, frames of different sizes,
         a rate that is not positive, audio_from cannot be read, or imageio-ffmpeg is
         not installed.
-      OSError: the file cannot be written.
+      OSError: the file cannot be written; EncodingError where the disk is not why.
     """
     check_video_output(path)
     if not 0 < fps < float("inf"):
@@ -199,7 +200,7 @@ def write_video(
     arguments = [*source.split(), *sound, *coding.split()]
     with atomic_path(path) as temporary:
         arguments.append(str(temporary))
-        with _running(path, arguments, stdin=subprocess.PIPE) as (process, messages):
+        with running(path, arguments, stdin=subprocess.PIPE) as (process, messages):
             assert process.stdin
             # A broken pipe is an ffmpeg that has failed, and says why below.
             with contextlib.suppress(BrokenPipeError):
@@ -213,7 +214,7 @@ def write_video(
                 process.stdin.close()
             process.wait()
             if process.returncode:
-                raise OSError(f"{path} cannot be written: {_complaint(messages)}")
+                raise failure(path, process.returncode, messages)
 
 
 def check_video_output(path: str | os.PathLike[str]) -> None:
@@ -227,26 +228,6 @@ def check_video_output(path: str | os.PathLike[str]) -> None:
             f"{path} has no suffix of a video to write: end it with {VIDEO_SUFFIX}"
         )
     check_writable(path)
-
-
-def find_ffmpeg(path: str | os.PathLike[str]) -> str:
-    """The ffmpeg program of imageio-ffmpeg.
-
-    Args:
-      path: the file that needs it, for the message.
-
-    Raises:
-      InputError: imageio-ffmpeg is not installed.
-    """
-    try:
-        from imageio_ffmpeg import get_ffmpeg_exe
-
-        return get_ffmpeg_exe()
-    # Where there is no wheel with ffmpeg, it raises RuntimeError.
-    except (ImportError, RuntimeError):
-        raise InputError(
-            f"{path} needs imageio-ffmpeg: pip install 'nstjax[video]'"
-        ) from None
 
 
 def _describe(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]:
@@ -269,7 +250,7 @@ def _ffmpeg(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]:
     done = subprocess.run(
         [
             *(find_ffmpeg(path), "-hide_banner", "-max_pixels", str(MAX_PIXELS)),
-            *("-format_whitelist", CONTAINERS, "-i", _url(path), *output.split()),
+            *("-format_whitelist", CONTAINERS, "-i", url(path), *output.split()),
         ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -291,46 +272,21 @@ def _sound(path: str | os.PathLike[str]) -> list[str]:
     if audio is None:
         return []
     stream, codec = audio
-    coding = "copy" if codec in MP4_AUDIO else "aac"
-    return ["-i", _url(path), *f"-map 0:v -map 1:{stream} -c:a {coding}".split()]
-
-
-@contextlib.contextmanager
-def _running(
-    path: str | os.PathLike[str], arguments: list[str], **pipe: int
-) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
-    """An ffmpeg that ends with the block, and the file of its error messages."""
-    # imageio-ffmpeg's own reader and writer fork, which JAX's threads do not survive,
-    # and do not tell when ffmpeg fails.
-    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, **pipe}
-    command = [find_ffmpeg(path), "-v", "error", *arguments]
-    with contextlib.ExitStack() as stack:
-        messages = stack.enter_context(tempfile.TemporaryFile())
-        with undisturbed():
-            # Ctrl-C is for this process alone, which ends the other one.
-            process = stack.enter_context(
-                subprocess.Popen(command, stderr=messages, process_group=0, **streams)
-            )
-            stack.enter_context(cleaned_up(process.kill))
-        try:
-            yield process, messages
-        finally:
-            process.kill()
-            if process.stdin:
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.close()
-
-
-def _complaint(messages: IO[bytes]) -> str:
-    """What ffmpeg says first; what follows from it comes after."""
-    messages.seek(0)
-    said = messages.read().decode(errors="replace").strip()
-    return re.sub(r"^(\[.*?\] )+", "", said.partition("\n")[0])
-
-
-def _url(path: str | os.PathLike[str]) -> str:
-    # A name may begin with a dash, or look like one of ffmpeg's protocols.
-    return f"file:{os.fspath(path)}"
+    codings = ["copy"] * (codec in MP4_AUDIO) + CONVERSIONS
+    # Alone and to nowhere first: where it fails it would cost all the frames.
+    for coding in codings:
+        chosen = f":{stream} -c:a {coding}"
+        trial = ["-i", url(path), *f"-map 0{chosen} -f mp4 -y {os.devnull}".split()]
+        with running(path, trial) as (process, messages):
+            if process.wait() == 0:
+                return ["-i", url(path), *f"-map 0:v -map 1{chosen}".split()]
+            said = complaint(messages)
+    LOGGER.warning(
+        "%s has sound that ffmpeg cannot convert: the result is silent (ffmpeg says: "
+        "%s)",
+        *(path, said),
+    )
+    return []
 
 
 def _even(frame: np.ndarray) -> np.ndarray:
