@@ -13,7 +13,13 @@ from nstjax.errors import EncodingError, InputError
 from nstjax.interrupts import cleaned_up, undisturbed
 
 # What another folder may not have.
-DISK_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
+DISK_ERRORS: tuple[int, ...] = (
+    errno.ENOSPC,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EROFS,
+    errno.EACCES,
+)
 DISK_ERRORS += (errno.EPERM, errno.ENOENT, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
