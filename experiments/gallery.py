@@ -4,7 +4,6 @@ Writes the pictures that go in, runs one ``nstjax`` command for each variant, pr
 and lays the results out on a sheet. A variant whose picture is there is not run again.
 """
 
-import contextlib
 import shlex
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from nstjax.io.runlog import CONFIG
 from nstjax.montage import contact_sheet
 from nstjax.painting import paint
 from nstjax.path_flags import define_path
+from nstjax.photos import made
 from nstjax.stained_glass import stained_glass
 
 USAGE = """
@@ -106,33 +106,30 @@ def main(pictures: Sequence[str]) -> int:
     check_inputs_kept([*copies, *painted, folder / SHEET], pictures)
     check_unlinked(painted)
     inputs = list(map(read_image, pictures)) or free_pictures()
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    is_new = begin_folder(folder, "gallery", [*copies, folder / SHEET])
-    for path, image in zip(copies, inputs, strict=True):
-        write_image(path, image)
-    images, labels = [*inputs], [*names]
-    for label, output in outputs.items():
-        own = f"{VARIANTS[label]} --output={output}"
-        command = [*common, *shlex.split(own)]
-        print(f"nstjax {FLAGS.common} {own}", flush=True)
-        if not (folder / output).exists():
-            done = run_child(
-                [sys.executable, "-m", "nstjax", "--quiet", *command],
-                cwd=folder,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            if done.returncode:
-                if is_new and not any(path.exists() for path in painted):
-                    # A wrong --common leaves nothing behind.
-                    for path in (*copies, folder / CONFIG):
-                        path.unlink()
-                    with contextlib.suppress(OSError):
-                        for path in made:
-                            path.rmdir()
-                raise InputError(f"{label}: {done.stderr.strip()}")
-        images.append(read_image(folder / output))
-        labels.append(label)
+    with made(folder):
+        is_new = begin_folder(folder, "gallery", [*copies, folder / SHEET])
+        for path, image in zip(copies, inputs, strict=True):
+            write_image(path, image)
+        images, labels = [*inputs], [*names]
+        for label, output in outputs.items():
+            own = f"{VARIANTS[label]} --output={output}"
+            command = [*common, *shlex.split(own)]
+            print(f"nstjax {FLAGS.common} {own}", flush=True)
+            if not (folder / output).exists():
+                done = run_child(
+                    [sys.executable, "-m", "nstjax", "--quiet", *command],
+                    cwd=folder,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+                if done.returncode:
+                    if is_new and not any(path.exists() for path in painted):
+                        # A wrong --common leaves nothing behind.
+                        for path in (*copies, folder / CONFIG):
+                            path.unlink()
+                    raise InputError(f"{label}: {done.stderr.strip()}")
+            images.append(read_image(folder / output))
+            labels.append(label)
     sheet = contact_sheet(images, labels, columns=FLAGS.columns, cell=FLAGS.cell)
     write_image(folder / SHEET, sheet)
     print(f"wrote {folder / SHEET}")
