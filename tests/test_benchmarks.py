@@ -88,6 +88,7 @@ def shallow(monkeypatch):
         monkeypatch.setitem(PRESETS, name, customize(PRESETS[name], **layers))
 
 
+@pytest.mark.slow
 def test_time_to_loss_reaches_the_mark(measured, slim_weights, shallow):
     (row,), _ = measured(
         "time_to_loss",

@@ -1,11 +1,7 @@
 """The benchmark of feed-forward networks, on narrow ones and small pictures."""
 
 import importlib.util
-import multiprocessing
-import multiprocessing.connection
-import os
 import re
-import threading
 
 import jax
 import jax.numpy as jnp
@@ -14,17 +10,14 @@ import pytest
 from flax import nnx
 from programs import start
 
-from experiments.benchmarks import feedforward_implementations
 from experiments.benchmarks.feedforward_implementations import nstjax_inference
 from experiments.benchmarks.feedforward_tasks import read_task
-from nstjax import demo
 from nstjax.errors import InputError
 from nstjax.feedforward.adain import make_encoder, restyled_code
 from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
 from nstjax.feedforward.networks import make_network
 from nstjax.io.model_file import Encoder, StyleModel, read_model, write_model
 from nstjax.io.weights import load_network
-from nstjax.preset import customize
 from nstjax.vgg import CONV_LAYERS
 
 BENCHMARK = "experiments.benchmarks.feedforward"
@@ -86,38 +79,6 @@ def comparison(*models, weights):
         *("--sizes=26x21", "--rounds=1", "--batch=2", "--precision=float32"),
         *("--training", "--training_size=32", "--training_batch=2"),
     )
-
-
-class InThreads:
-    """What makes processes, but for workers in this one."""
-
-    Pipe = staticmethod(multiprocessing.Pipe)
-
-    def __init__(self, method):
-        assert method == "forkserver"
-
-    def Process(self, target, args, daemon):  # noqa: N802
-        name, pipe = args
-        # As in a process, the pipe's end is its own.
-        own = multiprocessing.connection.Connection(os.dup(pipe.fileno()))
-        return threading.Thread(target=target, args=(name, own), daemon=daemon)
-
-
-def test_a_network_is_compared_and_timed(painterly, slim_weights, program, monkeypatch):
-    monkeypatch.setattr(multiprocessing, "get_context", InThreads)
-    loss = customize(
-        feedforward_implementations.LOSS,
-        content_layers=("relu1_2",),
-        style_layers=("relu1_1",),
-        style_layer_weights=(1.0,),
-    )
-    monkeypatch.setattr(feedforward_implementations, "LOSS", loss)
-    # Its own painting takes seconds to paint.
-    pictures = np.random.default_rng(0).random((2, 40, 48, 3), np.float32)
-    monkeypatch.setattr(demo, "demo_pictures", lambda: tuple(pictures))
-    status, out, err = program(*comparison(painterly, weights=slim_weights))
-    assert status == 0, err
-    check_tables(out, painterly)
 
 
 @pytest.mark.slow

@@ -81,6 +81,7 @@ def few_features(*arguments):
         return labels.sampled_features(*arguments)
 
 
+@pytest.mark.slow
 def test_training_makes_a_network_and_a_killed_one_the_same(
     training, tmp_path, program, monkeypatch
 ):
