@@ -17,7 +17,7 @@ from absl import flags
 from nstjax.entry import run_command
 from nstjax.errors import InputError
 from nstjax.interrupts import run_child
-from nstjax.io.atomic import check_inputs_kept, check_unlinked, check_workdir
+from nstjax.io.atomic import check_inputs_kept, check_workdir
 from nstjax.io.command_folder import begin_folder
 from nstjax.io.images import read_image, write_image
 from nstjax.io.runlog import CONFIG
@@ -90,7 +90,9 @@ def main(pictures: Sequence[str]) -> int:
     unknown = set(FLAGS.variants or ()) - VARIANTS.keys()
     if unknown:
         listed = ", ".join(sorted(unknown))
-        raise InputError(f"unknown variants {listed}: see the source")
+        raise InputError(
+            f"unknown variants {listed}: choose from {', '.join(VARIANTS)}"
+        )
     try:
         common = shlex.split(FLAGS.common)
     except ValueError as error:
@@ -104,10 +106,9 @@ def main(pictures: Sequence[str]) -> int:
     copies = [folder / f"{name}.png" for name in names]
     painted = [folder / output for output in outputs.values()]
     check_inputs_kept([*copies, *painted, folder / SHEET], pictures)
-    check_unlinked(painted)
     inputs = list(map(read_image, pictures)) or free_pictures()
     with made(folder):
-        is_new = begin_folder(folder, "gallery", [*copies, folder / SHEET])
+        is_new = begin_folder(folder, "gallery", [*copies, *painted, folder / SHEET])
         for path, image in zip(copies, inputs, strict=True):
             write_image(path, image)
         images, labels = [*inputs], [*names]

@@ -9,7 +9,7 @@ from pathlib import Path
 from nstjax.command import check_outputs, transfer
 from nstjax.entry import FAILURE_STATUS, INTERRUPTED_STATUS
 from nstjax.errors import InputError
-from nstjax.feedforward.contents import find_contents, unique_names
+from nstjax.feedforward.contents import find_contents, given_files, unique_names
 from nstjax.interrupts import cleaned_up, requested
 from nstjax.io.atomic import check_inputs_kept, check_unlinked
 from nstjax.io.images import FORMATS, picture_problem
@@ -46,10 +46,11 @@ def paint_photos(request: Request, given: Sequence[str], output: Path | None) ->
     load_network(request.weights, seed=request.seed)
     failed = []
     with made(output or Path()):
-        photos = [each.content for each in requests]
+        # What cannot be read is no photo, and somebody's still.
+        inputs = [path for path, _ in given_files(given)]
         for each in requests:
             check_unlinked([each.output])
-            check_inputs_kept(check_outputs(each), photos)
+            check_inputs_kept(check_outputs(each), inputs)
         for number, each in enumerate(requests, start=1):
             print(f"nstjax: photo {number} of {len(requests)}: {each.content}")
             try:

@@ -1,5 +1,6 @@
 """What somebody gives to be restyled, told by what the files hold."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -135,6 +136,30 @@ def test_subfolders(monkeypatch):
     with pytest.raises(InputError, match=r"in empty \(--recursive looks into subf"):
         os.makedirs("empty/below")
         find_contents(["empty"])
+
+
+def test_subfolders_that_cannot_be_looked_into_are_told(monkeypatch, caplog):
+    for name in ("holiday/a.png", "holiday/closed/b.png", "holiday/open/c.png"):
+        photo(name)
+    photo("elsewhere/d.png")
+    os.symlink("../elsewhere", "holiday/linked")
+    scandir = os.scandir
+
+    def refusing(path):
+        if os.path.basename(path) == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    # Whoever may read everything may run the tests, too.
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert [path for path, *_ in found("holiday", recursive=True)] == [
+        "holiday/a.png",
+        "holiday/open/c.png",
+    ]
+    assert sorted(caplog.messages) == [
+        "left out holiday/closed: Permission denied",
+        "left out holiday/linked: it is a link to a folder, give that folder",
+    ]
 
 
 def test_files_that_are_given_one_by_one(caplog):

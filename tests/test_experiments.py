@@ -8,6 +8,7 @@ from commands import listing
 from PIL import Image
 from programs import children_here
 
+from nstjax.io.command_folder import begin_folder
 from nstjax.preset import customize
 from nstjax.presets import PRESETS
 
@@ -35,7 +36,7 @@ COMMON = (
 
 def test_gallery_paints_what_is_not_there(tiny, tmp_path, program):
     folder = tmp_path / "gallery"
-    folder.mkdir()
+    begin_folder(folder, "gallery", [])
     Image.new("RGB", (32, 24), "red").save(folder / "luminance_YIQ.png")
     with children_here():
         status, out, err = program(
@@ -95,7 +96,9 @@ def test_a_variant_that_fails_says_why_in_one_line(tiny, tmp_path, program):
     assert not (tmp_path / "gallery").exists()
 
 
-@pytest.mark.parametrize("name", ["painting.png", "gallery.jpg", "config.json"])
+@pytest.mark.parametrize(
+    "name", ["painting.png", "plain.png", "gallery.jpg", "config.json"]
+)
 def test_gallery_overwrites_no_file_of_a_person(name, tiny, tmp_path, program):
     folder = tmp_path / "own"
     folder.mkdir()

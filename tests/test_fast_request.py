@@ -123,6 +123,13 @@ def test_a_photo_is_not_overwritten_by_another():
         outputs("a.jpg", "a_wave.png")
 
 
+def test_what_cannot_be_read_is_not_overwritten():
+    Path("album").mkdir()
+    Path("album/a_wave.png").write_text("notes")
+    with pytest.raises(InputError, match=r"a_wave\.png is one of the inputs"):
+        outputs("album/a.jpg", given=["album"], output="album")
+
+
 def test_a_link_is_followed_only_where_a_flag_names_it():
     Path("a_wave.png").symlink_to("new.png")
     with pytest.raises(InputError, match=r"a_wave\.png is a link, and the file that"):

@@ -128,3 +128,11 @@ def test_no_result_takes_the_place_of_another_photo(album, command, monkeypatch)
     status, out, err = command("a.png", "a_stylized.png", STYLE, *SHALLOW[1:])
     check_refused(status, out, err, "a_stylized.png is one of the inputs")
     assert listing(album) == before
+
+
+def test_no_result_takes_the_place_of_what_cannot_be_read(album, command):
+    (album / "a_stylized.png").write_text("notes")
+    before = listing(album)
+    status, out, err = command("album", STYLE, *SHALLOW[1:], "--output=album")
+    check_refused(status, out, err, "a_stylized.png is one of the inputs")
+    assert listing(album) == before

@@ -216,7 +216,7 @@ def test_no_file_and_other_files_are_refused(tmp_path):
         with pytest.raises(InputError, match=problem):
             read_surface(tmp_path / name)
     (tmp_path / "text.h5").write_text("losses")
-    with pytest.raises(InputError, match=r"text\.h5 is damaged"):
+    with pytest.raises(InputError, match=r"text\.h5 is no HDF5 file: check the path"):
         read_surface(tmp_path / "text.h5")
     with h5py.File(tmp_path / "run.h5", "w") as file:
         file.attrs["schema"] = "nstjax.run/3"
@@ -228,7 +228,7 @@ def test_no_file_and_other_files_are_refused(tmp_path):
 def test_truncated_file_is_refused(path, share):
     contents = path.read_bytes()
     path.write_bytes(contents[: int(share * len(contents))])
-    with pytest.raises(InputError, match=r"surface\.h5 is damaged"):
+    with pytest.raises(InputError, match=r"surface\.h5 is (damaged|no HDF5 file)"):
         read_surface(path)
 
 

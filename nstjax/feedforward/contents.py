@@ -4,7 +4,7 @@ import logging
 import os
 import warnings
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,17 +61,12 @@ def find_contents(
             "give a photo, a video or a folder: nstjax-fast PHOTO (nstjax-fast --help "
             "lists the flags)"
         )
-    files: list[tuple[Path, Path]] = []
-    for name in given:
-        path = Path(name)
-        if path.is_dir():
-            results = () if output is None else (output,)
-            found = files_below(path, recursive=bool(recursive), without=results)
-            files += [(file, file.parent.relative_to(path)) for file in found]
-        elif path.exists():
-            files.append((path, Path()))
-        else:
-            raise InputError(f"{path} does not exist: check the path")
+    files = given_files(
+        given,
+        recursive=bool(recursive),
+        output=output,
+        note=lambda folder, why: LOGGER.warning("left out %s: %s", folder, why),
+    )
     animated = output is not None and Path(output).suffix.lower() == VIDEO_SUFFIX
     contents = []
     left_out: dict[Path, InputError] = {}
@@ -94,6 +89,38 @@ def find_contents(
             *(len(left_out), len(files), left_out_text(left_out)),
         )
     return contents
+
+
+def given_files(
+    given: Sequence[str],
+    *,
+    recursive: bool = False,
+    output: str | os.PathLike[str] | None = None,
+    note: Callable[[str, str], None] | None = None,
+) -> list[tuple[Path, Path]]:
+    """The files that are given, whatever they hold, and where they lie in a folder.
+
+    Args:
+      given: files and folders.
+      recursive: whether subfolders count, too.
+      output: where results go. A subfolder of that name is left out.
+      note: called with each folder that cannot be looked into, and why.
+
+    Raises:
+      InputError: one does not exist.
+    """
+    files: list[tuple[Path, Path]] = []
+    for name in given:
+        path = Path(name)
+        if path.is_dir():
+            results = () if output is None else (output,)
+            found = files_below(path, recursive=recursive, without=results, note=note)
+            files += [(file, file.parent.relative_to(path)) for file in found]
+        elif path.exists():
+            files.append((path, Path()))
+        else:
+            raise InputError(f"{path} does not exist: check the path")
+    return files
 
 
 def split_paintings(given: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -222,6 +249,7 @@ def files_below(
     *,
     recursive: bool,
     without: Iterable[str | os.PathLike[str]] = (),
+    note: Callable[[str, str], None] | None = None,
 ) -> Iterator[Path]:
     """The files of a folder in order of their names, but for hidden ones.
 
@@ -229,9 +257,15 @@ def files_below(
       folder: where to look.
       recursive: whether in its subfolders, too, but for hidden ones.
       without: subfolders that are left out.
+      note: called with each folder that cannot be looked into, and why.
     """
     left_out = {Path(path).resolve() for path in without}
-    for parent, folders, names in os.walk(folder):
+
+    def unreadable(error: OSError) -> None:
+        if note:
+            note(os.fspath(error.filename), error.strerror or str(error))
+
+    for parent, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(
             name
             for name in folders
@@ -239,6 +273,9 @@ def files_below(
             and not name.startswith(".")
             and Path(parent, name).resolve() not in left_out
         )
+        for linked in filter(os.path.islink, (Path(parent, name) for name in folders)):
+            if note:
+                note(os.fspath(linked), "it is a link to a folder, give that folder")
         for name in sorted(names):
             if not name.startswith("."):
                 yield Path(parent, name)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nstjax.errors import InputError
-from nstjax.feedforward.contents import Content, unique_names
+from nstjax.feedforward.contents import Content, given_files, unique_names
 from nstjax.feedforward.looks import Look, parse_styles
 from nstjax.guidance import MaskSource
 from nstjax.io.atomic import check_inputs_kept, check_unlinked, nearest_folder
@@ -178,8 +178,13 @@ def _inputs(
 ) -> list[str | os.PathLike[str] | None]:
     """Every file that is read."""
     masks = request.mask if isinstance(request.mask, tuple) else (request.mask,)
+    given = given_files(
+        request.contents, recursive=request.recursive, output=request.output
+    )
     return [
         *(content.path for content in contents),
+        # What cannot be read is no content, and somebody's still.
+        *(path for path, _ in given),
         *(name for name, _ in parse_styles(request.style)),
         *(mask for mask in masks if isinstance(mask, str | os.PathLike)),
         *(request.model, request.weights),

@@ -44,7 +44,7 @@ from nstjax.io.images import write_image
 from nstjax.io.locks import NEW, temporary_folder
 from nstjax.io.model_file import write_model
 from nstjax.io.stored import Amount, convert, damaged
-from nstjax.io.training_checkpoint import START_AGAIN, open_checkpoints
+from nstjax.io.training_checkpoint import open_checkpoints
 from nstjax.progress_bar import ProgressBar
 from nstjax.session import check_resumable
 
@@ -141,13 +141,13 @@ def _run(
     if restored is not None:
         state, record = restored
         where = f"the checkpoint in {folder / CHECKPOINTS}"
-        progress = convert(record, Progress, where, START_AGAIN)
+        progress = convert(record, Progress, where, runlog.START_AGAIN)
         names = {"total", "gradient_norm", *TrainingTerms._fields}
         if request.adversarial_weight:
             names |= {"generator", "discriminator"}
         rows, seconds = progress.rows, progress.seconds
         if int(state.step) < 0 or any(row.keys() != names for row in rows):
-            raise damaged(where, "its step or rows", START_AGAIN)
+            raise damaged(where, "its step or rows", runlog.START_AGAIN)
         batches.restore(record["batches"])
     first = int(state.step)
     if first > steps:

@@ -105,6 +105,8 @@ def read_hdf5(
     """
     path = os.fspath(path)
     check_file(path, remedy)
+    if not h5py.is_hdf5(path):
+        raise InputError(f"{path} is no HDF5 file: check the path")
     try:
         with h5py.File(path, "r") as file:
             own = read_attributes(file)

@@ -45,7 +45,7 @@ CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 RUN = "run.h5"
 SCHEMA = "nstjax.run/3"
-START_AGAIN = "start again without --resume in an empty --workdir"
+START_AGAIN = "start again in an empty --workdir"
 SCALARS = ("total", "content", "style", "tv", "gradient_norm", "seconds")
 LAYER_GROUPS = ("content_layers", "style_layers")
 

@@ -8,10 +8,10 @@ import jax
 import orbax.checkpoint as ocp
 
 from nstjax.errors import InputError
+from nstjax.io.runlog import START_AGAIN
 from nstjax.io.stored import damaged
 
 State = TypeVar("State")
-START_AGAIN = "start again in an empty --workdir"
 KEPT = 2
 
 
