@@ -126,8 +126,8 @@ def test_a_damaged_file_is_told(tmp_path):
     path.write_bytes(contents[: len(contents) // 2])
     with pytest.raises(InputError, match=r"sweep\.h5 is damaged"):
         read_sweep(path)
-    path.write_text("no HDF5")
-    with pytest.raises(InputError, match="is damaged"):
+    path.write_text("losses")
+    with pytest.raises(InputError, match="is no HDF5 file: check the path"):
         read_sweep(path)
     path.write_bytes(contents)
     with h5py.File(path, "r+") as file:
