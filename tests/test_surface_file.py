@@ -215,20 +215,21 @@ def test_no_file_and_other_files_are_refused(tmp_path):
     for name, problem in {"nowhere.h5": "does not exist", ".": "is a folder"}.items():
         with pytest.raises(InputError, match=problem):
             read_surface(tmp_path / name)
-    (tmp_path / "text.h5").write_text("losses")
-    with pytest.raises(InputError, match=r"text\.h5 is no HDF5 file: check the path"):
-        read_surface(tmp_path / "text.h5")
+    for text in ("", "losses"):
+        (tmp_path / "text.h5").write_text(text)
+        with pytest.raises(InputError, match=r"text\.h5 is no HDF5 file: check the "):
+            read_surface(tmp_path / "text.h5")
     with h5py.File(tmp_path / "run.h5", "w") as file:
         file.attrs["schema"] = "nstjax.run/3"
     with pytest.raises(InputError, match=r"its schema is nstjax\.run/3"):
         read_surface(tmp_path / "run.h5")
 
 
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.999])
 def test_truncated_file_is_refused(path, share):
     contents = path.read_bytes()
     path.write_bytes(contents[: int(share * len(contents))])
-    with pytest.raises(InputError, match=r"surface\.h5 is (damaged|no HDF5 file)"):
+    with pytest.raises(InputError, match=r"surface\.h5 is damaged"):
         read_surface(path)
 
 

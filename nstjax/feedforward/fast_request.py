@@ -134,7 +134,7 @@ def plan_jobs(
         check((nearest_folder(parent) if folder else parent) / job.output.name)
     if folder is not None:
         check_unlinked(job.output for job in jobs)
-    check_inputs_kept((job.output for job in jobs), _inputs(request, contents))
+    check_inputs_kept((job.output for job in jobs), _inputs(request))
     return jobs
 
 
@@ -173,17 +173,13 @@ def _without_existing(jobs: Sequence[Job]) -> list[Job]:
     return missing
 
 
-def _inputs(
-    request: FastRequest, contents: Sequence[Content]
-) -> list[str | os.PathLike[str] | None]:
-    """Every file that is read."""
+def _inputs(request: FastRequest) -> list[str | os.PathLike[str] | None]:
+    """Every file that is given, whether it can be read or not."""
     masks = request.mask if isinstance(request.mask, tuple) else (request.mask,)
     given = given_files(
         request.contents, recursive=request.recursive, output=request.output
     )
     return [
-        *(content.path for content in contents),
-        # What cannot be read is no content, and somebody's still.
         *(path for path, _ in given),
         *(name for name, _ in parse_styles(request.style)),
         *(mask for mask in masks if isinstance(mask, str | os.PathLike)),
