@@ -91,7 +91,7 @@ def main(pictures: Sequence[str]) -> int:
     if unknown:
         listed = ", ".join(sorted(unknown))
         raise InputError(
-            f"unknown variants {listed}: choose from {', '.join(VARIANTS)}"
+            f"unknown variants {listed}: choose from {'; '.join(VARIANTS)}"
         )
     try:
         common = shlex.split(FLAGS.common)
