@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from nstjax.analysis import convexity_study as study
-from nstjax.analysis.convexity_table import markdown_table
-from nstjax.analysis.loss_terms import (
+from nstjax.analysis.convexity import study
+from nstjax.analysis.convexity.table import markdown_table
+from nstjax.analysis.surfaces.file import read_surface
+from nstjax.analysis.surfaces.loss_terms import (
     double_precision,
     rounding_error,
     single_precision,
 )
-from nstjax.analysis.saved_surface import check_same_run, surface_structure
-from nstjax.analysis.surface import Surface
-from nstjax.entry import run_command
+from nstjax.analysis.surfaces.saved_surface import check_same_run, surface_structure
+from nstjax.analysis.surfaces.surface import Surface
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
 from nstjax.io.atomic import (
     atomic_path,
@@ -31,11 +33,9 @@ from nstjax.io.atomic import (
     check_writable,
 )
 from nstjax.io.stored import read_record
-from nstjax.io.surface_file import read_surface
-from nstjax.path_flags import define_path, define_paths
-from nstjax.request import file_sha256
-from nstjax.saved_run import SavedRun, read_saved_run, recorded_inputs
-from nstjax.transfer_loss import loss_function
+from nstjax.losses.objective import loss_function
+from nstjax.runs.request import file_sha256
+from nstjax.runs.saved_run import SavedRun, read_saved_run, recorded_inputs
 
 USAGE = """
 Convexity of the loss, tested where a run of nstjax --workdir=DIR --snapshots=... went.

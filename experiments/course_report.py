@@ -19,27 +19,26 @@ from typing import Any, NamedTuple
 import skimage.data
 from absl import flags
 
-from nstjax.analysis.convexity_study import check_places
-from nstjax.analysis.convexity_table import markdown_table
-from nstjax.analysis.surface_request import KINDS, parse_grid
-from nstjax.entry import run_command
+from nstjax.analysis.convexity.study import check_places
+from nstjax.analysis.convexity.table import markdown_table
+from nstjax.analysis.surfaces.request import KINDS, parse_grid
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.interrupts import run_child
+from nstjax.images.contact_sheet import contact_sheet
+from nstjax.images.resizing import parse_size
 from nstjax.io.atomic import (
     atomic_path,
     check_inputs_kept,
     check_unlinked,
     check_workdir,
 )
-from nstjax.io.command_folder import begin_folder
+from nstjax.io.demo import painting, stained_glass
 from nstjax.io.images import read_image, write_image
-from nstjax.montage import contact_sheet
-from nstjax.painting import paint
-from nstjax.path_flags import define_path
-from nstjax.preset import customize, default_size_rule
-from nstjax.presets import get_preset
-from nstjax.sizes import parse_size
-from nstjax.stained_glass import stained_glass
+from nstjax.io.workdir import begin_folder
+from nstjax.presets.preset import customize, default_size_rule
+from nstjax.presets.published import get_preset
+from nstjax.runtime.interrupts import run_child
 
 USAGE = """
 Snapshots, loss surfaces and the convexity table of two runs of gatys2016.
@@ -104,7 +103,7 @@ def main(pictures: Sequence[str]) -> int:
     check_unlinked(path for part in parts for path in (part, *part.glob("*")))
     check_unlinked(written)
     given = list(map(read_image, pictures)) or [
-        *(read_image(skimage.data.chelsea()), paint()),
+        *(read_image(skimage.data.chelsea()), painting()),
         *(read_image(skimage.data.coffee()), stained_glass()),
     ]
     begin_folder(folder, "course_report", [*parts, folder / "convexity.md"])

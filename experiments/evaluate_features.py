@@ -14,22 +14,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
-from nstjax.entry import run_command
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.feedforward.contents import unique_names
+from nstjax.images.contact_sheet import contact_sheet
+from nstjax.images.resizing import parse_size, resize
 from nstjax.io.atomic import atomic_path, check_inputs_kept, check_workdir
-from nstjax.io.command_folder import begin_folder
+from nstjax.io.contents import unique_names
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_network
-from nstjax.montage import contact_sheet
-from nstjax.path_flags import define_path
-from nstjax.preset import Preset, customize, default_size_rule
-from nstjax.presets import get_preset
-from nstjax.problem import evaluate, prepare
-from nstjax.random_features import random_params
-from nstjax.sizes import parse_size, resize
-from nstjax.stylize import stylize
-from nstjax.vgg import Params
+from nstjax.io.workdir import begin_folder
+from nstjax.network.random_weights import random_params
+from nstjax.network.vgg import Params
+from nstjax.presets.preset import Preset, customize, default_size_rule
+from nstjax.presets.published import get_preset
+from nstjax.problem.problem import evaluate, prepare
+from nstjax.runs.stylize import stylize
 
 USAGE = """
 How well a network's features serve style transfer, as VGG-19 sees the results.
@@ -229,10 +229,11 @@ def free_pairs() -> list[Pair]:
     """Three pairs that anybody may use: CC0 pictures and our paintings."""
     import skimage.data
 
-    from nstjax.painting import paint
+    from experiments.demo_pictures.painting import paint
+    from nstjax.io.demo import demo_pictures
 
     return [
-        Pair("chelsea_paint", read_image(skimage.data.chelsea()), paint()),
+        Pair("chelsea_paint", *demo_pictures()),
         Pair(
             "coffee_paint",
             read_image(skimage.data.coffee()),

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from nstjax.entry import run_command
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 from nstjax.io.atomic import check_inputs_kept
-from nstjax.path_flags import define_path
 
 USAGE = """
 A trained network as ONNX (pip install 'nstjax[export]') or StableHLO, for pictures of
@@ -34,8 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     if arguments or not FLAGS.model or not FLAGS.output:
         raise InputError("give --model=NAME and --output=FILE, and nothing else")
     # Flax takes a while to import: wrong flags are told before.
-    from nstjax.feedforward.export import export_model
-    from nstjax.feedforward.looks import load_restyler
+    from nstjax.feedforward.inference.export import export_model
+    from nstjax.feedforward.inference.style_specifications import load_restyler
 
     check_inputs_kept([FLAGS.output], [FLAGS.model, FLAGS.weights])
     restyler = load_restyler([], FLAGS.model, FLAGS.weights)

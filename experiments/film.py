@@ -5,18 +5,18 @@ from pathlib import Path
 
 from absl import flags
 
-from nstjax.entry import run_command
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.film import (
+from nstjax.io.atomic import check_inputs_kept
+from nstjax.runs.film import (
     MOST_GIF_PIXELS,
     MOST_PIXELS,
     film_frames,
     numbered,
     write_film,
 )
-from nstjax.io.atomic import check_inputs_kept
-from nstjax.path_flags import define_path
-from nstjax.saved_run import recorded_inputs
+from nstjax.runs.saved_run import recorded_inputs
 
 USAGE = """
 The snapshots of a run as a GIF, or as an MP4 (pip install 'nstjax[video]').

@@ -14,18 +14,17 @@ import numpy as np
 import skimage.data
 from absl import flags
 
-from nstjax.entry import run_command
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
+from nstjax.commands.photos import made
 from nstjax.errors import InputError
-from nstjax.interrupts import run_child
+from nstjax.images.contact_sheet import contact_sheet
 from nstjax.io.atomic import check_inputs_kept, check_workdir
-from nstjax.io.command_folder import begin_folder
+from nstjax.io.config import CONFIG
+from nstjax.io.demo import painting, stained_glass
 from nstjax.io.images import read_image, write_image
-from nstjax.io.runlog import CONFIG
-from nstjax.montage import contact_sheet
-from nstjax.painting import paint
-from nstjax.path_flags import define_path
-from nstjax.photos import made
-from nstjax.stained_glass import stained_glass
+from nstjax.io.workdir import begin_folder
+from nstjax.runtime.interrupts import run_child
 
 USAGE = """
 One picture for each control, from free pictures or from yours.
@@ -150,7 +149,7 @@ def free_pictures() -> list[np.ndarray]:
     saucer = ((x - 276) / 206) ** 2 + ((y - 232) / 156) ** 2 < 1
     cup = ((x - 290) / 128) ** 2 + ((y - 122) / 114) ** 2 < 1
     mask = np.repeat((saucer | cup)[:, :, None], 3, axis=2)
-    return [photo, paint(), stained_glass(), mask.astype(np.float32)]
+    return [photo, painting(), stained_glass(), mask.astype(np.float32)]
 
 
 if __name__ == "__main__":

@@ -9,28 +9,28 @@ from pathlib import Path
 
 from absl import flags
 
-from nstjax.analysis.saved_surface import compute_surface
-from nstjax.analysis.surface_request import (
+from nstjax.analysis.surfaces.file import check_resumable, read_surface, write_surface
+from nstjax.analysis.surfaces.request import (
     KINDS,
     SurfaceRequest,
     parse_grid,
     parse_line,
     parse_ranges,
 )
-from nstjax.analysis.weights_surface import weights_surface
-from nstjax.entry import INTERRUPTED_STATUS, run_command
+from nstjax.analysis.surfaces.saved_surface import compute_surface
+from nstjax.analysis.surfaces.weights_surface import weights_surface
+from nstjax.analysis.sweeps.file import read_sweep
+from nstjax.commands.launcher import INTERRUPTED_STATUS, run_command
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.interrupts import advise
 from nstjax.io.atomic import (
     check_inputs_kept,
     check_unlinked,
     check_writable,
     nearest_folder,
 )
-from nstjax.io.surface_file import check_resumable, read_surface, write_surface
-from nstjax.io.sweep_file import read_sweep
-from nstjax.path_flags import define_path
-from nstjax.saved_run import read_saved_run, recorded_inputs
+from nstjax.runs.saved_run import read_saved_run, recorded_inputs
+from nstjax.runtime.interrupts import advise
 
 USAGE = """
 Losses on a plane through image space, around the result of a run.

@@ -11,10 +11,12 @@ from typing import Any
 
 from absl import flags
 
-from nstjax.analysis.surface import Surface
-from nstjax.analysis.surface_html import surface_html
-from nstjax.analysis.surface_panels import incomplete
-from nstjax.entry import run_command
+from nstjax.analysis.surfaces.file import read_surface
+from nstjax.analysis.surfaces.html import surface_html
+from nstjax.analysis.surfaces.panels import incomplete
+from nstjax.analysis.surfaces.surface import Surface
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 from nstjax.io.atomic import (
     atomic_path,
@@ -23,8 +25,6 @@ from nstjax.io.atomic import (
     check_writable,
     nearest_folder,
 )
-from nstjax.io.surface_file import read_surface
-from nstjax.path_flags import define_path
 
 USAGE = """
 Total, content and style of a saved surface, in 3-D and as maps.
@@ -93,8 +93,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def draw(surface: Surface, weights: Sequence[float]) -> dict[str, Any]:
     """The figures, by what their files are called."""
-    from nstjax.analysis.line_plot import line_figure
-    from nstjax.analysis.surface_plots import map_figure, surface_figure
+    from nstjax.analysis.surfaces.line_plot import line_figure
+    from nstjax.analysis.surfaces.plots import map_figure, surface_figure
 
     log_height, title = FLAGS.log_height, FLAGS.title
     if surface.done.shape[1] == 1:

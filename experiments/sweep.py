@@ -16,30 +16,31 @@ import jax
 import numpy as np
 from absl import flags
 
-from nstjax.analysis.lanes import prepare_lanes
-from nstjax.analysis.settings import Settings, check_settings, seed_with
-from nstjax.analysis.settings_input import parse_grid, read_settings
-from nstjax.analysis.sweep_results import result_paths, tell_diverged, write_results
-from nstjax.analysis.sweep_run import Limits, run_sweep
-from nstjax.distributed import is_first_process, one_run_in
-from nstjax.entry import (
+from nstjax.analysis.sweeps.batch import prepare_lanes
+from nstjax.analysis.sweeps.results import result_paths, tell_diverged, write_results
+from nstjax.analysis.sweeps.run import Limits, run_sweep
+from nstjax.analysis.sweeps.settings import Settings, check_settings, seed_with
+from nstjax.analysis.sweeps.settings_input import parse_grid, read_settings
+from nstjax.commands.launcher import (
     define_process_flags,
     join_processes_of_flags,
     run_command,
 )
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.interrupts import advise
+from nstjax.images.resizing import parse_size
 from nstjax.io.atomic import check_inputs_kept
 from nstjax.io.transparency import read_on_white
 from nstjax.io.weights import LoadedParams, load_network
-from nstjax.memory import free_before_next_step
-from nstjax.path_flags import define_path
-from nstjax.pictures import content_size, painting_size
-from nstjax.preset import INITS, Preset, customize, default_size_rule
-from nstjax.presets import DEFAULT_PRESET, get_preset
-from nstjax.problem import NO_CONTROLS
-from nstjax.request import environment
-from nstjax.sizes import parse_size
+from nstjax.io.workdir import one_run_in
+from nstjax.presets.preset import INITS, Preset, customize, default_size_rule
+from nstjax.presets.published import DEFAULT_PRESET, get_preset
+from nstjax.problem.preprocessing import content_size, painting_size
+from nstjax.problem.problem import NO_CONTROLS
+from nstjax.runs.request import environment
+from nstjax.runtime.interrupts import advise
+from nstjax.runtime.memory import free_before_next_step
+from nstjax.runtime.processes import is_first_process
 
 USAGE = """
 Many settings of one style transfer side by side.
@@ -159,7 +160,7 @@ def read_pictures(paths: Sequence[str], preset: Preset) -> list[np.ndarray]:
         used_size = painting_size(content, preset)
         return [content, *(read_on_white(path, used_size) for path in paths[1:])]
     # scikit-image takes a while to import.
-    from nstjax.demo import demo_pictures
+    from nstjax.io.demo import demo_pictures
 
     return list(demo_pictures())
 

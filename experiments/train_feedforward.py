@@ -10,33 +10,34 @@ from typing import Any
 
 from absl import flags
 
-from nstjax.entry import (
+from nstjax.commands.launcher import (
     FAILURE_STATUS,
     INTERRUPTED_STATUS,
     define_process_flags,
     join_processes_of_flags,
     run_command,
 )
+from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
-from nstjax.feedforward.data import CropRule, picture_files
-from nstjax.feedforward.presets import (
+from nstjax.feedforward.networks.model_file import StyleModel, read_model
+from nstjax.feedforward.training.data import CropRule, picture_files
+from nstjax.feedforward.training.presets import (
     TRAINING_PRESETS,
     TrainingPreset,
     get_training_preset,
 )
-from nstjax.feedforward.training_request import (
+from nstjax.feedforward.training.request import (
     TrainingRequest,
     customize_architecture,
     customize_loss,
 )
-from nstjax.feedforward.training_run import MODEL, SAMPLES, train
-from nstjax.interrupts import advise
+from nstjax.feedforward.training.run import MODEL, SAMPLES, train
+from nstjax.images.resizing import parse_size
 from nstjax.io.atomic import check_inputs_kept, check_workdir
-from nstjax.io.model_file import StyleModel, read_model
+from nstjax.io.paths import expand_home
 from nstjax.io.stored import MOST_SETTING
 from nstjax.io.weights import LoadedParams, load_network
-from nstjax.path_flags import define_path, define_paths, expand_home
-from nstjax.sizes import parse_size
+from nstjax.runtime.interrupts import advise
 
 USAGE = """
 Train a network that restyles any photo in one pass.

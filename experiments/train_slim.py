@@ -17,9 +17,9 @@ import safetensors.numpy
 from absl import flags
 from jax import Array
 
-from nstjax.distillation.calibration import calibrate
-from nstjax.distillation.channel_selection import imitate
-from nstjax.distillation.curriculum import (
+from experiments.distillation.calibration import calibrate
+from experiments.distillation.channel_selection import imitate
+from experiments.distillation.curriculum import (
     SAMPLES_PER_BLOCK,
     Sources,
     batch_of_step,
@@ -28,32 +28,33 @@ from nstjax.distillation.curriculum import (
     pool_of,
     random_crops,
 )
-from nstjax.distillation.kernel_matching import Mismatch
-from nstjax.distillation.labels import (
+from experiments.distillation.kernel_matching import Mismatch
+from experiments.distillation.labels import (
     BLOCKS,
     Batch,
     in_vgg_units,
     layer_scales,
 )
-from nstjax.distillation.pictures import random_picture
-from nstjax.distillation.training import TrainingState, trained_params, training
-from nstjax.distillation.visits import visit
-from nstjax.distributed import one_run_in
-from nstjax.entry import run_command
+from experiments.distillation.pictures import random_picture
+from experiments.distillation.training import TrainingState, trained_params, training
+from experiments.distillation.visits import visit
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.feedforward.data import picture_files
-from nstjax.interrupts import advise
-from nstjax.io import runlog
+from nstjax.feedforward.training.data import picture_files
+from nstjax.images.resizing import Size, output_size, resize
+from nstjax.io import config as config_file
+from nstjax.io import run_log as runlog
 from nstjax.io.atomic import atomic_path, check_inputs_kept, check_new, check_unlinked
 from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
+from nstjax.io.config import check_resumable
 from nstjax.io.images import read_image
 from nstjax.io.stored import check_tensors, damaged, open_tensors
 from nstjax.io.weights import load_network, save_params
-from nstjax.path_flags import define_path
-from nstjax.progress_bar import ProgressBar
-from nstjax.session import check_resumable
-from nstjax.sizes import Size, output_size, resize
-from nstjax.vgg import CHANNELS_PER_BLOCK, CONV_LAYERS, Params, kernel_shapes
+from nstjax.io.workdir import one_run_in
+from nstjax.network.vgg import CHANNELS_PER_BLOCK, CONV_LAYERS, Params, kernel_shapes
+from nstjax.runtime.interrupts import advise
+from nstjax.runtime.progress_bar import ProgressBar
 from nstjax.whole_number import is_whole_number
 
 USAGE = """
@@ -136,13 +137,15 @@ def train_in(folder: Path) -> None:
     settings["teacher_sha256"] = network.sha256
     settings["pictures"] = [len(images) for images in sources]
     written = [folder / name for name in (runlog.METRICS, BATCHES, CHECKPOINT, RESULT)]
-    check_unlinked([folder / runlog.CONFIG, *written, *(folder / BATCHES).glob("*")])
-    if (folder / runlog.CONFIG).exists():
+    check_unlinked(
+        [folder / config_file.CONFIG, *written, *(folder / BATCHES).glob("*")]
+    )
+    if (folder / config_file.CONFIG).exists():
         check_resumable(folder, settings)
     else:
         check_new(folder, written)
         # Before all else: without it a killed training could not go on.
-        runlog.write_config(folder, {"settings": settings})
+        config_file.write_config(folder, {"settings": settings})
     student = train(folder, sources, network.params)
     sha256 = save_params(
         folder / RESULT,
@@ -193,7 +196,9 @@ def train(folder: Path, sources: Sources, teacher: Params) -> Params:
     state = _first_state(folder, updates.init, batch_at)
     steps = FLAGS.rounds * FLAGS.steps_per_round
     if not 0 <= int(state.step) <= steps:
-        raise damaged(folder / CHECKPOINT, f"step {state.step}", runlog.START_AGAIN)
+        raise damaged(
+            folder / CHECKPOINT, f"step {state.step}", config_file.START_AGAIN
+        )
     before = runlog.restart_metrics(folder, int(state.step) + 1, runlog.LoggedStep)
     started = time.monotonic() - (before[-1]["seconds"] if before else 0.0)
     window: list[tuple[Array, dict[str, Mismatch]]] = []

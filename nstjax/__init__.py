@@ -4,16 +4,15 @@ Images become features, features become statistics, statistics become a loss, an
 optimizer lowers it.
 """
 
-import nstjax.interrupts  # noqa: F401 - a command heeds signals from here on
+import nstjax.runtime.interrupts  # noqa: F401 - a command heeds signals from here on
 
 # isort: split
 from nstjax.errors import InputError
-from nstjax.gram_loss import style_loss
-from nstjax.guidance import read_controls
-from nstjax.initial_image import blend_noise, sample_noise
+from nstjax.images.contact_sheet import contact_sheet, montage
+from nstjax.images.resizing import Size, parse_size, resize
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_params, save_params
-from nstjax.losses import (
+from nstjax.losses.total import (
     LossTerms,
     Region,
     Targets,
@@ -22,28 +21,33 @@ from nstjax.losses import (
     style_statistics,
     total_loss,
 )
-from nstjax.montage import contact_sheet, montage
-from nstjax.optimizers import make_optimizer, with_learning_rate
-from nstjax.pictures import finish
-from nstjax.preset import Preset, customize
-from nstjax.presets import PRESETS, get_preset
-from nstjax.problem import Problem, make_weights, prepare
-from nstjax.sizes import Size, parse_size, resize
-from nstjax.statistics import gram_matrix, moments
-from nstjax.steps import NonFiniteLossError, compile_steps, run
-from nstjax.style_losses import (
+from nstjax.losses.total_variation import total_variation
+from nstjax.network.vgg import Params, deprocess, features, preprocess, summarize
+from nstjax.optimization.optimizers import make_optimizer, with_learning_rate
+from nstjax.optimization.steps import NonFiniteLossError, compile_steps, run
+from nstjax.optimization.transfer import (
+    StyleTransfer,
+    TransferInfo,
+    TransferState,
+    style_transfer,
+)
+from nstjax.presets.preset import Preset, customize, loss_structure
+from nstjax.presets.published import PRESETS, get_preset
+from nstjax.problem.initial_image import blend_noise, sample_noise
+from nstjax.problem.preprocessing import finish
+from nstjax.problem.problem import Problem, make_weights, prepare
+from nstjax.problem.targets import Controls
+from nstjax.runs.controls import read_controls
+from nstjax.runs.stylize import Losses, Result, stylize
+from nstjax.statistics.gram import gram_matrix, moments
+from nstjax.statistics.gram_loss import style_loss
+from nstjax.statistics.style_losses import (
     StyleForm,
     blend_styles,
     describe_style,
     style_distance,
     style_target,
 )
-from nstjax.stylize import Losses, Result, stylize
-from nstjax.targets import Controls
-from nstjax.total_variation import total_variation
-from nstjax.transfer import StyleTransfer, TransferInfo, TransferState, style_transfer
-from nstjax.transfer_loss import loss_structure
-from nstjax.vgg import Params, deprocess, features, preprocess, summarize
 
 __all__ = [
     "PRESETS",

@@ -1,6 +1,6 @@
 """``python -m nstjax`` is the ``nstjax`` command."""
 
-from nstjax.cli import run
+from nstjax.commands.nstjax import run
 
 if __name__ == "__main__":
     run()

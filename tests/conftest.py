@@ -25,7 +25,7 @@ import nstjax
 # Imports and traced programs are many objects, of which few are garbage.
 gc.set_threshold(1_000_000, 20, 20)
 # The checks that the tests of the command share say what failed, as tests do.
-pytest.register_assert_rewrite("commands", "model_files")
+pytest.register_assert_rewrite("command_lines", "model_files")
 # Each program runs for moments here: compiling it takes longer. A value that is set
 # already comes last, and so holds.
 QUICK = (
@@ -129,7 +129,7 @@ def studio(tmp_path, slim_weights, monkeypatch) -> pathlib.Path:
 def pictures(studio):
     """Masks of photo.png (64x48) and painting.png (56x72), and other paintings."""
     # Not at the top: its assertions are to be explained, as registered there.
-    from commands import halves
+    from command_lines import halves
 
     photo, painting = (64, 48), (56, 72)
     halves("two.png", photo, "red", "blue")
@@ -158,7 +158,7 @@ def program():
 @pytest.fixture(scope="session")
 def command(program):
     """Run nstjax in this process: command(*arguments) -> (status, out, err)."""
-    return functools.partial(program, "nstjax.cli")
+    return functools.partial(program, "nstjax.commands.nstjax")
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import reference
 
-from nstjax.preset import customize
-from nstjax.presets import PRESETS
+from nstjax.presets.preset import customize
+from nstjax.presets.published import PRESETS
 
 
 def cut(name):

@@ -5,9 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from nstjax.feedforward.architecture import Architecture
-from nstjax.feedforward.networks import AdaINDecoder, TransformNet, make_network
-from nstjax.feedforward.objective import Batch, Objective, TrainingTerms
+from nstjax.feedforward.networks.architecture import Architecture
+from nstjax.feedforward.networks.networks import (
+    AdaINDecoder,
+    TransformNet,
+    make_network,
+)
+from nstjax.feedforward.training.objective import Batch, Objective, TrainingTerms
 
 
 def random_network(

@@ -17,7 +17,7 @@ import tempfile
 from programs import ROOT, SIGNALED
 
 # The parts of nstjax without those that define flags.
-PARTS = "import nstjax.command, nstjax.entry, nstjax.session"
+PARTS = "import nstjax.commands.transfer, nstjax.commands.launcher, nstjax.runs.session"
 SERVER = """
 import gc, json, os, sys
 exec(sys.argv[1])

@@ -11,10 +11,13 @@ from flax import nnx
 from safetensors import safe_open
 
 from nstjax.errors import InputError
-from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
-from nstjax.feedforward.networks import make_network
-from nstjax.io.model_file import Encoder, StyleModel, read_model
-from nstjax.vgg import CONV_LAYERS
+from nstjax.feedforward.networks.architecture import (
+    AdaINArchitecture,
+    TransformArchitecture,
+)
+from nstjax.feedforward.networks.model_file import Encoder, StyleModel, read_model
+from nstjax.feedforward.networks.networks import make_network
+from nstjax.network.vgg import CONV_LAYERS
 
 CARD = {
     "license": "CC BY 4.0",

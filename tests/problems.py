@@ -3,9 +3,9 @@
 import numpy as np
 import reference
 
-from nstjax.preset import customize
-from nstjax.presets import PRESETS
-from nstjax.sizes import Size
+from nstjax.images.resizing import Size
+from nstjax.presets.preset import customize
+from nstjax.presets.published import PRESETS
 
 # One convolution is enough where the layers do not matter, and compiles at once.
 SHALLOW = {

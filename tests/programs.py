@@ -48,7 +48,7 @@ def run_here(module: str, *arguments: object) -> tuple[int, str, str]:
     function ``run`` if it is one of those that console scripts call.
     """
     # What is imported by another module only once defines its flags only once.
-    module = {"nstjax": "nstjax.cli"}.get(module, module)
+    module = {"nstjax": "nstjax.commands.nstjax"}.get(module, module)
     status: int | str | None = None
     argv = [module, *map(str, arguments)]
     with process_kept(), captured() as texts, mock.patch.object(sys, "argv", argv):
@@ -121,7 +121,7 @@ def children_here(*left_out: str):
             print(err, end="", file=sys.stderr)
         return subprocess.CompletedProcess(command, status, out, err)
 
-    with mock.patch("nstjax.interrupts.run_child", run_child):
+    with mock.patch("nstjax.runtime.interrupts.run_child", run_child):
         yield
 
 

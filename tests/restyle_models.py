@@ -7,12 +7,15 @@ import numpy as np
 import reference
 from flax import nnx
 
-from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
-from nstjax.feedforward.networks import make_network
-from nstjax.feedforward.restyle import Restyler, make_restyler
-from nstjax.io.model_file import Encoder, StyleModel
+from nstjax.feedforward.inference.restyle import Restyler, make_restyler
+from nstjax.feedforward.networks.architecture import (
+    AdaINArchitecture,
+    TransformArchitecture,
+)
+from nstjax.feedforward.networks.model_file import Encoder, StyleModel
+from nstjax.feedforward.networks.networks import make_network
 from nstjax.io.weights import LoadedParams, params_sha256
-from nstjax.vgg import CONV_LAYERS
+from nstjax.network.vgg import CONV_LAYERS
 
 STYLES = ("wave", "scream", "lilies")
 

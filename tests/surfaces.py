@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
-from nstjax.analysis.surface import Marks, Plane, Surface, SurfaceValues
+from nstjax.analysis.surfaces.surface import Marks, Plane, Surface, SurfaceValues
 
 S, T = np.linspace(-1, 2, 4), np.linspace(0, 1, 6)
 GRID = np.meshgrid(S, T, indexing="ij")

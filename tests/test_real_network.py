@@ -7,8 +7,8 @@ import pytest
 import skimage.data
 
 import nstjax
-from nstjax.painting import paint
-from nstjax.stained_glass import stained_glass
+from experiments.demo_pictures.painting import paint
+from nstjax.io.demo import stained_glass
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nstjax.losses import LossTerms
-from nstjax.optimizers import make_optimizer, with_learning_rate
-from nstjax.steps import compile_steps, run
-from nstjax.transfer import style_transfer
+from nstjax.losses.total import LossTerms
+from nstjax.optimization.optimizers import make_optimizer, with_learning_rate
+from nstjax.optimization.steps import compile_steps, run
+from nstjax.optimization.transfer import style_transfer
 
 SHAPE = (4, 5, 3)
 TARGET = np.float32(np.random.default_rng(0).uniform(-50, 50, SHAPE))

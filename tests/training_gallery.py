@@ -13,13 +13,16 @@ from flax import nnx
 from PIL import Image
 
 import nstjax
-from nstjax.feedforward import training_setup
-from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
-from nstjax.feedforward.data import CropRule, cut
+from nstjax.feedforward.networks.architecture import (
+    AdaINArchitecture,
+    TransformArchitecture,
+)
+from nstjax.feedforward.networks.model_file import Encoder, StyleModel, write_model
+from nstjax.feedforward.training import setup as training_setup
+from nstjax.feedforward.training.data import CropRule, cut
 from nstjax.io.images import read_image
-from nstjax.io.model_file import Encoder, StyleModel, write_model
 from nstjax.io.weights import read_params
-from nstjax.vgg import CONV_LAYERS
+from nstjax.network.vgg import CONV_LAYERS
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TRAIN = "experiments.train_feedforward"

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import scipy.io
 
-from nstjax.vgg import MEAN_RGB, kernel_shapes
+from nstjax.network.vgg import MEAN_RGB, kernel_shapes
 from weights_convert.fingerprint import CHANNEL_MEANS_RGB, FIRST_BIASES, KERNEL_SUMS
 from weights_convert.source import LayerArrays
 

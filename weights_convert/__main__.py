@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from nstjax.entry import run_command
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.interrupts import advise
 from nstjax.io.atomic import check_inputs_kept
 from nstjax.io.weights import default_weights_path, save_params
-from nstjax.path_flags import define_path
+from nstjax.runtime.interrupts import advise
 from weights_convert.convert import convert_file
 from weights_convert.download import download
 

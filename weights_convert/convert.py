@@ -28,7 +28,7 @@ def to_params(arrays: LayerArrays, orientation: Orientation) -> NumpyParams:
     Returns:
       ``params["conv4_2"]["kernel"]`` ``[3, 3, in, out]`` (row, column, in, out) and
       ``params["conv4_2"]["bias"]`` ``[out]``, NumPy float32 arrays, for RGB input in
-      0..255 minus ``nstjax.vgg.MEAN_RGB``.
+      0..255 minus ``nstjax.network.vgg.MEAN_RGB``.
     """
     params: NumpyParams = {}
     for layer, (kernel, bias) in arrays.items():

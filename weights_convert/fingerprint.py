@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.vgg import CONV_LAYERS
+from nstjax.network.vgg import CONV_LAYERS
 from weights_convert.source import (
     WHAT_TO_DO,
     LayerArrays,

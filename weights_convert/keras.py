@@ -5,7 +5,7 @@ import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.io.hdf5 import check_own_data, lookup
-from nstjax.vgg import CONV_LAYERS
+from nstjax.network.vgg import CONV_LAYERS
 from weights_convert.source import (
     WHAT_TO_DO,
     LayerArrays,

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.io
 
 from nstjax.errors import InputError
-from nstjax.vgg import CONV_LAYERS, MEAN_RGB
+from nstjax.network.vgg import CONV_LAYERS, MEAN_RGB
 from weights_convert.mat_size import check_mat
 from weights_convert.source import (
     WHAT_TO_DO,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nstjax.errors import InputError
-from nstjax.vgg import kernel_shapes
+from nstjax.network.vgg import kernel_shapes
 
 FloatArray = NDArray[np.float32]
 LayerArrays = dict[str, tuple[FloatArray, FloatArray]]

@@ -43,15 +43,15 @@ from experiments.benchmarks.feedforward_tasks import (
     shifted,
 )
 from experiments.benchmarks.flag_values import exact_size
-from nstjax.allocator import keep_freed_memory
-from nstjax.demo import demo_pictures
-from nstjax.entry import run_command
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
-from nstjax.feedforward.architecture import TransformArchitecture
-from nstjax.feedforward.networks import check_sides
-from nstjax.io.model_file import BUNDLED
+from nstjax.feedforward.networks.architecture import TransformArchitecture
+from nstjax.feedforward.networks.model_file import BUNDLED
+from nstjax.feedforward.networks.networks import check_sides
+from nstjax.io.demo import demo_pictures
 from nstjax.io.weights import load_network
-from nstjax.path_flags import define_path, define_paths
+from nstjax.runtime.allocator import keep_freed_memory
 
 USAGE = """
 Milliseconds per picture and training pictures per second, nstjax beside PyTorch.

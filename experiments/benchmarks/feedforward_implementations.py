@@ -16,14 +16,26 @@ from flax import nnx
 from jax import Array
 
 from experiments.benchmarks.feedforward_tasks import Task
-from nstjax.feedforward.adain import CODE_LAYER, adaptive_instance_normalization
-from nstjax.feedforward.networks import AdaINDecoder, TransformNet, make_network
-from nstjax.feedforward.normalization import InstanceNorm, instance_statistics
-from nstjax.feedforward.objective import Batch, Objective, make_loss, stacked_styles
-from nstjax.feedforward.presets import LENGSTROM_LOSS
-from nstjax.feedforward.training import make_training
-from nstjax.problem import make_weights
-from nstjax.vgg import features, preprocess
+from nstjax.feedforward.networks.adain import (
+    CODE_LAYER,
+    adaptive_instance_normalization,
+)
+from nstjax.feedforward.networks.networks import (
+    AdaINDecoder,
+    TransformNet,
+    make_network,
+)
+from nstjax.feedforward.networks.normalization import InstanceNorm, instance_statistics
+from nstjax.feedforward.training.objective import (
+    Batch,
+    Objective,
+    make_loss,
+    stacked_styles,
+)
+from nstjax.feedforward.training.presets import LENGSTROM_LOSS
+from nstjax.feedforward.training.update import make_training
+from nstjax.network.vgg import features, preprocess
+from nstjax.problem.problem import make_weights
 
 LOSS = LENGSTROM_LOSS
 LEARNING_RATE = 1e-3

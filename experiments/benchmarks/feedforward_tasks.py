@@ -6,13 +6,18 @@ import jax
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.feedforward.adain import EPSILON
-from nstjax.feedforward.architecture import Architecture, TransformArchitecture
-from nstjax.feedforward.networks import make_network
-from nstjax.feedforward.restyle import make_restyler
-from nstjax.io.model_file import BUNDLED, bundled_model, network_tensors, read_model
+from nstjax.feedforward.inference.restyle import make_restyler
+from nstjax.feedforward.networks.adain import EPSILON
+from nstjax.feedforward.networks.architecture import Architecture, TransformArchitecture
+from nstjax.feedforward.networks.model_file import (
+    BUNDLED,
+    bundled_model,
+    network_tensors,
+    read_model,
+)
+from nstjax.feedforward.networks.networks import make_network
+from nstjax.images.resizing import resize
 from nstjax.io.weights import load_network
-from nstjax.sizes import resize
 
 # That of the bundled model.
 PAINTERLY = TransformArchitecture(

@@ -19,9 +19,12 @@ from experiments.benchmarks.feedforward_implementations import (
     Program,
 )
 from experiments.benchmarks.feedforward_tasks import Task
-from nstjax.feedforward.adain import CODE_LAYER, EPSILON
-from nstjax.feedforward.architecture import AdaINArchitecture, TransformArchitecture
-from nstjax.vgg import LAYERS, MEAN_RGB, layer_channels
+from nstjax.feedforward.networks.adain import CODE_LAYER, EPSILON
+from nstjax.feedforward.networks.architecture import (
+    AdaINArchitecture,
+    TransformArchitecture,
+)
+from nstjax.network.vgg import LAYERS, MEAN_RGB, layer_channels
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MEAN = torch.tensor(MEAN_RGB, device=DEVICE)[None, :, None, None]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from nstjax.errors import InputError
-from nstjax.sizes import parse_size
+from nstjax.images.resizing import parse_size
 from nstjax.whole_number import is_whole_number
 
 

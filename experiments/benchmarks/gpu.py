@@ -24,18 +24,18 @@ from absl import flags
 from experiments.benchmarks.flag_values import exact_size, no_arguments
 from experiments.benchmarks.step_workers import count_operations, make_task
 from experiments.benchmarks.tables import print_rows, write_json
-from nstjax.analysis.lanes import prepare_lanes
-from nstjax.analysis.settings import grid
-from nstjax.analysis.sweep import make_sweep, run_lanes
-from nstjax.analysis.sweep_memory import compile_sweep
-from nstjax.demo import demo_pictures
-from nstjax.entry import run_command
-from nstjax.path_flags import define_path
-from nstjax.preset import Preset, customize
-from nstjax.presets import get_preset
-from nstjax.problem import make_transfer, prepare
-from nstjax.sizes import Size
-from nstjax.steps import run
+from nstjax.analysis.sweeps.batch import prepare_lanes
+from nstjax.analysis.sweeps.memory import compile_sweep
+from nstjax.analysis.sweeps.settings import grid
+from nstjax.analysis.sweeps.sweep import make_sweep, run_lanes
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
+from nstjax.images.resizing import Size
+from nstjax.io.demo import demo_pictures
+from nstjax.optimization.steps import run
+from nstjax.presets.preset import Preset, customize
+from nstjax.presets.published import get_preset
+from nstjax.problem.problem import make_transfer, prepare
 
 USAGE = """
 Share of a GPU's peak that a run and a sweep reach.

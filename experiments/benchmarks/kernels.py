@@ -2,7 +2,7 @@
 
     python -m experiments.benchmarks.kernels --sizes=400x300,512x512
 
-``direct`` is XLA's float32 convolution, ``winograd`` that of ``nstjax.conv3x3`` with
+``direct`` is XLA's float32 convolution, ``winograd`` that of ``nstjax.network.convolution`` with
 bfloat16 products; ``input gradient`` is what each costs backward. GFLOP/s count the
 products of the direct convolution for both. They take turns.
 """
@@ -19,10 +19,10 @@ from absl import flags
 
 from experiments.benchmarks.flag_values import exact_size, no_arguments
 from experiments.benchmarks.tables import print_rows, write_json
-from nstjax.conv3x3 import conv3x3, direct_convolution, winograd_convolution
-from nstjax.entry import run_command
-from nstjax.path_flags import define_path
-from nstjax.vgg import LAYERS, kernel_shapes, summarize
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
+from nstjax.network.convolution import conv3x3, direct_convolution, winograd_convolution
+from nstjax.network.vgg import LAYERS, kernel_shapes, summarize
 
 USAGE = __doc__ or ""
 DEEPEST = "conv5_1"

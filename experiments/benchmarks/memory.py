@@ -21,9 +21,9 @@ from PIL import Image
 
 from experiments.benchmarks.flag_values import no_arguments, whole_numbers
 from experiments.benchmarks.tables import print_rows, write_json
-from nstjax.entry import run_command
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
-from nstjax.path_flags import define_path, define_paths
 
 USAGE = __doc__ or ""
 define_paths("weights", "random,slim", "Networks, as nstjax --weights.")

@@ -17,15 +17,15 @@ import numpy as np
 from absl import flags
 
 from experiments.benchmarks.until_loss import compile_scales, until
-from nstjax.entry import run_command
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
+from nstjax.images.resizing import parse_size
 from nstjax.io.images import read_image
 from nstjax.io.weights import load_network
-from nstjax.path_flags import define_path
-from nstjax.preset import customize
-from nstjax.presets import get_preset
-from nstjax.problem import Problem, prepare
-from nstjax.sizes import parse_size
+from nstjax.presets.preset import customize
+from nstjax.presets.published import get_preset
+from nstjax.problem.problem import Problem, prepare
 
 USAGE = """
 Time to a given loss, coarse to fine against a single scale.

@@ -25,9 +25,9 @@ from absl import flags
 
 from experiments.benchmarks.flag_values import no_arguments
 from experiments.benchmarks.tables import write_json
-from nstjax.entry import run_command
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.path_flags import define_path
 
 USAGE = __doc__ or ""
 # What needs PyTorch is left out, and says so, where it is not installed.

@@ -16,9 +16,9 @@ from absl import flags
 from experiments.benchmarks.flag_values import no_arguments, whole_numbers
 from experiments.benchmarks.sharding_program import Machine, measure
 from experiments.benchmarks.tables import write_json
-from nstjax.entry import run_command
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
 from nstjax.io.atomic import check_writable
-from nstjax.path_flags import define_path
 
 USAGE = """
 What the devices of a mesh exchange in a step, and how that scales.

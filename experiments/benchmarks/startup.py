@@ -20,11 +20,11 @@ from absl import flags
 
 from experiments.benchmarks.flag_values import no_arguments
 from experiments.benchmarks.tables import print_rows, write_json
-from nstjax.entry import run_command
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
+from nstjax.io.demo import stained_glass
 from nstjax.io.images import read_image, write_image
-from nstjax.path_flags import define_path
-from nstjax.stained_glass import stained_glass
 
 USAGE = __doc__ or ""
 FIRST_STEP = ("--steps=1", "--quiet", "--preview_seconds=0")

@@ -11,7 +11,7 @@ are eager channels-last programs with the same weights, pictures and losses. On 
 both libraries' float32 convolutions are at their default, which may be TF32. Every
 gradient is compared with that of float64.
 
-Freed memory is kept for the next step (``nstjax.allocator``), as in the project's
+Freed memory is kept for the next step (``nstjax.runtime.allocator``), as in the project's
 commands. PyTorch, too, is faster with it, and takes more memory:
 ``torch-float32-stock`` is PyTorch without; ``-compiled`` has torch.compile.
 
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str]) -> int:
     """Time every size and print its table; returns the exit status."""
     from experiments.benchmarks.flag_values import exact_size, no_arguments
     from nstjax.errors import InputError
-    from nstjax.path_flags import expand_home
+    from nstjax.io.paths import expand_home
 
     no_arguments(arguments)
     names = _IMPLEMENTATIONS.value
@@ -151,6 +151,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    from nstjax.entry import run_command
+    from nstjax.commands.launcher import run_command
 
     run_command("step", __name__, USAGE, main)

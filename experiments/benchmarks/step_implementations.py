@@ -62,13 +62,13 @@ def nstjax_rounds(task: Task, precision: str) -> Rounds:
     import jax
     import optax
 
-    from nstjax.allocator import keep_freed_memory
-    from nstjax.memory import free_before_next_step
-    from nstjax.preset import customize
-    from nstjax.presets import get_preset
-    from nstjax.problem import prepare
-    from nstjax.sizes import Size
-    from nstjax.steps import run
+    from nstjax.images.resizing import Size
+    from nstjax.optimization.steps import run
+    from nstjax.presets.preset import customize
+    from nstjax.presets.published import get_preset
+    from nstjax.problem.problem import prepare
+    from nstjax.runtime.allocator import keep_freed_memory
+    from nstjax.runtime.memory import free_before_next_step
 
     keep_freed_memory()
     free_before_next_step()
@@ -99,8 +99,8 @@ def float64_rounds(task: Task) -> Rounds:
     """Loss and gradient in float64, to measure the others' errors by: not timed."""
     import jax
 
-    from nstjax.losses import Targets, Weights, style_statistics, total_loss
-    from nstjax.vgg import features
+    from nstjax.losses.total import Targets, Weights, style_statistics, total_loss
+    from nstjax.network.vgg import features
 
     jax.config.update("jax_enable_x64", True)
     params = jax.tree.map(lambda array: array.astype(np.float64), task.params)

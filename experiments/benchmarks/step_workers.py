@@ -35,9 +35,9 @@ def make_task(width: int, height: int, weights: str | None = None) -> Task:
         weights of its shapes.
     """
     from nstjax.io.weights import find_vgg19, load_params
-    from nstjax.preset import customize
-    from nstjax.presets import get_preset
-    from nstjax.vgg import LAYERS, MEAN_RGB, kernel_shapes
+    from nstjax.network.vgg import LAYERS, MEAN_RGB, kernel_shapes
+    from nstjax.presets.preset import customize
+    from nstjax.presets.published import get_preset
 
     preset = customize(get_preset("gatys2016"), optimizer="adam")
     layers = (*preset.content_layers, *preset.style_layers)
@@ -77,7 +77,7 @@ def count_operations(task: Task) -> int:
     An input gradient costs what its convolution does, and every layer's is needed, the
     first one's too. The Gram matrices, a few percent more, are left out.
     """
-    from nstjax.vgg import summarize
+    from nstjax.network.vgg import summarize
 
     return sum(
         2 * 2 * row.shape[0] * row.shape[1] * task.params[row.name]["kernel"].size

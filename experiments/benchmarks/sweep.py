@@ -26,21 +26,27 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from nstjax.analysis.lanes import Lanes, prepare_lanes
-from nstjax.analysis.settings import Settings, grid, preset_with
-from nstjax.analysis.sweep import make_sweep, run_lanes
-from nstjax.analysis.sweep_memory import FittedSweep, compile_sweep
-from nstjax.demo import demo_pictures
-from nstjax.entry import run_command
+from nstjax.analysis.sweeps.batch import Lanes, prepare_lanes
+from nstjax.analysis.sweeps.memory import FittedSweep, compile_sweep
+from nstjax.analysis.sweeps.settings import Settings, grid, preset_with
+from nstjax.analysis.sweeps.sweep import make_sweep, run_lanes
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
+from nstjax.images.resizing import Size
+from nstjax.io.demo import demo_pictures
 from nstjax.io.weights import load_network
-from nstjax.memory import free_before_next_step
-from nstjax.path_flags import define_path
-from nstjax.preset import Preset, customize
-from nstjax.presets import get_preset
-from nstjax.problem import Problem, evaluate, make_transfer, make_weights, prepare
-from nstjax.sizes import Size
-from nstjax.steps import run
+from nstjax.optimization.steps import run
+from nstjax.presets.preset import Preset, customize
+from nstjax.presets.published import get_preset
+from nstjax.problem.problem import (
+    Problem,
+    evaluate,
+    make_transfer,
+    make_weights,
+    prepare,
+)
+from nstjax.runtime.memory import free_before_next_step
 
 USAGE = """
 Settings per second of a sweep against a loop of single runs, and its memory.
@@ -141,7 +147,7 @@ def speed_table(task: Task) -> str:
 
 
 def run_alone(problem: Problem, preset: Preset) -> None:
-    """One setting as ``nstjax.stylize`` runs it, from a copy of the problem's state."""
+    """One setting as ``nstjax.runs.stylize`` runs it, from a copy of the problem's state."""
     state = jax.tree.map(jnp.copy, problem.state)
     data = problem.data._replace(weights=make_weights(preset))
     for state, _ in run(problem.steps, state, data, preset.steps):

@@ -25,13 +25,13 @@ from experiments.benchmarks.flag_values import (
 from experiments.benchmarks.step_implementations import ADAM_BETA_1
 from experiments.benchmarks.step_workers import make_task
 from experiments.benchmarks.tables import print_rows, write_json
-from nstjax.entry import run_command
-from nstjax.memory import free_before_next_step
-from nstjax.path_flags import define_path
-from nstjax.preset import customize
-from nstjax.presets import get_preset
-from nstjax.problem import Problem, prepare
-from nstjax.sizes import Size
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
+from nstjax.images.resizing import Size
+from nstjax.presets.preset import customize
+from nstjax.presets.published import get_preset
+from nstjax.problem.problem import Problem, prepare
+from nstjax.runtime.memory import free_before_next_step
 
 USAGE = """
 Seconds and errors of steps by tiles.

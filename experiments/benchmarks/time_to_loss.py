@@ -26,18 +26,17 @@ from experiments.benchmarks.flag_values import no_arguments, whole_numbers
 from experiments.benchmarks.step_workers import make_task, measure
 from experiments.benchmarks.tables import print_rows, write_json
 from experiments.benchmarks.until_loss import Trial, compile_scales, until
-from nstjax.entry import run_command
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
+from nstjax.images.resizing import parse_size
+from nstjax.io.demo import demo_pictures, stained_glass
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_network
-from nstjax.painting import paint
-from nstjax.path_flags import define_path
-from nstjax.preset import Preset, customize
-from nstjax.presets import get_preset
-from nstjax.problem import Problem, evaluate, prepare
-from nstjax.sizes import parse_size
-from nstjax.stained_glass import stained_glass
-from nstjax.vgg import deprocess
+from nstjax.network.vgg import deprocess
+from nstjax.presets.preset import Preset, customize
+from nstjax.presets.published import get_preset
+from nstjax.problem.problem import Problem, evaluate, prepare
 
 USAGE = """
 Time to a given loss: coarse to fine with L-BFGS against single-scale Adam.
@@ -51,7 +50,7 @@ PHOTOS: dict[str, Callable[[], np.ndarray]] = {
     "astronaut": skimage.data.astronaut,
 }
 PAINTINGS: dict[str, Callable[[], np.ndarray]] = {
-    "painting": paint,
+    "painting": lambda: demo_pictures()[1],
     "glass": stained_glass,
 }
 # All of it is structure, so that one compilation serves the three.

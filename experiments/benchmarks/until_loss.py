@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nstjax.problem import Problem, evaluate
-from nstjax.steps import run
+from nstjax.optimization.steps import run
+from nstjax.problem.problem import Problem, evaluate
 
 
 class Trial(NamedTuple):

@@ -20,10 +20,10 @@ from experiments.benchmarks.tables import print_rows
 from experiments.campaigns.commands import chosen
 from experiments.campaigns.contents import contents, differences
 from experiments.campaigns.trials import Moment, Trial
+from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.interrupts import cleaned_up
 from nstjax.io.atomic import check_workdir
-from nstjax.path_flags import define_path
+from nstjax.runtime.interrupts import cleaned_up
 
 flags.DEFINE_integer("tries", 40, "How many.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Of what is tried and when.")

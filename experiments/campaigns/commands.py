@@ -13,7 +13,10 @@ from nstjax.errors import InputError
 from nstjax.io.video import write_video
 
 # As an installation makes them.
-SCRIPTS = {"nstjax": "nstjax.cli", "nstjax-fast": "nstjax.fast_cli"}
+SCRIPTS = {
+    "nstjax": "nstjax.commands.nstjax",
+    "nstjax-fast": "nstjax.commands.nstjax_fast",
+}
 SMALL = ("--weights=slim", "--size=64", "--steps=40")
 SHALLOW = (
     "--optimizer=adam",

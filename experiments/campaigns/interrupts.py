@@ -32,7 +32,7 @@ from experiments.campaigns import campaign as common
 from experiments.campaigns.campaign import Campaign, Report, Whole
 from experiments.campaigns.contents import contents, damaged, differences
 from experiments.campaigns.trials import MOST_SECONDS, Trial
-from nstjax.entry import run_command
+from nstjax.commands.launcher import run_command
 
 USAGE = __doc__ or ""
 flags.adopt_module_key_flags(common)

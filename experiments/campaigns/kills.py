@@ -14,7 +14,7 @@ from absl import flags
 from experiments.benchmarks.flag_values import no_arguments
 from experiments.campaigns import campaign as common
 from experiments.campaigns.contents import contents, damaged
-from nstjax.entry import run_command
+from nstjax.commands.launcher import run_command
 
 USAGE = __doc__ or ""
 MOST_KILLS = 3

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.campaigns.commands import Command
-from nstjax.interrupts import cleaned_up
+from nstjax.runtime.interrupts import cleaned_up
 
 ROOT = Path(__file__).resolve().parents[2]
 WATCHING = Path(__file__).resolve().parent / "watching"

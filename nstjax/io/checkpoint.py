@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from nstjax.distributed import on_host
 from nstjax.io.atomic import atomic_path
-from nstjax.io.runlog import START_AGAIN
+from nstjax.io.config import START_AGAIN
 from nstjax.io.stored import check_tensors, damaged, open_tensors
+from nstjax.runtime.processes import on_host
 
 State = TypeVar("State")
 SCALE = "pyramid/scale"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from nstjax.errors import EncodingError, InputError
-from nstjax.interrupts import cleaned_up, undisturbed
+from nstjax.runtime.interrupts import cleaned_up, undisturbed
 
 # What another folder may not have.
 DISK_ERRORS: tuple[int, ...] = (

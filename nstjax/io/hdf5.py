@@ -20,8 +20,8 @@ import msgspec
 import numpy as np
 
 from nstjax.errors import InputError
+from nstjax.images.resizing import MAX_SIDE
 from nstjax.io.stored import Label, check_file, convert, damaged
-from nstjax.sizes import MAX_SIDE
 
 JSON_SUFFIX = "_json"
 MOST_OBJECTS = 100_000

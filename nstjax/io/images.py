@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike
 from PIL import Image, UnidentifiedImageError
 
 from nstjax.errors import InputError
+from nstjax.images.pixels import over_white, to_8_bit, to_srgb
 from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.formats import open_picture
-from nstjax.io.pixels import over_white, to_8_bit, to_srgb
 from nstjax.io.reduction import (
     MAX_PIXELS,
     UsedSize,

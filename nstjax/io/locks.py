@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nstjax.errors import InputError
-from nstjax.interrupts import cleaned_up, undisturbed
+from nstjax.runtime.interrupts import cleaned_up, undisturbed
 
 try:
     import fcntl

@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 
 from nstjax.errors import InputError
+from nstjax.images.pixels import over_white
+from nstjax.images.resizing import resize
 from nstjax.io.images import ImageSource, read_colors
-from nstjax.io.pixels import over_white
 from nstjax.io.reduction import UsedSize
-from nstjax.sizes import resize
 
 Transparency = Literal["flatten", "keep"]
 

@@ -15,8 +15,8 @@ from jax.typing import ArrayLike
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
 from nstjax.io.stored import open_tensors
-from nstjax.random_features import random_params
-from nstjax.vgg import CONV_LAYERS, Params, kernel_shapes
+from nstjax.network.random_weights import random_params
+from nstjax.network.vgg import CONV_LAYERS, Params, kernel_shapes
 
 ENVIRONMENT_VARIABLE = "NSTJAX_WEIGHTS"
 CONVERTED_SUFFIXES = (".h5", ".hdf5", ".mat")

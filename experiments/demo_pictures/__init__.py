@@ -1,0 +1,1 @@
+"""The programs that drew the style pictures of ours that nstjax brings."""

@@ -1,0 +1,100 @@
+"""Pictures on an optimizer's way from a photo, or noise, to a painting's style.
+
+Where the student errs, an optimizer that follows it goes wrong, and where it gets to is
+where the student has to be corrected.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from nstjax.losses.total import Targets, Weights, style_statistics, total_loss
+from nstjax.network.vgg import MEAN_RGB, Params, Pool, features, preprocess
+from nstjax.presets.published import get_preset
+from nstjax.problem.problem import make_weights
+
+PRESET = get_preset("gatys2016")
+LEARNING_RATE = 6.0
+NOISE_START_SHARE = 0.15
+
+
+OPTIMIZER = optax.adam(LEARNING_RATE)
+
+
+def visit(
+    params: Params,
+    rng: np.random.Generator,
+    contents: np.ndarray,
+    styles: np.ndarray,
+    pool: Pool,
+    steps: int,
+) -> np.ndarray:
+    """Transfer styles with a network and stop somewhere on the way.
+
+    Adam from the photo, now and then from noise, with the default preset's loss and a
+    content weight of a hundredth to ten times its own.
+
+    Args:
+      params: the network, in VGG-19's units.
+      rng: what decides.
+      contents: sRGB, float32 [pictures, size, size, 3].
+      styles: paintings, likewise.
+      pool: of the network.
+      steps: the longest way; the shortest has a sixth of it, at least one step.
+
+    Returns:
+      sRGB not cut to 0..1, float32 [pictures, size, size, 3].
+    """
+    preset = make_weights(PRESET)
+    content_weights = preset.content * 10.0 ** rng.uniform(-2, 1, len(contents))
+    weights = preset._replace(content=jnp.asarray(content_weights, jnp.float32))
+    targets, images = _start(params, jnp.asarray(contents), jnp.asarray(styles), pool)
+    from_noise = rng.random(len(contents)) < NOISE_START_SHARE
+    noise = 50.0 * rng.standard_normal(images.shape).astype(np.float32)
+    images = jnp.where(from_noise[:, None, None, None], noise, images)
+    opt_state = OPTIMIZER.init(images)
+    stops = rng.integers(max(1, steps // 6), steps + 1, len(contents))
+    visited = np.array(images)
+    for step in range(steps):
+        visited[stops == step] = np.asarray(images)[stops == step]
+        images, opt_state = _step(images, opt_state, params, targets, weights, pool)
+    visited[stops == steps] = np.asarray(images)[stops == steps]
+    return (visited + MEAN_RGB) / 255.0
+
+
+@functools.partial(jax.jit, static_argnames="pool")
+def _start(
+    params: Params, contents: Array, styles: Array, pool: Pool
+) -> tuple[Targets, Array]:
+    def of_one(content: Array, style: Array) -> tuple[Targets, Array]:
+        image = preprocess(content)
+        targets = Targets(
+            features(params, image, PRESET.content_layers, pool=pool),
+            style_statistics(params, preprocess(style), PRESET.style_layers, pool=pool),
+        )
+        return targets, image
+
+    return jax.vmap(of_one)(contents, styles)
+
+
+@functools.partial(jax.jit, static_argnames="pool", donate_argnums=(0, 1))
+def _step(
+    images: Array,
+    opt_state: optax.OptState,
+    params: Params,
+    targets: Targets,
+    weights: Weights,
+    pool: Pool,
+) -> tuple[Array, optax.OptState]:
+    def loss(image: Array, targets: Targets, content: Array) -> Array:
+        return total_loss(
+            params, image, targets, weights._replace(content=content), pool=pool
+        )[0]
+
+    gradients = jax.vmap(jax.grad(loss))(images, targets, weights.content)
+    updates, opt_state = OPTIMIZER.update(gradients, opt_state)
+    return jnp.asarray(optax.apply_updates(images, updates)), opt_state

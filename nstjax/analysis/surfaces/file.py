@@ -1,0 +1,303 @@
+"""A loss surface on disk, schema ``nstjax.surface/1``; L layers, D dimensional scales.
+
+    attrs             schema, and where it comes from: ``Surface.about``
+    /config           attrs: layers and forms of the loss, default_alpha, …_beta, …_tv
+    /origin           f4 (height, width, 3)       in the network's units
+    /axes/u, /axes/v  f4 (height, width, 3)       attrs: kind, label, Plane.details
+    /axes/s, /axes/t  f8 (nu,), (nv,)             attrs: label, unit_length,
+                                                  rms_8bit_per_unit; scales of /values
+    /values/content, /values/style, /values/tv    f8 (nu, nv), unweighted, NaN: unknown
+    /values/style_layers                          f8 (L, nu, nv), attr: layers
+    /values/out_of_gamut                          f4 (nu, nv)
+    /done             u1 (nu, nv)
+    /points           names (k,), coords f8 (k, 2), residual f8 (k,), losses f8 (k, 3)
+    /trajectory/<run> step i4 (T,), and the same
+
+Final losses over two settings have no /origin, /axes/u and /axes/v. The total is not
+stored: it is α content + β style + tv TV for any weights. Attributes are written by
+``nstjax.io.hdf5``.
+"""
+
+import io
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import h5py
+import msgspec
+import numpy as np
+
+from nstjax.analysis.surfaces.surface import Marks, Plane, Surface, SurfaceValues
+from nstjax.errors import InputError
+from nstjax.io.atomic import atomic_path
+from nstjax.io.hdf5 import Stored, Table, read_hdf5, write_attributes
+from nstjax.io.stored import (
+    Amount,
+    Label,
+    Positive,
+    check_file,
+    convert,
+    damaged,
+    short_json,
+)
+from nstjax.presets.preset import LARGEST_NUMBER
+
+SCHEMA = "nstjax.surface/1"
+WEIGHT_PREFIX = "default_"
+MOST_MARKS = 100
+REMEDY = "remove it and compute the surface again"
+# Differences that an error lists.
+SHOWN = 4
+GRIDS = ("content", "style", "tv", "out_of_gamut")
+# What a surface is computed with may change between two goes; what it is may not. The
+# config repeats some of the settings.
+NOT_COMPARED = ("nstjax_version", "jax_version", "backend", "device", "config")
+
+
+class Direction(msgspec.Struct):
+    """The attributes of a direction; what else it has are the plane's details."""
+
+    kind: Label
+    label: Label
+
+
+class Axis(msgspec.Struct):
+    """The attributes of an axis; without a plane, it has no unit."""
+
+    label: Label
+    unit_length: Positive | None = None
+
+
+class Layers(msgspec.Struct):
+    """The attributes of the losses by layer."""
+
+    layers: list[Label]
+
+
+LARGEST = (-LARGEST_NUMBER, LARGEST_NUMBER)
+IMAGE = Table("f", ("height", "width", 3), LARGEST, finite=True, required=False)
+COORDINATES = Table(
+    "f", ("nu",), LARGEST, finite=True, increasing=True, attributes=Axis
+)
+NODES = Table("f", ("nu", "nv"), LARGEST)
+TABLES = {
+    "origin": IMAGE,
+    **{f"axes/{name}": IMAGE._replace(attributes=dict[str, Any]) for name in "uv"},
+    "axes/s": COORDINATES,
+    "axes/t": COORDINATES._replace(axes=("nv",)),
+    **{f"values/{name}": NODES for name in GRIDS},
+    "values/style_layers": Table(
+        "f", ("layers", "nu", "nv"), LARGEST, attributes=Layers
+    ),
+    "done": Table("u", ("nu", "nv"), (0, 1)),
+    "points/names": Table("s", ("points",)),
+    "trajectory/*/step": Table("i", ("*points",), (0, math.inf)),
+    **{
+        f"{group}/{column}": Table("f", (count, *rest), LARGEST, column != "losses")
+        for group, count in (("points", "points"), ("trajectory/*", "*points"))
+        for column, rest in (("coords", (2,)), ("residual", ()), ("losses", (3,)))
+    },
+}
+GROUPS = {"": dict[str, Any], "config": dict[str, Any]}
+
+
+def write_surface(path: str | os.PathLike[str], surface: Surface) -> None:
+    """Write a surface, whole or not at all.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    # In memory first: h5py cannot close a file for which the disk has no room.
+    contents = io.BytesIO()
+    with h5py.File(contents, "w") as file:
+        about = dict(surface.about)
+        config = {
+            **about.pop("config", {}),
+            **{f"{WEIGHT_PREFIX}{name}": x for name, x in surface.weights.items()},
+        }
+        write_attributes(file, {"schema": SCHEMA, **about})
+        write_attributes(file.create_group("config"), config)
+        if surface.plane is not None:
+            _write_plane(file, surface.plane)
+        _write_axes(file, surface)
+        _write_values(file, surface.values)
+        file["done"] = np.asarray(surface.done, np.uint8)
+        _write_marks(file.create_group("points"), surface.points)
+        file["points"].create_dataset(
+            "names", data=list(surface.points.names), dtype=h5py.string_dtype()
+        )
+        file.create_group("trajectory")
+        for run, marks in sorted(surface.trajectories.items()):
+            group = file.create_group(f"trajectory/{run}")
+            group["step"] = np.array([int(name) for name in marks.names], np.int32)
+            _write_marks(group, marks)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(contents.getbuffer())
+
+
+def read_surface(path: str | os.PathLike[str]) -> Surface:
+    """Read a surface, finished or not.
+
+    Raises:
+      InputError: there is none, or it is damaged, or something else.
+    """
+    check_file(path, "give a file of a loss surface")
+    stored = read_hdf5(path, SCHEMA, TABLES, GROUPS, REMEDY)
+    tables, attributes = stored.tables, stored.attributes
+    about, config = attributes[""], attributes["config"]
+    del about["schema"]
+    weights = convert(
+        {
+            name.removeprefix(WEIGHT_PREFIX): config.pop(name)
+            for name in list(config)
+            if name.startswith(WEIGHT_PREFIX)
+        },
+        dict[str, Amount],
+        f"{path} config",
+        REMEDY,
+    )
+    if "origin" in tables and weights.keys() != {"alpha", "beta", "tv"}:
+        raise damaged(path, f"the weights of {', '.join(weights)} alone", REMEDY)
+    if len(tables["points/names"]) > MOST_MARKS:
+        raise damaged(path, f"more than {MOST_MARKS} points", REMEDY)
+    layers = attributes["values/style_layers"].layers
+    if len(layers) != len(tables["values/style_layers"]) or not tables["done"].size:
+        raise damaged(path, f"{len(layers)} names of layers, or no nodes", REMEDY)
+    return Surface(
+        plane=_plane(path, stored) if "origin" in tables else None,
+        s=tables["axes/s"],
+        t=tables["axes/t"],
+        values=SurfaceValues(
+            **{
+                name: np.asarray(tables[f"values/{name}"], np.float64) for name in GRIDS
+            },
+            style_layers=dict(zip(layers, tables["values/style_layers"], strict=True)),
+        ),
+        done=tables["done"].astype(bool),
+        points=_marks(stored, "points", tables["points/names"]),
+        trajectories={
+            path.split("/")[1]: _marks(stored, path.rpartition("/")[0], steps)
+            for path, steps in tables.items()
+            if path.endswith("/step")
+        },
+        weights=weights,
+        labels=(attributes["axes/s"].label, attributes["axes/t"].label),
+        about={**about, "config": config},
+    )
+
+
+def check_resumable(
+    path: str | os.PathLike[str], found: Surface, wanted: Mapping[str, Any]
+) -> None:
+    """Raise ``InputError`` unless the surface on disk is the one that is wanted.
+
+    Args:
+      path: of the file.
+      found: from ``read_surface``.
+      wanted: ``Surface.about`` of the surface to compute.
+    """
+    before, now = _identity(found.about), _identity(json.loads(json.dumps(wanted)))
+    changed = [
+        f"{name} was {short_json(before.get(name))}, is {short_json(now.get(name))}"
+        for name in sorted(
+            before.keys() | now.keys(), key=lambda x: (not x.startswith("flags"), x)
+        )
+        if before.get(name) != now.get(name)
+    ]
+    if changed:
+        more = len(changed) - SHOWN
+        shown = [*changed[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
+        raise InputError(
+            f"{path} holds another surface ({'; '.join(shown)}): choose another "
+            "--output or remove it"
+        )
+
+
+def _identity(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What must agree, with the tables in it laid out flat."""
+    flat: dict[str, Any] = {}
+    for name, value in about.items():
+        if name not in NOT_COMPARED:
+            tables = value if isinstance(value, dict) else {"": value}
+            flat |= {f"{name} {key}".strip(): entry for key, entry in tables.items()}
+    return flat
+
+
+def _write_plane(file: h5py.File, plane: Plane) -> None:
+    file["origin"] = np.asarray(plane.origin, np.float32)
+    for name, label in zip("uv", plane.labels, strict=True):
+        direction = np.asarray(getattr(plane, name), np.float32)
+        dataset = file.create_dataset(f"axes/{name}", data=direction)
+        write_attributes(dataset, {"kind": plane.kind, "label": label, **plane.details})
+
+
+def _write_axes(file: h5py.File, surface: Surface) -> None:
+    plane = surface.plane
+    for name, label in zip("st", surface.labels, strict=True):
+        coordinates = np.asarray(getattr(surface, name), np.float64)
+        axis = file.create_dataset(f"axes/{name}", data=coordinates)
+        axis.attrs["label"] = label
+        if plane is not None:
+            axis.attrs["unit_length"] = plane.unit_length
+            axis.attrs["rms_8bit_per_unit"] = plane.unit_length / math.sqrt(
+                plane.origin.size
+            )
+        axis.make_scale(name)
+
+
+def _write_values(file: h5py.File, values: SurfaceValues) -> None:
+    for name in GRIDS:
+        dtype = np.float32 if name == "out_of_gamut" else np.float64
+        grid = file.create_dataset(
+            f"values/{name}", data=getattr(values, name), dtype=dtype, fillvalue=np.nan
+        )
+        _attach_scales(file, grid, first=0)
+    layers = list(values.style_layers)
+    grid = file.create_dataset(
+        "values/style_layers",
+        data=np.reshape(
+            [values.style_layers[layer] for layer in layers],
+            (len(layers), *values.style.shape),
+        ),
+        dtype=np.float64,
+        fillvalue=np.nan,
+    )
+    grid.attrs["layers"] = layers
+    _attach_scales(file, grid, first=1)
+
+
+def _attach_scales(file: h5py.File, grid: h5py.Dataset, first: int) -> None:
+    for axis, name in enumerate("st", start=first):
+        grid.dims[axis].label = name
+        grid.dims[axis].attach_scale(file[f"axes/{name}"])
+
+
+def _write_marks(group: h5py.Group, marks: Marks) -> None:
+    group["coords"] = np.asarray(marks.coordinates, np.float64)
+    group["residual"] = np.asarray(marks.residuals, np.float64)
+    group["losses"] = np.asarray(marks.losses, np.float64)
+
+
+def _plane(path: str | os.PathLike[str], stored: Stored) -> Plane:
+    u, v = (stored.attributes.get(f"axes/{name}") for name in "uv")
+    unit_length = stored.attributes["axes/s"].unit_length
+    if u is None or v is None or unit_length is None:
+        raise damaged(path, "axes/u, axes/v or unit_length is missing", REMEDY)
+    described = [convert(each, Direction, f"{path} axes", REMEDY) for each in (u, v)]
+    return Plane(
+        kind=described[0].kind,
+        origin=stored.tables["origin"],
+        u=stored.tables["axes/u"],
+        v=stored.tables["axes/v"],
+        unit_length=unit_length,
+        labels=(described[0].label, described[1].label),
+        details={name: u[name] for name in u if name not in ("kind", "label")},
+    )
+
+
+def _marks(stored: Stored, group: str, names: Iterable[Any]) -> Marks:
+    columns = ("coords", "residual", "losses")
+    tables = (stored.tables[f"{group}/{column}"] for column in columns)
+    return Marks(tuple(map(str, names)), *tables)

@@ -1,0 +1,254 @@
+"""Figures of a loss surface, from its saved values, for any alpha and beta.
+
+Heights are linear unless asked otherwise, since a logarithm bends a bowl until it looks
+non-convex; colors are logarithmic, since losses span powers of ten.
+"""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+from nstjax.analysis.surfaces.figure_parts import (
+    COLOR_MAP,
+    add_color_bar,
+    add_legend,
+    draw_points,
+    in_two_lines,
+    literal,
+    new_figure,
+)
+from nstjax.analysis.surfaces.panels import (
+    TITLES,
+    Levels,
+    check_two_dimensional,
+    contour_levels,
+    convexity_caption,
+    panels,
+)
+from nstjax.analysis.surfaces.surface import Marks, Surface
+from nstjax.errors import InputError
+
+NOT_EVALUATED = "0.88"
+TRAJECTORY_COLORS = ("#e8432e", "#ff9f1c", "#f15bb5", "white")
+# Steps are written where they are this far apart, as a share of the map's sides.
+STEP_DISTANCE = 0.1
+
+
+def surface_figure(
+    surface: Surface,
+    alpha: float,
+    beta: float,
+    tv: float,
+    *,
+    log: bool = True,
+    log_height: bool = False,
+    elevation: float = 30,
+    azimuth: float = -60,
+    title: str = "",
+) -> Figure:
+    """Total, content and style as surfaces in 3-D, their contours projected below.
+
+    Final losses over two settings have no total.
+
+    Args:
+      surface: finished or not.
+      alpha: content weight.
+      beta: style weight.
+      tv: weight of total variation.
+      log: colors and contours at equal ratios.
+      log_height: logarithmic heights too.
+      elevation: of the eye, in degrees.
+      azimuth: of the eye, in degrees.
+      title: a line above the description.
+
+    Raises:
+      InputError: the surface is a line, or see ``surface_panels.panels``.
+    """
+    check_two_dimensional(surface)
+    if not np.isfinite([elevation, azimuth]).all():
+        raise InputError(f"an eye at {elevation:g}, {azimuth:g} degrees: give numbers")
+    shown = panels(surface, alpha, beta, tv)
+    figure = new_figure(surface, alpha, beta, tv, title, len(shown), 5.8)
+    # Automatic layouts leave no room for what stands around axes in 3-D.
+    figure.set_layout_engine("none")
+    width = 1 / len(shown)
+    height = 0.78 - 0.04 * len(figure.get_suptitle().splitlines())
+    for column, (name, values) in enumerate(shown.items()):
+        levels = contour_levels(values, log or log_height)
+        left = column * width
+        area = (left, 0.15, 0.95 * width, height)
+        axes: Any = figure.add_axes(area, projection="3d")
+        axes.set_title(TITLES[name], fontsize=11, pad=-2)
+        z, ticks, z_label = _heights(values, levels, log_height)
+        norm = _draw_surface(axes, surface, z, ticks, levels.log and not log_height)
+        axes.set_zlabel(z_label, fontsize=8)
+        axes.view_init(elevation, azimuth)
+        bar = figure.add_axes((left + 0.15 * width, 0.06, 0.7 * width, 0.022))
+        add_color_bar(figure, norm, ticks, levels, cax=bar, extend="both")
+    return figure
+
+
+def map_figure(
+    surface: Surface,
+    alpha: float,
+    beta: float,
+    tv: float,
+    *,
+    log: bool = True,
+    title: str = "",
+) -> Figure:
+    """Total, content and style as contour maps, with the trajectories and the points.
+
+    The legend tells how far each point is off the plane, in units of r; the numbers
+    beside a trajectory are its steps. What is not evaluated stays grey. Final losses
+    over two settings have no total.
+
+    Args:
+      surface: finished or not.
+      alpha: content weight.
+      beta: style weight.
+      tv: weight of total variation.
+      log: levels at equal ratios.
+      title: a line above the description.
+
+    Raises:
+      InputError: the surface is a line, or see ``surface_panels.panels``.
+    """
+    check_two_dimensional(surface)
+    shown = panels(surface, alpha, beta, tv)
+    figure = new_figure(surface, alpha, beta, tv, title, len(shown), 5.6)
+    for column, (name, values) in enumerate(shown.items()):
+        levels = contour_levels(values, log)
+        axes = figure.add_subplot(1, len(shown), column + 1)
+        caption = convexity_caption(surface, values) if surface.plane else ""
+        axes.set_title(f"{TITLES[name]}\n{caption}".rstrip(), fontsize=10)
+        norm = _draw_map(axes, surface, values, levels.values)
+        for index, (run, marks) in enumerate(surface.trajectories.items()):
+            color = TRAJECTORY_COLORS[index % len(TRAJECTORY_COLORS)]
+            _draw_trajectory(axes, run, marks, color)
+        draw_points(axes, surface.points, surface.points.coordinates[:, 1], "plane")
+        axes.set_xlabel(literal(surface.labels[0]), fontsize=9)
+        if column == 0:
+            axes.set_ylabel(in_two_lines(surface.labels[1]), fontsize=9)
+        axes.tick_params(labelsize=8)
+        add_color_bar(
+            figure, norm, levels.values, levels, ax=axes, shrink=0.85, aspect=32
+        )
+    add_legend(figure)
+    return figure
+
+
+def _heights(
+    values: np.ndarray, levels: Levels, log_height: bool
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Heights of the nodes and of the levels, and what they are."""
+    if log_height and levels.log:
+        positive = np.maximum(values, values[values > 0].min())
+        return np.log10(positive), np.log10(levels.values), r"$\log_{10}$ loss"
+    exponent = int(np.floor(np.log10(np.nanmax(np.abs(values)) or 1)))
+    unit = 10.0**exponent
+    label = rf"loss / $10^{{{exponent}}}$" if exponent else "loss"
+    return values / unit, levels.values / unit, label
+
+
+def _draw_surface(
+    axes: Any, surface: Surface, z: np.ndarray, levels: np.ndarray, log_color: bool
+) -> Normalize:
+    norm = (LogNorm if log_color else Normalize)(levels[0], levels[-1], clip=True)
+    colors = {"cmap": COLOR_MAP, "norm": norm}
+    low, high = min(np.nanmin(z), levels[0]), max(np.nanmax(z), levels[-1])
+    floor = low - 0.45 * (high - low)
+    S, T = np.meshgrid(surface.s, surface.t, indexing="ij")
+    axes.plot_surface(
+        S,
+        T,
+        z,
+        rcount=S.shape[0],
+        ccount=S.shape[1],
+        linewidth=0,
+        antialiased=False,
+        rasterized=True,
+        **colors,
+    )
+    alone = _isolated(z)
+    if alone.any():
+        nodes = S[alone], T[alone], z[alone]
+        axes.scatter(*nodes, c=z[alone], s=6, depthshade=False, **colors)
+    if np.nanmin(z) < np.nanmax(z):
+        # A logarithmic norm would not let contours have a 0 among the heights.
+        lines = {"cmap": COLOR_MAP, "norm": BoundaryNorm(levels, 256, extend="both")}
+        axes.contour(S, T, z, levels, offset=floor, linewidths=0.8, **lines)
+    axes.set(xlim=surface.s[[0, -1]], ylim=surface.t[[0, -1]], zlim=(floor, high))
+    axes.set_xlabel(in_two_lines(surface.labels[0]), fontsize=8, labelpad=7)
+    axes.set_ylabel(in_two_lines(surface.labels[1]), fontsize=8, labelpad=9)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    # None below the surface, where the contours are.
+    ticks = MaxNLocator(5).tick_values(low, high)
+    axes.set_zticks(ticks[(ticks >= low) & (ticks <= high)])
+    axes.zaxis.set_major_formatter(ScalarFormatter(useOffset=False))
+    axes.tick_params(labelsize=7)
+    return norm
+
+
+def _draw_map(
+    axes: Axes, surface: Surface, values: np.ndarray, levels: np.ndarray
+) -> Normalize:
+    norm = BoundaryNorm(levels, 256, extend="both")
+    colors: dict[str, Any] = {"cmap": COLOR_MAP, "norm": norm}
+    S, T = np.meshgrid(surface.s, surface.t, indexing="ij")
+    axes.set_facecolor(NOT_EVALUATED)
+    axes.contourf(S, T, values, levels, extend="both", **colors)
+    alone = _isolated(values)
+    if alone.any():
+        axes.scatter(S[alone], T[alone], c=values[alone], s=16, clip_on=False, **colors)
+    if np.nanmin(values) < np.nanmax(values):
+        axes.contour(S, T, values, levels[::2], colors="black", linewidths=0.4)
+    axes.set(xlim=surface.s[[0, -1]], ylim=surface.t[[0, -1]])
+    return norm
+
+
+def _isolated(values: np.ndarray) -> np.ndarray:
+    """Known nodes that no whole cell has as a corner: only a dot can show them."""
+    known = ~np.isnan(values)
+    whole = known[:-1, :-1] & known[1:, :-1] & known[:-1, 1:] & known[1:, 1:]
+    corners = np.zeros_like(known)
+    for part in (np.s_[:-1], np.s_[1:]):
+        corners[part, :-1] |= whole
+        corners[part, 1:] |= whole
+    return known & ~corners
+
+
+def _draw_trajectory(axes: Axes, run: str, marks: Marks, color: str) -> None:
+    if not marks.names:
+        return
+    axes.plot(
+        *marks.coordinates.T,
+        color=color,
+        marker=".",
+        linewidth=1.2,
+        path_effects=[withStroke(linewidth=2.5, foreground="black")],
+        label=f"{literal(run)}: steps, up to {marks.residuals.max():.2f} off the plane",
+        zorder=4,
+    )
+    sides = np.ptp([axes.get_xlim(), axes.get_ylim()], axis=1)
+    written = np.empty((0, 2))
+    for step, place in zip(marks.names, marks.coordinates / sides, strict=True):
+        if (np.linalg.norm(written - place, axis=1) > STEP_DISTANCE).all():
+            written = np.vstack([written, place])
+            axes.annotate(
+                step,
+                place * sides,
+                (4, 5),
+                textcoords="offset points",
+                fontsize=7,
+                color="white",
+                path_effects=[withStroke(linewidth=2, foreground="black")],
+                annotation_clip=True,
+                zorder=5,
+            )

@@ -1,0 +1,107 @@
+"""Which loss surface somebody asks for, and how it is written on a command line."""
+
+import re
+from typing import Literal, NamedTuple, get_args
+
+from nstjax.analysis.surfaces.directions import Norm
+from nstjax.analysis.surfaces.planes import Range
+from nstjax.errors import InputError
+from nstjax.presets.preset import LARGEST_NUMBER
+
+Kind = Literal["plane3", "random", "random_pink", "pca", "hessian", "gradient", "line"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+IMAGES = ("result", "content", "style")
+LARGEST_SIDE = 1001
+
+
+class SurfaceRequest(NamedTuple):
+    """A surface as somebody asked for it.
+
+    Attributes:
+      kind: of the plane.
+      grid: nodes along s and t; (n, 1) for a line.
+      ranges: of s and t; None for what suits the plane.
+      seed: of random directions.
+      norm: of random planes, see ``nstjax.analysis.surfaces.directions.random_plane``.
+      line: which two of "result", "content" and "style" a line joins.
+    """
+
+    kind: Kind = "plane3"
+    grid: tuple[int, int] = (51, 51)
+    ranges: tuple[Range, Range] | None = None
+    seed: int = 0
+    norm: Norm = "image"
+    line: tuple[str, str] = ("result", "content")
+
+
+def parse_grid(text: str | None, kind: Kind) -> tuple[int, int]:
+    """Read a grid: ``51x51`` along s and t, or ``201`` for a line.
+
+    >>> parse_grid("31x21", "plane3")
+    (31, 21)
+    >>> parse_grid("101", "line")
+    (101, 1)
+
+    Args:
+      text: None for the defaults, 51x51 and 201.
+      kind: of the plane.
+
+    Raises:
+      InputError: anything else, fewer than 2 nodes or more than 1001 on a side.
+    """
+    is_line = kind == "line"
+    if text is None:
+        return (201, 1) if is_line else (51, 51)
+    pattern = r"([0-9]{1,5})" if is_line else r"([0-9]{1,5})x([0-9]{1,5})"
+    found = re.fullmatch(pattern, text)
+    counts = [int(digits) for digits in found.groups()] if found else []
+    if not counts or min(counts) < 2 or max(counts) > LARGEST_SIDE:
+        raise InputError(
+            f"grid {text!r} is not understood: give {'201' if is_line else '51x51'}, "
+            f"from 2 to {LARGEST_SIDE} on a side"
+        )
+    return (counts[0], 1) if is_line else (counts[0], counts[1])
+
+
+def parse_ranges(text: str, kind: Kind) -> tuple[Range, Range]:
+    """Read the ranges of s and t: ``-1:1,-0.5:2``, or one range for a line.
+
+    >>> parse_ranges("-1:1,-0.5:2", "plane3")
+    ((-1.0, 1.0), (-0.5, 2.0))
+
+    Raises:
+      InputError: anything else, or a range that is empty or not finite in float32.
+    """
+    wanted = 1 if kind == "line" else 2
+    try:
+        ranges = [_range(part) for part in text.split(",")]
+        if len(ranges) != wanted:
+            raise ValueError
+    except ValueError:
+        example = "-0.5:1.5" if wanted == 1 else "-1:1,-1:1"
+        raise InputError(
+            f"range {text!r} is not understood: give {example}, low before high"
+        ) from None
+    return ranges[0], ranges[-1]
+
+
+def parse_line(text: str) -> tuple[str, str]:
+    """Read the ends of a line: ``result:content``.
+
+    Raises:
+      InputError: anything but two different ones of result, content and style.
+    """
+    start, _, end = text.partition(":")
+    if start == end or not {start, end} <= set(IMAGES):
+        raise InputError(
+            f"line {text!r} is not understood: give two of {', '.join(IMAGES)}, such "
+            "as result:content"
+        )
+    return start, end
+
+
+def _range(text: str) -> Range:
+    low, high = map(float, text.split(":"))
+    if not -LARGEST_NUMBER <= low < high <= LARGEST_NUMBER:
+        raise ValueError
+    return low, high

@@ -1,0 +1,241 @@
+"""Loss surfaces: the unweighted losses on a plane through image space.
+
+    x(s, t) = x₀ + r (s u + t v)
+
+with u and v orthonormal directions in image space and r = ‖x₀ - mean(x₀)‖₂, so that one
+unit changes the image by as much as its own contrast. Nothing is cut to 0..255.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nstjax.losses.total import LossTerms
+from nstjax.network.vgg import MEAN_RGB
+from nstjax.optimization.transfer import LossFunction
+
+# (x₀, u, v, r, s [n], t [n], data) -> (unweighted terms, share out of gamut), of [n].
+Evaluator = Callable[..., tuple[LossTerms, Array]]
+
+# With VGG-19, a batch of images takes about 2 kB per pixel.
+CPU_PIXELS = 4 * 256**2
+ACCELERATOR_PIXELS = 32 * 256**2
+# In 8-bit levels: black and white that were rounded are not out of gamut.
+GAMUT_TOLERANCE = 0.01
+
+
+class Plane(NamedTuple):
+    """A plane through image space, or a line.
+
+    Attributes:
+      kind: "plane3", "random", "random_pink", "pca", "hessian", "gradient" or "line".
+      origin: x₀ in the network's units, shape [height, width, 3].
+      u: first direction, of unit length, same shape.
+      v: second direction, orthogonal to u; all 0 for a line.
+      unit_length: r.
+      labels: what the axes are, one for each.
+      details: what else is to be known of the plane: seed, raw_cosine,
+        explained_variance_ratio, eigenvalues; plain numbers, lists and text.
+    """
+
+    kind: str
+    origin: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    unit_length: float
+    labels: tuple[str, str]
+    details: dict[str, Any]
+
+
+class Marks(NamedTuple):
+    """Images that are shown on the plane, by their orthogonal projection.
+
+    Attributes:
+      names: one for each, such as "content", or the step of a trajectory.
+      coordinates: (s, t), float64 [k, 2].
+      residuals: distance from the plane in units of r, float64 [k].
+      losses: unweighted content, style and tv of the image itself, float64 [k, 3].
+    """
+
+    names: tuple[str, ...]
+    coordinates: np.ndarray
+    residuals: np.ndarray
+    losses: np.ndarray
+
+
+class SurfaceValues(NamedTuple):
+    """Unweighted losses on the grid; NaN where they are not known yet.
+
+    Attributes:
+      content: Σ_l w_l C_l, float64 [nu, nv]; index i along s, j along t.
+      style: Σ_l w_l E_l, likewise.
+      tv: total variation, likewise.
+      style_layers: {layer: E_l}, likewise, without w_l.
+      out_of_gamut: share of the values outside 0..255.
+    """
+
+    content: np.ndarray
+    style: np.ndarray
+    tv: np.ndarray
+    style_layers: dict[str, np.ndarray]
+    out_of_gamut: np.ndarray
+
+
+class Surface(NamedTuple):
+    """A surface as its file holds it.
+
+    Attributes:
+      plane: where in image space; None for final losses over two settings.
+      s: coordinates along u, float64 [nu].
+      t: coordinates along v, float64 [nv]; [0] for a line.
+      values: on the grid.
+      done: bool [nu, nv].
+      points: marked images.
+      trajectories: {run: its snapshots}, the names being steps.
+      weights: the run's own {"alpha": α, "beta": β, "tv": weight}.
+      labels: of the two axes, with their units.
+      about: where it comes from: hashes, versions, layers; plain JSON data.
+    """
+
+    plane: Plane | None
+    s: np.ndarray
+    t: np.ndarray
+    values: SurfaceValues
+    done: np.ndarray
+    points: Marks
+    trajectories: dict[str, Marks]
+    weights: dict[str, float]
+    labels: tuple[str, str]
+    about: dict[str, Any]
+
+
+def make_evaluator(loss_fn: LossFunction) -> Evaluator:
+    """Compile the losses of a batch of points of a plane.
+
+    The points are made inside, at the highest matrix precision; nothing is compiled in
+    but the shapes, so that one compilation serves every plane and every run of a size.
+
+    Args:
+      loss_fn: (image, step, *data) -> (total, LossTerms), from
+        ``nstjax.losses.objective.loss_function``. It is asked about step 0 alone, where
+        the sampled style losses draw the same samples for every point.
+
+    Returns:
+      (x₀, u, v, r, s [n], t [n], data) -> (LossTerms of [n], share out of 0..255 [n]).
+    """
+
+    def losses_at(
+        origin: Array,
+        u: Array,
+        v: Array,
+        unit_length: Array,
+        s: Array,
+        t: Array,
+        data: tuple,
+    ) -> tuple[LossTerms, Array]:
+        image = origin + unit_length * (s * u + t * v)
+        with jax.default_matmul_precision("highest"):
+            _, terms = loss_fn(image, jnp.zeros((), jnp.int32), *data)
+        from_middle = jnp.abs(image + MEAN_RGB[None, None, :] - 127.5)
+        return terms, (from_middle > 127.5 + GAMUT_TOLERANCE).mean()
+
+    return jax.jit(jax.vmap(losses_at, in_axes=(None, None, None, None, 0, 0, None)))
+
+
+def image_losses(
+    evaluator: Evaluator, images: Sequence[np.ndarray], data: tuple
+) -> np.ndarray:
+    """Unweighted content, style and tv of images, float64 [k, 3].
+
+    Args:
+      evaluator: from ``make_evaluator``.
+      images: in the network's units, all of one size.
+      data: what the loss takes beside the image and the step.
+    """
+    losses = np.zeros((len(images), 3))
+    nowhere = np.zeros(1, np.float32)
+    for i, image in enumerate(images):
+        still = np.zeros_like(image)
+        terms, _ = evaluator(image, still, still, 0.0, nowhere, nowhere, data)
+        losses[i] = terms.content[0], terms.style[0], terms.tv[0]
+    return losses
+
+
+def unknown_values(shape: tuple[int, int], layers: Sequence[str]) -> SurfaceValues:
+    """Values of which none is known yet.
+
+    Args:
+      shape: (nu, nv).
+      layers: of the style loss.
+    """
+    return SurfaceValues(
+        content=np.full(shape, np.nan),
+        style=np.full(shape, np.nan),
+        tv=np.full(shape, np.nan),
+        style_layers={layer: np.full(shape, np.nan) for layer in layers},
+        out_of_gamut=np.full(shape, np.nan),
+    )
+
+
+def default_batch(height: int, width: int) -> int:
+    """How many images to evaluate at once.
+
+    4 of 256×256 on CPU, where larger batches are no faster, and 32 elsewhere, where
+    VGG-19 takes about 4 GB for them; at most 256.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    pixels = CPU_PIXELS if on_cpu else ACCELERATOR_PIXELS
+    return min(256, max(1, pixels // (height * width)))
+
+
+def fill(
+    surface: Surface, evaluator: Evaluator, data: tuple, batch: int
+) -> Iterator[Surface]:
+    """Evaluate the nodes that are not done, in batches.
+
+    With the same batch, a surface that is filled in several goes gets the same bits as
+    one that is filled at once.
+
+    Args:
+      surface: with a plane; left as it is.
+      evaluator: from ``make_evaluator``.
+      data: what the loss takes beside the image and the step.
+      batch: how many nodes at once; the last batch repeats its last node.
+
+    Yields:
+      The surface after each batch, valid until the next one.
+    """
+    plane = surface.plane
+    assert plane is not None
+    done = surface.done.copy()
+    values = copy.deepcopy(surface.values)
+    fixed = (*map(jnp.asarray, (plane.origin, plane.u, plane.v)), plane.unit_length)
+    batch = min(batch, done.size)
+    left = np.flatnonzero(~done)
+    for first in range(0, len(left), batch):
+        nodes = left[first : first + batch]
+        padded = np.pad(nodes, (0, batch - len(nodes)), mode="edge")
+        i, j = np.unravel_index(padded, done.shape)
+        s, t = np.float32(surface.s[i]), np.float32(surface.t[j])
+        terms, out_of_gamut = jax.device_get(evaluator(*fixed, s, t, data))
+        found = SurfaceValues(
+            terms.content, terms.style, terms.tv, terms.style_layers, out_of_gamut
+        )
+        i, j = i[: len(nodes)], j[: len(nodes)]
+        _store(values, found, i, j)
+        done[i, j] = True
+        yield surface._replace(values=values, done=done)
+
+
+def _store(
+    values: SurfaceValues, found: SurfaceValues, i: np.ndarray, j: np.ndarray
+) -> None:
+    def store(grid: np.ndarray, batch: np.ndarray) -> None:
+        grid[i, j] = batch[: len(i)]
+
+    jax.tree.map(store, values, found)

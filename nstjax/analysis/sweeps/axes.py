@@ -1,0 +1,94 @@
+"""The settings of a sweep as the rows and columns of a grid."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nstjax.analysis.sweeps.file import Sweep
+from nstjax.errors import InputError
+
+WEIGHTS = ("alpha", "beta")
+
+
+class Grid(NamedTuple):
+    """Two settings in all their combinations.
+
+    Attributes:
+      row_name: the setting that goes down.
+      row_values: its values, ascending, [R].
+      column_name: the setting that goes across.
+      column_values: likewise, [C].
+      lanes: index of each combination in the sweep, [R, C].
+    """
+
+    row_name: str
+    row_values: np.ndarray
+    column_name: str
+    column_values: np.ndarray
+    lanes: np.ndarray
+
+
+def varied(sweep: Sweep) -> dict[str, np.ndarray]:
+    """The settings that are not the same throughout; all of them where none varies."""
+    settings = {
+        name: values
+        for name, values in sweep.settings.items()
+        if np.unique(values).size > 1
+    }
+    return settings or dict(sweep.settings)
+
+
+def weights_of(sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:
+    """Alpha and beta of every setting, float64 [N] each.
+
+    Raises:
+      InputError: the sweep is a part of one.
+    """
+    fixed = sweep.config.get("settings")
+    if fixed is None:
+        raise InputError("the sweep does not say its alpha and beta: give sweep.h5")
+    alpha, beta = (
+        np.broadcast_to(
+            np.float64(sweep.settings.get(name, fixed[name])), sweep.status.shape
+        )
+        for name in WEIGHTS
+    )
+    return alpha, beta
+
+
+def full_grid(sweep: Sweep) -> Grid | None:
+    """The sweep as a grid of two settings; None where it is something else.
+
+    Alpha or beta goes across, else the setting that is named last.
+    """
+    names = sorted(varied(sweep), key=lambda name: name in WEIGHTS)
+    if len(names) != 2:
+        return None
+    (row_values, rows), (column_values, columns) = (
+        np.unique(sweep.settings[name], return_inverse=True) for name in names
+    )
+    lanes = np.full((row_values.size, column_values.size), -1)
+    lanes[rows, columns] = np.arange(rows.size)
+    if lanes.size != rows.size or (lanes < 0).any():
+        return None
+    return Grid(names[0], row_values, names[1], column_values, lanes)
+
+
+def number_text(value: float | np.integer) -> str:
+    """A setting's value, short: a whole number, or else three digits."""
+    if isinstance(value, np.integer) or value == int(value) < 1e6:
+        return str(int(value))
+    return f"{value:.3g}"
+
+
+def setting_text(sweep: Sweep, lane: int) -> str:
+    """What varies, at one index of the sweep: a line for each setting."""
+    return "\n".join(
+        f"{in_lines(name)} = {number_text(values[lane])}"
+        for name, values in varied(sweep).items()
+    )
+
+
+def in_lines(name: str) -> str:
+    """A setting's name, its layer or number on a line of its own."""
+    return name.replace(".", ".\n")

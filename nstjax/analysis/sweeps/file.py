@@ -1,0 +1,232 @@
+"""A sweep on disk, schema ``nstjax.sweep/1``: N settings, T rows, L layers.
+
+    attrs             schema, config (JSON)
+    /settings/<name>  f8 or i8 (N,)
+    /status           text (N,): done or diverged
+    /nstop            i4 (N,)     see ``Sweep.stop_steps``
+    /log/step         i4 (T,)
+    /log/{total,content,style,tv,gradient_norm}   f4 (N, T)
+    /log/content_layers, /log/style_layers        f4 (N, T, L), attribute ``layers``
+    /final/{total,content,style,tv}               f8 (N,)
+    /images           u1 (N, height, width, 3), sRGB
+
+``total`` is weighted; every other loss is not.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import h5py
+import msgspec
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.io.atomic import atomic_path
+from nstjax.io.hdf5 import Table, read_hdf5
+from nstjax.io.stored import Amount, Label, convert, damaged, decode
+from nstjax.presets.preset import LARGEST_NUMBER
+
+SCHEMA = "nstjax.sweep/1"
+SCALARS = ("total", "content", "style", "tv", "gradient_norm")
+LAYER_GROUPS = ("content_layers", "style_layers")
+FINAL = ("total", "content", "style", "tv")
+
+
+class Weights(msgspec.Struct):
+    """What is used of a sweep's settings: what may be fixed while others vary."""
+
+    alpha: Amount
+    beta: Amount
+
+
+class Config(msgspec.Struct):
+    """What is used of the config in a sweep; its parts have none."""
+
+    settings: Weights | None = None
+
+
+class Attributes(msgspec.Struct):
+    """The attributes of a sweep's file."""
+
+    config: str
+
+
+class Layers(msgspec.Struct):
+    """The attributes of the losses by layer."""
+
+    layers: list[Label]
+
+
+LARGEST = (-LARGEST_NUMBER, LARGEST_NUMBER)
+STEPS = (0, 2**31)
+TABLES = {
+    "settings/*": Table("fi", ("runs",), (0, math.inf), finite=True),
+    "status": Table("s", ("runs",), choices=("done", "diverged")),
+    "nstop": Table("i", ("runs",), STEPS),
+    "log/step": Table("i", ("rows",), STEPS, increasing=True),
+    **{f"log/{name}": Table("f", ("runs", "rows")) for name in SCALARS},
+    **{
+        f"log/{group}": Table("f", ("runs", "rows", group), attributes=Layers)
+        for group in LAYER_GROUPS
+    },
+    **{f"final/{name}": Table("f", ("runs",), LARGEST) for name in FINAL},
+    "images": Table("u", ("runs", "height", "width", 3), (0, 255)),
+}
+NAME = re.compile("[a-z0-9_.]+")
+REMEDY = "delete it and run the sweep again"
+
+
+class Sweep(NamedTuple):
+    """Runs that differ in numbers only.
+
+    Attributes:
+      settings: {name: values [N]} of what differs.
+      status: "done" or "diverged", [N].
+      stop_steps: [N], how many updates each image has had when its run ended; of a
+        diverged one, when its loss or gradient was no longer finite.
+      log: "step" [T]; "total", "content", "style", "tv" and "gradient_norm" [N, T], NaN
+        from ``stop_steps`` on where a run diverged; "content_layers" and
+        "style_layers", {layer: [N, T]}. All but "total" without weights.
+      final: "total", "content", "style" and "tv" [N]: the row of the log that is the
+        image's, NaN where there is none. Of a moving average it is the last image's.
+      images: the results, sRGB in 0..255, uint8 [N, height, width, 3]; of a diverged
+        run the last image whose loss was finite.
+      config: "settings", and what the sweep was run with; plain JSON data.
+    """
+
+    settings: dict[str, np.ndarray]
+    status: np.ndarray
+    stop_steps: np.ndarray
+    log: dict[str, Any]
+    final: dict[str, np.ndarray]
+    images: np.ndarray
+    config: dict[str, Any]
+
+
+def write_sweep(path: str | os.PathLike[str], sweep: Sweep) -> None:
+    """Write a sweep, whole or not at all; the same sweep gives the same bytes.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    # In memory first: h5py cannot close a file for which the disk has no room.
+    contents = io.BytesIO()
+    with h5py.File(contents, "w") as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["config"] = json.dumps(sweep.config)
+        group = file.create_group("settings", track_order=True)
+        for name, values in sweep.settings.items():
+            group[name] = values
+        status = [str(each) for each in sweep.status]
+        file.create_dataset("status", data=status, dtype=h5py.string_dtype())
+        file["nstop"] = np.asarray(sweep.stop_steps, np.int32)
+        file["log/step"] = np.asarray(sweep.log["step"], np.int32)
+        for name in SCALARS:
+            file[f"log/{name}"] = np.asarray(sweep.log[name], np.float32)
+        for layer_group in LAYER_GROUPS:
+            layers = sweep.log[layer_group]
+            table = np.stack([*layers.values()], axis=-1)
+            dataset = file.create_dataset(
+                f"log/{layer_group}", data=np.asarray(table, np.float32)
+            )
+            dataset.attrs["layers"] = list(layers)
+        for name in FINAL:
+            file[f"final/{name}"] = np.asarray(sweep.final[name], np.float64)
+        file.create_dataset(
+            "images",
+            data=sweep.images,
+            chunks=(1, *sweep.images.shape[1:]),
+            compression="gzip",
+        )
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(contents.getbuffer())
+
+
+def read_sweep(path: str | os.PathLike[str]) -> Sweep:
+    """Read a sweep.
+
+    Raises:
+      InputError: there is none, or it is damaged, or something else.
+    """
+    stored = read_hdf5(path, SCHEMA, TABLES, {"": Attributes}, REMEDY)
+    tables = stored.tables
+    where = f"{path} config"
+    config = decode(stored.attributes[""].config, dict[str, Any], where, REMEDY)
+    convert(config, Config, where, REMEDY)
+    settings = stored.below("settings")
+    if not tables["images"].size or not all(map(NAME.fullmatch, settings)):
+        raise damaged(path, "no runs, or settings of unknown names", REMEDY)
+    log: dict[str, Any] = {name: tables[f"log/{name}"] for name in ("step", *SCALARS)}
+    for group in LAYER_GROUPS:
+        table, layers = tables[f"log/{group}"], stored.attributes[f"log/{group}"].layers
+        if len(layers) != table.shape[2]:
+            raise damaged(path, f"log/{group} has {len(layers)} names", REMEDY)
+        log[group] = {layer: table[..., index] for index, layer in enumerate(layers)}
+    return Sweep(
+        settings=settings,
+        status=np.array(tables["status"], np.str_),
+        stop_steps=tables["nstop"],
+        log=log,
+        final=stored.below("final"),
+        images=tables["images"],
+        config=config,
+    )
+
+
+def join_sweeps(parts: Sequence[Sweep]) -> Sweep:
+    """One sweep of consecutive parts, with the first one's config.
+
+    Raises:
+      InputError: they are not of one sweep.
+    """
+    first = parts[0]
+    if len({_structure(part) for part in parts}) > 1:
+        raise InputError(f"the chunks of the sweep are not of one sweep: {REMEDY}")
+
+    def joined(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            name: joined([table[name] for table in tables])
+            if isinstance(values, dict)
+            else np.concatenate([table[name] for table in tables])
+            for name, values in tables[0].items()
+        }
+
+    log = joined([part.log for part in parts])
+    return Sweep(
+        settings=joined([part.settings for part in parts]),
+        status=np.concatenate([part.status for part in parts]),
+        stop_steps=np.concatenate([part.stop_steps for part in parts]),
+        log=log | {"step": first.log["step"]},
+        final=joined([part.final for part in parts]),
+        images=np.concatenate([part.images for part in parts]),
+        config=first.config,
+    )
+
+
+def _structure(sweep: Sweep) -> tuple:
+    layers = (tuple(sweep.log[group]) for group in LAYER_GROUPS)
+    steps = tuple(sweep.log["step"].tolist())
+    return tuple(sweep.settings), steps, *layers, sweep.images.shape[1:]
+
+
+def write_settings_table(path: str | os.PathLike[str], sweep: Sweep) -> None:
+    """Write settings.csv: index, settings, status and final losses, a line per run."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    losses = [f"{name}_loss" for name in sweep.final]
+    writer.writerow(["index", *sweep.settings, "status", *losses])
+    columns = [
+        range(len(sweep.status)),
+        *(values.tolist() for values in sweep.settings.values()),
+        sweep.status.tolist(),
+        *(values.tolist() for values in sweep.final.values()),
+    ]
+    writer.writerows(zip(*columns, strict=True))
+    with atomic_path(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")

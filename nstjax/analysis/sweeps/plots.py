@@ -1,0 +1,197 @@
+"""Figures of a sweep: its front, its curves and its final losses as maps."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from nstjax.analysis.sweeps.axes import (
+    full_grid,
+    number_text,
+    setting_text,
+    varied,
+    weights_of,
+)
+from nstjax.analysis.sweeps.file import Sweep
+from nstjax.analysis.sweeps.pareto import knee, non_dominated
+from nstjax.errors import InputError
+
+COLOR_MAP = colormaps["viridis"].with_extremes(bad="0.6")
+FRONT_NOTE = (
+    "The line joins the non-dominated settings: no other is better in both "
+    "losses.\n"
+    "Weighted sums reach only the supported part of the front, its lower convex hull "
+    "on linear axes."
+)
+
+
+def pareto_figure(sweep: Sweep) -> Figure:
+    """Final content against style, with the front and its knee.
+
+    Settings that diverged, and losses of 0, which a logarithm cannot show, are left
+    out.
+    """
+    ended = sweep.status == "done"
+    content, style = (
+        np.where(ended & (sweep.final[name] > 0), sweep.final[name], np.nan)
+        for name in ("content", "style")
+    )
+    colors = _colors(sweep)
+    figure = Figure(figsize=(6.4, 5.4), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    axes.set(xscale="log", yscale="log", xlabel="content loss", ylabel="style loss")
+    axes.set_title(_counts(sweep), fontsize=10)
+    front = np.flatnonzero(non_dominated(content, style))
+    front = front[np.argsort(content[front])]
+    axes.plot(content[front], style[front], color="0.45", linewidth=1, zorder=1)
+    shown = np.isfinite(content + style)
+    axes.scatter(
+        content[shown],
+        style[shown],
+        c=colors.of_lanes[shown],
+        edgecolors="black",
+        linewidths=0.4,
+        zorder=2,
+    )
+    marked = knee(content, style)
+    if marked is not None:
+        axes.scatter(
+            content[marked],
+            style[marked],
+            s=130,
+            facecolors="none",
+            edgecolors="#d62728",
+            linewidths=1.8,
+            zorder=3,
+            label=f"knee\n{setting_text(sweep, marked)}",
+        )
+        axes.legend(loc="best")
+    axes.grid(alpha=0.25)
+    # Within one decade these are long and many.
+    axes.tick_params(axis="x", which="minor", rotation=30, labelsize=8)
+    _add_color_bar(figure, colors)
+    figure.supxlabel(FRONT_NOTE, fontsize=7.5, color="0.3")
+    return figure
+
+
+def curves_figure(sweep: Sweep) -> Figure:
+    """Content, style and each style layer over the steps, a line per setting.
+
+    A cross is where a setting diverged.
+    """
+    panels = {name: sweep.log[name] for name in ("content", "style")} | {
+        f"style, {layer}": values for layer, values in sweep.log["style_layers"].items()
+    }
+    columns = min(4, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure((3.2 * columns + 0.8, 2.6 * rows + 0.4), 150, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    colors = _colors(sweep)
+    steps = sweep.log["step"]
+    for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
+        for lane, curve in enumerate(curves):
+            positive = np.isfinite(curve) & (curve > 0)
+            (line,) = axes.plot(
+                steps[positive],
+                curve[positive],
+                color=colors.of_lanes[lane],
+                linewidth=1,
+            )
+            if sweep.status[lane] == "diverged":
+                line.set(marker="x", markevery=[-1], markersize=5)
+        axes.set_yscale("log")
+        axes.set_title(title, fontsize=10)
+        axes.grid(alpha=0.25)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    _add_color_bar(figure, colors)
+    figure.supxlabel("step", fontsize=10)
+    figure.suptitle(f"Unweighted losses of {_counts(sweep)}", fontsize=11)
+    return figure
+
+
+def heat_map_figure(sweep: Sweep) -> Figure:
+    """Final losses over two settings; diverged cells are hatched.
+
+    Raises:
+      InputError: the settings are no full grid of two.
+    """
+    grid = full_grid(sweep)
+    if grid is None:
+        raise InputError("a heat map needs a full grid of two settings: sweep one")
+    rows, columns = grid.lanes.shape
+    figure = Figure(
+        (3 * (2 + 0.28 * min(columns, 16)), 2 + 0.28 * min(rows, 16)),
+        150,
+        layout="constrained",
+    )
+    for axes, name in zip(
+        figure.subplots(1, 3), ("total", "content", "style"), strict=True
+    ):
+        ended = (sweep.status == "done") & np.isfinite(sweep.final[name])
+        values = np.where(ended, sweep.final[name], np.nan)[grid.lanes]
+        mesh = axes.pcolormesh(values, cmap=COLOR_MAP, norm=_norm(values))
+        figure.colorbar(mesh, ax=axes).ax.tick_params(labelsize=8)
+        for row, column in np.argwhere(~ended[grid.lanes]):
+            cell = Rectangle((column, row), 1, 1, hatch="////")
+            cell.set(facecolor="0.9", edgecolor="0.5", linewidth=0)
+            axes.add_patch(cell)
+        for axis, numbers in (
+            (axes.xaxis, grid.column_values),
+            (axes.yaxis, grid.row_values),
+        ):
+            every = math.ceil(numbers.size / 10)
+            places = np.arange(0, numbers.size, every)
+            labels = [number_text(number) for number in numbers[places]]
+            axis.set_ticks(places + 0.5, labels, fontsize=8)
+        axes.tick_params(axis="x", rotation=90)
+        axes.set_title(name if name != "total" else "total, weighted", fontsize=10)
+    figure.supxlabel(grid.column_name, fontsize=10)
+    figure.supylabel(grid.row_name, fontsize=10)
+    figure.suptitle(f"Final losses of {_counts(sweep)}", fontsize=11)
+    return figure
+
+
+class _Colors(NamedTuple):
+    label: str
+    values: np.ndarray
+    norm: Normalize
+    of_lanes: np.ndarray
+
+
+def _colors(sweep: Sweep) -> _Colors:
+    alpha, beta = weights_of(sweep)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = beta / alpha
+    label = "β/α"
+    if np.unique(values).size == 1:
+        label, values = next(iter(varied(sweep).items()))
+    norm = _norm(values)
+    if isinstance(norm, LogNorm) and (values == 0).any():
+        label += " (grey: 0)"
+    return _Colors(label, values, norm, COLOR_MAP(norm(values)))
+
+
+def _add_color_bar(figure: Figure, colors: _Colors) -> None:
+    if np.unique(colors.values).size > 1:
+        mappable = ScalarMappable(colors.norm, COLOR_MAP)
+        figure.colorbar(mappable, ax=figure.axes, label=colors.label)
+
+
+def _norm(values: np.ndarray) -> Normalize:
+    positive = values[np.isfinite(values) & (values > 0)]
+    if positive.size and positive.max() > 10 * positive.min():
+        return LogNorm(positive.min(), positive.max())
+    finite = values[np.isfinite(values)]
+    return Normalize(finite.min(), finite.max()) if finite.size else Normalize(0, 1)
+
+
+def _counts(sweep: Sweep) -> str:
+    diverged = np.count_nonzero(sweep.status != "done")
+    runs = f"{len(sweep.status)} settings"
+    return f"{runs}, {diverged} diverged" if diverged else runs

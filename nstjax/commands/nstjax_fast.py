@@ -1,0 +1,135 @@
+"""The ``nstjax-fast`` command's flags."""
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from absl import flags
+
+from nstjax.commands.launcher import FAILURE_STATUS, run_command
+from nstjax.commands.path_flags import define_mask, define_path
+from nstjax.errors import InputError
+from nstjax.images.color import ColorMatch, ColorSpace
+from nstjax.images.resizing import parse_size
+from nstjax.io.transparency import Transparency
+from nstjax.presets.preset import Color
+
+USAGE = """
+Restyle photos, folders and videos with a trained network, in one pass each.
+
+  nstjax-fast PHOTO                                    the default style
+  nstjax-fast PHOTO PAINTING                           any painting, or several mixed
+  nstjax-fast PHOTO --style=wave --output=out.png      another, see --list_styles
+  nstjax-fast PHOTO --style=wave:0.3,scream:0.7        a mixture
+  nstjax-fast FOLDER VIDEO --style=wave --output=DIR   many at once
+"""
+
+flags.DEFINE_multi_string(
+    "style",
+    None,
+    "Styles by name, all, or paintings, with shares: wave:0.3,scream:0.7. Repeat the "
+    "flag, or write \\, for a comma in a file's name.",
+)
+define_path(
+    "output",
+    None,
+    "File to write, or a folder for several results; end a new folder with /.",
+)
+flags.DEFINE_boolean(
+    "recursive", False, "Subfolders of folders, too; results lie in such folders."
+)
+define_path(
+    "model", None, "painterly, arbitrary or a file; chosen by --style if not given."
+)
+define_path(
+    "weights", "slim", "Encoder of an arbitrary-style model: slim, vgg19 or a file."
+)
+flags.DEFINE_float("strength", 1.0, "From 0, the photo, to 1, the style.")
+flags.DEFINE_integer("interpolate", 0, "Steps of a row from style to style.")
+define_mask(
+    "mask",
+    "Where each style goes: an image with a color for each, the brightest first, or "
+    "with numbers, where 0 stays if styles are fewer, or grey masks a.png+b.png; the "
+    "photo stays elsewhere.",
+)
+flags.DEFINE_enum(
+    "color",
+    "style",
+    get_args(Color),
+    "Whose colors: the style's, or the photo's in one of two ways.",
+)
+flags.DEFINE_enum(
+    "color_space",
+    "yiq",
+    get_args(ColorSpace),
+    "Where --color=luminance finds the luminance.",
+)
+flags.DEFINE_enum(
+    "color_match", "pca", get_args(ColorMatch), "How --color=match matches."
+)
+flags.DEFINE_enum(
+    "transparency",
+    "flatten",
+    get_args(Transparency),
+    "Transparent parts of a photo: put on white, or kept in the result.",
+)
+flags.DEFINE_string(
+    "size", "long:1024", "Pixels at the most: 512, long:512, area:512, … or original."
+)
+flags.DEFINE_string("style_size", "long:512", "The same for paintings.")
+flags.DEFINE_integer("batch_size", 1, "Photos of about one size taken together.")
+flags.DEFINE_integer(
+    "tile", None, "Pixels of a tile, 0 for none; large photos are tiled anyway."
+)
+flags.DEFINE_boolean("skip_existing", False, "Keep results that are there already.")
+flags.DEFINE_integer("quality", 95, "Of JPEG and WebP images, 1 to 100.")
+flags.DEFINE_boolean("quiet", False, "No progress bar.")
+flags.DEFINE_boolean("list_styles", False, "Print the model's styles and stop.")
+
+FLAGS = flags.FLAGS
+OPTIONS = (
+    "model", "weights", "strength", "interpolate", "color", "color_space",
+    "color_match", "batch_size", "tile", "skip_existing", "quality", "quiet",
+    "recursive", "transparency",
+)  # fmt: skip
+
+
+def main(contents: Sequence[str]) -> int:
+    """Do what the flags say; returns the exit status."""
+    # Flax takes a while to import: wrong flags are told before.
+    size, style_size = (
+        parse_size(FLAGS[name].value or "") for name in ("size", "style_size")
+    )
+    if not 1 <= FLAGS.quality <= 100:
+        raise InputError(f"quality must lie in 1..100, got {FLAGS.quality}")
+    from nstjax.feedforward.inference.request import DEFAULT_STYLE, FastRequest
+    from nstjax.feedforward.inference.restyle_files import restyle_files
+    from nstjax.feedforward.inference.style_specifications import styles_text
+    from nstjax.io.contents import split_paintings
+
+    if FLAGS.list_styles:
+        print(styles_text(FLAGS.model))
+        return 0
+    options: dict[str, Any] = {name: FLAGS[name].value for name in OPTIONS}
+    style = FLAGS.style
+    if style is None:
+        contents, paintings = split_paintings(contents)
+        style = paintings or [DEFAULT_STYLE]
+    results = restyle_files(
+        FastRequest(
+            contents=contents,
+            style=style,
+            output=FLAGS.output or None,
+            mask=FLAGS.mask,
+            size=size,
+            style_size=style_size,
+            **options,
+        )
+    )
+    for path in results.written:
+        print(f"nstjax-fast: wrote {path}")
+    return 0 if results.complete else FAILURE_STATUS
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    run_command("nstjax-fast", __name__, USAGE, main)

@@ -1,0 +1,132 @@
+"""Several photos in the manner of the same paintings, one after another."""
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from nstjax.commands.launcher import FAILURE_STATUS, INTERRUPTED_STATUS
+from nstjax.commands.transfer import check_outputs, transfer
+from nstjax.errors import InputError
+from nstjax.io.atomic import check_inputs_kept, check_unlinked
+from nstjax.io.config import CONFIG
+from nstjax.io.contents import find_contents, given_files, unique_names
+from nstjax.io.images import FORMATS, picture_problem
+from nstjax.io.weights import load_network
+from nstjax.optimization.steps import NonFiniteLossError
+from nstjax.runs.request import Request, input_paths
+from nstjax.runtime.interrupts import cleaned_up, requested
+
+LOGGER = logging.getLogger("nstjax")
+
+
+def paint_photos(request: Request, given: Sequence[str], output: Path | None) -> int:
+    """Paint every photo; one that cannot be painted does not stop the others.
+
+    Args:
+      request: of all of them; its content and output do not matter.
+      given: photos, and folders of them.
+      output: the folder for the results, which is made with the first; None for the
+        working folder's folder of each photo, or the current one.
+
+    Returns:
+      The exit status.
+
+    Raises:
+      InputError: a photo, or all, cannot be painted.
+    """
+    if output and (output.suffix.lower() in FORMATS or output.is_file()):
+        raise InputError(f"--output={output} is one file: give a folder for the photos")
+    requests = photo_requests(request, find_photos(given), output)
+    # What is wrong with all of them is told once.
+    for name, path in input_paths(request).items():
+        if name != "content" and (problem := picture_problem(path)):
+            raise InputError(problem)
+    load_network(request.weights, seed=request.seed)
+    failed = []
+    with made(output or Path()):
+        # What cannot be read is no photo, and somebody's still.
+        inputs = [path for path, _ in given_files(given)]
+        for each in requests:
+            check_unlinked([each.output])
+            check_inputs_kept(check_outputs(each), inputs)
+        for number, each in enumerate(requests, start=1):
+            print(f"nstjax: photo {number} of {len(requests)}: {each.content}")
+            try:
+                status = transfer(each)
+            except (InputError, NonFiniteLossError, OSError) as error:
+                LOGGER.warning("left out %s: %s", each.content, error)
+                status = FAILURE_STATUS
+            if status == INTERRUPTED_STATUS or requested():
+                return INTERRUPTED_STATUS
+            failed += [each.content] if status else []
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(requests)} photos are missing or incomplete: the "
+            "notes above say why"
+        )
+    return 0
+
+
+def find_photos(given: Sequence[str]) -> list[Path]:
+    """The photos, those of folders in order of their names.
+
+    Raises:
+      InputError: there are none.
+    """
+    contents = find_contents(given, recursive=None)
+    photos = [content.path for content in contents if not content.video]
+    videos = [content.path for content in contents if content.video]
+    if not photos:
+        raise InputError(f"{videos[0]} is a video: nstjax-fast restyles videos")
+    if videos:
+        LOGGER.warning(
+            "left out %d videos, %s among them: nstjax-fast restyles videos",
+            *(len(videos), videos[0]),
+        )
+    return photos
+
+
+def photo_requests(
+    request: Request, photos: Sequence[Path], output: Path | None
+) -> list[Request]:
+    """A request for each photo, its results under a name of their own.
+
+    Args:
+      request: of all of them; resumed where a photo's run has begun.
+      photos: one or more.
+      output: see ``paint_photos``.
+    """
+    requests = []
+    for photo, name in zip(photos, unique_names(photos), strict=True):
+        workdir = request.workdir and request.workdir / name
+        place = (output or Path()) / f"{name}_stylized.png"
+        requests.append(
+            dataclasses.replace(
+                request,
+                content=str(photo),
+                output=workdir / "stylized.png" if workdir and not output else place,
+                workdir=workdir,
+                resume=bool(request.resume and workdir and (workdir / CONFIG).exists()),
+            )
+        )
+    return requests
+
+
+@contextlib.contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """Make a folder, and remove it in the end if nothing has come into it."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+
+    def leave() -> None:
+        with contextlib.suppress(OSError):
+            for path in missing:
+                path.rmdir()
+
+    with cleaned_up(leave):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            yield
+        finally:
+            leave()

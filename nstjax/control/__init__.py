@@ -1,1 +1,0 @@
-"""What a person steers: color, regions and the like. Imported only when used."""

@@ -1,0 +1,299 @@
+"""Trained networks for other programs: ONNX, or StableHLO as ``jax.export`` writes it.
+
+A file takes pictures of any height, width and number, and holds all that it needs.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nstjax.errors import InputError
+from nstjax.feedforward.inference.restyle import ENCODER_MARGIN, Restyler
+from nstjax.feedforward.inference.tiling import CODE_PIXELS
+from nstjax.feedforward.networks.adain import (
+    CODE_LAYER,
+    EPSILON,
+    adaptive_instance_normalization,
+)
+from nstjax.feedforward.networks.convolution import convolve, cut
+from nstjax.feedforward.networks.networks import (
+    STRIDE,
+    AdaINDecoder,
+    TransformNet,
+    to_network_units,
+)
+from nstjax.feedforward.networks.normalization import instance_statistics
+from nstjax.io.atomic import atomic_path, check_unlinked, check_writable
+from nstjax.network.vgg import LAYERS, Params, Pool
+
+TOLERANCE = 1e-4
+# The second one is no multiple of anything.
+CHECK_SIZES = ((64, 96), (119, 87))
+CHECK_BATCH = 2
+# ONNX Runtime reads it since 1.14, of February 2023.
+OPSET = 18
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+IMAGE = ("batch", "height", "width", 3)
+
+Run = Callable[..., list[np.ndarray]]
+
+
+class Graph(NamedTuple):
+    """What one file computes.
+
+    Attributes:
+      function: takes the inputs in order, returns a tuple of the outputs.
+      inputs: {name: shape}; "batch", "height" and "width" stand for any number.
+      outputs: their names.
+      least_side: pixels that a picture needs on each side.
+    """
+
+    function: Callable[..., tuple[Array, ...]]
+    inputs: Mapping[str, tuple[str | int, ...]]
+    outputs: tuple[str, ...]
+    least_side: int
+
+    def shapes(self, batch: Any, height: Any, width: Any) -> list[tuple[Any, ...]]:
+        """Of the inputs."""
+        sizes: dict[Any, Any] = {"batch": batch, "height": height, "width": width}
+        return [
+            tuple(sizes.get(side, side) for side in shape)
+            for shape in self.inputs.values()
+        ]
+
+    def symbolic_inputs(self) -> list[jax.ShapeDtypeStruct]:
+        """The inputs for tracing, for every size at once."""
+        least = [f"{side} >= {self.least_side}" for side in ("height", "width")]
+        sizes = jax.export.symbolic_shape("batch, height, width", constraints=least)
+        return [
+            jax.ShapeDtypeStruct(shape, jnp.float32) for shape in self.shapes(*sizes)
+        ]
+
+
+def export_model(path: str | os.PathLike[str], restyler: Restyler) -> dict[Path, float]:
+    """Write a model for other programs, checked against the network, or write nothing.
+
+    Named styles make one file, from ``image`` [batch, height, width, 3], sRGB in 0..1,
+    and ``style_weights`` [batch, styles] to ``restyled``, of the image's shape; a
+    network of one style takes no weights. Arbitrary style makes two. NAME takes
+    ``image``, and ``style_mean`` and ``style_deviation`` [batch, channels], which
+    NAME_style computes of ``painting``, but for the last rows and columns that 8 does
+    not divide.
+
+    Args:
+      path: the file to write; ``.onnx``, or ``.stablehlo`` for
+        ``jax.export.deserialize``.
+      restyler: the model.
+
+    Returns:
+      {file: largest difference from the network's outputs}.
+
+    Raises:
+      InputError: a suffix of neither format, a folder that is missing, jax2onnx or
+        onnxruntime not installed, or a difference above 1e-4.
+      OSError: the file cannot be written.
+    """
+    path = Path(path)
+    formats = {".onnx": (_to_onnx, _load_onnx), ".stablehlo": (_to_hlo, _load_hlo)}
+    if path.suffix not in formats:
+        raise InputError(
+            f"{path} has no suffix of an export format: end it with one of "
+            f"{' '.join(formats)}"
+        )
+    convert, load = formats[path.suffix]
+    graphs = {
+        path.with_stem(path.stem + ending): graph
+        for ending, graph in _graphs(restyler).items()
+    }
+    for file in graphs:
+        check_writable(file)
+    check_unlinked(graphs.keys() - {path})
+    notes = {"styles": restyler.model.styles, "card": restyler.model.card}
+    differences = {}
+    with contextlib.ExitStack() as files:
+        for file, graph in graphs.items():
+            temporary = files.enter_context(atomic_path(file))
+            temporary.write_bytes(convert(graph, notes))
+            differences[file] = _difference(load(temporary), graph)
+            if not differences[file] <= TOLERANCE:
+                raise InputError(
+                    f"{file} would differ from the network by up to "
+                    f"{differences[file]:.1e}, more than {TOLERANCE:g}: not written; "
+                    "try the other format"
+                )
+    return differences
+
+
+def _graphs(restyler: Restyler) -> dict[str, Graph]:
+    """What is exported, by what each file's name ends with."""
+    network = restyler.model.network
+    if isinstance(network, TransformNet):
+        return {"": _named_styles(network)}
+    encoder = restyler.model.encoder
+    assert encoder is not None and restyler.encoder is not None
+    encode = _encoder(restyler.encoder, encoder.pool)
+    return {"": _arbitrary_style(network, encode), "_style": _style(network, encode)}
+
+
+def _named_styles(network: TransformNet) -> Graph:
+    def restyle(image: Array, *weights: Array) -> tuple[Array]:
+        result = network(_reflected(image, 0, STRIDE), *weights)
+        return (jnp.clip(cut(result, 0, *image.shape[1:3]), 0, 1),)
+
+    architecture = network.architecture
+    inputs: dict[str, tuple[str | int, ...]] = {"image": IMAGE}
+    if architecture.styles > 1:
+        inputs["style_weights"] = ("batch", architecture.styles)
+    return Graph(restyle, inputs, ("restyled",), architecture.least_side)
+
+
+def _arbitrary_style(decoder: AdaINDecoder, encode: Callable[[Array], Array]) -> Graph:
+    def restyle(image: Array, mean: Array, deviation: Array) -> tuple[Array]:
+        code = encode(_reflected(image, ENCODER_MARGIN, CODE_PIXELS))
+        restyled = adaptive_instance_normalization(
+            code, instance_statistics(code), (mean, jnp.square(deviation) - EPSILON)
+        )
+        result = cut(decoder(restyled), ENCODER_MARGIN, *image.shape[1:3])
+        return (jnp.clip(result, 0, 1),)
+
+    moment = ("batch", decoder.architecture.encoder_channels)
+    inputs = {"image": IMAGE, "style_mean": moment, "style_deviation": moment}
+    return Graph(restyle, inputs, ("restyled",), ENCODER_MARGIN + CODE_PIXELS)
+
+
+def _style(decoder: AdaINDecoder, encode: Callable[[Array], Array]) -> Graph:
+    def style(painting: Array) -> tuple[Array, Array]:
+        sides = (side // CODE_PIXELS * CODE_PIXELS for side in painting.shape[1:3])
+        mean, variance = instance_statistics(encode(cut(painting, 0, *sides)))
+        return mean, jnp.sqrt(variance + EPSILON)
+
+    outputs = ("style_mean", "style_deviation")
+    return Graph(style, {"painting": IMAGE}, outputs, decoder.architecture.least_side)
+
+
+def _encoder(params: Params, pool: Pool) -> Callable[[Array], Array]:
+    """``nstjax.feedforward.networks.adain.make_encoder`` as other programs are fast at it.
+
+    Plain convolutions of a whole batch, whose sides 8 has to divide.
+    """
+
+    def encode(image: Array) -> Array:
+        activation = to_network_units(image, "0..255 minus mean")
+        for name in LAYERS[: LAYERS.index(CODE_LAYER) + 1]:
+            if name.startswith("conv"):
+                kernel, bias = params[name]["kernel"], params[name]["bias"]
+                activation = convolve(activation, kernel, 1, 1)
+                activation += bias[None, None, None, :]
+            elif name.startswith("relu"):
+                activation = jax.nn.relu(activation)
+            else:
+                # jax2onnx makes no pooling of unknown size that ONNX Runtime takes.
+                batch, height, width, channels = activation.shape
+                windows = activation.reshape(
+                    batch, height // 2, 2, width // 2, 2, channels
+                )
+                reduced = windows.max if pool == "max" else windows.mean
+                activation = reduced((2, 4))
+        return activation
+
+    return encode
+
+
+def _reflected(image: Array, margin: int, multiple: int) -> Array:
+    """Reflect on all sides, and further to sides that ``multiple`` divides.
+
+    Unlike ``nstjax.feedforward.networks.networks.pad_to_multiple`` for unknown sizes.
+    """
+    borders = [(margin, margin + multiple - 1)] * 2
+    padded = jnp.pad(image, [(0, 0), *borders, (0, 0)], mode="reflect")
+    return cut(padded, 0, *(side // multiple * multiple for side in padded.shape[1:3]))
+
+
+def _difference(run: Run, graph: Graph) -> float:
+    """The largest from JAX at two sizes, over the largest output where above 1."""
+    random = np.random.default_rng(0)
+    worst = 0.0
+    for size in CHECK_SIZES:
+        shapes = graph.shapes(CHECK_BATCH, *size)
+        inputs = [random.random(shape, np.float32) for shape in shapes]
+        found = run(**dict(zip(graph.inputs, inputs, strict=True)))
+        for output, wanted in zip(found, jax.jit(graph.function)(*inputs), strict=True):
+            largest = max(1.0, float(jnp.abs(wanted).max()))
+            # NumPy's maximum keeps what is no number.
+            worst = np.maximum(worst, np.abs(output - wanted).max() / largest)
+    return float(worst)
+
+
+def _to_hlo(graph: Graph, notes: Mapping[str, Any]) -> bytes:
+    exported = jax.export.export(jax.jit(graph.function), platforms=PLATFORMS)
+    return bytes(exported(*graph.symbolic_inputs()).serialize())
+
+
+def _load_hlo(path: Path) -> Run:
+    exported = jax.export.deserialize(bytearray(path.read_bytes()))
+    return lambda **inputs: exported.call(*inputs.values())
+
+
+def _to_onnx(graph: Graph, notes: Mapping[str, Any]) -> bytes:
+    with _quiet():
+        jax2onnx, onnx, _ = _onnx_packages()
+        model = jax2onnx.to_onnx(
+            graph.function,
+            graph.symbolic_inputs(),
+            model_name="nstjax",
+            opset=OPSET,
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+        )
+    notes = {**notes, "least_side": graph.least_side}
+    onnx.helper.set_model_props(
+        model, {name: json.dumps(notes[name]) for name in notes}
+    )
+    return model.SerializeToString()
+
+
+def _load_onnx(path: Path) -> Run:
+    _, _, onnxruntime = _onnx_packages()
+    options = onnxruntime.SessionOptions()
+    # What goes wrong is raised: 4 keeps it from being printed too.
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        path, options, providers=["CPUExecutionProvider"]
+    )
+    return lambda **inputs: session.run(None, inputs)
+
+
+def _onnx_packages() -> tuple[Any, Any, Any]:
+    try:
+        import jax2onnx
+        import onnx
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"ONNX needs {error.name}, which is not installed: run pip install "
+            "'nstjax[export]', or write a .stablehlo"
+        ) from error
+    return jax2onnx, onnx, onnxruntime
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without jax2onnx's notes on how it goes about its work."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logging.disable(before)

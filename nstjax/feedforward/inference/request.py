@@ -1,0 +1,210 @@
+"""What ``nstjax-fast`` is asked for, and the results that it makes of it."""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from nstjax.errors import InputError
+from nstjax.feedforward.inference.style_specifications import Look, parse_styles
+from nstjax.images.color import ColorMatch, ColorSpace
+from nstjax.images.resizing import Size
+from nstjax.io.atomic import check_inputs_kept, check_unlinked, nearest_folder
+from nstjax.io.contents import Content, given_files, unique_names
+from nstjax.io.images import FORMATS, check_output
+from nstjax.io.masks import MaskSource
+from nstjax.io.transparency import Transparency
+from nstjax.io.video import VIDEO_SUFFIX, check_video_output
+from nstjax.presets.preset import Color
+
+DEFAULT_STYLE = "starry_night"
+LARGEST = Size("long", 1024)
+STYLE_SIZE = Size("long", 512)
+LEAST_TILE = 64
+MOST_STEPS = 20
+
+LOGGER = logging.getLogger("nstjax")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FastRequest:
+    """What ``nstjax-fast`` is asked for.
+
+    Attributes:
+      contents: photos, videos, and folders of them.
+      recursive: whether the subfolders of folders count, too; results go to subfolders
+        of the same names.
+      style: names or paintings with shares, see
+        ``nstjax.feedforward.inference.style_specifications.parse_styles``.
+      model: "painterly", "arbitrary", a file, or None to choose by the style.
+      weights: of the arbitrary style's encoder.
+      output: a file; or a folder, which several results need, and which has no suffix,
+        exists, or ends with a slash; None for the working folder. In a folder a result
+        is named after its photo and style.
+      strength: 0 to 1.
+      interpolate: steps of a row from style to style, or 0.
+      mask: regions of the photo, one for each style.
+      color: whose colors the result has.
+      color_space: where luminance is found.
+      color_match: how colors are matched.
+      transparency: what becomes of a photo's transparent parts, see
+        ``nstjax.io.transparency.read_photo``.
+      size: of the result; never larger than the photo.
+      style_size: of paintings, likewise.
+      batch_size: photos of one size that are restyled together.
+      tile: pixels on a side of a tile; 0 for none; None: tiles for large photos.
+      skip_existing: whether results that are there already are kept.
+      quality: of JPEG and WebP.
+      quiet: no progress bar.
+    """
+
+    contents: Sequence[str]
+    recursive: bool = False
+    style: Sequence[str] = (DEFAULT_STYLE,)
+    model: str | None = None
+    weights: str = "slim"
+    output: str | os.PathLike[str] | None = None
+    strength: float = 1.0
+    interpolate: int = 0
+    mask: MaskSource | None = None
+    color: Color = "style"
+    color_space: ColorSpace = "yiq"
+    color_match: ColorMatch = "pca"
+    transparency: Transparency = "flatten"
+    size: Size = LARGEST
+    style_size: Size = STYLE_SIZE
+    batch_size: int = 1
+    tile: int | None = None
+    skip_existing: bool = False
+    quality: int = 95
+    quiet: bool = False
+
+
+class Job(NamedTuple):
+    """One result.
+
+    Attributes:
+      content: the photo or video.
+      looks: one, or those of a row.
+      output: where it goes.
+    """
+
+    content: Content
+    looks: tuple[Look, ...]
+    output: Path
+
+
+def plan_jobs(
+    request: FastRequest, contents: Sequence[Content], looks: Sequence[Look]
+) -> list[Job]:
+    """What is written where.
+
+    Args:
+      request: what is asked for.
+      contents: from ``nstjax.io.contents.find_contents``.
+      looks: from ``nstjax.feedforward.inference.style_specifications.make_looks``.
+
+    Raises:
+      InputError: a result that cannot be written, or would overwrite an input.
+    """
+    groups = [tuple(looks)] if request.interpolate else [(look,) for look in looks]
+    folder = _output_folder(request, len(contents) * len(groups))
+    names = unique_names(
+        [content.path for content in contents],
+        [(content.folder, content.video) for content in contents],
+    )
+    jobs = []
+    for content, name in zip(contents, names, strict=True):
+        if content.video and request.interpolate:
+            raise InputError(f"{content.path} is a video: --interpolate takes photos")
+        for group in groups:
+            look = group[0].name if len(group) == 1 else "row"
+            file = f"{name}_{look}{VIDEO_SUFFIX if content.video else '.png'}"
+            path = Path(request.output or "")
+            if folder is not None:
+                path = folder / content.folder / file
+            jobs.append(Job(content, group, path))
+    if request.skip_existing:
+        jobs = _without_existing(jobs)
+    for job in jobs:
+        check = check_video_output if job.content.video else check_output
+        parent = job.output.parent
+        # The folder of several results is made when the first is written.
+        check((nearest_folder(parent) if folder else parent) / job.output.name)
+    if folder is not None:
+        check_unlinked(job.output for job in jobs)
+    check_inputs_kept((job.output for job in jobs), _inputs(request))
+    return jobs
+
+
+def _output_folder(request: FastRequest, results: int) -> Path | None:
+    """The folder that results go to, which may not exist yet; None for one file."""
+    if request.output is None:
+        return Path()
+    given, path = os.fspath(request.output), Path(request.output)
+    if path.is_dir() or given.endswith(("/", os.sep)) or not path.suffix:
+        nearest = nearest_folder(path)
+        if not nearest.is_dir():
+            raise InputError(f"--output={given}: {nearest} is a file, give a folder")
+        return path
+    is_file = path.suffix.lower() in (*FORMATS, VIDEO_SUFFIX) or path.is_file()
+    if is_file and results > 1:
+        raise InputError(
+            f"--output={given} is one file, for {results} results: give a folder"
+        )
+    several = results > 1 or any(map(os.path.isdir, request.contents))
+    return path if several and not is_file else None
+
+
+def _without_existing(jobs: Sequence[Job]) -> list[Job]:
+    """Those whose results are not there yet; what another makes is no photo."""
+    makers = {job.output.resolve(): job.content for job in jobs}
+    jobs = [
+        job
+        for job in jobs
+        if makers.get(job.content.path.resolve(), job.content) == job.content
+    ]
+    missing = [job for job in jobs if not job.output.exists()]
+    LOGGER.info(
+        "%d of %d results are there already and are kept",
+        *(len(jobs) - len(missing), len(jobs)),
+    )
+    return missing
+
+
+def _inputs(request: FastRequest) -> list[str | os.PathLike[str] | None]:
+    """Every file that is given, whether it can be read or not."""
+    masks = request.mask if isinstance(request.mask, tuple) else (request.mask,)
+    given = given_files(
+        request.contents, recursive=request.recursive, output=request.output
+    )
+    return [
+        *(path for path, _ in given),
+        *(name for name, _ in parse_styles(request.style)),
+        *(mask for mask in masks if isinstance(mask, str | os.PathLike)),
+        *(request.model, request.weights),
+    ]
+
+
+def check_numbers(request: FastRequest) -> None:
+    """Raise ``InputError`` for a number that nothing can be done with."""
+    if not 0 <= request.strength <= 1:
+        raise InputError(f"strength must lie in 0..1, got {request.strength}")
+    if request.batch_size < 1:
+        raise InputError(f"batch_size must be 1 or more, got {request.batch_size}")
+    if request.interpolate and not 2 <= request.interpolate <= MOST_STEPS:
+        raise InputError(
+            f"interpolate must lie in 2..{MOST_STEPS}, got {request.interpolate}"
+        )
+    if request.tile and request.tile < LEAST_TILE:
+        raise InputError(
+            f"tile must be 0 for none, or {LEAST_TILE} or more, got {request.tile}"
+        )
+    if request.interpolate and request.mask is not None:
+        raise InputError("--interpolate and --mask cannot go together: choose one")
+    if request.interpolate and request.transparency == "keep":
+        raise InputError(
+            "--interpolate and --transparency=keep cannot go together: choose one"
+        )

@@ -1,0 +1,243 @@
+"""What people ask for as a style: names or paintings, mixed, in a row, in regions."""
+
+import contextlib
+import functools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.feedforward.inference.restyle import (
+    Restyler,
+    Style,
+    make_restyler,
+    mix_styles,
+    normalized_shares,
+)
+from nstjax.feedforward.networks.model_file import (
+    BUNDLED,
+    LONGEST_NAME,
+    StyleModel,
+    bundled_model,
+    read_model,
+)
+from nstjax.images.resizing import Size, output_size, resize
+from nstjax.io.contents import shortened
+from nstjax.io.images import read_image
+from nstjax.io.paths import expand_home, split_escaped
+from nstjax.io.weights import load_network
+
+ALL = "all"
+PAINTERLY, ARBITRARY = BUNDLED
+
+
+class Look(NamedTuple):
+    """One way to restyle a picture.
+
+    Attributes:
+      name: for file names and captions.
+      styles: one, or one for each region.
+    """
+
+    name: str
+    styles: tuple[Style, ...]
+
+
+def parse_styles(texts: Sequence[str]) -> list[tuple[str, float]]:
+    r"""Read styles and their shares as people write them.
+
+    A file may have commas and colons in its name.
+
+    >>> parse_styles(["wave"])
+    [('wave', 1.0)]
+    >>> parse_styles(["wave:0.3,scream:0.7", "lilies"])
+    [('wave', 0.3), ('scream', 0.7), ('lilies', 1.0)]
+    >>> parse_styles([r"red\, blue.jpg:2"])
+    [('red, blue.jpg', 2.0)]
+
+    Args:
+      texts: each is one style or several with commas between.
+
+    Raises:
+      InputError: nothing, or the same style twice.
+    """
+    items = []
+    for text in texts:
+        whole = _style_and_share(text)
+        if Path(whole[0]).is_file():
+            items.append(whole)
+            continue
+        items += map(_style_and_share, split_escaped(text, ",") or [""])
+    names = [name for name, _ in items]
+    if not all(names) or len(set(names)) != len(names):
+        raise InputError(
+            f"--style={','.join(texts)}: give names or paintings with commas between, "
+            "each once, such as wave:0.3,scream:0.7"
+        )
+    return items
+
+
+def _style_and_share(text: str) -> tuple[str, float]:
+    text = expand_home(text.strip())
+    name, colon, share = text.rpartition(":")
+    if colon and not Path(text).is_file():
+        with contextlib.suppress(ValueError):
+            return name.strip(), float(share)
+    return text, 1.0
+
+
+def load_restyler(
+    items: Sequence[tuple[str, float]], model: str | None, weights: str
+) -> Restyler:
+    """The model that the styles ask for, or the one that is named.
+
+    Args:
+      items: from ``parse_styles``.
+      model: "painterly", "arbitrary", a file, or None to choose by the styles.
+      weights: of the arbitrary style's encoder, see ``nstjax.io.weights``.
+
+    Raises:
+      InputError: no such model or style, or an encoder of another network.
+    """
+    if model is None:
+        painterly = bundled_model(PAINTERLY)
+        unknown = [name for name, _ in items if name not in (ALL, *painterly.styles)]
+        if not unknown:
+            return Restyler(painterly)
+        missing = [name for name in unknown if not Path(name).is_file()]
+        if missing:
+            raise InputError(
+                f"{missing[0]} is no style that is known here and no file: styles are "
+                f"{', '.join(painterly.styles)}, or give the path of a painting"
+            )
+        if len(unknown) < len(items):
+            raise InputError(
+                "names of styles and paintings cannot be mixed: give paintings only, "
+                "or names only"
+            )
+    found = _model(model or ARBITRARY)
+    if model is not None:
+        for name, _ in items:
+            _check_style(found, model, name)
+    return make_restyler(found, lambda: load_network(weights))
+
+
+def make_looks(
+    restyler: Restyler,
+    items: Sequence[tuple[str, float]],
+    *,
+    regions: bool = False,
+    steps: int = 0,
+    style_size: Size,
+) -> list[Look]:
+    """The looks that are asked for.
+
+    Args:
+      restyler: from ``load_restyler``.
+      items: styles and shares.
+      regions: whether each style gets a region of its own, and none are mixed.
+      steps: 0, or how many mixtures from the first style to the last.
+      style_size: of paintings, which are not enlarged.
+
+    Raises:
+      InputError: an unknown style, a picture that cannot be read, or a row or regions
+        of one style.
+    """
+    if [name for name, _ in items] == [ALL] and not restyler.arbitrary:
+        items = [(name, 1.0) for name in restyler.model.styles]
+        if not regions and not steps:
+            return [
+                Look(name, (restyler.named_style({name: 1.0}),)) for name, _ in items
+            ]
+    names = [Path(name).stem if restyler.arbitrary else name for name, _ in items]
+    styles = [_style(restyler, name, style_size) for name, _ in items]
+    if regions:
+        return [Look(shortened("-".join(names), LONGEST_NAME), tuple(styles))]
+    if steps:
+        return _row(names, styles, steps)
+    shares = normalized_shares([share for _, share in items])
+    named = [
+        name if share == 1 else f"{name}{round(100 * share)}"
+        for name, share in zip(names, shares, strict=True)
+    ]
+    name = "-".join(named)
+    if len(named) > 1 and len(name) > LONGEST_NAME:
+        name = f"{named[0]}-and-{len(named) - 1}-others"
+    return [Look(shortened(name, LONGEST_NAME), (mix_styles(styles, shares),))]
+
+
+def _row(names: Sequence[str], styles: Sequence[Style], steps: int) -> list[Look]:
+    """Mixtures at even distances along the way through all styles."""
+    if len(styles) < 2 or steps < 2:
+        raise InputError(
+            f"a row of {steps} steps through {len(styles)} styles: give two styles or "
+            "more, and two steps or more"
+        )
+    looks = []
+    for place in np.linspace(0, len(styles) - 1, steps):
+        first = min(math.floor(place), len(styles) - 2)
+        share = float(place) - first
+        mixed = mix_styles(styles[first : first + 2], [1 - share, share])
+        looks.append(
+            Look(f"{names[first]} to {names[first + 1]} {share:.2f}", (mixed,))
+        )
+    return looks
+
+
+def _style(restyler: Restyler, name: str, style_size: Size) -> Style:
+    if not restyler.arbitrary:
+        return restyler.named_style({name: 1.0})
+    used_size = functools.partial(size_at_most, size=style_size)
+    painting = read_image(name, used_size)
+    painting = resize(painting, *used_size(painting.shape[0], painting.shape[1]))
+    return restyler.style_of([painting])
+
+
+def size_at_most(height: int, width: int, size: Size) -> tuple[int, int]:
+    """What a size rule makes of a picture, which does not grow.
+
+    Args:
+      height: pixels of the picture.
+      width: likewise.
+      size: the rule.
+
+    Returns:
+      (height, width).
+    """
+    new_height, new_width = output_size(height, width, size)
+    smaller = new_height * new_width < height * width
+    return (new_height, new_width) if smaller else (height, width)
+
+
+def _check_style(found: StyleModel, model: str, name: str) -> None:
+    """Raise ``InputError`` for what is a style of another model."""
+    is_file = Path(name).is_file()
+    if found.encoder is None and is_file and name not in (ALL, *found.styles):
+        raise InputError(
+            f"{name} is a painting, and the styles of {model} are "
+            f"{', '.join(found.styles)}: leave --model out, or choose one of these"
+        )
+    if found.encoder and not is_file and name in bundled_model(PAINTERLY).styles:
+        raise InputError(
+            f"{name} is a style of {PAINTERLY}, not of {model}: leave --model out, or "
+            "give a painting"
+        )
+
+
+def _model(model: str) -> StyleModel:
+    return bundled_model(model) if model in BUNDLED else read_model(model)
+
+
+def styles_text(model: str | None) -> str:
+    """The styles of a model, a line each, with what its card says of them."""
+    found = _model(model or PAINTERLY)
+    if not found.styles:
+        return "any painting: nstjax-fast PHOTO --style=PAINTING"
+    titles = found.titles
+    width = max(map(len, found.styles))
+    return "\n".join(
+        f"{name:<{width}}  {titles.get(name, '')}".rstrip() for name in found.styles
+    )

@@ -1,0 +1,191 @@
+"""Restyling pictures that are larger than memory: tile by tile, and yet exactly.
+
+Each layer is computed over the whole picture before the next one, in tiles (``tiles``).
+Each channel's mean and variance over the whole picture are gathered on the way; the
+next layer's tiles are normalized with them when they are read.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.tree_util import Partial
+
+from nstjax.feedforward.inference.tiles import Activation, Progress, Tiles, count_tiles
+from nstjax.feedforward.networks.adain import (
+    Moments,
+    adaptive_instance_normalization,
+    make_encoder,
+)
+from nstjax.feedforward.networks.networks import (
+    STRIDE,
+    AdaINDecoder,
+    NormalizedConvolution,
+    TransformNet,
+    check_sides,
+    check_style,
+    to_network_units,
+)
+from nstjax.feedforward.networks.normalization import InstanceNorm
+from nstjax.network.vgg import Params, Pool, PoolPadding
+
+CODE_PIXELS = 8
+# relu4_1 sees 68 pixels: 30 on each side of the 8 that a position stands for.
+ENCODER_HALO = 32
+# The decoder's convolutions see 1 + 4/2 + 2/4 + 2/8 positions on each side, and its
+# bilinear interpolations 1/2 + 1/4 + 1/8.
+DECODER_HALO = 5
+
+
+def restyle_in_tiles(
+    network: TransformNet,
+    image: np.ndarray,
+    style: np.ndarray,
+    *,
+    tile: int = 1024,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """What ``network`` makes of a picture, computed in tiles.
+
+    4·(C_1 + C_2/4) bytes are kept for each pixel of the picture, with the channels C
+    of the first two layers. Batch normalization uses its running statistics.
+
+    Args:
+      network: the network.
+      image: sRGB in 0..1, shape [height, width, 3].
+      style: weight of each style, shape [styles].
+      tile: how many of the picture's pixels are computed at once, about, on a side.
+      folder: where to keep that, and what is returned, in files that vanish once they
+        are not used; None for memory.
+      progress: called with how many tiles are done, and of how many.
+
+    Returns:
+      sRGB of the same shape; what lies outside 0..1 is not cut off.
+
+    Raises:
+      InputError: a picture that is too small, weights of another shape, no tile, or no
+        room in ``folder``.
+    """
+    height, width, _ = image.shape
+    architecture = network.architecture
+    check_sides(height, width, architecture)
+    weights = check_style(jnp.asarray(style)[None], 1, architecture.styles)
+    passes = 7 + 3 * architecture.residual_blocks
+    tiles = Tiles(count_tiles(height, width, tile), passes, folder, progress)
+    borders = [(0, -height % STRIDE), (0, -width % STRIDE), (0, 0)]
+    image = np.pad(image, borders, mode="reflect")
+    if architecture.padding == "reflect-start":
+        start = (architecture.start_reflection,) * 2
+        image = np.pad(image, [start, start, (0, 0)], mode="reflect")
+
+    def apply(
+        layer: NormalizedConvolution,
+        activation: Activation,
+        finish: Callable[..., Array] = _rectified,
+    ) -> Activation:
+        # Padding spoils (size - 1)/2 of the output; a stride is 2 at most. Bilinear
+        # interpolation spoils one more, of an output twice as large.
+        halo = layer.convolution.kernel.shape[0] - 1
+        convolve = Partial(NormalizedConvolution.convolve, layer)
+        values, moments = tiles.compute(convolve, activation, halo=halo, multiple=2)
+        return Activation(values, Partial(finish, layer, moments, weights))
+
+    activation = Activation(image, Partial(_in_network_units, network))
+    for layer in network.contract:
+        activation = apply(layer, activation)
+    for first, second in network.residual:
+        change = apply(second, apply(first, activation), _normalized)
+        border = (len(activation.values) - len(change.values)) // 2
+        inner = [slice(border, side - border) for side in activation.values.shape[:2]]
+        kept = activation._replace(values=activation.values[*inner])
+        activation = Activation(tiles.compute(Partial(jnp.add), change, kept)[0])
+    for layer in network.expand:
+        activation = apply(layer, activation)
+    activation = apply(network.last, activation, _normalized)
+    to_picture = Partial(TransformNet.to_picture, network)
+    return tiles.compute(to_picture, activation)[0][:height, :width]
+
+
+def restyle_code_in_tiles(
+    decoder: AdaINDecoder,
+    params: Params,
+    image: np.ndarray,
+    style: Moments,
+    *,
+    strength: float = 1.0,
+    pool: Pool,
+    pool_padding: PoolPadding,
+    tile: int = 1024,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """A picture in the style of any painting, computed in tiles.
+
+    α·t + (1 - α)·c is decoded, with the picture's code c and the t of
+    ``nstjax.feedforward.networks.adain.adaptive_instance_normalization``.
+
+    Args:
+      decoder: the network.
+      params: of the encoder, whose relu4_1 is the code.
+      image: sRGB in 0..1, shape [height, width, 3].
+      style: mean and variance of the painting's code, [channels] each.
+      strength: α.
+      pool: the encoder's.
+      pool_padding: likewise; "valid" leaves out the last rows and columns of a picture
+        whose sides 8 does not divide.
+      tile: as in ``restyle_in_tiles``, like what follows, returns and raises.
+      folder: likewise.
+      progress: likewise.
+    """
+    height, width, _ = image.shape
+    check_sides(height, width, decoder.architecture)
+    tiles = Tiles(count_tiles(height, width, tile), 2, folder, progress)
+    encode = Partial(_encoder(pool, pool_padding), params)
+    code, content = tiles.compute(
+        encode, Activation(image), halo=ENCODER_HALO, multiple=CODE_PIXELS
+    )
+    mean, variance = (jnp.asarray(moment)[None] for moment in style)
+    decode = Partial(_decode, decoder, content, (mean, variance), strength)
+    result, _ = tiles.compute(decode, Activation(code), halo=DECODER_HALO)
+    return result[:height, :width]
+
+
+def _in_network_units(network: TransformNet, image: Array) -> Array:
+    return to_network_units(image, network.architecture.pixels)
+
+
+def _normalized(
+    layer: NormalizedConvolution, moments: Moments, style: Array, activation: Array
+) -> Array:
+    if isinstance(layer.norm, InstanceNorm):
+        return layer.norm.normalize(activation, *moments, style)
+    if layer.norm is None:
+        return activation
+    return layer.norm(activation, use_running_average=True)
+
+
+def _rectified(
+    layer: NormalizedConvolution, moments: Moments, style: Array, activation: Array
+) -> Array:
+    return jax.nn.relu(_normalized(layer, moments, style, activation))
+
+
+@functools.cache
+def _encoder(pool: Pool, pool_padding: PoolPadding) -> Callable[[Params, Array], Array]:
+    return lambda params, image: make_encoder(params, pool, pool_padding)(image)
+
+
+def _decode(
+    decoder: AdaINDecoder,
+    content: Moments,
+    style: Moments,
+    strength: float,
+    code: Array,
+) -> Array:
+    target = adaptive_instance_normalization(code, content, style)
+    return decoder(strength * target + (1 - strength) * code)

@@ -1,0 +1,316 @@
+"""A trained feed-forward network on disk, schema ``nstjax.model/1``: safetensors.
+
+    contract/0/convolution/kernel, ...  f4 or f2, each parameter by its path
+    metadata                            schema, sha256, and as JSON architecture,
+                                        styles, encoder, card
+
+The hash is over all of it, f2 as f4.
+"""
+
+import functools
+import hashlib
+import importlib.resources
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple, get_args
+
+import jax
+import msgspec
+import numpy as np
+import safetensors.numpy
+from flax import nnx
+
+from nstjax.errors import InputError
+from nstjax.feedforward.networks.architecture import from_record, to_record
+from nstjax.feedforward.networks.networks import (
+    AdaINDecoder,
+    TransformNet,
+    make_network,
+)
+from nstjax.io.atomic import atomic_path
+from nstjax.io.stored import Positive, Text, decode, open_tensors
+from nstjax.network.vgg import CONV_LAYERS, Pool
+
+SCHEMA = "nstjax.model/1"
+BUNDLED = ("painterly", "arbitrary")
+MODELS = importlib.resources.files("nstjax") / "models"
+LARGEST_FILE_BYTES = 2**28
+LONGEST_NAME = 100  # bytes of a style's name; a file's may have 255
+ADVICE = f"give a model that nstjax has trained, or one of {', '.join(BUNDLED)}"
+REMEDY = "fetch or write the file again"
+
+
+class Encoder(NamedTuple):
+    """The VGG-19 features that the decoder of an arbitrary-style model undoes.
+
+    Attributes:
+      sha256: ``nstjax.io.weights.params_sha256`` of the encoder's params.
+      pool: "max" or "avg".
+      scales: {convB_I: positive factor} of all layers, what
+        ``nstjax.network.layer_scales.scale_layers`` multiplies their outputs by.
+    """
+
+    sha256: str
+    pool: Pool
+    scales: dict[str, float]
+
+
+class EncoderRecord(msgspec.Struct):
+    """An ``Encoder`` as JSON has it."""
+
+    sha256: Text
+    pool: Pool
+    scales: dict[str, Positive]
+
+
+class StyleModel(NamedTuple):
+    """A trained network and what is to be known of it.
+
+    Attributes:
+      network: its weights and its ``architecture``.
+      styles: a name for each row of the tables of γ and β; none for arbitrary style.
+      encoder: of an arbitrary-style model; else None.
+      card: what the file says of itself, as JSON has it: license, source, title,
+        painter and year of each style, settings, command.
+    """
+
+    network: TransformNet | AdaINDecoder
+    styles: tuple[str, ...]
+    encoder: Encoder | None
+    card: dict[str, Any]
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """What the card says of each style, where it has such a table."""
+        titles = self.card.get("styles")
+        named = titles.items() if isinstance(titles, dict) else ()
+        return {name: title for name, title in named if isinstance(title, str)}
+
+
+def write_model(
+    path: str | os.PathLike[str], model: StyleModel, *, half_precision: bool = False
+) -> str:
+    """Write a model, whole or not at all; the same model gives the same bytes.
+
+    Args:
+      path: the file to write, or to replace.
+      model: what to write.
+      half_precision: whether to round to float16 and halve the file; what belongs to
+        a normalization stays float32.
+
+    Returns:
+      SHA-256 of all that the file says, with the tensors as they will be read.
+
+    Raises:
+      InputError: the model is not one that ``read_model`` takes.
+      OSError: the file cannot be written.
+    """
+    _check_description(model)
+    tensors = network_tensors(model.network)
+    if half_precision:
+        # _check_finite reports what float16 cannot hold.
+        with np.errstate(over="ignore"):
+            tensors = {
+                name: tensor if "/norm/" in name else tensor.astype(np.float16)
+                for name, tensor in tensors.items()
+            }
+    _check_finite(path, tensors)
+    metadata = {
+        "architecture": json.dumps(to_record(model.network.architecture)),
+        "card": json.dumps(model.card, allow_nan=False),
+        "encoder": json.dumps(model.encoder and model.encoder._asdict()),
+        "schema": SCHEMA,
+        "styles": json.dumps(model.styles),
+    }
+    sha256 = _sha256(tensors, metadata)
+    contents = _contents(tensors, {**metadata, "sha256": sha256})
+    if len(contents) > LARGEST_FILE_BYTES:
+        raise InputError(
+            f"{path} would be larger than 256 MiB: choose fewer channels or half "
+            "precision"
+        )
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(contents)
+    return sha256
+
+
+def read_model(path: str | os.PathLike[str]) -> StyleModel:
+    """Read a model that ``write_model`` wrote.
+
+    No tensor is read or made before the file's header fits its architecture.
+
+    Args:
+      path: the file.
+
+    Returns:
+      The model, its weights float32; batch normalization uses its running statistics.
+
+    Raises:
+      InputError: the file cannot be read or is damaged, or is no such model.
+    """
+    path = os.fspath(path)
+    with open_tensors(path, ADVICE, LARGEST_FILE_BYTES) as file:
+        metadata = file.metadata() or {}
+        model = _described(path, metadata)
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        _check_tensors(path, model.network, slices)
+        tensors = {name: file.get_tensor(name) for name in slices}
+    if metadata.pop("sha256", None) != _sha256(tensors, metadata):
+        raise InputError(f"{path} has the wrong hash, so it is damaged: {REMEDY}")
+    _check_finite(path, tensors)
+    for name, variable in _variables(model.network).items():
+        # jnp.asarray would compile a program for each shape.
+        variable.set_value(jax.device_put(np.float32(tensors[name])))
+    model.network.eval()
+    return model
+
+
+def bundled_model(name: str) -> StyleModel:
+    """A model that comes with nstjax: "painterly" or "arbitrary".
+
+    Raises:
+      InputError: there is none of that name.
+    """
+    if name not in BUNDLED:
+        raise InputError(
+            f"no bundled model is called {name!r}: choose one of {', '.join(BUNDLED)}"
+        )
+    with importlib.resources.as_file(MODELS / f"{name}.safetensors") as path:
+        return read_model(path)
+
+
+def network_tensors(network: TransformNet | AdaINDecoder) -> dict[str, np.ndarray]:
+    """Parameters and running statistics by path, float32."""
+    return {
+        name: np.ascontiguousarray(variable[...], np.float32)
+        for name, variable in _variables(network).items()
+    }
+
+
+def _variables(network: nnx.Module) -> dict[str, nnx.Variable[Any]]:
+    """The network's own: what is set here changes it."""
+    state = nnx.state(network, (nnx.Param, nnx.BatchStat))
+    return {
+        "/".join(map(str, names)): variable
+        for names, variable in nnx.to_flat_state(state)
+    }
+
+
+def _sha256(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    """Over each tensor's name and float32 bytes, little-endian, and the metadata."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensors[name], "<f4").data)
+    digest.update(json.dumps(metadata, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _contents(tensors: dict[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+    # safetensors would write metadata in an order that changes from call to call.
+    contents = safetensors.numpy.save(tensors)
+    end = 8 + int.from_bytes(contents[:8], "little")
+    entries = {"__metadata__": metadata, **json.loads(contents[8:end])}
+    header = json.dumps(entries, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + contents[end:]
+
+
+def _described(path: str, metadata: Mapping[str, str]) -> StyleModel:
+    """The model with shapes in place of its weights."""
+    schema = metadata.get("schema", "")
+    if not schema.startswith("nstjax.model/"):
+        raise InputError(f"{path} is no feed-forward model of nstjax: {ADVICE}")
+    if schema != SCHEMA:
+        raise InputError(
+            f"{path} has schema {schema!r}, and this nstjax reads {SCHEMA}: "
+            "install the nstjax that wrote it"
+        )
+
+    def part(name: str, kind: Any) -> Any:
+        return decode(metadata.get(name, ""), kind, f"{path}: its {name}", REMEDY)
+
+    encoder = part("encoder", EncoderRecord | None)
+    architecture, styles = part("architecture", dict), part("styles", tuple[Text, ...])
+    card = part("card", dict)
+    try:
+        network = nnx.eval_shape(
+            functools.partial(make_network, from_record(architecture))
+        )
+        encoder = encoder and Encoder(encoder.sha256, encoder.pool, encoder.scales)
+        model = StyleModel(network, styles, encoder, card)
+        _check_description(model)
+    except InputError as error:
+        raise InputError(
+            f"{path} does not describe a model ({error}): {REMEDY}"
+        ) from error
+    return model
+
+
+def _check_description(model: StyleModel) -> None:
+    """Refuse style names or an encoder that do not fit the network."""
+    network, encoder = model.network, model.encoder
+    rows = network.architecture.styles if isinstance(network, TransformNet) else 0
+    if len(model.styles) != rows:
+        raise InputError(
+            f"the network has {rows} styles, but {len(model.styles)} have a name: "
+            "name each"
+        )
+    for name in model.styles:
+        # --style=wave:0.3,scream:0.7 has to find it, and results are named after it: a
+        # model that was sent around must not choose their folder.
+        printable = name.isprintable() and name == name.strip() not in ("", ".", "..")
+        if (
+            not printable
+            or set(name) & set(",:/\\")
+            or model.styles.count(name) > 1
+            or len(name.encode()) > LONGEST_NAME
+        ):
+            raise InputError(
+                f"{name!r} cannot name a style: choose unique names of at most "
+                f"{LONGEST_NAME} bytes, without commas, colons, slashes, backslashes "
+                "and blanks around them, and neither . nor .."
+            )
+    if (encoder is None) != isinstance(network, TransformNet):
+        raise InputError("an AdaINDecoder needs an encoder, and a TransformNet none")
+    if encoder is not None and not (
+        encoder.pool in get_args(Pool)
+        and set(encoder.scales) == set(CONV_LAYERS)
+        and all(0 < factor < math.inf for factor in encoder.scales.values())
+    ):
+        raise InputError(
+            "an encoder needs pool max or avg, and as scales a positive factor for "
+            f"each of {CONV_LAYERS[0]}..{CONV_LAYERS[-1]}"
+        )
+
+
+def _check_tensors(
+    path: str, network: TransformNet | AdaINDecoder, slices: Mapping[str, Any]
+) -> None:
+    expected = {
+        name: list(variable.shape) for name, variable in _variables(network).items()
+    }
+    found = {name: part.get_shape() for name, part in slices.items()}
+    for name in [*expected, *found]:
+        shape, wanted = found.get(name, "none"), expected.get(name, "none")
+        if shape != wanted:
+            raise InputError(
+                f"{path} is a checkpoint of another architecture: {name} has shape "
+                f"{shape}, expected {wanted}; {ADVICE}"
+            )
+        dtype = slices[name].get_dtype()
+        if dtype not in ("F16", "F32"):
+            raise InputError(f"{path}: {name} is {dtype}, not F16 or F32; {ADVICE}")
+
+
+def _check_finite(
+    path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray]
+) -> None:
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise InputError(
+                f"{path}: {name} holds a number that is not finite in {tensor.dtype}: "
+                "train the network again, or do without half precision"
+            )

@@ -1,0 +1,339 @@
+"""Pictures to train feed-forward networks on: shuffled, cropped, in endless batches."""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import msgspec
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.images.resizing import resize
+from nstjax.io.contents import files_below
+from nstjax.io.images import FORMATS, read_image
+from nstjax.io.stored import convert, damaged
+
+LOGGER = logging.getLogger("nstjax")
+
+REMEDY = "start the training again in an empty --workdir"
+
+Rule = Literal["squash", "center", "random"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CropRule:
+    """How a square is cut out of a training picture.
+
+    Attributes:
+      rule: "squash", the whole picture, its aspect ratio lost; "center", the central
+        square of the shorter side; "random", a square of random place and scale, half
+        of them mirrored.
+      size: pixels of the result's side.
+      largest: where random, the picture's shorter side is resized to between ``size``
+        and ``largest``·``size``, but is enlarged no more than ``size`` needs.
+    """
+
+    rule: Rule
+    size: int
+    largest: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.rule not in get_args(Rule):
+            raise InputError(
+                f"crop rule must be one of {', '.join(get_args(Rule))}, "
+                f"got {self.rule!r}"
+            )
+        if self.size < 1 or not self.largest >= 1:
+            raise InputError(
+                "a crop's size and largest must be at least 1, "
+                f"got {self.size} and {self.largest}"
+            )
+
+
+class BatchesState(msgspec.Struct):
+    """Where the next batch begins, as ``Batches.state`` says it."""
+
+    position: dict[str, Any]
+    skipped: list[str]
+
+
+class _Unreadable(NamedTuple):
+    path: str
+    reason: str
+
+
+class Batches(Iterator[dict[str, np.ndarray]]):
+    """Endless batches; ``training_batches`` makes them.
+
+    Each has "content", sRGB 0..1, float32 [batch, size, size, 3]; "style", int32
+    [batch]; and, where there are paintings, "painting", like "content".
+
+    Attributes:
+      skipped: files met so far that could not be read.
+    """
+
+    def __init__(self, elements: Any, photos: Sequence[str], batch_size: int):
+        self.skipped: set[str] = set()
+        self._elements = elements
+        self._position = elements.get_state()
+        self._photos = photos
+        self._batch_size = batch_size
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        batch: list[dict[str, np.ndarray]] = []
+        while len(batch) < self._batch_size:
+            element = next(self._elements)
+            if isinstance(element, _Unreadable):
+                self._skip(element)
+            else:
+                batch.append(element)
+        # Kept here, so that a batch that was interrupted is not left out on resuming.
+        self._position = self._elements.get_state()
+        return {name: np.stack([one[name] for one in batch]) for name in batch[0]}
+
+    def state(self) -> dict[str, Any]:
+        """Where the next batch begins, as JSON has it."""
+        return {"position": self._position, "skipped": sorted(self.skipped)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with the batch that came next when ``state`` was taken.
+
+        Args:
+          state: of batches made with the same arguments.
+
+        Raises:
+          InputError: it is no such state.
+        """
+        given = convert(state, BatchesState, "the position in the pictures", REMEDY)
+        # Grain checks nothing: another state would fail wherever it is used.
+        if not _alike(given.position, self._position):
+            raise damaged("the position in the pictures", given.position, REMEDY)
+        self._position = given.position
+        self._elements.set_state(self._position)
+        self.skipped = set(given.skipped)
+
+    def _skip(self, unreadable: _Unreadable) -> None:
+        if unreadable.path in self.skipped:
+            return
+        LOGGER.warning("skipped: %s", unreadable.reason)
+        self.skipped.add(unreadable.path)
+        readable = sum(path not in self.skipped for path in self._photos)
+        _check_enough(readable, self._batch_size)
+
+
+def picture_files(
+    folder: str | os.PathLike[str],
+    *,
+    recursive: bool = True,
+    without: Iterable[str | os.PathLike[str]] = (),
+) -> list[Path]:
+    """The pictures in a folder and the folders within, sorted.
+
+    Args:
+      folder: where to look.
+      recursive: whether in the folders within, too.
+      without: folders within that are left out: those that results go to.
+
+    Returns:
+      The files with the suffix of a picture format, PNG, JPEG, WebP or TIFF, but for
+      hidden ones.
+
+    Raises:
+      InputError: it is no folder, or holds no pictures.
+    """
+    root = Path(folder)
+    if not root.exists():
+        raise InputError(f"{root} does not exist: give the folder of the pictures")
+    if not root.is_dir():
+        raise InputError(f"{root} is not a folder: give the folder of the pictures")
+    files = sorted(
+        path
+        for path in files_below(root, recursive=recursive, without=without)
+        if path.suffix.lower() in FORMATS and path.is_file()
+    )
+    if not files:
+        raise InputError(
+            f"{root} holds no pictures: fill it with files of {' '.join(FORMATS)}"
+        )
+    return files
+
+
+def training_batches(
+    photos: Sequence[str | os.PathLike[str]],
+    crop: CropRule,
+    *,
+    batch_size: int,
+    seed: int,
+    styles: int = 1,
+    paintings: Sequence[np.ndarray] = (),
+    painting_crop: CropRule | None = None,
+    recolor: float = 0.0,
+    identity: float = 0.0,
+    workers: int = 2,
+) -> Batches:
+    """Read photos in worker threads, shuffled anew in every epoch, without an end.
+
+    The same arguments give the same batches, however fast the workers are. Photos that
+    cannot be read are skipped, each with one warning, and batches stay full.
+
+    Args:
+      photos: picture files.
+      crop: how they are cut.
+      batch_size: photos in a batch.
+      seed: of the order and the crops, 0 to 2³² − 1.
+      styles: which take turns over the photos.
+      paintings: sRGB 0..1, each [height, width, 3]: one for each style, so that a
+        photo comes with a crop of its own style's; or, for one style, any number, one
+        of them drawn at random for each photo.
+      painting_crop: how they are cut; None for random crops of the photos' size.
+      recolor: share of the crops of paintings that get other colors.
+      identity: share of the photos that are their own painting.
+      workers: threads that read; 0 to read where batches are asked for.
+
+    Returns:
+      The batches.
+
+    Raises:
+      InputError: grain is not installed, an argument is out of range, paintings are
+        not as many as styles, or there are fewer photos than a batch needs; the last
+        also later, once too few have turned out to be readable.
+
+    Source:
+      The colors: Ghiasi et al. 2017 (https://arxiv.org/abs/1705.06830).
+    """
+    try:
+        import grain
+    except ImportError:
+        raise InputError("training needs grain: pip install 'nstjax[train]'") from None
+    _check_numbers(batch_size, seed, styles, recolor, identity, workers)
+    _check_enough(len(photos), batch_size)
+    if styles > 1 and len(paintings) not in (0, styles):
+        raise InputError(
+            f"{len(paintings)} paintings for {styles} styles: give one for each style"
+        )
+    painting_crop = painting_crop or CropRule("random", crop.size)
+    paths = [os.fspath(path) for path in photos]
+
+    def indexed(index: int, path: str) -> tuple[int, str]:
+        return index, path
+
+    def element(
+        indexed_path: tuple[int, str], rng: np.random.Generator
+    ) -> dict[str, Any] | _Unreadable:
+        index, path = indexed_path
+        try:
+            photo = read_image(path)
+        except InputError as error:
+            return _Unreadable(path, str(error))
+        style = index % styles
+        result: dict[str, Any] = {
+            "content": cut(photo, crop, rng),
+            "style": np.int32(style),
+        }
+        if len(paintings):
+            drawn = style if styles > 1 else int(rng.integers(len(paintings)))
+            painting = cut(paintings[drawn], painting_crop, rng)
+            if rng.random() < recolor:
+                painting = recolored(painting, rng)
+            own = rng.random() < identity
+            result["painting"] = result["content"] if own else painting
+        return result
+
+    endless = grain.MapDataset.source(paths).seed(seed).shuffle().repeat()
+    elements = endless.map_with_index(indexed).random_map(element)
+    reading = grain.ReadOptions(
+        num_threads=workers, prefetch_buffer_size=max(workers, 2 * batch_size)
+    )
+    return Batches(iter(elements.to_iter_dataset(reading)), paths, batch_size)
+
+
+def cut(image: np.ndarray, crop: CropRule, rng: np.random.Generator) -> np.ndarray:
+    """Cut a square and resize it.
+
+    Args:
+      image: sRGB in 0..1, shape [height, width, 3].
+      crop: the rule.
+      rng: what decides, where the rule is random.
+
+    Returns:
+      sRGB in 0..1, float32 [size, size, 3].
+    """
+    size = crop.size
+    height, width = image.shape[:2]
+    side = shorter = min(height, width)
+    # Cutting before resizing gives the same square, and leaves less to resize.
+    if crop.rule == "center":
+        top, left = (height - side) // 2, (width - side) // 2
+        image = image[top : top + side, left : left + side]
+    elif crop.rule == "random":
+        resized = rng.uniform(size, max(size, min(crop.largest * size, shorter)))
+        side = max(1, round(shorter * size / resized))
+        top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+        image = image[top : top + side, left : left + side]
+        if rng.random() < 0.5:
+            image = image[:, ::-1]
+    return np.asarray(resize(image, size, size, "bilinear"), np.float32)
+
+
+def recolored(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Change brightness by up to 0.8, saturation by a half, hue by 0.2 of its circle.
+
+    Args:
+      image: sRGB in 0..1, float32 [height, width, 3].
+      rng: what decides.
+
+    Returns:
+      sRGB in 0..1, of the same shape and dtype.
+
+    Source:
+      Ghiasi et al. 2017, as in magenta's arbitrary_image_stylization.
+    """
+    from skimage.color import hsv2rgb, rgb2hsv
+
+    brighter = np.clip(image + rng.uniform(-0.8, 0.8), 0, 1)
+    hue, saturation, value = np.moveaxis(rgb2hsv(brighter), -1, 0)
+    saturation = np.clip(saturation * rng.uniform(0.5, 1.5), 0, 1)
+    hue = (hue + rng.uniform(-0.2, 0.2)) % 1
+    changed = hsv2rgb(np.stack([hue, saturation, value], axis=-1))
+    return np.asarray(changed, np.float32)
+
+
+def _alike(state: Any, other: Any) -> bool:
+    """Whether a state has the entries of another, and numbers from 0 on."""
+    if isinstance(state, dict) and isinstance(other, dict):
+        return state.keys() == other.keys() and all(
+            _alike(state[name], other[name]) for name in state
+        )
+    return type(state) is type(other) and (not isinstance(state, int) or state >= 0)
+
+
+def _check_numbers(
+    batch_size: int,
+    seed: int,
+    styles: int,
+    recolor: float,
+    identity: float,
+    workers: int,
+) -> None:
+    if batch_size < 1 or styles < 1 or workers < 0:
+        raise InputError(
+            "batch size and styles must be at least 1 and workers at least 0, "
+            f"got {batch_size}, {styles} and {workers}"
+        )
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed must lie in 0..{2**32 - 1}, got {seed}")
+    if not (0 <= recolor <= 1 and 0 <= identity <= 1):
+        raise InputError(
+            f"recolor and identity must lie in 0..1, got {recolor} and {identity}"
+        )
+
+
+def _check_enough(pictures: int, batch_size: int) -> None:
+    if pictures < batch_size:
+        raise InputError(
+            f"training set of {pictures} readable pictures is smaller than a batch of "
+            f"{batch_size}: add pictures, or make the batch smaller"
+        )

@@ -1,0 +1,269 @@
+"""The loss that a feed-forward network is trained on: that of one image, over a batch.
+
+A network's output is compared as ``nstjax.losses.total.total_loss`` compares an image that is
+optimized; for arbitrary style the content target is the code that was decoded.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from nstjax.errors import InputError
+from nstjax.feedforward.networks.adain import (
+    CODE_LAYER,
+    POOLINGS,
+    make_encoder,
+    restyled_code,
+)
+from nstjax.feedforward.networks.networks import STRIDE, AdaINDecoder, TransformNet
+from nstjax.feedforward.training.grid_loss import grid_loss
+from nstjax.losses.total import (
+    LossTerms,
+    Targets,
+    Weights,
+    style_statistics,
+    total_loss,
+)
+from nstjax.network.vgg import Params, features, preprocess
+from nstjax.presets.preset import Preset, loss_structure
+from nstjax.problem.problem import make_weights
+from nstjax.statistics.style_losses import SAMPLED, style_target
+
+Network = TransformNet | AdaINDecoder
+
+
+class Batch(NamedTuple):
+    """What a step is trained on.
+
+    Attributes:
+      content: photos, sRGB in 0..1, [batch, size, size, 3].
+      style: index of each one's style, [batch].
+      painting: crops of paintings, of the photos' shape: the styles themselves for
+        arbitrary style, and what a discriminator is shown; else None.
+    """
+
+    content: Array
+    style: Array
+    painting: Array | None = None
+
+
+class Objective(NamedTuple):
+    """The numbers of the loss.
+
+    Attributes:
+      params: the fixed network that compares.
+      weights: as of ``nstjax.losses.total.total_loss``.
+      styles: {layer: target with a leading axis of styles}; empty for arbitrary style.
+      style_weights: what beta is multiplied by for each style, [styles].
+      key: of the sampled style losses.
+      grid_weight: of ``nstjax.feedforward.training.grid_loss``.
+      identity_weight: of the mean squared error, in 0..1, of photos that are their own
+        painting.
+    """
+
+    params: Params
+    weights: Weights
+    styles: Mapping[str, Any]
+    style_weights: Array
+    key: Array
+    grid_weight: ArrayLike = 0.0
+    identity_weight: ArrayLike = 0.0
+
+
+class TrainingTerms(NamedTuple):
+    """The terms of the loss of each picture of a batch, unweighted.
+
+    Attributes:
+      content: as in ``nstjax.losses.total.LossTerms``, [batch].
+      style: likewise.
+      tv: likewise.
+      grid: what ``nstjax.feedforward.training.grid_loss`` gives, [batch].
+    """
+
+    content: Array
+    style: Array
+    tv: Array
+    grid: Array
+
+
+LossFunction = Callable[
+    [Network, Batch, Objective, Array], tuple[Array, tuple[TrainingTerms, Array]]
+]
+
+
+def network_options(loss: Preset) -> dict[str, Any]:
+    """The options of ``nstjax.network.vgg.features`` that a loss asks for."""
+    return {
+        name: getattr(loss, name) for name in ("pool", "pool_padding", "image_padding")
+    }
+
+
+def batch_features(
+    params: Params, loss: Preset, images: Array, layers: Sequence[str]
+) -> dict[str, Array]:
+    """Features, as a loss takes them, of pictures [batch, height, width, 3] in 0..1."""
+    options = network_options(loss)
+    return jax.vmap(
+        lambda image: features(params, preprocess(image), layers, **options)
+    )(images)
+
+
+def make_loss(loss: Preset) -> LossFunction:
+    """The loss of either kind of network.
+
+    Args:
+      loss: its structure; its numbers are in ``Objective``.
+
+    Returns:
+      (network, batch, objective, step) -> (mean loss, (terms of each picture, output)).
+    """
+    structure = loss_structure(loss)
+
+    def compare(
+        output: Array,
+        content: dict[str, Array],
+        style: dict[str, Any],
+        style_weights: Array,
+        objective: Objective,
+        step: Array,
+    ) -> tuple[Array, tuple[LossTerms, Array]]:
+        weights = objective.weights
+
+        def of_one(
+            image: Array, content: Any, style: Any, weight: Array, key: Array
+        ) -> tuple[Array, LossTerms]:
+            return total_loss(
+                objective.params,
+                preprocess(image),
+                Targets(content, style),
+                weights._replace(style=weights.style * weight),
+                key=key,
+                **structure,
+            )
+
+        keys = jax.random.split(jax.random.fold_in(objective.key, step), len(output))
+        losses, terms = jax.vmap(of_one)(output, content, style, style_weights, keys)
+        return losses.mean(), (terms, output)
+
+    def transform_loss(
+        network: TransformNet, batch: Batch, objective: Objective, step: Array
+    ) -> tuple[Array, tuple[LossTerms, Array]]:
+        styles = len(objective.style_weights)
+        output = network(batch.content, jax.nn.one_hot(batch.style, styles))
+        return compare(
+            output,
+            batch_features(objective.params, loss, batch.content, loss.content_layers),
+            jax.tree.map(lambda target: target[batch.style], objective.styles),
+            objective.style_weights[batch.style],
+            objective,
+            step,
+        )
+
+    def adain_loss(
+        decoder: AdaINDecoder, batch: Batch, objective: Objective, step: Array
+    ) -> tuple[Array, tuple[LossTerms, Array]]:
+        encode = make_encoder(objective.params, loss.pool, loss.pool_padding)
+        assert batch.painting is not None
+        code = restyled_code(encode(batch.content), encode(batch.painting))
+        styles = jax.vmap(functools.partial(describe, objective.params, loss))(
+            batch.painting
+        )
+        height, width = batch.content.shape[1:3]
+        output = decoder(code)[:, :height, :width]
+        value, details = compare(
+            output, {CODE_LAYER: code}, styles, jnp.ones(len(code)), objective, step
+        )
+        same = (batch.painting == batch.content).all((1, 2, 3))
+        errors = jnp.square(output - batch.content).mean((1, 2, 3))
+        return value + objective.identity_weight * (same * errors).mean(), details
+
+    def either(
+        network: Network, batch: Batch, objective: Objective, step: Array
+    ) -> tuple[Array, tuple[TrainingTerms, Array]]:
+        if isinstance(network, AdaINDecoder):
+            value, (terms, output) = adain_loss(network, batch, objective, step)
+            grid = grid_loss(output, 2**POOLINGS)
+        else:
+            value, (terms, output) = transform_loss(network, batch, objective, step)
+            grid = grid_loss(output, STRIDE)
+        value = value + objective.grid_weight * grid.mean()
+        return value, (
+            TrainingTerms(terms.content, terms.style, terms.tv, grid),
+            output,
+        )
+
+    return either
+
+
+def describe(params: Params, loss: Preset, painting: Array) -> dict[str, Any]:
+    """A painting's style target for each layer, from sRGB in 0..1."""
+    statistics = style_statistics(
+        params,
+        preprocess(painting),
+        loss.style_layers,
+        **network_options(loss),
+        style_loss=loss.style_loss,
+        gram_normalization=loss.gram_normalization,
+    )
+    return {
+        layer: style_target(description) for layer, description in statistics.items()
+    }
+
+
+def stacked_styles(
+    params: Params, loss: Preset, paintings: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """Targets of several paintings, with a leading axis: for ``Objective.styles``.
+
+    Raises:
+      InputError: positions are drawn from paintings of several sizes, so that there are
+        not as many of each.
+    """
+    if loss.style_loss in SAMPLED and len({each.shape for each in paintings}) > 1:
+        raise InputError(
+            f"style_loss={loss.style_loss} needs paintings of one size: give "
+            "--style_size=512x512"
+        )
+    one = jax.jit(functools.partial(describe, loss=loss))
+    targets = [one(params, painting=painting) for painting in paintings]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *targets)
+
+
+def balanced_style_weights(
+    params: Params, loss: Preset, styles: Mapping[str, Any], photos: np.ndarray
+) -> Array:
+    """Weights that make every style's loss of plain photos the same on average.
+
+    A Gram loss grows with the fourth power of a painting's contrast: unbalanced, a few
+    paintings take the whole network.
+
+    Args:
+      params: the fixed network.
+      loss: its settings.
+      styles: from ``stacked_styles``.
+      photos: some, sRGB in 0..1, [pictures, size, size, 3].
+
+    Returns:
+      [styles], with geometric mean 1.
+    """
+    structure = loss_structure(loss)
+    zero, one = jnp.zeros(()), jnp.ones(())
+    only_style = make_weights(loss)._replace(content=zero, style=one, tv=zero)
+
+    @jax.jit
+    def losses(photo: Array) -> Array:
+        def of_style(style: Any) -> Array:
+            return total_loss(
+                params, preprocess(photo), Targets({}, style), only_style, **structure
+            )[0]
+
+        return jax.vmap(of_style)(styles)
+
+    mean = jnp.stack([losses(jnp.asarray(photo)) for photo in photos]).mean(0)
+    return jnp.exp(jnp.log(mean).mean() - jnp.log(mean))

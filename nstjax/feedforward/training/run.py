@@ -1,0 +1,254 @@
+"""A training from pictures on disk to a model file, that may be killed at any time."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import msgspec
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.feedforward.networks.model_file import write_model
+from nstjax.feedforward.training.checkpoint import open_checkpoints
+from nstjax.feedforward.training.log import (
+    Row,
+    event_writer,
+    mean_row,
+    sample_sheet,
+    step_row,
+    term_row,
+)
+from nstjax.feedforward.training.objective import Batch, Objective, TrainingTerms
+from nstjax.feedforward.training.request import (
+    TrainingRequest,
+    check_request,
+    request_settings,
+)
+from nstjax.feedforward.training.setup import Setup, set_up, trained_model
+from nstjax.feedforward.training.update import (
+    TrainingState,
+    batch_shardings,
+    check_finite,
+)
+from nstjax.io import config as config_file
+from nstjax.io import run_log as runlog
+from nstjax.io.atomic import check_new, check_unlinked
+from nstjax.io.config import check_resumable
+from nstjax.io.extras import Extras, write_somewhere
+from nstjax.io.images import write_image
+from nstjax.io.locks import NEW, temporary_folder
+from nstjax.io.stored import Amount, convert, damaged
+from nstjax.io.workdir import one_run_in
+from nstjax.runtime.interrupts import requested, saving_on_interrupt
+from nstjax.runtime.processes import (
+    all_or_none,
+    any_process,
+    count_processes,
+    is_first_process,
+    on_host,
+    place,
+)
+from nstjax.runtime.progress_bar import ProgressBar
+
+MODEL = "model.safetensors"
+SAMPLES = "samples"
+CHECKPOINTS = "checkpoints"
+EVENTS = "events"
+
+
+class Progress(msgspec.Struct):
+    """What a checkpoint says beside the state; "batches" are ``Batches.state``."""
+
+    rows: list[dict[str, float]]
+    seconds: Amount
+    batches: dict[str, Any]
+
+
+class Trained(NamedTuple):
+    """How a training ended.
+
+    Attributes:
+      model: the model's file; None where somebody stopped the training before its end.
+      complete: whether all could be written, and where it should be.
+    """
+
+    model: Path | None
+    complete: bool
+
+
+def train(request: TrainingRequest) -> Trained:
+    """Train, or go on from the last checkpoint; the model is written to the folder.
+
+    Nothing is written before all that can be checked is.
+
+    Raises:
+      InputError: bad input, or the folder holds another training, or the loss is not
+        finite.
+    """
+    with (
+        one_run_in(request.folder),
+        saving_on_interrupt("stopping after this update") as begin_saving,
+    ):
+        if count_processes() > 1:
+            # The others would wait in vain for one that ends at once.
+            begin_saving()
+        return _train(request, begin_saving)
+
+
+def _train(request: TrainingRequest, begin_saving: Callable[[], None]) -> Trained:
+    folder, steps = request.folder, request.preset.steps
+    with all_or_none():
+        check_request(request)
+        setup = set_up(request)
+        settings = request_settings(request)
+        begun = _has_begun(folder, settings)
+        card = {**request.card, "settings": {**settings, "steps": steps}}
+        # A model that cannot be written is told before the training, not after it.
+        if is_first_process():
+            with temporary_folder(folder / MODEL) as scratch:
+                model = trained_model(request, setup, setup.state, card)
+                write_model(scratch / NEW, model)
+    with all_or_none():
+        if is_first_process() and not begun:
+            # Before all else: without it a killed training could not go on.
+            config_file.write_config(folder, {"settings": settings})
+    extras = Extras()
+    state = _run(request, setup, extras, begin_saving)
+    if int(state.step) < steps:
+        return Trained(None, not extras.missing)
+    state = jax.tree.map(lambda leaf: jax.device_put(on_host(leaf)), state)
+    model = trained_model(request, setup, state, card)
+    path = folder / MODEL
+    if is_first_process():
+        half = request.half_precision
+        path = write_somewhere(
+            path, lambda place: write_model(place, model, half_precision=half)
+        )
+    return Trained(path, not extras.missing and path == folder / MODEL)
+
+
+def _run(
+    request: TrainingRequest,
+    setup: Setup,
+    extras: Extras,
+    begin_saving: Callable[[], None],
+) -> TrainingState:
+    """The updates that are left, with their log, checkpoints and sample sheets."""
+    folder, steps, batches = request.folder, request.preset.steps, setup.batches
+    checkpoints = open_checkpoints(folder / CHECKPOINTS)
+    by_picture, everywhere = batch_shardings(request.preset.batch_size)
+    state, objective = place((setup.state, setup.objective), everywhere)
+    rows, seconds = list[Row](), 0.0
+    restored = checkpoints.restore(state)
+    if restored is not None:
+        state, record = restored
+        where = f"the checkpoint in {folder / CHECKPOINTS}"
+        progress = convert(record, Progress, where, config_file.START_AGAIN)
+        names = {"total", "gradient_norm", *TrainingTerms._fields}
+        if request.adversarial_weight:
+            names |= {"generator", "discriminator"}
+        rows, seconds = progress.rows, progress.seconds
+        if int(state.step) < 0 or any(row.keys() != names for row in rows):
+            raise damaged(where, "its step or rows", config_file.START_AGAIN)
+        batches.restore(record["batches"])
+    first = int(state.step)
+    if first > steps:
+        raise InputError(
+            f"the training in {folder} has had {first} updates: give as many steps or "
+            "more"
+        )
+    writes, unwritten = is_first_process(), list[Row]()
+    if writes:
+        runlog.restart_metrics(folder, first + 1, runlog.LoggedStep)
+    started = time.monotonic() - seconds
+    weight = jnp.float32(request.adversarial_weight)
+    events = folder / EVENTS if request.tensorboard and writes else None
+    with (
+        ProgressBar(total=steps, initial=first, unit="step", disable=not writes) as bar,
+        event_writer(events, first + 1, extras) as write_events,
+    ):
+        for step in range(first + 1, steps + 1):
+            batch = Batch(**jax.device_put(next(batches), by_picture))
+            state, info = setup.training.step(state, batch, objective, weight)
+            check_finite(info, step)
+            begin_saving()
+            stopping = any_process(requested())
+            # A mean with an update that was left out would be no number.
+            if not info.nonfinite:
+                rows.append(step_row(info))
+            bar.update()
+            row: Row = {}
+            if rows and (step % request.log_every == 0 or step == steps):
+                row = mean_row(rows)
+                rows = []
+                bar.set_postfix(loss=f"{row['total']:.4g}")
+            if step % request.sample_every == 0 or step == steps:
+                row |= _validate(request, setup, state, objective, step, extras)
+            if row:
+                row = {
+                    "step": step,
+                    **row,
+                    "skipped": len(batches.skipped),
+                    "seconds": round(time.monotonic() - started, 3),
+                }
+                if writes:
+                    unwritten.append(row)
+                    with extras.writing("the log"):
+                        runlog.append_metrics(folder, unwritten)
+                        unwritten.clear()
+                write_events(row)
+            if step % request.checkpoint_every == 0 or step == steps or stopping:
+                record = {
+                    "batches": batches.state(),
+                    "rows": rows,
+                    "seconds": time.monotonic() - started,
+                }
+                with extras.writing("a checkpoint"):
+                    checkpoints.save(step, state, record)
+            if stopping:
+                break
+    return state
+
+
+def _validate(
+    request: TrainingRequest,
+    setup: Setup,
+    state: TrainingState,
+    objective: Objective,
+    step: int,
+    extras: Extras,
+) -> Row:
+    """The loss on photos that are held out, and a sheet of some of them."""
+    evaluated = [
+        setup.training.evaluate(state, batch, objective) for batch in setup.samples
+    ]
+    names = list(request.paintings)[: len(evaluated)]
+    photos = np.asarray(setup.samples[0].content)
+    outputs = [on_host(output) for _, _, output in evaluated]
+    if is_first_process():
+        path = request.folder / SAMPLES / f"{step:06}.png"
+        with extras.writing("a sheet of samples"):
+            path.parent.mkdir(exist_ok=True)
+            write_image(path, sample_sheet(photos, outputs, names))
+    return {
+        "validation": {
+            name: {"total": float(loss), **term_row(terms)}
+            for name, (loss, terms, _) in zip(names, evaluated, strict=True)
+        }
+    }
+
+
+def _has_begun(folder: Path, settings: dict[str, Any]) -> bool:
+    """Whether there is something to go on with; of another training, an error."""
+    names = (runlog.METRICS, CHECKPOINTS, SAMPLES, EVENTS, MODEL)
+    written = [folder / name for name in names]
+    inside = (path for name in (SAMPLES, EVENTS) for path in (folder / name).glob("*"))
+    check_unlinked([folder / config_file.CONFIG, *written, *inside])
+    if (folder / config_file.CONFIG).exists():
+        check_resumable(folder, settings)
+        return True
+    check_new(folder, written)
+    return False

@@ -1,0 +1,250 @@
+"""From a request to everything that a training needs, before anything is written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax import Array
+
+from nstjax.errors import InputError
+from nstjax.feedforward.networks.architecture import to_record
+from nstjax.feedforward.networks.model_file import Encoder, StyleModel
+from nstjax.feedforward.networks.networks import TransformNet, make_network
+from nstjax.feedforward.networks.normalization import StyleTable
+from nstjax.feedforward.networks.style_rows import (
+    network_for_new_style,
+    with_style_added,
+)
+from nstjax.feedforward.training.adversary import make_adversary
+from nstjax.feedforward.training.data import Batches, CropRule, cut, training_batches
+from nstjax.feedforward.training.log import sample_batches
+from nstjax.feedforward.training.objective import (
+    Batch,
+    Network,
+    Objective,
+    balanced_style_weights,
+    make_loss,
+    network_options,
+    stacked_styles,
+)
+from nstjax.feedforward.training.presets import TrainingPreset
+from nstjax.feedforward.training.request import TrainingRequest
+from nstjax.feedforward.training.update import Training, TrainingState, make_training
+from nstjax.images.resizing import Size, output_size, resize
+from nstjax.io.images import read_image
+from nstjax.network.layer_scales import scale_layers
+from nstjax.network.vgg import CONV_LAYERS, Params, features, preprocess
+from nstjax.problem.problem import make_weights
+
+SHEET_STYLES = 16
+CALIBRATION_PHOTOS = 16
+
+
+class Setup(NamedTuple):
+    """What a training is run with.
+
+    Attributes:
+      training: init and step.
+      state: the first one.
+      objective: of the loss.
+      batches: the pictures.
+      samples: for each of the first paintings, the photos that are held out.
+      encoder: of arbitrary style; else None.
+    """
+
+    training: Training
+    state: TrainingState
+    objective: Objective
+    batches: Batches
+    samples: list[Batch]
+    encoder: Encoder | None
+
+
+def set_up(request: TrainingRequest) -> Setup:
+    """Read the pictures that are needed all the time, and make the network.
+
+    Raises:
+      InputError: pictures that cannot be read, are too few or too small, or an initial
+        model that does not fit.
+    """
+    preset = request.preset
+    paintings = [_painting(path, preset) for path in request.paintings.values()]
+    held_out = _held_out(request)
+    batches = _batches(request, paintings)
+    network = _initial_network(request)
+    params, encoder = request.network.params, None
+    if request.arbitrary:
+        encoder = _normalized_encoder(request, held_out)
+        params = scale_layers(params, encoder.scales)
+    objective = _objective(request, params, paintings, held_out)
+    training, state = _training(request, network, params, paintings)
+    samples = sample_batches(held_out, paintings[:SHEET_STYLES], request.arbitrary)
+    # Computes nothing, but finds whether the pictures are too small.
+    jax.eval_shape(training.evaluate, state, samples[0], objective)
+    return Setup(training, state, objective, batches, samples, encoder)
+
+
+def trained_model(
+    request: TrainingRequest, setup: Setup, state: TrainingState, card: dict[str, Any]
+) -> StyleModel:
+    """The model that a state is, with a style added to the initial one's if asked."""
+    network = setup.training.network(state)
+    names = () if request.arbitrary else tuple(request.paintings)
+    if request.add_style and request.initial is not None:
+        initial = request.initial.network
+        assert isinstance(initial, TransformNet)
+        assert isinstance(network, TransformNet)
+        network = with_style_added(initial, network)
+        names = (*request.initial.styles, *names)
+    return StyleModel(network, names, setup.encoder, card)
+
+
+def learning_rates(first: float, decay: float) -> optax.Schedule:
+    """The learning rate at each step: first / (1 + decay·step)."""
+    return lambda step: first / (1.0 + decay * step)
+
+
+def _painting(path: Path, preset: TrainingPreset) -> np.ndarray:
+    image = read_image(path)
+    size = preset.loss.style_size
+    if isinstance(size, Size):
+        image = resize(image, *output_size(image.shape[0], image.shape[1], size))
+    return image
+
+
+def _held_out(request: TrainingRequest) -> np.ndarray:
+    """Central squares of the photos that are held out, [photos, size, size, 3]."""
+    crop = CropRule("center", request.preset.crop.size)
+    rng = np.random.default_rng(0)
+    return np.stack([cut(read_image(path), crop, rng) for path in request.held_out])
+
+
+def _batches(request: TrainingRequest, paintings: Sequence[np.ndarray]) -> Batches:
+    preset = request.preset
+    with_paintings = request.arbitrary or request.adversarial_weight > 0
+    return training_batches(
+        request.photos,
+        preset.crop,
+        batch_size=preset.batch_size,
+        seed=request.seed,
+        styles=1 if request.arbitrary else len(paintings),
+        paintings=paintings if with_paintings else (),
+        recolor=request.recolor,
+        identity=request.identity,
+        workers=request.workers,
+    )
+
+
+def _initial_network(request: TrainingRequest) -> Network:
+    architecture = request.preset.architecture
+    if request.initial is None:
+        return make_network(architecture, request.seed)
+    network = request.initial.network
+    if request.add_style:
+        assert isinstance(network, TransformNet)
+        network = network_for_new_style(network)
+    given = network.architecture
+    found, wanted = to_record(given), to_record(architecture)
+    for record in (found, wanted):
+        # Nothing is drawn here. Upsampling has no parameters of its own, but styles
+        # that are kept would change with it.
+        del record["initialization"]
+        if not request.add_style:
+            del record["upsampling"]
+    if found != wanted:
+        raise InputError(
+            f"the initial model has another architecture ({given}, wanted "
+            f"{architecture}): give the flags that it was trained with"
+        )
+    result = nnx.eval_shape(lambda: make_network(architecture))
+    nnx.update(result, nnx.state(network))
+    return result
+
+
+def _normalized_encoder(request: TrainingRequest, photos: np.ndarray) -> Encoder:
+    """Scales that give every layer's ReLU a mean of 1 over photos.
+
+    Source:
+      Gatys et al. (2016), section 2: the "normalised" network.
+    """
+    fixed, pool = request.network, request.preset.loss.pool
+    if request.initial is not None and request.initial.encoder is not None:
+        encoder = request.initial.encoder
+        if (encoder.sha256, encoder.pool) != (fixed.sha256, pool):
+            raise InputError(
+                f"the initial model decodes another network than {fixed.source} with "
+                f"{pool} pooling: give the --weights that it was trained with"
+            )
+        return encoder
+    options = network_options(request.preset.loss)
+    relus = [layer.replace("conv", "relu") for layer in CONV_LAYERS]
+
+    @jax.jit
+    def means(params: Params, photo: Array) -> dict[str, Array]:
+        activations = features(params, preprocess(photo), relus, **options)
+        return {layer: activation.mean() for layer, activation in activations.items()}
+
+    of_photos = [
+        means(fixed.params, jnp.asarray(photo)) for photo in photos[:CALIBRATION_PHOTOS]
+    ]
+    return Encoder(
+        fixed.sha256,
+        pool,
+        {
+            layer: 1.0 / float(np.mean([one[relu] for one in of_photos]))
+            for layer, relu in zip(CONV_LAYERS, relus, strict=True)
+        },
+    )
+
+
+def _objective(
+    request: TrainingRequest,
+    params: Params,
+    paintings: Sequence[np.ndarray],
+    held_out: np.ndarray,
+) -> Objective:
+    loss, key = request.preset.loss, jax.random.key(request.seed)
+    weights = make_weights(loss)
+    numbers = (jnp.float32(request.grid_weight), jnp.float32(request.identity_weight))
+    if request.arbitrary:
+        return Objective(params, weights, {}, jnp.ones(1), key, *numbers)
+    styles = stacked_styles(params, loss, paintings)
+    style_weights = jnp.ones(len(paintings))
+    if request.balance_styles:
+        style_weights = balanced_style_weights(params, loss, styles, held_out)
+    return Objective(params, weights, styles, style_weights, key, *numbers)
+
+
+def _training(
+    request: TrainingRequest,
+    network: Network,
+    params: Params,
+    paintings: Sequence[np.ndarray],
+) -> tuple[Training, TrainingState]:
+    preset = request.preset
+    discriminator, adversary = None, None
+    if request.adversarial_weight:
+        crop = CropRule("random", preset.crop.size)
+        rng = np.random.default_rng([request.seed, 1])
+        discriminator, adversary = make_adversary(
+            params,
+            preset.loss,
+            request.adversarial_layer,
+            jnp.stack([cut(painting, crop, rng) for painting in paintings]),
+            1 if request.arbitrary else len(paintings),
+            preset.learning_rate,
+            request.seed,
+        )
+    training = make_training(
+        network,
+        make_loss(preset.loss),
+        optax.adam(learning_rates(preset.learning_rate, preset.decay)),
+        trained=StyleTable if request.add_style else nnx.Param,
+        discriminator=discriminator,
+    )
+    return training, training.init(network, adversary)

@@ -1,0 +1,233 @@
+"""Training a feed-forward network: a state and one compiled step."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import Array
+from jax.sharding import (
+    AxisType,
+    NamedSharding,
+    PartitionSpec,
+    Sharding,
+    SingleDeviceSharding,
+)
+
+from nstjax.errors import InputError
+from nstjax.feedforward.networks.discriminator import generator_loss
+from nstjax.feedforward.training.adversary import (
+    MOST_NONFINITE,
+    Adversary,
+    Discrimination,
+)
+from nstjax.feedforward.training.objective import (
+    Batch,
+    LossFunction,
+    Network,
+    Objective,
+    TrainingTerms,
+)
+
+
+class TrainingState(NamedTuple):
+    """What the next step needs.
+
+    Attributes:
+      trained: the parameters that are trained.
+      rest: the network's other parameters, and its batch statistics.
+      opt_state: the optimizer's.
+      adversary: the discriminator, or None.
+      step: updates so far.
+    """
+
+    trained: nnx.State
+    rest: nnx.State
+    opt_state: optax.OptState
+    adversary: Adversary | None
+    step: Array
+
+
+class TrainingInfo(NamedTuple):
+    """What a step tells.
+
+    Attributes:
+      loss: of the batch, the adversarial term included.
+      terms: means over the batch, unweighted.
+      gradient_norm: of the trained parameters.
+      nonfinite: how many updates in a row were left out, this one included.
+      adversarial: the network's and the discriminator's hinge losses, or None.
+    """
+
+    loss: Array
+    terms: TrainingTerms
+    gradient_norm: Array
+    nonfinite: Array
+    adversarial: tuple[Array, Array] | None
+
+
+class Training(NamedTuple):
+    """Init and step, and a way back to a network.
+
+    Attributes:
+      init: (network, adversary or None) -> state.
+      step: (state, batch, objective, adversarial weight) -> (state, info); the state is
+        donated.
+      evaluate: (state, batch, objective) -> (loss, mean terms, output), without
+        updates.
+      network: state -> network, for inference.
+    """
+
+    init: Callable[[Network, Adversary | None], TrainingState]
+    step: Callable[
+        [TrainingState, Batch, Objective, Array], tuple[TrainingState, TrainingInfo]
+    ]
+    evaluate: Callable[
+        [TrainingState, Batch, Objective], tuple[Array, TrainingTerms, Array]
+    ]
+    network: Callable[[TrainingState], Network]
+
+
+def make_training(
+    network: Network,
+    loss_fn: LossFunction,
+    optimizer: optax.GradientTransformation,
+    *,
+    trained: type[nnx.Variable] = nnx.Param,
+    discriminator: Discrimination | None = None,
+) -> Training:
+    """Training of a network, all of it or the variables of one type.
+
+    Args:
+      network: gives the structure.
+      loss_fn: from ``nstjax.feedforward.training.objective.make_loss``.
+      optimizer: of the network; updates that are not finite are left out.
+      trained: ``StyleTable`` trains γ and β only.
+      discriminator: an adversarial loss beside, or None.
+    """
+    graph = nnx.split(network, trained, ...)[0]
+    guarded = optax.apply_if_finite(optimizer, MOST_NONFINITE)
+
+    def merged(trained_state: nnx.State, rest: nnx.State, training: bool) -> Network:
+        # Copied, because a batch's statistics are written into the network.
+        result: Network = nnx.merge(graph, trained_state, rest, copy=True)
+        result.set_attributes(
+            use_running_average=not training, raise_if_not_found=False
+        )
+        return result
+
+    def init(network: Network, adversary: Adversary | None) -> TrainingState:
+        trained_state, rest = nnx.state(network, trained, ...)
+        # The state is donated to the first step: the network keeps its own arrays.
+        trained_state, rest = jax.tree.map(jnp.copy, (trained_state, rest))
+        return TrainingState(
+            trained_state, rest, guarded.init(trained_state), adversary, jnp.int32(0)
+        )
+
+    def step(
+        state: TrainingState,
+        batch: Batch,
+        objective: Objective,
+        adversarial_weight: Array,
+    ) -> tuple[TrainingState, TrainingInfo]:
+        def total(trained_state: nnx.State) -> tuple[Array, Any]:
+            network = merged(trained_state, state.rest, True)
+            loss, (terms, output) = loss_fn(network, batch, objective, state.step)
+            hinge = None
+            if discriminator is not None and state.adversary is not None:
+                scores = discriminator.scores(
+                    state.adversary.network,
+                    state.adversary.scale,
+                    objective.params,
+                    output,
+                    batch.style,
+                )
+                hinge = generator_loss(scores)
+                loss = loss + adversarial_weight * hinge
+            _, rest = nnx.state(network, trained, ...)
+            return loss, (terms, output, rest, hinge)
+
+        (loss, (terms, output, rest, hinge)), gradient = jax.value_and_grad(
+            total, has_aux=True
+        )(state.trained)
+        updates, opt_state = guarded.update(gradient, state.opt_state, state.trained)
+        adversary, adversarial = state.adversary, None
+        if discriminator is not None and adversary is not None:
+            adversary, its_loss = discriminator.update(
+                adversary, objective.params, batch, output
+            )
+            adversarial = (hinge, its_loss)
+        finite = opt_state.last_finite
+        rest = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old), rest, state.rest
+        )
+        return (
+            TrainingState(
+                optax.apply_updates(state.trained, updates),
+                rest,
+                opt_state,
+                adversary,
+                state.step + 1,
+            ),
+            TrainingInfo(
+                loss,
+                jax.tree.map(lambda values: values.mean(0), terms),
+                optax.tree.norm(gradient),
+                opt_state.notfinite_count,
+                adversarial,
+            ),
+        )
+
+    def evaluate(
+        state: TrainingState, batch: Batch, objective: Objective
+    ) -> tuple[Array, TrainingTerms, Array]:
+        network = merged(state.trained, state.rest, False)
+        # Always the same samples, so that two evaluations can be compared.
+        loss, (terms, output) = loss_fn(network, batch, objective, jnp.int32(0))
+        return loss, jax.tree.map(lambda values: values.mean(0), terms), output
+
+    return Training(
+        init,
+        jax.jit(step, donate_argnums=0),
+        jax.jit(evaluate),
+        lambda state: merged(state.trained, state.rest, False),
+    )
+
+
+def batch_shardings(batch_size: int) -> tuple[Sharding, Sharding]:
+    """Where a batch lies, its pictures split over the devices, and where the rest.
+
+    As many devices are used as divide the batch; of several processes all are needed.
+
+    Raises:
+      InputError: those of several processes do not divide it.
+    """
+    devices = jax.devices()
+    count = math.gcd(len(devices), batch_size)
+    if jax.process_count() > 1 and count < len(devices):
+        raise InputError(
+            f"batches of {batch_size} photos leave out some of the {len(devices)} "
+            f"devices of {jax.process_count()} processes: give a --batch_size that "
+            f"{len(devices)} divides"
+        )
+    if count == 1:
+        return (SingleDeviceSharding(devices[0]),) * 2
+    mesh = jax.make_mesh(
+        (count,), ("pictures",), axis_types=(AxisType.Auto,), devices=devices[:count]
+    )
+    return (
+        NamedSharding(mesh, PartitionSpec("pictures")),
+        NamedSharding(mesh, PartitionSpec()),
+    )
+
+
+def check_finite(info: TrainingInfo, step: int) -> None:
+    """Raise ``InputError`` once too many updates in a row were not finite."""
+    if int(info.nonfinite) >= MOST_NONFINITE:
+        raise InputError(
+            f"the loss was not finite {MOST_NONFINITE} times in a row, up to step "
+            f"{step}: lower --learning_rate or the weights"
+        )

@@ -1,0 +1,125 @@
+"""What somebody painted who gives a picture as a mask: its alpha, numbers or greys."""
+
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.images.color_map import FLAT_RANGE, LEAST_SHARE, SAME_COLOR
+
+# Numbers up to this are labels: as levels of grey nobody could tell them from black.
+MAX_LABEL = 31
+# Mean difference of the channels in a picture that is grey, but for JPEG's noise.
+GREY = 0.05
+BLACK = 0.1
+
+
+def labels_of(color: np.ndarray) -> np.ndarray | None:
+    """The numbers of a picture that holds small ones, 0 and 1 or 0 to 3, say.
+
+    Args:
+      color: [height, width, 3], 0..1, from 8 or 16 bits.
+
+    Returns:
+      uint8 [height, width]; None if it holds greys or colors.
+    """
+    top = color.max()
+    grey = color[:, :, 0]
+    if not 0 < top <= (MAX_LABEL + 0.5) / 255 or (color != grey[:, :, None]).any():
+        return None
+    levels = 65535 if top <= (MAX_LABEL + 0.5) / 65535 else 255
+    numbers = np.rint(grey * levels)
+    if np.abs(numbers - grey * levels).max() > 0.01:
+        return None
+    return numbers.astype(np.uint8)
+
+
+def check_labels(labels: np.ndarray, most: int, name: str, advice: str) -> list[int]:
+    """The numbers in a map of labels, ascending.
+
+    Raises:
+      InputError: there are more than ``most``.
+    """
+    numbers = np.unique(labels).tolist()
+    if len(numbers) > most:
+        raise InputError(
+            f"{name} holds {len(numbers)} numbers from {numbers[0]} to {numbers[-1]}: "
+            + advice
+        )
+    return numbers
+
+
+def painted_map(color: np.ndarray, alpha: np.ndarray | None, name: str) -> np.ndarray:
+    """The colors of a map, with a color of its own where nothing was painted.
+
+    That is black; white where black is painted, and grey where both are.
+
+    Args:
+      color: [height, width, 3], 0..1.
+      alpha: opacity [height, width], 0..1, or None.
+      name: what messages call the mask.
+
+    Returns:
+      float32 [height, width, 3], 0..1.
+
+    Raises:
+      InputError: nothing is painted.
+    """
+    if alpha is None or not _varies(alpha, name):
+        return color
+    paint = color[alpha >= alpha.max() / 2]
+
+    def is_painted(level: float) -> bool:
+        near = np.linalg.norm(paint - np.float32(level), axis=1) < SAME_COLOR / 255
+        return near.mean() > LEAST_SHARE
+
+    unpainted = [level for level in (0.0, 1.0, 0.5) if not is_painted(level)]
+    level = np.float32(unpainted[0] if unpainted else 0)
+    return level + (color - level) * alpha[:, :, None]
+
+
+def painted_mask(color: np.ndarray, alpha: np.ndarray | None, name: str) -> np.ndarray:
+    """The membership that a mask of one region means, [height, width] in 0..1.
+
+    On an opaque picture that is its grey, or a number other than 0; on a transparent
+    one it is the alpha, times the grey if what is painted is grey.
+
+    Args:
+      color: [height, width, 3], 0..1.
+      alpha: opacity [height, width], 0..1, or None.
+      name: what messages call the mask.
+
+    Raises:
+      InputError: it is colored, black, or nothing is painted.
+    """
+    if alpha is None or not _varies(alpha, name):
+        labels = labels_of(color)
+        if labels is not None:
+            check_labels(
+                labels, 2, name, "the mask of one region has 0 outside and 1 inside"
+            )
+            return (labels > 0).astype(np.float32)
+        alpha = np.ones(color.shape[:2], np.float32)
+        paint = color.reshape(-1, 3)
+    else:
+        paint = color[alpha >= alpha.max() / 2]
+        if (np.ptp(paint, axis=0) * 255 <= FLAT_RANGE).all() and not _is_grey(paint):
+            return alpha
+        if _is_grey(paint) and paint.max() < BLACK:
+            raise InputError(
+                f"{name} is black on transparent: paint the inside of its region white"
+            )
+    if not _is_grey(paint):
+        raise InputError(
+            f"{name} is colored: the mask of one region is grey, white inside and "
+            "black outside"
+        )
+    return alpha * color.mean(axis=2)
+
+
+def _is_grey(paint: np.ndarray) -> bool:
+    return bool(np.ptp(paint, axis=1).mean() <= GREY)
+
+
+def _varies(alpha: np.ndarray, name: str) -> bool:
+    if alpha.max() == 0:
+        raise InputError(f"{name} is transparent everywhere: paint its regions")
+    return bool(np.ptp(alpha) > 0)

@@ -1,0 +1,343 @@
+"""Regions: read from a map of colors or from grey masks, and paired with paintings."""
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import ImageColor
+
+from nstjax.errors import InputError
+from nstjax.images.color_map import (
+    MAX_COLORS,
+    SAME_COLOR,
+    color_distances,
+    read_color_map,
+    snap,
+)
+from nstjax.images.mask_picture import (
+    check_labels,
+    labels_of,
+    painted_map,
+    painted_mask,
+)
+from nstjax.images.resizing import resize
+
+LOGGER = logging.getLogger("nstjax")
+
+# 8-bit RGB: what is white or black.
+NEAR_WHITE_OR_BLACK = 8
+# Sides that differ by less make a picture neither portrait nor landscape.
+ABOUT_SQUARE = 1.05
+SMALL_SHARE = 0.01
+# What the numbers of a map of two are called.
+WHITE_AND_BLACK = {"#ffffff": "1", "#000000": "0"}
+
+
+class RegionMasks(NamedTuple):
+    """The regions of one picture.
+
+    Attributes:
+      names: "#ff0000", ... of a map of colors; "0", "1", ... of a map of numbers;
+        "1", "2", ... of grey masks.
+      masks: memberships, float32 [regions, height, width], 0..1.
+    """
+
+    names: tuple[str, ...]
+    masks: np.ndarray
+
+
+class MaskedRegion(NamedTuple):
+    """A region of the photo and the paintings that serve it.
+
+    Attributes:
+      name: as in the photo's ``RegionMasks``.
+      content_mask: [height, width], 0..1.
+      styles: (index, mask [height', width']) of one painting or more; mask None: all
+        of the painting.
+    """
+
+    name: str
+    content_mask: np.ndarray
+    styles: tuple[tuple[int, np.ndarray | None], ...]
+
+
+def regions_from_map(
+    image: np.ndarray, name: str, alpha: np.ndarray | None = None
+) -> RegionMasks:
+    """The regions of a map with one color for each, the brightest first.
+
+    JPEG's noise, soft edges and resizing are put up with, see
+    ``nstjax.images.color_map``. A map of two colors may be soft, more are not. Where
+    nothing is painted is a region, too. A map may hold numbers in place of colors: 0
+    and 1 are black and white, more are named by themselves, the lowest first.
+
+    Args:
+      image: sRGB [height, width, 3], 0..1.
+      name: what messages call it.
+      alpha: opacity [height, width], 0..1, or None.
+
+    Returns:
+      One region, which is everywhere, to 16.
+
+    Raises:
+      InputError: the picture is no map but a photo, say.
+    """
+    image = painted_map(image, alpha, name)
+    labels = labels_of(image)
+    if labels is not None:
+        return _regions_from_labels(labels, name)
+    found = read_color_map(image)
+    if found is None:
+        raise InputError(
+            f"{name} looks like a photo, not a mask: a mask has an even color for each "
+            f"region, {MAX_COLORS} at the most; soft regions can be given as several "
+            "grey masks"
+        )
+    colors, masks = found
+    colors = np.where(colors <= NEAR_WHITE_OR_BLACK, 0, colors)
+    colors = np.where(colors >= 255 - NEAR_WHITE_OR_BLACK, 255, colors)
+    names = ["#{:02x}{:02x}{:02x}".format(*color) for color in colors]
+    return RegionMasks(tuple(names), masks)
+
+
+def regions_from_masks(
+    images: Sequence[tuple[np.ndarray, np.ndarray | None]], name: str
+) -> RegionMasks:
+    """The regions of grey masks, one each: white inside, black outside, soft between.
+
+    Args:
+      images: colors, sRGB [height, width, 3] in 0..1, and opacity [height, width] in
+        0..1 or None; those of another size than the first are resized to it.
+      name: what messages call them.
+
+    Raises:
+      InputError: a mask that is colored or all black, or of another orientation.
+    """
+    height, width, _ = images[0][0].shape
+    masks = []
+    for number, (color, alpha) in enumerate(images, start=1):
+        which = name if len(images) == 1 else f"{name} {number}"
+        painted = painted_mask(color, alpha, which)
+        _check_same_shape(painted, height, width, which, "the first")
+        mask = snap(resize(painted, height, width, "bilinear"))
+        if not mask.any():
+            raise InputError(f"{which} is all black: paint its region white")
+        masks.append(mask)
+    names = [str(number) for number in range(1, len(masks) + 1)]
+    return RegionMasks(tuple(names), np.stack(masks))
+
+
+def fit_regions(
+    regions: RegionMasks, height: int, width: int, name: str
+) -> RegionMasks:
+    """The regions at their picture's size, antialiased; a difference is noted.
+
+    So are one region alone, and regions that are hardly there.
+
+    Args:
+      regions: of any size.
+      height: pixels of the picture.
+      width: pixels of the picture.
+      name: what the note calls the mask.
+
+    Raises:
+      InputError: the one is portrait, the other landscape.
+    """
+    _check_same_shape(regions.masks[0], height, width, name, "its picture")
+    masks = [resize(mask, height, width, "bilinear") for mask in regions.masks]
+    if len(masks) == 1 and masks[0].min() == 1:
+        LOGGER.info("%s is the same everywhere: it separates nothing", name)
+    for region, mask in zip(regions.names, masks, strict=True):
+        share = float(mask.mean())
+        if share < SMALL_SHARE:
+            LOGGER.info(
+                "%s: region %s is only %.2g %% of it", name, region, 100 * share
+            )
+    return RegionMasks(regions.names, np.stack(masks))
+
+
+def pair_regions(
+    content: RegionMasks,
+    styles: Sequence[RegionMasks | None],
+    style_regions: Sequence[str] | None = None,
+    style_names: Sequence[str] | None = None,
+) -> list[MaskedRegion]:
+    """Which paintings serve which region of the photo, and with which part of theirs.
+
+    The regions of two maps pair by color, one to one, the nearest first; those of maps
+    of numbers by number; where either has grey masks, in order. By default a painting
+    serves the regions that its mask has, and without a mask all. But if no painting has
+    a mask, and there are as many as regions, two or more, each serves the region in its
+    place.
+
+    Args:
+      content: the photo's regions.
+      styles: each painting's, None for one without a mask.
+      style_regions: for each painting "all" or regions joined with "+": a color
+        ("#ff0000", "red"), or a number: that of a map of numbers, otherwise from 1 on
+        in the photo's order.
+      style_names: what messages call the paintings.
+
+    Returns:
+      The photo's regions in their order.
+
+    Raises:
+      InputError: a region that does not pair, that nothing serves, that is unknown or
+        empty; or not one entry of ``style_regions`` for each painting.
+    """
+    if style_regions is not None and len(style_regions) != len(styles):
+        raise InputError(
+            f"style_regions has {len(style_regions)} entries for {len(styles)} style "
+            "images: give one for each"
+        )
+    style_names = style_names or [f"style image {i + 1}" for i in range(len(styles))]
+    _check_not_empty(content, "the photo")
+    regions = range(len(content.names))
+    maskless = all(style is None for style in styles)
+    serving: list[list[tuple[int, np.ndarray | None]]] = [[] for _ in regions]
+    for index, (style, style_name) in enumerate(zip(styles, style_names, strict=True)):
+        parts = _match(content, style, style_name)
+        given = style_regions[index].strip() if style_regions is not None else "all"
+        if given != "all":
+            chosen = sorted({_find_region(content, text) for text in given.split("+")})
+        elif style_regions is None and maskless and len(styles) == len(regions) > 1:
+            chosen = [index]
+        else:
+            chosen = sorted(parts)
+        for region in chosen:
+            if region not in parts:
+                raise InputError(
+                    f"the mask of {style_name} has no region {content.names[region]}: "
+                    "paint it there, or give the region to another style image"
+                )
+            serving[region].append((index, parts[region]))
+    idle = [content.names[region] for region in regions if not serving[region]]
+    if idle:
+        raise InputError(
+            f"no style image serves region {', '.join(idle)} of the photo: paint it in "
+            "a style's mask, or give it a style image without a mask"
+        )
+    return [
+        MaskedRegion(
+            content.names[region], content.masks[region], tuple(serving[region])
+        )
+        for region in regions
+    ]
+
+
+def describe_regions(
+    regions: Sequence[MaskedRegion], style_names: Sequence[str]
+) -> str:
+    """What was paired, in one line, with the regions' shares of the photo."""
+    described = []
+    for number, region in enumerate(regions):
+        share = f"{region.content_mask.mean() * 100:.0f} %"
+        of_what = "" if number else " of the photo"
+        served_by = ", ".join(style_names[index] for index, _ in region.styles)
+        described.append(f"region {region.name} ({share}{of_what}): {served_by}")
+    return "; ".join(described)
+
+
+def _match(
+    content: RegionMasks, style: RegionMasks | None, style_name: str
+) -> dict[int, np.ndarray | None]:
+    """{region of the photo: the part of the painting for it, None for all of it}."""
+    if style is None:
+        return dict.fromkeys(range(len(content.names)))
+    _check_not_empty(style, style_name)
+    if _is_map(content) and _is_map(style):
+        distances = color_distances(_colors(content.names), _colors(style.names))
+        near = np.argwhere(distances <= SAME_COLOR).tolist()
+        pairs = sorted(near, key=lambda pair: distances[tuple(pair)])
+    elif "0" in (*content.names, *style.names):
+        own = [WHITE_AND_BLACK.get(name, name) for name in style.names]
+        pairs = [
+            [region, own.index(number)]
+            for region, name in enumerate(content.names)
+            if (number := WHITE_AND_BLACK.get(name, name)) in own
+        ]
+    else:
+        pairs = [[i, i] for i in range(min(len(content.names), len(style.names)))]
+    matched: dict[int, int] = {}
+    for region, part in pairs:
+        if region not in matched and part not in matched.values():
+            matched[region] = part
+    if not matched:
+        raise InputError(
+            f"the mask of {style_name} and the photo's have no region in common: it "
+            f"has {', '.join(style.names)}, the photo's {', '.join(content.names)}"
+        )
+    ignored = [
+        name for part, name in enumerate(style.names) if part not in matched.values()
+    ]
+    if ignored:
+        LOGGER.info(
+            "the photo's mask has no region %s: ignored in the mask of %s",
+            ", ".join(ignored),
+            style_name,
+        )
+    return {region: style.masks[part] for region, part in matched.items()}
+
+
+def _find_region(content: RegionMasks, text: str) -> int:
+    """The region of the photo that a number or color means."""
+    numbers = list(content.names)
+    if _is_map(content):
+        numbers = [str(number + 1) for number in range(len(content.names))]
+    if text.strip() in numbers:
+        return numbers.index(text.strip())
+    if _is_map(content):
+        try:
+            distances = color_distances(_colors(content.names), _colors([text.strip()]))
+        except ValueError:
+            distances = np.array([np.inf])
+        if distances.min() <= SAME_COLOR:
+            return int(distances.argmin())
+    known = [
+        name if name == number else f"{number} ({name})"
+        for number, name in zip(numbers, content.names, strict=True)
+    ]
+    raise InputError(f"unknown region {text!r}: the photo's are {', '.join(known)}")
+
+
+def _regions_from_labels(labels: np.ndarray, name: str) -> RegionMasks:
+    numbers = check_labels(
+        labels, MAX_COLORS, name, f"a mask has {MAX_COLORS} regions at the most"
+    )
+    names = [str(number) for number in numbers]
+    if numbers == [0, 1]:
+        numbers, names = [1, 0], list(WHITE_AND_BLACK)
+    masks = [labels == number for number in numbers]
+    return RegionMasks(tuple(names), np.array(masks, np.float32))
+
+
+def _check_same_shape(
+    mask: np.ndarray, height: int, width: int, name: str, what: str
+) -> None:
+    """Note that a mask is resized or stretched; refuse one that lies on its side."""
+    own_height, own_width = mask.shape
+    if (own_height, own_width) == (height, width):
+        return
+    sizes = f"{name} is {own_width}x{own_height}, {what} {width}x{height}"
+    own, other = own_width / own_height, width / height
+    if max(min(own, 1 / other), min(1 / own, other)) > ABOUT_SQUARE:
+        raise InputError(
+            f"{sizes}: one is portrait, the other landscape; turn the mask"
+        )
+    is_same = abs(own / other - 1) < 0.02
+    LOGGER.info("%s: %s", sizes, "resized" if is_same else "stretched")
+
+
+def _is_map(regions: RegionMasks) -> bool:
+    return regions.names[0].startswith("#")
+
+
+def _colors(names: Sequence[str]) -> np.ndarray:
+    return np.array([ImageColor.getrgb(name)[:3] for name in names])
+
+
+def _check_not_empty(regions: RegionMasks, picture: str) -> None:
+    for name, mask in zip(regions.names, regions.masks, strict=True):
+        if not mask.any():
+            raise InputError(f"region {name} in the mask of {picture} is empty")

@@ -1,0 +1,299 @@
+"""What a run leaves in its folder: metrics.jsonl and run.h5.
+
+``metrics.jsonl`` has a line per logged step; ``run.h5`` (schema ``nstjax.run/3``) holds
+the same losses as arrays, with the snapshots and the last image in the network's units:
+
+    attrs            schema, config (JSON)
+    /log/step        i8 (T,)
+    /log/<name>      f8 (T,)     total, content, style, tv, gradient_norm, seconds
+    /log/content_layers, /log/style_layers   f8 (T, L), attribute ``layers``
+    /snapshots/<step, six digits>   f4 (height, width, 3)
+    /image           f4 (height, width, 3), attribute ``step``
+
+``total`` is weighted; every other loss is not.
+"""
+
+import io
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import msgspec
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.io.atomic import atomic_path
+from nstjax.io.config import START_AGAIN
+from nstjax.io.hdf5 import Table, read_hdf5
+from nstjax.io.stored import (
+    Amount,
+    Count,
+    check_file,
+    convert,
+    damaged,
+    decode,
+)
+from nstjax.network.vgg import LAYERS
+from nstjax.optimization.transfer import TransferInfo
+from nstjax.whole_number import is_whole_number
+
+METRICS = "metrics.jsonl"
+RUN = "run.h5"
+SCHEMA = "nstjax.run/3"
+SCALARS = ("total", "content", "style", "tv", "gradient_norm", "seconds")
+LAYER_GROUPS = ("content_layers", "style_layers")
+
+MOST_METRICS_BYTES = 2**27
+MOST_ROW_BYTES = 2**20
+
+Row = dict[str, Any]
+
+
+class LoggedStep(msgspec.Struct):
+    """What every row of metrics.jsonl has."""
+
+    step: Count
+    seconds: Amount
+
+
+class LoggedLosses(LoggedStep):
+    """A row of a run's metrics.jsonl."""
+
+    total: float
+    content: float
+    style: float
+    tv: float
+    gradient_norm: float
+    content_layers: dict[str, float]
+    style_layers: dict[str, float]
+
+
+class RunAttributes(msgspec.Struct):
+    """The attributes of run.h5, of whose config no more than a request is used."""
+
+    config: str
+
+
+class ImageAttributes(msgspec.Struct):
+    """The attributes of its image."""
+
+    step: Count
+
+
+TABLES = {
+    "log/step": Table("i", ("rows",), bounds=(0, math.inf)),
+    **{f"log/{name}": Table("f", ("rows",)) for name in SCALARS},
+    **{f"log/{group}": Table("f", ("rows", group)) for group in LAYER_GROUPS},
+    "snapshots/*": Table("f", ("*height", "*width", 3), finite=True),
+    "image": Table(
+        "f", ("height", "width", 3), finite=True, attributes=ImageAttributes
+    ),
+}
+
+
+def metrics_rows(info: TransferInfo, first_step: int, seconds: float) -> list[Row]:
+    """One row per step of ``info``, whose leaves have a leading axis of steps.
+
+    Args:
+      info: from ``nstjax.optimization.steps.run``.
+      first_step: how many updates the image of the first row has had.
+      seconds: time of the run at the last row.
+
+    Returns:
+      Rows of plain numbers: the layers by depth, the losses as Python floats.
+    """
+    return [
+        {
+            "step": first_step + i,
+            "total": float(info.loss[i]),
+            "content": float(info.terms.content[i]),
+            "style": float(info.terms.style[i]),
+            "tv": float(info.terms.tv[i]),
+            "gradient_norm": float(info.gradient_norm[i]),
+            **{
+                group: {
+                    layer: float(getattr(info.terms, group)[layer][i])
+                    for layer in LAYERS
+                    if layer in getattr(info.terms, group)
+                }
+                for group in LAYER_GROUPS
+            },
+            "seconds": round(seconds, 3),
+        }
+        for i in range(len(info.loss))
+    ]
+
+
+def append_metrics(folder: Path, rows: list[Row]) -> None:
+    """Append rows to metrics.jsonl, all of them or none."""
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    with open(folder / METRICS, "ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            while lines:
+                lines = lines[file.write(lines) :]
+        except OSError:
+            file.truncate(end)
+            raise
+
+
+def restart_metrics(
+    folder: Path, before_step: int, kind: type[LoggedStep] = LoggedLosses
+) -> list[Row]:
+    """Cut metrics.jsonl back to what ``read_metrics`` returns, and return that.
+
+    Raises:
+      InputError: as ``read_metrics``.
+    """
+    rows = read_metrics(folder, before_step, kind)
+    write_metrics(folder, rows)
+    return rows
+
+
+def read_metrics(
+    folder: Path, before_step: int, kind: type[LoggedStep] = LoggedLosses
+) -> list[Row]:
+    """The rows of metrics.jsonl before a step.
+
+    A last line that a killed run left unfinished is dropped with the rest.
+
+    Args:
+      folder: of the run or the training.
+      before_step: the first step that is logged again.
+      kind: what each row must be.
+
+    Raises:
+      InputError: the file holds something else than rows.
+    """
+    path = folder / METRICS
+    rows: list[Row] = []
+    if not path.exists():
+        return rows
+    check_file(path, START_AGAIN, MOST_METRICS_BYTES)
+    with open(path, "rb") as file:
+        # One by one: as a list, lines take many times the file's memory.
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            where = f"{path}, line {number},"
+            if len(line) > MOST_ROW_BYTES:
+                raise damaged(where, f"{len(line)} bytes", START_AGAIN)
+            text = line.decode(errors="replace")
+            row = decode(text, dict[str, Any], where, START_AGAIN)
+            if convert(row, kind, where, START_AGAIN).step < before_step:
+                rows.append(row)
+    return rows
+
+
+def write_metrics(folder: Path, rows: list[Row]) -> None:
+    """Write metrics.jsonl anew, atomically."""
+    with atomic_path(folder / METRICS) as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_run(
+    folder: Path,
+    config: Mapping[str, Any],
+    rows: list[Row],
+    snapshots: Mapping[int, np.ndarray],
+    image: np.ndarray,
+    steps: int,
+) -> None:
+    """Write run.h5, atomically: see the module's schema.
+
+    Args:
+      folder: of the run.
+      config: kept as JSON in the file's attributes.
+      rows: from ``metrics_rows``.
+      snapshots: {step: image [height, width, 3] in the network's units}.
+      image: the last one, likewise.
+      steps: how many updates it had.
+    """
+    # In memory first: h5py cannot close a file for which the disk has no room.
+    contents = io.BytesIO()
+    with h5py.File(contents, "w") as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["config"] = json.dumps(config)
+        file["log/step"] = np.array([row["step"] for row in rows], np.int64)
+        for name in SCALARS:
+            file[f"log/{name}"] = np.array([row[name] for row in rows], np.float64)
+        for group in LAYER_GROUPS:
+            layers = [
+                name for name in LAYERS if any(name in row[group] for row in rows)
+            ]
+            table = [
+                [row[group].get(name, math.nan) for name in layers] for row in rows
+            ]
+            dataset = file.create_dataset(
+                f"log/{group}",
+                data=np.array(table, np.float64).reshape(len(rows), len(layers)),
+            )
+            dataset.attrs["layers"] = layers
+        file.create_group("snapshots")
+        for step, snapshot in snapshots.items():
+            file[f"snapshots/{step:06d}"] = np.asarray(snapshot, np.float32)
+        file["image"] = np.asarray(image, np.float32)
+        file["image"].attrs["step"] = steps
+    with atomic_path(folder / RUN) as temporary:
+        temporary.write_bytes(contents.getbuffer())
+
+
+def read_snapshots(folder: Path, through_step: int) -> dict[int, np.ndarray]:
+    """The snapshots in run.h5 up to a step, in the network's units.
+
+    Raises:
+      InputError: the file is damaged.
+    """
+    if not (folder / RUN).exists():
+        return {}
+    snapshots = read_run(folder).snapshots
+    return {step: image for step, image in snapshots.items() if step <= through_step}
+
+
+class LoggedRun(NamedTuple):
+    """What run.h5 holds.
+
+    Attributes:
+      config: what config.json held.
+      log: {name: values of each logged step}, from "step" to "seconds".
+      snapshots: {step: image [height, width, 3] in the network's units}.
+      image: the last one, likewise.
+      steps: how many updates it had.
+    """
+
+    config: dict[str, Any]
+    log: dict[str, np.ndarray]
+    snapshots: dict[int, np.ndarray]
+    image: np.ndarray
+    steps: int
+
+
+def read_run(folder: Path) -> LoggedRun:
+    """Read run.h5.
+
+    Raises:
+      InputError: there is none, or it is damaged.
+    """
+    path = folder / RUN
+    if not path.exists():
+        raise InputError(
+            f"{folder} holds no {RUN}: give the --workdir of a run that has begun"
+        )
+    stored = read_hdf5(path, SCHEMA, TABLES, {"": RunAttributes}, START_AGAIN)
+    text = stored.attributes[""].config
+    config = decode(text, dict[str, Any], f"{path} config", START_AGAIN)
+    snapshots = stored.below("snapshots")
+    for name in snapshots:
+        if not is_whole_number(name):
+            raise damaged(path, f"snapshots/{name}: expected a step", START_AGAIN)
+    log = stored.below("log")
+    return LoggedRun(
+        config=config,
+        log={name: log[name] for name in ("step", *SCALARS)},
+        snapshots={int(step): image for step, image in snapshots.items()},
+        image=stored.tables["image"],
+        steps=stored.attributes["image"].step,
+    )

@@ -1,0 +1,163 @@
+"""A run read back from its folder, with the problem that it solved."""
+
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nstjax.errors import InputError
+from nstjax.io.config import CONFIG, read_config
+from nstjax.io.images import read_image
+from nstjax.io.run_log import METRICS, RUN, read_run
+from nstjax.io.stored import check_file
+from nstjax.io.weights import LoadedParams, load_network
+from nstjax.network.vgg import preprocess
+from nstjax.presets.preset import Preset
+from nstjax.problem.preprocessing import content_in_color, fit, style_in_color
+from nstjax.problem.problem import Problem
+from nstjax.problem.pyramid import plan_scales
+from nstjax.runs.inputs import make_problem, read_inputs
+from nstjax.runs.recorder import CHECKPOINT
+from nstjax.runs.request import (
+    Request,
+    input_paths,
+    input_sha256,
+    mixed_style_path,
+    recorded_request,
+)
+
+LOGGER = logging.getLogger("nstjax")
+
+
+class SavedRun(NamedTuple):
+    """A run as its folder has it; images in the network's units, [height, width, 3].
+
+    Attributes:
+      folder: where it lies.
+      settings: all that decided the picture, see ``nstjax.runs.request.run_settings``.
+      request: as somebody asked for it.
+      preset: its settings.
+      network: the network that it used.
+      problem: the last scale; ``problem.data`` is what its loss takes.
+      content: the photo as the transfer saw it.
+      style: the first painting at the photo's size.
+      snapshots: {step: image}, those of the last scale.
+      image: the last one.
+      steps: how many updates that one had.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    request: Request
+    preset: Preset
+    network: LoadedParams
+    problem: Problem
+    content: np.ndarray
+    style: np.ndarray
+    snapshots: dict[int, np.ndarray]
+    image: np.ndarray
+    steps: int
+
+
+def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
+    """Read a run of ``nstjax --workdir=FOLDER`` and prepare its problem again.
+
+    Args:
+      folder: of the run.
+      weights: the network, where it is not found as the run found it; see
+        ``nstjax.io.weights.load_network``.
+
+    Raises:
+      InputError: no such run, or a picture or network that is gone or has changed.
+    """
+    config = read_config(folder)
+    settings = config["settings"]
+    if config.get("request") is None:
+        raise InputError(
+            f"the run in {folder} does not say where its pictures are: resume it once "
+            "with this version of nstjax"
+        )
+    request = recorded_request(config["request"], folder)
+    logged = read_run(folder)
+    for name, path in input_paths(request).items():
+        check_file(
+            path, f"put the {name.replace('_', ' ')} of the run in {folder} back"
+        )
+    for name, sha256 in input_sha256(request).items():
+        if sha256 != settings.get("image_sha256", {}).get(name):
+            raise InputError(
+                f"{name.replace('_', ' ')} is not the picture of the run in {folder} "
+                "any more: put that one back"
+            )
+    inputs = read_inputs(request)
+    last = plan_scales(inputs.content.shape[:2], request.preset)[-1]
+    size = (last.height, last.width)
+    if logged.image.shape[:2] != size:
+        raise InputError(
+            f"the run in {folder} has not reached its last scale: resume it first"
+        )
+    network = _network(config, request, weights)
+    styles = inputs.styles
+    if request.fine_style:
+        styles = [read_image(mixed_style_path(request))]
+    problem = make_problem(inputs, network.params, request, styles)
+    problem = problem.at_scale(len(problem.scales) - 1, None)
+    preset, photo = request.preset, problem.original.photo
+    snapshots = {
+        step: image
+        for step, image in logged.snapshots.items()
+        if image.shape == logged.image.shape
+    }
+    left_out = len(logged.snapshots) - len(snapshots)
+    if left_out:
+        LOGGER.info("%d snapshots of smaller scales are left out", left_out)
+    style = preprocess(style_in_color(fit(styles[0], *size, preset), photo, preset))
+    return SavedRun(
+        folder=folder,
+        settings=settings,
+        request=request,
+        preset=preset,
+        network=network,
+        problem=problem,
+        content=np.asarray(preprocess(content_in_color(photo, preset))),
+        style=np.asarray(style),
+        snapshots=snapshots,
+        image=logged.image,
+        steps=logged.steps,
+    )
+
+
+def recorded_inputs(folder: Path) -> list[Path]:
+    """Every file that a run's picture was made of, and those that tell of the run.
+
+    Raises:
+      InputError: the run's config.json is damaged.
+    """
+    paths = [folder / name for name in (CONFIG, METRICS, RUN, CHECKPOINT)]
+    if not paths[0].exists():
+        return paths
+    config = read_config(folder)
+    if weights := config.get("weights"):
+        paths.append(Path(weights))
+    if record := config.get("request"):
+        request = recorded_request(record, folder)
+        paths += [Path(path) for path in input_paths(request).values()]
+        paths += [Path(request.weights), mixed_style_path(request)]
+    return paths
+
+
+def _network(
+    config: dict[str, Any], request: Request, weights: str | None
+) -> LoadedParams:
+    recorded = config.get("weights", "")
+    if weights is None:
+        weights = recorded if Path(recorded).is_file() else request.weights
+    network = load_network(weights, seed=request.seed)
+    expected = config["settings"].get("weights_sha256", "")
+    if network.sha256 != expected:
+        raise InputError(
+            f"{network.source} is not the network of the run ({recorded}, sha256 "
+            f"{expected[:12]}): pass that one as --weights=FILE"
+        )
+    return network

@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+import reference
+
+from nstjax.analysis.surfaces.directions import (
+    gradient_plane,
+    hessian_plane,
+    principal_plane,
+    random_plane,
+)
+from nstjax.analysis.surfaces.planes import axis_labels, contrast, project
+from nstjax.errors import InputError
+
+HEIGHT, WIDTH = 12, 16
+
+
+def image(seed, height=HEIGHT, width=WIDTH):
+    x = reference.random_image(seed, height, width)
+    # Channels of different contrast.
+    return np.float32(x * [1.0, 0.5, 0.1])
+
+
+def check_orthonormal(plane):
+    u, v = np.float64(plane.u), np.float64(plane.v)
+    products = [np.vdot(u, u), np.vdot(v, v), np.vdot(u, v)]
+    np.testing.assert_allclose(products, [1, 1, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["image", "channel", "none"])
+@pytest.mark.parametrize("spectrum", ["white", "pink"])
+def test_random_planes_are_orthonormal_and_come_again(spectrum, norm):
+    plane = random_plane(image(0), 3, spectrum, norm)
+    check_orthonormal(plane)
+    assert plane.kind == {"white": "random", "pink": "random_pink"}[spectrum]
+    again, other = (random_plane(image(0), seed, spectrum, norm) for seed in (3, 4))
+    np.testing.assert_array_equal(again.v, plane.v)
+    assert abs(np.vdot(other.u, plane.u)) < 0.5
+    # As they were drawn, they were nearly orthogonal, not exactly.
+    assert 1e-6 < abs(plane.details["raw_cosine"]) < 0.5
+    assert plane.details["seed"] == 3
+
+
+def test_what_the_norms_make_of_a_unit():
+    x = image(0)
+    assert random_plane(x, 0).unit_length == contrast(x)
+    assert random_plane(x, 0, norm="channel").unit_length == contrast(x)
+    assert axis_labels(random_plane(x, 0, norm="none"))[0] == (
+        "white noise 1 (1 = 1 levels RMS)"
+    )
+
+
+def test_channel_norm_shares_the_change_as_the_image_does():
+    x = image(0, 40, 50)
+    contrasts = np.array([contrast(x[:, :, [channel]]) for channel in range(3)])
+    plane = random_plane(x, 0, norm="channel")
+    shares = np.linalg.norm(plane.u, axis=(0, 1))
+    np.testing.assert_allclose(shares, contrasts / contrast(x), rtol=1e-5)
+    # Orthogonalization comes after, and moves the second one a little.
+    shares = np.linalg.norm(plane.v, axis=(0, 1))
+    np.testing.assert_allclose(shares, contrasts / contrast(x), rtol=0.02)
+    white = np.linalg.norm(random_plane(x, 0).u, axis=(0, 1))
+    np.testing.assert_allclose(white, np.sqrt(1 / 3), rtol=0.1)
+
+
+@pytest.mark.parametrize(("spectrum", "slope"), [("white", 0), ("pink", -1)])
+def test_amplitude_falls_with_the_frequency(spectrum, slope):
+    size = 96
+    plane = random_plane(image(0, size, size), 1, spectrum)
+    for direction in (plane.u, plane.v):
+        amplitude = np.abs(np.fft.fft2(direction, axes=(0, 1)))
+        frequency = np.minimum(np.arange(size), size - np.arange(size))
+        radius = np.hypot(frequency[:, None], frequency[None, :])
+        shells = np.arange(2, 40)
+        means = [
+            np.sqrt(np.mean(amplitude[(radius >= k - 0.5) & (radius < k + 0.5)] ** 2))
+            for k in shells
+        ]
+        fitted = np.polyfit(np.log(shells), np.log(means), 1)[0]
+        assert fitted == pytest.approx(slope, abs=0.06)
+        if spectrum == "pink":
+            np.testing.assert_allclose(direction.mean((0, 1)), 0, atol=1e-7)
+
+
+def trajectory(count, seed=0):
+    """A path that mostly bends in a plane, and what it ends in."""
+    rng = np.random.default_rng(seed)
+    time = np.linspace(0, 1, count + 1)[:, None, None, None]
+    wide, narrow = rng.normal(size=(2, 1, 4, 5, 3))
+    noise = rng.normal(size=(count + 1, 4, 5, 3))
+    path = 100 * (1 - time) * wide + 30 * np.sin(np.pi * time) * narrow + noise
+    return np.float32(path[:-1]), np.float32(path[-1])
+
+
+def test_principal_plane_is_that_of_a_singular_value_decomposition():
+    snapshots, last = trajectory(9)
+    plane = principal_plane(snapshots, last)
+    check_orthonormal(plane)
+    X = (snapshots.astype(np.float64) - last).reshape(9, -1)
+    _, singular_values, rows = np.linalg.svd(X, full_matrices=False)
+    for direction, row in zip((plane.u, plane.v), rows, strict=False):
+        assert abs(np.vdot(direction.astype(np.float64), row)) == pytest.approx(1)
+    ratios = singular_values**2 / np.sum(singular_values**2)
+    np.testing.assert_allclose(plane.details["explained_variance_ratio"], ratios[:2])
+    assert plane.details["centering"] == "last image"
+    assert f"{ratios[0]:.1%}" in plane.labels[0]
+    # The sign is that of the first snapshot.
+    assert (project(plane, snapshots[:1], ("1",), [0, 0, 0]).coordinates > 0).all()
+
+
+def test_long_trajectories_are_thinned_logarithmically():
+    snapshots, last = trajectory(200)
+    plane = principal_plane(snapshots, last)
+    assert 30 < plane.details["snapshots"] <= 64
+    check_orthonormal(plane)
+    # The first and the last ones count: without them, another plane comes out.
+    assert np.vdot(plane.u, principal_plane(snapshots[5:], last).u) < 1 - 1e-7
+    np.testing.assert_array_equal(
+        principal_plane(snapshots[:64], last).details["snapshots"], 64
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_few_snapshots_span_no_plane(count):
+    snapshots, last = trajectory(9)
+    with pytest.raises(InputError, match=f"the {count} snapshots and the last image"):
+        principal_plane(snapshots[:count], last)
+
+
+def test_snapshots_on_one_line_span_no_plane():
+    (first, *_), last = trajectory(9)
+    with pytest.raises(InputError, match="do not span a plane"):
+        principal_plane([first, (first + last) / 2, first, last], last)
+    with pytest.raises(InputError, match="do not span a plane"):
+        principal_plane([last, last, last], last)
+    with pytest.raises(InputError, match="the last image and snapshot 2"):
+        principal_plane([first, first[:2]], last)
+
+
+def test_hessian_plane_takes_the_two_eigenvectors():
+    rng = np.random.default_rng(0)
+    x = image(0)
+    basis, _ = np.linalg.qr(rng.normal(size=(x.size, 2)))
+    plane = hessian_plane(x, basis[:, 0], basis[:, 1], (12.0, -3.5), (0.1, 0.2))
+    check_orthonormal(plane)
+    np.testing.assert_allclose(plane.u.ravel(), basis[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(plane.v.ravel(), basis[:, 1], atol=1e-6)
+    assert plane.details["eigenvalues"] == [12.0, -3.5]
+    assert plane.details["residuals"] == [0.1, 0.2]
+    assert "largest" in plane.labels[0]
+    assert "-3.5" in plane.labels[1]
+
+
+def test_gradient_plane():
+    x, gradient = image(0), image(1)
+    plane = gradient_plane(x, gradient, seed=5)
+    check_orthonormal(plane)
+    np.testing.assert_allclose(
+        plane.u, gradient / np.linalg.norm(gradient), rtol=1e-4, atol=1e-7
+    )
+    for bad in (0 * gradient, np.nan * gradient):
+        with pytest.raises(InputError, match="the gradient is 0 or not finite"):
+            gradient_plane(x, bad, seed=5)

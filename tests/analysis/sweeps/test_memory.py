@@ -1,0 +1,81 @@
+"""How many lanes fit into memory and on the devices."""
+
+import numpy as np
+import pytest
+from sweep_examples import lanes_of, shallow, sweep_of
+
+from nstjax.analysis.sweeps import memory as sweep_memory
+from nstjax.analysis.sweeps.memory import (
+    FittedSweep,
+    compile_sweep,
+    estimate_lane_bytes,
+    fit_sweep,
+)
+from nstjax.analysis.sweeps.settings import grid
+from nstjax.analysis.sweeps.sweep import run_lanes
+from nstjax.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "copies", "images"),
+    [
+        # Image, best and last finite one; two moments, or two and three pairs.
+        ("adam", 2, 3 + 2),
+        ("lbfgs", 2, 3 + 2 + 6),
+        ("lbfgs-linesearch", 4, 3 + 2 + 6 + 1),
+    ],
+)
+def test_the_estimate_is_its_formula(optimizer, copies, images):
+    preset = shallow("gatys2016", optimizer=optimizer, lbfgs_num_correction=3)
+    lanes = lanes_of(preset, grid({"beta": [1.0, 2.0]}))
+    estimate = estimate_lane_bytes(sweep_of(preset, lanes), lanes, preset)
+    activations = 16 * 20 * (4 + 4)  # conv1_1 and conv1_2
+    expected = 4 * (copies * activations + images * 16 * 20 * 3)
+    assert expected < estimate < expected + 200  # scalars
+
+
+def test_chunks_fit_into_the_memory(monkeypatch):
+    preset = shallow("gatys2016")
+    lanes = lanes_of(preset, grid({"beta": [1.0]}))
+    compiled = []
+
+    def compile_for(sweep, lanes, preset, size):
+        compiled.append(size)
+        return FittedSweep(sweep, lanes, size, size, 1000 + 100 * size)
+
+    monkeypatch.setattr(sweep_memory, "memory_in_use", lambda: 1000)
+    monkeypatch.setattr(sweep_memory, "compile_sweep", compile_for)
+
+    def fitted(estimate, count, most, budget):
+        compiled.clear()
+        monkeypatch.setattr(sweep_memory, "estimate_lane_bytes", lambda *_: estimate)
+        return fit_sweep(None, lanes, preset, count, most, 1.05 * budget).size
+
+    assert fitted(100, 20, 64, 1e9) == 20
+    assert fitted(100, 20, 8, 1e9) == 7
+    # As many as the estimate allows, in chunks of equal size.
+    assert fitted(200, 20, 64, 3700) == 10
+    assert compiled == [10]
+    # Too low an estimate is put right by what is compiled.
+    assert fitted(1, 20, 64, 2000) == 10
+    assert compiled == [20, 10]
+    assert fitted(1, 20, 64, 1100) == 1
+    with pytest.raises(InputError, match="1 of the settings at a time would need"):
+        fitted(1, 20, 64, 1099)
+
+
+def test_the_compiled_program_is_counted_and_runs(monkeypatch):
+    monkeypatch.setattr(sweep_memory, "memory_in_use", lambda: 0)
+    preset = shallow("gatys2016", optimizer="adam", steps=2)
+    settings = list(grid({"beta": [1.0, 2.0]}))
+    lanes = lanes_of(preset, settings)
+    sweep = sweep_of(preset, lanes)
+    fitted = compile_sweep(sweep, lanes_of(preset, settings[:1]), preset, 2)
+    assert (fitted.size, fitted.lanes) == (2, 2)
+    estimate = estimate_lane_bytes(sweep, lanes, preset)
+    # With so few channels, what has 3 or 27 of them counts more than in a network.
+    assert 2 * estimate < fitted.peak_bytes < 10 * estimate
+    results = run_lanes(fitted.sweep, lanes, preset)
+    np.testing.assert_array_equal(
+        results.log.loss, run_lanes(sweep, lanes, preset).log.loss
+    )

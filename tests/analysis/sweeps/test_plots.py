@@ -1,0 +1,354 @@
+"""Figures of sweeps that are made up, so that every number in them is known."""
+
+import logging
+
+import numpy as np
+import pytest
+from matplotlib.colors import LogNorm, to_rgb
+from matplotlib.patches import Rectangle
+
+from nstjax.analysis.sweeps import sheet as sheet_module
+from nstjax.analysis.sweeps.axes import full_grid, number_text
+from nstjax.analysis.sweeps.file import FINAL, Sweep
+from nstjax.analysis.sweeps.pareto import knee, non_dominated
+from nstjax.analysis.sweeps.plots import (
+    curves_figure,
+    heat_map_figure,
+    pareto_figure,
+)
+from nstjax.analysis.sweeps.sheet import sweep_sheet
+from nstjax.errors import InputError
+from nstjax.images.contact_sheet import contact_sheet
+
+STEPS = np.array([0, 1, 10, 100])
+RED, GREEN = np.float32([1, 0, 0]), np.float32([0, 1, 0])
+
+
+def make_sweep(settings, diverged=(), side=128):
+    """Losses and a color of its own for every lane; a diverged one stops at step 10."""
+    settings = {name: np.asarray(values) for name, values in settings.items()}
+    count = len(next(iter(settings.values())))
+    random = np.random.default_rng(0)
+    status = np.where(np.isin(np.arange(count), diverged), "diverged", "done")
+    lost = (status == "diverged")[:, None] & (STEPS >= 10)[None, :]
+
+    def losses():
+        return np.where(lost, np.nan, 10 ** random.uniform(-2, 6, (count, STEPS.size)))
+
+    log = {name: losses() for name in (*FINAL, "gradient_norm")}
+    layers = {layer: losses() for layer in ("relu2_1",)}
+    colors = np.stack([np.full(count, 90), np.arange(count), np.full(count, 7)], 1)
+    images = np.broadcast_to(colors[:, None, None, :], (count, side // 2, side, 3))
+    return Sweep(
+        settings=settings,
+        status=status,
+        stop_steps=np.where(status == "diverged", 10, 100),
+        log={"step": STEPS, **log, "content_layers": {}, "style_layers": layers},
+        final={name: log[name][:, -1] for name in FINAL},
+        images=images.astype(np.uint8),
+        config={"settings": {"alpha": 0.1, "beta": 5.0}},
+    )
+
+
+def grid_of(**values):
+    names = list(values)
+    tables = np.meshgrid(*values.values(), indexing="ij")
+    return dict(zip(names, (table.ravel() for table in tables), strict=True))
+
+
+# --- figures ------------------------------------------------------------------------
+
+
+def drawn(figure, layout=False):
+    if not layout:
+        # It takes most of the time, and moves the axes only.
+        figure.set_layout_engine("none")
+    figure.draw_without_rendering()
+    return figure
+
+
+def test_pareto_figure_shows_what_ended():
+    sweep = make_sweep({"beta": np.geomspace(1e-2, 1e4, 30)}, diverged=(3, 7))
+    figure = drawn(pareto_figure(sweep))
+    axes, bar = figure.axes
+    content, style = sweep.final["content"], sweep.final["style"]
+    kept = np.delete(np.arange(30), [3, 7])
+    points, ring = axes.collections
+    np.testing.assert_allclose(
+        points.get_offsets(), np.stack([content[kept], style[kept]], 1)
+    )
+    assert axes.get_title() == "30 settings, 2 diverged"
+    (front,) = axes.lines
+    best = np.flatnonzero(non_dominated(content, style))
+    best = best[np.argsort(content[best])]
+    np.testing.assert_array_equal(front.get_xdata(), content[best])
+    np.testing.assert_array_equal(front.get_ydata(), style[best])
+    chosen = knee(content, style)
+    np.testing.assert_allclose(ring.get_offsets(), [[content[chosen], style[chosen]]])
+    beta = number_text(sweep.settings["beta"][chosen])
+    assert axes.get_legend().get_texts()[0].get_text() == f"knee\nbeta = {beta}"
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    assert bar.get_ylabel() == "β/α"
+    # The default alpha is 0.1.
+    np.testing.assert_allclose(bar.get_ylim(), [0.1, 1e5])
+    # Viridis grows lighter with the ratio.
+    lightness = points.get_facecolors()[:, :3] @ [0.3, 0.6, 0.1]
+    assert (np.diff(lightness) > 0).all()
+    assert "supported part" in figure.get_supxlabel()
+
+
+def test_the_ratio_is_of_both_weights_and_else_the_first_setting_colors():
+    both = make_sweep({"alpha": [1.0, 10.0, 100.0], "beta": [1.0, 10.0, 10.0]})
+    bar = pareto_figure(both).axes[1]
+    assert bar.get_ylabel() == "β/α"
+    np.testing.assert_allclose(bar.get_ylim(), [0.1, 1])
+    rates = make_sweep({"beta": [1.0] * 3, "learning_rate": [1.0, 2.0, 4.0]})
+    bar = pareto_figure(rates).axes[1]
+    assert bar.get_ylabel() == "learning_rate"
+    np.testing.assert_allclose(bar.get_ylim(), [1, 4])
+    zero = make_sweep({"tv": [0.0, 1e-3, 1.0]})
+    bar = pareto_figure(zero).axes[1]
+    assert bar.get_ylabel() == "tv (grey: 0)"
+    np.testing.assert_allclose(bar.get_ylim(), [1e-3, 1])
+
+
+@pytest.mark.parametrize(
+    ("draw", "settings", "diverged"),
+    [
+        (pareto_figure, {"beta": [3.0]}, ()),
+        (curves_figure, {"beta": [3.0]}, ()),
+        (pareto_figure, {"beta": [0.0, 1.0]}, (0, 1)),
+        (curves_figure, {"beta": [0.0, 1.0]}, (0, 1)),
+        (pareto_figure, {"alpha": [0.0, 1.0, 2.0]}, ()),
+    ],
+)
+def test_odd_sweeps_can_be_drawn(draw, settings, diverged):
+    sweep = make_sweep(settings, diverged)
+    figure = drawn(draw(sweep))
+    varies = len(set(next(iter(settings.values())))) > 1
+    bars = [axes for axes in figure.axes if axes.get_label() == "<colorbar>"]
+    assert len(bars) == varies
+
+
+def test_losses_of_zero_and_constant_losses_can_be_drawn():
+    sweep = make_sweep({"beta": [1.0, 2.0, 3.0]})
+    for name in ("content", "style"):
+        sweep.log[name][:] = 2
+        sweep.final[name][:] = 2
+    figure = drawn(pareto_figure(sweep))
+    assert len(figure.axes[0].collections[0].get_offsets()) == 3
+    sweep.final["content"][0] = 0
+    sweep.log["content"][:, 0] = 0
+    figure = drawn(pareto_figure(sweep))
+    assert len(figure.axes[0].collections[0].get_offsets()) == 2
+    line = drawn(curves_figure(sweep)).axes[0].lines[1]
+    np.testing.assert_array_equal(line.get_xdata(), STEPS[1:])
+
+
+def test_curves_have_a_panel_for_each_loss_and_a_line_for_each_setting():
+    settings = grid_of(beta=[1.0, 100.0], learning_rate=[1.0, 2.0])
+    sweep = make_sweep(settings, diverged=(1,))
+    figure = drawn(curves_figure(sweep), layout=True)
+    *panels, bar = figure.axes
+    assert bar.get_ylabel() == "β/α"
+    curves = {
+        "content": sweep.log["content"],
+        "style": sweep.log["style"],
+        "style, relu2_1": sweep.log["style_layers"]["relu2_1"],
+    }
+    assert [panel.get_title() for panel in panels] == list(curves)
+    for panel, values in zip(panels, curves.values(), strict=True):
+        assert panel.get_yscale() == "log"
+        for lane, line in enumerate(panel.lines):
+            shown = 2 if lane == 1 else 4
+            np.testing.assert_array_equal(line.get_xdata(), STEPS[:shown])
+            np.testing.assert_array_equal(line.get_ydata(), values[lane, :shown])
+            assert line.get_marker() == ("x" if lane == 1 else "None")
+        colors = [to_rgb(line.get_color()) for line in panel.lines]
+        assert colors[0] == colors[1] != colors[2] == colors[3]
+    assert figure.get_suptitle() == "Unweighted losses of 4 settings, 1 diverged"
+
+
+def test_a_heat_map_has_ratio_across_and_hatches_what_diverged():
+    settings = grid_of(beta=[10.0, 1.0, 100.0], learning_rate=[2.0, 1.0])
+    sweep = make_sweep(settings, diverged=(1,))
+    figure = drawn(heat_map_figure(sweep), layout=True)
+    assert (figure.get_supxlabel(), figure.get_supylabel()) == ("beta", "learning_rate")
+    for axes, name in zip(figure.axes, ("total", "content", "style"), strict=False):
+        final = sweep.final[name]
+        (mesh,) = axes.collections
+        np.testing.assert_array_equal(
+            np.ma.filled(mesh.get_array(), np.nan),
+            [final[[3, 1, 5]], final[[2, 0, 4]]],
+        )
+        assert isinstance(mesh.norm, LogNorm)
+        ticks = [label.get_text() for label in axes.get_xticklabels()]
+        assert ticks == ["1", "10", "100"]
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["1", "2"]
+        (cell,) = (patch for patch in axes.patches if isinstance(patch, Rectangle))
+        assert (cell.get_xy(), cell.get_hatch()) == ((1, 0), "////")
+    nothing = make_sweep(settings, diverged=range(6))
+    drawn(heat_map_figure(nothing))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"beta": [1.0, 2.0]},
+        {"beta": [1.0, 2.0], "tv": [1.0, 2.0]},
+        {"beta": [1.0, 1.0, 2.0, 2.0, 2.0], "tv": [1.0, 2.0, 1.0, 2.0, 2.0]},
+        {"beta": [1.0, 1.0, 2.0, 2.0], "tv": [1.0, 1.0, 2.0, 3.0]},
+        grid_of(beta=[1.0, 2.0], tv=[1.0, 2.0], seed=[1, 2]),
+    ],
+)
+def test_other_settings_are_no_grid(settings):
+    sweep = make_sweep(settings)
+    assert full_grid(sweep) is None
+    with pytest.raises(InputError, match="full grid of two settings"):
+        heat_map_figure(sweep)
+
+
+# --- the sheet ----------------------------------------------------------------------
+
+
+def sheet_of(sweep):
+    content, style = (np.full((128, 128, 3), color) for color in (RED, GREEN))
+    return sweep_sheet(sweep, content, [style])
+
+
+def place(sheet, sweep, lane):
+    """Top, bottom, left and right of a lane's picture, which must be whole."""
+    color = sweep.images[lane, 0, 0] / np.float32(255)
+    found = np.argwhere((np.abs(sheet - color) < 1e-6).all(axis=2))
+    top, left = found.min(axis=0)
+    bottom, right = found.max(axis=0) + 1
+    assert (bottom - top, right - left) == sweep.images.shape[1:3]
+    assert len(found) == (bottom - top) * (right - left)
+    return top, bottom, left, right
+
+
+def changed(first, second):
+    """Top, bottom, left and right of where two sheets differ."""
+    found = np.argwhere((first != second).any(axis=2))
+    (top, left), (bottom, right) = found.min(axis=0), found.max(axis=0) + 1
+    return top, bottom, left, right
+
+
+BETAS, RATES = [100.0, 1.0, 10.0], [0.5, 0.1]
+
+
+def test_a_grid_lies_where_its_settings_say():
+    # Beta, named first and unsorted, goes across nevertheless.
+    sweep = make_sweep(grid_of(beta=BETAS, learning_rate=RATES))
+    sheet = sheet_of(sweep)
+    tops, lefts = np.empty((2, 6), int)
+    for lane in range(6):
+        tops[lane], _, lefts[lane], _ = place(sheet, sweep, lane)
+    # Lanes by learning rate down and beta across.
+    grid = np.array([[3, 5, 1], [2, 4, 0]])
+    assert (tops[grid] == tops[grid][:, :1]).all()
+    assert (lefts[grid] == lefts[grid][:1]).all()
+    assert (np.diff(tops[grid], axis=0) > 0).all()
+    assert (np.diff(lefts[grid], axis=1) > 0).all()
+
+
+def test_the_margins_say_the_settings():
+    sweep = make_sweep(grid_of(beta=BETAS, learning_rate=RATES))
+    sheet = sheet_of(sweep)
+    # Another value, in the same order, changes only the head of its column ...
+    other = sheet_of(make_sweep(grid_of(beta=[100, 2, 10], learning_rate=RATES)))
+    top, bottom, left, right = place(sheet, sweep, 3)
+    where = changed(sheet, other)
+    assert left <= where[2] < where[3] <= right
+    assert top - 60 < where[0] < where[1] <= top
+    # ... and only the side of its row.
+    other = sheet_of(make_sweep(grid_of(beta=BETAS, learning_rate=[0.5, 0.2])))
+    top, bottom, left, right = place(sheet, sweep, 3)
+    where = changed(sheet, other)
+    assert top <= where[0] < where[1] <= bottom
+    assert where[3] <= left
+
+
+def test_content_and_style_are_in_the_top_corner():
+    sweep = make_sweep(grid_of(beta=BETAS, learning_rate=RATES))
+    sheet = sheet_of(sweep)
+    red = np.argwhere((sheet == RED).all(axis=2))
+    green = np.argwhere((sheet == GREEN).all(axis=2))
+    assert len(red) == len(green) == 128 * 128
+    assert red[:, 1].max() < green[:, 1].min()
+    first = place(sheet, sweep, 3)[0]
+    assert max(red[:, 0].max(), green[:, 0].max()) < first
+
+
+def test_a_diverged_cell_is_grey_and_says_so():
+    settings = grid_of(beta=BETAS, learning_rate=RATES)
+    sweep, failed = make_sweep(settings), make_sweep(settings, diverged=(5,))
+    before, after = sheet_of(sweep), sheet_of(failed)
+    top, bottom, left, right = place(before, sweep, 5)
+    assert changed(before, after) == (top, bottom, left, right)
+    cell = after[top:bottom, left:right]
+    assert np.ptp(cell, axis=2).max() < 0.01
+    assert cell.max() > 0.6
+    assert cell.min() < 0.2
+
+
+def test_large_pictures_are_brought_to_a_common_size():
+    sweep = make_sweep(grid_of(beta=BETAS, learning_rate=RATES), side=384)
+    sheet = sheet_of(sweep)
+    assert ((sheet * 255).round() == [90, 4, 7]).all(axis=2).sum() == 256 * 128
+
+
+@pytest.mark.parametrize(
+    ("settings", "labels"),
+    [
+        ({"beta": [1.0, 2500.0]}, ["beta = 1", "beta = 2500\ndiverged\nstep 10"]),
+        (
+            {"style_layer_weights.relu1_1": [0.25, 1e-7], "seed": [0, 2**32 - 1]},
+            [
+                "style_layer_weights.\nrelu1_1 = 0.25\nseed = 0",
+                "style_layer_weights.\nrelu1_1 = 1e-07\nseed = 4294967295"
+                "\ndiverged\nstep 10",
+            ],
+        ),
+        ({"beta": [1.0], "tv": [0.0], "seed": [3]}, ["beta = 1\ntv = 0\nseed = 3"]),
+    ],
+)
+def test_other_sweeps_are_a_captioned_sheet(settings, labels):
+    sweep = make_sweep(settings, diverged=(1,))
+    content, style = (np.full((128, 128, 3), color) for color in (RED, GREEN))
+    pictures = [image / np.float32(255) for image in sweep.images]
+    if len(pictures) > 1:
+        grey = pictures[1].mean(axis=2, keepdims=True)
+        pictures[1] = np.repeat(0.65 + 0.25 * grey, 3, axis=2)
+    expected = contact_sheet(
+        [content, style, *pictures], ["content", "style", *labels], cell=128
+    )
+    np.testing.assert_array_equal(sheet_of(sweep), expected)
+
+
+def test_too_many_settings_are_chosen_evenly_and_it_is_said(monkeypatch, caplog):
+    monkeypatch.setattr(sheet_module, "MAX_PICTURES", 5)
+    settings = grid_of(beta=[1.0, 2.0, 3.0], learning_rate=[1.0, 2.0, 3.0])
+    sweep = make_sweep(settings)
+    with caplog.at_level(logging.INFO, "nstjax"):
+        sheet = sheet_of(sweep)
+    assert "the sheet shows 5 of 9 settings" in caplog.text
+    for lane in range(9):
+        color = sweep.images[lane, 0, 0] / np.float32(255)
+        assert (sheet == color).all(axis=2).any() == (lane % 2 == 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, "1"),
+        (100_000.0, "100000"),
+        (31_622.776, "3.16e+04"),
+        (1e8, "1e+08"),
+        (0.05, "0.05"),
+        (-2.5, "-2.5"),
+        (np.int64(123_456_789), "123456789"),
+    ],
+)
+def test_numbers_are_short(value, text):
+    assert number_text(value) == text

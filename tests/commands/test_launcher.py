@@ -1,0 +1,110 @@
+"""What every command does with names, its version, and streams of any encoding."""
+
+import logging
+import re
+import threading
+
+import pytest
+from command_lines import SHALLOW, check_refused, good
+from forked import run_forked
+from tqdm import tqdm
+
+from nstjax.commands import launcher as entry
+from nstjax.runtime.interrupts import undisturbed
+from nstjax.runtime.progress_bar import ProgressBar
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("photo.png", "--version")])
+def test_version(arguments, command):
+    status, out, err = command(*arguments)
+    assert (status, err) == (0, "")
+    assert out.startswith("nstjax 0.")
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("a\x1b[2J.png", r"a\x1b[2J.png"),
+        ("a\r\x00\x7f\x9b", r"a\r\x00\x7f\x9b"),
+        ("two\nlines\t|", "two\nlines\t|"),
+        ("Löwe 猫 ×", "Löwe 猫 ×"),
+    ],
+)
+def test_control_characters_are_escaped(text, printed):
+    assert entry.printable(text) == printed
+
+
+def test_names_are_printed_with_escapes(studio, command):
+    name = "pho\x1b[2Jto\udcff.png"
+    # One size, so that one program serves both.
+    (studio / "second.png").write_bytes((studio / "photo.png").read_bytes())
+    (studio / "photo.png").rename(studio / name)
+    flags = (*SHALLOW, "--preview_seconds=0")
+    status, out, err = command("no\x1b[1m\udcff.png", "painting.png", *flags)
+    check_refused(status, out, err, r"no\x1b[1m\udcff.png does not exist")
+    out = good(command, name, "painting.png", *flags, "--output=o\x1b[1m\udcff.png")
+    assert r"wrote o\x1b[1m\udcff.png" in out
+    out = good(command, name, "--style=painting.png", "second.png", *flags,
+               "--output=out")  # fmt: skip
+    assert r"photo 1 of 2: pho\x1b[2Jto\udcff.png" in out
+    layers = ("--content_layers=relu1_1", "--style_layers=relu1_1")
+    status, _, err = command(name, "painting.png", *flags, *layers, "--size=80")
+    assert status == 0 and "is enlarged to 80x60" in err
+
+
+def test_notes_are_printed_with_escapes(capsys):
+    record = logging.LogRecord("nstjax", 20, "", 0, "%s", ("a\x1b.png",), None)
+    assert entry._Notes("note: %(message)s").format(record) == r"note: a\x1b.png"
+
+
+def test_notes_stand_above_a_progress_bar(capsys, monkeypatch):
+    logger = logging.getLogger("nstjax")
+    for name in ("handlers", "level", "propagate"):
+        monkeypatch.setattr(logger, name, getattr(logger, name))
+    entry._send_notes_to_stderr("nstjax")
+    with tqdm(total=2):
+        logger.info("over the bar")
+    drawn = re.split(r"[\r\n]", capsys.readouterr().err)
+    assert "nstjax: note: over the bar" in drawn
+    below = drawn[drawn.index("nstjax: note: over the bar") :]
+    assert any("0/2" in line for line in below)
+
+
+def test_the_line_of_a_bar_ends_before_a_signal_is_answered(monkeypatch):
+    def close(bar):
+        answering = threading.Thread(target=answer)
+        answering.start()
+        answering.join()
+
+    def answer():
+        free.append(undisturbed().acquire(blocking=False))
+
+    free = []
+    bar = ProgressBar(total=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(tqdm, "close", close)
+        bar.close()
+    bar.close()
+    assert free == [False]
+
+
+def test_help_is_printed_in_any_encoding():
+    code = """
+import sys
+for stream in (sys.stdout, sys.stderr):
+    stream.reconfigure(encoding="ascii")
+from nstjax.commands.nstjax_fast import run
+run()
+"""
+    status, out, err = run_forked(code, "--help")
+    assert (status, err) == (0, "")
+    assert r"area:512, \u2026 or original" in out
+
+
+def test_home_is_expanded_in_flags_and_arguments(studio, command, monkeypatch):
+    monkeypatch.setenv("HOME", str(studio))
+    flags = (*SHALLOW, "--preview_seconds=0", "--output=~/out.png", "--workdir=~/run")
+    out = good(command, "~/photo.png", "~/painting.png", *flags)
+    assert f"wrote {studio}/out.png" in out
+    assert (studio / "run" / "config.json").exists()
+    assert not (studio / "~").exists()

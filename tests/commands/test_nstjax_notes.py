@@ -1,0 +1,56 @@
+"""What the command says of a run that may not be what somebody wanted."""
+
+import pytest
+from command_lines import ONE, good
+from PIL import Image
+
+ENLARGED = (
+    "nstjax: note: the photo has 64x48 pixels and is enlarged to 80x60: --no_upscale "
+    "paints it at its own size\n"
+)
+FEW = (*ONE, "--style_layers=relu1_1", "--content_layers=relu1_1")
+STILL = (*FEW, "--learning_rate=1e-9")
+
+
+def size_of(path: str) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_enlargement_is_told_and_can_be_left_out(studio, command):
+    status, _, err = command(*FEW, "--size=80")
+    assert (status, err, size_of("out.png")) == (0, ENLARGED, (80, 60))
+    good(command, *FEW, "--size=80", "--no_upscale")
+    assert size_of("out.png") == (64, 48)
+    good(command, *FEW, "--size=48", "--no_upscale")
+    assert size_of("out.png") == (48, 36)
+
+
+def test_a_run_without_enlargement_can_be_resumed(studio, command):
+    flags = (*FEW, "--size=80", "--no_upscale", "--workdir=run")
+    good(command, *flags)
+    good(command, *flags, "--resume", "--steps=3")
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ((*STILL, "--steps=10"), True),
+        ((*STILL, "--steps=10", "--log_every=3"), True),
+        ((*STILL, "--steps=9"), False),
+        ((*STILL, "--steps=10", "--log_every=100", "--pyramid=2",
+          "--pyramid_min_size=24", "--pyramid_steps=2"), False),
+        ((*STILL, "--steps=10", "--pyramid=2", "--pyramid_min_size=24",
+          "--pyramid_steps=2"), True),
+        ((*FEW, "--steps=10", "--learning_rate=10"), False),
+    ],
+)  # fmt: skip
+def test_a_run_that_did_nothing_is_told(flags, told, studio, command):
+    status, _, err = command(*flags)
+    assert status == 0
+    if not told:
+        assert err == ""
+        return
+    (line,) = err.splitlines()
+    assert line.startswith("nstjax: note: the loss only fell from ")
+    assert "try more --steps, another --init or --optimizer=adam" in line

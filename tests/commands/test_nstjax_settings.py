@@ -1,0 +1,209 @@
+"""The command's settings: start, paintings and seed, presets, and what lists them."""
+
+import json
+import os
+import pathlib
+import shutil
+from typing import get_args
+
+import h5py
+import numpy as np
+import pytest
+import skimage.data
+from command_lines import (
+    BASE,
+    ONE,
+    PICTURES,
+    SHALLOW,
+    check_refused,
+    good,
+    listing,
+    metrics,
+)
+from PIL import Image
+
+import nstjax
+from nstjax.presets.preset import Preset
+from nstjax.presets.published import PRESETS
+
+
+def test_animated_gif_gives_its_first_frame_and_says_so(studio, command):
+    frames = [Image.effect_noise((64, 48), sigma).convert("P") for sigma in (30, 90)]
+    frames[0].save("first.png")
+    frames[0].save("moving.gif", save_all=True, append_images=frames[1:], duration=50)
+    status, _, err = command("moving.gif", "painting.png", *SHALLOW)
+    assert status == 0
+    assert (
+        err == "nstjax: note: moving.gif is animated: using the first of its 2 frames\n"
+    )
+    moving = nstjax.read_image("out.png")
+    assert command("first.png", "painting.png", *SHALLOW)[0] == 0
+    # A GIF has 256 colors.
+    assert np.abs(moving - nstjax.read_image("out.png")).mean() < 0.02
+
+
+def test_several_paintings_blend_by_their_weights(studio, command):
+    Image.effect_noise((60, 60), 90).convert("RGB").save("second.png")
+    flags = ("--init=content", "--alpha=0")
+
+    def painted(*arguments: str) -> bytes:
+        good(command, "photo.png", *arguments, *SHALLOW, *flags)
+        return pathlib.Path("out.png").read_bytes()
+
+    both = ("painting.png", "second.png")
+    first, second = painted("painting.png"), painted("second.png")
+    assert painted(*both, "--style_blend_weights=1,0") == first
+    assert painted(*both, "--style_blend_weights=0,5") == second
+    equal = painted(*both)
+    assert equal not in (first, second)
+    assert painted(*both, "--style_blend_weights=3,3") == equal
+    assert painted(*both, "--style_blend_weights=3,1") != equal
+
+
+def test_seed_changes_the_noise_only(studio, command):
+    def painted(*flags: str) -> bytes:
+        good(command, *ONE, *flags)
+        return pathlib.Path("out.png").read_bytes()
+
+    assert painted("--init=noise") == painted("--init=noise", "--seed=0")
+    assert painted("--init=noise") != painted("--init=noise", "--seed=1")
+    assert painted("--init=content") == painted("--init=content", "--seed=1")
+
+
+def test_init_from_a_picture_starts_there(studio, command):
+    Image.effect_noise((64, 48), 60).convert("RGB").save("start.png")
+    good(command, *ONE, "--init=start.png", "--snapshots=0")
+    start = nstjax.resize(nstjax.read_image("start.png"), 36, 48)
+    np.testing.assert_allclose(nstjax.read_image("out_000000.png"), start, atol=0.003)
+
+
+def test_demo_paints_its_own_pictures(studio, command):
+    # The size of the other tests, which is compiled already.
+    good(
+        command, "--demo", *SHALLOW, "--size=48x36", "--montage", "--snapshots=0",
+        "--workdir=run",
+    )  # fmt: skip
+    chelsea = nstjax.resize(nstjax.read_image(skimage.data.chelsea()), 36, 48)
+    np.testing.assert_allclose(
+        nstjax.read_image("run/snapshot_000000.png"), chelsea, atol=0.003
+    )
+    assert nstjax.read_image("out_montage.png").shape[0] == 36
+    settings = json.loads(pathlib.Path("run/config.json").read_text())["settings"]
+    assert (settings["steps"], settings["lbfgs_num_correction"]) == (2, 10)
+
+
+# --- presets and the network --------------------------------------------------------
+
+# One style layer in place of five, which would each compile.
+FIRST = (
+    *PICTURES, *BASE, "--content_layers=relu1_1", "--style_layers=relu1_1",
+    "--style_layer_weights=1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_runs(preset, studio, command):
+    # What each rule makes of 64x48: one size, whose programs presets share.
+    size = {"short": 36, "area": 42}.get(PRESETS[preset].size.rule, 48)
+    flags = (f"--preset={preset}", f"--size={size}", "--workdir=run")
+    out = good(command, *FIRST, *flags)
+    assert f"preset {preset}," in out
+    settings = json.loads(pathlib.Path("run/config.json").read_text())["settings"]
+    assert settings["source"] == PRESETS[preset].source
+    rows = metrics("run")
+    assert len(rows) == 3
+    assert all(np.isfinite(row["total"]) for row in rows)
+    image = nstjax.read_image("out.png")
+    # MATLAB's example goes back to the photo's own size.
+    assert image.shape[:2] == ((48, 64) if preset == "matlab" else (36, 48))
+    assert image.std() > 0.01
+
+
+def test_matlab_resizes_back_and_writes_a_montage(studio, command):
+    good(command, *FIRST, "--preset=matlab", "--snapshots=1", "--workdir=run")
+    assert nstjax.read_image("out.png").shape == (48, 64, 3)
+    # Content | result | style, the painting of 56x72 at the result's height.
+    assert nstjax.read_image("out_montage.png").shape == (48, 64 + 16 + 64 + 16 + 37, 3)
+    with h5py.File("run/run.h5") as file:
+        assert file["image"].shape == (36, 48, 3)
+
+
+def test_matlab_without_montage_writes_none(studio, command):
+    good(command, *FIRST, "--preset=matlab", "--nomontage")
+    assert set(os.listdir()) == {*PICTURES, "out.png"}
+
+
+def test_network_prints_the_table_of_the_course(studio, command):
+    out = good(command, "--network", "--preset=coursera")
+    rows = {line.split()[0]: " ".join(line.split()) for line in out.splitlines()}
+    shapes = {
+        "conv1_1": (300, 400, 64),
+        "conv2_2": (150, 200, 128),
+        "conv3_1": (75, 100, 256),
+        "conv4_2": (38, 50, 512),
+        "conv5_4": (19, 25, 512),
+        "pool5": (10, 13, 512),
+    }
+    for layer, shape in shapes.items():
+        assert rows[layer].startswith(f"{layer} {shape} ")
+    # 3·3·3·64 + 64 parameters, and the receptive field of a 3×3 convolution.
+    assert rows["conv1_1"].endswith(" 1,792 3")
+    assert rows["total"] == "total 20,024,384"
+    assert os.listdir() == list(os.listdir(studio))
+
+
+def test_network_picture_is_written(studio, command):
+    assert "wrote net.png" in good(command, "--network_picture=net.png")
+    assert nstjax.read_image("net.png").std() > 0.05
+
+
+@pytest.mark.usefixtures("pictures")
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("net.png", "painting.png"),
+        ("photo.png", "--style=net.png"),
+        ("photo.png", "--fine_style=net.png", "--coarse_style=painting.png"),
+        ("photo.png", "painting.png", "--content_mask=left.png+net.png"),
+        ("photo.png", "painting.png", "--style_mask=net.png"),
+        ("photo.png", "painting.png", "--init=net.png"),
+    ],
+)
+def test_network_picture_takes_no_other_pictures_place(given, studio, command):
+    shutil.copy("photo.png", "net.png")
+    before = listing(studio)
+    status, out, err = command(*given, "--network_picture=net.png")
+    check_refused(status, out, err, "net.png is one of the inputs and would be overwr")
+    assert listing(studio) == before
+
+
+def test_list_presets_lists_every_preset(studio, command):
+    lines = good(command, "--list_presets").splitlines()[1:]
+    assert [line.split()[0] for line in lines] == list(PRESETS)
+    for line, preset in zip(lines, PRESETS.values(), strict=True):
+        assert f" {preset.optimizer} " in line
+        assert f" {preset.steps} " in line
+        assert line.endswith(preset.source)
+
+
+def test_help_lists_the_flags(studio, command):
+    out = good(command, "--help")
+    assert "nstjax CONTENT STYLE [STYLE...] --output=out.png" in out
+    flags = """
+        output preset size steps alpha beta tv content_layers style_layers
+        style_layer_weights style_blend_weights init noise_ratio optimizer
+        learning_rate lbfgs_num_correction seed snapshots montage workdir resume demo
+        weights quality
+    """
+    for flag in flags.split():
+        assert f"--{flag}:" in out or f"--[no]{flag}:" in out
+
+
+@pytest.mark.usefixtures("pictures")
+def test_every_choice_of_a_setting_is_a_flags_value(command):
+    status, out, _ = command("--help")
+    assert status == 0
+    text = "".join(out.split())
+    for name in ("style_loss", "color", "guide_mode", "pyramid", "keep"):
+        choices = get_args(Preset.__annotations__[name])
+        assert f"--{name}:<{'|'.join(choices)}>:" in text

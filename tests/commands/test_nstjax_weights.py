@@ -1,0 +1,120 @@
+"""The command's weights: files it refuses, and the networks it takes without one."""
+
+import functools
+import json
+
+import h5py
+import numpy as np
+import pytest
+import safetensors.numpy
+from command_lines import (
+    ONE,
+    RUN,
+    Bad,
+    bad_flag,
+    check_bad,
+    check_refused,
+    flip,
+    ids,
+    listing,
+    own_weights,
+    truncate,
+    with_flags,
+)
+
+from nstjax.io import weights
+from nstjax.network.vgg import CONV_LAYERS
+
+
+def with_nan(path: str) -> None:
+    tensors = safetensors.numpy.load_file(path)
+    tensors["conv3_1/bias"][2] = np.nan
+    safetensors.numpy.save_file(tensors, path)
+
+
+def other_network(path: str) -> None:
+    shapes = {"layer1.0.conv1.weight": (4, 3, 3, 3), "fc.bias": (10,)}
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    safetensors.numpy.save_file(tensors, path)
+
+
+def other_h5(path: str) -> None:
+    with h5py.File(path, "w") as file:
+        file["model_weights/res2a/kernel:0"] = np.zeros((3, 3, 3, 8), np.float32)
+
+
+BAD_WEIGHTS = [
+    bad_flag("--weights=nowhere.safetensors", "nowhere.safetensors"),
+    bad_flag("--weights=photo.png", "photo.png does not end in"),
+    *(
+        Bad(
+            f"weights {name}",
+            with_flags(f"--weights={file}"),
+            says,
+            own_weights(change, file),
+        )
+        for name, file, says, change in (
+            ("truncated", "own.safetensors", "not readable", truncate),
+            ("with a flipped bit", "own.safetensors", "wrong hash", flip),
+            ("with NaN", "own.safetensors", "not finite", with_nan),
+            ("of another network", "own.safetensors", "no tensor", other_network),
+            ("of another Keras network", "own.h5", "own.h5", other_h5),
+            ("of Keras truncated", "own.h5", "own.h5", truncate),
+            ("of MATLAB damaged", "own.mat", "own.mat", truncate),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_WEIGHTS, ids=ids(BAD_WEIGHTS))
+def test_bad_input_is_one_line_and_writes_nothing(bad, studio, command):
+    check_bad(bad, studio, command)
+
+
+@pytest.fixture
+def no_vgg19(studio, monkeypatch):
+    # Weights that this machine may have in the usual place are none of the test's.
+    usual = str(studio / "cache" / "vgg19.safetensors")
+    monkeypatch.setattr(weights, "default_weights_path", lambda: usual)
+    monkeypatch.delenv("NSTJAX_WEIGHTS")
+
+
+def test_missing_weights_say_what_to_run(studio, command, monkeypatch, no_vgg19):
+    before = listing(studio)
+    check_refused(
+        *command(*RUN, "--weights=vgg19"), "run python -m weights_convert --download"
+    )
+    monkeypatch.setenv("NSTJAX_WEIGHTS", "nowhere.safetensors")
+    check_refused(*command(*RUN), "nowhere.safetensors ($NSTJAX_WEIGHTS) does not")
+    assert listing(studio) == before
+
+
+def test_without_vgg19_the_bundled_network_paints_and_says_so(
+    studio, command, no_vgg19
+):
+    status, out, err = command(*ONE, "--workdir=run")
+    assert (status, err) == (0, "")
+    first_line = out.splitlines()[0]
+    network = weights.load_network("slim")
+    assert "vgg19-slim (bundled)" in first_line
+    assert network.sha256[:12] in first_line
+    assert "python -m weights_convert --download" in first_line
+    config = json.loads((studio / "run" / "config.json").read_text())
+    assert config["weights"] == "vgg19-slim (bundled)"
+    assert config["weights_advice"] == network.advice
+    assert config["settings"]["weights_sha256"] == network.sha256
+
+
+def test_random_weights_are_those_of_the_seed(studio, command, monkeypatch):
+    # All of VGG-19's channels take seconds.
+    narrow = functools.partial(
+        weights.random_params, widths=dict.fromkeys(CONV_LAYERS, 4)
+    )
+    monkeypatch.setattr(weights, "random_params", narrow)
+    status, out, _ = command(*ONE, "--weights=random", "--seed=5", "--workdir=run")
+    assert status == 0
+    assert "random (seed 5)" in out.splitlines()[0]
+    config = json.loads((studio / "run" / "config.json").read_text())
+    expected = weights.load_network("random", seed=5).sha256
+    assert config["settings"]["weights_sha256"] == expected
+    assert weights.load_network("random", seed=6).sha256 != expected

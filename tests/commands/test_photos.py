@@ -1,0 +1,138 @@
+"""Several photos and folders of them: results, names, failures, resuming."""
+
+import os
+import pathlib
+import shutil
+
+import pytest
+from command_lines import PICTURES, SHALLOW, check_refused, good, listing, truncate
+
+STYLE = "--style=painting.png"
+# Later flags win: the results go to a folder.
+SEVERAL = (STYLE, *SHALLOW, "--preview_seconds=0", "--output=out")
+
+
+@pytest.fixture
+def album(studio, pictures):
+    folder = studio / "album"
+    folder.mkdir()
+    for name in ("a.png", "b.png", "B.jpg", "._a.png", ".hidden.png"):
+        shutil.copy("photo.png", folder / name)
+    return folder
+
+
+def test_a_folder_is_painted_picture_by_picture(album, command):
+    (album / "notes.txt").write_text("no picture")
+    status, out, err = command("album", "painting.png", *SEVERAL[1:])
+    assert status == 0
+    assert set(os.listdir("out")) == {
+        f"{name}_stylized.png" for name in ("a", "b_png", "B_jpg")
+    }
+    for number in (1, 2, 3):
+        assert f"nstjax: photo {number} of 3: album" in out
+    assert err.count("nstjax: note: left out 1 of 4 files: album/notes.txt") == 1
+    good(command, "photo.png", "painting.png", *SHALLOW, "--preview_seconds=0")
+    alone = pathlib.Path("out.png").read_bytes()
+    for name in os.listdir("out"):
+        assert pathlib.Path("out", name).read_bytes() == alone
+
+
+def test_photos_of_one_size_share_one_compilation(album, command, compilations):
+    good(command, "photo.png", *SEVERAL)
+    before = len(compilations())
+    good(command, "photo.png", "album/a.png", *SEVERAL)
+    assert len(compilations()) == before
+
+
+def test_several_styles_and_a_comma_in_a_name(studio, pictures, command):
+    shutil.copy("painting.png", "paint,ing.png")
+    flags = (*SHALLOW, "--preview_seconds=0")
+    good(command, "photo.png", "painting.png", "second.png", *flags)
+    expected = pathlib.Path("out.png").read_bytes()
+    good(command, "photo.png", "--style=paint,ing.png", "--style=second.png", *flags)
+    assert pathlib.Path("out.png").read_bytes() == expected
+
+
+def test_a_failing_photo_does_not_stop_the_others(album, command):
+    truncate("album/a.png")
+    status, _, err = command("album", *SEVERAL)
+    check_refused(status, "", err, "1 of 3 photos are missing or incomplete")
+    assert "note: left out album/a.png: album/a.png is damaged" in err
+    assert sorted(os.listdir("out")) == ["B_jpg_stylized.png", "b_png_stylized.png"]
+
+
+def test_each_photo_has_a_working_folder_and_goes_on(album, command):
+    flags = (*SEVERAL, "--workdir=runs", "--steps=2")
+    good(command, "photo.png", "album/a.png", *flags)
+    assert sorted(os.listdir("runs")) == ["a", "photo"]
+    before = listing(pathlib.Path("out"))
+    assert len(before) == 2
+    check_refused(*command("photo.png", "album/a.png", *flags), "already holds a run")
+    # The second photo's run has not begun, and the first is finished.
+    shutil.rmtree("runs/a")
+    shutil.rmtree("out")
+    good(command, "photo.png", "album/a.png", *flags, "--resume")
+    assert listing(pathlib.Path("out")) == before
+
+
+def test_results_go_to_the_working_folders_without_an_output(album, command):
+    good(command, "photo.png", "album/a.png", *SEVERAL, "--output=", "--workdir=runs")
+    for name in ("a", "photo"):
+        assert pathlib.Path("runs", name, "stylized.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("album", STYLE, "--output=out.png"), "--output=out.png is one file"),
+        (("album", "photo.png", "--style=nowhere.png"), "nowhere.png does not exist"),
+        (("album", STYLE, "--weights=nowhere.h5"), "nowhere.h5 does not exist"),
+        (("album", STYLE, "--output=photo.png/out"), "photo.png/out"),
+        (("empty", STYLE), "no pictures or videos in empty"),
+        (("photo.png", "nowhere.png", STYLE), "nowhere.png does not exist"),
+        (("album", STYLE, "--coarse_style=second.png"), "--coarse_style needs"),
+        ((STYLE,), "give a photo and a painting"),
+        (("album",), "give a photo and a painting"),
+        ((STYLE, "--demo"), "--demo brings its own"),
+    ],
+)
+def test_what_cannot_be_painted_leaves_nothing(arguments, says, album, command):
+    pathlib.Path("empty").mkdir()
+    before = listing(pathlib.Path())
+    status, out, err = command(*SHALLOW, "--output=out", *arguments)
+    check_refused(status, out, err, says)
+    assert listing(pathlib.Path()) == before
+    assert set(PICTURES) <= set(os.listdir())
+
+
+@pytest.mark.parametrize(
+    ("photo", "flag"),
+    [("a_stylized_montage", "--montage"), ("a_stylized_000001", "--snapshots=1")],
+)
+def test_nothing_beside_a_result_takes_the_place_of_another_photo(
+    photo, flag, album, command
+):
+    shutil.copy("second.png", album / f"{photo}.png")
+    before = listing(album)
+    arguments = ("album/a.png", f"album/{photo}.png", STYLE, *SHALLOW[1:])
+    status, out, err = command(*arguments, flag, "--output=album")
+    check_refused(status, out, err, f"{photo}.png is one of the inputs")
+    assert listing(album) == before
+
+
+def test_no_result_takes_the_place_of_another_photo(album, command, monkeypatch):
+    shutil.copy("second.png", album / "a_stylized.png")
+    shutil.copy("painting.png", album / "painting.png")
+    monkeypatch.chdir(album)
+    before = listing(album)
+    status, out, err = command("a.png", "a_stylized.png", STYLE, *SHALLOW[1:])
+    check_refused(status, out, err, "a_stylized.png is one of the inputs")
+    assert listing(album) == before
+
+
+def test_no_result_takes_the_place_of_what_cannot_be_read(album, command):
+    (album / "a_stylized.png").write_text("notes")
+    before = listing(album)
+    status, out, err = command("album", STYLE, *SHALLOW[1:], "--output=album")
+    check_refused(status, out, err, "a_stylized.png is one of the inputs")
+    assert listing(album) == before

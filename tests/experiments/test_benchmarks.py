@@ -1,0 +1,199 @@
+"""The benchmarks of speed and memory, on small pictures and narrow networks."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from programs import process_kept
+
+from experiments.benchmarks.tables import print_rows
+from nstjax.network import vgg
+from nstjax.network.vgg import summarize
+from nstjax.presets.preset import customize
+from nstjax.presets.published import PRESETS
+
+BENCHMARKS = "experiments.benchmarks"
+
+
+@pytest.fixture
+def measured(program, tmp_path):
+    """Run a benchmark: measured(name, *flags) -> its numbers and what it printed."""
+
+    def run(name, *arguments):
+        path = tmp_path / "numbers.json"
+        module = f"{BENCHMARKS}.{name}"
+        status, out, err = program(module, *arguments, f"--output={path}")
+        assert status == 0, err
+        return json.loads(path.read_text()), out
+
+    return run
+
+
+def test_the_kernels_are_those_of_vgg19():
+    # Its flags have the names of other programs'.
+    with process_kept():
+        from experiments.benchmarks import kernels
+    shapes = kernels.layer_shapes(48, 32)
+    assert shapes == {
+        "conv1_2": (48, 32, 64, 64),
+        "conv2_1": (24, 16, 64, 128),
+        "conv2_2": (24, 16, 128, 128),
+        "conv3_1": (12, 8, 128, 256),
+        "conv3_2": (12, 8, 256, 256),
+        "conv4_1": (6, 4, 256, 512),
+        "conv4_2": (6, 4, 512, 512),
+        "conv5_1": (3, 2, 512, 512),
+    }
+    taken = [
+        kernels._taken(np.zeros(shape[:3], "f4"), np.zeros((3, 3, *shape[2:]), "f4"))
+        for shape in shapes.values()
+    ]
+    assert taken == ["direct"] + ["winograd"] * 7
+
+
+def test_both_algorithms_are_timed_and_agree(measured, monkeypatch):
+    # The first two layers of eight, for time.
+    monkeypatch.setattr(vgg, "summarize", lambda *size: summarize(*size)[:6])
+    rows, _ = measured("kernels", "--sizes=32x48", "--repeats=1")
+    assert {row["layer"]: row["shape"] for row in rows} == {
+        "conv1_2": "48x32 64->64",
+        "conv2_1": "24x16 64->128",
+    }
+    assert [row["mixed takes"] for row in rows] == ["direct", "winograd"]
+    assert all(row["error"] < 6e-3 for row in rows)
+    assert all(row["winograd gradient ms"] > 0 for row in rows)
+
+
+def test_tables_line_up(capsys):
+    print_rows("Title", [{"name": "a", "ratio": 0.12341}, {"name": "long", "b": None}])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "",
+        "Title",
+        "name   ratio  b",
+        "   a  0.1234  -",
+        "long       -  -",
+    ]
+
+
+@pytest.fixture
+def shallow(monkeypatch):
+    """Presets with two blocks of layers, which compile at once."""
+    layers = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
+    for name in ("gatys2016", "gatys-code"):
+        monkeypatch.setitem(PRESETS, name, customize(PRESETS[name], **layers))
+
+
+@pytest.mark.slow
+def test_time_to_loss_reaches_the_mark(measured, slim_weights, shallow):
+    (row,), _ = measured(
+        "time_to_loss",
+        *(f"--weights={slim_weights}", "--size=48", "--steps=8", "--notorch"),
+        *("--pairs=chelsea:glass", "--coarse_steps=4", "--min_size=24"),
+        "--beta=1",
+    )
+    assert row["ours"] <= 1.01 * row["loss"]
+    assert row["float32 loss"] == pytest.approx(row["loss"], rel=0.01)
+    assert 0 < row["seconds"] < np.inf
+
+
+@pytest.fixture
+def starts(program, monkeypatch):
+    """What would be started as processes: the command runs in this one."""
+    original, environments = subprocess.run, []
+
+    def run(command, *, env=None, **options):
+        if command[0] != sys.executable:
+            return original(command, env=env, **options)
+        assert options == {"stdout": subprocess.DEVNULL}
+        environments.append(env["JAX_COMPILATION_CACHE_DIR"])
+        status = 0
+        if command[1] == "-c":
+            assert command[2] == "import nstjax"
+        else:
+            assert command[1:3] == ["-m", "nstjax"]
+            status, _, err = program(*command[2:])
+            print(err, end="", file=sys.stderr)
+        return subprocess.CompletedProcess(command, status)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return environments
+
+
+def check_start(rows, out):
+    assert [row["start"] for row in rows] == ["import", "first", "second"]
+    assert all(row["seconds"] > 0 for row in rows)
+    assert "of the first" in out
+
+
+def start_flags(slim_weights):
+    return ("--repeats=1", "--size=32", f"--weights={slim_weights}")
+
+
+def test_a_start_is_timed(measured, slim_weights, starts, shallow):
+    check_start(*measured("startup", *start_flags(slim_weights)))
+    # One folder of compiled programs, and none of them before the first.
+    assert len(starts) == 3
+    assert len(set(starts)) == 1
+    assert starts[0] != os.environ["JAX_COMPILATION_CACHE_DIR"]
+
+
+@pytest.mark.slow
+def test_a_start_of_processes_is_timed(measured, slim_weights):
+    check_start(*measured("startup", *start_flags(slim_weights)))
+
+
+@pytest.mark.parametrize("ends", [0, 3])
+def test_run_all_joins_the_numbers(ends, program, tmp_path, monkeypatch):
+    run, path = subprocess.run, tmp_path / "all.json"
+
+    def benchmark(command, **options):
+        if command[1:3] != ["-m", f"{BENCHMARKS}.memory"]:
+            return run(command, **options)
+        assert command[3:-1] == ["--sizes=1024", "--steps=1"]
+        if ends == 0:
+            pathlib.Path(command[-1].removeprefix("--output=")).write_text("[7]")
+        return subprocess.CompletedProcess(command, ends)
+
+    monkeypatch.setattr(subprocess, "run", benchmark)
+    flags = ("--only=memory", f"--output={path}")
+    status, out, err = program(f"{BENCHMARKS}.run_all", *flags)
+    assert (status, err) == ((0, "") if ends == 0 else (1, "failed: memory\n"))
+    assert f" s, exit status {ends}" in out
+    joined = json.loads(path.read_text())
+    assert joined["machine"]["jax"]
+    (memory,) = joined["benchmarks"].values()
+    assert memory["numbers"] == (None if ends else [7])
+    assert memory["command"] == (
+        f"python -m {BENCHMARKS}.memory --sizes=1024 --steps=1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "flag", "says"),
+    [
+        ("kernels", "--sizes=300", "--sizes has '300': give WIDTHxHEIGHT"),
+        ("tiling", "--tiles=0", "--tiles=0: give numbers of 1 or more, with commas"),
+        ("time_to_loss", "--pairs=dog:glass", "has 'dog:glass': give PHOTO:PAINTING"),
+        ("startup", "--weights=none.npz", "failed"),
+    ],
+)
+def test_a_wrong_flag_is_one_line(name, flag, says, tmp_path, program, starts):
+    path = tmp_path / "numbers.json"
+    status, out, err = program(f"{BENCHMARKS}.{name}", flag, f"--output={path}")
+    assert status == 2 and not out and not path.exists()
+    last = err.splitlines()[-1]
+    assert last.startswith(f"{name}: error: ") and says in last
+    assert "Traceback" not in err
+
+
+def test_unknown_benchmarks_are_refused(tmp_path, program):
+    path = tmp_path / "all.json"
+    flags = ("--only=steps", f"--output={path}")
+    status, out, err = program(f"{BENCHMARKS}.run_all", *flags)
+    assert status and "unknown benchmark steps" in out + err
+    assert not path.exists()

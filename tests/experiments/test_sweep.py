@@ -1,0 +1,347 @@
+"""The sweep's launcher, and the driver that it starts."""
+
+import csv
+import functools
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+import reference
+import skimage.data
+from forked import run_forked
+from PIL import Image
+from programs import SIGNALED
+
+from nstjax.analysis.sweeps import run as sweep_run
+from nstjax.analysis.sweeps.batch import prepare_lanes
+from nstjax.analysis.sweeps.file import read_sweep
+from nstjax.analysis.sweeps.results import tell_diverged
+from nstjax.analysis.sweeps.run import Limits, run_sweep
+from nstjax.analysis.sweeps.settings import grid
+from nstjax.errors import InputError
+from nstjax.images.resizing import Size
+from nstjax.io.images import read_colors
+from nstjax.presets.preset import customize
+from nstjax.presets.published import get_preset
+from nstjax.runs.stylize import stylize
+
+SWEEP = "experiments.sweep"
+PARAMS = jax.tree.map(np.float32, reference.random_params())
+RANDOM = np.random.default_rng(0)
+CONTENT, STYLE = RANDOM.random((2, 20, 24, 3), dtype=np.float32)
+PRESET = customize(
+    get_preset("gatys2016"),
+    content_layers=("relu1_2",),
+    style_layers=("relu1_1",),
+    optimizer="adam",
+    size=Size("exact", (16, 20)),
+    pyramid="none",
+    steps=2,
+)
+SETTINGS = grid({"learning_rate": [1.0, 1e30, 3.0], "seed": [0, 1]})
+PREPARE = functools.partial(prepare_lanes, CONTENT, [STYLE], PARAMS, PRESET)
+CONFIG = {"settings": {"alpha": PRESET.alpha, "beta": PRESET.beta, "seed": 0}}
+
+
+@pytest.fixture
+def chunks_of_three(monkeypatch):
+    monkeypatch.setattr(sweep_run, "MOST_LANES_PER_DEVICE", 3)
+
+
+def drive(folder, settings=SETTINGS, config=CONFIG, limits=None, preset=PRESET):
+    return run_sweep(
+        functools.partial(prepare_lanes, CONTENT, [STYLE], PARAMS, preset),
+        preset,
+        settings,
+        folder,
+        config,
+        limits or Limits(),
+        quiet=True,
+    )
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_sweep_holds_every_run(tmp_path, chunks_of_three, capsys, caplog, keep):
+    preset = customize(PRESET, keep=keep, learning_rate=40.0)
+    settings = grid({"learning_rate": [1.0, 1e30, 60.0], "seed": [0, 1]})
+    sweep = drive(tmp_path / "new" / "folder", settings, preset=preset)
+    assert sweep.settings["learning_rate"].tolist() == [1, 1, 1e30, 1e30, 60, 60]
+    assert sweep.settings["seed"].tolist() == [0, 1] * 3
+    assert sweep.settings["seed"].dtype == np.int64
+    diverged = [False, False, True, True, False, False]
+    assert (sweep.status == "diverged").tolist() == diverged
+    assert sweep.stop_steps.tolist() == [2, 2, 1, 1, 2, 2]
+    assert sweep.log["step"].tolist() == [0, 1, 2]
+    for lane in (0, 5):
+        alone = stylize(
+            CONTENT,
+            STYLE,
+            PARAMS,
+            preset,
+            seed=int(sweep.settings["seed"][lane]),
+            learning_rate=float(sweep.settings["learning_rate"][lane]),
+        )
+        row = alone.best_step if keep == "best" else 2
+        for name in ("total", "content", "style", "tv"):
+            losses = getattr(alone.losses, name)
+            tolerance = 1e-5 * np.abs(losses).max()
+            np.testing.assert_allclose(sweep.log[name][lane], losses, atol=tolerance)
+            assert sweep.final[name][lane] == sweep.log[name][lane, row]
+        difference = sweep.images[lane] / 255 - alone.image
+        assert np.abs(difference).max() < 0.51 / 255
+    # The image of a run that diverged is the one before.
+    assert sweep.final["total"][2] == sweep.log["total"][2, 0]
+    out = capsys.readouterr().out
+    assert "6 settings, 3 at a time, predicted peak memory" in out
+    assert "predicted time" in out
+    caplog.set_level("INFO")
+    tell_diverged(sweep)
+    assert caplog.messages[0] == "diverged at step 1: learning_rate 1e+30, seed 0"
+    assert len(caplog.messages) == 2
+
+
+def test_an_interrupted_sweep_gives_the_same_file(
+    tmp_path, chunks_of_three, monkeypatch
+):
+    drive(tmp_path / "whole")
+    whole = (tmp_path / "whole" / "sweep.h5").read_bytes()
+    assert not (tmp_path / "whole" / "chunks").exists()
+    killed = tmp_path / "killed"
+    run_lanes, runs = sweep_run.run_lanes, []
+
+    def interrupted(*arguments, **options):
+        if len(runs) == 1:
+            raise KeyboardInterrupt
+        runs.append(1)
+        return run_lanes(*arguments, **options)
+
+    monkeypatch.setattr(sweep_run, "run_lanes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        drive(killed)
+    assert [path.name for path in (killed / "chunks").iterdir()] == ["chunk_00000.h5"]
+    with pytest.raises(InputError, match="begun with 3 settings at a time"):
+        monkeypatch.setattr(sweep_run, "fit_sweep", smaller(sweep_run.fit_sweep))
+        drive(killed)
+    monkeypatch.undo()
+    # Chunks stay as they were begun, whatever would be chosen now.
+    runs.clear()
+    sweep = drive(killed)
+    assert (killed / "sweep.h5").read_bytes() == whole
+    assert sorted(path.name for path in killed.iterdir()) == ["config.json", "sweep.h5"]
+    assert sweep.config["lanes_per_chunk"] == 3
+    # A finished sweep is read, not run.
+    monkeypatch.setattr(sweep_run, "make_sweep", None)
+    np.testing.assert_equal(drive(killed)._asdict(), sweep._asdict())
+
+
+def test_a_sweep_that_is_killed_before_its_first_chunk_goes_on(tmp_path, monkeypatch):
+    def killed(*arguments):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep_run, "write_sweep", killed)
+        with pytest.raises(ZeroDivisionError):
+            drive(tmp_path)
+    assert drive(tmp_path).config == json.loads((tmp_path / "config.json").read_text())
+
+
+def test_a_sweep_overwrites_and_removes_nothing_that_it_has_not_written(
+    tmp_path, chunks_of_three
+):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "settings.csv").write_text("mine")
+    with pytest.raises(InputError, match=r"settings\.csv is there already"):
+        drive(folder)
+    assert [path.name for path in folder.iterdir()] == ["settings.csv"]
+    run_lanes = sweep_run.run_lanes
+    folder = tmp_path / "run"
+
+    def noting(*arguments, **options):
+        (folder / "chunks").mkdir(parents=True, exist_ok=True)
+        (folder / "chunks" / "notes.txt").write_text("mine")
+        return run_lanes(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sweep_run, "run_lanes", noting)
+        drive(folder)
+    assert [path.name for path in (folder / "chunks").iterdir()] == ["notes.txt"]
+
+
+def smaller(fit_sweep):
+    def fit(*arguments):
+        return fit_sweep(*arguments)._replace(size=2)
+
+    return fit
+
+
+def test_another_sweep_is_told(tmp_path):
+    drive(tmp_path)
+    other = {"settings": CONFIG["settings"] | {"beta": 7.0, "steps": 3}}
+    with pytest.raises(InputError) as raised:
+        drive(tmp_path, config=other)
+    assert "beta was 1.0, is 7.0; steps was null, is 3" in str(raised.value)
+    (tmp_path / "config.json").write_text('{"settings": {}}')
+    with pytest.raises(InputError, match="holds another run"):
+        drive(tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(InputError, match=r"sweep\.h5 is there already"):
+        drive(tmp_path)
+    with pytest.raises(InputError, match="is a file: give a folder"):
+        drive(tmp_path / "sweep.h5")
+    with pytest.raises(InputError, match=r"sweep\.h5, a file: give a folder"):
+        drive(tmp_path / "sweep.h5" / "below")
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (Limits(memory_gb=float("nan")), "--memory_gb=nan: give a number of 0 or more"),
+        (Limits(memory_gb=-1.0), "--memory_gb=-1.0"),
+        (Limits(minutes=float("nan")), "--limit_minutes=nan"),
+    ],
+)
+def test_limits_are_numbers(limits, says, tmp_path):
+    with pytest.raises(InputError, match=says):
+        drive(tmp_path / "none", limits=limits)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_takes_long_is_asked_for(tmp_path, chunks_of_three):
+    with pytest.raises(InputError, match=r"6 settings would take about .* add --yes"):
+        drive(tmp_path, limits=Limits(minutes=0.0))
+    assert list(tmp_path.iterdir()) == []
+    drive(tmp_path, limits=Limits(minutes=0.0, yes=True))
+    many = grid({"learning_rate": list(range(1, 502)), "seed": [0, 1]})
+    with pytest.raises(InputError, match=r"1002 settings would take about .* --yes"):
+        drive(tmp_path / "many", many)
+    with pytest.raises(InputError, match="allow more, or choose a smaller size"):
+        drive(tmp_path / "small", limits=Limits(memory_gb=1e-3))
+
+
+def test_a_log_that_does_not_fit_is_told(tmp_path):
+    preset, limits = customize(PRESET, steps=10**6), Limits(memory_gb=0.01)
+    with pytest.raises(InputError, match=r"6 settings with 1000000 steps .* fewer ste"):
+        run_sweep(lambda settings: None, preset, SETTINGS, tmp_path, CONFIG, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_never_was_finite_has_no_losses(tmp_path):
+    sweep = drive(tmp_path, grid({"beta": [3e38]}))
+    assert sweep.status.tolist() == ["diverged"]
+    assert sweep.stop_steps.tolist() == [0]
+    assert np.isnan(sweep.final["total"]).all()
+    assert sweep.images.shape == (1, 16, 20, 3)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    paths = []
+    for name in ("chelsea", "coffee"):
+        image = Image.fromarray(getattr(skimage.data, name)())
+        image.thumbnail((40, 40))
+        paths.append(folder / f"{name}.png")
+        image.save(paths[-1])
+    return paths
+
+
+# Runs a program as SIGNALED does, but with few settings at a time.
+SMALL_CHUNKS = f"""
+from nstjax.analysis.sweeps import run as sweep_run
+sweep_run.MOST_LANES_PER_DEVICE = 6
+{SIGNALED}"""
+
+
+def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path, program, monkeypatch):
+    # Two chunks: more settings than run at a time.
+    command = (
+        *pictures,
+        "--grid=beta=1e-1:1e1:6:log,learning_rate=2;1e30",
+        f"--weights={slim_weights}",
+        "--size=24",
+        "--steps=3",
+        "--optimizer=adam",
+        "--pool=max",
+        "--content_layers=relu1_2",
+        "--style_layers=relu1_1,relu1_2",
+    )
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    # The first chunk is there, and the second is not.
+    kill = (signal.SIGKILL.value, "nstjax.analysis.sweeps.run.write_sweep", 1, SWEEP)
+    status, _, err = run_forked(SMALL_CHUNKS, *kill, *command, f"--workdir={killed}")
+    assert status == -signal.SIGKILL, err
+    assert not (killed / "sweep.h5").exists()
+    assert [path.name for path in (killed / "chunks").iterdir()] == ["chunk_00000.h5"]
+    monkeypatch.setattr(sweep_run, "MOST_LANES_PER_DEVICE", 6)
+    # What figures look like has tests of its own.
+    monkeypatch.setattr(
+        "nstjax.analysis.figures.save_figure", lambda _, path: path.touch()
+    )
+    for folder in (killed, whole):
+        status, out, err = program(SWEEP, *command, f"--workdir={folder}")
+        assert status == 0, err
+        assert "12 settings, 6 at a time, predicted peak memory" in out
+        assert err.count("note: diverged at step 1: beta") == 5
+        assert "note: 6 of 12 settings diverged" in err
+    names = {path.relative_to(whole) for path in whole.rglob("*")}
+    assert names == {path.relative_to(killed) for path in killed.rglob("*")}
+    assert {str(name) for name in names} >= {
+        *("sweep.h5", "settings.csv", "config.json", "contact_sheet.png"),
+        *("pareto.png", "curves.png", "heat_map.png"),
+        *("images/0000.png", "images/0011.png"),
+    }
+    for name in names:
+        if (whole / name).is_file():
+            assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
+    sweep = read_sweep(whole / "sweep.h5")
+    assert (sweep.status == "diverged").tolist() == [False, True] * 6
+    image = np.asarray(Image.open(whole / "images" / "0010.png"))
+    np.testing.assert_array_equal(image, sweep.images[10])
+    with open(whole / "settings.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[10]["beta"]) == sweep.settings["beta"][10] == 10.0
+    assert json.loads((whole / "config.json").read_text()) == sweep.config
+    assert sweep.config["settings"]["pool"] == "max"
+    assert list(sweep.log["style_layers"]) == ["relu1_1", "relu1_2"]
+
+
+def test_pictures_are_read_at_the_size_that_is_needed(tmp_path, program, monkeypatch):
+    shapes = []
+
+    def read(*arguments):
+        color, alpha = read_colors(*arguments)
+        shapes.append(color.shape)
+        return color, alpha
+
+    monkeypatch.setattr("nstjax.io.reduction.REDUCE_ABOVE", 1000)
+    monkeypatch.setattr("nstjax.io.transparency.read_colors", read)
+    path = tmp_path / "large.png"
+    Image.new("RGBA", (320, 240), (255, 0, 0, 128)).save(path)
+    # The network is read after the pictures.
+    options = ("--grid=beta=1", f"--init={path}", "--weights=none", "--size=24")
+    folder = tmp_path / "run"
+    status, _, err = program(SWEEP, path, path, *options, f"--workdir={folder}")
+    assert status == 2
+    assert shapes == [(60, 80, 3)] * 3
+    assert err.count("large.png is transparent in parts, which are put on white") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "give --workdir=DIR and either --grid=... or --settings=FILE"),
+        (("--workdir=w", "--free_pictures", "--grid=pool=1"), "run one sweep for each"),
+    ],
+)
+def test_a_wrong_command_is_one_line(arguments, says, studio, program, monkeypatch):
+    # The painting itself takes seconds.
+    monkeypatch.setattr("nstjax.io.demo.demo_pictures", lambda: (CONTENT, STYLE))
+    status, out, err = program(SWEEP, *arguments)
+    assert status == 2
+    assert says in err
+    assert err.count("\n") == 1
+    assert err.startswith("sweep: error: ")
+    assert out == ""

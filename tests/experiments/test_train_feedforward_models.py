@@ -1,0 +1,134 @@
+"""Trainings that begin with a model, and of any style, on narrow networks."""
+
+import struct
+
+import numpy as np
+import pytest
+import reference
+from command_lines import metrics
+from PIL import Image
+from training_gallery import (
+    ADAIN,
+    PLAIN,
+    SHALLOW,
+    held_out_photos,
+    one_training,
+)
+
+from nstjax.feedforward.networks.model_file import network_tensors, read_model
+from nstjax.io.weights import read_params
+from nstjax.network.vgg import CONV_LAYERS
+
+
+def scalars(folder):
+    """{tag: {step: value}} of TensorBoard's event files."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found = {}
+    for path in folder.iterdir():
+        contents, at = path.read_bytes(), 0
+        while at < len(contents):
+            (length,) = struct.unpack_from("<Q", contents, at)
+            event = Event.FromString(contents[at + 12 : at + 12 + length])
+            at += length + 16
+            for value in event.summary.value:
+                found.setdefault(value.tag, {})[event.step] = value.simple_value
+    return found
+
+
+BILINEAR = (
+    *ADAIN,
+    '--architecture={"channels": [4, 4, 4], "upsampling": "bilinear"}',
+    "--steps=1",
+    # Two trainings share their programs, and one is to change nothing.
+    "--learning_rate=1e-30",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    with one_training():
+        yield
+
+
+def test_an_initial_model_s_parameters_go_on_with_another_upsampling(gallery, train):
+    work, _ = train(
+        "bilinear",
+        *BILINEAR,
+        "--initial=../adain.safetensors",
+    )
+    before = read_model(gallery / "adain.safetensors").network
+    after = read_model(work / "model.safetensors").network
+    assert after.architecture.upsampling == "bilinear"
+    assert before.architecture.upsampling == "nearest"
+    found = network_tensors(after)
+    for name, tensor in network_tensors(before).items():
+        np.testing.assert_array_equal(found[name], tensor)
+
+
+def test_a_style_is_added_and_the_rest_kept(gallery, train):
+    work, _ = train(
+        "added",
+        *PLAIN,
+        SHALLOW,
+        "--initial=../conditional.safetensors",
+        "--add_style",
+        "--styles=Ärger=../paintings/a.png",
+        "--title=Ärger=Anger",
+        "--style_size=long:20",
+        "--steps=2",
+        "--log_every=1",
+        "--tensorboard",
+    )
+    before = read_model(gallery / "conditional.safetensors")
+    after = read_model(work / "model.safetensors")
+    assert after.styles == ("one", "two", "Ärger")
+    assert after.network.architecture.styles == 3
+    assert after.card["settings"]["add_style"] is True
+    assert after.card["by"] == "me"
+    assert after.card["styles"] == {"one": "First", "Ärger": "Anger"}
+    found = network_tensors(after.network)
+    for name, tensor in network_tensors(before.network).items():
+        if name.endswith(("gamma", "beta")):
+            np.testing.assert_array_equal(found[name][:2], tensor)
+            # It begins as their mean.
+            moved = np.abs(found[name][2] - tensor.mean(0))
+            assert 0 < moved.max() < 0.1
+        else:
+            np.testing.assert_array_equal(found[name], tensor)
+    events, rows = scalars(work / "events"), metrics(work)
+    for tag in ("total", "content", "style", "tv", "grid", "gradient_norm", "seconds"):
+        logged = {row["step"]: row[tag] for row in rows}
+        assert events[tag] == pytest.approx(logged, rel=1e-6)
+    last = rows[-1]["validation"]["Ärger"]
+    for tag, value in last.items():
+        assert events[f"validation/Ärger/{tag}"] == pytest.approx({2: value}, rel=1e-6)
+
+
+def test_arbitrary_style_is_trained_with_its_encoder(gallery, train):
+    work, _ = train("any", *BILINEAR)
+    model = read_model(work / "model.safetensors")
+    assert model.styles == ()
+    assert model.network.architecture.encoder_channels == 16
+    network = read_params(gallery / "slim.safetensors")
+    assert model.encoder.sha256 == network.sha256
+    assert model.encoder.pool == "max"
+    params = {
+        layer: {name: np.float64(value) for name, value in part.items()}
+        for layer, part in network.params.items()
+    }
+    relus = [layer.replace("conv", "relu") for layer in CONV_LAYERS]
+    activations = [
+        reference.trunk(
+            params, 255 * np.float64(photo) - reference.MEAN_RGB, relus, "max", "same"
+        )
+        for photo in held_out_photos(gallery)
+    ]
+    for layer, relu in zip(CONV_LAYERS, relus, strict=True):
+        mean = np.mean([one[relu].mean() for one in activations])
+        np.testing.assert_allclose(model.encoder.scales[layer], 1 / mean, rtol=1e-3)
+    rows = metrics(work)
+    assert rows[-1]["validation"].keys() == {"a", "b"}
+    assert np.isfinite(rows[-1]["total"])
+    with Image.open(work / "samples" / "000001.png") as sheet:
+        assert sheet.width > 3 * 16

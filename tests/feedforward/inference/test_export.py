@@ -1,0 +1,272 @@
+"""Exported files compute what the network computes, or are not there."""
+
+import functools
+import json
+import sys
+
+import jax
+import numpy as np
+import onnxruntime
+import pytest
+import restyle_models
+from restyle_models import STYLES, filled
+
+from nstjax.errors import InputError
+from nstjax.feedforward.inference import export
+from nstjax.feedforward.inference.export import Graph, export_model
+from nstjax.feedforward.inference.restyle import Restyler
+from nstjax.feedforward.networks.adain import (
+    EPSILON,
+    adaptive_instance_normalization,
+    make_encoder,
+)
+from nstjax.feedforward.networks.architecture import (
+    AdaINArchitecture,
+    TransformArchitecture,
+)
+from nstjax.feedforward.networks.model_file import Encoder, StyleModel, write_model
+from nstjax.feedforward.networks.normalization import instance_statistics
+from nstjax.network.vgg import CONV_LAYERS
+
+EXPORT = "experiments.export_model"
+FORMATS = (".onnx", ".stablehlo")
+CARD = {"license": "CC BY 4.0", "styles": {"wave": "The Great Wave, Hokusai, 1831"}}
+IMAGE = ["batch", "height", "width", 3]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def checked_once():
+    """What is written is compared at one size: each is another program."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(export, "CHECK_SIZES", ((61, 47),))
+        # jax2onnx knows its layers, too, which takes seconds, if it can be imported.
+        patched.setitem(sys.modules, "equinox", None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def painterly():
+    architecture = TransformArchitecture(
+        channels=(4, 6, 8),
+        residual_blocks=0,
+        normalization="conditional",
+        styles=len(STYLES),
+        normalize_output=True,
+        bias=False,
+        upsampling="bilinear",
+        pixels="0..1",
+        output="sigmoid",
+    )
+    return Restyler(StyleModel(filled(architecture, 0.3), STYLES, None, CARD))
+
+
+@pytest.fixture(scope="module")
+def arbitrary():
+    architecture = AdaINArchitecture(encoder_channels=6, channels=(5, 4, 3))
+    scales = {layer: 0.5 + 0.1 * i for i, layer in enumerate(CONV_LAYERS)}
+    encoder = Encoder(restyle_models.encoder().sha256, "max", scales)
+    model = StyleModel(filled(architecture, 0.15), (), encoder, {})
+    return restyle_models.restyler(model)
+
+
+@functools.cache
+def session(path):
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+@functools.cache
+def exported(path):
+    return jax.export.deserialize(bytearray(path.read_bytes()))
+
+
+def run(path, **inputs):
+    """As somebody who has the file and nothing else."""
+    if path.suffix == ".onnx":
+        return session(path).run(None, inputs)
+    return exported(path).call(*inputs.values())
+
+
+def drawn(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def described(path):
+    """Of an ONNX file: {input or output: shape}, and notes."""
+    loaded = session(path)
+    values = (*loaded.get_inputs(), *loaded.get_outputs())
+    notes = loaded.get_modelmeta().custom_metadata_map
+    return (
+        {value.name: value.shape for value in values},
+        {name: json.loads(note) for name, note in notes.items()},
+    )
+
+
+# In ONNX by the other tests, too, and slow.
+@pytest.mark.parametrize(
+    "suffix", [pytest.param(".onnx", marks=pytest.mark.slow), ".stablehlo"]
+)
+def test_pictures_of_any_size_and_number_with_weights_of_their_own(
+    suffix, painterly, tmp_path, program
+):
+    own, path = tmp_path / "own.safetensors", tmp_path / f"painterly{suffix}"
+    write_model(own, painterly.model)
+    status, out, err = program(EXPORT, f"--model={own}", f"--output={path}")
+    assert (status, err) == (0, "")
+    first, second = out.splitlines()
+    assert first.startswith(f"wrote {path}, which differs from the network by up to ")
+    assert 0 <= float(first.split()[-1]) < 1e-4
+    assert second == f"style_weights are of {', '.join(STYLES)}"
+    if suffix == ".onnx":
+        shapes, notes = described(path)
+        weights = {"style_weights": ["batch", len(STYLES)]}
+        assert shapes == {"image": IMAGE, **weights, "restyled": IMAGE}
+        assert (notes["styles"], notes["card"]) == ([*STYLES], CARD)
+        assert notes["least_side"] == 8
+    # Another size and number than those that it is checked at as it is written.
+    weights = np.float32([[0, 1, 0], [1.5, 0, -0.5], [0, 0, 1]])
+    image = np.repeat(drawn(1, 8, 22, 3), len(weights), 0)
+    expected = restyle_models.run(painterly.model.network, image, weights)
+    (results,) = run(path, image=image, style_weights=weights)
+    assert results.dtype == np.float32
+    np.testing.assert_allclose(results, np.clip(expected, 0, 1), atol=1e-4)
+    assert np.abs(results[1:] - results[:1]).max((1, 2, 3)).min() > 0.01
+
+
+# Converting VGG-19's layers to ONNX takes long.
+@pytest.mark.parametrize(
+    "suffix", [pytest.param(".onnx", marks=pytest.mark.slow), ".stablehlo"]
+)
+def test_arbitrary_style(suffix, arbitrary, tmp_path, monkeypatch):
+    """With the features of VGG-19 as everywhere, and NumPy's padding."""
+    monkeypatch.setattr(export, "PLATFORMS", ("cpu",))
+    differences = export_model(tmp_path / f"a{suffix}", arbitrary)
+    path, style_path = differences
+    assert max(differences.values()) < 1e-4
+    assert [path.name, style_path.name] == [f"a{suffix}", f"a_style{suffix}"]
+    assert {*tmp_path.iterdir()} == {path, style_path}
+
+    painting = drawn(1, 61, 47, 3, seed=3)
+    style = arbitrary.style_of([painting[0, :56, :40]])
+    for found, expected in zip(run(style_path, painting=painting), style, strict=True):
+        np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-4)
+
+    # Another for each picture, of the size that the file was checked at.
+    image = drawn(2, 61, 47, 3)
+    mean = np.stack([style[0], drawn(6, seed=1)])
+    deviation = np.stack([style[1], 0.1 + drawn(6, seed=2)])
+    padded = np.pad(image, [(0, 0), (32, 35), (32, 33), (0, 0)], "reflect")
+
+    @jax.jit
+    def restyled(padded):
+        pool = arbitrary.model.encoder.pool
+        code = make_encoder(arbitrary.encoder, pool, "valid")(padded)
+        target = adaptive_instance_normalization(
+            code, instance_statistics(code), (mean, deviation**2 - EPSILON)
+        )
+        return arbitrary.model.network(target)[:, 32 : 32 + 61, 32 : 32 + 47]
+
+    expected = np.clip(restyled(padded), 0, 1)
+    assert expected.std() > 0.01
+    (result,) = run(path, image=image, style_mean=mean, style_deviation=deviation)
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+
+
+def test_a_network_of_one_style_takes_pictures_only(tmp_path, capfd, caplog):
+    architecture = TransformArchitecture(
+        channels=(4, 6, 8),
+        residual_blocks=1,
+        normalization="batch",
+        padding="reflect-start",
+        upsampling="transpose-torch",
+        output="tanh",
+    )
+    network = filled(architecture, 0.1)
+    path = tmp_path / "one.onnx"
+    export_model(path, Restyler(StyleModel(network, ("wave",), None, CARD)))
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+    shapes, notes = described(path)
+    assert shapes == {"image": IMAGE, "restyled": IMAGE}
+    least = architecture.least_side
+    assert notes == {"styles": ["wave"], "card": CARD, "least_side": least}
+    image = drawn(1, 17, 22, 3)
+    (result,) = run(path, image=image)
+    expected = np.clip(restyle_models.run(network, image), 0, 1)
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+
+
+def test_an_encoder_that_pools_by_mean_is_that_of_nstjax():
+    params, image = restyle_models.encoder().params, drawn(2, 24, 16, 3)
+    expected = jax.jit(make_encoder(params, "avg", "valid"))(image)
+    found = jax.jit(export._encoder(params, "avg"))(image)
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("factor", [1.001, np.nan])
+def test_a_file_that_differs_is_not_left_nor_its_neighbor(
+    factor, suffix, painterly, tmp_path, monkeypatch
+):
+    def graph(factor=1.0):
+        inputs = {"image": ("batch", "height", "width", 3)}
+        return Graph(lambda image: (image * factor,), inputs, ("restyled",), 1)
+
+    def spoiled(converted, notes):
+        return convert(graph(factor) if converted is second else converted, notes)
+
+    name = {".onnx": "_to_onnx", ".stablehlo": "_to_hlo"}[suffix]
+    convert, second = getattr(export, name), graph()
+    monkeypatch.setattr(export, name, spoiled)
+    monkeypatch.setattr(
+        export, "_graphs", lambda restyler: {"": graph(), "_second": second}
+    )
+    path = tmp_path / f"a{suffix}"
+    path.write_text("an older one")
+    with pytest.raises(InputError, match=f"a_second{suffix} would differ .* not writ"):
+        export_model(path, painterly)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "an older one"
+
+
+def test_the_second_file_is_no_link(arbitrary, tmp_path):
+    (tmp_path / "out_style.onnx").symlink_to("new.onnx")
+    with pytest.raises(InputError, match=r"out_style\.onnx is a link"):
+        export_model(tmp_path / "out.onnx", arbitrary)
+
+
+@pytest.mark.parametrize(
+    "output, says",
+    [
+        ("a.onx", "a.onx has no suffix of an export format: end it with .* .onnx .sta"),
+        ("a", "no suffix"),
+        ("none/a.onnx", "create the folder"),
+        ("folder.onnx", "is a folder"),
+    ],
+)
+def test_bad_outputs(output, says, painterly, tmp_path):
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(InputError, match=says):
+        export_model(tmp_path / output, painterly)
+
+
+@pytest.mark.parametrize("missing", ["jax2onnx", "onnxruntime"])
+def test_onnx_without_its_extra(missing, painterly, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(InputError, match=rf"{missing}, .*'nstjax\[export\]'"):
+        export_model(tmp_path / "a.onnx", painterly)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["--model=wave"], "give --model=NAME and --output=FILE"),
+        (["--model=wave", "--output=a.onnx"], "wave does not exist"),
+    ],
+)
+def test_the_command_tells_in_one_line_what_is_wrong(arguments, says, program):
+    status, out, err = program(EXPORT, *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"export_model: error: {says}")

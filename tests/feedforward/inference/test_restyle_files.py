@@ -1,0 +1,384 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import restyle_models
+from PIL import Image
+from restyle_models import picture
+
+import nstjax
+from nstjax.errors import InputError
+from nstjax.feedforward.inference import restyle, restyle_files
+from nstjax.feedforward.inference import style_specifications as looks
+from nstjax.feedforward.inference.request import FastRequest
+from nstjax.images import color
+from nstjax.images.resizing import Size
+from nstjax.io.images import read_colors
+from nstjax.io.video import probe, read_frames, write_video
+
+WEIGHTS = {"wave": [[1.0, 0, 0]], "scream": [[0, 1.0, 0]], "lilies": [[0, 0, 1.0]]}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, with photos; small models stand for the bundled ones."""
+    bundled = {
+        "painterly": restyle_models.painterly(),
+        "arbitrary": restyle_models.arbitrary(),
+    }
+    monkeypatch.setattr(looks, "bundled_model", bundled.__getitem__)
+    monkeypatch.setattr(looks, "load_network", lambda weights: restyle_models.encoder())
+    monkeypatch.chdir(tmp_path)
+    nstjax.write_image("photo.png", picture(64, 64))
+    (tmp_path / "photos").mkdir()
+    for number, size in enumerate([(64, 64), (40, 64), (64, 100)]):
+        nstjax.write_image(f"photos/{number}.png", picture(*size, seed=number))
+    return tmp_path
+
+
+def restyled(*contents, **options):
+    options = {"style": "wave", "quiet": True, **options}
+    options["style"] = [options["style"]]
+    request = FastRequest(contents=contents or ("photo.png",), **options)
+    return restyle_files.restyle_files(request).written
+
+
+def direct(photo, style="wave"):
+    """What the network makes of a picture whose size is its bucket's."""
+    network = restyle_models.painterly().network
+    weights = np.array(WEIGHTS[style], np.float32)
+    return np.asarray(restyle_models.run(network, photo[None], weights)[0]).clip(0, 1)
+
+
+def near(picture, expected):
+    np.testing.assert_allclose(picture, expected, atol=0.5 / 255 + 1e-4)
+
+
+def test_a_photo_is_named_after_its_style(folder):
+    (path,) = restyled()
+    assert path == Path("photo_wave.png")
+    near(nstjax.read_image(path), direct(nstjax.read_image("photo.png")))
+
+
+def test_a_file_or_a_folder_to_write_to(folder):
+    assert restyled(output=Path("out.jpg")) == [Path("out.jpg")]
+    assert restyled(output=Path("new")) == [Path("new/photo_wave.png")]
+    assert restyled(style="all", output=Path("new")) == [
+        Path(f"new/photo_{name}.png") for name in restyle_models.STYLES
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_folder_of_several_sizes(batch_size, folder):
+    paths = restyled("photos", output=Path("out"), batch_size=batch_size)
+    assert [path.name for path in paths] == ["0_wave.png", "1_wave.png", "2_wave.png"]
+    restyler = restyle_models.restyler(restyle_models.painterly())
+    for number, path in enumerate(paths):
+        photo = nstjax.read_image(f"photos/{number}.png")
+        (expected,) = restyler([photo], restyler.named_style({"wave": 1.0}))
+        near(nstjax.read_image(path), expected)
+
+
+def test_large_photos_are_made_smaller_and_small_ones_kept(folder):
+    (path,) = restyled("photos/2.png", size=Size("long", 50))
+    assert nstjax.read_image(path).shape == (32, 50, 3)
+    (path,) = restyled("photos/2.png", size=Size("long", 500))
+    assert nstjax.read_image(path).shape == (64, 100, 3)
+
+
+def test_strength(folder):
+    (path,) = restyled(strength=0.25)
+    photo = nstjax.read_image("photo.png")
+    near(nstjax.read_image(path), 0.25 * direct(photo) + 0.75 * photo)
+
+
+@pytest.mark.parametrize("style", ["wave", "painting.png"])
+@pytest.mark.parametrize("color", ["style", "luminance", "match"])
+def test_no_strength_is_the_photo(style, color, folder):
+    nstjax.write_image("painting.png", picture(48, 80, seed=7))
+    (path,) = restyled(style=style, color=color, strength=0)
+    np.testing.assert_array_equal(
+        nstjax.read_image(path), nstjax.read_image("photo.png")
+    )
+
+
+def test_transparent_parts_stay_transparent_or_are_told(folder, caplog):
+    caplog.set_level("INFO")
+    rgba = np.dstack([picture(64, 64), np.ones((64, 64))])
+    rgba[:, :32, 3] = 0
+    Image.fromarray(np.uint8(255 * rgba)).save("hole.png")
+    (kept,) = restyled("hole.png", transparency="keep", output="kept.png")
+    result, alpha = read_colors(kept)
+    np.testing.assert_array_equal(alpha, rgba[:, :, 3])
+    assert caplog.messages == []
+    # What is to be seen is that of the opaque photo, but for what lies around it.
+    (whole,) = restyled(output="whole.png")
+    difference = result[:, 40:] - nstjax.read_image(whole)[:, 40:]
+    assert np.abs(difference).mean() < 0.1
+    paths = restyled("hole.png", style="all", output="flat")
+    assert [read_colors(path)[1] for path in paths] == [None] * 3
+    assert len(caplog.messages) == 1 and "hole.png is transparent" in caplog.messages[0]
+    with pytest.raises(InputError, match=r"out\.jpg would be a JPEG"):
+        restyled("hole.png", transparency="keep", output="out.jpg")
+
+
+def test_a_row(folder):
+    (path,) = restyled(style="wave,lilies", interpolate=3)
+    assert path == Path("photo_row.png")
+    row = nstjax.read_image(path)
+    photo = nstjax.read_image("photo.png")
+    assert row.shape[0] == 64
+    near(row[:, :64], direct(photo))
+    near(row[:, -64:], direct(photo, "lilies"))
+
+
+def test_regions(folder):
+    mask = np.zeros((64, 64, 3), np.float32)
+    mask[:, :32] = 1
+    nstjax.write_image("mask.png", mask)
+    photo = nstjax.read_image("photo.png")
+    (path,) = restyled(style="wave,lilies", mask="mask.png")
+    result = nstjax.read_image(path)
+    near(result[:, :32], direct(photo)[:, :32])
+    near(result[:, 32:], direct(photo, "lilies")[:, 32:])
+    (path,) = restyled(style="wave", mask=("mask.png",))
+    result = nstjax.read_image(path)
+    near(result[:, :32], direct(photo)[:, :32])
+    near(result[:, 32:], photo[:, 32:])
+
+
+def test_masks_that_overlap_share(folder):
+    for name, grey in (("a.png", 1.0), ("b.png", 1.0)):
+        nstjax.write_image(name, np.full((64, 64, 3), grey, np.float32))
+    (path,) = restyled(style="wave,lilies", mask=("a.png", "b.png"))
+    photo = nstjax.read_image("photo.png")
+    near(nstjax.read_image(path), (direct(photo) + direct(photo, "lilies")) / 2)
+
+
+def test_the_photos_own_luminance_changes_only(folder):
+    photo = nstjax.read_image("photo.png")
+    (path,) = restyled(color="luminance")
+    expected = color.with_luminance(photo, color.luminance(direct(photo), "yiq"), "yiq")
+    np.testing.assert_allclose(nstjax.read_image(path), expected, atol=0.01)
+    (path,) = restyled(color="match", color_match="histogram")
+    expected = color.match_color(direct(photo), photo, "histogram")
+    np.testing.assert_allclose(nstjax.read_image(path), expected, atol=0.02)
+
+
+def test_tiles_by_number_and_by_size(folder, monkeypatch):
+    photo, tiles = nstjax.read_image("photos/2.png"), []
+
+    # That tiles give the same as the whole is tested where they are computed.
+    def in_tiles(self, image, style, strength, *, tile, **options):
+        np.testing.assert_array_equal(image, photo)
+        np.testing.assert_array_equal(style, WEIGHTS["wave"][0])
+        assert strength == 0.5
+        tiles.append(tile)
+        return 1 - image
+
+    monkeypatch.setattr(restyle.Restyler, "in_tiles", in_tiles)
+    half = {"strength": 0.5}
+    near(nstjax.read_image(restyled("photos/2.png", tile=64, **half)[0]), 1 - photo)
+    monkeypatch.setattr(restyle_files, "TILE_ABOVE", 64 * 64)
+    near(nstjax.read_image(restyled("photos/2.png", **half)[0]), 1 - photo)
+    restyled("photos/2.png", tile=0, **half)
+    restyled("photos/0.png", **half)
+    assert tiles == [64, restyle_files.DEFAULT_TILE]
+
+
+def test_results_that_are_there_are_kept(folder, caplog):
+    caplog.set_level("INFO")
+    (path,) = restyled()
+    path.write_bytes(b"mine")
+    assert restyled(skip_existing=True) == []
+    assert path.read_bytes() == b"mine"
+    assert "1 of 1 results are there already" in caplog.messages[0]
+
+
+def test_subfolders_are_mirrored(folder):
+    (folder / "photos" / "below").mkdir()
+    nstjax.write_image("photos/below/0.png", picture(64, 64))
+    paths = restyled("photos", recursive=True, output="out/v1.2/")
+    assert sorted(path.as_posix() for path in paths) == [
+        *(f"out/v1.2/{number}_wave.png" for number in range(3)),
+        "out/v1.2/below/0_wave.png",
+    ]
+    assert all(path.is_file() for path in paths)
+
+
+def test_a_result_that_cannot_be_written_costs_no_other(folder, monkeypatch, caplog):
+    def write(path, image, quality, alpha):
+        if path.name == "1_wave.png":
+            raise OSError(28, "No space left on device", str(path))
+        if path.name == "2_wave.png" and path.parent.name == "out":
+            raise OSError(30, "Read-only file system", str(path))
+        nstjax.write_image(path, image, quality)
+
+    monkeypatch.setattr(restyle_files, "write_image", write)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(folder))
+    request = FastRequest(contents=["photos"], style=["wave"], output="out", quiet=True)
+    results = restyle_files.restyle_files(request)
+    assert results.written == [Path("out/0_wave.png"), Path("2_wave.png")]
+    assert not results.complete
+    assert caplog.messages == [
+        *(
+            "out/2_wave.png cannot be written (Read-only file system); wrote "
+            "2_wave.png instead",
+            "out/1_wave.png cannot be written (No space left on device)",
+        ),
+    ]
+    request = dataclasses.replace(request, contents=["photos/1.png"])
+    with pytest.raises(OSError, match="No space left"):
+        restyle_files.restyle_files(request)
+
+
+def test_no_folder_is_made_for_nothing(folder):
+    Path("photos/0.png").write_bytes(Path("photos/0.png").read_bytes()[:500])
+    with pytest.raises(InputError, match="damaged or cut short"):
+        restyled("photos/0.png", output="out/")
+    assert not Path("out").exists()
+
+
+def test_a_large_photo_is_read_at_the_size_that_is_needed(folder):
+    Image.new("RGB", (6_000, 4_500), "teal").save("large.jpg", quality=30)
+    (path,) = restyled("large.jpg", size=Size("long", 64))
+    assert nstjax.read_image(path).shape == (48, 64, 3)
+
+
+def test_any_painting(folder):
+    nstjax.write_image("painting.png", picture(48, 80, seed=7))
+    (path,) = restyled(style="painting.png")
+    assert path == Path("photo_painting.png")
+    restyler = restyle_models.restyler(restyle_models.arbitrary())
+    style = restyler.style_of([nstjax.read_image("painting.png")])
+    (expected,) = restyler([nstjax.read_image("photo.png")], style)
+    near(nstjax.read_image(path), expected)
+
+
+def test_a_video_keeps_its_frames_and_its_sound(folder):
+    frames = [(255 * picture(48, 64, seed=seed)).astype(np.uint8) for seed in range(5)]
+    write_video("film.mp4", frames, 10.0)
+    (path,) = restyled("film.mp4")
+    assert path == Path("film_wave.mp4")
+    info = probe(path)
+    assert (info.width, info.height, info.fps) == (64, 48, 10.0)
+    made = list(read_frames(path, info))
+    assert len(made) == 5
+    restyler = restyle_models.restyler(restyle_models.painterly())
+    for frame, result in zip(read_frames("film.mp4", info), made, strict=True):
+        photo = frame.astype(np.float32) / 255
+        (expected,) = restyler([photo], restyler.named_style({"wave": 1.0}))
+        assert np.abs(result / 255.0 - expected).mean() < 0.05
+
+
+def test_a_video_in_regions(folder):
+    write_video("film.mp4", [(255 * picture(64, 64)).astype(np.uint8)] * 2, 10.0)
+    mask = np.zeros((64, 64, 3), np.float32)
+    mask[:, :32] = 1
+    nstjax.write_image("mask.png", mask)
+    (path,) = restyled("film.mp4", mask=("mask.png",))
+    (source, result) = (
+        next(read_frames(name, probe(name))) / 255 for name in ("film.mp4", path)
+    )
+    assert np.abs(result[:, 36:] - source[:, 36:]).mean() < 0.02
+    assert np.abs(result[:, :28] - source[:, :28]).mean() > 0.05
+
+
+def test_what_cannot_be_used_is_left_out_with_a_note(folder, caplog):
+    text("photos/broken.jpg")
+    text("photos/film.mp4")
+    nstjax.write_image("photos/tiny.png", picture(64, 8))
+    paths = restyled("photos", output=Path("out"))
+    assert [path.name for path in paths] == ["0_wave.png", "1_wave.png", "2_wave.png"]
+    assert sorted(path.name for path in Path("out").iterdir()) == sorted(
+        path.name for path in paths
+    )
+    assert caplog.messages == [
+        "left out 3 of 6 files: photos/broken.jpg is neither a picture nor a video "
+        "that can be read (and 1 more); photos/tiny.png is 8×64 pixels: give a picture "
+        "of at least 16 on each side"
+    ]
+
+
+def text(name):
+    Path(name).write_text("no picture")
+
+
+def several(name):
+    Path(name).mkdir()
+    text(f"{name}/notes.txt")
+
+
+FILM = "film.mp4"
+BAD = {
+    "nothing": ({"contents": ()}, "give a photo, a video or a folder"),
+    "missing": ({"contents": ("no.png",)}, "no.png does not exist"),
+    "empty folder": (
+        {"contents": ("empty",)},
+        "no pictures or videos in empty: give a folder",
+    ),
+    "other files": (
+        {"contents": ("others",)},
+        "no pictures or videos in others: others/notes.txt is neither",
+    ),
+    "no picture": (
+        {"contents": ("text.png",)},
+        "text.png is neither a picture nor a video",
+    ),
+    "no video": ({"contents": ("text.mp4",)}, "text.mp4"),
+    "unknown style": ({"style": "mosaic"}, "styles are wave, scream, lilies"),
+    "shares of 0": ({"style": "wave:0,scream:0"}, "sum to 0"),
+    "negative share": ({"style": "wave:-1,scream:2"}, "0 or more"),
+    "strength": ({"strength": 1.5}, "strength must lie in 0..1, got 1.5"),
+    "NaN": ({"strength": float("nan")}, "strength must lie in 0..1"),
+    "batch of none": ({"batch_size": 0}, "batch_size must be 1 or more"),
+    "one step": ({"style": "wave,scream", "interpolate": 1}, "must lie in 2..20"),
+    "row of one": ({"interpolate": 3}, "give two styles or more"),
+    "tiny tile": ({"tile": 3}, "tile must be 0 for none, or 64 or more"),
+    "row of regions": (
+        {"style": "wave,scream", "interpolate": 3, "mask": "photo.png"},
+        "cannot go together",
+    ),
+    "transparent row": (
+        {"style": "wave,scream", "interpolate": 3, "transparency": "keep"},
+        "cannot go together",
+    ),
+    "one file for two": (
+        {"contents": ("photos",), "output": Path("out.png")},
+        "--output=out.png is one file, for 3 results",
+    ),
+    "over the input": ({"output": Path("photo.png")}, "photo.png is one of the inputs"),
+    "no such folder": ({"output": Path("no/out.png")}, "create the folder no first"),
+    "no format": ({"output": Path("out.xyz")}, "no suffix of a picture format"),
+    "a photo as mask": ({"mask": "photo.png"}, "looks like a photo"),
+    "too many styles": (
+        {"style": "wave,scream", "mask": ("white.png",)},
+        "2 styles for 1 regions",
+    ),
+    "row of a video": (
+        {"contents": (FILM,), "style": "wave,scream", "interpolate": 3},
+        "takes photos",
+    ),
+    "unknown model": ({"model": "no.safetensors"}, "no.safetensors"),
+    "too small": ({"contents": ("photo.png",), "size": Size("long", 5)}, "too small"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_nothing_is_written(name, folder):
+    Path("empty").mkdir()
+    several("others")
+    text("text.png")
+    text("text.mp4")
+    options, says = BAD[name]
+    if options.get("contents") == (FILM,):
+        write_video(FILM, np.zeros((1, 32, 32, 3), np.uint8), 1.0)
+    Image.new("RGB", (64, 64), "white").save("white.png")
+    before = sorted(folder.rglob("*"))
+    request = FastRequest(**{"contents": ("photo.png",), "style": "wave", **options})
+    request = dataclasses.replace(request, style=[request.style], quiet=True)
+    with pytest.raises(InputError, match=says) as raised:
+        restyle_files.restyle_files(request)
+    assert "\n" not in str(raised.value)
+    assert sorted(folder.rglob("*")) == before

@@ -1,0 +1,243 @@
+"""Pictures in tiles: what the network makes of them in one piece, to rounding."""
+
+import dataclasses
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from feedforward_networks import random_network
+from jax.tree_util import Partial
+
+from nstjax.errors import InputError
+from nstjax.feedforward.inference import tiles, tiling
+from nstjax.feedforward.inference.tiling import restyle_code_in_tiles, restyle_in_tiles
+from nstjax.feedforward.networks.adain import (
+    adaptive_instance_normalization,
+    make_encoder,
+)
+from nstjax.feedforward.networks.architecture import AdaINArchitecture
+from nstjax.feedforward.networks.normalization import instance_statistics
+from nstjax.feedforward.training.presets import TRAINING_PRESETS
+from nstjax.network.vgg import summarize
+
+# What is conditional is mixed below.
+PUBLISHED = [name for name in TRAINING_PRESETS if name not in ("adain", "cin-dumoulin")]
+# Their blocks are those of others, and how one enlarges is.
+WITHOUT = {
+    "pytorch-fns": {"residual_blocks": 0},
+    "johnson-bn": {"residual_blocks": 0, "upsampling": "bilinear"},
+    "lengstrom": {"residual_blocks": 0},
+}
+TILES = {"pytorch-fns": 33}
+WEIGHTS = np.array([0.2, 0.5, -0.1], np.float32)
+
+
+def published(name, **options):
+    """A narrow network of a published kind, and a style for it."""
+    architecture = dataclasses.replace(TRAINING_PRESETS[name].architecture, **options)
+    # The second block reads what the first one has added up.
+    conditional = architecture.normalization == "conditional"
+    styles, blocks = (3, 2) if conditional else (1, 1)
+    narrow = {"channels": (4, 6, 8), "width": 1.0}
+    narrow["residual_blocks"] = options.get("residual_blocks", blocks)
+    network = random_network(dataclasses.replace(architecture, **narrow, styles=styles))
+    network.eval()
+    return network, WEIGHTS[:styles]
+
+
+def picture(height, width):
+    """Noise and a slope, so that no two parts have the same statistics."""
+    random = np.random.default_rng(0)
+    slope = np.linspace(0, 1, height)[:, None, None] * np.linspace(0, 1, width)[:, None]
+    return np.float32(0.6 * slope + 0.4 * random.random((height, width, 3)))
+
+
+@jax.jit
+def in_one_piece(network, image, style):
+    return network(image[None], style[None])[0]
+
+
+@jax.jit(static_argnames=("pool", "pool_padding"))
+def decoded_in_one_piece(decoder, params, image, style, strength, **poolings):
+    code = make_encoder(params, *poolings.values())(image[None])
+    style = [moment[None] for moment in style]
+    target = adaptive_instance_normalization(code, instance_statistics(code), style)
+    return decoder(strength * target + (1 - strength) * code)[0]
+
+
+def assert_close(actual, expected, tolerance=1e-5):
+    assert actual.shape == expected.shape
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * scale)
+
+
+@pytest.fixture(scope="module")
+def dumoulin():
+    return published("cin-dumoulin")
+
+
+@pytest.mark.parametrize(
+    "name, options, tile",
+    [(name, WITHOUT.get(name, {}), TILES.get(name, 20)) for name in PUBLISHED],
+)
+def test_networks_give_the_same_as_in_one_piece(name, options, tile):
+    network, style = published(name, **options)
+    image = picture(75, 62)
+    expected = in_one_piece(network, image, style)
+    assert min(expected.std((0, 1))) > 0.02 * np.abs(expected).max()
+    assert_close(restyle_in_tiles(network, image, style, tile=tile), expected)
+
+
+def test_styles_are_mixed(dumoulin):
+    network, style = dumoulin
+    image = picture(75, 62)
+    first = restyle_in_tiles(network, image, np.eye(3, dtype=np.float32)[0], tile=20)
+    mixed = restyle_in_tiles(network, image, style, tile=20)
+    assert np.abs(first - mixed).max() > 0.01
+    assert_close(first, in_one_piece(network, image, np.eye(3, dtype=np.float32)[0]))
+    assert_close(mixed, in_one_piece(network, image, style))
+
+
+def test_files_hold_what_memory_would_and_vanish(dumoulin, tmp_path):
+    image = picture(75, 62)
+    results = [
+        restyle_in_tiles(*dumoulin[:1], image, dumoulin[1], tile=20, folder=folder)
+        for folder in (None, tmp_path)
+    ]
+    np.testing.assert_array_equal(*results)
+    assert isinstance(results[1], np.memmap)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_room_is_refused(dumoulin, tmp_path, monkeypatch):
+    network, style = dumoulin
+    image = picture(75, 62)
+    with pytest.raises(InputError, match=r"has no room for .* No such file"):
+        restyle_in_tiles(network, image, style, folder=tmp_path / "absent")
+    # 76x64 pixels of 4 channels.
+    free = 4 * 76 * 64 * 4 - 1
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(InputError, match=r"room for 0\.00 GiB .*choose another folder"):
+        restyle_in_tiles(network, image, style, folder=tmp_path)
+
+
+def test_tiles_are_small_and_one_compilation_serves_a_pass(dumoulin, monkeypatch):
+    network, style = dumoulin
+    compute, passes = tiles._compute, []
+
+    def recorded(function, finishes, parts, *weights):
+        output, *moments = compute(function, finishes, parts, *weights)
+        passes.append((function, parts[0].shape))
+        return output, *moments
+
+    monkeypatch.setattr(tiles, "_compute", recorded)
+    image = picture(75, 62)
+    restyle_in_tiles(network, image, style, tile=20)
+    compiled = compute._cache_size()
+    restyle_in_tiles(network, image[:, ::-1], style[::-1], tile=20)
+    assert compute._cache_size() == compiled
+    shapes = {}
+    for function, shape in passes:
+        shapes.setdefault(id(function), set()).add(shape)
+    assert len(shapes) == 2 * 13
+    assert all(len(shape) == 1 for shape in shapes.values())
+    for ((height, width, channels),) in shapes.values():
+        # Of the picture, at its resolution, at a half and at a quarter. The halo is 8
+        # for a kernel of 9x9, else 2, and one more where a side is odd.
+        most = {3: 20 + 16, 4: 20 + 16, 6: 10 + 4, 8: 6 + 5}[channels]
+        assert max(height, width) <= most
+
+
+def test_the_moments_of_a_channel_far_from_zero_are_exact():
+    random = np.random.default_rng(0)
+    values = random.normal([1e4, -3], 1, (70, 50, 2)).astype(np.float32)
+    values[:30] *= [1.001, 3]
+    grid = tiles.Tiles((4, 3), 1, None, None)
+    result, (mean, variance) = grid.compute(
+        Partial(jnp.asarray), tiles.Activation(values), halo=2
+    )
+    np.testing.assert_array_equal(result, values)
+    np.testing.assert_allclose(mean[0], values.mean((0, 1), np.float64), rtol=1e-6)
+    np.testing.assert_allclose(variance[0], values.var((0, 1), np.float64), rtol=1e-3)
+
+
+def test_progress_ends_where_it_said(dumoulin):
+    network, style = dumoulin
+    calls = []
+    restyle_in_tiles(
+        *(network, picture(75, 62), style),
+        tile=20,
+        progress=lambda *numbers: calls.append(numbers),
+    )
+    done = [number for number, _ in calls]
+    # 4x4 tiles of 13 passes.
+    assert {total for _, total in calls} == {208}
+    assert done == sorted(done) and done[-1] == 208 and len(done) > 100
+
+
+@pytest.mark.parametrize(
+    ("side", "tile", "styles", "message"),
+    [
+        (7, 20, 3, "too small"),
+        (20, 0, 3, "tile must be 1 or more"),
+        (20, 20, 2, "style weights have shape"),
+    ],
+)
+def test_bad_input_is_refused(dumoulin, side, tile, styles, message):
+    with pytest.raises(InputError, match=message):
+        restyle_in_tiles(dumoulin[0], picture(20, side), WEIGHTS[:styles], tile=tile)
+
+
+@pytest.fixture(scope="module", params=["nearest", "bilinear"])
+def adain(request):
+    """A narrow decoder, params of a narrow encoder, and a painting's moments."""
+    params = reference.random_params(channels=(4, 5, 6, 7, 8))
+    architecture = AdaINArchitecture(
+        encoder_channels=7, channels=(6, 5, 4), upsampling=request.param
+    )
+    random = np.random.default_rng(1)
+    style = (random.uniform(-50, 50, 7), random.uniform(500, 5000, 7))
+    style = tuple(moment.astype(np.float32) for moment in style)
+    return random_network(architecture), jax.tree.map(jnp.float32, params), style
+
+
+def test_arbitrary_styles_give_the_same_as_in_one_piece(adain):
+    decoder, params, style = adain
+    # Some tiles lie a halo of 32 pixels away from every border.
+    image = picture(90, 85)
+    # One of each kind for either way of enlarging.
+    nearest = decoder.architecture.upsampling == "nearest"
+    pool, pool_padding, strength = (
+        ("max", "same", 1.0) if nearest else ("avg", "valid", 0.4)
+    )
+    poolings = {"pool": pool, "pool_padding": pool_padding}
+    expected = decoded_in_one_piece(
+        decoder, params, image, style, strength, **poolings
+    )[:90, :85]
+    assert min(expected.std((0, 1))) > 0.02 * np.abs(expected).max()
+    calls = []
+    result = restyle_code_in_tiles(
+        *(decoder, params, image, style),
+        **poolings,
+        strength=strength,
+        tile=16,
+        progress=lambda *numbers: calls.append(numbers),
+    )
+    assert_close(result, expected)
+    assert calls[-1] == (2 * 6 * 6, 2 * 6 * 6)
+
+
+def test_the_encoders_halo_covers_what_relu4_1_sees():
+    fields = {layer.name: layer.receptive_field for layer in summarize(64, 64)}
+    assert fields["relu4_1"] <= 2 * tiling.ENCODER_HALO + tiling.CODE_PIXELS
+
+
+def test_a_small_picture_is_refused_for_arbitrary_styles(adain):
+    with pytest.raises(InputError, match="too small"):
+        restyle_code_in_tiles(
+            *adain[:2], picture(15, 40), adain[2], pool="max", pool_padding="same"
+        )

@@ -1,0 +1,136 @@
+"""Arbitrary style: the statistics of a painting, and the decoder."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+import scipy.ndimage
+from flax import nnx
+
+from nstjax.feedforward.networks.adain import (
+    adaptive_instance_normalization,
+    make_encoder,
+    restyled_code,
+)
+from nstjax.feedforward.networks.architecture import AdaINArchitecture
+from nstjax.feedforward.networks.networks import make_network
+
+# Convolutions in float64 take seconds to compile at the default level.
+EPSILON = 1e-5
+restyle = jax.jit(restyled_code)
+
+
+def codes(seed, height, width, channels=4):
+    """Two codes as a rectified layer has them, each channel with its own size."""
+    random = np.random.default_rng(seed)
+    sizes = random.uniform(0.5, 20, channels)
+    return np.maximum(random.normal(1, 1, (2, height, width, channels)), 0) * sizes
+
+
+def moments(code):
+    return code.mean((1, 2)), code.var((1, 2))
+
+
+def test_a_restyled_code_equals_its_definition(float64):
+    content, style = codes(1, 5, 7), codes(2, 4, 3)
+    expected = np.empty_like(content)
+    for picture, channel in np.ndindex(2, 4):
+        c, s = content[picture, ..., channel], style[picture, ..., channel]
+        deviation, wanted = (np.sqrt(x.var() + EPSILON) for x in (c, s))
+        expected[picture, ..., channel] = wanted * (c - c.mean()) / deviation + s.mean()
+    result = restyle(content, style)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12)
+    mean, variance = moments(np.asarray(result))
+    np.testing.assert_allclose(mean, moments(style)[0], rtol=1e-12)
+    # But for ε.
+    np.testing.assert_allclose(variance, moments(style)[1], rtol=1e-3)
+
+
+def test_statistics_may_come_from_elsewhere(float64):
+    content, style = codes(1, 5, 7), codes(2, 4, 3)
+    whole = np.asarray(restyle(content, style))
+    given = moments(content), moments(style)
+    tile = jax.jit(adaptive_instance_normalization)(content[:, 1:3, 2:], *given)
+    np.testing.assert_allclose(tile, whole[:, 1:3, 2:], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1, 1e4])
+def test_a_picture_s_own_statistics_give_it_back(size):
+    code = np.float32(size * codes(1, 6, 5))
+    largest = float(code.max())
+    np.testing.assert_allclose(restyle(code, code), code, atol=1e-6 * largest)
+
+
+def test_flat_channels_give_numbers_with_finite_gradients():
+    content, style = codes(1, 5, 7), codes(2, 4, 3)
+    content[..., 0] = content[..., 1] = 7.0
+    style[..., 0] = style[..., 2] = 0.0
+
+    @jax.jit
+    def with_gradient(content, style):
+        result, pull_back = jax.vjp(restyled_code, content, style)
+        return result, pull_back(result)
+
+    result, gradients = jax.tree.map(np.asarray, with_gradient(content, style))
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+    # Flat and to be flat; flat and to vary; to be flat.
+    np.testing.assert_allclose(result[..., 0], 0, atol=1e-5)
+    expected = np.broadcast_to(style[..., 1].mean((1, 2))[:, None, None], (2, 5, 7))
+    np.testing.assert_allclose(result[..., 1], expected, rtol=1e-2)
+    np.testing.assert_allclose(result[..., 2], 0, atol=0.02)
+
+
+@pytest.mark.parametrize("pool, padding", [("max", "same"), ("avg", "valid")])
+def test_the_encoder_is_vgg_19_up_to_relu4_1(pool, padding, float64):
+    params = reference.random_params(blocks=4)
+    images = np.random.default_rng(3).uniform(size=(2, 17, 19, 3))
+    encode = jax.jit(make_encoder(params, pool, padding))
+    result = np.asarray(encode(images))
+    for image, code in zip(images, result, strict=True):
+        pixels = 255 * image - reference.MEAN_RGB
+        layers = reference.trunk(params, pixels, ["relu4_1"], pool, padding)
+        # The mean color is of float32 there.
+        np.testing.assert_allclose(code, layers["relu4_1"], atol=1e-4)
+
+
+@pytest.mark.parametrize("upsampling", ["nearest", "bilinear"])
+def test_the_decoder_equals_its_definition(upsampling, float64):
+    random = np.random.default_rng(4)
+    # Three channels in the middle are rectified as any others are.
+    channels = deep, middle, shallow = (6, 5, 3)
+    architecture = AdaINArchitecture(
+        encoder_channels=7, channels=channels, upsampling=upsampling
+    )
+    decoder = nnx.eval_shape(lambda: make_network(architecture))
+    for _, variable in nnx.to_flat_state(nnx.state(decoder)):
+        values = random.normal(size=variable.shape) / np.sqrt(
+            np.prod(variable.shape[:3])
+        )
+        variable.set_value(jnp.asarray(values))
+    code = codes(5, 2, 3, channels=7)
+    run = jax.jit(lambda decoder, code: decoder(code))
+    result = np.asarray(run(decoder, code))
+    assert result.shape == (2, 16, 24, 3)
+
+    # 512-256 | up | 256-256 ×3, 256-128 | up | 128-128, 128-64 | up | 64-64, 64-3
+    layers = [layer for block in decoder.blocks for layer in block]
+    outputs = [deep] * 4 + [middle] * 2 + [shallow] * 2 + [3]
+    assert [layer.kernel.shape[-1] for layer in layers] == outputs
+    for picture, expected in zip(result, code, strict=True):
+        for index, layer in enumerate(layers):
+            if index in (1, 5, 7):
+                expected = scipy.ndimage.zoom(
+                    expected,
+                    (2, 2, 1),
+                    order=("nearest", "bilinear").index(upsampling),
+                    mode="nearest",
+                    grid_mode=True,
+                )
+            expected = reference.convolve(
+                *(expected, np.asarray(layer.kernel[...])),
+                *(np.asarray(layer.bias[...]), "reflect"),
+            )
+            if index < 8:
+                expected = np.maximum(expected, 0)
+        np.testing.assert_allclose(picture, expected, rtol=0, atol=1e-12)

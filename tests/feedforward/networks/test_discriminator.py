@@ -1,0 +1,254 @@
+"""The discriminator, and training against it."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import reference
+from feedforward_networks import random_network
+from flax import nnx
+
+import nstjax
+from nstjax.errors import InputError
+from nstjax.feedforward.networks.architecture import TransformArchitecture
+from nstjax.feedforward.networks.discriminator import (
+    PatchDiscriminator,
+    discriminator_loss,
+    generator_loss,
+)
+from nstjax.feedforward.training.adversary import make_adversary
+from nstjax.feedforward.training.objective import (
+    Batch,
+    Objective,
+    make_loss,
+    stacked_styles,
+)
+from nstjax.feedforward.training.update import make_training
+from nstjax.presets.preset import Preset
+from nstjax.problem.problem import make_weights
+
+PARAMS = jax.tree.map(np.float32, reference.random_params())
+LOSS = Preset(
+    source="test",
+    content_layers=("relu1_2",),
+    style_layers=("relu1_1",),
+    style_layer_weights=(1.0,),
+    alpha=0.01,
+    beta=0.01,
+)
+LAYER = "relu2_1"
+STYLES = 2
+
+
+def leaves(tree):
+    return [np.array(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def make_paintings(count=4):
+    """Coarse blocks, far from what a network makes of noise."""
+    coarse = np.random.default_rng(1).random((count, 4, 4, 3), np.float32)
+    return jnp.asarray(coarse.repeat(4, 1).repeat(4, 2))
+
+
+def make_batch(seed=0):
+    photos = np.random.default_rng(seed).random((4, 16, 16, 3), np.float32)
+    styles = jnp.array([0, 1, 0, 1], jnp.int32)
+    return Batch(jnp.asarray(photos), styles, make_paintings())
+
+
+@functools.cache
+def adversarial():
+    """Training against a discriminator, compiled once."""
+    network = random_network(
+        TransformArchitecture(
+            channels=(3, 4, 5),
+            residual_blocks=0,
+            normalization="conditional",
+            styles=STYLES,
+            pixels="0..1",
+            output="sigmoid",
+        )
+    )
+    made = []
+
+    @jax.jit
+    def make():
+        discrimination, adversary = make_adversary(
+            PARAMS, LOSS, LAYER, make_paintings(), STYLES, 0.01, seed=3
+        )
+        made.append(discrimination)
+        return adversary
+
+    adversary = make()
+    (discrimination,) = made
+    training = make_training(
+        network, make_loss(LOSS), optax.adam(0.01), discriminator=discrimination
+    )
+    objective = Objective(
+        PARAMS,
+        make_weights(LOSS),
+        stacked_styles(PARAMS, LOSS, np.asarray(make_paintings(STYLES))),
+        jnp.ones(STYLES),
+        jax.random.key(0),
+    )
+
+    @jax.jit
+    def begin():
+        # A step takes the state's memory, the discriminator's too.
+        return training.init(network, adversary)
+
+    return training, begin, objective, discrimination
+
+
+@functools.cache
+def compiled_scores():
+    return jax.jit(adversarial()[-1].scores)
+
+
+# --- losses and network -------------------------------------------------------------
+
+
+def test_hinge_losses_are_those_of_the_paper():
+    paintings = np.array([[2.0, 1.0], [0.25, -3.0]])
+    restyled = np.array([[-2.0, -1.0], [-0.5, 4.0]])
+    # max(0, 1 - D): 0, 0, 0.75, 4; max(0, 1 + D): 0, 0, 0.5, 5.
+    assert discriminator_loss(jnp.array(paintings), jnp.array(restyled)) == (
+        4.75 / 4 + 5.5 / 4
+    )
+    assert generator_loss(jnp.array(restyled)) == -0.5 / 4
+    # Two sets that it tells apart by more than the margin have no loss.
+    assert discriminator_loss(jnp.full(3, 1.5), jnp.full(3, -1.5)) == 0
+
+
+def test_scores_are_three_convolutions_of_the_features():
+    network = PatchDiscriminator(5, 3, width=4, rngs=nnx.Rngs(0))
+    random = np.random.default_rng(2)
+    features = random.normal(size=(2, 6, 7, 5))
+    styles = [2, 0]
+    found = jax.jit(network)(jnp.asarray(features, jnp.float32), jnp.array(styles))
+
+    def convolved(activation, layer):
+        return reference.convolve(
+            activation, np.float64(layer.kernel[...]), np.float64(layer.bias[...])
+        )
+
+    def leaky(activation):
+        return np.where(activation > 0, activation, 0.2 * activation)
+
+    for picture, style in enumerate(styles):
+        hidden = leaky(convolved(features[picture], network.first))
+        hidden = leaky(convolved(hidden, network.second)[::2, ::2])
+        last = network.last
+        scores = hidden @ np.float64(last.kernel[0, 0]) + np.float64(last.bias[...])
+        assert found[picture].shape == (3, 4)
+        np.testing.assert_allclose(found[picture], scores[..., style], atol=1e-5)
+
+
+def test_features_of_paintings_have_unit_size():
+    _, begin, _, discrimination = adversarial()
+    scale = np.array(begin().adversary.scale)
+    activations = jax.jit(discrimination.activations)(PARAMS, make_paintings())
+    activations = np.array(activations)
+
+    @jax.jit
+    def features(painting):
+        image = nstjax.preprocess(painting)
+        return nstjax.features(PARAMS, image, [LAYER], pool=LOSS.pool)[LAYER]
+
+    one = features(make_paintings()[1])
+    np.testing.assert_allclose(activations[1], one, rtol=1e-4, atol=1e-3)
+    alive = activations.any((0, 1, 2))
+    squares = np.square(activations / scale).mean((0, 1, 2))[alive]
+    assert alive.sum() > 2
+    np.testing.assert_allclose(squares, 1, rtol=1e-3)
+
+
+def test_unknown_layer_is_told():
+    with pytest.raises(InputError, match="unknown layer 'relu9_1'"):
+        make_adversary(PARAMS, LOSS, "relu9_1", make_paintings(), 1, 0.01, 0)
+
+
+# --- training -----------------------------------------------------------------------
+
+
+def test_discriminator_learns_to_tell_two_sets_apart():
+    _, begin, _, discrimination = adversarial()
+    adversary = begin().adversary
+    batch = make_batch()
+    update = jax.jit(discrimination.update)
+    losses = []
+    for _ in range(30):
+        adversary, loss = update(adversary, PARAMS, batch, batch.content)
+        losses.append(float(loss))
+    assert losses[-1] < 0.2 * losses[0]
+    of_paintings, of_noise = (
+        compiled_scores()(
+            adversary.network, adversary.scale, PARAMS, images, batch.style
+        )
+        for images in (batch.painting, batch.content)
+    )
+    assert of_paintings.mean() > 0.5
+    assert of_noise.mean() < -0.5
+
+
+def test_network_and_discriminator_train_together():
+    training, begin, objective, _ = adversarial()
+    state, batch, weight = begin(), make_batch(), jnp.float32(2)
+    own, _, output = training.evaluate(state, batch, objective)
+    scores = [
+        compiled_scores()(
+            state.adversary.network, state.adversary.scale, PARAMS, images, batch.style
+        )
+        for images in (batch.painting, output)
+    ]
+    state, info = training.step(state, batch, objective, weight)
+    generator, of_discriminator = info.adversarial
+    np.testing.assert_allclose(generator, generator_loss(scores[1]), rtol=1e-4)
+    np.testing.assert_allclose(of_discriminator, discriminator_loss(*scores), rtol=1e-4)
+    np.testing.assert_allclose(info.loss, own + 2 * generator, rtol=1e-4)
+    first = float(of_discriminator)
+    for step in range(20):
+        state, info = training.step(state, make_batch(step), objective, weight)
+    assert info.adversarial[1] < 0.5 * first
+    assert all(np.isfinite(leaf).all() for leaf in leaves(state))
+    assert training.step._cache_size() == 1
+
+
+def test_network_learns_what_a_fixed_discriminator_takes_for_a_painting():
+    training, begin, objective, _ = adversarial()
+    nothing = jax.tree.map(jnp.zeros_like, objective.weights)
+    objective = objective._replace(weights=nothing)
+    state, batch = begin(), make_batch()
+    for step in range(2):
+        state, _ = training.step(state, make_batch(step), objective, jnp.float32(0))
+    before = leaves(begin().trained)
+    # Nothing but the adversarial loss moves the network.
+    for one, other in zip(leaves(state.trained), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    fixed = jax.device_get(state.adversary)
+    scores = []
+    for _ in range(12):
+        state = state._replace(adversary=jax.device_put(fixed))
+        state, info = training.step(state, batch, objective, jnp.float32(1))
+        scores.append(-float(info.adversarial[0]))
+    assert scores[-1] > scores[0] + 0.1
+    assert all(
+        (one != other).any()
+        for one, other in zip(leaves(state.trained), before, strict=True)
+    )
+
+
+def test_what_is_not_finite_leaves_the_discriminator_as_it_was():
+    training, begin, objective, _ = adversarial()
+    state, info = training.step(begin(), make_batch(), objective, jnp.float32(1))
+    before = leaves((state.trained, state.adversary.network, state.adversary.scale))
+    broken = make_batch()
+    broken = broken._replace(content=broken.content.at[0, 0, 0, 0].set(jnp.nan))
+    state, info = training.step(state, broken, objective, jnp.float32(1))
+    assert np.isnan(info.adversarial[1])
+    after = leaves((state.trained, state.adversary.network, state.adversary.scale))
+    for one, other in zip(after, before, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,249 @@
+"""Files of feed-forward models."""
+
+import json
+import os
+import pathlib
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from model_files import (
+    CARD,
+    ENCODER,
+    STYLES,
+    assert_refused,
+    make_model,
+    output,
+    parts,
+)
+
+from nstjax.errors import InputError
+from nstjax.feedforward.networks import model_file
+from nstjax.feedforward.networks.model_file import (
+    Encoder,
+    StyleModel,
+    read_model,
+    write_model,
+)
+
+
+@pytest.fixture
+def model() -> StyleModel:
+    return make_model("conditional")
+
+
+@pytest.fixture
+def path(model: StyleModel, tmp_path: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "model.safetensors"
+    write_model(path, model)
+    return path
+
+
+@pytest.mark.parametrize("kind", STYLES)
+def test_a_model_comes_back_as_it_was(kind: str, tmp_path: pathlib.Path) -> None:
+    model = make_model(kind)
+    path, again = tmp_path / "model.safetensors", tmp_path / "again.safetensors"
+    sha256 = write_model(path, model)
+    read = read_model(path)
+    assert read.network.architecture == model.network.architecture
+    assert read[1:] == model[1:]
+    before, after = map(model_file.network_tensors, (model.network, read.network))
+    assert list(before) == list(after)
+    for name, tensor in before.items():
+        assert after[name].dtype == np.float32
+        np.testing.assert_array_equal(after[name], tensor)
+    np.testing.assert_array_equal(output(read), output(model))
+    assert write_model(again, read) == sha256
+    assert again.read_bytes() == path.read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["again.safetensors", "model.safetensors"]
+
+
+@pytest.mark.parametrize("kind", STYLES)
+def test_tensors_are_every_parameter_by_its_path(kind: str) -> None:
+    network = make_model(kind).network
+    tensors = model_file.network_tensors(network)
+    if kind == "adain":
+        first, layer = "blocks/0/0", network.blocks[0][0]
+        assert len(tensors) == 18
+    else:
+        first, layer = "contract/0/convolution", network.contract[0].convolution
+        # Eight convolutions, all normalized but for the last.
+        assert len(tensors) == 8 * 2 + 7 * (4 if kind == "batch" else 2)
+        norm = network.residual[0][1].norm
+        of_norm = norm.var if kind == "batch" else norm.gamma
+        name = "var" if kind == "batch" else "gamma"
+        tensor = tensors[f"residual/0/1/norm/{name}"]
+        np.testing.assert_array_equal(tensor, of_norm[...])
+    np.testing.assert_array_equal(tensors[f"{first}/kernel"], layer.kernel[...])
+
+
+# Tensors of "instance" have the names of "conditional".
+@pytest.mark.parametrize("kind", ["batch", "conditional", "adain"])
+def test_half_precision_halves_all_but_normalization(
+    kind: str, tmp_path: pathlib.Path
+) -> None:
+    model = make_model(kind)
+    whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
+    write_model(whole, model)
+    sha256 = write_model(half, model, half_precision=True)
+    tensors, metadata = parts(half)
+    assert metadata["sha256"] == sha256
+    exact, rounded = parts(whole)[0], read_model(half)
+    for name, tensor in tensors.items():
+        if "gamma" in name or "beta" in name or "norm" in name:
+            np.testing.assert_array_equal(tensor, exact[name])
+        else:
+            assert tensor.dtype == np.float16
+            np.testing.assert_allclose(tensor, exact[name], rtol=2**-11)
+    sizes = [sum(part.nbytes for part in each.values()) for each in (tensors, exact)]
+    assert sizes[0] < 0.6 * sizes[1]
+    difference = np.abs(output(rounded) - output(model)).max()
+    assert 0 < difference < 2e-3 * np.abs(output(model)).max()
+    # As float32, the rounded network has the same hash.
+    assert write_model(whole, rounded) == sha256
+
+
+def test_the_file_is_plain_safetensors(path: pathlib.Path, model: StyleModel) -> None:
+    tensors, metadata = parts(path)
+    assert tensors["contract/0/norm/gamma"].shape == (3, 4)
+    assert set(metadata) == {
+        *("schema", "sha256", "architecture", "styles", "encoder", "card")
+    }
+    assert metadata["schema"] == "nstjax.model/1"
+    assert json.loads(metadata["architecture"])["kind"] == "transform"
+    assert json.loads(metadata["styles"]) == list(model.styles)
+    assert json.loads(metadata["encoder"]) is None
+    assert json.loads(metadata["card"]) == CARD
+    header = int.from_bytes(path.read_bytes()[:8], "little")
+    assert header % 8 == 0
+
+
+def test_the_hash_depends_on_numbers_and_metadata(
+    model: StyleModel, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "model.safetensors"
+    hashes = [
+        write_model(path, each)
+        for each in (
+            model,
+            model._replace(card={}),
+            model._replace(styles=("wave", "scream", "other")),
+        )
+    ]
+    model.network.last.convolution.bias[...] += 1e-3
+    hashes.append(write_model(path, model))
+    assert len({*hashes}) == 4
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_numbers_that_are_not_finite_are_neither_written_nor_read(
+    path: pathlib.Path, model: StyleModel, value: float
+) -> None:
+    old = path.read_bytes()
+    model.network.expand[1].norm.beta[...] += value
+    with pytest.raises(InputError, match=r"expand/1/norm/beta .* not finite"):
+        write_model(path, model)
+    assert path.read_bytes() == old
+    tensors, metadata = parts(path)
+    tensors["expand/1/norm/beta"][0, 0] = value
+    del metadata["sha256"]
+    metadata["sha256"] = model_file._sha256(tensors, metadata)
+    safetensors.numpy.save_file(tensors, path, metadata)
+    assert_refused(path, "expand/1/norm/beta .* not finite")
+
+
+def test_numbers_beyond_half_precision_are_refused(
+    path: pathlib.Path, model: StyleModel
+) -> None:
+    model.network.last.convolution.bias[...] += 7e4
+    with pytest.raises(InputError, match="not finite in float16"):
+        write_model(path, model, half_precision=True)
+    write_model(path, model)
+    np.testing.assert_array_equal(output(read_model(path)), output(model))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", " ", "a,b", "a:b", " a", "a\nb", "other"),
+        *("a/b", "/a", "a\\b", "a\0b", ".", "..", 34 * "浪"),
+    ],
+)
+def test_style_names_that_an_option_or_a_file_cannot_hold_are_refused(
+    model: StyleModel, tmp_path: pathlib.Path, name: str
+) -> None:
+    named = model._replace(styles=("The Scream", name, "other"))
+    with pytest.raises(InputError, match="cannot name a style") as caught:
+        write_model(tmp_path / "model.safetensors", named)
+    assert repr(name) in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_model_cannot_choose_the_folder_of_results(path: pathlib.Path) -> None:
+    tensors, metadata = parts(path)
+    metadata["styles"] = json.dumps(["wave", "x/../../victim", "other"])
+    del metadata["sha256"]
+    metadata["sha256"] = model_file._sha256(tensors, metadata)
+    safetensors.numpy.save_file(tensors, path, metadata)
+    assert_refused(path, "'x/../../victim' cannot name a style")
+
+
+@pytest.mark.parametrize("kind", STYLES)
+def test_every_style_needs_a_name(kind: str, tmp_path: pathlib.Path) -> None:
+    model = make_model(kind)
+    named = model._replace(styles=(*model.styles, "more"))
+    with pytest.raises(InputError, match="styles, but"):
+        write_model(tmp_path / "model.safetensors", named)
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoder"),
+    [
+        ("instance", ENCODER),
+        ("adain", None),
+        ("adain", ENCODER._replace(pool="mean")),
+        ("adain", ENCODER._replace(scales={"conv1_1": 1.0})),
+        ("adain", ENCODER._replace(scales={**ENCODER.scales, "conv5_4": 0.0})),
+        ("adain", ENCODER._replace(scales={**ENCODER.scales, "conv1_1": np.inf})),
+        ("adain", ENCODER._replace(scales={**ENCODER.scales, "conv1_1": np.nan})),
+    ],
+)
+def test_an_encoder_that_does_not_fit_is_refused(
+    kind: str, encoder: Encoder | None, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(InputError, match="encoder"):
+        write_model(path, make_model(kind)._replace(encoder=encoder))
+
+
+def test_a_failed_write_keeps_the_old_file(
+    path: pathlib.Path, model: StyleModel, monkeypatch
+) -> None:
+    def fail(self: pathlib.Path, contents: bytes) -> None:
+        with open(self, "wb") as file:
+            file.write(contents[:100])
+        raise OSError(28, "No space left on device")
+
+    old = path.read_bytes()
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr(pathlib.Path, "write_bytes", fail)
+        write_model(path, model._replace(card={}))
+    assert path.read_bytes() == old
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_bundled_model_is_found_by_name(
+    path: pathlib.Path, model: StyleModel, monkeypatch
+) -> None:
+    monkeypatch.setattr(model_file, "MODELS", path.parent)
+    path.rename(path.with_name("painterly.safetensors"))
+    assert model_file.bundled_model("painterly").styles == model.styles
+    with pytest.raises(InputError, match="choose one of painterly, arbitrary"):
+        model_file.bundled_model("../painterly")
+
+
+def test_weights_are_float32_in_double_precision(path: pathlib.Path, float64) -> None:
+    tensors = parts(path)[0]
+    for name, tensor in model_file.network_tensors(read_model(path).network).items():
+        np.testing.assert_array_equal(tensor, tensors[name])
+    assert read_model(path).network.contract[0].norm.gamma[...].dtype == np.float32

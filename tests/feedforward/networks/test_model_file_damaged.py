@@ -1,0 +1,167 @@
+"""Damaged and foreign model files are refused in one line."""
+
+import json
+import os
+import pathlib
+
+import numpy as np
+import pytest
+import reference
+import safetensors.numpy
+from model_files import (
+    ENCODER,
+    assert_refused,
+    make_model,
+    parts,
+)
+
+from nstjax.errors import InputError
+from nstjax.feedforward.networks import model_file
+from nstjax.feedforward.networks.model_file import read_model, write_model
+from nstjax.io import weights
+
+
+@pytest.fixture
+def path(tmp_path: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "model.safetensors"
+    write_model(path, make_model("conditional"))
+    return path
+
+
+def test_a_flipped_byte_anywhere_in_the_tensors_is_found(path: pathlib.Path) -> None:
+    contents = bytearray(path.read_bytes())
+    header = 8 + int.from_bytes(contents[:8], "little")
+    for position in (header, (header + len(contents)) // 2, len(contents) - 1):
+        damaged = contents.copy()
+        damaged[position] ^= 0x10
+        path.write_bytes(damaged)
+        assert_refused(path, "damaged")
+
+
+@pytest.mark.parametrize("word", [b"Hokusai", b"wave", b"1e-05", b"reflect"])
+def test_a_changed_word_of_the_metadata_is_found(
+    path: pathlib.Path, word: bytes
+) -> None:
+    contents = path.read_bytes()
+    assert contents.count(word) == 1
+    changed = {b"1e-05": b"1e-06", b"reflect": b"zero   "}.get(word, word[::-1])
+    path.write_bytes(contents.replace(word, changed))
+    assert_refused(path, "describe a model" if word == b"reflect" else "damaged")
+
+
+def test_every_flipped_byte_of_the_header_is_refused_in_a_line(
+    path: pathlib.Path,
+) -> None:
+    contents = path.read_bytes()
+    header = 8 + int.from_bytes(contents[:8], "little")
+    for position in range(0, header, 197):
+        damaged = bytearray(contents)
+        damaged[position] ^= 0x01
+        path.write_bytes(damaged)
+        # Spaces after the header's end may become what ends it as well.
+        if contents[position:header].strip():
+            assert_refused(path, ".")
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.999])
+def test_a_truncated_file_is_refused(path: pathlib.Path, kept: float) -> None:
+    size = path.stat().st_size
+    os.truncate(path, int(kept * size) if kept < 1 else int(kept))
+    assert_refused(path, "cut short")
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: pathlib.Path) -> None:
+    assert_refused(tmp_path / "none.safetensors", "does not exist")
+    assert_refused(tmp_path, "is a folder")
+    with pytest.raises(InputError, match="a file of no name"):
+        read_model("")
+
+
+def test_a_foreign_file_is_refused(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "vgg.safetensors"
+    params = reference.random_params(channels=(2, 2, 2, 2, 2))
+    weights.save_params(path, params, {"license": "CC BY 4.0"})
+    assert_refused(path, "no feed-forward model of nstjax")
+    safetensors.numpy.save_file({"a": np.zeros(1, np.float32)}, path)
+    assert_refused(path, "no feed-forward model of nstjax")
+    path.write_bytes(b"PK\x03\x04 a pickle of PyTorch, for example")
+    assert_refused(path, "not readable as a safetensors file")
+
+
+def test_another_schema_is_refused(path: pathlib.Path) -> None:
+    contents = path.read_bytes()
+    path.write_bytes(contents.replace(b"nstjax.model/1", b"nstjax.model/2"))
+    assert_refused(path, "'nstjax.model/2', and this nstjax reads nstjax.model/1")
+
+
+def test_a_large_file_is_refused_unread(path: pathlib.Path, monkeypatch) -> None:
+    monkeypatch.setattr(model_file, "LARGEST_FILE_BYTES", path.stat().st_size)
+    model = read_model(path)
+    monkeypatch.setattr(model_file, "LARGEST_FILE_BYTES", path.stat().st_size - 1)
+    with pytest.raises(InputError, match="larger than"):
+        write_model(path, model)
+    monkeypatch.setattr(safetensors, "safe_open", None)
+    assert_refused(path, "is larger than")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda tensors: tensors.update(
+                {"contract/0/convolution/kernel": np.zeros((9, 9, 3, 5), np.float32)}
+            ),
+            r"another architecture: contract/0/convolution/kernel has shape "
+            r"\[9, 9, 3, 5\], expected \[9, 9, 3, 4\]",
+        ),
+        (
+            lambda tensors: tensors.pop("last/convolution/bias"),
+            r"another architecture: last/convolution/bias has shape none, "
+            r"expected \[3\]",
+        ),
+        (
+            lambda tensors: tensors.update(other=np.zeros(2, np.float32)),
+            r"another architecture: other has shape \[2\], expected none",
+        ),
+        (
+            lambda tensors: tensors.update(
+                {"last/convolution/bias": np.zeros(3, np.int32)}
+            ),
+            "last/convolution/bias is I32, not F16 or F32",
+        ),
+    ],
+)
+def test_tensors_of_another_network_are_refused(
+    path: pathlib.Path, change, words: str
+) -> None:
+    tensors, metadata = parts(path)
+    change(tensors)
+    safetensors.numpy.save_file(tensors, path, metadata)
+    assert_refused(path, words)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("architecture", '{"kind": "other"}'),
+        ("architecture", '{"kind": "transform", "residual_blocks": 1.5}'),
+        ("architecture", '{"kind": "transform", "width": 1' + 400 * "0" + "}"),
+        ("architecture", "[" * 100_000),
+        ("architecture", "{"),
+        ("styles", '["one"]'),
+        ("styles", "[1, 2, 3]"),
+        ("styles", '["a", "a", "b"]'),
+        ("encoder", "{}"),
+        ("encoder", json.dumps(ENCODER._asdict())),
+        ("card", "[1]"),
+        ("card", None),
+    ],
+)
+def test_metadata_that_describe_no_model_are_refused(
+    path: pathlib.Path, key: str, value: str | None
+) -> None:
+    tensors, metadata = parts(path)
+    metadata[key] = value
+    kept = {name: text for name, text in metadata.items() if text is not None}
+    safetensors.numpy.save_file(tensors, path, kept)
+    assert_refused(path, "does not describe a model|is damaged")

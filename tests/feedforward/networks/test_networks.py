@@ -1,0 +1,340 @@
+"""The networks compute what was published, for pictures of any size."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.ndimage
+from feedforward_networks import in_numpy, noise, normalize, random_network
+from flax import nnx
+
+from nstjax.errors import InputError
+from nstjax.feedforward.networks.networks import count_parameters, make_network
+from nstjax.feedforward.networks.normalization import InstanceNorm
+from nstjax.feedforward.training.presets import TRAINING_PRESETS
+
+# Convolutions in float64 take seconds to compile at the default level.
+TRANSFORMS = [name for name in TRAINING_PRESETS if name != "adain"]
+STYLES = 3
+# As float32 has it.
+MEAN = np.float64(np.float32([123.68, 116.779, 103.939]))
+
+
+def narrow(name, residual_blocks=1, **options):
+    """A published architecture with few channels."""
+    architecture = TRAINING_PRESETS[name].architecture
+    return dataclasses.replace(
+        architecture,
+        **options,
+        channels=(4, 5, 6),
+        width=1.0,
+        residual_blocks=residual_blocks,
+        styles=STYLES if architecture.normalization == "conditional" else 1,
+    )
+
+
+@functools.cache
+def made(name, residual_blocks=1):
+    """In float32, for tests that do not change it."""
+    return random_network(narrow(name, residual_blocks))
+
+
+@jax.jit
+def run(network, image, style=None):
+    """The output, and the running statistics after it."""
+    return network(image, style), nnx.state(network, nnx.BatchStat)
+
+
+def correlate(x, kernel, stride=1):
+    """Σ x[i·stride + k, j·stride + l, c] w[k, l, c, o]."""
+    size = kernel.shape[0]
+    windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), (1, 2))
+    return np.einsum("bijckl,klco->bijo", windows[:, ::stride, ::stride], kernel)
+
+
+def transposed(x, kernel):
+    """Every pixel stamps the kernel, two rows and columns apart: 2·height + 1."""
+    batch, height, width, _ = x.shape
+    result = np.zeros((batch, 2 * height + 1, 2 * width + 1, kernel.shape[-1]))
+    for row, column in np.ndindex(3, 3):
+        rows = slice(row, row + 2 * height, 2)
+        columns = slice(column, column + 2 * width, 2)
+        result[:, rows, columns] += x @ kernel[row, column]
+    return result
+
+
+def pad(x, before, after, mode="constant"):
+    return np.pad(x, [(0, 0), (before, after), (before, after), (0, 0)], mode)
+
+
+def published(name, network, image, style, training=True):
+    """What a program makes of pictures in 0..1.
+
+    Johnson's in Torch, PyTorch's example, Engstrom's in TensorFlow, and Magenta's.
+    """
+    torch, tensorflow = name.startswith("johnson"), name == "lengstrom"
+    magenta = name == "cin-dumoulin"
+
+    def convolution(x, kernel, stride, upsample, in_residual):
+        reach = kernel.shape[0] // 2
+        if upsample and torch:
+            return transposed(x, kernel[::-1, ::-1])[:, 1:, 1:]
+        if upsample and tensorflow:
+            return transposed(x, kernel[::-1, ::-1])[:, :-1, :-1]
+        if upsample and network.architecture.upsampling == "bilinear":
+            zoom = functools.partial(scipy.ndimage.zoom, order=1, mode="nearest")
+            x = zoom(x, (1, 2, 2, 1), grid_mode=True)
+        elif upsample:
+            x = x.repeat(2, 1).repeat(2, 2)
+        if tensorflow and stride == 2:
+            x = pad(x, 0, 1)
+        elif tensorflow or (torch and not in_residual):
+            x = pad(x, reach, reach)
+        elif not torch:
+            x = pad(x, reach, reach, "reflect")
+        return correlate(x, kernel, stride)
+
+    def layer(x, layer, stride=1, upsample=False, in_residual=False, normalized=True):
+        kernel = in_numpy(layer.convolution.kernel)
+        x = convolution(x, kernel, stride, upsample, in_residual)
+        if not (tensorflow or magenta):
+            x = x + in_numpy(layer.convolution.bias)
+        if not normalized:
+            return x
+        if name == "johnson-bn":
+            gamma, beta = in_numpy(layer.norm.scale), in_numpy(layer.norm.bias)
+            if training:
+                return normalize(x, (0, 1, 2), gamma, beta)
+            mean, variance = in_numpy(layer.norm.mean), in_numpy(layer.norm.var)
+            return gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta
+        gamma, beta = (
+            (style @ in_numpy(table))[:, None, None]
+            for table in (layer.norm.gamma, layer.norm.beta)
+        )
+        return normalize(x, (1, 2), gamma, beta, 1e-3 if tensorflow else 1e-5)
+
+    _, height, width, _ = image.shape
+    below, right = -height % 4, -width % 4
+    x = np.pad(image, [(0, 0), (0, below), (0, right), (0, 0)], "reflect")
+    if torch:
+        border = 8 * len(network.residual)
+        x = pad(255 * x - MEAN, border, border, "reflect")
+    elif not magenta:
+        x = 255 * x
+    for stride, module in zip((1, 2, 2), network.contract, strict=True):
+        x = np.maximum(layer(x, module, stride), 0)
+    for first, second in network.residual:
+        change = np.maximum(layer(x, first, in_residual=True), 0)
+        change = layer(change, second, in_residual=True)
+        x = change + (x[:, 2:-2, 2:-2] if torch else x)
+    for module in network.expand:
+        x = np.maximum(layer(x, module, upsample=True), 0)
+    x = layer(x, network.last, normalized=tensorflow or magenta)
+    if magenta:
+        x = 1 / (1 + np.exp(-x))
+    elif torch:
+        x = (150 * np.tanh(x) + MEAN) / 255
+    elif tensorflow:
+        x = (150 * np.tanh(x) + 127.5) / 255
+    else:
+        x = x / 255
+    return x[:, :height, :width]
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    # The nearest pixel enlarges pytorch-fns, too.
+    [
+        (name, {"upsampling": "bilinear"} if name == "cin-dumoulin" else {})
+        for name in TRANSFORMS
+    ],
+)
+def test_a_network_equals_its_definition(name, options, float64):
+    # Blocks that take rows away are one after the other.
+    network = random_network(narrow(name, 2 if name == "johnson-bn" else 1, **options))
+    # Reflected to 20×24 first; two pictures, each with its own weights of the styles.
+    image = noise(2, 18, 23, 3)
+    style = noise(2, network.architecture.styles, seed=2)
+    result, _ = run(network, image, style)
+    expected = published(name, network, np.asarray(image), np.asarray(style))
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-10 * expected.std())
+
+
+def test_batch_normalization_keeps_running_statistics(float64):
+    # Compiled already by the test of the definition.
+    network, image = random_network(narrow("johnson-bn", 2)), noise(2, 18, 23, 3)
+    norm = network.contract[0].norm
+    before = in_numpy(norm.mean), in_numpy(norm.var)
+    _, statistics = run(network, image, noise(2, 1, seed=2))
+    first = network.contract[0].convolution
+    # To 20×24, then for the two blocks.
+    x = np.pad(image, [(0, 0), (0, 2), (0, 1), (0, 0)], "reflect")
+    x = pad(pad(255 * x - MEAN, 16, 16, "reflect"), 4, 4)
+    x = correlate(x, in_numpy(first.kernel)) + in_numpy(first.bias)
+    after = statistics["contract"][0]["norm"]
+    for found, old, new in zip(
+        (after["mean"], after["var"]),
+        before,
+        (x.mean((0, 1, 2)), x.var((0, 1, 2))),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found[...], 0.9 * old + 0.1 * new, rtol=1e-10)
+
+
+def test_batch_normalization_uses_them_after_training(float64):
+    network = random_network(narrow("johnson-bn", 0))
+    first = network.contract[0].norm.var
+    first.set_value(1e4 * first[...])
+    network.eval()
+    image = noise(2, 24, 24, 3)
+    result, after = run(network, image)
+    expected = published("johnson-bn", network, np.asarray(image), None, training=False)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-10 * expected.std())
+    before = nnx.state(network, nnx.BatchStat)
+    jax.tree.map(np.testing.assert_array_equal, after, before)
+
+
+@pytest.mark.parametrize(
+    "name, styles, count",
+    [
+        ("pytorch-fns", 1, 1_679_235),
+        ("lengstrom", 1, 1_677_638),
+        ("johnson-in", 1, 424_899),
+        # As pytorch-fns: γ and β are as many, and running statistics are not trained.
+        ("johnson-bn", 1, 1_679_235),
+        ("cin-dumoulin", 32, 1_674_432 + 32 * 3_206),
+        ("adain", None, 3_505_219),
+    ],
+)
+def test_a_published_network_has_its_number_of_parameters(name, styles, count):
+    architecture = TRAINING_PRESETS[name].architecture
+    if styles:
+        architecture = dataclasses.replace(architecture, styles=styles)
+    network = nnx.eval_shape(lambda: make_network(architecture))
+    assert count_parameters(network) == count
+
+
+def test_five_blocks_without_padding_give_a_picture_of_its_size():
+    network = made("johnson-in", 5)
+    image, style = noise(2, 41, 43, 3), noise(2, 1)
+    result, _ = jax.eval_shape(run, network, image, style)
+    assert (result.shape, result.dtype) == (image.shape, image.dtype)
+
+
+@pytest.mark.parametrize(
+    "name, residual_blocks",
+    [("pytorch-fns", 1), ("johnson-in", 0), ("johnson-in", 3)],
+)
+def test_the_smallest_picture_is_large_enough(name, residual_blocks, monkeypatch):
+    network = made(name, residual_blocks)
+    least = network.architecture.least_side
+    pad, sides = jnp.pad, []
+
+    def checked_pad(array, borders, **options):
+        if options:
+            sides.append(array.shape[1])
+            # Further on a reflection is reflected.
+            assert max(max(borders)) < min(array.shape[1:3])
+        return pad(array, borders, **options)
+
+    monkeypatch.setattr(jnp, "pad", checked_pad)
+    image = noise(1, least, least, 3)
+    result, _ = jax.eval_shape(run, network, image)
+    assert result.shape == image.shape
+    assert sides[0] == least
+
+
+def test_five_blocks_without_padding_are_reflected_for_by_40_pixels():
+    johnson = TRAINING_PRESETS["johnson-in"].architecture
+    assert (johnson.start_reflection, johnson.least_side) == (40, 41)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_picture_too_small_is_refused_in_one_line(name):
+    network = made(name)
+    least = network.architecture.least_side
+    for height, width in ((least - 1, 99), (99, least - 1)):
+        words = f"^a picture of {width}x{height} pixels is too small .* {least} on each"
+        with pytest.raises(InputError, match=words) as caught:
+            network(noise(1, height, width, 3), noise(1, network.architecture.styles))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    """A small network of three styles."""
+    return made("cin-dumoulin")
+
+
+@pytest.mark.parametrize("shape", [None, (2, 2), (1, 3), (3,), (2, 3, 1)])
+def test_style_weights_of_another_shape_are_refused(shape, conditional):
+    style = None if shape is None else noise(*shape)
+    words = (
+        r"style weights have shape .*: give \(2, 3\), one for each picture and style"
+    )
+    with pytest.raises(InputError, match=words):
+        conditional(noise(2, 16, 16, 3), style)
+
+
+def test_a_picture_in_a_batch_is_restyled_whatever_is_beside_it(conditional):
+    images = np.asarray(noise(3, 16, 16, 3))
+    styles = np.asarray(noise(3, STYLES, seed=2))
+    together = np.asarray(run(conditional, images, styles)[0])
+    for index in range(3):
+        # Beside itself: another number of pictures is another program.
+        same = [index] * 3
+        alone, _ = run(conditional, images[same], styles[same])
+        np.testing.assert_allclose(alone[0], together[index], rtol=0, atol=1e-6)
+    assert np.abs(together[0] - together[1]).max() > 0.1
+
+
+def test_another_network_of_one_architecture_is_not_compiled_again(conditional):
+    count = 0
+
+    @jax.jit
+    def apply(network, image, style):
+        nonlocal count
+        count += 1
+        return image
+
+    image, style = noise(1, 16, 16, 3), jnp.eye(STYLES)[:1]
+    for network in (conditional, random_network(conditional.architecture, seed=1)):
+        for picture in (image, 1 - image):
+            apply(network, picture, style)
+    assert count == 1
+    wider = dataclasses.replace(conditional.architecture, width=1.5)
+    apply(random_network(wider), image, style)
+    assert count == 2
+
+
+def test_a_one_hot_weight_is_that_style_alone(conditional):
+    images = np.asarray(noise(1, 16, 16, 3)).repeat(STYLES, 0)
+    styles = np.eye(STYLES, dtype=np.float32)
+    results = np.asarray(run(conditional, images, styles)[0])
+    assert len({result.tobytes() for result in results}) == STYLES
+    # The other rows of the tables may hold anything.
+    other = random_network(conditional.architecture)
+    for _, module in nnx.iter_modules(other):
+        if isinstance(module, InstanceNorm):
+            for table in (module.gamma, module.beta):
+                factors = np.float32([[-7.3], [1], [-7.3]])
+                table.set_value(jnp.asarray(factors * np.asarray(table[...])))
+    again = np.asarray(run(other, images, styles)[0])
+    np.testing.assert_array_equal(again[1], results[1])
+    assert np.abs(again[0] - results[0]).max() > 0.01
+
+
+def test_a_mixture_changes_smoothly_from_style_to_style(conditional):
+    share = np.linspace(0, 1, 33)
+    weights = np.stack([1 - share, share, 0 * share], axis=1, dtype=np.float32)
+    weights = weights.reshape(11, 3, STYLES)
+    images = np.asarray(noise(1, 16, 16, 3)).repeat(3, 0)
+    row = np.concatenate([run(conditional, images, three)[0] for three in weights])
+    fine = np.abs(np.diff(row, axis=0)).max((1, 2, 3))
+    coarse = np.abs(np.diff(row[::2], axis=0)).max((1, 2, 3))
+    assert fine.min() > 0
+    # A jump would be as large between neighbors half as far apart.
+    assert fine.max() < 0.65 * coarse.max()

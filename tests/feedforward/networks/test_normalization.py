@@ -1,0 +1,80 @@
+"""Instance normalization with a row of γ and β for each style."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from feedforward_networks import in_numpy, noise, normalize
+
+from nstjax.feedforward.networks.normalization import InstanceNorm, instance_statistics
+
+STYLES = 3
+
+
+@jax.jit
+def normalized(norm, x, style):
+    return norm(x, style)
+
+
+def drawn_norm(styles=STYLES, channels=4, epsilon=0.1):
+    norm, random = InstanceNorm(channels, styles, epsilon), np.random.default_rng(3)
+    for table in (norm.gamma, norm.beta):
+        table.set_value(jnp.asarray(random.normal(size=(styles, channels))))
+    return norm
+
+
+def test_instance_normalization_equals_its_definition(float64):
+    norm = drawn_norm()
+    x, style = np.asarray(5 + 3 * noise(2, 5, 6, 4)), np.asarray(noise(2, STYLES))
+    gamma, beta = (
+        (style @ in_numpy(table))[:, None, None] for table in (norm.gamma, norm.beta)
+    )
+    result = normalized(norm, jnp.asarray(x), jnp.asarray(style))
+    expected = normalize(x, (1, 2), gamma, beta, 0.1)
+    np.testing.assert_allclose(result, expected, atol=1e-13)
+
+
+def test_known_statistics_take_the_place_of_the_picture_s_own(float64):
+    norm, x, style = drawn_norm(), noise(2, 5, 6, 4), noise(2, STYLES)
+    mean, variance = jax.jit(instance_statistics)(x)
+    np.testing.assert_allclose(mean, np.mean(x, (1, 2)), rtol=1e-13)
+    np.testing.assert_allclose(variance, np.var(x, (1, 2)), rtol=1e-13)
+    whole = np.asarray(normalized(norm, x, style))
+    # A tile has the whole picture's statistics.
+    tile = norm.normalize(x[:, :2, 3:], mean, variance, style)
+    np.testing.assert_allclose(tile, whole[:, :2, 3:], atol=1e-13)
+
+
+def test_a_new_normalization_leaves_mean_0_and_deviation_1():
+    x, style = np.float32(9 * np.asarray(noise(1, 8, 8, 4))), np.float32([[0.25, 0.75]])
+    result = np.asarray(normalized(InstanceNorm(4, 2, 1e-5), x, style))
+    np.testing.assert_allclose(np.mean(result, (1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(np.std(result, (1, 2)), 1, atol=1e-4)
+
+
+def test_a_one_hot_weight_takes_a_row_exactly():
+    norm, x = drawn_norm(), noise(2, 5, 6, 4)
+    for style in range(STYLES):
+        alone = drawn_norm(styles=1)
+        for own, tables in ((alone.gamma, norm.gamma), (alone.beta, norm.beta)):
+            own.set_value(jnp.asarray(np.asarray(tables[...])[style, None]))
+        one_hot = np.eye(STYLES, dtype=np.float32)[[style, style]]
+        expected = normalized(alone, x, np.ones((2, 1), np.float32))
+        np.testing.assert_array_equal(normalized(norm, x, one_hot), expected)
+
+
+def test_normalization_is_linear_in_the_weights(float64):
+    norm, x = drawn_norm(), noise(1, 5, 6, 4)
+    weights = np.array([0.7, -0.2, 1.1])
+    alone = [normalized(norm, x, row[None]) for row in np.eye(STYLES)]
+    expected = np.tensordot(weights, alone, 1)
+    mixed = normalized(norm, x, weights[None])
+    np.testing.assert_allclose(mixed, expected, atol=1e-13)
+
+
+def test_a_flat_channel_becomes_beta():
+    norm = drawn_norm(styles=1, epsilon=1e-5)
+    # The mean of 0.3 is not exact in float32.
+    flat = np.full((1, 5, 6, 4), 0.3, np.float32)
+    result = normalized(norm, flat, np.ones((1, 1), np.float32))
+    expected = np.broadcast_to(norm.beta[...], (1, 5, 6, 4))
+    np.testing.assert_allclose(result, expected, atol=1e-4)

@@ -1,0 +1,164 @@
+"""One more style changes nothing but the tables of γ and β."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from nstjax.errors import InputError
+from nstjax.feedforward.networks.architecture import (
+    AdaINArchitecture,
+    TransformArchitecture,
+)
+from nstjax.feedforward.networks.networks import make_network
+from nstjax.feedforward.networks.style_rows import (
+    network_for_new_style,
+    with_style_added,
+)
+
+ARCHITECTURE = TransformArchitecture(
+    channels=(4, 5, 6),
+    residual_blocks=0,
+    normalization="conditional",
+    styles=3,
+    normalize_output=True,
+    bias=False,
+    pixels="0..1",
+    output="sigmoid",
+)
+IMAGES = np.random.default_rng(1).uniform(size=(3, 16, 16, 3)).astype(np.float32)
+
+apply = jax.jit(
+    lambda network, image, style: network(image, style),
+    compiler_options={"xla_backend_optimization_level": 0},
+)
+
+
+def drawn_network(architecture=ARCHITECTURE):
+    return nnx.clone(_drawn_network(architecture))
+
+
+@functools.cache
+def _drawn_network(architecture):
+    random = np.random.default_rng(0)
+    network = nnx.eval_shape(lambda: make_network(architecture))
+    for _, variable in nnx.to_flat_state(nnx.state(network)):
+        values = random.normal(size=variable.shape) / np.sqrt(
+            np.prod(variable.shape[:3])
+        )
+        variable.set_value(jax.device_put(np.float32(values)))
+    return network
+
+
+def tensors(network):
+    """{path: array}, the tables apart from all else."""
+    flat = {
+        path: np.asarray(variable[...])
+        for path, variable in nnx.to_flat_state(nnx.state(network))
+    }
+    tables = {path: flat.pop(path) for path in [*flat] if path[-1] in ("gamma", "beta")}
+    return tables, flat
+
+
+@pytest.fixture
+def network():
+    return drawn_network()
+
+
+@pytest.fixture
+def trained(network):
+    """A network for a new style whose tables have been trained."""
+    new, random = network_for_new_style(network), np.random.default_rng(7)
+    for path, variable in nnx.to_flat_state(nnx.state(new)):
+        if path[-1] in ("gamma", "beta"):
+            values = random.normal(size=variable.shape)
+            variable.set_value(jax.device_put(np.float32(values)))
+    return new
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for path, tensor in expected.items():
+        np.testing.assert_array_equal(found[path], tensor)
+
+
+def test_a_new_style_starts_from_the_mean_of_the_others(network):
+    new = network_for_new_style(network)
+    assert new.architecture == dataclasses.replace(ARCHITECTURE, styles=1)
+    (tables, rest), (before, rest_before) = tensors(new), tensors(network)
+    assert_same(rest, rest_before)
+    # γ and β of six convolutions, the last included.
+    assert len(tables) == 12
+    for path, table in before.items():
+        np.testing.assert_allclose(tables[path], table.mean(0)[None], rtol=1e-6)
+
+
+def test_an_added_style_leaves_all_else_as_it_was(network, trained):
+    before, rest_before = tensors(network)
+    added = with_style_added(network, trained)
+    tables, rest = tensors(added)
+    assert added.architecture == dataclasses.replace(ARCHITECTURE, styles=4)
+    assert_same(rest, rest_before)
+    new, _ = tensors(trained)
+    expected = {path: np.concatenate([before[path], new[path]]) for path in before}
+    assert_same(tables, expected)
+    # Neither of the two that it was made of has changed.
+    assert_same(tensors(network)[0], before)
+    assert_same(tensors(trained)[0], new)
+
+
+def test_old_styles_look_as_before_and_the_new_one_as_trained(network, trained):
+    added = with_style_added(network, trained)
+    old = apply(network, IMAGES, np.eye(3, dtype=np.float32))
+    # Compiled for tables of another size, sums may come in another order.
+    first = np.eye(4, dtype=np.float32)[:3]
+    np.testing.assert_allclose(apply(added, IMAGES, first), old, atol=1e-5)
+    new = apply(trained, IMAGES, np.ones((3, 1), np.float32))
+    last = np.eye(4, dtype=np.float32)[[3, 3, 3]]
+    np.testing.assert_allclose(apply(added, IMAGES, last), new, atol=1e-5)
+    assert np.abs(new - old).max(axis=(1, 2, 3)).min() > 0.1
+
+
+def test_what_becomes_of_the_new_network_does_not_reach_the_old(network):
+    before = tensors(network)
+    for _, variable in nnx.to_flat_state(nnx.state(network_for_new_style(network))):
+        variable.set_value(jnp.asarray(0 * np.asarray(variable[...])))
+    for found, expected in zip(tensors(network), before, strict=True):
+        assert_same(found, expected)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        dataclasses.replace(ARCHITECTURE, normalization="instance", styles=1),
+        dataclasses.replace(ARCHITECTURE, normalization="batch", styles=1),
+        AdaINArchitecture(encoder_channels=8, channels=(6, 5, 4)),
+    ],
+)
+def test_a_network_without_tables_of_styles_takes_no_other(architecture, network):
+    other = drawn_network(architecture)
+    words = "only a network with conditional instance normalization takes another style"
+    for call in (
+        lambda: network_for_new_style(other),
+        lambda: with_style_added(other, network),
+        lambda: with_style_added(network, other),
+    ):
+        with pytest.raises(InputError, match=words) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_style_of_another_architecture_is_not_added(network):
+    other = drawn_network(dataclasses.replace(ARCHITECTURE, width=2.0))
+    with pytest.raises(InputError, match="make it with network_for_new_style"):
+        with_style_added(network, network_for_new_style(other))
+
+
+def test_no_more_styles_are_added_than_a_network_may_have(trained):
+    full = drawn_network(dataclasses.replace(ARCHITECTURE, styles=256))
+    with pytest.raises(InputError, match=r"styles must lie in 1\.\.256, got 257"):
+        with_style_added(full, trained)

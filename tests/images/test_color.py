@@ -1,0 +1,335 @@
+import numpy as np
+import pytest
+import scipy.linalg
+from skimage.color import lab2lch, rgb2lab
+
+from nstjax.errors import InputError
+from nstjax.images.color import (
+    covariance_transform,
+    luminance,
+    match_color,
+    match_luminance,
+    with_luminance,
+)
+
+SPACES = ["yiq", "lab", "hcl"]
+LINEAR = ["cholesky", "pca", "symmetric"]
+METHODS = [*LINEAR, "histogram"]
+
+
+def image(seed=0, low=0.0, high=1.0, shape=(20, 30)):
+    """Independent pixels whose channels are correlated."""
+    random = np.random.default_rng(seed)
+    mixing = random.uniform(size=(3, 3))
+    mixing /= mixing.sum(axis=1, keepdims=True)
+    pixels = random.uniform(low, high, (*shape, 3)) @ mixing.T
+    return np.float32(pixels)
+
+
+def grey(seed=0):
+    return np.repeat(image(seed)[..., :1], 3, axis=2)
+
+
+def constant(red=0.7, green=0.3, blue=0.2):
+    return np.full((5, 6, 3), (red, green, blue), np.float32)
+
+
+def covariance(image):
+    return np.cov(np.float64(image).reshape(-1, 3), rowvar=False, bias=True)
+
+
+def lch(image):
+    """Lightness 0..100, chroma, hue."""
+    return np.moveaxis(lab2lch(rgb2lab(np.float64(image))), -1, 0)
+
+
+EDGE_CASES = {
+    "grey": grey(),
+    "black": constant(0, 0, 0),
+    "white": constant(1, 1, 1),
+    "constant": constant(),
+    "primaries": np.float32(np.eye(3)[None]),
+}
+
+
+def test_luminance_of_yiq_is_the_weighted_sum_of_the_channels():
+    colors = image()
+    found = luminance(colors, "yiq")
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, colors @ [0.299, 0.587, 0.114], atol=1e-6)
+
+
+@pytest.mark.parametrize("space", ["lab", "hcl"])
+def test_luminance_of_lab_is_cies_lightness(space):
+    # Y of the linearized grey value 0.5, then L* = 116 Y^(1/3) - 16.
+    Y = ((0.5 + 0.055) / 1.055) ** 2.4
+    np.testing.assert_allclose(
+        luminance(constant(0.5, 0.5, 0.5), space), 1.16 * Y ** (1 / 3) - 0.16, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("colors", [image(), *EDGE_CASES.values()])
+def test_an_image_with_its_own_luminance_is_unchanged(space, colors):
+    found = with_luminance(colors, luminance(colors, space), space)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, colors, atol=2e-5)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_with_luminance_has_that_luminance(space):
+    # Muted colors and medium luminances: all are within sRGB.
+    colors = image(low=0.4, high=0.6)
+    wanted = luminance(image(1, low=0.4, high=0.6), space)
+    found = with_luminance(colors, wanted, space)
+    assert np.abs(luminance(colors, space) - wanted).max() > 0.05
+    np.testing.assert_allclose(luminance(found, space), wanted, atol=1e-5)
+
+
+def test_with_luminance_of_yiq_adds_the_difference_to_every_channel():
+    colors, wanted = image(), luminance(image(1), "yiq")
+    difference = wanted - luminance(colors, "yiq")
+    np.testing.assert_allclose(
+        with_luminance(colors, wanted, "yiq"),
+        (colors + difference[..., None]).clip(0, 1),
+        atol=1e-6,
+    )
+
+
+def test_lab_and_hcl_are_equal_within_srgb():
+    colors = image(low=0.4, high=0.6)
+    wanted = luminance(image(1, low=0.4, high=0.6), "lab")
+    np.testing.assert_array_equal(
+        with_luminance(colors, wanted, "lab"), with_luminance(colors, wanted, "hcl")
+    )
+
+
+@pytest.mark.parametrize("lightness", [0.1, 0.4, 0.7, 0.9])
+def test_hcl_keeps_lightness_and_hue_outside_srgb_where_lab_does_not(lightness):
+    # One channel at 0 and one at 1: of its hue, the strongest color there is.
+    strongest = np.stack([np.linspace(0, 1, 50), np.zeros(50), np.ones(50)], axis=-1)
+    strongest = np.random.default_rng(0).permuted(strongest, axis=1)[None]
+    _, strongest_chroma, hue = lch(strongest)
+    wanted = np.full((1, 50), lightness)
+    L, C, h = lch(with_luminance(strongest, wanted, "hcl"))
+    np.testing.assert_allclose(L, 100 * lightness, atol=0.02)
+    turn = (h - hue + np.pi) % (2 * np.pi) - np.pi
+    np.testing.assert_allclose(C * turn, 0, atol=0.02)
+    assert np.all(strongest_chroma > C - 0.02)
+
+    clipped, _, clipped_hue = lch(with_luminance(strongest, wanted, "lab"))
+    assert np.abs(clipped - 100 * lightness).max() > 2
+    assert np.abs(clipped_hue - hue).max() > 0.1
+
+
+def test_hcl_keeps_as_much_chroma_as_srgb_has():
+    # Pure blue made lighter: the first channel to reach its limit is blue, at 1.
+    lighter = with_luminance(constant(0, 0, 1), np.full((5, 6), 0.5), "hcl")
+    np.testing.assert_allclose(lighter[..., 2], 1, atol=1e-3)
+    assert lighter.min() > 0.1
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("value", [0, 1])
+def test_the_extremes_of_luminance_are_black_and_white(space, value):
+    found = with_luminance(constant(), np.full((5, 6), value), space)
+    assert 0 <= found.min() <= found.max() <= 1
+    if space == "hcl":
+        np.testing.assert_allclose(found, value, atol=1e-3)
+
+
+def test_match_luminance_has_the_moments_of_the_reference():
+    flat, contrasty = image(0, 0.4, 0.5)[..., 0], image(1, 0.3, 0.9, (7, 9))[..., 0]
+    found = match_luminance(flat, contrasty)
+    assert found.dtype == np.float32
+    assert 0 < found.min() < found.max() < 1
+    np.testing.assert_allclose(found.mean(), contrasty.mean(), rtol=1e-6)
+    np.testing.assert_allclose(found.std(), contrasty.std(), rtol=1e-5)
+    np.testing.assert_allclose(np.corrcoef(found.ravel(), flat.ravel()), 1, rtol=1e-6)
+
+
+def test_match_luminance_by_the_mean_only_shifts():
+    flat, contrasty = image(0, 0.4, 0.5)[..., 0], image(1, 0.3, 0.9, (7, 9))[..., 0]
+    found = match_luminance(flat, contrasty, "mean")
+    shift = contrasty.mean() - flat.mean()
+    assert shift > 0.1
+    np.testing.assert_allclose(found, flat + shift, atol=1e-6)
+
+
+def test_match_luminance_is_clipped():
+    found = match_luminance(np.linspace(0, 1, 12).reshape(3, 4), np.ones((2, 2)))
+    assert found.max() == found.min() == 1
+    darker = match_luminance(np.linspace(0, 1, 12).reshape(3, 4), np.zeros(4), "mean")
+    assert darker.min() == 0
+
+
+@pytest.mark.parametrize("moments", ["mean_std", "mean"])
+def test_a_flat_luminance_takes_the_mean_of_the_reference(moments):
+    # A mean of 0.1 over many pixels is not 0.1 to the last digit.
+    reference = image()[..., 0]
+    flat = np.full((333, 77), 0.1)
+    np.testing.assert_allclose(
+        match_luminance(flat, reference, moments), reference.mean(), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("method", LINEAR)
+@pytest.mark.parametrize(
+    ("colors", "reference"),
+    [
+        (image(0), image(1)),
+        (grey(), image(1)),
+        (image(0), grey()),
+        (grey(), image() * np.float32([0.2, 0.9, 0.4])),
+        (constant(), image(1)),
+        (image(0), constant()),
+    ],
+)
+def test_covariance_transform_turns_one_covariance_into_the_other(
+    method, colors, reference
+):
+    C, C_ref = covariance(colors), covariance(reference)
+    A = covariance_transform(C, C_ref, method)
+    regularization = 1e-5 * np.eye(3)
+    np.testing.assert_allclose(
+        A @ (C + regularization) @ A.T, C_ref + regularization, atol=1e-10
+    )
+
+
+def test_covariance_transforms_are_those_of_their_definitions():
+    C, C_ref = covariance(image(0)), covariance(image(1))
+    C_plus, C_ref_plus = C + 1e-5 * np.eye(3), C_ref + 1e-5 * np.eye(3)
+    lower = covariance_transform(C, C_ref, "cholesky")
+    np.testing.assert_array_equal(np.triu(lower, 1), 0)
+    assert np.all(np.diag(lower) > 0)
+
+    Q = scipy.linalg.sqrtm(C_plus)
+    np.testing.assert_allclose(
+        covariance_transform(C, C_ref, "pca") @ Q,
+        scipy.linalg.sqrtm(C_ref_plus),
+        atol=1e-10,
+    )
+
+    A = covariance_transform(C, C_ref, "symmetric")
+    inverse = np.linalg.inv(Q)
+    expected = inverse @ scipy.linalg.sqrtm(Q @ C_ref_plus @ Q) @ inverse
+    np.testing.assert_allclose(A, expected, atol=1e-10)
+    np.testing.assert_allclose(A, A.T, atol=1e-12)
+    assert np.linalg.eigvalsh(A).min() > 0
+
+
+def test_the_symmetric_transform_moves_the_pixels_least():
+    # E|Ax - x|² = tr((A - I) C (A - I)ᵀ), over pixels of covariance C.
+    C, C_ref = covariance(image(0)), covariance(image(1))
+
+    def moved(method):
+        change = covariance_transform(C, C_ref, method) - np.eye(3)
+        return np.trace(change @ C @ change.T)
+
+    assert moved("symmetric") < min(moved("cholesky"), moved("pca"))
+
+
+@pytest.mark.parametrize("method", ["pca", "symmetric"])
+@pytest.mark.parametrize("seed", range(5))
+def test_eigenvalues_that_rounding_leaves_negative_give_no_nan(method, seed):
+    # Greys and tints of 0..255, next to whose variances 1e-5 is lost in rounding.
+    directions = 255 * np.random.default_rng(seed).uniform(size=(2, 3))
+    C, C_ref = (np.outer(direction, direction) for direction in directions)
+    assert np.all(np.isfinite(covariance_transform(C, C_ref, method)))
+
+
+@pytest.mark.parametrize("method", LINEAR)
+def test_match_color_has_the_mean_and_covariance_of_the_reference(method):
+    # Far enough from 0 and 1 that nothing is clipped.
+    colors, reference = image(0, 0.2, 0.5), image(1, 0.4, 0.6, shape=(40, 10))
+    found = match_color(colors, reference, method)
+    assert found.dtype == np.float32
+    assert found.shape == colors.shape
+    assert 0 < found.min() < found.max() < 1
+    np.testing.assert_allclose(
+        found.mean(axis=(0, 1)), reference.mean(axis=(0, 1)), atol=1e-6
+    )
+    A = covariance_transform(covariance(colors), covariance(reference), method)
+    regularization = 1e-5 * (np.eye(3) - A @ A.T)
+    np.testing.assert_allclose(
+        covariance(found), covariance(reference) + regularization, atol=1e-8
+    )
+
+
+def test_match_color_by_histogram_has_the_values_of_the_reference():
+    # As many pixels as the reference: the k-th smallest value becomes its k-th.
+    colors, reference = image(0), image(1)
+    found = match_color(colors, reference, "histogram")
+    assert found.dtype == np.float32
+    for channel in range(3):
+        ranks = colors[..., channel].ravel().argsort()
+        np.testing.assert_allclose(
+            found[..., channel].ravel()[ranks],
+            np.sort(reference[..., channel].ravel()),
+            atol=1e-6,
+        )
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("colors", [image(), *EDGE_CASES.values()])
+def test_match_color_of_an_image_to_itself_changes_nothing(method, colors):
+    np.testing.assert_allclose(match_color(colors, colors, method), colors, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("case", EDGE_CASES)
+def test_match_color_of_few_colors_is_finite(method, case):
+    few = EDGE_CASES[case]
+    for found in (match_color(few, image(), method), match_color(image(), few, method)):
+        assert np.all(np.isfinite(found))
+        assert 0 <= found.min() <= found.max() <= 1
+
+
+@pytest.mark.parametrize("method", LINEAR)
+def test_match_color_of_a_constant_image_takes_the_mean(method):
+    reference = image()
+    np.testing.assert_allclose(
+        match_color(constant(), reference, method) - reference.mean(axis=(0, 1)),
+        0,
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("method", LINEAR)
+def test_match_color_is_clipped(method):
+    found = match_color(image(0, 0.4, 0.6), np.round(image(1, -0.5, 1.5)), method)
+    assert found.min() == 0
+    assert found.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: luminance(image(), "hsv"),
+            "unknown color space 'hsv': known are yiq, lab, hcl",
+        ),
+        (
+            lambda: with_luminance(image(), image()[..., 0], "hsv"),
+            "unknown color space 'hsv': known are yiq, lab, hcl",
+        ),
+        (
+            lambda: match_luminance(image()[..., 0], image()[..., 0], "median"),
+            "unknown luminance match 'median': known are mean_std, mean",
+        ),
+        (
+            lambda: match_color(image(), image(), "sliced"),
+            "unknown color match 'sliced': known are cholesky, pca, symmetric, "
+            "histogram",
+        ),
+        (
+            lambda: covariance_transform(np.eye(3), np.eye(3), "histogram"),
+            "unknown linear color match 'histogram': known are cholesky, pca, "
+            "symmetric",
+        ),
+    ],
+)
+def test_an_unknown_name_is_told_the_known_ones(call, message):
+    with pytest.raises(InputError) as error:
+        call()
+    assert str(error.value) == message

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+
+from nstjax.errors import InputError
+from nstjax.images.contact_sheet import contact_sheet, montage
+
+RED, GREEN, BLUE = np.eye(3, dtype=np.float32)
+
+
+def flat(height, width, color):
+    return np.full((height, width, 3), color, np.float32)
+
+
+def test_montage_lays_equal_heights_side_by_side_unchanged():
+    rng = np.random.default_rng(0)
+    first, second = rng.random((2, 20, 30, 3), dtype=np.float32)
+    row = montage([first, second], gap=4, background=0.5)
+    assert row.shape == (20, 64, 3)
+    assert row.dtype == np.float32
+    np.testing.assert_array_equal(row[:, :30], first)
+    np.testing.assert_array_equal(row[:, 30:34], 0.5)
+    np.testing.assert_array_equal(row[:, 34:], second)
+
+
+def test_montage_brings_all_to_the_tallest_and_keeps_their_aspect():
+    row = montage([flat(20, 30, RED), flat(40, 10, GREEN), flat(10, 20, BLUE)], gap=0)
+    assert row.shape == (40, 60 + 10 + 80, 3)
+    np.testing.assert_allclose(row[:, :60] - RED, 0, atol=1e-6)
+    np.testing.assert_array_equal(row[:, 60:70] - GREEN, 0)
+    np.testing.assert_allclose(row[:, 70:] - BLUE, 0, atol=1e-6)
+
+
+def test_montage_background_is_white_unless_a_color_is_given():
+    pair = [flat(20, 20, 0), flat(20, 20, 0)]
+    assert (montage(pair, gap=6)[:, 20:26] == 1).all()
+    assert (montage(pair, gap=6, background=(1, 0, 0))[:, 20:26] == RED).all()
+
+
+def test_montage_of_one_image_is_the_image():
+    image = np.random.default_rng(0).random((20, 30, 3), dtype=np.float32)
+    np.testing.assert_array_equal(montage([image]), image)
+
+
+def test_contact_sheet_places_each_image_in_the_middle_of_its_cell():
+    images = [flat(64, 64, RED), flat(32, 64, GREEN), flat(200, 50, BLUE)]
+    sheet = contact_sheet(images, columns=2, cell=64)
+    gap = 4
+    assert sheet.shape == (2 * 64 + 3 * gap, 2 * 64 + 3 * gap, 3)
+    np.testing.assert_array_equal(sheet[gap : gap + 64, gap : gap + 64] - RED, 0)
+    right = sheet[gap : gap + 64, 2 * gap + 64 : 2 * gap + 128]
+    np.testing.assert_array_equal(right[16:48] - GREEN, 0)
+    assert (right[:16] == 1).all()
+    assert (right[48:] == 1).all()
+    below = sheet[2 * gap + 64 : 2 * gap + 128, gap : gap + 64]
+    np.testing.assert_allclose(below[:, 24:40] - BLUE, 0, atol=1e-6)
+    assert (below[:, :24] == 1).all()
+    assert (below[:, 40:] == 1).all()
+    assert (sheet[2 * gap + 64 :, 2 * gap + 64 :] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("count", "columns", "expected"),
+    [(1, None, 1), (4, None, 2), (5, None, 3), (6, 6, 6), (2, 9, 2)],
+)
+def test_contact_sheet_columns(count, columns, expected):
+    sheet = contact_sheet([flat(32, 32, RED)] * count, columns=columns, cell=32)
+    assert sheet.shape[1] == expected * 36 + 4
+
+
+def test_captions_are_drawn_below_their_own_image_only():
+    images = [flat(64, 64, 0.5)] * 2
+    sheet = contact_sheet(images, ["first", ""], columns=2, cell=64)
+    bare = contact_sheet(images, columns=2, cell=64)
+    band = sheet[4 + 64 : -4]
+    assert sheet.shape[0] > bare.shape[0]
+    assert band[:, 4:68].min() < 0.3
+    assert (band[:, 72:] == 1).all()
+    assert (sheet[-4:] == 1).all()
+    np.testing.assert_array_equal(sheet[: 4 + 64], bare[: 4 + 64])
+
+
+def test_a_caption_stays_inside_its_cell_however_long():
+    images = [flat(64, 64, 0.5)] * 2
+    sheet = contact_sheet(images, ["W" * 200, "i"], columns=2, cell=64)
+    short = contact_sheet(images, ["W", "i"], columns=2, cell=64)
+    assert sheet.shape == short.shape
+    np.testing.assert_array_equal(sheet[:, 68:], short[:, 68:])
+    assert (sheet[4 + 64 :, :4] == 1).all()
+
+
+def test_a_newline_in_a_caption_makes_another_line():
+    images = [flat(64, 64, 0.5)]
+    one = contact_sheet(images, ["one"], cell=64)
+    two = contact_sheet(images, ["one\ntwo"], cell=64)
+    line = one.shape[0] - (64 + 8)
+    assert two.shape[0] == one.shape[0] + line
+    np.testing.assert_array_equal(two[: 68 + line], one[: 68 + line])
+    assert two[68 + line : -4].min() < 0.3
+
+
+def test_inputs_are_not_changed():
+    images = [np.random.default_rng(0).random((20, 30, 3)).astype(np.float32)]
+    before = images[0].copy()
+    contact_sheet(images, ["x"])[:] = 0
+    montage(images)[:] = 0
+    np.testing.assert_array_equal(images[0], before)
+
+
+def test_wrong_arguments_are_refused():
+    image = flat(20, 20, 0)
+    with pytest.raises(InputError, match="no images"):
+        montage([])
+    with pytest.raises(InputError, match="no images"):
+        contact_sheet([])
+    with pytest.raises(InputError, match="2 labels for 1 images"):
+        contact_sheet([image], ["a", "b"])
+    with pytest.raises(InputError, match="0 columns"):
+        contact_sheet([image], columns=0)

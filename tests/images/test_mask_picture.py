@@ -1,0 +1,164 @@
+"""A mask means what was painted: on transparent, in small numbers, in a palette."""
+
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nstjax.errors import InputError
+from nstjax.io.masks import read_regions
+
+HEIGHT, WIDTH = 40, 60
+PHOTO = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+LEFT = np.zeros((HEIGHT, WIDTH), np.float32)
+LEFT[:, :20] = 1
+
+
+def on_transparent(*parts, under=0):
+    """RGBA with a color in each part and any color where nothing is painted."""
+    pixels = np.full((HEIGHT, WIDTH, 4), under, np.uint8)
+    pixels[:, :, 3] = 0
+    for part, color in parts:
+        pixels[part] = (*color, 255)
+    return pixels
+
+
+def labels(*numbers, dtype=np.uint8):
+    """Columns of each number."""
+    return np.repeat(np.array(numbers, dtype), WIDTH // len(numbers))[None].repeat(
+        HEIGHT, axis=0
+    )
+
+
+def read(source, tmp_path, **options):
+    """The regions of a mask that is a file."""
+    Image.fromarray(source).save(tmp_path / "mask.png", **options)
+    return read_regions(str(tmp_path / "mask.png"), PHOTO, "mask")
+
+
+def read_one(source, tmp_path):
+    Image.fromarray(source).save(tmp_path / "mask.png")
+    return read_regions([str(tmp_path / "mask.png")], PHOTO, "mask").masks[0]
+
+
+LEFT_PART, RIGHT_PART = np.s_[:, :20], np.s_[:, 40:]
+
+
+@pytest.mark.parametrize("under", [0, 255])
+@pytest.mark.parametrize("color", [(255, 255, 255), (200, 30, 90)])
+def test_alpha_is_the_mask_of_one_region(tmp_path, color, under):
+    mask = read_one(on_transparent((LEFT_PART, color), under=under), tmp_path)
+    np.testing.assert_array_equal(mask, LEFT)
+
+
+def test_alpha_times_the_grey_that_was_painted(tmp_path):
+    pixels = on_transparent((LEFT_PART, (255,) * 3), (RIGHT_PART, (0,) * 3))
+    pixels[:20, :20, 3] = 128
+    pixels[30:, :20, :3] = 102
+    mask = read_one(pixels, tmp_path)
+    np.testing.assert_allclose(mask[:20, :20], 128 / 255, rtol=1e-5)
+    np.testing.assert_array_equal(mask[20:30], LEFT[20:30])
+    np.testing.assert_allclose(mask[30:, :20], 0.4, rtol=1e-5)
+    assert not mask[:, 20:].any()
+
+
+@pytest.mark.parametrize(
+    ("color", "message"),
+    [((0, 0, 0), "mask is black on transparent: paint"), (None, "mask is transparent")],
+)
+def test_nothing_white_on_transparent(tmp_path, color, message):
+    parts = [(LEFT_PART, color)] if color else []
+    with pytest.raises(InputError, match=f"^{message}"):
+        read_one(on_transparent(*parts, under=255), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("colors", "background"),
+    [
+        (["#ffffff"], "#000000"),
+        (["#ff0000"], "#000000"),
+        (["#ff0000", "#0000ff"], "#000000"),
+        (["#000000"], "#ffffff"),
+        (["#000000", "#ff0000"], "#ffffff"),
+        (["#ffffff", "#000000"], "#808080"),
+    ],
+)
+def test_in_a_map_transparent_is_a_region_of_its_own(tmp_path, colors, background):
+    parts = zip((LEFT_PART, RIGHT_PART), colors, strict=False)
+    parts = [(part, bytes.fromhex(color[1:])) for part, color in parts]
+    regions = read(on_transparent(*parts, under=77), tmp_path)
+    assert set(regions.names) == {*colors, background}
+    np.testing.assert_array_equal(regions.masks[regions.names.index(colors[0])], LEFT)
+    share = regions.masks[regions.names.index(background)].mean()
+    np.testing.assert_allclose(share, 1 - len(colors) / 3, atol=1e-6)
+
+
+def test_an_even_alpha_means_nothing(tmp_path):
+    pixels = on_transparent((np.s_[:, :], (0, 0, 0)), (LEFT_PART, (255, 255, 255)))
+    pixels[:, :, 3] = 100
+    np.testing.assert_array_equal(read_one(pixels, tmp_path), LEFT)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_small_numbers_are_regions(tmp_path, dtype):
+    regions = read(labels(0, 1, 2, 3, dtype=dtype), tmp_path)
+    assert regions.names == ("0", "1", "2", "3")
+    np.testing.assert_array_equal(regions.masks.argmax(0), labels(0, 1, 2, 3))
+    np.testing.assert_array_equal(regions.masks.sum(0), 1)
+
+
+def test_small_numbers_in_three_channels_and_in_an_array():
+    for source in (labels(0, 5, 9), np.dstack([labels(0, 5, 9)] * 3)):
+        assert read_regions(source, PHOTO, "mask").names == ("0", "5", "9")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_0_and_1_are_black_and_white(tmp_path, dtype):
+    regions = read(labels(1, 0, 0, dtype=dtype), tmp_path)
+    assert regions.names == ("#ffffff", "#000000")
+    np.testing.assert_array_equal(regions.masks[0], LEFT)
+    one = read_one(labels(1, 0, 0, dtype=dtype), tmp_path)
+    np.testing.assert_array_equal(one, LEFT)
+    np.testing.assert_array_equal(read_one(labels(7, 0, 0), tmp_path), LEFT)
+
+
+def test_one_region_has_no_more_than_two_numbers(tmp_path):
+    with pytest.raises(
+        InputError, match=r"^mask holds 3 numbers from 0 to 2: the mask"
+    ):
+        read_one(labels(0, 1, 2), tmp_path)
+
+
+def test_a_map_has_sixteen_numbers_at_the_most():
+    assert len(read_regions(labels(*range(15)), PHOTO, "mask").names) == 15
+    with pytest.raises(InputError, match=r"^mask holds 20 numbers from 0 to 19: "):
+        read_regions(labels(*range(20)), PHOTO, "mask")
+
+
+@pytest.mark.parametrize("palette", [None, [0, 0, 0, 200, 0, 0, 0, 200, 0, 90, 90, 0]])
+def test_a_palettes_colors_are_regions(tmp_path, palette):
+    image = Image.fromarray(labels(0, 1, 2, 3)).convert("P")
+    if palette:
+        image.putpalette(palette)
+    image.save(tmp_path / "mask.png")
+    regions = read_regions(str(tmp_path / "mask.png"), PHOTO, "mask")
+    np.testing.assert_allclose(regions.masks.mean(axis=(1, 2)), 0.25)
+
+
+def test_dark_greys_are_no_numbers():
+    ramp = np.tile(np.linspace(0, 0.11, WIDTH, dtype=np.float32), (HEIGHT, 1))
+    mask = read_regions([ramp], PHOTO, "mask").masks[0]
+    np.testing.assert_allclose(mask[:, -1], 0.11, rtol=1e-5)
+
+
+def test_the_turned_mask_of_a_turned_photo(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "nstjax")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = np.ascontiguousarray(np.rot90(np.uint8(255 * LEFT)))
+    regions = read(turned, tmp_path, exif=exif)
+    np.testing.assert_array_equal(regions.masks[0], LEFT)
+    assert not caplog.messages
+    with pytest.raises(InputError, match="one is portrait, the other landscape"):
+        read(turned, tmp_path)

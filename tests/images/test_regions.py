@@ -1,0 +1,292 @@
+import logging
+
+import numpy as np
+import pytest
+
+from nstjax.errors import InputError
+from nstjax.images.regions import (
+    MaskedRegion,
+    RegionMasks,
+    describe_regions,
+    fit_regions,
+    pair_regions,
+    regions_from_masks,
+)
+
+
+def _regions(*names, size=(4, 6)):
+    """Regions that differ: the first is all columns, each next one column less."""
+    masks = np.zeros((len(names), *size), np.float32)
+    for number, name in enumerate(names):
+        masks[number, :, number:] = 1
+    return RegionMasks(names, masks)
+
+
+def _grey(mask, alpha=None):
+    return np.repeat(np.float32(mask)[:, :, None], 3, axis=2), alpha
+
+
+def test_grey_masks_are_memberships(caplog):
+    caplog.set_level(logging.INFO, "nstjax")
+    soft = np.tile(np.linspace(0, 1, 40), (20, 1))
+    regions = regions_from_masks([_grey(soft), _grey(np.full((20, 40), 0.3))], "mask")
+    assert regions.names == ("1", "2")
+    assert regions.masks.dtype == np.float32
+    snapped = np.where(soft < 0.05, 0, np.where(soft > 0.95, 1, soft))
+    np.testing.assert_allclose(regions.masks[0], snapped, rtol=1e-6)
+    np.testing.assert_allclose(regions.masks[1], 0.3, rtol=1e-6)
+    assert not caplog.records
+
+
+def test_grey_masks_take_the_size_of_the_first(caplog):
+    caplog.set_level(logging.INFO, "nstjax")
+    small = np.zeros((10, 20))
+    small[:5] = 1
+    regions = regions_from_masks([_grey(np.ones((20, 40))), _grey(small)], "style mask")
+    assert caplog.messages == ["style mask 2 is 20x10, the first 40x20: resized"]
+    assert regions.masks.shape == (2, 20, 40)
+    np.testing.assert_allclose(regions.masks[1].mean(), 0.5, atol=1e-6)
+
+
+def test_masks_of_one_region_are_grey_and_not_all_black():
+    white, _ = _grey(np.ones((20, 20)))
+    with pytest.raises(InputError, match=r"^mask 2 is all black"):
+        # JPEG's black.
+        regions_from_masks([(white, None), (0.01 * white, None)], "mask")
+    with pytest.raises(InputError, match=r"^stylize mask is colored: .* grey"):
+        regions_from_masks([(white * np.float32([1, 0, 0]), None)], "stylize mask")
+
+
+def test_regions_are_fitted_to_their_picture(caplog):
+    caplog.set_level(logging.INFO, "nstjax")
+    regions = _regions("#ffffff", "#000000", size=(80, 60))
+    fitted = fit_regions(regions, 80, 60, "content mask")
+    np.testing.assert_array_equal(fitted.masks, regions.masks)
+    assert not caplog.messages
+    regions.masks[0] = 1 - regions.masks[1]
+    fitted = fit_regions(regions, 168, 105, name="content mask")
+    assert caplog.messages == ["content mask is 60x80, its picture 105x168: stretched"]
+    assert fitted.names == regions.names
+    assert fitted.masks.shape == (2, 168, 105)
+    np.testing.assert_allclose(fitted.masks.sum(axis=0), 1, atol=1e-6)
+    np.testing.assert_allclose(fitted.masks.mean(), regions.masks.mean(), atol=1e-3)
+
+
+def test_a_mask_that_lies_on_its_side_is_refused():
+    regions = _regions("1", size=(60, 40))
+    with pytest.raises(
+        InputError, match=r"^mask is 40x60, its picture 90x60: one is por"
+    ):
+        fit_regions(regions, 60, 90, "mask")
+    with pytest.raises(InputError, match=r"^mask 2 is 40x60, the first 60x40"):
+        white = [_grey(np.ones(shape)) for shape in ((40, 60), (60, 40))]
+        regions_from_masks(white, "mask")
+    # Hardly any picture is square to the pixel.
+    fit_regions(_regions("1", size=(101, 100)), 60, 61, "mask")
+
+
+def test_one_region_alone_and_small_ones_are_noted(caplog):
+    caplog.set_level(logging.INFO, "nstjax")
+    everywhere = RegionMasks(("#000000",), np.ones((1, 40, 60), np.float32))
+    fit_regions(everywhere, 40, 60, "content mask")
+    few = np.zeros((2, 100, 100), np.float32)
+    few[:, 0, :50] = 1
+    few[1] = 1 - few[1]
+    fit_regions(RegionMasks(("#ff0000", "#000000"), few), 100, 100, "content mask")
+    assert caplog.messages == [
+        "content mask is the same everywhere: it separates nothing",
+        "content mask: region #ff0000 is only 0.5 % of it",
+    ]
+
+
+def _served(regions):
+    """{region: the paintings, with the number of their mask's columns, or None}."""
+    return {
+        region.name: [
+            (index, None if mask is None else int(mask[0].sum()))
+            for index, mask in region.styles
+        ]
+        for region in regions
+    }
+
+
+CONTENT = _regions("#ffffff", "#ff0000", "#000000")
+
+
+@pytest.mark.parametrize(
+    ("styles", "style_regions", "expected"),
+    [
+        # A mask is told by its columns: 6 in a map's first region, then 5, 4, ...
+        pytest.param(
+            [_regions("#fff8f0", "#e01010", "#000000")],
+            None,
+            [[(0, 6)], [(0, 5)], [(0, 4)]],
+            id="colors that differ a little",
+        ),
+        pytest.param(
+            [_regions("#202020", "#ffffff"), _regions("#ff0000")],
+            None,
+            [[(0, 5)], [(1, 6)], [(0, 6)]],
+            id="colors whatever their order",
+        ),
+        pytest.param(
+            [_regions("#ffffff", "#000000"), None],
+            None,
+            [[(0, 6), (1, None)], [(1, None)], [(0, 5), (1, None)]],
+            id="one without a mask serves all",
+        ),
+        pytest.param(
+            [None, None, None],
+            None,
+            [[(0, None)], [(1, None)], [(2, None)]],
+            id="as many as regions: one each",
+        ),
+        pytest.param(
+            [None, None, None],
+            ("all", "all", "all"),
+            [[(0, None), (1, None), (2, None)]] * 3,
+            id="as many as regions: all",
+        ),
+        pytest.param(
+            [None, None],
+            None,
+            [[(0, None), (1, None)]] * 3,
+            id="fewer than regions: all",
+        ),
+        pytest.param(
+            [None, None],
+            ("3+white", " Red "),
+            [[(0, None)], [(1, None)], [(0, None)]],
+            id="by number and by name",
+        ),
+        pytest.param(
+            [_regions("#ffffff", "#000000"), None],
+            ("#fefefe", "2+#000"),
+            [[(0, 6)], [(1, None)], [(1, None)]],
+            id="less than the mask has",
+        ),
+        pytest.param(
+            [_regions("1", "2", "3")],
+            None,
+            [[(0, 6)], [(0, 5)], [(0, 4)]],
+            id="grey masks in order",
+        ),
+    ],
+)
+def test_paintings_serve_regions(styles, style_regions, expected):
+    regions = pair_regions(CONTENT, styles, style_regions)
+    assert _served(regions) == dict(zip(CONTENT.names, expected, strict=True))
+    for region, mask in zip(regions, CONTENT.masks, strict=True):
+        np.testing.assert_array_equal(region.content_mask, mask)
+
+
+def test_pairs_are_one_to_one_and_the_nearest_first():
+    content = _regions("#ff0000", "#d00000")
+    regions = pair_regions(content, [_regions("#f00000", "#c00000")])
+    assert _served(regions) == {"#ff0000": [(0, 6)], "#d00000": [(0, 5)]}
+    # Both are nearest to the second; the nearer has it.
+    regions = pair_regions(content, [_regions("#c80000", "#d00000")])
+    assert _served(regions) == {"#ff0000": [(0, 6)], "#d00000": [(0, 5)]}
+
+
+def test_grey_masks_pair_by_number():
+    content = _regions("1", "2")
+    regions = pair_regions(content, [_regions("1"), None], ("1", "2"))
+    assert _served(regions) == {"1": [(0, 6)], "2": [(1, None)]}
+    regions = pair_regions(content, [_regions("#ffffff", "#000000")])
+    assert _served(regions) == {"1": [(0, 6)], "2": [(0, 5)]}
+
+
+def test_maps_of_numbers_pair_by_number():
+    content = _regions("0", "1", "3")
+    regions = pair_regions(content, [_regions("3", "1", "0")])
+    assert _served(regions) == {"0": [(0, 4)], "1": [(0, 5)], "3": [(0, 6)]}
+    # 0 and 1 alone are called black and white.
+    regions = pair_regions(
+        content, [_regions("#ffffff", "#000000"), None], ("0+1", "3")
+    )
+    assert _served(regions) == {"0": [(0, 5)], "1": [(0, 6)], "3": [(1, None)]}
+    with pytest.raises(
+        InputError, match=r"unknown region '2': the photo's are 0, 1, 3$"
+    ):
+        pair_regions(content, [None], ("2",))
+    with pytest.raises(InputError, match="no region in common"):
+        pair_regions(content, [_regions("#ff0000", "#00ff00", "#0000ff")])
+
+
+def test_a_region_that_the_photo_lacks_is_ignored_with_a_note(caplog):
+    caplog.set_level(logging.INFO, "nstjax")
+    style = _regions("#ffffff", "#ff0000", "#0000ff", "#000000")
+    regions = pair_regions(CONTENT, [style], None, ["sea.jpg"])
+    assert _served(regions)["#000000"] == [(0, 3)]
+    assert caplog.messages == [
+        "the photo's mask has no region #0000ff: ignored in the mask of sea.jpg"
+    ]
+
+
+EMPTY = RegionMasks(
+    ("#ffffff", "#ff0000"), np.stack([np.ones((4, 6)), np.zeros((4, 6))])
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "styles", "style_regions", "message"),
+    [
+        (
+            CONTENT,
+            [_regions("#00ff00", "#00ffff")],
+            None,
+            "the mask of style image 1 and the photo's have no region in common: it "
+            "has #00ff00, #00ffff, the photo's #ffffff, #ff0000, #000000",
+        ),
+        (
+            CONTENT,
+            [_regions("#000000")],
+            None,
+            "no style image serves region #ffffff, #ff0000 of the photo: ",
+        ),
+        (CONTENT, [None, None], ("1", "2"), "no style image serves region #000000 of"),
+        (
+            CONTENT,
+            [None],
+            ("4",),
+            r"unknown region '4': the photo's are 1 \(#ffffff\), 2 \(#ff0000\), 3 \(#",
+        ),
+        (CONTENT, [None], ("white+0",), "unknown region '0'"),
+        (CONTENT, [None], ("white+sky",), "unknown region 'sky'"),
+        (CONTENT, [None], ("white+",), "unknown region ''"),
+        (CONTENT, [None], ("lime",), "unknown region 'lime'"),
+        (
+            _regions("1", "2"),
+            [None],
+            ("white",),
+            "unknown region 'white': the photo's are 1, 2$",
+        ),
+        (
+            CONTENT,
+            [_regions("#ffffff"), None],
+            ("red", "all"),
+            "the mask of style image 1 has no region #ff0000: ",
+        ),
+        (CONTENT, [None, None], ("all",), "style_regions has 1 entries for 2 style im"),
+        (EMPTY, [None], None, "region #ff0000 in the mask of the photo is empty"),
+        (CONTENT, [EMPTY], None, "region #ff0000 in the mask of style image 1 is em"),
+    ],
+)
+def test_regions_that_do_not_pair_are_refused(content, styles, style_regions, message):
+    with pytest.raises(InputError, match=f"^{message}") as raised:
+        pair_regions(content, styles, style_regions)
+    assert "\n" not in str(raised.value)
+
+
+def test_regions_are_described_in_one_line():
+    sky = np.zeros((10, 10))
+    sky.flat[:41] = 1
+    regions = [
+        MaskedRegion("#ffffff", sky, ((0, None), (2, None))),
+        MaskedRegion("#000000", 1 - sky, ((1, None),)),
+    ]
+    assert describe_regions(regions, ["night.jpg", "scream.jpg", "wave.jpg"]) == (
+        "region #ffffff (41 % of the photo): night.jpg, wave.jpg; "
+        "region #000000 (59 %): scream.jpg"
+    )

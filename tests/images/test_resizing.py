@@ -1,0 +1,190 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from nstjax.errors import InputError
+from nstjax.images.resizing import (
+    Size,
+    output_size,
+    parse_size,
+    resize,
+    without_enlargement,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("512", Size("long", 512)),
+        (512, Size("long", 512)),
+        (" 512 ", Size("long", 512)),
+        ("long:512", Size("long", 512)),
+        ("short:256", Size("short", 256)),
+        ("area:300", Size("area", 300)),
+        ("width:1", Size("width", 1)),
+        ("20000", Size("long", 20000)),
+        ("640x480", Size("exact", (480, 640))),
+        ("640X480", Size("exact", (480, 640))),
+        ("original", Size("original", None)),
+    ],
+)
+def test_parse_size(text, expected):
+    assert parse_size(text) == expected
+
+
+def test_default_rule_is_for_a_number_alone():
+    assert parse_size("512", "area") == Size("area", 512)
+    assert parse_size("long:512", "area") == Size("long", 512)
+    assert parse_size("640x480", "area") == Size("exact", (480, 640))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "big",
+        "0",
+        "-5",
+        "long:-5",
+        "long:0",
+        "long:",
+        ":512",
+        "tall:512",
+        "512.5",
+        "1e3",
+        "٥١٢",
+        "20001",
+        "9" * 5000,
+        "0x480",
+        "640x0",
+        "640x20001",
+        "640x480x3",
+        "640x",
+        "640 480",
+        "exact:512",
+        "original:512",
+        -512,
+    ],
+)
+def test_parse_size_refuses(text):
+    with pytest.raises(InputError) as caught:
+        parse_size(text)
+    assert str(text) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "landscape", "portrait"),
+    [
+        (Size("long", 512), (384, 512), (512, 384)),
+        (Size("short", 300), (300, 400), (400, 300)),
+        (Size("width", 300), (225, 300), (400, 300)),
+        # sqrt(600 * 800) = 692.82, so 346.41 is half of each side.
+        (Size("area", 346), (300, 400), (400, 300)),
+        (Size("exact", (70, 90)), (70, 90), (70, 90)),
+        (Size("original"), (600, 800), (800, 600)),
+    ],
+)
+def test_output_size(size, landscape, portrait):
+    assert output_size(600, 800, size) == landscape
+    assert output_size(800, 600, size) == portrait
+
+
+def test_output_size_rounds_to_nearest_and_up_at_half():
+    assert output_size(999, 1000, Size("long", 500)) == (500, 500)
+    assert output_size(501, 1000, Size("long", 500)) == (251, 500)
+    assert output_size(249, 1000, Size("long", 10)) == (2, 10)
+
+
+def test_output_size_is_never_zero():
+    assert output_size(16, 20000, Size("long", 20)) == (1, 20)
+
+
+@pytest.mark.parametrize("side", [17, 300, 1999])
+def test_area_is_kept(side):
+    height, width = output_size(613, 1021, Size("area", side))
+    assert np.sqrt(height * width) == pytest.approx(side, rel=0.03)
+    assert width / height == pytest.approx(1021 / 613, rel=0.1)
+
+
+METHODS = ["lanczos", "bicubic", "bilinear", "box"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("height", "width"), [(7, 50), (40, 9), (100, 100)])
+def test_resize_keeps_a_constant(method, height, width):
+    constant = np.full((30, 31, 3), [0.1, 0.5, 0.9], np.float32)
+    resized = resize(constant, height, width, method)
+    assert resized.shape == (height, width, 3)
+    assert resized.dtype == np.float32
+    np.testing.assert_allclose(resized[3, 4], [0.1, 0.5, 0.9], atol=1e-6)
+    assert np.ptp(resized, axis=(0, 1)).max() < 1e-6
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_resize_keeps_a_ramp_where_the_filter_sees_no_border(method):
+    ramp = np.tile((np.arange(240) + 0.5) / 240, (20, 1)).astype(np.float32)
+    resized = resize(ramp, 20, 60, method)
+    expected = (np.arange(60) + 0.5) / 60
+    np.testing.assert_allclose(resized[10, 4:-4], expected[4:-4], atol=2e-6)
+
+
+def test_box_is_the_mean_of_blocks():
+    image = np.random.default_rng(0).random((24, 36, 3), dtype=np.float32)
+    expected = image.reshape(8, 3, 9, 4, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(resize(image, 8, 9, "box"), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("height", "width"), [(21, 30), (90, 120)])
+def test_resize_agrees_with_pillow_in_8_bits(method, height, width):
+    # Levels far from 0 and 255, as Pillow's 8 bits also clip between the two passes.
+    levels = np.random.default_rng(1).integers(90, 166, (60, 50, 3), dtype=np.uint8)
+    expected = Image.fromarray(levels).resize(
+        (width, height), Image.Resampling[method.upper()]
+    )
+    resized = resize(levels.astype(np.float32) / 255, height, width, method) * 255
+    # Pillow rounds to 8 bits after each of the two passes.
+    assert np.abs(resized - np.asarray(expected, np.float32)).max() < 1.6
+
+
+def test_resize_is_antialiased():
+    checkers = (np.indices((64, 64)).sum(axis=0) % 2).astype(np.float32)
+    for method in METHODS:
+        small = resize(checkers, 16, 16, method)
+        np.testing.assert_allclose(small[3:-3, 3:-3], 0.5, atol=0.05)
+
+
+def test_resize_clips_the_ringing():
+    edge = np.zeros((32, 32), np.float32)
+    edge[:, 16:] = 1
+    resized = resize(edge, 97, 97)
+    assert resized.min() == 0
+    assert resized.max() == 1
+
+
+def test_resize_keeps_more_than_8_bits():
+    faint = np.full((16, 16), 0.5 + 1e-4, np.float32)
+    assert resize(faint, 8, 8)[4, 4] == pytest.approx(0.5001, abs=1e-6)
+
+
+def test_resize_to_the_same_size_returns_the_image():
+    image = np.zeros((20, 30, 3), np.float32)
+    assert resize(image, 20, 30) is image
+
+
+@pytest.mark.parametrize(
+    ("size", "becomes"),
+    [
+        (Size("long", 64), Size("long", 64)),
+        (Size("short", 20), Size("short", 20)),
+        (Size("original"), Size("original")),
+        (Size("long", 65), Size("exact", (48, 64))),
+        (Size("area", 300), Size("exact", (48, 64))),
+        (Size("exact", (48, 64)), Size("exact", (48, 64))),
+        (Size("exact", (30, 100)), Size("exact", (19, 64))),
+        (Size("exact", (2000, 2)), Size("exact", (48, 1))),
+    ],
+)
+def test_no_picture_is_enlarged(size, becomes):
+    assert without_enlargement(size, 48, 64) == becomes

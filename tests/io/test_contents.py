@@ -1,0 +1,243 @@
+"""What somebody gives to be restyled, told by what the files hold."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from nstjax.errors import InputError
+from nstjax.feedforward.training.data import picture_files
+from nstjax.io.contents import (
+    Content,
+    find_contents,
+    split_paintings,
+    unique_names,
+)
+from nstjax.io.video import probe, read_frames, write_video
+
+# Containers, and what they need beside their name: a codec, or a size.
+FILMS = {
+    "wmv": ["-f", "asf"],
+    "flv": ["-f", "flv"],
+    "3gp": ["-f", "3gp", "-c:v", "h263", "-s", "128x96"],
+    "mpeg": ["-f", "mpeg"],
+    "mts": ["-f", "mpegts"],
+    "ogv": ["-f", "ogg", "-c:v", "libtheora"],
+    "webm": ["-f", "webm"],
+}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def photo(path, size=(20, 16), **options):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, "teal").save(path, **options)
+
+
+def film(path, *coding):
+    source = ["-f", "lavfi", "-i", "testsrc=s=32x24:r=25:d=0.2"]
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    subprocess.run([program, "-v", "error", *source, *coding, path], check=True)
+
+
+def animation(path):
+    frames = [Image.new("RGB", (20, 16), color) for color in ("red", "green", "blue")]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
+
+
+def found(*given, **options):
+    return [
+        (str(path), video, str(folder))
+        for path, video, folder in find_contents(given, **options)
+    ]
+
+
+@pytest.mark.parametrize("kind", FILMS)
+def test_videos_of_any_container_and_name(kind):
+    film(Path("film"), *FILMS[kind])
+    before = "film"
+    for name in (f"film.{kind}", "film.dat"):
+        os.rename(before, name)
+        assert found(name) == [(name, True, ".")]
+        before = name
+
+
+def test_pictures_of_any_format_and_name():
+    for kind in ("PNG", "AVIF", "TIFF", "BMP", "GIF"):
+        photo("picture", format=kind)
+        os.rename("picture", "picture.mp4")
+        assert found("picture.mp4") == [("picture.mp4", False, ".")]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_an_animation_is_a_video_where_a_video_is_asked_for(suffix, monkeypatch):
+    # Pillow warns of large ones.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
+    moving, still = f"moving.{suffix}", f"still.{suffix}"
+    animation(moving)
+    photo(still)
+    assert found(moving, still) == [(moving, False, "."), (still, False, ".")]
+    assert found(moving, still, output="film.mp4") == [
+        (moving, True, "."),
+        (still, False, "."),
+    ]
+    assert len(list(read_frames(moving, probe(moving)))) == 3
+
+
+def test_a_folder_holds_what_can_be_read_and_the_rest_is_told_once(caplog):
+    for name in ("b.jpg", "a.avif", "c.tif", ".hidden.jpg"):
+        photo(f"holiday/{name}")
+    film(Path("holiday/d.mts"))
+    animation("holiday/e.gif")
+    Path("holiday/._b.jpg").write_bytes(b"\0\5\x16\7")
+    for name in ("notes.txt", "more.txt", "b.json"):
+        Path("holiday", name).write_text("no picture")
+    Path("holiday/tune.mp3").write_bytes(b"ID3\4\0\0\0\0\0\0" + b"\xff\xfb\x90\0" * 99)
+    photo("holiday/tiny.png", (4, 4))
+    photo("holiday/below/f.jpg")
+    assert [Path(path).name for path, _, _ in found("holiday")] == [
+        *("a.avif", "b.jpg", "c.tif", "d.mts", "e.gif"),
+    ]
+    assert caplog.messages == [
+        "left out 5 of 10 files: holiday/b.json is neither a picture nor a video that "
+        "can be read (and 3 more); holiday/tiny.png is 4×4 pixels: give a picture of "
+        "at least 16 on each side"
+    ]
+
+
+def test_a_cut_picture_is_told_as_what_it_is():
+    photo("a.png", (300, 200))
+    Path("b.png").write_bytes(Path("a.png").read_bytes()[:20])
+    with pytest.raises(InputError, match=r"^b\.png is damaged or cut short"):
+        find_contents(["b.png"])
+
+
+def test_subfolders(monkeypatch):
+    for name in ("a.png", "x/b.png", "x/y/c.png", ".cache/d.png", "out/e.png"):
+        photo(f"holiday/{name}")
+    assert found("holiday", recursive=True, output="holiday/out") == [
+        ("holiday/a.png", False, "."),
+        ("holiday/x/b.png", False, "x"),
+        ("holiday/x/y/c.png", False, "x/y"),
+    ]
+    assert found("holiday") == [("holiday/a.png", False, ".")]
+    with pytest.raises(InputError, match="in holiday/x/y: "):
+        os.remove("holiday/x/y/c.png")
+        find_contents(["holiday/x/y"])
+    with pytest.raises(InputError, match=r"in empty \(--recursive looks into subf"):
+        os.makedirs("empty/below")
+        find_contents(["empty"])
+
+
+def test_subfolders_that_cannot_be_looked_into_are_told(monkeypatch, caplog):
+    for name in ("holiday/a.png", "holiday/closed/b.png", "holiday/open/c.png"):
+        photo(name)
+    photo("elsewhere/d.png")
+    os.symlink("../elsewhere", "holiday/linked")
+    scandir = os.scandir
+
+    def refusing(path):
+        if os.path.basename(path) == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    # Whoever may read everything may run the tests, too.
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert [path for path, *_ in found("holiday", recursive=True)] == [
+        "holiday/a.png",
+        "holiday/open/c.png",
+    ]
+    assert sorted(caplog.messages) == [
+        "left out holiday/closed: Permission denied",
+        "left out holiday/linked: it is a link to a folder, give that folder",
+    ]
+
+
+def test_files_that_are_given_one_by_one(caplog):
+    photo("a.png")
+    Path("b.txt").write_text("no picture")
+    assert found("b.txt", "a.png") == [("a.png", False, ".")]
+    assert "left out 1 of 2 files: b.txt is neither" in caplog.messages[0]
+    with pytest.raises(InputError, match=r"^b\.txt is neither a picture nor a video"):
+        find_contents(["b.txt"])
+    with pytest.raises(InputError, match=r"in b\.txt, c\.txt: b\.txt is .* 1 more\)$"):
+        Path("c.txt").write_text("no picture")
+        find_contents(["b.txt", "c.txt"])
+    with pytest.raises(InputError, match=r"^d\.png does not exist: check the path$"):
+        find_contents(["a.png", "d.png"])
+
+
+def test_videos_without_the_extra(monkeypatch, caplog):
+    photo("holiday/a.png")
+    film(Path("holiday/b.mkv"))
+    Path("holiday/c.txt").write_text("no picture")
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    assert len(found("holiday")) == 1
+    assert caplog.messages == [
+        "left out 2 of 3 files: holiday/b.mkv is not a picture that can be read, and "
+        "videos need imageio-ffmpeg: pip install 'nstjax[video]'; holiday/c.txt is "
+        "neither a picture nor a video that can be read"
+    ]
+
+
+def test_pictures_after_the_first_are_paintings(caplog):
+    caplog.set_level("INFO")
+    for name in ("a.png", "b.png", "c.gif", "folder/d.png"):
+        photo(name)
+    write_video("film.mp4", np.zeros((2, 32, 32, 3), np.uint8), 10)
+    assert split_paintings(["a.png"]) == (["a.png"], [])
+    assert split_paintings(["folder", "a.png"]) == (["folder"], ["a.png"])
+    given = ["a.png", "film.mp4", "folder"]
+    assert split_paintings(given) == (given, [])
+    assert caplog.messages == []
+    assert split_paintings(["a.png", "b.png", "c.gif"]) == (
+        ["a.png"],
+        ["b.png", "c.gif"],
+    )
+    assert caplog.messages == [
+        "restyling a.png in a mixture of 2 paintings: with --style, all pictures are "
+        "restyled"
+    ]
+    with pytest.raises(InputError, match=r"^no\.png does not exist"):
+        split_paintings(["a.png", "no.png"])
+
+
+def test_a_content_says_where_it_lies():
+    photo("holiday/x/a.png")
+    assert find_contents(["holiday"], recursive=True) == [
+        Content(Path("holiday/x/a.png"), False, Path("x"))
+    ]
+
+
+def test_no_name_is_that_of_a_folder_or_too_long():
+    given = ["...png", "..png", ".png", "a.b.png", "x/...png", "a" * 251 + ".png"]
+    names = unique_names([Path(name) for name in given])
+    assert names == ["___png", "__png", ".png", "a.b", "___png_2", "a" * 140]
+    # One of the file system's bytes that is no text.
+    assert unique_names([Path(os.fsdecode(b"\xff.png"))]) == [os.fsdecode(b"\xff")]
+
+
+def test_hidden_files_and_results_are_no_picture_files(tmp_path):
+    for folder in ("within", ".hidden", "run/samples"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("a.png", "._a.png", "within/b.png", ".hidden/c.png", "run/d.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "run" / "samples" / "000001.png").touch()
+
+    def names(**options):
+        files = picture_files(tmp_path, **options)
+        return [str(path.relative_to(tmp_path)) for path in files]
+
+    assert names(without=[tmp_path / "run"]) == ["a.png", "within/b.png"]
+    samples = tmp_path / "within" / ".." / "run" / "samples"
+    assert names(without=[samples]) == ["a.png", "run/d.png", "within/b.png"]
+    assert names(recursive=False) == ["a.png"]

@@ -1,0 +1,317 @@
+"""Log, snapshots and checkpoints on disk, and files that appear whole or not at all."""
+
+import errno
+import io
+import json
+import os
+import pathlib
+import tracemalloc
+
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nstjax.errors import InputError
+from nstjax.io import config as config_file
+from nstjax.io import run_log as runlog
+from nstjax.io.atomic import atomic_path
+from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
+from nstjax.losses.total import LossTerms
+from nstjax.optimization.optimizers import make_optimizer, with_learning_rate
+from nstjax.optimization.transfer import TransferInfo, style_transfer
+
+LAYERS = {"content_layers": ("relu4_2",), "style_layers": ("conv1_1", "relu5_1")}
+
+
+def info(steps: int) -> TransferInfo:
+    """Losses that differ from step to step and from term to term."""
+    numbers = iter(range(100))
+
+    def column() -> np.ndarray:
+        return np.float32(1 / 3) + np.arange(steps, dtype=np.float32) + next(numbers)
+
+    # The layers come in another order than the network's.
+    by_layer = {
+        group: {layer: column() for layer in reversed(layers)}
+        for group, layers in LAYERS.items()
+    }
+    terms = LossTerms(content=column(), style=column(), tv=column(), **by_layer)
+    return TransferInfo(loss=column(), terms=terms, gradient_norm=column())
+
+
+def test_metrics_rows_hold_every_loss_of_every_step():
+    losses = info(3)
+    rows = runlog.metrics_rows(losses, 5, 1.23456)
+    assert [row["step"] for row in rows] == [5, 6, 7]
+    for i, row in enumerate(rows):
+        assert row["total"] == losses.loss[i]
+        assert row["gradient_norm"] == losses.gradient_norm[i]
+        for name in ("content", "style", "tv"):
+            assert row[name] == getattr(losses.terms, name)[i]
+        for group, layers in LAYERS.items():
+            assert tuple(row[group]) == layers
+            for layer in layers:
+                assert row[group][layer] == getattr(losses.terms, group)[layer][i]
+        assert row["seconds"] == 1.235
+        # float32 values survive the way through JSON.
+        assert json.loads(json.dumps(row)) == row
+
+
+def test_restart_drops_the_rows_from_a_step_on(tmp_path):
+    rows = runlog.metrics_rows(info(6), 0, 1.0)
+    runlog.append_metrics(tmp_path, rows[:4])
+    runlog.append_metrics(tmp_path, rows[4:])
+    assert runlog.restart_metrics(tmp_path, 4) == rows[:4]
+    text = (tmp_path / "metrics.jsonl").read_text()
+    assert text == "".join(json.dumps(row) + "\n" for row in rows[:4])
+    # What follows is as if the rows had never been there.
+    runlog.append_metrics(tmp_path, rows[4:])
+    assert runlog.restart_metrics(tmp_path, 99) == rows
+
+
+@pytest.mark.parametrize("kept", [1, 30, -2])
+def test_restart_drops_a_half_written_last_line(tmp_path, kept):
+    rows = runlog.metrics_rows(info(3), 0, 1.0)
+    runlog.append_metrics(tmp_path, rows)
+    path = tmp_path / "metrics.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:2]) + lines[2][:kept])
+    assert runlog.restart_metrics(tmp_path, 99) == rows[:2]
+    assert path.read_text() == "".join(lines[:2])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\n" * 2**21 + "\N{ARTIST PALETTE}", f"[{'{},' * 2**19}{{}}]\n"],
+    ids=["many lines", "a long line"],
+)
+def test_a_damaged_log_takes_no_memory(tmp_path, text):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(text, encoding="utf-8")
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"metrics\.jsonl, line 1, is damaged"):
+        runlog.read_metrics(tmp_path, 99)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The longer of its lines, as it grows.
+    assert peak < 2**22
+
+
+def test_restart_of_no_log_makes_an_empty_one(tmp_path):
+    assert runlog.restart_metrics(tmp_path, 0) == []
+    assert (tmp_path / "metrics.jsonl").read_text() == ""
+
+
+def test_config_comes_back(tmp_path):
+    config = {"settings": {"beta": 1e5, "layers": ["relu1_1"]}, "weights": "straße"}
+    config_file.write_config(tmp_path, config)
+    assert config_file.read_config(tmp_path) == config
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match=r"config\.json is damaged"):
+        config_file.read_config(tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(InputError, match="holds no run"):
+        config_file.read_config(tmp_path)
+
+
+def pictures(count: int) -> np.ndarray:
+    return np.random.default_rng(count).normal(size=(count, 4, 6, 3)).astype("float32")
+
+
+def test_run_file_comes_back(tmp_path):
+    rows = runlog.metrics_rows(info(4), 0, 2.5)
+    first, second, last = pictures(3)
+    config = {"settings": {"beta": 3}}
+    # In no order: the file sorts them.
+    runlog.write_run(tmp_path, config, rows, {3: second, 0: first}, last, 4)
+    with h5py.File(tmp_path / "run.h5") as file:
+        assert file.attrs["schema"] == "nstjax.run/3"
+        assert json.loads(file.attrs["config"]) == config
+        assert file["log/step"][()].tolist() == [0, 1, 2, 3]
+        for name in ("total", "content", "style", "tv", "gradient_norm", "seconds"):
+            assert file[f"log/{name}"].dtype == np.float64
+            assert file[f"log/{name}"][()].tolist() == [row[name] for row in rows]
+        for group, layers in LAYERS.items():
+            assert tuple(file[f"log/{group}"].attrs["layers"]) == layers
+            table = [[row[group][layer] for layer in layers] for row in rows]
+            assert file[f"log/{group}"][()].tolist() == table
+        assert list(file["snapshots"]) == ["000000", "000003"]
+        np.testing.assert_array_equal(file["snapshots/000000"], first)
+        np.testing.assert_array_equal(file["snapshots/000003"], second)
+        np.testing.assert_array_equal(file["image"], last)
+    logged = runlog.read_run(tmp_path)
+    assert logged.steps == 4
+    assert logged.log["step"].tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(logged.image, last)
+    found = runlog.read_snapshots(tmp_path, 3)
+    assert list(found) == [0, 3]
+    np.testing.assert_array_equal(found[3], second)
+    # A checkpoint may be older than the file beside it.
+    assert list(runlog.read_snapshots(tmp_path, 2)) == [0]
+
+
+def test_run_file_without_rows_or_snapshots(tmp_path):
+    assert runlog.read_snapshots(tmp_path, 5) == {}
+    runlog.write_run(tmp_path, {}, [], {}, pictures(1)[0], 0)
+    assert runlog.read_snapshots(tmp_path, 5) == {}
+    with h5py.File(tmp_path / "run.h5") as file:
+        assert len(file["snapshots"]) == 0
+        assert file["log/style_layers"].shape == (0, 0)
+
+
+# --- checkpoints ----------------------------------------------------------------------
+
+
+def state_of(optimizer: str, steps: int = 3, height: int = 4):
+    """A state some steps into the minimization of a bowl."""
+
+    def loss_fn(image):
+        loss = jnp.square(image - 3.0).sum()
+        return loss, LossTerms(loss, loss, loss, {}, {})
+
+    transfer = style_transfer(loss_fn, make_optimizer(optimizer))
+    image = np.random.default_rng(0).normal(size=(height, 6, 3)).astype("float32")
+    state = transfer.init(image)
+    state = state._replace(opt_state=with_learning_rate(state.opt_state, 0.25))
+    step = jax.jit(transfer.step)
+    for _ in range(steps):
+        state, _ = step(state)
+    return state
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs", "lbfgs-linesearch"])
+def test_checkpoint_comes_back_bit_equal(tmp_path, optimizer):
+    state = state_of(optimizer)
+    write_checkpoint(tmp_path / "c.safetensors", state)
+    found = read_checkpoint(tmp_path / "c.safetensors", state_of(optimizer, 0))
+    assert jax.tree.structure(found) == jax.tree.structure(state)
+    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(state), strict=True)
+    for leaf, expected in pairs:
+        assert (leaf.dtype, leaf.shape) == (expected.dtype, expected.shape)
+        assert np.asarray(leaf).tobytes() == np.asarray(expected).tobytes()
+    assert int(found.step) == 3
+    assert found.opt_state.hyperparams["learning_rate"] == 0.25
+    write_checkpoint(tmp_path / "again.safetensors", found)
+    again = (tmp_path / "again.safetensors").read_bytes()
+    assert again == (tmp_path / "c.safetensors").read_bytes()
+
+
+def test_checkpoint_of_infinite_best_loss_comes_back(tmp_path):
+    # Before the first evaluation best_loss is inf.
+    state = state_of("adam", 0)
+    write_checkpoint(tmp_path / "c.safetensors", state)
+    assert np.isinf(read_checkpoint(tmp_path / "c.safetensors", state).best_loss)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
+def test_truncated_checkpoint_is_refused(tmp_path, share):
+    state, path = state_of("adam"), tmp_path / "c.safetensors"
+    write_checkpoint(path, state)
+    contents = path.read_bytes()
+    path.write_bytes(contents[: int(share * len(contents))])
+    with pytest.raises(InputError, match="not readable"):
+        read_checkpoint(path, state)
+
+
+def test_any_flipped_bit_of_a_checkpoint_is_refused(tmp_path):
+    state, path = state_of("adam"), tmp_path / "c.safetensors"
+    write_checkpoint(path, state)
+    contents = path.read_bytes()
+    for position in range(0, len(contents), max(1, len(contents) // 150)):
+        damaged = bytearray(contents)
+        damaged[position] ^= 4
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"c\.safetensors"):
+            read_checkpoint(path, state)
+
+
+def test_checkpoint_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "c.safetensors"
+    write_checkpoint(path, state_of("adam"))
+    for other in (state_of("adam", height=5), state_of("lbfgs")):
+        with pytest.raises(InputError, match="another run's"):
+            read_checkpoint(path, other)
+    with pytest.raises(InputError, match="does not exist"):
+        read_checkpoint(tmp_path / "nowhere.safetensors", state_of("adam", 0))
+
+
+# --- whole or not at all --------------------------------------------------------------
+
+
+class FailedError(Exception):
+    pass
+
+
+def fail_in(function, *arguments) -> None:
+    with pytest.raises(FailedError):
+        function(*arguments)
+
+
+def test_failing_writes_keep_the_old_files(tmp_path, monkeypatch):
+    rows = runlog.metrics_rows(info(3), 0, 1.0)
+    image = pictures(1)[0]
+    state = state_of("adam")
+
+    def write_all(row_count: int) -> None:
+        config_file.write_config(tmp_path, {"rows": row_count})
+        runlog.write_run(tmp_path, {}, rows[:row_count], {}, image, row_count)
+        write_checkpoint(tmp_path / "c.safetensors", state)
+
+    write_all(2)
+    runlog.append_metrics(tmp_path, rows)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(before) == 4
+
+    def replace(*arguments):
+        raise FailedError
+
+    monkeypatch.setattr(os, "replace", replace)
+    fail_in(config_file.write_config, tmp_path, {"rows": 3})
+    fail_in(runlog.write_run, tmp_path, {}, rows, {}, image, 3)
+    fail_in(write_checkpoint, tmp_path / "c.safetensors", state_of("adam", 1))
+    fail_in(runlog.restart_metrics, tmp_path, 1)
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert after == before
+
+
+def test_atomic_path_shows_nothing_before_the_end(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(FailedError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        assert path.read_text() == "old"
+        raise FailedError
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [
+        ("file.txt", "old")
+    ]
+    with atomic_path(path) as temporary:
+        assert isinstance(temporary, pathlib.Path)
+        assert temporary.suffix == ".txt"
+        temporary.write_text("new")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [
+        ("file.txt", "new")
+    ]
+
+
+def test_rows_that_find_no_room_leave_no_part_of_a_line(tmp_path, monkeypatch):
+    rows = [{"step": step, "seconds": 0.5} for step in range(2)]
+    runlog.append_metrics(tmp_path, rows[:1])
+
+    class FullFile(io.FileIO):
+        def write(self, lines):
+            if len(lines) < 10:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(lines[:7])
+
+    def full_open(path, mode, buffering):
+        return FullFile(path, mode.replace("b", ""))
+
+    monkeypatch.setattr(runlog, "open", full_open, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        runlog.append_metrics(tmp_path, rows[1:])
+    monkeypatch.undo()
+    assert runlog.read_metrics(tmp_path, 9, runlog.LoggedStep) == rows[:1]
+    runlog.append_metrics(tmp_path, rows[1:])
+    assert runlog.read_metrics(tmp_path, 9, runlog.LoggedStep) == rows

@@ -1,0 +1,318 @@
+import functools
+import importlib.resources
+import os
+import pathlib
+import runpy
+import sys
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import pytest
+import reference
+import safetensors.numpy
+from safetensors import safe_open
+
+from nstjax.errors import InputError
+from nstjax.io import weights
+from nstjax.network.vgg import CONV_LAYERS, kernel_shapes, layer_channels
+
+NetworkParams = dict[str, dict[str, np.ndarray]]
+
+
+@pytest.fixture
+def params() -> NetworkParams:
+    """A slim network with VGG-19's layer names."""
+    rng = np.random.default_rng(0)
+    params = {}
+    channels_in = 3
+    for index, layer in enumerate(CONV_LAYERS):
+        channels_out = 4 + index
+        params[layer] = {
+            "kernel": rng.standard_normal(
+                (3, 3, channels_in, channels_out), np.float32
+            ),
+            "bias": rng.standard_normal(channels_out, np.float32),
+        }
+        channels_in = channels_out
+    return params
+
+
+@pytest.fixture
+def path(params: NetworkParams, tmp_path: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "slim.safetensors"
+    weights.save_params(path, params, {"license": "CC BY 4.0"})
+    return path
+
+
+def rewrite(
+    path: pathlib.Path, change: Callable[[dict[str, np.ndarray]], object]
+) -> None:
+    """Changes the tensors of a file, which then has no hash."""
+    tensors = safetensors.numpy.load_file(path)
+    change(tensors)
+    safetensors.numpy.save_file(tensors, path)
+
+
+def test_params_come_back_as_they_were(
+    params: NetworkParams, path: pathlib.Path
+) -> None:
+    loaded = weights.read_params(path)
+    assert tuple(loaded.params) == CONV_LAYERS
+    for layer in CONV_LAYERS:
+        for part in ("kernel", "bias"):
+            tensor = loaded.params[layer][part]
+            np.testing.assert_array_equal(tensor, params[layer][part])
+            assert tensor.dtype == np.float32
+    assert loaded.sha256 == weights.params_sha256(params)
+    assert loaded.source == str(path)
+    with safe_open(path, framework="numpy") as file:
+        assert file.metadata() == {
+            "license": "CC BY 4.0",
+            "params_sha256": loaded.sha256,
+        }
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_the_hash_depends_on_every_number(params: NetworkParams) -> None:
+    before = weights.params_sha256(params)
+    params["conv5_4"]["bias"][-1] += 1e-3
+    assert weights.params_sha256(params) != before
+
+
+def test_float64_params_are_saved_as_float32(
+    params: NetworkParams, tmp_path: pathlib.Path
+) -> None:
+    doubled = {
+        layer: {part: np.float64(tensor) for part, tensor in parts.items()}
+        for layer, parts in params.items()
+    }
+    path = tmp_path / "doubled.safetensors"
+    weights.save_params(path, doubled)
+    assert weights.read_params(path).sha256 == weights.params_sha256(params)
+
+
+def test_a_failed_write_leaves_nothing(
+    params: NetworkParams, tmp_path: pathlib.Path
+) -> None:
+    target = tmp_path / "taken.safetensors"
+    target.mkdir()
+    with pytest.raises(OSError):
+        weights.save_params(target, params)
+    assert os.listdir(tmp_path) == [target.name]
+
+
+def test_a_flipped_byte_anywhere_in_the_tensors_is_found(path: pathlib.Path) -> None:
+    contents = bytearray(path.read_bytes())
+    header = 8 + int.from_bytes(contents[:8], "little")
+    for position in (header, (header + len(contents)) // 2, len(contents) - 1):
+        damaged = contents.copy()
+        damaged[position] ^= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="wrong hash"):
+            weights.read_params(path)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.999])
+def test_a_truncated_file_is_refused(path: pathlib.Path, kept: float) -> None:
+    size = path.stat().st_size
+    os.truncate(path, int(kept * size) if kept < 1 else int(kept))
+    with pytest.raises(InputError, match="cut short"):
+        weights.read_params(path)
+
+
+def test_a_header_of_absurd_length_is_refused(path: pathlib.Path) -> None:
+    path.write_bytes((2**62).to_bytes(8, "little") + path.read_bytes()[8:])
+    with pytest.raises(InputError, match="not readable"):
+        weights.read_params(path)
+
+
+def test_a_file_without_a_hash_is_read(
+    params: NetworkParams, path: pathlib.Path
+) -> None:
+    rewrite(path, lambda tensors: None)
+    assert weights.read_params(path).sha256 == weights.params_sha256(params)
+
+
+def one_nan(tensors: dict[str, np.ndarray]) -> None:
+    tensors["conv3_1/kernel"][0, 0, 0, 0] = np.nan
+
+
+def one_infinity(tensors: dict[str, np.ndarray]) -> None:
+    tensors["conv5_4/bias"][0] = -np.inf
+
+
+def missing(tensors: dict[str, np.ndarray]) -> None:
+    del tensors["conv4_2/bias"]
+
+
+def extra(tensors: dict[str, np.ndarray]) -> None:
+    tensors["fc6/kernel"] = np.zeros((2, 2), np.float32)
+
+
+def double_precision(tensors: dict[str, np.ndarray]) -> None:
+    tensors["conv1_2/bias"] = tensors["conv1_2/bias"].astype(np.float64)
+
+
+def large_kernel(tensors: dict[str, np.ndarray]) -> None:
+    tensors["conv1_1/kernel"] = np.zeros((5, 5, 3, 4), np.float32)
+
+
+def grayscale(tensors: dict[str, np.ndarray]) -> None:
+    tensors["conv1_1/kernel"] = np.zeros((3, 3, 1, 4), np.float32)
+
+
+def broken_chain(tensors: dict[str, np.ndarray]) -> None:
+    tensors["conv2_1/kernel"] = np.zeros((3, 3, 7, 6), np.float32)
+
+
+def long_bias(tensors: dict[str, np.ndarray]) -> None:
+    tensors["conv2_1/bias"] = np.zeros(7, np.float32)
+
+
+def scalar_kernel(tensors: dict[str, np.ndarray]) -> None:
+    tensors["conv2_1/kernel"] = np.zeros((), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (one_nan, "conv3_1/kernel holds a number that is not finite"),
+        (one_infinity, "conv5_4/bias holds a number that is not finite"),
+        (missing, "no tensor conv4_2/bias"),
+        (extra, "unknown tensor fc6/kernel"),
+        (double_precision, "conv1_2/bias is F64"),
+        (large_kernel, r"conv1_1/kernel .* got \[5, 5, 3, 4\]"),
+        (grayscale, r"conv1_1/kernel .* expected \[3, 3, 3, out\]"),
+        (broken_chain, r"conv2_1/kernel .* expected \[3, 3, 5, out\], got \[3, 3, 7"),
+        (long_bias, r"conv2_1/bias .* expected \[6\], got \[7\]"),
+        (scalar_kernel, r"conv2_1/kernel .* got \[\]"),
+    ],
+)
+def test_other_tensors_are_refused(
+    path: pathlib.Path,
+    change: Callable[[dict[str, np.ndarray]], None],
+    expected: str,
+) -> None:
+    rewrite(path, change)
+    with pytest.raises(InputError, match=expected) as caught:
+        weights.read_params(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a", "a.pth", "a.h5", "a.safetensors"])
+def test_files_that_are_no_weights_are_refused(
+    name: str, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / name).write_text("These are not the weights you are looking for.")
+    with pytest.raises(InputError, match=name):
+        weights.read_params(tmp_path / name)
+
+
+@pytest.fixture
+def no_vgg19(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """A machine without VGG-19; returns the path where the cached file would be."""
+    cached = tmp_path / "cache" / "vgg19.safetensors"
+    monkeypatch.delenv("NSTJAX_WEIGHTS", raising=False)
+    monkeypatch.setattr(weights, "default_weights_path", lambda: str(cached))
+    return cached
+
+
+def wide_as_vgg19(path: pathlib.Path) -> None:
+    params = {
+        layer: {"kernel": np.zeros(shape), "bias": np.zeros(shape[-1])}
+        for layer, shape in kernel_shapes().items()
+    }
+    weights.save_params(path, params, half_precision=True)
+
+
+def test_auto_takes_what_is_set_then_what_is_cached_then_the_bundled(
+    path: pathlib.Path, no_vgg19: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundled = weights.load_network("slim")
+    assert bundled.source == "vgg19-slim (bundled)"
+    assert "python -m weights_convert --download" in bundled.advice
+    assert weights.load_network().sha256 == bundled.sha256
+
+    no_vgg19.parent.mkdir()
+    no_vgg19.write_bytes(path.read_bytes())
+    assert weights.load_network().source == str(no_vgg19)
+    assert weights.load_network().advice == ""
+
+    other = no_vgg19.with_name("other.safetensors")
+    monkeypatch.setenv("NSTJAX_WEIGHTS", str(other))
+    with pytest.raises(InputError, match=r"\$NSTJAX_WEIGHTS.* does not exist"):
+        weights.load_network()
+    other.write_bytes(path.read_bytes())
+    assert weights.load_network().source == str(other)
+
+    assert weights.load_network(str(path)).source == str(path)
+    with pytest.raises(InputError, match="is a folder"):
+        weights.load_network(str(path.parent))
+
+
+def test_vgg19_is_asked_for_and_nothing_else_will_do(
+    path: pathlib.Path, no_vgg19: pathlib.Path
+) -> None:
+    with pytest.raises(InputError, match="python -m weights_convert --download"):
+        weights.load_network("vgg19")
+    no_vgg19.parent.mkdir()
+    no_vgg19.write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match="is not VGG-19: conv1_1 has 4 channels"):
+        weights.load_network("vgg19")
+    wide_as_vgg19(no_vgg19)
+    assert weights.load_network("vgg19").source == str(no_vgg19)
+
+
+def test_random_weights_follow_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = functools.partial(
+        weights.random_params, widths=dict.fromkeys(CONV_LAYERS, 8)
+    )
+    monkeypatch.setattr(weights, "random_params", narrow)
+    first = weights.load_network("random", seed=3)
+    assert first.source == "random (seed 3)"
+    assert weights.load_network("random", seed=3).sha256 == first.sha256
+    assert weights.load_network("random", seed=4).sha256 != first.sha256
+
+
+def test_half_precision_is_read_as_float32(tmp_path: pathlib.Path) -> None:
+    # Of few shapes: each is another program.
+    params = reference.random_params(channels=(16, 16, 16, 16, 16))
+    params = jax.tree.map(np.float32, params)
+    path = tmp_path / "half.safetensors"
+    sha256 = weights.save_params(path, params, half_precision=True)
+    loaded = weights.read_params(path)
+    assert loaded.sha256 == sha256 != weights.params_sha256(params)
+    kernel = params["conv2_1"]["kernel"]
+    found = loaded.params["conv2_1"]["kernel"]
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, kernel.astype(np.float16))
+    whole = tmp_path / "whole.safetensors"
+    weights.save_params(whole, params)
+    assert path.stat().st_size < 0.6 * whole.stat().st_size
+
+
+def test_bundled_network_has_every_layer_and_fits_into_the_wheel() -> None:
+    network = weights.load_network("slim")
+    widths = {layer: part["bias"].size for layer, part in network.params.items()}
+    assert tuple(widths) == CONV_LAYERS
+    assert all(widths[layer] < layer_channels(layer) for layer in CONV_LAYERS)
+    with importlib.resources.as_file(weights.BUNDLED) as path:
+        assert path.stat().st_size < 8e6
+
+
+@pytest.mark.vgg19
+def test_the_real_weights_have_one_hash_in_every_layout(
+    shared: pathlib.Path, tmp_path: pathlib.Path, monkeypatch
+) -> None:
+    writer = str(shared / "tools" / "write_vgg19_files.py")
+    command = [writer, str(tmp_path), "keras-v0.1", "matconvnet-xy"]
+    monkeypatch.setattr(sys, "argv", command)
+    runpy.run_path(writer, run_name="__main__")
+    loaded = [weights.read_params(path) for path in sorted(tmp_path.iterdir())]
+    assert loaded[0].sha256 == loaded[1].sha256
+    again = tmp_path / "again.safetensors"
+    weights.save_params(again, loaded[0].params, {})
+    assert weights.read_params(again).sha256 == loaded[0].sha256
+    for path in tmp_path.iterdir():
+        path.unlink()

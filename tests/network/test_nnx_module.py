@@ -1,0 +1,107 @@
+"""The Flax module computes what the pure functions do."""
+
+import jax
+import numpy as np
+import pytest
+import reference
+from flax import nnx
+
+from nstjax.network.nnx_module import VGG19
+from nstjax.network.vgg import CONV_LAYERS, LAYERS, features
+
+PROBED = ("conv1_1", "relu2_2", "pool3", "conv4_2", "relu5_4", "pool5")
+
+
+@nnx.jit(static_argnames="layers")
+def computed(module, image, layers):
+    return module(image, layers)
+
+
+pure = jax.jit(features, static_argnames=("layers", "pool", "pool_padding"))
+
+
+@pytest.fixture(scope="module")
+def params():
+    return jax.tree.map(jax.numpy.float32, reference.random_params())
+
+
+@pytest.fixture(scope="module")
+def image():
+    return reference.random_image(3, 37, 41).astype(np.float32)
+
+
+@pytest.mark.parametrize(("pool", "padding"), [("avg", "valid"), ("max", "same")])
+def test_module_equals_features_exactly(params, image, pool, padding):
+    module = VGG19(params, pool=pool, pool_padding=padding)
+    found = computed(module, image, PROBED)
+    expected = pure(params, image, PROBED, pool=pool, pool_padding=padding)
+    assert set(found) == set(expected) == set(PROBED)
+    for name in PROBED:
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_module_pools_by_mean_and_drops_odd_rows_unless_told(params, image):
+    found = computed(VGG19(params), image, ("pool2",))["pool2"]
+    expected = pure(params, image, ("pool2",), pool="avg", pool_padding="valid")
+    np.testing.assert_array_equal(found, expected["pool2"])
+
+
+def test_its_layers_one_by_one_give_the_features(params, image):
+    # nnx.Conv pads, orders axes and adds its bias as the pure function does.
+    module = VGG19(params, pool="max", pool_padding="valid")
+    layers = LAYERS[: LAYERS.index("pool3") + 1]
+    expected = pure(params, image, layers, pool="max", pool_padding="valid")
+
+    @nnx.jit
+    def one_by_one(module, activation):
+        found = {}
+        for name in layers:
+            if name.startswith("conv"):
+                layer = getattr(module, name)
+                assert isinstance(layer, nnx.Conv)
+                activation = layer(activation)
+            elif name.startswith("relu"):
+                activation = nnx.relu(activation)
+            else:
+                activation = nnx.max_pool(activation, (2, 2), (2, 2))
+            found[name] = activation[0]
+        return found
+
+    found = one_by_one(module, image[None])
+    assert set(found) == set(layers)
+    for name, activation in found.items():
+        assert activation.shape == expected[name].shape
+        scale = float(np.abs(expected[name]).max())
+        np.testing.assert_allclose(
+            activation, expected[name], rtol=0, atol=1e-6 * scale
+        )
+
+
+def test_module_runs_uncompiled(params, image):
+    module = VGG19(params)
+    plain = module(image, ("relu1_1",))
+    assert list(plain) == ["relu1_1"]
+    compiled = computed(module, image, ("relu1_1",))["relu1_1"]
+    np.testing.assert_allclose(compiled, plain["relu1_1"], rtol=1e-5, atol=1e-4)
+
+
+def test_params_come_back(params):
+    found = VGG19(params).params()
+    assert tuple(found) == CONV_LAYERS
+    for name in CONV_LAYERS:
+        assert found[name].keys() == {"kernel", "bias"}
+        for part in ("kernel", "bias"):
+            np.testing.assert_array_equal(found[name][part], params[name][part])
+
+
+def test_params_follow_a_change_of_the_module(params, image):
+    module = VGG19(params)
+    module.conv2_1.bias[...] = module.conv2_1.bias[...] + 1.0
+    found = module.params()
+    np.testing.assert_array_equal(
+        found["conv2_1"]["bias"], params["conv2_1"]["bias"] + 1
+    )
+    before, after = (
+        pure(some, image, ("conv2_1",))["conv2_1"] for some in (params, found)
+    )
+    np.testing.assert_allclose(after, before + 1, rtol=1e-5, atol=1e-4)

@@ -1,0 +1,304 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+from nstjax.errors import InputError
+from nstjax.network import vgg
+from nstjax.network.vgg import (
+    LAYERS,
+    MEAN_RGB,
+    check_size,
+    deprocess,
+    kernel_shapes,
+    preprocess,
+    summarize,
+)
+
+# As one program: each of its operations would compile by itself.
+features = jax.jit(
+    vgg.features,
+    static_argnames=("layers", "pool", "pool_padding", "image_padding", "precision"),
+)
+# Convolutions in float64 take seconds to compile at the default level.
+PROBED = (
+    "conv1_1",
+    "relu1_2",
+    "pool1",
+    "conv2_2",
+    "pool2",
+    "relu3_4",
+    "pool3",
+    "conv4_2",
+)
+POOLINGS = [(pool, padding) for pool in ("avg", "max") for padding in ("valid", "same")]
+
+
+@pytest.fixture(scope="module")
+def params():
+    return reference.random_params()
+
+
+@pytest.mark.parametrize(
+    ("size", "pool", "padding"),
+    [
+        (size, *how)
+        for size, how in zip(2 * [(19, 29), (24, 17)], POOLINGS, strict=True)
+    ],
+)
+def test_features_equal_the_reference_in_float64(params, size, pool, padding, float64):
+    image = reference.random_image(1, *size)
+    layers = (*PROBED, "relu5_1") if padding == "same" else PROBED
+    found = features(params, image, layers, pool=pool, pool_padding=padding)
+    expected = reference.trunk(params, image, layers, pool, padding)
+    assert set(found) == set(layers)
+    for name in layers:
+        assert found[name].dtype == jnp.float64
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-10, atol=1e-9)
+
+
+def test_replicate_pads_the_image_and_nothing_deeper(params, float64):
+    image = reference.random_image(1, 19, 29)
+    layers = ("conv1_1", "conv1_2", "conv2_2", "conv3_1")
+    found, zero = (
+        features(params, image, layers, pool="max", image_padding=padding)
+        for padding in ("replicate", "zero")
+    )
+    expected = reference.trunk(params, image, layers, "max", "valid", "edge")
+    for name in layers:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-10, atol=1e-9)
+        assert np.abs(found[name] - zero[name]).max() > 1
+    # Away from the border nothing changes.
+    np.testing.assert_allclose(
+        found["conv1_1"][1:-1, 1:-1], zero["conv1_1"][1:-1, 1:-1], rtol=1e-12
+    )
+
+
+def test_replicate_shows_no_border_of_a_constant_image(params):
+    image = np.full((6, 7, 3), 100, np.float32)
+    single = jax.tree.map(np.float32, params)
+    conv1_1 = features(single, image, ("conv1_1",), image_padding="replicate")
+    conv1_1 = np.asarray(conv1_1["conv1_1"])
+    np.testing.assert_allclose(
+        conv1_1, np.broadcast_to(conv1_1[3, 3], conv1_1.shape), rtol=1e-4, atol=1e-3
+    )
+    zero = features(single, image, ("conv1_1",))["conv1_1"]
+    assert np.abs(zero[0, 0] - zero[3, 3]).max() > 1
+
+
+def test_features_of_a_float32_image_stay_float32_and_near_the_reference(params):
+    image = reference.random_image(1, 33, 37)
+    single = jax.tree.map(np.float32, params)
+    found = features(single, np.float32(image), ("relu4_2",), pool="max")["relu4_2"]
+    expected = reference.trunk(params, image, ("relu4_2",), "max", "valid")["relu4_2"]
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_features_come_in_forward_order_whatever_the_order_of_the_names(params):
+    names = ("pool2", "conv1_1", "relu2_1")
+    orders = []
+
+    def found():
+        activations = vgg.features(params, jnp.zeros((8, 8, 3)), names)
+        orders.append(list(activations))
+        return activations
+
+    # eval_shape returns its dictionaries sorted, hence the order of the one within.
+    shapes = jax.eval_shape(found)
+    assert orders == [["conv1_1", "relu2_1", "pool2"]]
+    assert {name: value.shape for name, value in shapes.items()} == {
+        "conv1_1": (8, 8, 4),
+        "relu2_1": (4, 4, 5),
+        "pool2": (2, 2, 5),
+    }
+
+
+@pytest.mark.parametrize(
+    ("layers", "convolutions"),
+    [
+        (("conv1_1",), 1),
+        (("relu2_1",), 3),
+        (("pool2",), 4),
+        (("conv3_1", "relu1_1"), 5),
+        (("relu5_1",), 13),
+        (("pool5",), 16),
+    ],
+)
+def test_features_compute_nothing_past_the_deepest_layer(params, layers, convolutions):
+    image = np.zeros((32, 32, 3), np.float32)
+    order = list(params)
+    shallow = {name: params[name] for name in order[:convolutions]}
+    jaxpr = jax.make_jaxpr(lambda params: vgg.features(params, image, layers))(shallow)
+    primitives = [equation.primitive.name for equation in jaxpr.jaxpr.eqns]
+    # conv1_1 is a matrix product.
+    assert primitives.count("conv_general_dilated") == convolutions - 1
+    assert primitives.count("dot_general") == 1
+
+
+@pytest.mark.parametrize(("pool", "padding"), POOLINGS)
+def test_features_pool_hand_computed_windows(pool, padding):
+    # A kernel that copies the red channel, so that pool1 pools the picture itself.
+    kernel = np.zeros((3, 3, 3, 1), np.float32)
+    kernel[1, 1, 0, 0] = 1
+    copy = np.zeros((3, 3, 1, 1), np.float32)
+    copy[1, 1] = 1
+    bias = np.zeros(1, np.float32)
+    params = {
+        "conv1_1": {"kernel": kernel, "bias": bias},
+        "conv1_2": {"kernel": copy, "bias": bias},
+    }
+    image = np.zeros((3, 5, 3), np.float32)
+    image[:, :, 0] = [[1, 2, 3, 4, 9], [5, 6, 7, 8, 1], [4, 2, 8, 0, 3]]
+    expected = {
+        ("avg", "valid"): [[3.5, 5.5]],
+        ("max", "valid"): [[6, 8]],
+        ("avg", "same"): [[3.5, 5.5, 5], [3, 4, 3]],
+        ("max", "same"): [[6, 8, 9], [4, 8, 3]],
+    }[pool, padding]
+    found = features(params, image, ("pool1",), pool=pool, pool_padding=padding)
+    np.testing.assert_array_equal(found["pool1"][:, :, 0], expected)
+
+
+def test_features_vmapped_equal_a_loop(params):
+    images = np.stack([reference.random_image(seed, 9, 12) for seed in range(3)])
+    images = images.astype(np.float32)
+    single = jax.tree.map(np.float32, params)
+
+    def extract(image):
+        return features(single, image, ("relu2_1",), pool="max", pool_padding="same")
+
+    batched = jax.jit(jax.vmap(extract))(images)["relu2_1"]
+    looped = np.stack([extract(image)["relu2_1"] for image in images])
+    np.testing.assert_allclose(batched, looped, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (("conv6_1",), "unknown layer 'conv6_1'"),
+        (("relu1_3",), "unknown layer 'relu1_3'"),
+        (("conv4_2", "r42"), "unknown layer 'r42'"),
+        (("conv1_1", "conv1_1"), "different names"),
+        ((), "one or more"),
+    ],
+)
+def test_features_reject_layers(params, layers, message):
+    with pytest.raises(InputError, match=message):
+        features(params, np.zeros((32, 32, 3), np.float32), layers)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (32, 32, 4), (1, 32, 32, 3), (3, 32, 32)])
+def test_features_reject_an_image_of_another_shape(params, shape):
+    with pytest.raises(InputError, match="image must have shape"):
+        features(params, np.zeros(shape, np.float32), ("conv1_1",))
+
+
+@pytest.mark.parametrize(
+    ("layer", "smallest"), [("conv1_1", 1), ("pool1", 2), ("conv3_1", 4), ("pool5", 32)]
+)
+def test_check_size_accepts_exactly_what_leaves_a_position(layer, smallest):
+    check_size(smallest, 100, layer)
+    check_size(100, smallest, layer)
+    with pytest.raises(InputError, match=f"at least {smallest} pixels"):
+        check_size(smallest - 1, 100, layer)
+    with pytest.raises(InputError, match="too small"):
+        check_size(100, smallest - 1, layer)
+    check_size(1, 1, layer, "same")
+
+
+def test_features_reject_an_image_too_small_for_the_deepest_layer(params):
+    with pytest.raises(InputError, match="40x15 pixels is too small for relu5_1"):
+        features(params, np.zeros((15, 40, 3), np.float32), ("conv1_1", "relu5_1"))
+
+
+def test_summarize_gives_the_courseras_table():
+    shapes = {row.name: row.shape for row in summarize(300, 400, pool_padding="same")}
+    assert shapes["conv1_1"] == (300, 400, 64)
+    assert shapes["conv3_1"] == (75, 100, 256)
+    assert shapes["conv4_2"] == (38, 50, 512)
+    assert shapes["conv5_4"] == (19, 25, 512)
+    assert shapes["pool5"] == (10, 13, 512)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_summarize_shapes_are_those_of_features(padding):
+    params = {
+        name: {
+            "kernel": jax.ShapeDtypeStruct(shape, jnp.float32),
+            "bias": jax.ShapeDtypeStruct(shape[-1:], jnp.float32),
+        }
+        for name, shape in kernel_shapes().items()
+    }
+    found = jax.eval_shape(
+        lambda params, image: features(
+            params, image, LAYERS, pool="avg", pool_padding=padding
+        ),
+        params,
+        jax.ShapeDtypeStruct((300, 400, 3), jnp.float32),
+    )
+    for row in summarize(300, 400, pool_padding=padding):
+        assert found[row.name].shape == row.shape
+
+
+def test_summarize_counts_the_published_parameters():
+    rows = summarize(224, 224)
+    assert [row.name for row in rows] == list(LAYERS)
+    assert sum(row.parameters for row in rows) == 20_024_384
+    assert next(row for row in rows if row.name == "conv1_1").parameters == 1792
+    assert all(not row.parameters for row in rows if not row.name.startswith("conv"))
+
+
+def test_summarize_takes_other_kernels(params):
+    shapes = {name: layer["kernel"].shape for name, layer in params.items()}
+    rows = {row.name: row for row in summarize(32, 32, kernels=shapes)}
+    assert rows["relu5_1"].shape == (2, 2, 8)
+    assert rows["conv2_1"].parameters == 9 * 4 * 5 + 5
+
+
+def test_summarize_receptive_fields_are_the_pixels_a_position_depends_on(float64):
+    # One channel and positive kernels let no contribution cancel. One row of pixels is
+    # enough, for windows are square; "same" pooling keeps it one row.
+    width = 512
+    kernels = {name: np.full((3, 3, 1, 1), 1 / 3) for name in kernel_shapes()}
+    kernels["conv1_1"] = np.full((3, 3, 3, 1), 1 / 9)
+    params = {
+        name: {"kernel": kernel, "bias": np.zeros(1)}
+        for name, kernel in kernels.items()
+    }
+
+    rows = {row.name: row for row in summarize(1, width, pool_padding="same")}
+    probed = tuple(layer for layer in LAYERS if not layer.startswith("relu"))
+
+    def middles(image):
+        found = features(params, image, probed, pool="avg", pool_padding="same")
+        return {name: value[0, value.shape[1] // 2, 0] for name, value in found.items()}
+
+    # All is linear where nothing is below 0: each pixel by itself tells its share.
+    pixels = np.broadcast_to(np.eye(width)[:, None, :, None], (width, 1, width, 3))
+    found = jax.jit(jax.vmap(middles))(pixels)
+    for layer in probed:
+        seen = np.flatnonzero(found[layer])
+        assert len(seen) == seen[-1] - seen[0] + 1 == rows[layer].receptive_field
+    for layer in set(LAYERS) - set(probed):
+        of_convolution = rows[layer.replace("relu", "conv")].receptive_field
+        assert rows[layer].receptive_field == of_convolution
+
+
+def test_preprocess_is_255_times_the_image_minus_the_rgb_mean():
+    picture = np.zeros((1, 3, 3), np.float32)
+    picture[0, 1] = 1
+    picture[0, 2] = (1, 0, 0.5)
+    found = preprocess(picture)
+    mean = np.array([123.68, 116.779, 103.939])
+    expected = [-mean, 255 - mean, np.array([255, 0, 127.5]) - mean]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(MEAN_RGB, mean, rtol=1e-7)
+
+
+def test_deprocess_undoes_preprocess_and_clips():
+    picture = np.random.default_rng(0).random((7, 9, 3), dtype=np.float32)
+    np.testing.assert_allclose(deprocess(preprocess(picture)), picture, atol=1e-6)
+    np.testing.assert_array_equal(deprocess(np.full((1, 1, 3), 1e4, np.float32)), 1)
+    np.testing.assert_array_equal(deprocess(np.full((1, 1, 3), -1e4, np.float32)), 0)

@@ -1,0 +1,248 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import reference_optimizers
+
+from nstjax.errors import InputError
+from nstjax.optimization.optimizers import (
+    OPTIMIZERS,
+    make_optimizer,
+    scale_by_published_lbfgs,
+    with_learning_rate,
+)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 3))
+def _iterate(loss_fn, optimizer, start, steps):
+    def body(carry, _):
+        x, state = carry
+        value, gradient = jax.value_and_grad(loss_fn)(x)
+        updates, state = optimizer.update(
+            gradient, state, x, value=value, grad=gradient, value_fn=loss_fn
+        )
+        x = optax.apply_updates(x, updates)
+        return (x, state), (x, value)
+
+    _, (iterates, values) = jax.lax.scan(
+        body, (start, optimizer.init(start)), length=steps
+    )
+    return jnp.concatenate([start[None], iterates]), values
+
+
+def iterate(loss_fn, optimizer, start, steps):
+    """All iterates, the start first, and the loss before each update."""
+    iterates, values = _iterate(loss_fn, optimizer, jnp.asarray(start), steps)
+    return np.asarray(iterates), np.asarray(values)
+
+
+def lbfgs(memory_size):
+    return optax.chain(scale_by_published_lbfgs(memory_size), optax.scale(-1.0))
+
+
+CURVATURES = np.geomspace(1e-2, 10, 30).reshape(2, 5, 3)
+MINIMUM = np.random.default_rng(3).normal(size=(2, 5, 3))
+
+
+def quadratic(x):
+    return 0.5 * jnp.sum(CURVATURES * (x - MINIMUM) ** 2)
+
+
+def quadratic_gradient(x):
+    return CURVATURES * (x - MINIMUM)
+
+
+def wells(x):
+    """Double wells, coupled: curved downward around 0, where the start lies."""
+    return jnp.sum((x**2 - 1) ** 2) / 4 + 0.1 * jnp.sum(x[1:] * x[:-1])
+
+
+def wells_gradient(x):
+    gradient = x**3 - x
+    gradient[1:] += 0.1 * x[:-1]
+    gradient[:-1] += 0.1 * x[1:]
+    return gradient
+
+
+@pytest.fixture
+def bowl_start():
+    return 100 * np.random.default_rng(0).normal(size=CURVATURES.shape)
+
+
+@pytest.fixture
+def wells_start():
+    return 0.3 * np.random.default_rng(0).normal(size=(3, 4))
+
+
+def test_lbfgs_follows_torch_on_a_quadratic_past_its_memory(bowl_start, float64):
+    found, losses = iterate(quadratic, lbfgs(5), bowl_start, 200)
+    expected = reference_optimizers.torch_lbfgs(
+        quadratic_gradient, bowl_start, 200, history=5
+    )
+    assert not expected.dropped
+    # The rounding of 200 steps piles up; the iterates start at about 100.
+    np.testing.assert_allclose(found[:40], expected.iterates[:40], atol=1e-7)
+    np.testing.assert_allclose(found, expected.iterates, atol=0.1)
+    assert losses[-1] < 1e-12 * losses[0]
+    # Five pairs are what makes the difference, not any number of them.
+    unlimited = reference_optimizers.torch_lbfgs(quadratic_gradient, bowl_start, 40)
+    assert np.abs(unlimited.iterates[:40] - found[:40]).max() > 1
+
+
+def test_lbfgs_follows_torch_where_curvature_is_negative(wells_start, float64):
+    found, _ = iterate(wells, make_optimizer("lbfgs"), wells_start, 60)
+    expected = reference_optimizers.torch_lbfgs(wells_gradient, wells_start, 60)
+    # Step 1 has no pair to fall back on, step 5 has; then come the ones at the minimum.
+    assert expected.dropped[:2] == [1, 5]
+    assert min(expected.dropped[2:], default=60) > 50
+    path = expected.iterates
+    gradients = np.stack([wells_gradient(x) for x in path])
+    curvatures = np.sum(np.diff(gradients, axis=0) * np.diff(path, axis=0), (1, 2))
+    assert curvatures[0] < -1e-6
+    assert curvatures[4] < -1e-6
+    np.testing.assert_allclose(found[:20], expected.iterates[:20], rtol=1e-9, atol=1e-9)
+    # Long unit steps magnify the rounding on the way.
+    np.testing.assert_allclose(found, expected.iterates, rtol=1e-3, atol=1e-4)
+    assert np.abs(wells_gradient(found[-1])).max() < 1e-6
+
+
+def test_lbfgs_keeps_its_inverse_hessian_over_a_repeated_pair(float64):
+    # A bad pair is replaced by the last good one, which a history that holds it already
+    # takes without any change: H stays that of the single good pair.
+    rng = np.random.default_rng(0)
+    first, s, y, bad = rng.normal(size=(4, 6))
+    y = y + s * (1 - np.dot(y, s)) / np.dot(s, s)  # s·y = 1
+    optimizer = scale_by_published_lbfgs(10)
+    init, update = jax.jit(optimizer.init), jax.jit(optimizer.update)
+    state = init(jnp.zeros(6))
+    _, state = update(first, state, np.zeros(6))
+    _, state = update(first + y, state, s)
+    for repeat in range(1, 4):
+        # Each further step goes along -bad while the gradient grows by bad: s·y < 0.
+        gradient = first + y + repeat * bad
+        direction, state = update(gradient, state, s - repeat * bad)
+        V = np.eye(6) - np.outer(y, s)
+        H = V.T @ V / np.dot(y, y) + np.outer(s, s)
+        np.testing.assert_allclose(direction, H @ gradient, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e4])
+def test_lbfgs_first_step_is_at_most_one_long_in_norm_1(scale):
+    gradient = np.float32(scale * np.random.default_rng(0).normal(size=(4, 5, 3)))
+    optimizer = make_optimizer("lbfgs")
+    image = jnp.full(gradient.shape, 7, jnp.float32)
+    first_step = jax.jit(lambda g, x: optimizer.update(g, optimizer.init(x), x))
+    updates, _ = first_step(gradient, image)
+    norm_1 = np.abs(np.float64(gradient)).sum()
+    np.testing.assert_allclose(updates, -min(1, 1 / norm_1) * gradient, rtol=1e-6)
+
+
+def test_lbfgs_stays_at_a_stationary_start():
+    start = jnp.ones((2, 3), jnp.float32)
+    iterates, _ = iterate(lambda x: jnp.sum((x - 1) ** 2), lbfgs(5), start, 4)
+    np.testing.assert_array_equal(iterates, np.ones((5, 2, 3)))
+
+
+def test_make_optimizer_lbfgs_has_the_published_hundred_pairs(wells_start):
+    state = jax.eval_shape(make_optimizer("lbfgs").init, wells_start)
+    memory = optax.tree.get(state, "diff_params_memory")
+    assert memory.shape == (100, *wells_start.shape)
+
+
+@pytest.mark.parametrize("name", ["lbfgs", "lbfgs-linesearch"])
+def test_make_optimizer_keeps_as_many_pairs_as_it_is_told(name):
+    state = jax.eval_shape(make_optimizer(name, 7).init, jnp.zeros((2, 3)))
+    assert optax.tree.get(state, "diff_params_memory").shape == (7, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("learning_rate", "betas"),
+    [(0.5, None), (2.0, (0.5, 0.8))],
+)
+def test_adam_equals_numpys(learning_rate, betas, bowl_start, float64):
+    optimizer = make_optimizer("adam", **({"adam_betas": betas} if betas else {}))
+    step = jax.jit(lambda g, state, x: optimizer.update(g, state, x))
+    x = jnp.asarray(bowl_start)
+    state = with_learning_rate(optimizer.init(x), learning_rate)
+    expected = reference_optimizers.adam(
+        quadratic_gradient, bowl_start, 50, learning_rate, *(betas or ())
+    )
+    for iterate_expected in expected[1:]:
+        updates, state = step(quadratic_gradient(np.asarray(x)), state, x)
+        x = x + updates
+        np.testing.assert_allclose(x, iterate_expected, rtol=1e-10, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_with_learning_rate_scales_the_step_without_tracing_again(name):
+    gradient = np.float32(np.random.default_rng(0).normal(size=(4, 5)))
+    optimizer = make_optimizer(name)
+    image = jnp.zeros((4, 5), jnp.float32)
+    traces = []
+
+    @jax.jit
+    def step(state):
+        traces.append(1)
+        updates, _ = optimizer.update(
+            gradient,
+            state,
+            image,
+            value=jnp.zeros(()),
+            grad=gradient,
+            # As steep everywhere: the line search takes the first length it tries.
+            value_fn=lambda x: jnp.vdot(gradient, x),
+        )
+        return updates
+
+    state = optimizer.init(image)
+    steps = {
+        rate: np.asarray(step(with_learning_rate(state, rate))) for rate in (1, 0.25, 4)
+    }
+    assert len(traces) == 1
+    assert np.abs(steps[1]).max() > 0
+    np.testing.assert_allclose(steps[0.25], 0.25 * steps[1], rtol=1e-6)
+    np.testing.assert_allclose(steps[4], 4 * steps[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_with_learning_rate_gives_no_buffer_to_two_leaves(name):
+    # The state is donated, and a buffer cannot be donated twice.
+    state = make_optimizer(name).init(jnp.zeros((4, 5), jnp.float32))
+    leaves = jax.tree.leaves(with_learning_rate(state, 2.0))
+    buffers = [leaf.unsafe_buffer_pointer() for leaf in leaves]
+    rates = [
+        b for b, leaf in zip(buffers, leaves, strict=True) if float(leaf.sum()) == 2
+    ]
+    assert rates
+    assert len(set(rates)) == len(rates)
+
+
+def test_make_optimizer_starts_at_learning_rate_one():
+    state = make_optimizer("adam").init(jnp.zeros(3))
+    assert optax.tree.get(state, "learning_rate") == 1
+    assert optax.tree.get(with_learning_rate(state, 10), "learning_rate") == 10
+
+
+def test_make_optimizer_rejects_an_unknown_name():
+    with pytest.raises(InputError, match="unknown optimizer 'sgd': known are adam"):
+        make_optimizer("sgd")
+
+
+def test_lbfgs_linesearch_never_climbs(float64):
+    def rosenbrock(x):
+        return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+    start = np.array([-1.2, 1.0, -0.5, 0.8])
+    iterates, losses = iterate(
+        rosenbrock, make_optimizer("lbfgs-linesearch"), start, 60
+    )
+    until_there = losses[losses > 1e-15]
+    assert len(until_there) > 10
+    assert (np.diff(until_there) < 0).all()
+    np.testing.assert_allclose(iterates[-1], 1, atol=1e-6)
+    # The same steps without a search do climb.
+    _, unsearched = iterate(rosenbrock, lbfgs(100), start, 60)
+    assert (np.diff(unsearched) > 0).any()

@@ -1,0 +1,133 @@
+"""A state of a transfer, and what a step makes of it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from toy_transfers import (
+    CHUNKS,
+    SHAPE,
+    TARGET,
+    clip,
+    drive,
+    start_state,
+    steps_of,
+    toy_loss,
+    toy_transfer,
+)
+
+from nstjax.optimization.optimizers import OPTIMIZERS
+from nstjax.optimization.steps import run
+
+
+def test_init_starts_at_the_image():
+    image = np.float32(reference.random_image(0, 4, 5))
+    state = toy_transfer().init(image)
+    for leaf in (state.image, state.best_image, state.finite_image):
+        np.testing.assert_array_equal(leaf, image)
+    assert int(state.step) == 0
+    assert np.isinf(state.best_loss)
+
+
+def test_project_follows_each_update():
+    seen = []
+
+    def loss_fn(image):
+        jax.debug.callback(lambda image: seen.append(np.array(image)), image)
+        return toy_loss(image, 1.0)
+
+    transfer = toy_transfer(loss_fn=loss_fn, project=clip)
+    states, _ = drive(transfer, 1, 12, data=(), learning_rate=7.0)
+    jax.effects_barrier()
+    assert len(seen) == 12
+    for image in (*seen, *(state.image for state in states)):
+        assert np.abs(image).max() <= 10
+    # Adam still swings within the bounds; where the goal lies outside, it stays there.
+    outside = np.abs(TARGET) > 15
+    np.testing.assert_array_equal(
+        states[-1].image[outside], 10 * np.sign(TARGET[outside])
+    )
+    free, _ = drive(toy_transfer(), 1, 12, learning_rate=7.0)
+    assert np.abs(free[-1].image).max() > 10
+
+
+@pytest.mark.parametrize(("longest", "decay"), [(1, 0.0), (7, 0.9)])
+def test_average_is_the_bias_corrected_mean_of_start_and_clamped_images(longest, decay):
+    transfer = toy_transfer(project=clip, average_decay=decay)
+    start = np.zeros(SHAPE)
+    begun = start_state(transfer)
+    assert begun.average is not None
+    np.testing.assert_allclose(begun.average.sum / begun.average.weight, start)
+    singles, _ = drive(transfer, 1, 9, learning_rate=7.0)
+    images = [start, *(np.float64(state.image) for state in singles)]
+    assert np.abs(images).max() == 10
+    states, _ = drive(transfer, longest, 9, learning_rate=7.0)
+    for state in states:
+        step = int(state.step)
+        shares = (1 - decay) * decay ** np.arange(step, -1, -1.0)
+        np.testing.assert_allclose(state.average.weight, shares.sum(), rtol=1e-5)
+        np.testing.assert_allclose(shares.sum(), 1 - decay ** (step + 1))
+        expected = np.tensordot(shares / shares.sum(), images[: step + 1], 1)
+        np.testing.assert_allclose(
+            state.average.sum / state.average.weight, expected, rtol=1e-4, atol=1e-4
+        )
+
+
+def test_average_changes_nothing_else():
+    (*_, without), infos = drive(toy_transfer(), 7, 9)
+    (*_, with_average), other_infos = drive(toy_transfer(average_decay=0.9), 7, 9)
+    assert without.average is None
+    np.testing.assert_array_equal(with_average.image, without.image)
+    np.testing.assert_array_equal(other_infos.loss, infos.loss)
+
+
+@pytest.mark.parametrize("longest", CHUNKS)
+def test_pass_step_tells_the_loss_how_many_updates_the_image_has_had(longest):
+    def loss_fn(image, step, scale):
+        loss, terms = toy_loss(image, scale)
+        return loss, terms._replace(tv=step.astype(jnp.float32))
+
+    transfer = toy_transfer(loss_fn=loss_fn, pass_step=True)
+    states, infos = drive(transfer, longest, 9)
+    np.testing.assert_array_equal(infos.terms.tv, np.arange(9))
+    # A run that goes on counts on.
+    steps = steps_of(transfer, longest)
+    (*_, (state, _)) = run(steps, start_state(transfer), (1.0,), 4)
+    rows = [info.terms.tv for _, info in run(steps, state, (1.0,), 9)]
+    np.testing.assert_array_equal(np.concatenate(rows), np.arange(4, 9))
+    (*_, without), _ = drive(toy_transfer(), longest, 9)
+    np.testing.assert_allclose(states[-1].image, without.image, rtol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_pass_step_gives_one_step_to_all_evaluations_of_an_update(optimizer):
+    # A line search compares losses of the same samples.
+    seen = []
+
+    def loss_fn(image, step, scale):
+        jax.debug.callback(lambda step: seen.append(int(step)), step)
+        return toy_loss(image, scale)
+
+    transfer = toy_transfer(optimizer, loss_fn=loss_fn, pass_step=True)
+    advance = steps_of(transfer, 1).advance
+    state = start_state(transfer, learning_rate=1.0)
+    for step in range(3):
+        seen.clear()
+        state, _ = advance(state, 1, 1.0)
+        jax.effects_barrier()
+        assert set(seen) == {step}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_state_survives_a_round_trip_through_numpy(optimizer):
+    transfer = toy_transfer(optimizer)
+    steps = steps_of(transfer, 1)
+    (*_, (state, _)) = run(steps, start_state(transfer), (1.0,), 4)
+    leaves, structure = jax.tree.flatten(state)
+    stored = [np.array(leaf, copy=True) for leaf in leaves]
+    (*_, (through, _)) = run(steps, state, (1.0,), 9)
+    restored = jax.tree.unflatten(structure, [jnp.array(leaf) for leaf in stored])
+    (*_, (again, _)) = run(steps, restored, (1.0,), 9)
+    jax.tree.map(np.testing.assert_array_equal, through, again)
+    assert int(again.step) == 9

@@ -1,0 +1,302 @@
+import dataclasses
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pytest
+
+from nstjax.errors import InputError
+from nstjax.presets.preset import Preset, customize
+from nstjax.presets.published import CONV_STYLE_LAYERS, PRESETS, get_preset
+from nstjax.statistics.style_losses import SAMPLED, StyleLoss
+
+PRESET = PRESETS["gatys2016"]
+CHOICES = {
+    name: get_args(hint)
+    for name, hint in get_type_hints(Preset).items()
+    if get_origin(hint) is Literal
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_customize_accepts_every_preset(name):
+    preset = PRESETS[name]
+    rate = preset.learning_rates[preset.optimizer]
+    assert customize(preset) == dataclasses.replace(preset, learning_rate=rate)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("style_loss", get_args(StyleLoss))
+def test_sampled_style_losses_are_optimized_with_adam(name, style_loss):
+    preset = customize(PRESETS[name], style_loss=style_loss)
+    assert preset.style_loss == style_loss
+    expected = "adam" if style_loss in SAMPLED else PRESETS[name].optimizer
+    assert preset.optimizer == expected
+    assert preset.learning_rate == preset.learning_rates[expected]
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "lbfgs-linesearch"])
+@pytest.mark.parametrize("style_loss", SAMPLED)
+def test_sampled_style_losses_refuse_lbfgs(style_loss, optimizer):
+    message = f"style_loss={style_loss} draws other samples .* choose optimizer=adam"
+    with pytest.raises(InputError, match=message):
+        customize(PRESET, style_loss=style_loss, optimizer=optimizer)
+    # The same in two goes.
+    with pytest.raises(InputError, match=message):
+        customize(customize(PRESET, style_loss=style_loss), optimizer=optimizer)
+
+
+def test_normalized_gradients_take_adam_unless_told_otherwise():
+    preset = customize(PRESET, normalize_gradients=True)
+    assert (preset.optimizer, preset.learning_rate) == ("adam", 2.0)
+    asked = customize(PRESET, normalize_gradients=True, optimizer="lbfgs")
+    assert (asked.optimizer, customize(asked).optimizer) == ("lbfgs", "lbfgs")
+
+
+@pytest.mark.parametrize("style_loss", get_args(StyleLoss))
+def test_every_style_loss_takes_adam_and_a_rate_of_its_own(style_loss):
+    preset = customize(
+        PRESET, style_loss=style_loss, optimizer="adam", learning_rate=0.5
+    )
+    assert (preset.optimizer, preset.learning_rate) == ("adam", 0.5)
+
+
+def test_sampled_style_loss_keeps_the_rate_that_is_given():
+    preset = customize(PRESET, style_loss="sliced", learning_rate=0.5)
+    assert (preset.optimizer, preset.learning_rate) == ("adam", 0.5)
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_customize_takes_each_choice_and_no_other(name):
+    for choice in CHOICES[name]:
+        # Adam serves every style loss.
+        customized = customize(PRESET, **{"optimizer": "adam", name: choice})
+        assert getattr(customized, name) == choice
+    with pytest.raises(InputError) as caught:
+        customize(PRESET, **{name: "nonsense"})
+    assert str(caught.value) == (
+        f"{name} must be one of {', '.join(CHOICES[name])}, got 'nonsense'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"pyramid_steps": ()},
+            "pyramid_steps is empty: give one number or more",
+        ),
+        (
+            {"pyramid_steps": (200, 0)},
+            "pyramid_steps must be 1 or more, a whole number, got 0",
+        ),
+        (
+            {"pyramid_steps": (1.5,)},
+            "pyramid_steps must be 1 or more, a whole number, got 1.5",
+        ),
+        (
+            {"pyramid_min_size": 0},
+            "pyramid_min_size must be 1 or more, a whole number, got 0",
+        ),
+        ({"steps": 0}, "steps must be 1 or more, a whole number, got 0"),
+        ({"steps": 2**31}, "steps must be at most 100000000, got 2147483648"),
+        (
+            {"guide_dilation": 101},
+            "guide_dilation must lie in -100..100, a whole number, got 101",
+        ),
+        (
+            {"guide_dilation": 0.5},
+            "guide_dilation must lie in -100..100, a whole number, got 0.5",
+        ),
+        ({"style_scale": 0.04}, "style_scale must lie in 0.05..20, got 0.04"),
+        ({"style_scale": 20.1}, "style_scale must lie in 0.05..20, got 20.1"),
+        ({"style_scale": np.nan}, "style_scale must lie in 0.05..20, got nan"),
+        (
+            {"average_decay": 1.0},
+            "average_decay must lie in 0..1 and be less than 1, got 1.0",
+        ),
+        (
+            {"average_decay": -0.1},
+            "average_decay must lie in 0..1 and be less than 1, got -0.1",
+        ),
+        (
+            {"adam_betas": (0.9, 1.0)},
+            "adam_betas must lie in 0..1 and be less than 1, got 1.0",
+        ),
+        (
+            {"adam_betas": (np.nan, 0.9)},
+            "adam_betas must lie in 0..1 and be less than 1, got nan",
+        ),
+        ({"adam_betas": (0.9,)}, "adam_betas must be two numbers, got (0.9,)"),
+        (
+            {"adam_betas": (0.9, 0.99, 0.999)},
+            "adam_betas must be two numbers, got (0.9, 0.99, 0.999)",
+        ),
+        (
+            {"fine_layers": ("relu6_1",)},
+            "unknown layer 'relu6_1': layers are convB_I, reluB_I and poolB, such as "
+            "conv4_2, relu4_2, pool4",
+        ),
+        (
+            {"fine_layers_refined": ("relu1_1", "relu1_1")},
+            "layers must be one or more different names, got ('relu1_1', 'relu1_1')",
+        ),
+    ],
+)
+def test_customize_refuses_in_one_line(settings, message):
+    with pytest.raises(InputError) as caught:
+        customize(PRESET, **settings)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"pyramid_steps": (1, 2, 3)},
+        {"guide_dilation": -100},
+        {"guide_dilation": 100},
+        {"style_scale": 0.05},
+        {"style_scale": 20},
+        {"average_decay": 0.0},
+        {"adam_betas": (0.0, 0.5)},
+        {"fine_layers": ("relu5_1",)},
+    ],
+)
+def test_customize_accepts_the_ends_of_each_range(settings):
+    customized = customize(PRESET, **settings)
+    for name, value in settings.items():
+        assert getattr(customized, name) == value
+
+
+def test_customize_takes_lists_for_tuples():
+    # Compiled steps are kept by their settings, which lists cannot be.
+    settings = {
+        "adam_betas": [0.5, 0.9],
+        "pyramid_steps": [3, 2],
+        "style_layers": ["relu1_1"],
+        "style_layer_weights": [2.0],
+        "fine_layers": ["relu1_1"],
+    }
+    preset = customize(PRESET, **settings)
+    for name, value in settings.items():
+        assert getattr(preset, name) == tuple(value)
+
+
+def test_published_settings_of_the_newer_programs():
+    # From the published code; what decides the loss is tested against its formulas.
+    gatys, crowson = PRESETS["gatys2017-color"], PRESETS["crowson2023"]
+    assert (gatys.size.rule, gatys.size.value) == ("area", 512)
+    assert (gatys.optimizer, gatys.steps, gatys.pyramid_steps) == ("lbfgs", 500, (200,))
+    assert (crowson.optimizer, crowson.adam_betas) == ("adam", (0.9, 0.99))
+    assert crowson.learning_rates["adam"] == pytest.approx(0.02 * 255)
+    assert (crowson.steps, crowson.pyramid_steps) == (1000, (500,))
+    assert (crowson.pyramid, crowson.pyramid_min_size) == ("sqrt2", 128)
+    assert (crowson.clamp, crowson.keep, crowson.average_decay) == (
+        True,
+        "average",
+        0.99,
+    )
+    assert PRESETS["crowson2021"].adam_betas == (0.9, 0.999)
+    assert (crowson.resample, PRESETS["crowson2021"].resample) == ("bicubic", "lanczos")
+
+
+def test_get_preset_rejects_an_unknown_name():
+    with pytest.raises(InputError, match=r"unknown preset 'gatys'.*gatys2016"):
+        get_preset("gatys")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_customize_fills_in_the_programs_learning_rate(name):
+    preset = PRESETS[name]
+    assert customize(preset).learning_rate == preset.learning_rates[preset.optimizer]
+    published = {"johnson2015": 10, "neural-style-pt": 1, "athalye": 10}
+    adam = published.get(name, 5.1 if name.startswith("crowson") else 2)
+    assert customize(preset, optimizer="adam").learning_rate == adam
+    assert customize(preset, optimizer="lbfgs").learning_rate == 1
+    assert customize(preset, learning_rate=0.5).learning_rate == 0.5
+
+
+def test_customize_leaves_out_what_is_none():
+    changed = customize(PRESETS["gatys2016"], beta=None, steps=7)
+    assert (changed.beta, changed.steps) == (1.0, 7)
+    assert changed == customize(PRESETS["gatys2016"], steps=7)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "layers", "expected"),
+    [
+        ("matlab", "style", ("conv1_1", "conv2_1", "conv3_1", "conv4_1"), (2.5,) * 4),
+        ("matlab", "style", ("conv5_1",), (10,)),
+        ("johnson2015", "style", ("relu1_1", "relu2_1"), (2.5, 2.5)),
+        ("gatys2016", "content", ("relu4_2", "relu5_2"), (0.5, 0.5)),
+        # The preset's own layers keep its own weights.
+        ("matlab", "style", CONV_STYLE_LAYERS, (0.5, 1, 1.5, 3, 4)),
+        # A list serves as well as a tuple.
+        ("matlab", "style", list(CONV_STYLE_LAYERS), (0.5, 1, 1.5, 3, 4)),
+    ],
+)
+def test_customize_layers_share_the_total_weight(name, kind, layers, expected):
+    changed = customize(PRESETS[name], **{f"{kind}_layers": layers})
+    assert getattr(changed, f"{kind}_layers") == tuple(layers)
+    weights = getattr(changed, f"{kind}_layer_weights")
+    np.testing.assert_allclose(weights, expected, rtol=1e-12)
+    given = {f"{kind}_layers": layers, f"{kind}_layer_weights": (3,) * len(layers)}
+    weights = getattr(customize(PRESETS[name], **given), f"{kind}_layer_weights")
+    assert weights == (3,) * len(layers)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"style_layer_weights": (1, 2)}, "2 values for 5 style layers"),
+        (
+            {"content_layers": ("relu4_2",), "content_layer_weights": (1, 2)},
+            "2 values for 1 content layers",
+        ),
+        ({"style_layer_weights": (1, 1, 1, 1, np.nan)}, "style_layer_weights must be"),
+        ({"content_layer_weights": (-1,)}, "content_layer_weights must be"),
+        ({"style_layers": ("relu6_1",)}, "unknown layer 'relu6_1'"),
+        ({"style_layers": ()}, "one or more"),
+        ({"content_layers": ("relu4_2", "relu4_2")}, "different names"),
+        ({"alpha": np.nan}, "alpha must be a finite number"),
+        ({"beta": np.inf}, "beta must be a finite number"),
+        ({"tv": -1e-3}, "tv must be a finite number of 0 or more"),
+        ({"noise_scale": -1}, "noise_scale must be"),
+        ({"alpha": 0, "beta": 0}, "alpha and beta are both 0"),
+        ({"learning_rate": 0.0}, "learning_rate is 0"),
+        ({"learning_rate": np.nan}, "learning_rate must be"),
+        ({"learning_rate": -1.0}, "learning_rate must be"),
+        ({"noise_ratio": 0.5}, "noise_ratio needs init=blend"),
+        ({"init": "blend", "noise_ratio": 1.01}, "noise_ratio must lie in 0..1"),
+        ({"init": "blend", "noise_ratio": np.nan}, "noise_ratio must lie in 0..1"),
+        ({"steps": 0}, "steps must be 1 or more"),
+        ({"lbfgs_num_correction": 0}, "lbfgs_num_correction must lie in 1..1000"),
+        ({"lbfgs_num_correction": 1001}, "lbfgs_num_correction must lie in 1..1000"),
+        ({"lbfgs_num_correction": 2.5}, "lbfgs_num_correction must lie in 1..1000"),
+        ({"steps": -5}, "steps must be 1 or more"),
+        ({"optimizer": "sgd"}, "unknown optimizer 'sgd'"),
+        ({"gamma": 1.0}, "unknown setting 'gamma'"),
+    ],
+)
+def test_customize_rejects(overrides, message):
+    with pytest.raises(InputError, match=message):
+        customize(PRESETS["gatys2016"], **overrides)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pool",
+        "pool_padding",
+        "content_normalization",
+        "gram_normalization",
+        "style_normalization",
+        "tv_form",
+        "noise",
+        "resample",
+        "keep",
+    ],
+)
+def test_customize_rejects_a_name_that_nothing_has(name):
+    # Most of these are told apart by "if ... else", which takes anything for the last.
+    with pytest.raises(InputError, match=name):
+        customize(PRESETS["gatys2016"], **{name: "other"})

@@ -1,0 +1,291 @@
+"""Masks as people give them: files, pictures, arrays; and ``stylize`` with them."""
+
+import logging
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import reference
+from PIL import Image
+
+import nstjax
+from nstjax.errors import InputError
+from nstjax.problem.targets import Controls
+from nstjax.runs.controls import read_controls
+
+PHOTO = np.random.default_rng(1).random((32, 40, 3), dtype=np.float32)
+PAINTINGS = [
+    np.random.default_rng(seed).random((36, 30, 3), dtype=np.float32) for seed in (2, 3)
+]
+NAMES = ("sea.jpg", "night.jpg")
+SHALLOW = {
+    "content_layers": ("relu1_1",),
+    "style_layers": ("relu1_1", "relu1_2"),
+    "optimizer": "adam",
+    "size": "original",
+    "steps": 2,
+}
+
+
+def halves(height, width, left, right):
+    """A map whose left half has one color and whose right half another."""
+    colors = np.array([left, right], np.uint8)
+    return colors[np.repeat([0, 1], width // 2)][None].repeat(height, axis=0)
+
+
+RED_BLUE = halves(32, 40, (255, 0, 0), (0, 0, 255))
+STYLE_MAP = halves(36, 30, (0, 0, 255), (255, 0, 0))
+LEFT, RIGHT = halves(32, 40, (255,) * 3, (0,) * 3), halves(32, 40, (0,) * 3, (255,) * 3)
+LEFT_HALF = LEFT[:, :, 0] / np.float32(255)
+
+
+def read(paintings=2, **masks):
+    return read_controls(PHOTO, PAINTINGS[:paintings], NAMES[:paintings], **masks)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return jax.tree.map(np.float32, reference.random_params(blocks=1))
+
+
+@pytest.fixture
+def notes(caplog):
+    caplog.set_level(logging.INFO, "nstjax")
+    return lambda: caplog.messages
+
+
+def test_without_masks_the_rest_is_handed_on():
+    assert read() == Controls()
+    layers, weights = (None, ("relu1_1",)), (1, 2)
+    assert read(style_image_layers=layers, style_blend_weights=weights) == Controls(
+        style_image_layers=layers, style_blend_weights=weights
+    )
+
+
+def test_without_masks_nothing_slow_is_imported():
+    code = (
+        "import sys, numpy, nstjax; image = numpy.zeros((16, 16, 3)); "
+        "nstjax.read_controls(image, [image], ['a']); "
+        "sys.exit(any(name in sys.modules for name in ('scipy.ndimage', 'skimage')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_map_gives_regions_by_color_and_grey_masks_by_number(notes):
+    controls = read(content_mask=RED_BLUE, region_weights=(1, 2))
+    first, second = controls.regions
+    assert (first.name, second.name) == ("#ff0000", "#0000ff")
+    np.testing.assert_array_equal(first.content_mask, LEFT_HALF)
+    np.testing.assert_array_equal(second.content_mask, 1 - LEFT_HALF)
+    assert (first.styles, second.styles) == (((0, None),), ((1, None),))
+    assert controls.region_weights == (1, 2)
+    assert controls.stylize_mask is None
+    assert notes() == [
+        "region #ff0000 (50 % of the photo): sea.jpg; region #0000ff (50 %): night.jpg"
+    ]
+    numbered = read(content_mask=[LEFT, RIGHT]).regions
+    assert [region.name for region in numbered] == ["1", "2"]
+    for region, same in zip(numbered, controls.regions, strict=True):
+        np.testing.assert_array_equal(region.content_mask, same.content_mask)
+
+
+def test_masks_are_files_pictures_and_arrays(tmp_path):
+    path = tmp_path / "map+of+regions.png"
+    Image.fromarray(RED_BLUE).save(path)
+    expected = read(content_mask=RED_BLUE).regions
+    for source in (
+        path,
+        str(path),
+        Image.fromarray(RED_BLUE),
+        np.float32(RED_BLUE / 255),
+    ):
+        for region, same in zip(
+            read(content_mask=source).regions, expected, strict=True
+        ):
+            assert region.name == same.name
+            np.testing.assert_array_equal(region.content_mask, same.content_mask)
+    Image.fromarray(LEFT).save(tmp_path / "left.png")
+    grey = LEFT[:, :, 0]
+    for mask in (tmp_path / "left.png", Image.fromarray(grey), grey, LEFT_HALF):
+        regions = read(content_mask=(mask, RIGHT)).regions
+        np.testing.assert_array_equal(regions[0].content_mask, LEFT_HALF)
+        stylize_mask = read(stylize_mask=mask).stylize_mask
+        np.testing.assert_array_equal(stylize_mask, LEFT_HALF)
+
+
+def test_the_paintings_masks_pair_with_the_photos():
+    regions = read(content_mask=RED_BLUE, style_masks=[STYLE_MAP, None]).regions
+    red, blue = regions
+    assert [index for index, _ in red.styles] == [0, 1]
+    np.testing.assert_array_equal(red.styles[0][1], STYLE_MAP[:, :, 0] / 255)
+    np.testing.assert_array_equal(blue.styles[0][1], STYLE_MAP[:, :, 2] / 255)
+    assert red.styles[1] == blue.styles[1] == (1, None)
+    regions = read(
+        content_mask=RED_BLUE,
+        style_masks=[STYLE_MAP, None],
+        style_regions=["red", "blue"],
+    ).regions
+    assert [[index for index, _ in region.styles] for region in regions] == [[0], [1]]
+
+
+def test_masks_of_other_sizes_are_resized_with_a_note(notes):
+    controls = read(
+        content_mask=halves(64, 160, (255, 0, 0), (0, 0, 255)),
+        style_masks=[STYLE_MAP.repeat(2, 0).repeat(2, 1), None],
+        stylize_mask=halves(16, 20, (255,) * 3, (0,) * 3),
+    )
+    shapes = [region.content_mask.shape for region in controls.regions]
+    assert shapes == [(32, 40), (32, 40)]
+    assert controls.regions[0].styles[0][1].shape == (36, 30)
+    assert controls.stylize_mask.shape == (32, 40)
+    assert notes()[0] == "content mask is 160x64, its picture 40x32: stretched"
+    assert notes()[1] == "style mask of sea.jpg is 60x72, its picture 30x36: resized"
+    assert notes()[3] == "stylize mask is 20x16, its picture 40x32: resized"
+
+
+def test_a_soft_stylize_mask_stays_soft():
+    ramp = np.linspace(0, 1, 40, dtype=np.float32)[None].repeat(32, axis=0)
+    found = read(stylize_mask=ramp).stylize_mask
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, ramp, atol=0.05)
+    assert len(np.unique(found)) > 30
+
+
+NOISE = np.uint8(np.random.default_rng(7).integers(0, 256, (32, 40, 3)))
+BLACK = np.zeros((32, 40), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ({"style_masks": [None, None]}, "style_mask needs content_mask"),
+        ({"style_regions": ["all", "all"]}, "style_regions needs content_mask"),
+        ({"region_weights": [1]}, "region_weights needs content_mask"),
+        (
+            {"stylize_mask": LEFT, "region_weights": [1]},
+            "region_weights needs content_mask",
+        ),
+        ({"content_mask": "nowhere.png"}, "nowhere.png does not exist"),
+        ({"content_mask": [LEFT, "nowhere.png"]}, "nowhere.png does not exist"),
+        ({"content_mask": []}, "content mask is an empty list"),
+        ({"content_mask": NOISE}, "content mask looks like a photo, not a mask"),
+        ({"content_mask": [LEFT, NOISE]}, "content mask 2 is colored"),
+        ({"content_mask": [RED_BLUE]}, "content mask is colored"),
+        ({"content_mask": [BLACK, LEFT]}, "content mask 1 is all black"),
+        (
+            {"content_mask": RED_BLUE, "style_masks": [None, NOISE]},
+            "style mask of night.jpg looks like a photo",
+        ),
+        (
+            {"content_mask": RED_BLUE, "style_masks": [[LEFT, BLACK], None]},
+            "style mask of sea.jpg 2 is all black",
+        ),
+        (
+            {"content_mask": RED_BLUE, "style_masks": [LEFT]},
+            "style_mask has 1 entries for 2 style images",
+        ),
+        (
+            {"content_mask": RED_BLUE, "style_masks": [LEFT[:, :24], None]},
+            "the mask of sea.jpg and the photo's have no region in common",
+        ),
+        (
+            {"content_mask": RED_BLUE, "style_regions": ["red"]},
+            "style_regions has 1 entries for 2 style images",
+        ),
+        (
+            {"content_mask": RED_BLUE, "style_regions": ["red", "green"]},
+            r"unknown region 'green': the photo's are 1 \(#ff0000\), 2 \(#0000ff\)",
+        ),
+        ({"stylize_mask": NOISE}, "stylize mask is colored"),
+        ({"stylize_mask": BLACK}, "stylize mask is all black"),
+    ],
+)
+def test_masks_that_cannot_be_used_are_refused_in_one_line(masks, message):
+    with pytest.raises(InputError, match=f"^{message}") as raised:
+        read(**masks)
+    assert "\n" not in str(raised.value)
+
+
+# --- stylize ------------------------------------------------------------------------
+
+
+def test_stylize_takes_masks(params, tmp_path, notes):
+    Image.fromarray(RED_BLUE).save(tmp_path / "map.png")
+
+    def painted(paintings=PAINTINGS, **masks):
+        return nstjax.stylize(PHOTO, paintings, params, **SHALLOW, **masks).image
+
+    whole = painted()
+    result = painted(content_mask=tmp_path / "map.png")
+    assert notes() == [
+        "region #ff0000 (50 % of the photo): style image 1; region #0000ff (50 %): "
+        "style image 2"
+    ]
+    np.testing.assert_array_equal(painted(content_mask=RED_BLUE), result)
+    np.testing.assert_array_equal(painted(content_mask=[LEFT, RIGHT]), result)
+    crossed = painted(
+        PAINTINGS[::-1], content_mask=RED_BLUE, style_regions=("blue", "1")
+    )
+    np.testing.assert_array_equal(crossed, result)
+    assert (result != whole).any()
+    weighted = painted(content_mask=RED_BLUE, region_weights=(1, 2))
+    assert (weighted != result).any()
+    masked = painted(content_mask=RED_BLUE, style_masks=[STYLE_MAP, None])
+    assert (masked != result).any()
+    kept = painted(stylize_mask=Image.fromarray(LEFT))
+    np.testing.assert_allclose(kept[:, 20:], PHOTO[:, 20:], atol=1e-5)
+    assert np.abs(kept - PHOTO)[:, :20].mean() > 0.005
+    shared = painted(style_image_layers=[("relu1_1",), None])
+    assert (shared != whole).any()
+
+
+def test_stylize_takes_statistics_pyramids_and_colors(params):
+    result = nstjax.stylize(
+        PHOTO,
+        PAINTINGS,
+        params,
+        content_mask=RED_BLUE,
+        stylize_mask=LEFT,
+        style_blend_weights=[1, 2],
+        **{**SHALLOW, "size": 40},
+        style_loss="moments",
+        pyramid="2",
+        pyramid_min_size=20,
+        pyramid_steps=[1],
+        adam_betas=[0.9, 0.99],
+        color="luminance",
+        keep="average",
+    )
+    assert result.image.shape == (32, 40, 3)
+    assert result.losses.total.shape == (4,)
+    assert np.isfinite(result.losses.total).all()
+    assert (result.preset.style_loss, result.preset.pyramid_steps) == ("moments", (1,))
+    np.testing.assert_allclose(result.image[:, 20:], PHOTO[:, 20:], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"content_mask": NOISE}, "content mask looks like a photo"),
+        ({"style_masks": [LEFT, None]}, "style_mask needs content_mask"),
+        ({"content_mask": RED_BLUE, "region_weights": [1]}, "1 values for 2 regions"),
+        ({"style_blend_weights": [1]}, "1 values for 2 style images"),
+        ({"style_image_layers": [("relu1_1",)] * 2}, "no style image serves relu1_2"),
+        ({"fine_style": PHOTO}, "fine_style goes with one style image, the coarse one"),
+        ({"style_loss": "other"}, "style_loss must be one of gram, moments"),
+        ({"style_loss": "sliced"}, "draws other samples at every step"),
+        ({"pyramid": "3"}, "pyramid must be one of auto, none, sqrt2, 2"),
+        ({"pyramid_steps": []}, "pyramid_steps is empty"),
+        ({"adam_betas": [0.9]}, "adam_betas must be two numbers"),
+        ({"color": "photo"}, "color must be one of style, luminance, match"),
+        ({"guide_dilation": 1000}, "guide_dilation must lie in -100..100"),
+        ({"style_scale": 0}, "style_scale must lie in"),
+    ],
+)
+def test_stylize_refuses_in_one_line(options, message, params):
+    settings = {**SHALLOW, "optimizer": "lbfgs", **options}
+    with pytest.raises(InputError, match=message) as raised:
+        nstjax.stylize(PHOTO, PAINTINGS, params, **settings)
+    assert "\n" not in str(raised.value)

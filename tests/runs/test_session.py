@@ -1,0 +1,284 @@
+"""Runs that are killed, interrupted, resumed or prolonged."""
+
+import contextlib
+import itertools
+import pathlib
+import shutil
+import signal
+
+import h5py
+import numpy as np
+import pytest
+from forked import killed_after, run_forked
+from session_runs import (
+    PLAIN,
+    STEPS,
+    check_equal,
+    check_snapshots,
+    checkpoint_step,
+    copied_after,
+    flags,
+    metrics,
+    shortened,
+)
+
+import nstjax
+from nstjax.runs import session
+
+# What a run is killed after, and at which call of it.
+PROGRESS = "session.progress_text", 14
+# Between the two files of the third checkpoint.
+WRITTEN = "io.run_log.write_run", 3
+
+
+@pytest.fixture(scope="session")
+def whole_runs(tmp_path_factory):
+    """Where the first test that needs an uninterrupted run leaves it."""
+    return tmp_path_factory.mktemp("whole")
+
+
+@pytest.fixture
+def uninterrupted(studio, command, whole_runs):
+    """uninterrupted(optimizer) -> its working folder, beside what kills leave of it."""
+
+    def folder(optimizer: str) -> str:
+        kept = whole_runs / optimizer
+        if not kept.exists():
+            with contextlib.ExitStack() as stack:
+                for function, count in (PROGRESS, WRITTEN):
+                    copies = {count: f"{kept}-{function}"}
+                    stack.enter_context(copied_after(function, copies, "whole"))
+                assert command(*flags(optimizer, "whole"))[0] == 0
+            shutil.move("whole", kept)
+        return str(kept)
+
+    return folder
+
+
+def resume(command, optimizer: str, folder: str, *more: str) -> str:
+    status, out, err = command(*flags(optimizer, folder, "--resume", *more))
+    assert (status, err) == (0, "")
+    return out
+
+
+def check_resumed(command, optimizer: str, whole: str) -> None:
+    """What a killed run left goes on and ends like one that was not killed."""
+    # It was under way: past its first checkpoints, before its end, and its log is
+    # ahead of the checkpoint.
+    assert 0 < checkpoint_step("run") < len(metrics("run")) <= STEPS
+    assert not pathlib.Path("run/stylized.png").exists()
+    resume(command, optimizer, "run")
+    check_snapshots("run")
+    check_equal("run", whole)
+
+
+def test_killed_run_resumes_bit_equal(studio, command, uninterrupted):
+    whole = uninterrupted("adam")
+    function, count = PROGRESS
+    killed_after(f"nstjax.{function}", "nstjax", *flags("adam", "run"), count=count)
+    check_resumed(command, "adam", whole)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "moment"), [("lbfgs", PROGRESS), ("adam", WRITTEN)]
+)
+def test_what_a_kill_leaves_resumes_bit_equal(
+    optimizer, moment, studio, command, uninterrupted
+):
+    whole = uninterrupted(optimizer)
+    shutil.copytree(f"{whole}-{moment[0]}", "run")
+    check_resumed(command, optimizer, whole)
+
+
+def test_run_killed_before_its_first_checkpoint_resumes_from_the_start(
+    studio, command, uninterrupted
+):
+    whole = uninterrupted("adam")
+    with copied_after(PROGRESS[0], {3: "run"}, "rare"):
+        command(*flags("adam", "rare", f"--checkpoint_every={STEPS}"))
+    assert len(metrics("run")) == 3
+    assert not pathlib.Path("run/checkpoint.safetensors").exists()
+    # The interval between checkpoints decides nothing about the picture.
+    resume(command, "adam", "run")
+    check_equal("run", whole)
+
+
+def press_after_steps(
+    monkeypatch, presses: dict[int, int], number: int = signal.SIGINT
+) -> None:
+    """Press Ctrl-C so many times, or send signals, while such a step is logged."""
+    plain = session.progress_text
+    steps = itertools.count(1)
+
+    def progress_text(info) -> str:
+        for _ in range(presses.get(next(steps), 0)):
+            signal.raise_signal(number)
+        return plain(info)
+
+    monkeypatch.setattr(session, "progress_text", progress_text)
+
+
+@pytest.mark.parametrize(
+    ("number", "ending", "insist"),
+    [
+        (signal.SIGINT, 130, "; press Ctrl-C again to stop now"),
+        (signal.SIGTERM, 143, ""),
+    ],
+)
+def test_interrupted_run_saves_and_says_how_to_go_on(
+    number, ending, insist, studio, command, uninterrupted, monkeypatch
+):
+    whole = uninterrupted("adam")
+    press_after_steps(monkeypatch, {14: 1}, number)
+    status, out, err = command(*flags("adam", "run"))
+    assert status == ending
+    # The line that answers comes from a thread of its own, and may be overtaken.
+    says = (f"stopping after this step{insist}", "interrupted")
+    assert err in [f"nstjax: {text}\n" for text in says]
+    assert "the same command with --resume goes on from here" in out
+    step = checkpoint_step("run")
+    assert 14 <= step < STEPS
+    assert f"wrote run/stylized.png after {step} steps" in out
+    # Nothing that was done is lost: the checkpoint is of the last step in the log.
+    assert [row["step"] for row in metrics("run")] == list(range(step))
+    with h5py.File("run/run.h5") as file:
+        picture = np.asarray(nstjax.deprocess(file["image"][()]))
+    shown = nstjax.read_image("run/stylized.png")
+    assert np.abs(shown - picture).max() <= 0.501 / 255
+    resume(command, "adam", "run")
+    check_snapshots("run")
+    check_equal("run", whole)
+
+
+def test_more_steps_go_on_like_a_longer_run(studio, command):
+    assert command(*shortened("long", "--steps=12"))[0] == 0
+    assert command(*shortened("run", "--steps=5"))[0] == 0
+    assert command(*shortened("run", "--steps=12", "--resume"))[0] == 0
+    assert [row["step"] for row in metrics("run")] == list(range(13))
+    check_equal("run", "long")
+
+
+def test_resuming_a_finished_run_only_rewrites_its_result(studio, command):
+    assert command(*shortened("run", "--steps=5"))[0] == 0
+    shutil.copytree("run", "before")
+    pathlib.Path("run/stylized.png").unlink()
+    assert command(*shortened("run", "--steps=5", "--resume"))[0] == 0
+    check_equal("run", "before")
+
+
+def test_half_written_last_line_is_mended(studio, command):
+    assert command(*shortened("run", "--steps=5"))[0] == 0
+    assert command(*shortened("whole", "--steps=12"))[0] == 0
+    with open("run/metrics.jsonl", "a") as file:
+        file.write('{"step": 6, "total": 1')
+    assert command(*shortened("run", "--steps=12", "--resume"))[0] == 0
+    check_equal("run", "whole")
+
+
+def test_best_image_survives_a_resume(studio, command):
+    # At this rate Adam overshoots at once: the best image comes before the resume.
+    wild = ("--learning_rate=2000", "--keep=best")
+    assert command(*shortened("long", *wild, "--steps=12"))[0] == 0
+    assert np.argmin([row["total"] for row in metrics("long")]) < 5
+    assert command(*shortened("last", *wild, "--steps=12", "--keep=last"))[0] == 0
+    best = pathlib.Path("long/stylized.png").read_bytes()
+    assert pathlib.Path("last/stylized.png").read_bytes() != best
+    assert command(*shortened("run", *wild, "--steps=5"))[0] == 0
+    assert command(*shortened("run", *wild, "--steps=12", "--resume"))[0] == 0
+    check_equal("run", "long")
+
+
+def test_interrupt_without_workdir_writes_the_picture_so_far(
+    studio, command, monkeypatch
+):
+    assert command(*PLAIN, "--steps=4", "--output=four.png")[0] == 0
+    press_after_steps(monkeypatch, {4: 1})
+    status, out, err = command(*PLAIN, "--steps=50")
+    assert status == 130
+    # The line that answers comes from a thread of its own, and may be overtaken.
+    assert "stopping after this step" in err or err == "nstjax: interrupted\n"
+    assert "wrote out.png after 4 steps" in out
+    assert "a run with --workdir=DIR can be resumed" in out
+    four = pathlib.Path("four.png").read_bytes()
+    assert pathlib.Path("out.png").read_bytes() == four
+    assert not list(studio.glob("*nstjax*"))
+
+
+def test_interrupt_at_the_last_step_still_writes_the_picture(
+    studio, command, monkeypatch
+):
+    press_after_steps(monkeypatch, {4: 1})
+    status, out, _ = command(*PLAIN, "--steps=4")
+    assert status == 130
+    assert "wrote out.png after 4 steps" in out
+    assert "interrupted" not in out
+
+
+# A program in whose run something happens.
+PATCHED = """
+import os, signal, sys, time
+from nstjax.commands import nstjax as cli
+from nstjax.runtime import interrupts
+from nstjax.runs import session
+{0}
+sys.argv[0] = "nstjax"
+cli.run()
+"""
+
+
+def test_interrupt_before_the_first_step_writes_nothing(studio):
+    before = sorted(studio.iterdir())
+    status, out, err = run_forked(
+        PATCHED.format(
+            "def run(*arguments, **options):\n"
+            "    assert os.path.exists('run/.nstjax-lock')\n"
+            "    signal.raise_signal(signal.SIGINT)\n"
+            "    time.sleep(60)\n"
+            "session.run = run"
+        ),
+        *PLAIN,
+        "--snapshots=0",
+        "--workdir=run",
+    )
+    assert (status, err) == (130, "nstjax: interrupted\n")
+    assert "wrote" not in out
+    assert sorted(studio.iterdir()) == before
+
+
+def test_second_interrupt_stops_at_once(studio):
+    before = sorted(studio.iterdir())
+    status, out, err = run_forked(
+        PATCHED.format(
+            "def progress_text(info):\n"
+            "    signal.raise_signal(signal.SIGINT)\n"
+            "    while not interrupts._signals.answered: time.sleep(0.001)\n"
+            "    signal.raise_signal(signal.SIGINT)\n"
+            "    time.sleep(60)\n"
+            "session.progress_text = progress_text"
+        ),
+        *PLAIN,
+        "--steps=50",
+    )
+    insist = "stopping after this step; press Ctrl-C again to stop now"
+    assert (status, err) == (130, f"nstjax: {insist}\nnstjax: interrupted\n")
+    assert "wrote" not in out
+    assert sorted(studio.iterdir()) == before
+
+
+def test_steps_without_end_take_no_memory(studio):
+    status, _, err = run_forked(
+        PATCHED.format(
+            "def progress_text(info):\n"
+            "    status = open('/proc/self/status').read()\n"
+            "    peak = int(status.partition('VmHWM:')[2].split()[0])\n"
+            "    print(peak // 1000, 'MB', file=sys.stderr, flush=True)\n"
+            "    signal.raise_signal(signal.SIGTERM)\n"
+            "    return ''\n"
+            "session.progress_text = progress_text"
+        ),
+        *PLAIN,
+        "--steps=100000000",
+    )
+    assert status == 143
+    # A list of them would take 800 MB.
+    assert int(err.split()[0]) < 800
