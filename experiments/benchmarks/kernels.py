@@ -2,7 +2,8 @@
 
     python -m experiments.benchmarks.kernels --sizes=400x300,512x512
 
-``direct`` is XLA's float32 convolution, ``winograd`` that of ``nstjax.network.convolution`` with
+``direct`` is XLA's float32 convolution, ``winograd`` that of
+``nstjax.network.convolution`` with
 bfloat16 products; ``input gradient`` is what each costs backward. GFLOP/s count the
 products of the direct convolution for both. They take turns.
 """

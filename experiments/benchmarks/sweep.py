@@ -147,7 +147,7 @@ def speed_table(task: Task) -> str:
 
 
 def run_alone(problem: Problem, preset: Preset) -> None:
-    """One setting as ``nstjax.runs.stylize`` runs it, from a copy of the problem's state."""
+    """One setting as ``nstjax.stylize`` runs it, from a copy of the problem's state."""
     state = jax.tree.map(jnp.copy, problem.state)
     data = problem.data._replace(weights=make_weights(preset))
     for state, _ in run(problem.steps, state, data, preset.steps):

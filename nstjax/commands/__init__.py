@@ -1,1 +1,4 @@
-"""commands"""
+"""The commands ``nstjax`` and ``nstjax-fast``, and what launches the experiments.
+
+Imports every other room.
+"""

@@ -1,9 +1,4 @@
-"""Networks that are trained once and then restyle any picture in one pass.
+"""Networks that restyle a picture in one pass: their design, training and use.
 
-Structure: ``architecture`` (plain data), ``convolution``, ``normalization``,
-``networks``, ``adain``, ``style_rows``. Training: ``presets``, ``data``, ``objective``,
-``discriminator``, ``adversary``, ``training`` (pure), ``training_request``,
-``training_setup``, ``training_log``, ``training_run`` (a run on disk). Use:
-``restyle``, ``tiles`` and ``tiling``, ``looks``, ``contents``, ``fast_request``,
-``restyle_files``, ``export``.
+Imports ``problem``, ``io`` and what is below.
 """

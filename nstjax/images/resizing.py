@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from typing import Literal, NamedTuple, cast
 
 import numpy as np
@@ -11,6 +12,8 @@ from nstjax.errors import InputError
 
 Rule = Literal["long", "short", "area", "width", "exact", "original"]
 Resample = Literal["lanczos", "bicubic", "bilinear", "box"]
+# (height, width) of a picture -> (height, width) that it is used at.
+UsedSize = Callable[[int, int], tuple[int, int]]
 
 MAX_SIDE = 20_000
 

@@ -15,11 +15,11 @@ from PIL import Image, UnidentifiedImageError
 
 from nstjax.errors import InputError
 from nstjax.images.pixels import over_white, to_8_bit, to_srgb
+from nstjax.images.resizing import UsedSize
 from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.formats import open_picture
 from nstjax.io.reduction import (
     MAX_PIXELS,
-    UsedSize,
     decode,
     reduced_size,
     reduction_factor,

@@ -5,14 +5,13 @@ Only then do they become floats, which take three times the memory and more.
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 from PIL import ExifTags, Image
 
-# (height, width) of a picture -> (height, width) that it is used at.
-UsedSize = Callable[[int, int], tuple[int, int]]
+from nstjax.images.resizing import UsedSize
 
 # Up to so many pixels a picture is decoded whole, whatever it is used at.
 REDUCE_ABOVE = 25_000_000

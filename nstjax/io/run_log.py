@@ -98,7 +98,7 @@ def metrics_rows(info: TransferInfo, first_step: int, seconds: float) -> list[Ro
     """One row per step of ``info``, whose leaves have a leading axis of steps.
 
     Args:
-      info: from ``nstjax.optimization.steps.run``.
+      info: from ``nstjax.run``.
       first_step: how many updates the image of the first row has had.
       seconds: time of the run at the last row.
 

@@ -8,9 +8,8 @@ import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.images.pixels import over_white
-from nstjax.images.resizing import resize
+from nstjax.images.resizing import UsedSize, resize
 from nstjax.io.images import ImageSource, read_colors
-from nstjax.io.reduction import UsedSize
 
 Transparency = Literal["flatten", "keep"]
 
@@ -28,17 +27,17 @@ def read_photo(
     """Read a photo whose transparent parts may stay transparent in the result.
 
     Args:
-      source: as for ``nstjax.io.images.read_image``.
+      source: as for ``nstjax.read_image``.
       transparency: "flatten" puts it on white and says so; "keep" fills the
         transparent parts with what is around them, so that they show in no style.
-      used_size: as for ``nstjax.io.images.read_image``.
+      used_size: as for ``nstjax.read_image``.
 
     Returns:
       The photo, float32 [height, width, 3], 0..1, and the opacity [height, width],
       0..1, that the result gets; None where all is opaque.
 
     Raises:
-      InputError: as in ``nstjax.io.images.read_image``, or all is to stay transparent.
+      InputError: as in ``nstjax.read_image``, or all is to stay transparent.
     """
     if transparency == "flatten":
         advice = ": --transparency=keep keeps them transparent"
@@ -56,10 +55,10 @@ def read_photo(
 def read_on_white(
     source: ImageSource, used_size: UsedSize | None = None, advice: str = ""
 ) -> np.ndarray:
-    """The same as ``nstjax.io.images.read_image``, with a note if it is transparent.
+    """The same as ``nstjax.read_image``, with a note if it is transparent.
 
     Args:
-      source: as for ``nstjax.io.images.read_image``.
+      source: as for ``nstjax.read_image``.
       used_size: likewise.
       advice: what the note ends with.
     """

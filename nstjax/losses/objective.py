@@ -56,7 +56,7 @@ def loss_function(**structure: Any) -> LossFunction:
     photo, and the sampled style losses draw anew at every step.
 
     Args:
-      **structure: keyword arguments of ``nstjax.losses.total.total_loss``, such as
+      **structure: keyword arguments of ``nstjax.total_loss``, such as
         ``loss_structure`` gives.
     """
 

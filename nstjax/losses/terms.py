@@ -46,7 +46,7 @@ class Targets(NamedTuple):
     Attributes:
       content: {layer: activation of the photo [h, w, c]}.
       style: {layer: target of the whole image}: a Gram matrix [c, c], or what
-        ``nstjax.statistics.style_losses.style_target`` gives.
+        ``nstjax.style_target`` gives.
       regions: parts of the image, each with its own target.
     """
 
@@ -216,10 +216,10 @@ def loss_of_readings(
 
     Args:
       readings: of each of ``uses_of``: ``ContentSums``, or a description of the style,
-        see ``nstjax.statistics.style_losses.describe_style``.
+        see ``nstjax.describe_style``.
       roughness: the image's total variation.
       sizes: {layer: (height, width)}.
-      targets: as in ``nstjax.losses.total.total_loss``, like the rest and what is returned.
+      targets: as in ``nstjax.total_loss``, like the rest and what is returned.
       weights: likewise.
       form: the style loss.
       content_normalization: likewise.

@@ -72,20 +72,20 @@ def style_statistics(
 ) -> dict[str, Any]:
     """What the style loss keeps of a painting: {layer: Gram matrix [c, c]} or other.
 
-    Descriptions of several paintings blend (``nstjax.statistics.style_losses.blend_styles``) and
-    become targets (``nstjax.statistics.style_losses.style_target``); a Gram matrix is its own
+    Descriptions of several paintings blend (``nstjax.blend_styles``) and
+    become targets (``nstjax.style_target``); a Gram matrix is its own
     target. "chw" counts VGG-19's channels, see ``total_loss``.
 
     Args:
       params: the network.
       image: the painting in the network's units, shape [height, width, 3].
       layers: which layers.
-      pool: see ``nstjax.network.vgg.features``.
+      pool: see ``nstjax.features``.
       pool_padding: likewise.
       image_padding: likewise.
       precision: likewise.
       style_loss: see ``nstjax.statistics.style_losses``.
-      gram_normalization: see ``nstjax.statistics.gram.gram_matrix``.
+      gram_normalization: see ``nstjax.gram_matrix``.
       guides: {layer: T [h, w]} where only a part of the painting counts; layers that
         are not in it are left out.
       key: of the sampled losses.
@@ -141,7 +141,7 @@ def total_loss(
     preset's weights keep their meaning.
 
     Args:
-      params: the network, see ``nstjax.network.vgg.features``.
+      params: the network, see ``nstjax.features``.
       image: x in the network's units, shape [height, width, 3].
       targets: photo's activations and paintings' statistics.
       weights: alpha, beta, tv and per-layer weights.
@@ -152,7 +152,7 @@ def total_loss(
       content_normalization: see ``content_loss``.
       style_loss: see ``nstjax.statistics.style_losses``.
       gram_normalization: see ``gram_matrix``.
-      style_normalization: see ``nstjax.statistics.gram_loss.style_loss``.
+      style_normalization: see ``nstjax.style_loss``.
       tv_form: see ``total_variation``.
       normalize_gradients: whether every layer's gradient is scaled to its weight, see
         ``nstjax.losses.gradient_normalization``. The value stays the same.

@@ -17,7 +17,7 @@ def table_text(rows: Sequence[LayerSummary]) -> str:
     """The network's table as text: name, output shape, parameters, receptive field.
 
     Args:
-      rows: from ``nstjax.network.vgg.summarize``.
+      rows: from ``nstjax.summarize``.
     """
     lines = [
         f"{'layer':<9}{'output shape':<18}{'parameters':>11}{'receptive field':>17}"
@@ -39,7 +39,7 @@ def draw(rows: Sequence[LayerSummary], marked: Sequence[str] = ()) -> np.ndarray
     width the number of channels; the layers that a preset uses are named in bold red.
 
     Args:
-      rows: from ``nstjax.network.vgg.summarize``.
+      rows: from ``nstjax.summarize``.
       marked: names of layers to point out.
 
     Returns:

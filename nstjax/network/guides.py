@@ -33,7 +33,7 @@ def layer_guides(
       mode: one of the names above.
       dilation: k; every position takes the largest value within k positions of it, in
         rows and columns, or the smallest within -k if k is below 0.
-      pool_padding: as in ``nstjax.network.vgg.features``.
+      pool_padding: as in ``nstjax.features``.
 
     Returns:
       {layer: T}, float32 [h, w] of the layer, 0..1, not normalized.

@@ -10,7 +10,7 @@ from nstjax.network.vgg import CONV_LAYERS, Params, Pool, PoolPadding, features
 
 
 class VGG19(nnx.Module):
-    """``nstjax.network.vgg.features`` over the kernels of ``nnx.Conv`` layers.
+    """``nstjax.features`` over the kernels of ``nnx.Conv`` layers.
 
     The layers are attributes by name: ``module.conv4_2.kernel``.
     """
@@ -33,7 +33,7 @@ class VGG19(nnx.Module):
             setattr(self, name, layer)
 
     def __call__(self, image: ArrayLike, layers: Sequence[str]) -> dict[str, Array]:
-        """Activations of the named layers: see ``nstjax.network.vgg.features``."""
+        """Activations of the named layers: see ``nstjax.features``."""
         return features(
             self.params(),
             image,

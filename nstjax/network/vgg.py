@@ -142,7 +142,8 @@ def features(
       image_padding: what conv1_1 sees past the image's border: "zero" (the network as
         trained) or "replicate", the border's own pixels (Crowson). Deeper
         convolutions are padded with zeros.
-      precision: of the convolutions after conv1_1, see ``nstjax.network.convolution.conv3x3``.
+      precision: of the convolutions after conv1_1, see
+        ``nstjax.network.convolution.conv3x3``.
 
     Returns:
       {name: activation [height', width', channels]}.

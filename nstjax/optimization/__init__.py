@@ -1,1 +1,4 @@
-"""optimization"""
+"""What lowers a loss: optimizers, the update of an image, compiled steps, devices.
+
+Imports ``losses`` and what is below, and touches no disk.
+"""

@@ -1,1 +1,4 @@
-"""presets"""
+"""Settings as plain data, and the published ones by name.
+
+Imports ``optimization``, ``tiling`` and what is below, and touches no disk.
+"""

@@ -42,16 +42,16 @@ class Preset:
       source: the paper or program.
       pool: "avg" or "max".
       pool_padding: "valid" or "same".
-      image_padding: "zero" or "replicate", see ``nstjax.network.vgg.features``.
+      image_padding: "zero" or "replicate", see ``nstjax.features``.
       precision: "float32" or "mixed", see ``nstjax.network.convolution``.
       content_layers: where the photo's activations are matched.
       content_layer_weights: w_l of each.
       style_layers: where the paintings' statistics are matched.
       style_layer_weights: w_l of each.
-      content_normalization: see ``nstjax.losses.total.content_loss``.
+      content_normalization: see ``nstjax.content_loss``.
       style_loss: see ``nstjax.statistics.style_losses``.
-      gram_normalization: see ``nstjax.statistics.gram.gram_matrix``.
-      style_normalization: see ``nstjax.statistics.gram_loss.style_loss``.
+      gram_normalization: see ``nstjax.gram_matrix``.
+      style_normalization: see ``nstjax.style_loss``.
       tv_form: see ``nstjax.losses.total_variation``.
       normalize_gradients: see ``nstjax.losses.gradient_normalization``.
       alpha: weight of the content loss.
@@ -162,7 +162,7 @@ def default_size_rule(preset: Preset) -> Rule:
 
 
 def loss_structure(preset: Preset) -> dict[str, Any]:
-    """The keyword arguments that make ``nstjax.losses.total.total_loss`` the preset's."""
+    """The keyword arguments that make ``nstjax.total_loss`` the preset's."""
     names = (
         "pool",
         "pool_padding",

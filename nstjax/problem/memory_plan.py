@@ -79,7 +79,7 @@ class MemoryPlan(NamedTuple):
     """How a run fits into the memory.
 
     Attributes:
-      tile: see ``nstjax.problem.problem.prepare``.
+      tile: see ``nstjax.prepare``.
       peak_bytes: that the run takes, about.
     """
 

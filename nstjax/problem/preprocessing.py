@@ -7,8 +7,7 @@ import numpy as np
 from jax import Array
 
 from nstjax.errors import InputError
-from nstjax.images.resizing import Size, output_size, resize
-from nstjax.io.reduction import UsedSize
+from nstjax.images.resizing import Size, UsedSize, output_size, resize
 from nstjax.network.vgg import deprocess, least_side
 from nstjax.presets.preset import Preset, deepest_layer
 from nstjax.problem.pyramid import Scale

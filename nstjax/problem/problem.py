@@ -1,4 +1,4 @@
-"""From pictures, params and a preset to what ``nstjax.optimization.steps.run`` drives."""
+"""From pictures, params and a preset to what ``nstjax.run`` drives."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -122,7 +122,7 @@ def prepare(
       content: the photo, sRGB in 0..1, shape [height, width, 3].
       styles: the paintings, each in sRGB 0..1, any size.
       params: the network.
-      preset: from ``nstjax.presets.preset.customize``.
+      preset: from ``nstjax.customize``.
       seed: of the noise and of the sampled style losses.
       init_image: where to start in place of the preset's init: of the photo's size or
         of the size it is resized to.

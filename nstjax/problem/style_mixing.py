@@ -37,7 +37,7 @@ def mix_styles(
       params: the network.
       preset: of the transfer.
       paint: runs a problem with its settings, returns the picture.
-      mesh: see ``nstjax.problem.problem.prepare``.
+      mesh: see ``nstjax.prepare``.
 
     Returns:
       The mixed style, sRGB in 0..1, of the size that the transfer's last scale gives

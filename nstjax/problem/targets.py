@@ -66,7 +66,7 @@ def make_targets(
       preset: the settings.
       controls: regions and the paintings' shares.
       key: of the sampled style losses.
-      tile: see ``nstjax.problem.problem.prepare``.
+      tile: see ``nstjax.prepare``.
 
     Returns:
       Targets of the whole image, or of its regions where there are some.

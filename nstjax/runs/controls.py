@@ -40,7 +40,7 @@ def read_controls(
         ``nstjax.images.regions.pair_regions``.
       region_weights: one for each region, in the order in which they are named.
       stylize_mask: white where the photo is painted, black where it stays.
-      style_image_layers: see ``nstjax.problem.targets.Controls``.
+      style_image_layers: see ``nstjax.Controls``.
       style_blend_weights: likewise.
 
     Raises:

@@ -244,7 +244,7 @@ class Recorder:
         return (totals[0], totals[-1]) if len(totals) > 1 else None
 
     def picture(self, image: np.ndarray) -> np.ndarray:
-        """The iterate as a picture, see ``nstjax.problem.preprocessing.finish``."""
+        """The iterate as a picture, see ``nstjax.finish``."""
         return finish(image, self._preset, self.problem.original)
 
     def remove_preview(self) -> None:

@@ -50,13 +50,13 @@ def execute(
     """Run a problem to its last step, or until somebody interrupts it.
 
     Args:
-      problem: from ``nstjax.problem.problem.prepare``.
+      problem: from ``nstjax.prepare``.
       preset: its settings.
       outputs: what to write meanwhile.
       config: written to the working folder's config.json.
       resume: whether to go on from the working folder's checkpoint.
-      begin_saving: from ``nstjax.runtime.interrupts.saving_on_interrupt``, called once there is
-        something to save; None where an interrupted run is worth nothing.
+      begin_saving: from ``nstjax.runtime.interrupts.saving_on_interrupt``, called once
+        there is something to save; None where an interrupted run is worth nothing.
 
     Returns:
       The picture and how the run ended.

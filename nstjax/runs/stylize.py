@@ -100,16 +100,17 @@ def stylize(
       style_blend_weights: one for each painting; equal where not given.
       style_image_layers: for each painting the style layers that it serves, or None
         for all.
-      content_mask: where the photo's regions are, see ``nstjax.runs.controls``; so the next
-        three.
+      content_mask: where the photo's regions are, see ``nstjax.runs.controls``; so the
+        next three.
       style_masks: where the paintings' regions are.
       style_regions: which regions each painting is given to.
       region_weights: one for each region.
       stylize_mask: white where the photo is painted, black where it stays.
-      mesh: "rows=4" to split the image over four devices, see ``nstjax.optimization.sharding``.
-      tile: see ``nstjax.problem.problem.prepare``.
-      memory_gb: what the process may take, see ``nstjax.problem.memory_plan``; a run that
-        would take more goes by tiles.
+      mesh: "rows=4" to split the image over four devices, see
+        ``nstjax.optimization.sharding``.
+      tile: see ``nstjax.prepare``.
+      memory_gb: what the process may take, see ``nstjax.problem.memory_plan``; a run
+        that would take more goes by tiles.
       **settings: fields of ``Preset`` that differ from the preset, such as
         ``beta=1e4``, ``steps=100`` or ``size=256``.
 

@@ -29,7 +29,8 @@ def free_before_next_step() -> None:
 def give_back_freed_memory() -> None:
     """Have malloc return what is free, such as what the compiler leaves behind.
 
-    Elsewhere it is kept (``nstjax.runtime.allocator``), and the holes in it add to the peak.
+    Elsewhere it is kept (``nstjax.runtime.allocator``), and the holes in it add to the
+    peak.
     """
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

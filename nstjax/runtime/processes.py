@@ -95,7 +95,7 @@ def count_processes() -> int:
 
 
 def devices_of_rows() -> int:
-    """Over how many devices the image's rows are split, see ``nstjax.optimization.sharding``."""
+    """Over how many devices the image's rows are split."""
     mesh = jax.sharding.get_abstract_mesh()
     return 1 if mesh.empty else mesh.size
 

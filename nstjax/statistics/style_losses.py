@@ -109,7 +109,7 @@ class StyleForm(NamedTuple):
 
     Attributes:
       style_loss: one of the names above.
-      gram_normalization: see ``nstjax.statistics.gram.gram_matrix``.
+      gram_normalization: see ``nstjax.gram_matrix``.
       style_normalization: see ``style_loss``.
     """
 

@@ -20,7 +20,7 @@ def mean_and_covariance(
 
     Args:
       activation: F, shape [height, width, channels].
-      guide: T, see ``nstjax.statistics.gram.gram_matrix``; 1 at each position without one.
+      guide: T, see ``nstjax.gram_matrix``; 1 at each position without one.
       regularization: ε, in squared units of F. style-transfer-pytorch has 1e-4 for
         images in 0..1, which is 6.5 for images in 0..255.
 

@@ -55,7 +55,7 @@ def tiled_loss(tile: int, **structure: Any) -> Callable[..., LossAndGradient]:
 
     Args:
       tile: see ``nstjax.tiling.plan.plan_tiles``.
-      **structure: keyword arguments of ``nstjax.losses.total.total_loss``.
+      **structure: keyword arguments of ``nstjax.total_loss``.
 
     Returns:
       (image, step, *data) -> ((loss, LossTerms), ∂loss/∂image), a function of Python:

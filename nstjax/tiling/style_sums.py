@@ -1,7 +1,8 @@
 """What is kept of a layer's style, gathered from parts of it.
 
-Every description of ``nstjax.statistics.style_losses`` is made of sums over the positions, so that
-the sums of parts, each with its positions' weights, add up to those of the whole:
+Every description of ``nstjax.statistics.style_losses`` is made of sums over the
+positions, so that the sums of parts, each with its positions' weights, add up to those
+of the whole:
 
 gram, mmd-poly: Σ_k w_k F_k F_kᵀ
 mmd-linear: Σ_k w_k F_k
@@ -96,7 +97,7 @@ def style_sums(activation: Array, part: Part, frame: Frame, form: StyleForm) -> 
 def describe_sums(
     sums: Any, frame: Frame, form: StyleForm, positions: int, channels: int
 ) -> Any:
-    """What ``nstjax.statistics.style_losses.describe_style`` says of the whole layer.
+    """What ``nstjax.describe_style`` says of the whole layer.
 
     Args:
       sums: of all its parts.

@@ -2,8 +2,8 @@
 
 What the loss reads of an image are sums over the positions of its layers, so that
 those of the tiles add up to those of the image. Each tile's are computed from a window
-that holds all that the tile's core sees (``nstjax.tiling.plan``): the activations of the
-whole image are never there at once.
+that holds all that the tile's core sees (``nstjax.tiling.plan``): the activations of
+the whole image are never there at once.
 """
 
 import functools
@@ -44,11 +44,11 @@ ByUse = Mapping[Use, Any]
 
 
 class TiledForm(NamedTuple):
-    """The structure of a loss, see ``nstjax.losses.total.total_loss``.
+    """The structure of a loss, see ``nstjax.total_loss``.
 
     Attributes:
       style: the style loss.
-      network: keyword arguments of ``nstjax.network.vgg.features``, as pairs.
+      network: keyword arguments of ``nstjax.features``, as pairs.
       content_normalization: as there, like the rest.
       tv_form: likewise.
       normalize_gradients: likewise.

@@ -34,14 +34,14 @@ from nstjax.tiling.windows import Part, cut, tile_features
 def features_by_tiles(
     params: Params, image: Array, layers: Sequence[str], tile: int, **network: Any
 ) -> dict[str, Array]:
-    """What ``nstjax.network.vgg.features`` gives, without its temporaries.
+    """What ``nstjax.features`` gives, without its temporaries.
 
     Args:
       params: the network.
       image: in its units, shape [height, width, 3].
       layers: which.
       tile: see ``nstjax.tiling.plan.plan_tiles``.
-      **network: keyword arguments of ``nstjax.network.vgg.features``.
+      **network: keyword arguments of ``nstjax.features``.
     """
     layers = tuple(layers)
     height, width, _ = image.shape
@@ -63,7 +63,7 @@ def style_statistics_by_tiles(
     gram_normalization: Any,
     **network: Any,
 ) -> dict[str, Any]:
-    """What ``nstjax.losses.total.style_statistics`` gives.
+    """What ``nstjax.style_statistics`` gives.
 
     Args:
       params: the network.
@@ -74,7 +74,7 @@ def style_statistics_by_tiles(
       key: likewise.
       style_loss: likewise.
       gram_normalization: likewise.
-      **network: keyword arguments of ``nstjax.network.vgg.features``.
+      **network: keyword arguments of ``nstjax.features``.
     """
     style = dict.fromkeys(
         layer for layer in layers if guides is None or layer in guides

@@ -59,7 +59,7 @@ def tile_features(
       window: of a plan for the deepest of the layers.
       whole: (height, width) of the image.
       layers: which.
-      network: keyword arguments of ``nstjax.network.vgg.features``.
+      network: keyword arguments of ``nstjax.features``.
     """
     padding = network["pool_padding"]
     activations = features(params, pixels, layers, **network)

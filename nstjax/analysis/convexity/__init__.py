@@ -1,1 +1,4 @@
-"""analysis/convexity"""
+"""Whether a loss is convex: curvature and chords.
+
+Imports ``analysis.surfaces``.
+"""

@@ -1,4 +1,4 @@
-"""Is a run's loss convex? The tests of ``nstjax.analysis.convexity.convexity`` put to its terms.
+"""Is a run's loss convex? The tests of ``convexity`` put to its terms.
 
 A violation counts once it has been seen twice: by evaluating its three images again one
 by one at the highest float32 precision, and again in float64.

@@ -1,1 +1,4 @@
-"""analysis/surfaces"""
+"""The losses on planes and lines through image space.
+
+Imports ``analysis.sweeps``.
+"""

@@ -1,1 +1,4 @@
-"""analysis/sweeps"""
+"""Many runs at once, and their figures.
+
+Imports no other room of ``analysis``.
+"""

@@ -72,7 +72,7 @@ def prepare_lanes(
     controls: Controls = NO_CONTROLS,
     size: int = 1,
 ) -> Lanes:
-    """The runs of some settings, each as ``nstjax.problem.problem.prepare`` makes it.
+    """The runs of some settings, each as ``nstjax.prepare`` makes it.
 
     Args:
       content: the photo, sRGB in 0..1, shape [height, width, 3].

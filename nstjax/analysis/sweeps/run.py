@@ -74,7 +74,8 @@ def run_sweep(
     the folder until sweep.h5 is there.
 
     Args:
-      prepare: ``nstjax.analysis.sweeps.batch.prepare_lanes`` but for its settings and size.
+      prepare: ``nstjax.analysis.sweeps.batch.prepare_lanes`` but for its settings and
+        size.
       preset: the same that it has.
       settings: checked by ``nstjax.analysis.sweeps.settings.check_settings``.
       folder: where the files go.

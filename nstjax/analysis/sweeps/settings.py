@@ -141,7 +141,7 @@ def preset_with(setting: Setting, preset: Preset) -> Preset:
     """The preset of one run.
 
     Raises:
-      InputError: see ``nstjax.presets.preset.customize``.
+      InputError: see ``nstjax.customize``.
     """
     overrides: dict[str, float | tuple[float, ...]] = {
         name: setting[name] for name in (*SCALARS, "noise_ratio") if name in setting

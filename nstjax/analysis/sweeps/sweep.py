@@ -4,7 +4,7 @@
     sweep = make_sweep(make_transfer(preset), lanes.axes)
     results = run_lanes(sweep, lanes, preset)
 
-Every lane is the run that ``nstjax.problem.problem.prepare`` makes of its setting. What all
+Every lane is the run that ``nstjax.prepare`` makes of its setting. What all
 lanes share has no lane axis; the lanes are spread over all devices.
 """
 
@@ -51,7 +51,7 @@ class CompiledSweep(NamedTuple):
 
     Attributes:
       init: (images, learning rates) -> TransferState with a lane axis on every leaf.
-      steps: as ``nstjax.optimization.steps.compile_steps`` gives them, rows [step, lane].
+      steps: as ``nstjax.compile_steps`` gives them, rows [step, lane].
     """
 
     init: Callable[[Array, Array], TransferState]

@@ -1,1 +1,4 @@
-"""feedforward/inference"""
+"""Restyling pictures with a trained network, and exporting it.
+
+Imports ``feedforward.networks``.
+"""

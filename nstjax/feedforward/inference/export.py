@@ -183,7 +183,7 @@ def _style(decoder: AdaINDecoder, encode: Callable[[Array], Array]) -> Graph:
 
 
 def _encoder(params: Params, pool: Pool) -> Callable[[Array], Array]:
-    """``nstjax.feedforward.networks.adain.make_encoder`` as other programs are fast at it.
+    """``feedforward.networks.adain.make_encoder`` as other programs are fast at it.
 
     Plain convolutions of a whole batch, whose sides 8 has to divide.
     """

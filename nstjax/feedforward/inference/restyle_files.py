@@ -181,7 +181,8 @@ def apply_look(
 
     Args:
       request: whose strength, colors and tiles hold.
-      restyler: from ``nstjax.feedforward.inference.style_specifications.load_restyler``.
+      restyler: from
+        ``nstjax.feedforward.inference.style_specifications.load_restyler``.
       photos: sRGB in 0..1, [height, width, 3] each.
       look: from ``nstjax.feedforward.inference.style_specifications.make_looks``.
       masks: for each photo, where it has each style, [styles, height, width, 1]; None

@@ -1,1 +1,4 @@
-"""feedforward/networks"""
+"""The networks themselves, and their files.
+
+Imports no other room of ``feedforward``.
+"""

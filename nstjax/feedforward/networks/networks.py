@@ -124,7 +124,8 @@ class TransformNet(nnx.Module):
 
     Source:
       Johnson, Alahi and Fei-Fei (2016), supplementary material, and the programs that
-      ``nstjax.feedforward.training.presets`` names; Dumoulin et al. (2017) for several styles.
+      ``nstjax.feedforward.training.presets`` names; Dumoulin et al. (2017) for several
+      styles.
     """
 
     def __init__(self, architecture: TransformArchitecture, *, rngs: nnx.Rngs):

@@ -1,1 +1,4 @@
-"""feedforward/training"""
+"""Training a network on the loss of its pictures.
+
+Imports ``feedforward.networks``.
+"""

@@ -1,6 +1,6 @@
 """The loss that a feed-forward network is trained on: that of one image, over a batch.
 
-A network's output is compared as ``nstjax.losses.total.total_loss`` compares an image that is
+A network's output is compared as ``nstjax.total_loss`` compares an image that is
 optimized; for arbitrary style the content target is the code that was decoded.
 """
 
@@ -58,7 +58,7 @@ class Objective(NamedTuple):
 
     Attributes:
       params: the fixed network that compares.
-      weights: as of ``nstjax.losses.total.total_loss``.
+      weights: as of ``nstjax.total_loss``.
       styles: {layer: target with a leading axis of styles}; empty for arbitrary style.
       style_weights: what beta is multiplied by for each style, [styles].
       key: of the sampled style losses.
@@ -80,7 +80,7 @@ class TrainingTerms(NamedTuple):
     """The terms of the loss of each picture of a batch, unweighted.
 
     Attributes:
-      content: as in ``nstjax.losses.total.LossTerms``, [batch].
+      content: as in ``nstjax.LossTerms``, [batch].
       style: likewise.
       tv: likewise.
       grid: what ``nstjax.feedforward.training.grid_loss`` gives, [batch].
@@ -98,7 +98,7 @@ LossFunction = Callable[
 
 
 def network_options(loss: Preset) -> dict[str, Any]:
-    """The options of ``nstjax.network.vgg.features`` that a loss asks for."""
+    """The options of ``nstjax.features`` that a loss asks for."""
     return {
         name: getattr(loss, name) for name in ("pool", "pool_padding", "image_padding")
     }

@@ -26,7 +26,7 @@ class TrainingPreset:
     Attributes:
       source: the paper or program.
       architecture: of the network.
-      loss: the settings of ``nstjax.losses.total.total_loss``; its optimizer, sizes and
+      loss: the settings of ``nstjax.total_loss``; its optimizer, sizes and
         picture controls are not used.
       crop: how photos become training pictures.
       batch_size: pictures.

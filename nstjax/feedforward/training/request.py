@@ -47,7 +47,8 @@ class TrainingRequest:
       initial: a model to start from, or None.
       add_style: whether to train γ and β of one more style of ``initial`` and nothing
         else; the preset's architecture is then the initial one's with one style.
-      balance_styles: see ``nstjax.feedforward.training.objective.balanced_style_weights``.
+      balance_styles: see
+        ``nstjax.feedforward.training.objective.balanced_style_weights``.
       adversarial_weight: of the discriminator's loss; 0 for none.
       adversarial_layer: what the discriminator sees.
       grid_weight: of ``nstjax.feedforward.training.grid_loss``.
