@@ -139,7 +139,7 @@ def compare(
     for name, params in networks.items():
         result = stylize(pair.content, pair.style, params, preset, seed=FLAGS.seed)
         height, width = result.image.shape[:2]
-        photo = resize(pair.content, height, width, preset.resample)
+        photo = resize(pair.content, height, width, preset.image.resample)
         before, after = (
             score(pair, teacher, preset, image) for image in (photo, result.image)
         )

@@ -10,7 +10,7 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import jax
 import numpy as np
@@ -33,7 +33,14 @@ from nstjax.io.atomic import check_inputs_kept
 from nstjax.io.transparency import read_on_white
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.io.workdir import one_run_in
-from nstjax.presets.preset import INITS, Preset, customize, default_size_rule
+from nstjax.presets.preset import (
+    INITS,
+    Preset,
+    customize,
+    default_size_rule,
+    setting_choices,
+    settings_of,
+)
 from nstjax.presets.published import DEFAULT_PRESET, get_preset
 from nstjax.problem.preprocessing import content_size, painting_size
 from nstjax.problem.problem import NO_CONTROLS
@@ -81,8 +88,7 @@ CHOICES = (
     "color_when", "color_space", "color_match", "luminance_match", "keep",
 )  # fmt: skip
 for name in CHOICES:
-    choices = get_args(get_type_hints(Preset)[name])
-    flags.DEFINE_enum(name, None, choices, "As nstjax takes it.")
+    flags.DEFINE_enum(name, None, setting_choices(name), "As nstjax takes it.")
 
 FLAGS = flags.FLAGS
 STRUCTURE = (
@@ -113,11 +119,11 @@ def sweep_pictures(folder: Path, pictures: Sequence[str]) -> int:
     seed = seed_with({}, FLAGS.seed)
     check_settings(settings, preset, len(styles), NO_CONTROLS)
     init_image = None
-    if preset.init not in INITS:
-        init_image = read_on_white(preset.init, content_size(preset))
+    if preset.image.init not in INITS:
+        init_image = read_on_white(preset.image.init, content_size(preset))
     check_inputs_kept(
         result_paths(folder, settings.count),
-        [*pictures, FLAGS.settings, preset.init, FLAGS.weights],
+        [*pictures, FLAGS.settings, preset.image.init, FLAGS.weights],
     )
     network = load_network(FLAGS.weights, seed=seed)
     images = {"content": content, "init": init_image}
@@ -176,7 +182,7 @@ def sweep_config(
     return {
         "settings": {
             "preset": FLAGS.preset,
-            **dataclasses.asdict(preset),
+            **settings_of(preset),
             "seed": seed,
             "swept": [dataclasses.asdict(axis) for axis in settings.axes],
             "weights_sha256": network.sha256,

@@ -37,6 +37,7 @@ from nstjax.io.atomic import check_inputs_kept, check_workdir
 from nstjax.io.paths import expand_home
 from nstjax.io.stored import MOST_SETTING
 from nstjax.io.weights import LoadedParams, load_network
+from nstjax.presets.preset import with_settings
 from nstjax.runtime.interrupts import advise
 
 USAGE = """
@@ -228,7 +229,7 @@ def _preset(
         architecture = initial.network.architecture
     loss = customize_loss(preset.loss, _fields("loss"))
     if FLAGS.style_size:
-        loss = dataclasses.replace(loss, style_size=parse_size(FLAGS.style_size))
+        loss = with_settings(loss, style_size=parse_size(FLAGS.style_size))
     crop = preset.crop
     changes: dict[str, Any] = {
         name: FLAGS[name].value

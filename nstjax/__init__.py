@@ -12,15 +12,9 @@ from nstjax.images.contact_sheet import contact_sheet, montage
 from nstjax.images.resizing import Size, parse_size, resize
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_params, save_params
-from nstjax.losses.total import (
-    LossTerms,
-    Region,
-    Targets,
-    Weights,
-    content_loss,
-    style_statistics,
-    total_loss,
-)
+from nstjax.losses.content import content_loss
+from nstjax.losses.terms import LossTerms, Region, Targets, Weights
+from nstjax.losses.total import style_statistics, total_loss
 from nstjax.losses.total_variation import total_variation
 from nstjax.network.vgg import Params, deprocess, features, preprocess, summarize
 from nstjax.optimization.optimizers import make_optimizer, with_learning_rate
@@ -39,10 +33,10 @@ from nstjax.problem.problem import Problem, make_weights, prepare
 from nstjax.problem.targets import Controls
 from nstjax.runs.controls import read_controls
 from nstjax.runs.stylize import Losses, Result, stylize
-from nstjax.statistics.gram import gram_matrix, moments
-from nstjax.statistics.gram_loss import style_loss
-from nstjax.statistics.style_losses import (
-    StyleForm,
+from nstjax.statistics.gram import gram_matrix, style_loss
+from nstjax.statistics.moments import moments
+from nstjax.statistics.normalization import StyleForm
+from nstjax.statistics.style import (
     blend_styles,
     describe_style,
     style_distance,

@@ -27,8 +27,8 @@ def network_units(image):
 def small(name, **overrides):
     """A preset whose size rule gives small pictures."""
     preset = PRESETS[name]
-    value = (32, 40) if preset.size.rule == "exact" else 40
-    return customize(preset, size=Size(preset.size.rule, value), **overrides)
+    value = (32, 40) if preset.image.size.rule == "exact" else 40
+    return customize(preset, size=Size(preset.image.size.rule, value), **overrides)
 
 
 def shallow(name="gatys2016", **overrides):

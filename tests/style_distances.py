@@ -5,14 +5,10 @@ from typing import get_args
 import jax
 import numpy as np
 import reference
+from nstjax.statistics.style_losses import StyleLoss
 from scipy.spatial.distance import cdist
 
-from nstjax.statistics.style_losses import (
-    StyleLoss,
-    describe_style,
-    style_distance,
-    style_target,
-)
+from nstjax.statistics.style import describe_style, style_distance, style_target
 
 LOSSES = get_args(StyleLoss)
 N = 10  # channels that the formulas count; the layers here have 4 of them

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nstjax.losses.total import LossTerms
+from nstjax.losses.terms import LossTerms
 from nstjax.optimization.optimizers import make_optimizer, with_learning_rate
 from nstjax.optimization.steps import compile_steps, run
 from nstjax.optimization.transfer import style_transfer

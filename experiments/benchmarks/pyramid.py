@@ -55,7 +55,7 @@ def main(pictures: Sequence[str]) -> int:
     base = customize(
         get_preset(FLAGS.preset), size=parse_size(FLAGS.size, "long"), init=FLAGS.init
     )
-    if base.content_normalization == "half_sum":
+    if base.loss.content_normalization == "half_sum":
         raise InputError(
             f"{FLAGS.preset} has another alpha at every scale of a pyramid: choose "
             "gatys-code"

@@ -28,13 +28,14 @@ import jax
 import jax.numpy as jnp
 
 from nstjax.losses.objective import TransferData
-from nstjax.losses.total import Targets
+from nstjax.losses.terms import Targets
 from nstjax.network.vgg import LAYERS, LayerSummary, kernel_shapes, summarize
-from nstjax.optimization.sharding import row_mesh, row_sharding, state_shardings
+from nstjax.optimization.sharding import row_sharding, state_shardings
 from nstjax.optimization.steps import compile_steps
 from nstjax.presets.preset import Preset, customize
 from nstjax.presets.published import get_preset
 from nstjax.problem.problem import make_transfer, make_weights
+from nstjax.runtime.mesh import row_mesh
 
 KINDS = ("collective-permute", "all-reduce", "all-gather", "all-to-all")
 ITEM_BYTES = {"f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "pred": 1}

@@ -99,7 +99,8 @@ def float64_rounds(task: Task) -> Rounds:
     """Loss and gradient in float64, to measure the others' errors by: not timed."""
     import jax
 
-    from nstjax.losses.total import Targets, Weights, style_statistics, total_loss
+    from nstjax.losses.terms import Targets, Weights
+    from nstjax.losses.total import style_statistics, total_loss
     from nstjax.network.vgg import features
 
     jax.config.update("jax_enable_x64", True)

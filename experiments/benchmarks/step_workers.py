@@ -67,7 +67,7 @@ def make_task(width: int, height: int, weights: str | None = None) -> Task:
         mean=MEAN_RGB,
         content_weights={layer: preset.alpha * weight for layer, weight in content},
         style_weights={layer: preset.beta * weight for layer, weight in style},
-        learning_rate=preset.learning_rates["adam"],
+        learning_rate=preset.adam_learning_rate,
     )
 
 

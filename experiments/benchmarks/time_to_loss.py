@@ -97,7 +97,7 @@ def main(arguments: Sequence[str]) -> int:
         size=parse_size(FLAGS.size, "long"),
         init="content",
     )
-    if base.content_normalization == "half_sum":
+    if base.loss.content_normalization == "half_sum":
         raise InputError(f"{FLAGS.preset} has another alpha at every scale")
     rows = []
     for name in FLAGS.pairs:

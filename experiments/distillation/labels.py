@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from nstjax.network.layer_scales import scale_layers
 from nstjax.network.vgg import (
     CONV_LAYERS,
-    CONVOLUTIONS_PER_BLOCK,
+    VGG19,
     Params,
     Pool,
     features,
@@ -20,7 +20,7 @@ from nstjax.network.vgg import (
     preprocess,
 )
 
-BLOCKS = len(CONVOLUTIONS_PER_BLOCK)
+BLOCKS = len(VGG19.blocks)
 Scales = dict[str, float]
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import optax
 from jax import Array
 
-from nstjax.losses.total import Targets, Weights, style_statistics, total_loss
+from nstjax.losses.terms import Targets, Weights
+from nstjax.losses.total import style_statistics, total_loss
 from nstjax.network.vgg import MEAN_RGB, Params, Pool, features, preprocess
 from nstjax.presets.published import get_preset
 from nstjax.problem.problem import make_weights

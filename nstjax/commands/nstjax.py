@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 from absl import flags
 
@@ -29,10 +29,10 @@ from nstjax.images.resizing import parse_size
 from nstjax.io.atomic import check_inputs_kept, check_unlinked
 from nstjax.io.images import FORMATS
 from nstjax.io.transparency import Transparency
-from nstjax.optimization.sharding import read_mesh
-from nstjax.presets.preset import INITS, Preset, customize, default_size_rule
+from nstjax.presets.preset import INITS, customize, default_size_rule, setting_choices
 from nstjax.presets.published import DEFAULT_PRESET, PRESETS, get_preset
 from nstjax.runs.request import Request
+from nstjax.runtime.mesh import read_mesh
 from nstjax.runtime.processes import is_first_process
 from nstjax.whole_number import is_whole_number
 
@@ -176,7 +176,7 @@ CHOICES = {
     "keep": "Which image is the result.",
 }
 for name, text in CHOICES.items():
-    flags.DEFINE_enum(name, None, get_args(get_type_hints(Preset)[name]), text)
+    flags.DEFINE_enum(name, None, setting_choices(name), text)
 
 FLAGS = flags.FLAGS
 PRESET_FLAGS = (

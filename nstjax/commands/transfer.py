@@ -29,7 +29,7 @@ from nstjax.io.weights import load_network
 from nstjax.io.workdir import one_run_in
 from nstjax.network.vgg import LAYERS, LayerSummary, Params, check_size, summarize
 from nstjax.optimization.steps import NonFiniteLossError
-from nstjax.presets.preset import Preset
+from nstjax.presets.preset import Preset, with_settings
 from nstjax.presets.published import PRESETS
 from nstjax.problem.memory_plan import choose_tile
 from nstjax.problem.preprocessing import check_styles, painting_size
@@ -95,8 +95,8 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
         network = load_network(request.weights, seed=request.seed)
         height, width, _ = content.shape
         if request.no_upscale:
-            size = without_enlargement(preset.size, height, width)
-            preset = dataclasses.replace(preset, size=size)
+            size = without_enlargement(preset.image.size, height, width)
+            preset = with_settings(preset, size=size)
             request = dataclasses.replace(request, preset=preset)
         try:
             scales = plan_scales((height, width), preset)
@@ -138,7 +138,7 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
         problem = make_problem(inputs, network.params, request, styles)
     print(
         f"nstjax: preset {request.preset_name}, {_scales_text(problem)} of "
-        f"{preset.optimizer}; weights {network.source}, "
+        f"{preset.optimizer.name}; weights {network.source}, "
         f"sha256 {network.sha256[:12]}{network.advice and '; ' + network.advice}"
     )
     if memory:
@@ -158,7 +158,7 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
         raise
     path = _write_result(request, outcome.image, inputs.alpha)
     extras = Extras()
-    if outputs.writes and preset.montage:
+    if outputs.writes and preset.image.montage:
         shown = [
             over_white(image, fit_alpha(inputs.alpha, image))
             for image in (content, outcome.image)
@@ -192,19 +192,19 @@ def print_presets() -> None:
     """Print the presets, a line each."""
     print(f"{'preset':<19}{'optimizer':<10}{'steps':>5}  {'size':<14}source")
     for name, preset in PRESETS.items():
-        value = preset.size.value
+        value = preset.image.size.value
         size = f"{value[1]}x{value[0]}" if isinstance(value, tuple) else str(value)
         print(
-            f"{name:<19}{preset.optimizer:<10}{preset.steps:>5}  "
-            f"{preset.size.rule + ' ' + size:<14}{preset.source}"
+            f"{name:<19}{preset.optimizer.name:<10}{preset.steps:>5}  "
+            f"{preset.image.size.rule + ' ' + size:<14}{preset.source}"
         )
 
 
 def network_rows(preset: Preset) -> list[LayerSummary]:
     """VGG-19's layers for a 4:3 photo of the preset's size, with its padding."""
-    height, width = output_size(300, 400, preset.size)
-    check_size(height, width, LAYERS[-1], preset.pool_padding)
-    return summarize(height, width, pool_padding=preset.pool_padding)
+    height, width = output_size(300, 400, preset.image.size)
+    check_size(height, width, LAYERS[-1], preset.network.pool_padding)
+    return summarize(height, width, pool_padding=preset.network.pool_padding)
 
 
 def print_network(preset: Preset) -> None:
@@ -238,7 +238,7 @@ def check_outputs(request: Request) -> list[Path]:
     if request.transparency == "keep":
         check_transparent(request.output)
     paths += [outputs.snapshot_path_at(step) for step in outputs.snapshots]
-    paths += [_montage_path(request)] if request.preset.montage else []
+    paths += [_montage_path(request)] if request.preset.image.montage else []
     paths += [mixed_style_path(request)] if request.fine_style else []
     for path in paths:
         # The working folder is made later, when all else has been checked: until then

@@ -1,18 +1,19 @@
 """The loss that a run lowers, as a function of the image and of what else it takes."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from jax import Array
 
-from nstjax.losses.total import LossTerms, Targets, Weights, total_loss
+from nstjax.losses.terms import LossTerms, Targets, Weights
+from nstjax.losses.total import LossOptions, loss_of_image
 from nstjax.network.vgg import Params
 
 LossFunction = Callable[..., tuple[Array, LossTerms]]
 
 
-class Kept(NamedTuple):
+class StylizeMask(NamedTuple):
     """What of the photo stays: the loss sees mask · image + (1 - mask) · photo.
 
     Attributes:
@@ -32,32 +33,33 @@ class TransferData(NamedTuple):
       targets: photo's activations and paintings' statistics.
       weights: alpha, beta, tv and per-layer weights.
       key: of the sampled style losses, folded with the step.
-      kept: the photo's part that stays, or None.
+      stylize_mask: the photo's part that stays, or None.
     """
 
     params: Params
     targets: Targets
     weights: Weights
     key: Array
-    kept: Kept | None
+    stylize_mask: StylizeMask | None
 
 
-def seen_image(image: Array, kept: Kept | None) -> Array:
+def seen_image(image: Array, stylize_mask: StylizeMask | None) -> Array:
     """What the loss sees of an image."""
-    if kept is None:
+    if stylize_mask is None:
         return image
-    return kept.mask * image + (1.0 - kept.mask) * kept.photo
+    mask, photo = stylize_mask
+    return mask * image + (1.0 - mask) * photo
 
 
-def loss_function(**structure: Any) -> LossFunction:
+def loss_function(options: LossOptions, row_devices: int = 1) -> LossFunction:
     """The loss that a run lowers: (image, step, *data) -> (total, LossTerms).
 
-    ``data`` are the fields of ``TransferData``; outside ``kept.mask`` the loss sees the
+    ``data`` are the fields of ``TransferData``; outside the mask the loss sees the
     photo, and the sampled style losses draw anew at every step.
 
     Args:
-      **structure: keyword arguments of ``nstjax.total_loss``, such as
-        ``loss_structure`` gives.
+      options: what the loss is.
+      row_devices: over how many devices the image's rows are split.
     """
 
     def loss_fn(
@@ -67,9 +69,9 @@ def loss_function(**structure: Any) -> LossFunction:
         targets: Targets,
         weights: Weights,
         key: Array,
-        kept: Kept | None,
+        stylize_mask: StylizeMask | None,
     ) -> tuple[Array, LossTerms]:
-        image, key = seen_image(image, kept), jax.random.fold_in(key, step)
-        return total_loss(params, image, targets, weights, key=key, **structure)
+        image, key = seen_image(image, stylize_mask), jax.random.fold_in(key, step)
+        return loss_of_image(params, image, targets, weights, options, key, row_devices)
 
     return loss_fn

@@ -1,37 +1,21 @@
-"""What the loss reads of an image's activations, and the loss of what is read.
+"""The terms of the total loss: which there are, what they weigh, their random keys."""
 
-The readings are all that a layer's positions are needed for, so that they can be
-gathered from an image at once (``nstjax.losses.total``) or part by part
-(``nstjax.tiling.loss``).
-"""
-
-import math
-from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 
-from nstjax.network.vgg import LAYERS, layer_channels
-from nstjax.statistics.style_losses import StyleForm, description_distance
-
-ContentNormalization = Literal[
-    "half_sum", "mean", "half_mean", "quarter_mean", "scaled"
-]
-# One use of a layer: which, and the layer. The content is the first, the style of the
-# whole image the second, and then that of each region.
-Use = tuple[int, str]
-CONTENT, WHOLE = 0, 1
+from nstjax.network.vgg import LAYERS
 
 
 class Region(NamedTuple):
     """A part of the image with a style of its own.
 
     Attributes:
-      guides: {layer: T [h, w]} with mean(T²) = 1, see ``nstjax.network.guides``.
-      style: {layer: target}, of the same layers.
+      guides: {layer: T [h, w]} with mean(T²) = 1, see ``nstjax.network.guides``; a
+        layer without one counts as a whole.
+      style: {layer: target}.
       weight: λ, scalar.
     """
 
@@ -53,18 +37,6 @@ class Targets(NamedTuple):
     content: dict[str, Array]
     style: dict[str, Any]
     regions: tuple[Region, ...] = ()
-
-
-class ContentSums(NamedTuple):
-    """Sums over a layer's positions and channels, of F - P.
-
-    Attributes:
-      squares: Σ (F - P)², scalar.
-      absolutes: Σ |F - P|, scalar.
-    """
-
-    squares: Array
-    absolutes: Array
 
 
 class Weights(NamedTuple):
@@ -103,164 +75,64 @@ class LossTerms(NamedTuple):
     style_layers: dict[str, Array]
 
 
-def content_loss(
-    activation: ArrayLike,
-    target: ArrayLike,
-    normalization: ContentNormalization = "half_sum",
-    channels: int | None = None,
-) -> Array:
-    """Squared distance between two activations of one layer.
+class LossTerm(NamedTuple):
+    """One term of a layer.
 
-    half_sum: ½ Σ (F - P)²   (Gatys et al. 2016, equation 1)
-    mean: mean (F - P)²   (Gatys' code, Johnson, Athalye, neural-style-pt)
-    half_mean: ½ mean (F - P)²   (MATLAB's example)
-    quarter_mean: Σ (F - P)² / (4HWC)   (the Coursera course)
-    scaled: Σ (F - P)² / (Σ |F - P| + 1e-8)   (Crowson 2021)
-
-    Args:
-      activation: F, shape [height, width, channels].
-      target: P, the photo's activation, same shape.
-      normalization: one of the names above.
-      channels: C, where it is not the activation's own number.
-
-    Returns:
-      Scalar.
-
-    Raises:
-      ValueError: if the shapes differ.
+    Attributes:
+      kind: "content" or "style".
+      region: index in ``regions_of``, for the style.
+      layer: its name.
     """
-    activation = jnp.asarray(activation)
-    height, width, own_channels = activation.shape
-    sums = content_sums(activation, target)
-    values = height * width * (channels or own_channels)
-    return normalized_content(sums, normalization, values)
+
+    kind: Literal["content", "style"]
+    region: int
+    layer: str
 
 
-def content_sums(activation: ArrayLike, target: ArrayLike) -> ContentSums:
-    """Sums of squared and of absolute differences, see ``content_loss``."""
-    activation, target = jnp.asarray(activation), jnp.asarray(target)
-    if activation.shape != target.shape:
-        raise ValueError(
-            f"content target has shape {target.shape}, expected {activation.shape}"
-        )
-    difference = activation - target
-    return ContentSums(jnp.square(difference).sum(), jnp.abs(difference).sum())
+def regions_of(targets: Targets) -> tuple[Region, ...]:
+    """The whole image, as the region whose guides are all ones, and the others."""
+    return Region({}, targets.style, jnp.ones(())), *targets.regions
 
 
-def normalized_content(
-    sums: ContentSums, normalization: ContentNormalization, values: int
-) -> Array:
-    """C_l of a layer's sums.
-
-    Args:
-      sums: of all of the layer.
-      normalization: see ``content_loss``.
-      values: H·W·C.
-    """
-    if normalization == "scaled":
-        return sums.squares / (sums.absolutes + 1e-8)
-    if normalization == "half_sum":
-        return 0.5 * sums.squares
-    factor = {"mean": 1.0, "half_mean": 0.5, "quarter_mean": 0.25}
-    return factor[normalization] * sums.squares / values
+def terms_of(targets: Targets) -> tuple[LossTerm, ...]:
+    """Each term of each layer: first the content's, then the regions'."""
+    content = [LossTerm("content", 0, layer) for layer in targets.content]
+    style = [
+        LossTerm("style", number, layer)
+        for number, region in enumerate(regions_of(targets))
+        for layer in region.style
+    ]
+    return *content, *style
 
 
-def uses_of(targets: Targets) -> dict[Use, Array | None]:
-    """Each use that the loss makes of a layer, with its guide."""
-    uses: dict[Use, Array | None] = {
-        (CONTENT, layer): None for layer in targets.content
+def style_terms_of(targets: Targets) -> dict[LossTerm, Array | None]:
+    """The style's terms, each with its guide T [h, w]; None for ones."""
+    regions = regions_of(targets)
+    return {
+        term: regions[term.region].guides.get(term.layer)
+        for term in terms_of(targets)
+        if term.kind == "style"
     }
-    uses |= {(WHOLE, layer): None for layer in targets.style}
-    for number, region in enumerate(targets.regions, start=WHOLE + 1):
-        uses |= {(number, layer): region.guides[layer] for layer in region.style}
-    return uses
 
 
 def layers_of(targets: Targets) -> tuple[str, ...]:
     """The layers that the loss reads, in their order."""
-    return tuple(sorted({layer for _, layer in uses_of(targets)}, key=LAYERS.index))
+    layers = {term.layer for term in terms_of(targets)}
+    return tuple(sorted(layers, key=LAYERS.index))
 
 
-def strengths_of(targets: Targets, weights: Weights) -> dict[Use, Array]:
-    """What each use of a layer weighs in the total."""
-    shares = (jnp.ones(()), *(region.weight for region in targets.regions))
-    return {
-        (number, layer): weights.content * weights.content_layers[layer]
-        if number == CONTENT
-        else shares[number - WHOLE] * weights.style * weights.style_layers[layer]
-        for number, layer in uses_of(targets)
-    }
+def term_weight(term: LossTerm, targets: Targets, weights: Weights) -> Array:
+    """What a term weighs in the total."""
+    if term.kind == "content":
+        return weights.content * weights.content_layers[term.layer]
+    share = regions_of(targets)[term.region].weight
+    return share * weights.style * weights.style_layers[term.layer]
 
 
-def style_keys(key: Array, use: Use) -> tuple[Array, Array]:
-    """The keys of a use's description and of its distance."""
-    number, layer = use
-    layer_key = jax.random.fold_in(key, LAYERS.index(layer))
+def term_keys(key: Array, term: LossTerm) -> tuple[Array, Array]:
+    """The keys of a style term's description and of its distance."""
+    layer_key = jax.random.fold_in(key, LAYERS.index(term.layer))
     description_key, distance_key = jax.random.split(
-        jax.random.fold_in(layer_key, number - WHOLE)
+        jax.random.fold_in(layer_key, term.region)
     )
     return description_key, distance_key
-
-
-def loss_of_readings(
-    readings: Mapping[Use, Any],
-    roughness: Array,
-    sizes: Mapping[str, tuple[int, ...]],
-    targets: Targets,
-    weights: Weights,
-    form: StyleForm,
-    content_normalization: ContentNormalization,
-    key: Array,
-) -> tuple[Array, LossTerms]:
-    """The total loss once the activations are read.
-
-    Args:
-      readings: of each of ``uses_of``: ``ContentSums``, or a description of the style,
-        see ``nstjax.describe_style``.
-      roughness: the image's total variation.
-      sizes: {layer: (height, width)}.
-      targets: as in ``nstjax.total_loss``, like the rest and what is returned.
-      weights: likewise.
-      form: the style loss.
-      content_normalization: likewise.
-      key: likewise.
-    """
-    shares = (jnp.ones(()), *(region.weight for region in targets.regions))
-    goals = (targets.style, *(region.style for region in targets.regions))
-    content_layers: dict[str, Array] = {}
-    style_layers: dict[str, Array] = {}
-    for use, reading in readings.items():
-        number, layer = use
-        positions, channels = math.prod(sizes[layer]), layer_channels(layer)
-        if number == CONTENT:
-            content_layers[layer] = normalized_content(
-                reading, content_normalization, positions * channels
-            )
-            continue
-        loss = shares[number - WHOLE] * description_distance(
-            reading,
-            goals[number - WHOLE][layer],
-            form,
-            style_keys(key, use)[1],
-            positions=positions,
-            channels=channels,
-        )
-        known = style_layers.get(layer)
-        style_layers[layer] = loss if known is None else known + loss
-    terms = LossTerms(
-        content=_weighted_sum(weights.content_layers, content_layers),
-        style=_weighted_sum(weights.style_layers, style_layers),
-        tv=roughness,
-        content_layers=content_layers,
-        style_layers=style_layers,
-    )
-    return (
-        weights.content * terms.content
-        + weights.style * terms.style
-        + weights.tv * terms.tv,
-        terms,
-    )
-
-
-def _weighted_sum(weights: Mapping[str, Array], losses: Mapping[str, Array]) -> Array:
-    return sum((weights[layer] * losses[layer] for layer in losses), jnp.zeros(()))

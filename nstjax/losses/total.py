@@ -4,6 +4,8 @@ The terms are sums or means of squared differences; the published programs diffe
 in what they divide by, so each form has a name.
 """
 
+import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,48 +14,62 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from nstjax.losses.content import (
+    ContentNormalization,
+    content_sums,
+    normalized_content,
+)
 from nstjax.losses.gradient_normalization import normalize_gradient
 from nstjax.losses.terms import (
-    CONTENT,
-    ContentNormalization,
+    LossTerm,
     LossTerms,
-    Region,
     Targets,
-    Use,
     Weights,
-    content_loss,
-    content_sums,
     layers_of,
-    loss_of_readings,
-    strengths_of,
-    style_keys,
-    uses_of,
+    regions_of,
+    style_terms_of,
+    term_keys,
+    term_weight,
+    terms_of,
 )
 from nstjax.losses.total_variation import TotalVariationForm, total_variation
 from nstjax.network.convolution import Precision
 from nstjax.network.vgg import (
     LAYERS,
     ImagePadding,
+    NetworkOptions,
     Params,
     Pool,
     PoolPadding,
-    features,
+    activations_of,
     layer_channels,
 )
-from nstjax.statistics.gram import GramNormalization
-from nstjax.statistics.gram_loss import StyleNormalization
-from nstjax.statistics.style_losses import StyleForm, StyleLoss, describe_style
+from nstjax.statistics.normalization import (
+    GramNormalization,
+    LayerSize,
+    StyleForm,
+    StyleNormalization,
+)
+from nstjax.statistics.style import style_statistic
 
-__all__ = [
-    "ContentNormalization",
-    "LossTerms",
-    "Region",
-    "Targets",
-    "Weights",
-    "content_loss",
-    "style_statistics",
-    "total_loss",
-]
+
+@dataclasses.dataclass(frozen=True)
+class LossOptions:
+    """What a loss is but for its numbers: the static argument of what is compiled.
+
+    Attributes:
+      network: how the activations are computed.
+      style: the style loss.
+      content_normalization: see ``nstjax.content_loss``.
+      tv_form: see ``nstjax.total_variation``.
+      normalize_gradients: see ``nstjax.losses.gradient_normalization``.
+    """
+
+    network: NetworkOptions = NetworkOptions()
+    style: StyleForm = StyleForm()
+    content_normalization: ContentNormalization = "half_sum"
+    tv_form: TotalVariationForm = "squared"
+    normalize_gradients: bool = False
 
 
 def style_statistics(
@@ -65,49 +81,57 @@ def style_statistics(
     pool_padding: PoolPadding = "valid",
     image_padding: ImagePadding = "zero",
     precision: Precision = "float32",
-    style_loss: StyleLoss = "gram",
+    style_loss: str = "gram",
     gram_normalization: GramNormalization = "hw",
     guides: Mapping[str, ArrayLike] | None = None,
     key: Array | None = None,
 ) -> dict[str, Any]:
     """What the style loss keeps of a painting: {layer: Gram matrix [c, c]} or other.
 
-    Descriptions of several paintings blend (``nstjax.blend_styles``) and
-    become targets (``nstjax.style_target``); a Gram matrix is its own
-    target. "chw" counts VGG-19's channels, see ``total_loss``.
+    Descriptions of several paintings blend (``nstjax.blend_styles``) and become targets
+    (``nstjax.style_target``); a Gram matrix is its own target. "chw" counts VGG's
+    channels, see ``total_loss``.
 
     Args:
       params: the network.
       image: the painting in the network's units, shape [height, width, 3].
       layers: which layers.
-      pool: see ``nstjax.features``.
-      pool_padding: likewise.
-      image_padding: likewise.
-      precision: likewise.
-      style_loss: see ``nstjax.statistics.style_losses``.
+      pool: "avg" or "max".
+      pool_padding: "valid" or "same".
+      image_padding: "zero" or "replicate".
+      precision: "float32" or "mixed".
+      style_loss: a name of ``nstjax.statistics.table.STATISTICS``.
       gram_normalization: see ``nstjax.gram_matrix``.
       guides: {layer: T [h, w]} where only a part of the painting counts; layers that
         are not in it are left out.
       key: of the sampled losses.
     """
-    form = StyleForm(style_loss, gram_normalization)
-    key = jax.random.key(0) if key is None else key
-    activations = features(
-        params,
-        image,
-        layers,
-        pool=pool,
-        pool_padding=pool_padding,
-        image_padding=image_padding,
-        precision=precision,
+    options = LossOptions(
+        NetworkOptions(pool, pool_padding, image_padding, precision),
+        StyleForm(style_loss, gram_normalization),
     )
+    return describe_painting(params, image, tuple(layers), options, guides, key)
+
+
+def describe_painting(
+    params: Params,
+    image: ArrayLike,
+    layers: tuple[str, ...],
+    options: LossOptions,
+    guides: Mapping[str, ArrayLike] | None = None,
+    key: Array | None = None,
+) -> dict[str, Any]:
+    """``style_statistics`` with the options as one value."""
+    key = jax.random.key(0) if key is None else key
+    activations = activations_of(params, image, layers, options.network)
+    statistic = style_statistic(options.style.style_loss)
     return {
-        layer: describe_style(
+        layer: statistic.describe(
             activations[layer],
-            form,
+            layer_size(activations[layer], layer),
+            options.style,
             jax.random.fold_in(key, LAYERS.index(layer)),
-            guide=None if guides is None else jnp.asarray(guides[layer]),
-            channels=layer_channels(layer),
+            guide=None if guides is None else guides[layer],
         )
         for layer in layers
         if guides is None or layer in guides
@@ -125,7 +149,7 @@ def total_loss(
     image_padding: ImagePadding = "zero",
     precision: Precision = "float32",
     content_normalization: ContentNormalization = "half_sum",
-    style_loss: StyleLoss = "gram",
+    style_loss: str = "gram",
     gram_normalization: GramNormalization = "hw",
     style_normalization: StyleNormalization = "quarter_mean",
     tv_form: TotalVariationForm = "squared",
@@ -136,9 +160,9 @@ def total_loss(
 
     E_l is the distance of the whole image's statistic from ``targets.style``, and of
     each region's from its own: Σ_r λ_r E_rl. The layers are those of ``targets``.
-    Defaults are the paper's. A narrower network stands for VGG-19: the channels that
-    the formulas count are VGG-19's, as if those that it lacks were 0, so that a
-    preset's weights keep their meaning.
+    Defaults are the paper's. A narrower network stands for VGG: the channels that the
+    formulas count are VGG's, as if those that it lacks were 0, so that a preset's
+    weights keep their meaning.
 
     Args:
       params: the network, see ``nstjax.features``.
@@ -149,11 +173,11 @@ def total_loss(
       pool_padding: "valid" or "same".
       image_padding: "zero" or "replicate".
       precision: "float32" or "mixed", see ``nstjax.network.convolution``.
-      content_normalization: see ``content_loss``.
-      style_loss: see ``nstjax.statistics.style_losses``.
-      gram_normalization: see ``gram_matrix``.
+      content_normalization: see ``nstjax.content_loss``.
+      style_loss: a name of ``nstjax.statistics.table.STATISTICS``.
+      gram_normalization: see ``nstjax.gram_matrix``.
       style_normalization: see ``nstjax.style_loss``.
-      tv_form: see ``total_variation``.
+      tv_form: see ``nstjax.total_variation``.
       normalize_gradients: whether every layer's gradient is scaled to its weight, see
         ``nstjax.losses.gradient_normalization``. The value stays the same.
       key: of the sampled style losses; the same samples each time where not given.
@@ -165,42 +189,123 @@ def total_loss(
     Source:
       Gatys, Ecker and Bethge (2016), equation 7; regions: Gatys et al. (2017).
     """
-    form = StyleForm(style_loss, gram_normalization, style_normalization)
-    key = jax.random.key(0) if key is None else key
-    activations = features(
-        params,
-        image,
-        layers_of(targets),
-        pool=pool,
-        pool_padding=pool_padding,
-        image_padding=image_padding,
-        precision=precision,
+    options = LossOptions(
+        NetworkOptions(pool, pool_padding, image_padding, precision),
+        StyleForm(style_loss, gram_normalization, style_normalization),
+        content_normalization,
+        tv_form,
+        normalize_gradients,
     )
-    strengths = strengths_of(targets, weights)
+    return loss_of_image(params, image, targets, weights, options, key)
 
-    def read(use: Use, guide: Array | None) -> Any:
-        number, layer = use
-        activation = activations[layer]
-        if normalize_gradients:
-            # Each use of a layer has a gradient of its own.
-            activation = normalize_gradient(activation, strengths[use])
-        if number == CONTENT:
-            return content_sums(activation, targets.content[layer])
-        return describe_style(
+
+def loss_of_image(
+    params: Params,
+    image: ArrayLike,
+    targets: Targets,
+    weights: Weights,
+    options: LossOptions,
+    key: Array | None = None,
+    row_devices: int = 1,
+) -> tuple[Array, LossTerms]:
+    """``total_loss`` with the options as one value.
+
+    Args:
+      params: the network.
+      image: [height, width, 3] in its units.
+      targets: photo's activations and paintings' statistics.
+      weights: all of the loss.
+      options: what the loss is.
+      key: of the sampled style losses.
+      row_devices: over how many devices the image's rows are split.
+    """
+    key = jax.random.key(0) if key is None else key
+    activations = activations_of(
+        params, image, layers_of(targets), options.network, row_devices
+    )
+    statistic = style_statistic(options.style.style_loss)
+    guides = style_terms_of(targets)
+
+    def read(term: LossTerm) -> Any:
+        activation = activations[term.layer]
+        if options.normalize_gradients:
+            # Each term of a layer has a gradient of its own.
+            weight = term_weight(term, targets, weights)
+            activation = normalize_gradient(activation, weight)
+        if term.kind == "content":
+            return content_sums(activation, targets.content[term.layer])
+        return statistic.describe(
             activation,
-            form,
-            style_keys(key, use)[0],
-            guide=guide,
-            channels=layer_channels(layer),
+            layer_size(activation, term.layer),
+            options.style,
+            term_keys(key, term)[0],
+            guide=guides[term],
+            split_rows=row_devices > 1,
         )
 
-    return loss_of_readings(
-        {use: read(use, guide) for use, guide in uses_of(targets).items()},
-        total_variation(image, tv_form),
-        {layer: value.shape[:2] for layer, value in activations.items()},
+    return loss_of_statistics(
+        {term: read(term) for term in terms_of(targets)},
+        total_variation(image, options.tv_form),
+        {layer: layer_size(value, layer) for layer, value in activations.items()},
         targets,
         weights,
-        form,
-        content_normalization,
+        options,
         key,
     )
+
+
+def loss_of_statistics(
+    statistics: Mapping[LossTerm, Any],
+    roughness: Array,
+    sizes: Mapping[str, LayerSize],
+    targets: Targets,
+    weights: Weights,
+    options: LossOptions,
+    key: Array,
+) -> tuple[Array, LossTerms]:
+    """The total loss once the activations are no longer needed.
+
+    Args:
+      statistics: of each term: ``ContentSums``, or a style statistic.
+      roughness: the image's total variation.
+      sizes: of each layer.
+      targets: photo's activations and paintings' statistics.
+      weights: all of the loss.
+      options: what the loss is.
+      key: of the sampled style losses.
+    """
+    statistic, regions = style_statistic(options.style.style_loss), regions_of(targets)
+    content_layers: dict[str, Array] = {}
+    style_layers: dict[str, Array] = {}
+    for term, value in statistics.items():
+        layer, size = term.layer, sizes[term.layer]
+        if term.kind == "content":
+            content_layers[layer] = normalized_content(
+                value, options.content_normalization, math.prod(size)
+            )
+            continue
+        region = regions[term.region]
+        loss = region.weight * statistic.loss(
+            value, region.style[layer], term_keys(key, term)[1], size, options.style
+        )
+        known = style_layers.get(layer)
+        style_layers[layer] = loss if known is None else known + loss
+    terms = LossTerms(
+        content=_weighted_sum(weights.content_layers, content_layers),
+        style=_weighted_sum(weights.style_layers, style_layers),
+        tv=roughness,
+        content_layers=content_layers,
+        style_layers=style_layers,
+    )
+    total = weights.content * terms.content + weights.style * terms.style
+    return total + weights.tv * terms.tv, terms
+
+
+def layer_size(activation: Array, layer: str) -> LayerSize:
+    """The positions of an activation [h, w, c], and the channels of VGG's layer."""
+    height, width, _ = activation.shape
+    return LayerSize(height * width, layer_channels(layer))
+
+
+def _weighted_sum(weights: Mapping[str, Array], losses: Mapping[str, Array]) -> Array:
+    return sum((weights[layer] * losses[layer] for layer in losses), jnp.zeros(()))

@@ -26,8 +26,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nstjax.runtime.processes import devices_of_rows
-
 Precision = Literal["float32", "mixed"]
 
 # With fewer channels the transforms take longer than the products that they save.
@@ -38,7 +36,10 @@ TURNED = (3, 1, 2, 0)
 
 
 def conv3x3(
-    activation: Array, kernel: Array, precision: Precision = "float32"
+    activation: Array,
+    kernel: Array,
+    precision: Precision = "float32",
+    row_devices: int = 1,
 ) -> Array:
     """Convolution of stride 1 with zero padding 1.
 
@@ -47,6 +48,7 @@ def conv3x3(
       kernel: shape [3, 3, in, out].
       precision: "float32", or "mixed": products of bfloat16 operands and float32 sums,
         with a relative error of 2e-3 (4e-3 by Winograd's algorithm).
+      row_devices: over how many devices the rows are split.
 
     Returns:
       Shape [height, width, out], in the activation's type.
@@ -57,7 +59,7 @@ def conv3x3(
         return direct_convolution(
             activation.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
         ).astype(activation.dtype)
-    if devices_of_rows() == 1 and winograd_pays(*kernel.shape[2:]):
+    if row_devices == 1 and winograd_pays(*kernel.shape[2:]):
         return winograd_convolution(activation, kernel)
     return direct_convolution(activation, kernel)
 

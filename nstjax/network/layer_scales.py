@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from jax.typing import ArrayLike
 
-from nstjax.network.vgg import CONV_LAYERS, Params
+from nstjax.network.vgg import Params, architecture_of
 
 
 def scale_layers(params: Params, factors: Mapping[str, ArrayLike]) -> Params:
@@ -22,7 +22,7 @@ def scale_layers(params: Params, factors: Mapping[str, ArrayLike]) -> Params:
     """
     scaled: Params = {}
     before: ArrayLike = 1.0
-    for layer in CONV_LAYERS:
+    for layer in architecture_of(params).convolutions:
         kernel, bias = params[layer]["kernel"], params[layer]["bias"]
         scaled[layer] = {
             "kernel": kernel * (factors[layer] / before),

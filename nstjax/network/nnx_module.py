@@ -6,7 +6,7 @@ from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike
 
-from nstjax.network.vgg import CONV_LAYERS, Params, Pool, PoolPadding, features
+from nstjax.network.vgg import Params, Pool, PoolPadding, architecture_of, features
 
 
 class VGG19(nnx.Module):
@@ -20,7 +20,8 @@ class VGG19(nnx.Module):
     ):
         self.pool = pool
         self.pool_padding = pool_padding
-        for name in CONV_LAYERS:
+        self.names = architecture_of(params).convolutions
+        for name in self.names:
             kernel, bias = params[name]["kernel"], params[name]["bias"]
             layer = nnx.Conv(
                 kernel.shape[2],
@@ -44,7 +45,7 @@ class VGG19(nnx.Module):
 
     def params(self) -> Params:
         """The params pytree that ``nstjax``'s functions take."""
-        layers = {name: getattr(self, name) for name in CONV_LAYERS}
+        layers = {name: getattr(self, name) for name in self.names}
         return {
             name: {"kernel": layer.kernel[...], "bias": layer.bias[...]}
             for name, layer in layers.items()

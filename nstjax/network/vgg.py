@@ -1,9 +1,10 @@
-"""VGG-19's convolutional trunk as pure functions over a params pytree.
+"""VGG's convolutional trunk as pure functions over a params pytree.
 
 Layer names are the field's: ``convB_I`` is a convolution's output, ``reluB_I`` the same
 after the ReLU, ``poolB`` the output of the pooling that ends block B.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -17,56 +18,90 @@ from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.network.convolution import Precision, conv3x3, direct_convolution
-from nstjax.runtime.processes import devices_of_rows
 
 Params = dict[str, dict[str, Array]]
 Pool = Literal["avg", "max"]
 PoolPadding = Literal["valid", "same"]
 ImagePadding = Literal["zero", "replicate"]
 
-CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
-CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
-CONV_LAYERS = tuple(
-    f"conv{block}_{index}"
-    for block, count in enumerate(CONVOLUTIONS_PER_BLOCK, start=1)
-    for index in range(1, count + 1)
-)
+
+class Architecture(NamedTuple):
+    """A VGG's convolutional trunk, as data.
+
+    Attributes:
+      name: of the network.
+      blocks: convolutions of each block; a pooling ends it.
+      channels: of each block's convolutions.
+    """
+
+    name: str
+    blocks: tuple[int, ...]
+    channels: tuple[int, ...] = (64, 128, 256, 512, 512)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers from the image on: conv1_1, relu1_1, …, pool5."""
+        return tuple(
+            name
+            for block, count in enumerate(self.blocks, start=1)
+            for name in (
+                *(
+                    f"{kind}{block}_{index}"
+                    for index in range(1, count + 1)
+                    for kind in ("conv", "relu")
+                ),
+                f"pool{block}",
+            )
+        )
+
+    @property
+    def convolutions(self) -> tuple[str, ...]:
+        """The layers that have a kernel."""
+        return tuple(layer for layer in self.layers if layer.startswith("conv"))
 
 
-def _forward_order() -> tuple[str, ...]:
-    order: list[str] = []
-    for block, count in enumerate(CONVOLUTIONS_PER_BLOCK, start=1):
-        for index in range(1, count + 1):
-            order += [f"conv{block}_{index}", f"relu{block}_{index}"]
-        order.append(f"pool{block}")
-    return tuple(order)
-
-
-LAYERS = _forward_order()
+# Simonyan and Zisserman (2015), configurations E and D. VGG-16 has no layer that VGG-19
+# lacks, so that VGG-19's order is that of both.
+VGG19 = Architecture("VGG-19", (2, 2, 4, 4, 4))
+VGG16 = Architecture("VGG-16", (2, 2, 3, 3, 3))
+LAYERS, CONV_LAYERS = VGG19.layers, VGG19.convolutions
+CHANNELS_PER_BLOCK = VGG19.channels
 
 # The ImageNet training mean that Simonyan and Zisserman subtracted, in RGB, 0..255.
 MEAN_RGB = np.array([123.68, 116.779, 103.939], np.float32)
 
 
+def architecture_of(params: Mapping[str, object]) -> Architecture:
+    """VGG-16 where the params have conv3_3 and no conv3_4, else VGG-19."""
+    return VGG16 if "conv3_3" in params and "conv3_4" not in params else VGG19
+
+
 def kernel_shapes(
-    widths: Mapping[str, int] | None = None,
+    widths: Mapping[str, int] | None = None, architecture: Architecture = VGG19
 ) -> dict[str, tuple[int, int, int, int]]:
     """Kernel shapes by layer, ``[3, 3, in, out]`` (Flax, HWIO).
 
     Args:
-      widths: {convB_I: channels} of a narrower trunk; VGG-19's where not given.
+      widths: {convB_I: channels} of a narrower trunk; VGG's where not given.
+      architecture: whose convolutions they are.
     """
     shapes: dict[str, tuple[int, int, int, int]] = {}
     channels_in = 3
-    for name in CONV_LAYERS:
-        channels_out = widths[name] if widths else layer_channels(name)
+    for name in architecture.convolutions:
+        channels_out = (widths or {}).get(name, layer_channels(name))
         shapes[name] = (3, 3, channels_in, channels_out)
         channels_in = channels_out
     return shapes
 
 
+def kernels_of(params: Params) -> dict[str, tuple[int, int, int, int]]:
+    """``kernel_shapes`` of a network; VGG's where the params end early."""
+    widths = {layer: int(params[layer]["bias"].size) for layer in params}
+    return kernel_shapes(widths, architecture_of(params))
+
+
 def layer_channels(layer: str) -> int:
-    """Channels of VGG-19's layer: 64 for conv1_1, relu1_1, …, pool1."""
+    """Channels of VGG's layer: 64 for conv1_1, relu1_1, …, pool1."""
     return CHANNELS_PER_BLOCK[int(layer[4]) - 1]
 
 
@@ -116,6 +151,23 @@ def pooled_size(size: int, pool_padding: PoolPadding) -> int:
     return size // 2 if pool_padding == "valid" else -(-size // 2)
 
 
+@dataclasses.dataclass(frozen=True)
+class NetworkOptions:
+    """How activations are computed, see ``features``: structure, not numbers.
+
+    Attributes:
+      pool: "avg" or "max".
+      pool_padding: "valid" or "same".
+      image_padding: "zero" or "replicate".
+      precision: "float32" or "mixed".
+    """
+
+    pool: Pool = "avg"
+    pool_padding: PoolPadding = "valid"
+    image_padding: ImagePadding = "zero"
+    precision: Precision = "float32"
+
+
 def features(
     params: Params,
     image: ArrayLike,
@@ -152,33 +204,54 @@ def features(
       InputError: unknown layer, or an image too small for the deepest one.
 
     Source:
-      Simonyan and Zisserman (2015), configuration E.
+      Simonyan and Zisserman (2015), configurations D and E.
     """
+    options = NetworkOptions(pool, pool_padding, image_padding, precision)
+    return activations_of(params, image, layers, options)
+
+
+def activations_of(
+    params: Params,
+    image: ArrayLike,
+    layers: Sequence[str],
+    options: NetworkOptions,
+    row_devices: int = 1,
+) -> dict[str, Array]:
+    """``features`` of an image whose rows are split over so many devices."""
     check_layers(layers)
     if jnp.ndim(image) != 3 or jnp.shape(image)[-1] != 3:
         raise InputError(
             f"image must have shape [height, width, 3], got {list(jnp.shape(image))}"
         )
-    trunk = LAYERS[: max(map(LAYERS.index, layers)) + 1]
-    check_size(jnp.shape(image)[0], jnp.shape(image)[1], trunk[-1], pool_padding)
+    architecture = architecture_of(params)
+    for name in layers:
+        if name not in architecture.layers:
+            raise InputError(f"{architecture.name} has no layer {name}: choose another")
+    deepest = max(layers, key=LAYERS.index)
+    height, width, _ = jnp.shape(image)
+    check_size(height, width, deepest, options.pool_padding)
     activation = jnp.asarray(image)
     activations: dict[str, Array] = {}
-    for name in trunk:
+    for name in architecture.layers:
         if name.startswith("conv"):
             kernel, bias = map(
                 jnp.asarray, (params[name]["kernel"], params[name]["bias"])
             )
             if name == "conv1_1":
-                activation = _convolve_image(activation, kernel, image_padding)
+                activation = _convolve_image(
+                    activation, kernel, options.image_padding, row_devices
+                )
             else:
-                activation = conv3x3(activation, kernel, precision)
+                activation = conv3x3(activation, kernel, options.precision, row_devices)
             activation += bias[None, None, :]
         elif name.startswith("relu"):
             activation = jax.nn.relu(activation)
         else:
-            activation = _pool(activation, pool, pool_padding)
+            activation = _pool(activation, options, row_devices)
         if name in layers:
             activations[name] = activation
+        if name == deepest:
+            break
     return activations
 
 
@@ -202,14 +275,16 @@ def check_size(
         )
 
 
-def _convolve_image(image: Array, kernel: Array, image_padding: ImagePadding) -> Array:
+def _convolve_image(
+    image: Array, kernel: Array, image_padding: ImagePadding, row_devices: int
+) -> Array:
     """The same as a matrix product.
 
     With 3 channels XLA:CPU's convolution, and its gradient most of all, runs at a small
     fraction of its speed. Of an image that is split over devices, each of the windows
     would be exchanged by itself.
     """
-    if image_padding == "zero" and devices_of_rows() > 1:
+    if image_padding == "zero" and row_devices > 1:
         return direct_convolution(image, kernel)
     height, width, _ = image.shape
     mode = "constant" if image_padding == "zero" else "edge"
@@ -224,7 +299,8 @@ def _convolve_image(image: Array, kernel: Array, image_padding: ImagePadding) ->
     )
 
 
-def _pool(activation: Array, pool: Pool, pool_padding: PoolPadding) -> Array:
+def _pool(activation: Array, options: NetworkOptions, row_devices: int) -> Array:
+    pool, pool_padding = options.pool, options.pool_padding
     height, width, channels = activation.shape
     pooled_height = pooled_size(height, pool_padding)
     pooled_width = pooled_size(width, pool_padding)
@@ -236,8 +312,7 @@ def _pool(activation: Array, pool: Pool, pool_padding: PoolPadding) -> Array:
         )
     else:
         activation = activation[: 2 * pooled_height, : 2 * pooled_width]
-    devices = devices_of_rows()
-    if devices > 1 and activation.shape[0] % (2 * devices):
+    if row_devices > 1 and activation.shape[0] % (2 * row_devices):
         # Windows cross from one device to the next: XLA fetches the rows that lack, and
         # for the reshape below it would fetch all of the activation.
         window = ((2, 2, 1), (2, 2, 1), "VALID")
@@ -276,12 +351,13 @@ def summarize(
       kernels: kernel shapes by layer; VGG-19's where not given.
 
     Returns:
-      A row for each of ``LAYERS``.
+      A row for each of the architecture's layers.
     """
     kernels = kernels or kernel_shapes()
     rows = []
     channels, receptive_field, distance = 3, 1, 1
-    for name in LAYERS:
+    architecture = architecture_of(kernels)
+    for name in architecture.layers:
         parameters = 0
         if name.startswith("conv"):
             channels = kernels[name][-1]

@@ -4,7 +4,8 @@ The learning rate is an array in the optimizer's state (``optax.inject_hyperpara
 so that another rate needs no new compilation: see ``with_learning_rate``.
 """
 
-from typing import NamedTuple
+import dataclasses
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import optax
@@ -18,6 +19,31 @@ ADAM_BETAS = (0.9, 0.999)
 # Torch drops curvature pairs below this: without a line search s·y may be negative, and
 # the direction would then point uphill.
 SMALLEST_CURVATURE = 1e-10
+
+
+OPTIMIZERS = ("adam", "lbfgs", "lbfgs-linesearch")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerOptions:
+    """What updates an image, but for its learning rate.
+
+    Attributes:
+      name: one of ``OPTIMIZERS``.
+      lbfgs_num_correction: how many pairs of past steps and gradients L-BFGS keeps.
+      adam_betas: Adam's β₁ and β₂.
+      clamp: whether each update is followed by a cut to the displayable range.
+      keep: which image is the result: the "last", the "best" (of lowest loss) or the
+        moving "average".
+      average_decay: decay of that average.
+    """
+
+    name: str = dataclasses.field(default="lbfgs", metadata={"setting": "optimizer"})
+    lbfgs_num_correction: int = NUM_CORRECTION
+    adam_betas: tuple[float, float] = ADAM_BETAS
+    clamp: bool = False
+    keep: Literal["last", "best", "average"] = "last"
+    average_decay: float = 0.99
 
 
 class PublishedLbfgsState(NamedTuple):
@@ -86,9 +112,6 @@ def scale_by_published_lbfgs(
         return direction, PublishedLbfgsState(new_memory, pair)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
-
-
-OPTIMIZERS = ("adam", "lbfgs", "lbfgs-linesearch")
 
 
 def make_optimizer(

@@ -14,70 +14,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
-from nstjax.errors import InputError
-from nstjax.losses.total import LossTerms, Region, Targets
+from nstjax.losses.objective import LossFunction
+from nstjax.losses.terms import LossTerms, Region, Targets
 from nstjax.optimization.transfer import (
-    LossFunction,
     StyleTransfer,
     TransferInfo,
     TransferState,
 )
-from nstjax.runtime.processes import count_processes
-from nstjax.whole_number import is_whole_number
-
-ROWS = "rows"
-
-
-def read_mesh(text: str | None) -> Mesh | None:
-    """The mesh that a text such as ``rows=4`` asks for.
-
-    Args:
-      text: None asks for one device, or for all where there are several processes.
-
-    Returns:
-      The mesh; None for a single device.
-
-    Raises:
-      InputError: another text, or a number of devices that there is not.
-    """
-    if text is None:
-        return row_mesh(jax.device_count()) if count_processes() > 1 else None
-    name, _, number = text.partition("=")
-    number = number.strip()
-    if name.strip() != ROWS or not is_whole_number(number):
-        raise InputError(
-            f"mesh={text}: give rows=N, with N the number of devices over which the "
-            "image's rows are split"
-        )
-    return row_mesh(int(number))
-
-
-def row_mesh(rows: int) -> Mesh | None:
-    """A mesh of so many devices, one after the other; None for a single one.
-
-    Raises:
-      InputError: there are fewer devices, or other processes would be left out.
-    """
-    devices = jax.devices()
-    if not 1 <= rows <= len(devices):
-        raise InputError(
-            f"mesh=rows={rows}: give a number from 1 to {len(devices)}, which is how "
-            f"many devices there are ({jax.default_backend()})"
-        )
-    if count_processes() > 1 and rows < len(devices):
-        raise InputError(
-            f"mesh=rows={rows} leaves out some of the {len(devices)} devices of "
-            f"{count_processes()} processes: give rows={len(devices)} or leave it out"
-        )
-    if rows == 1:
-        return None
-    # Not Explicit, JAX's default: there XLA would add no exchange of its own.
-    return jax.make_mesh(
-        (rows,), (ROWS,), axis_types=(AxisType.Auto,), devices=devices[:rows]
-    )
+from nstjax.runtime.mesh import ROWS
 
 
 def split_rows(tree: Any, mesh: Mesh | None) -> Any:
@@ -121,9 +68,8 @@ def shard_loss(loss_fn: LossFunction, mesh: Mesh) -> LossFunction:
 
     def sharded(image: Array, *data: object) -> tuple[Array, LossTerms]:
         rows = NamedSharding(mesh, PartitionSpec(ROWS))
-        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-            # Unlike the arguments of a program, its inner arrays may be split unevenly.
-            return loss_fn(jax.lax.with_sharding_constraint(image, rows), *data)
+        # Unlike the arguments of a program, its inner arrays may be split unevenly.
+        return loss_fn(jax.lax.with_sharding_constraint(image, rows), *data)
 
     return sharded
 

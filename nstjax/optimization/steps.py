@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from nstjax.losses.total import LossTerms
+from nstjax.losses.terms import LossTerms
 from nstjax.optimization.transfer import (
     StyleTransfer,
     TransferInfo,

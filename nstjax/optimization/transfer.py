@@ -18,7 +18,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from nstjax.losses.objective import LossFunction
-from nstjax.losses.total import LossTerms
+from nstjax.losses.terms import LossTerms
 
 
 class Average(NamedTuple):

@@ -4,28 +4,24 @@ A preset fixes everything that decides the picture. ``docs/presets.md`` tells wh
 number comes from and which quirks of the published code are, or are not, reproduced.
 """
 
-import dataclasses
-
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size
-from nstjax.presets.preset import Preset
+from nstjax.presets.preset import Preset, new_preset, with_settings
 
 CONV_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 CROWSON_LAYER_WEIGHTS = tuple(weight / 341 for weight in (256, 64, 16, 4, 1))
 
-GATYS_CODE = Preset(
-    source="leongatys/PytorchNeuralStyleTransfer",
+GATYS_CODE = new_preset(
+    "leongatys/PytorchNeuralStyleTransfer",
     style_normalization="mean_per_c2",
     alpha=1.0,
     beta=1e3,
     size=Size("short", 512),
 )
 # Gatys' second notebooks: a photo of 512² pixels, and 1024² from its result.
-GATYS_2017 = dataclasses.replace(
-    GATYS_CODE, size=Size("area", 512), pyramid_min_size=512
-)
-CROWSON_2023 = Preset(
-    source="crowsonkb/style-transfer-pytorch, 2023",
+GATYS_2017 = with_settings(GATYS_CODE, size=Size("area", 512), pyramid_min_size=512)
+CROWSON_2023 = new_preset(
+    "crowsonkb/style-transfer-pytorch, 2023",
     image_padding="replicate",
     style_layer_weights=CROWSON_LAYER_WEIGHTS,
     style_loss="wasserstein2",
@@ -35,7 +31,7 @@ CROWSON_2023 = Preset(
     beta=1.0,
     tv=2.0,
     optimizer="adam",
-    learning_rates={"adam": 5.1, "lbfgs": 1.0, "lbfgs-linesearch": 1.0},
+    adam_learning_rate=5.1,
     adam_betas=(0.9, 0.99),
     steps=1000,
     clamp=True,
@@ -48,8 +44,8 @@ CROWSON_2023 = Preset(
 )
 
 PRESETS: dict[str, Preset] = {
-    "gatys2016": Preset(
-        source="Gatys, Ecker and Bethge, CVPR 2016",
+    "gatys2016": new_preset(
+        "Gatys, Ecker and Bethge, CVPR 2016",
         pool="avg",
         content_normalization="half_sum",
         style_normalization="quarter_mean",
@@ -58,8 +54,8 @@ PRESETS: dict[str, Preset] = {
         beta=1.0,
     ),
     "gatys-code": GATYS_CODE,
-    "johnson2015": Preset(
-        source="jcjohnson/neural-style",
+    "johnson2015": new_preset(
+        "jcjohnson/neural-style",
         pool_padding="same",
         gram_normalization="chw",
         alpha=5.0,
@@ -67,11 +63,11 @@ PRESETS: dict[str, Preset] = {
         tv=1e-3,
         init="noise",
         noise_scale=1e-3,
-        learning_rates={"adam": 10.0, "lbfgs": 1.0, "lbfgs-linesearch": 1.0},
+        adam_learning_rate=10.0,
         steps=1000,
     ),
-    "neural-style-pt": Preset(
-        source="ProGamerGov/neural-style-pt",
+    "neural-style-pt": new_preset(
+        "ProGamerGov/neural-style-pt",
         gram_normalization="chw",
         tv_form="l1",
         alpha=5.0,
@@ -79,11 +75,11 @@ PRESETS: dict[str, Preset] = {
         tv=1e-3,
         init="noise",
         noise_scale=1e-3,
-        learning_rates={"adam": 1.0, "lbfgs": 1.0, "lbfgs-linesearch": 1.0},
+        adam_learning_rate=1.0,
         steps=1000,
     ),
-    "athalye": Preset(
-        source="anishathalye/neural-style",
+    "athalye": new_preset(
+        "anishathalye/neural-style",
         pool_padding="same",
         gram_normalization="chw",
         style_layer_weights=(0.2,) * 5,
@@ -94,13 +90,13 @@ PRESETS: dict[str, Preset] = {
         init="noise",
         noise_scale=0.256,
         optimizer="adam",
-        learning_rates={"adam": 10.0, "lbfgs": 1.0, "lbfgs-linesearch": 1.0},
+        adam_learning_rate=10.0,
         steps=1000,
         size=Size("width", 512),
         style_size="content_width",
     ),
-    "coursera": Preset(
-        source="Coursera course 'Convolutional Neural Networks', style transfer",
+    "coursera": new_preset(
+        "Coursera course 'Convolutional Neural Networks', style transfer",
         pool="avg",
         pool_padding="same",
         content_normalization="quarter_mean",
@@ -118,8 +114,8 @@ PRESETS: dict[str, Preset] = {
         size=Size("exact", (300, 400)),
         style_size="content",
     ),
-    "matlab": Preset(
-        source="MATLAB Deep Learning Toolbox example, neural style transfer",
+    "matlab": new_preset(
+        "MATLAB Deep Learning Toolbox example, neural style transfer",
         pool="avg",
         content_layers=("conv4_2",),
         style_layers=CONV_STYLE_LAYERS,
@@ -143,24 +139,24 @@ PRESETS: dict[str, Preset] = {
         resize_to_content=True,
         montage=True,
     ),
-    "gatys2017-color": dataclasses.replace(
+    "gatys2017-color": with_settings(
         GATYS_2017,
         source="Gatys et al., CVPR 2017: luminance only",
         color="luminance",
         luminance_match="mean",
     ),
-    "gatys2017-spatial": dataclasses.replace(
+    "gatys2017-spatial": with_settings(
         GATYS_2017,
         source="Gatys et al., CVPR 2017: regions",
         guide_mode="inside",
         guide_dilation=3,
     ),
-    "gatys2017-scale": dataclasses.replace(
+    "gatys2017-scale": with_settings(
         GATYS_2017,
         source="Gatys et al., CVPR 2017: fine and coarse styles",
         color="match",
     ),
-    "crowson2021": dataclasses.replace(
+    "crowson2021": with_settings(
         CROWSON_2023,
         source="crowsonkb/style-transfer-pytorch, 2021",
         content_normalization="scaled",

@@ -167,7 +167,9 @@ def plan_memory(
         if memory_gb is None
         else GIGABYTE * memory_gb
     )
-    sides = [] if preset.optimizer == "lbfgs-linesearch" else _tiles(pictures.photo)
+    sides = (
+        [] if preset.optimizer.name == "lbfgs-linesearch" else _tiles(pictures.photo)
+    )
     for side in (None, *sides):
         fitting = plan(side)
         if HEADROOM * fitting.peak_bytes <= budget:
@@ -176,8 +178,8 @@ def plan_memory(
         f"the run would need {HEADROOM * fitting.peak_bytes / GIGABYTE:.2f} GB of "
         f"memory{' with the smallest tiles' if sides else ''}, and "
         f"{budget / GIGABYTE:.2f} are allowed: choose a smaller size"
-        f"{' or optimizer=adam' if 'lbfgs' in preset.optimizer else ''}, or allow more "
-        "with memory_gb"
+        f"{' or optimizer=adam' if 'lbfgs' in preset.optimizer.name else ''}, or allow "
+        "more with memory_gb"
     )
 
 
@@ -211,7 +213,7 @@ def _work(params: Params, preset: Preset) -> _Work:
 
 def _winograd_layers(params: Params, preset: Preset) -> int:
     """How many convolutions are computed by Winograd's algorithm."""
-    if preset.precision == "float32":
+    if preset.network.precision == "float32":
         return 0
     below = LAYERS[: LAYERS.index(deepest_layer(preset)) + 1]
     return sum(
@@ -247,8 +249,8 @@ def _work_bytes(
         step = (work.all + 2 * work.largest) * pixels(pictures.photo)
         step += 2 * PIXEL_BYTES * photo
     else:
-        step = (work.all + STEP_COPIES[preset.optimizer] * work.largest) * photo
-        step *= EVALUATIONS.get(preset.optimizer, 1)
+        step = (work.all + STEP_COPIES[preset.optimizer.name] * work.largest) * photo
+        step *= EVALUATIONS.get(preset.optimizer.name, 1)
     return max(step, description)
 
 
@@ -260,7 +262,7 @@ def _fixed_bytes(pictures: Pictures, params: Params, preset: Preset) -> float:
     layers = summarize(
         height,
         width,
-        pool_padding=preset.pool_padding,
+        pool_padding=preset.network.pool_padding,
         kernels=kernel_shapes(_widths(params)),
     )
     shapes = {row.name: row.shape for row in layers}

@@ -29,22 +29,22 @@ class Original(NamedTuple):
 
 def content_size(preset: Preset) -> UsedSize | None:
     """How large of its own size a photo is used, for ``nstjax.read_image``."""
-    if preset.resize_to_content:
+    if preset.image.resize_to_content:
         return None
-    return lambda height, width: output_size(height, width, preset.size)
+    return lambda height, width: output_size(height, width, preset.image.size)
 
 
 def painting_size(content: np.ndarray, preset: Preset) -> UsedSize:
     """The same for paintings, beside a photo [height, width, 3]."""
-    height, width = output_size(content.shape[0], content.shape[1], preset.size)
+    height, width = output_size(content.shape[0], content.shape[1], preset.image.size)
     scale = Scale(height, width, 0, 0)
     return lambda height, width: _style_size(height, width, scale, scale, preset)
 
 
 def fit(image: np.ndarray, height: int, width: int, preset: Preset) -> np.ndarray:
     """An input picture at the size that it is used at."""
-    resized = resize(image, height, width, preset.resample)
-    return stretch_contrast(resized) if preset.contrast_stretch else resized
+    resized = resize(image, height, width, preset.image.resample)
+    return stretch_contrast(resized) if preset.image.contrast_stretch else resized
 
 
 def style_size(
@@ -57,16 +57,16 @@ def style_size(
 def _style_size(
     own_height: int, own_width: int, scale: Scale, final: Scale, preset: Preset
 ) -> tuple[int, int]:
-    rule = preset.style_size or preset.size
+    rule = preset.image.style_size or preset.image.size
     if rule == "content":
         rule = Size("exact", (final.height, final.width))
     elif rule == "content_width":
         rule = Size("width", final.width)
-    elif preset.style_size is None and isinstance(preset.size.value, tuple):
-        rule = Size("long", max(preset.size.value))
+    elif preset.image.style_size is None and isinstance(preset.image.size.value, tuple):
+        rule = Size("long", max(preset.image.size.value))
     height, width = output_size(own_height, own_width, rule)
-    ratio = preset.style_scale * scale.width / final.width
-    if not preset.style_upscale:
+    ratio = preset.image.style_scale * scale.width / final.width
+    if not preset.image.style_upscale:
         ratio = min(ratio, own_height / height, own_width / width)
     return max(1, round(height * ratio)), max(1, round(width * ratio))
 
@@ -99,7 +99,7 @@ def check_styles(
       InputError: one that is too thin.
     """
     layer = deepest_layer(preset)
-    needed = least_side(layer, preset.pool_padding)
+    needed = least_side(layer, preset.network.pool_padding)
     for name, style in zip(names, styles, strict=True):
         height, width = style_size(style, scales[0], scales[-1], preset)
         if min(height, width) < needed:
@@ -123,27 +123,27 @@ def stretch_contrast(image: np.ndarray) -> np.ndarray:
 
 def content_in_color(photo: np.ndarray, preset: Preset) -> np.ndarray:
     """The photo as the transfer sees it: grey where only luminance is transferred."""
-    if preset.color != "luminance" or preset.color_when == "after":
+    if preset.image.color != "luminance" or preset.image.color_when == "after":
         return photo
     # scikit-image takes a while to import.
     from nstjax.images import color
 
-    return _grey(color.luminance(photo, preset.color_space))
+    return _grey(color.luminance(photo, preset.image.color_space))
 
 
 def style_in_color(style: np.ndarray, photo: np.ndarray, preset: Preset) -> np.ndarray:
     """A painting as the transfer sees it: matched to the photo, as the preset says."""
-    if preset.color == "style" or preset.color_when == "after":
+    if preset.image.color == "style" or preset.image.color_when == "after":
         return style
     from nstjax.images import color
 
-    if preset.color == "match":
-        return color.match_color(style, photo, preset.color_match)
+    if preset.image.color == "match":
+        return color.match_color(style, photo, preset.image.color_match)
     return _grey(
         color.match_luminance(
-            color.luminance(style, preset.color_space),
-            color.luminance(photo, preset.color_space),
-            preset.luminance_match,
+            color.luminance(style, preset.image.color_space),
+            color.luminance(photo, preset.image.color_space),
+            preset.image.luminance_match,
         )
     )
 
@@ -161,23 +161,23 @@ def finish(image: Array | np.ndarray, preset: Preset, original: Original) -> np.
     """
     picture = np.asarray(deprocess(image))
     photo = original.photo
-    if preset.color != "style":
+    if preset.image.color != "style":
         from nstjax.images import color
 
-        if preset.color == "luminance":
+        if preset.image.color == "luminance":
             luminance = (
                 picture.mean(2)
-                if preset.color_when == "before"
-                else color.luminance(picture, preset.color_space)
+                if preset.image.color_when == "before"
+                else color.luminance(picture, preset.image.color_space)
             )
-            picture = color.with_luminance(photo, luminance, preset.color_space)
-        elif preset.color_when == "after":
-            picture = color.match_color(picture, photo, preset.color_match)
+            picture = color.with_luminance(photo, luminance, preset.image.color_space)
+        elif preset.image.color_when == "after":
+            picture = color.match_color(picture, photo, preset.image.color_match)
     if original.stylize_mask is not None:
         share = original.stylize_mask[:, :, None]
         picture = share * picture + (1 - share) * photo
-    if preset.resize_to_content:
-        picture = resize(picture, *original.size, preset.resample)
+    if preset.image.resize_to_content:
+        picture = resize(picture, *original.size, preset.image.resample)
     return picture
 
 

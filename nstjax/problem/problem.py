@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,15 @@ from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.images.resizing import resize
-from nstjax.losses.objective import Kept, TransferData, loss_function
-from nstjax.losses.total import Weights
+from nstjax.losses.objective import StylizeMask, TransferData, loss_function
+from nstjax.losses.terms import Weights
+from nstjax.losses.total import LossOptions
 from nstjax.network.vgg import MEAN_RGB, Params, deprocess, preprocess
-from nstjax.optimization.optimizers import make_optimizer, with_learning_rate
+from nstjax.optimization.optimizers import (
+    OptimizerOptions,
+    make_optimizer,
+    with_learning_rate,
+)
 from nstjax.optimization.sharding import (
     place_state,
     place_targets,
@@ -38,7 +43,7 @@ from nstjax.optimization.transfer import (
     TransferState,
     style_transfer,
 )
-from nstjax.presets.preset import INITS, Preset, deepest_layer, loss_structure
+from nstjax.presets.preset import INITS, Preset, deepest_layer, learning_rate_of
 from nstjax.problem.initial_image import blend_noise, sample_noise
 from nstjax.problem.preprocessing import (
     Original,
@@ -62,8 +67,6 @@ from nstjax.tiling.loss import tiled_loss
 from nstjax.tiling.plan import needs_tiles, plan_tiles
 
 NO_CONTROLS = Controls()
-# What of a transfer's structure is not its loss's.
-UPDATE = ("optimizer", "lbfgs_num_correction", "adam_betas", "clamp", "average_decay")
 
 
 class Problem(NamedTuple):
@@ -174,21 +177,24 @@ def prepare(
             image = _handed_on(previous, size, preset)
         elif init_image is not None:
             image = preprocess(
-                content_in_color(resize(init_image, *size, preset.resample), preset)
+                content_in_color(
+                    resize(init_image, *size, preset.image.resample), preset
+                )
             )
-        elif preset.init == "style":
+        elif preset.image.init == "style":
             image = preprocess(
                 style_in_color(fit(styles[0], *size, preset), photo, preset)
             )
-        elif preset.init == "content":
+        elif preset.image.init == "content":
             image = content_image
         else:
             image = _from_noise(content_image, preset, key)
 
         transfer_init, steps = _compiled_transfer(
+            preset.loss,
+            preset.optimizer,
             mesh,
             tile if needs_tiles(*size, deepest_layer(preset), tile) else None,
-            **_transfer_structure(preset),
         )
         state = transfer_init(split_rows(image, mesh))
         state = place_state(_starting_state(state, previous, scale, preset), mesh)
@@ -202,9 +208,11 @@ def prepare(
             place_targets(targets, mesh),
             replicate(weights._replace(content=weights.content * share), mesh),
             key,
-            kept=None
+            stylize_mask=None
             if mask is None
-            else split_rows(Kept(jnp.asarray(mask[:, :, None]), content_image), mesh),
+            else split_rows(
+                StylizeMask(jnp.asarray(mask[:, :, None]), content_image), mesh
+            ),
         )
         original = Original(photo, mask, content_size)
         return Problem(steps, state, data, original, scales, index, at_scale)
@@ -232,7 +240,7 @@ def make_transfer(preset: Preset, mesh: Mesh | None = None) -> StyleTransfer:
 
     Its step takes the fields of ``TransferData`` after the state.
     """
-    return _transfer(mesh=mesh, **_transfer_structure(preset))
+    return _transfer(preset.loss, preset.optimizer, mesh)
 
 
 def make_weights(preset: Preset) -> Weights:
@@ -254,12 +262,12 @@ def make_weights(preset: Preset) -> Weights:
 
 
 def _handed_on(previous: TransferState, size: tuple[int, int], preset: Preset) -> Array:
-    shown = on_host(shown_image(previous, preset.keep))
+    shown = on_host(shown_image(previous, preset.optimizer.keep))
     image = resample_image(jnp.asarray(shown), *size)
-    if preset.color == "luminance" and preset.color_when == "before":
+    if preset.image.color == "luminance" and preset.image.color_when == "before":
         grey = deprocess(image).mean(2, keepdims=True)
         image = preprocess(jnp.repeat(grey, 3, axis=2))
-    return _to_displayable(image) if preset.clamp else image
+    return _to_displayable(image) if preset.optimizer.clamp else image
 
 
 def _starting_state(
@@ -268,27 +276,28 @@ def _starting_state(
     opt_state = state.opt_state
     if (
         previous is not None
-        and preset.optimizer == "adam"
-        and preset.pyramid_moments == "resample"
+        and preset.optimizer.name == "adam"
+        and preset.pyramid.moments == "resample"
     ):
         before = jax.tree.map(on_host, previous.opt_state)
         opt_state = resample_moments(opt_state, before)
-    rate = preset.learning_rate or preset.learning_rates[preset.optimizer]
     return state._replace(
-        opt_state=with_learning_rate(opt_state, rate),
+        opt_state=with_learning_rate(opt_state, learning_rate_of(preset)),
         step=jnp.int32(scale.first_step),
     )
 
 
 def _from_noise(content_image: Array, preset: Preset, key: Array) -> Array:
-    ratios = {"noise": 1.0, "blend": preset.noise_ratio}
-    if preset.init not in ratios:
+    ratios = {"noise": 1.0, "blend": preset.image.noise_ratio}
+    if preset.image.init not in ratios:
         raise InputError(
-            f"init is {preset.init!r}: give {', '.join(INITS)}, or read that image and "
-            "pass it as init_image"
+            f"init is {preset.image.init!r}: give {', '.join(INITS)}, or read that image "
+            "and pass it as init_image"
         )
-    noise = sample_noise(key, content_image.shape, preset.noise, preset.noise_scale)
-    return blend_noise(content_image, noise, ratios[preset.init])
+    noise = sample_noise(
+        key, content_image.shape, preset.image.noise, preset.image.noise_scale
+    )
+    return blend_noise(content_image, noise, ratios[preset.image.init])
 
 
 def _check_init_size(
@@ -309,54 +318,37 @@ def _to_displayable(image: Array) -> Array:
 
 @functools.lru_cache
 def _compiled_transfer(
-    mesh: Mesh | None, tile: int | None, **structure: Any
+    loss: LossOptions, optimizer: OptimizerOptions, mesh: Mesh | None, tile: int | None
 ) -> tuple[Callable[[ArrayLike], TransferState], CompiledSteps]:
-    """One compilation for each structure, whatever the pictures and the numbers."""
-    transfer = _transfer(**structure, mesh=mesh)
+    """One compilation for all pictures and numbers."""
+    transfer = _transfer(loss, optimizer, mesh)
     if tile is None:
         return jax.jit(transfer.init), compile_steps(transfer)
-    loss = {name: structure[name] for name in structure if name not in UPDATE}
-    return jax.jit(transfer.init), steps_of_gradient(
-        tiled_loss(tile, **loss), transfer.update
-    )
+    steps = steps_of_gradient(tiled_loss(tile, loss), transfer.update)
+    return jax.jit(transfer.init), steps
 
 
 def _transfer(
-    optimizer: str,
-    lbfgs_num_correction: int,
-    adam_betas: tuple[float, float],
-    clamp: bool,
-    average_decay: float | None,
-    mesh: Mesh | None,
-    **structure: Any,
+    loss: LossOptions, optimizer: OptimizerOptions, mesh: Mesh | None
 ) -> StyleTransfer:
-    loss_fn = loss_function(**structure)
+    loss_fn = loss_function(loss, 1 if mesh is None else mesh.size)
     transfer = style_transfer(
         loss_fn if mesh is None else shard_loss(loss_fn, mesh),
-        make_optimizer(optimizer, lbfgs_num_correction, adam_betas),
-        project=_to_displayable if clamp else None,
-        average_decay=average_decay,
+        make_optimizer(
+            optimizer.name, optimizer.lbfgs_num_correction, optimizer.adam_betas
+        ),
+        project=_to_displayable if optimizer.clamp else None,
+        average_decay=optimizer.average_decay if optimizer.keep == "average" else None,
         pass_step=True,
     )
     return transfer if mesh is None else shard_transfer(transfer, mesh)
-
-
-def _transfer_structure(preset: Preset) -> dict[str, Any]:
-    return {
-        "optimizer": preset.optimizer,
-        "lbfgs_num_correction": preset.lbfgs_num_correction,
-        "adam_betas": preset.adam_betas,
-        "clamp": preset.clamp,
-        "average_decay": preset.average_decay if preset.keep == "average" else None,
-        **loss_structure(preset),
-    }
 
 
 def _check_tile(tile: int | None, preset: Preset) -> None:
     """Raise ``InputError`` unless a run of the preset can go by such tiles."""
     if tile is None:
         return
-    if preset.optimizer == "lbfgs-linesearch":
+    if preset.optimizer.name == "lbfgs-linesearch":
         raise InputError(
             "optimizer=lbfgs-linesearch evaluates the loss within a step, which tiles "
             "cannot: choose optimizer=lbfgs or adam, or a smaller size"

@@ -39,7 +39,7 @@ def plan_scales(content_size: tuple[int, int], preset: Preset) -> tuple[Scale, .
     """The sizes round(end / f^i) whose long side is at least the least, small to large.
 
     f is √2 or 2; without a pyramid the only scale is the last. The first scale has
-    ``preset.steps`` updates, the others those of ``preset.pyramid_steps``.
+    ``preset.steps`` updates, the others those of ``preset.pyramid.steps``.
 
     Args:
       content_size: (height, width) of the photo.
@@ -55,22 +55,22 @@ def plan_scales(content_size: tuple[int, int], preset: Preset) -> tuple[Scale, .
       style-transfer-pytorch (f = √2, from 128 on); Gatys et al. (2017), section 6.3
       (f = 2, from 512 on).
     """
-    size = output_size(*content_size, preset.size)
+    size = output_size(*content_size, preset.image.size)
     factor = FACTORS[_kind(content_size, preset)]
-    sizes = _sizes(*size, factor, preset.pyramid_min_size)
+    sizes = _sizes(*size, factor, preset.pyramid.min_size)
     layer = deepest_layer(preset)
-    check_size(*size, layer, preset.pool_padding)
-    needed = least_side(layer, preset.pool_padding)
+    check_size(*size, layer, preset.network.pool_padding)
+    needed = least_side(layer, preset.network.pool_padding)
     if min(sizes[0]) < needed:
         works = _working_min_size(*size, factor, needed)
         raise InputError(
             f"the pyramid's first scale is too small: {sizes[0][1]}x{sizes[0][0]} "
             f"pixels, of which {layer} needs {needed} at least on each side; give "
-            f"pyramid_min_size={works} instead of {preset.pyramid_min_size}"
+            f"pyramid_min_size={works} instead of {preset.pyramid.min_size}"
         )
     scales, step = [], 0
     for index, (scale_height, scale_width) in enumerate(sizes):
-        later = preset.pyramid_steps[: max(1, index)][-1]
+        later = preset.pyramid.steps[: max(1, index)][-1]
         steps = later if index else preset.steps
         scales.append(Scale(scale_height, scale_width, step, step + steps))
         step += steps
@@ -84,7 +84,7 @@ def content_share(preset: Preset, scale: Scale, scales: int) -> float:
     the style loss does not; within a pyramid it is brought to that of an image whose
     long side has 512 pixels, so that one setting means the same at every scale.
     """
-    if scales == 1 or preset.content_normalization != "half_sum":
+    if scales == 1 or preset.loss.content_normalization != "half_sum":
         return 1.0
     return (REFERENCE_SIDE / max(scale.height, scale.width)) ** 2
 
@@ -158,8 +158,8 @@ def _working_min_size(
 
 
 def _kind(content_size: tuple[int, int], preset: Preset) -> str:
-    if preset.pyramid != "auto":
-        return preset.pyramid
-    side = preset.size.value or max(content_size)
+    if preset.pyramid.kind != "auto":
+        return preset.pyramid.kind
+    side = preset.image.size.value or max(content_size)
     side = max(side) if isinstance(side, tuple) else side
     return "2" if side > REFERENCE_SIDE else "none"

@@ -26,8 +26,8 @@ def mix_styles(
 
     min_x Σ_{l ≤ L} w_l E_l(x, P) from x = Q, with P the fine style and Q the coarse
     one, whose larger structure stays because nothing asks for another. The scales and
-    steps are the transfer's; L is ``preset.fine_layers`` at the first scale and
-    ``preset.fine_layers_refined`` at the others.
+    steps are the transfer's; L is ``preset.image.fine_layers`` at the first scale and
+    ``preset.image.fine_layers_refined`` at the others.
 
     Args:
       content: the photo, sRGB in 0..1; where the preset matches colors, both styles are
@@ -47,14 +47,14 @@ def mix_styles(
       Gatys et al. (2017), "Controlling Perceptual Factors in Neural Style Transfer",
       section 6; its code's ``ScaleControl.ipynb``.
     """
-    if preset.color == "match":
+    if preset.image.color == "match":
         fine, coarse = (
             style_in_color(style, content, preset) for style in (fine, coarse)
         )
     scales = plan_scales((content.shape[0], content.shape[1]), preset)
     mixed = coarse
     for index, scale in enumerate(scales):
-        layers = preset.fine_layers_refined if index else preset.fine_layers
+        layers = preset.image.fine_layers_refined if index else preset.image.fine_layers
         size = style_size(coarse, scale, scales[-1], preset)
         stage = customize(
             preset,
@@ -73,7 +73,7 @@ def mix_styles(
             steps=scale.last_step - scale.first_step,
             resize_to_content=False,
         )
-        start = resize(mixed, *size, preset.resample)
+        start = resize(mixed, *size, preset.image.resample)
         mixed = paint(prepare(start, [fine], params, stage, mesh=mesh), stage)
     return mixed
 

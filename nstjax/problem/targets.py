@@ -1,6 +1,7 @@
 """From pictures to targets: the photo's activations, the paintings' statistics."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,15 @@ from jax import Array
 
 from nstjax.errors import InputError
 from nstjax.images.resizing import resize
-from nstjax.losses.total import Region, Targets, style_statistics
-from nstjax.network.vgg import LAYERS, Params, features
+from nstjax.losses.terms import Region, Targets
+from nstjax.losses.total import LossOptions, describe_painting
+from nstjax.network.vgg import LAYERS, NetworkOptions, Params, activations_of
 from nstjax.presets.preset import Preset
 from nstjax.runtime.compilation import memory_saving_jit
-from nstjax.statistics.style_losses import blend_styles, style_target
+from nstjax.statistics.normalization import StyleForm
+from nstjax.statistics.style import blend_styles, style_target
 from nstjax.tiling.plan import needs_tiles
-from nstjax.tiling.targets import features_by_tiles, style_statistics_by_tiles
+from nstjax.tiling.targets import describe_painting_by_tiles, features_by_tiles
 
 if TYPE_CHECKING:
     from nstjax.images.regions import MaskedRegion
@@ -79,12 +82,6 @@ def make_targets(
         "style_blend_weights", controls.style_blend_weights, len(styles), "style images"
     )
     served = _served_layers(controls.style_image_layers, shares, preset)
-    network = {
-        "pool": preset.pool,
-        "pool_padding": preset.pool_padding,
-        "image_padding": preset.image_padding,
-        "precision": preset.precision,
-    }
 
     def blended(
         members: Mapping[int, Mapping[str, Array] | None], key: Array
@@ -100,12 +97,10 @@ def make_targets(
                     params,
                     styles[index],
                     layers,
+                    preset.loss,
+                    guides,
+                    jax.random.fold_in(key, index),
                     tile,
-                    **network,
-                    style_loss=preset.style_loss,
-                    gram_normalization=preset.gram_normalization,
-                    guides=guides,
-                    key=jax.random.fold_in(key, index),
                 )
         targets = {}
         for layer in preset.style_layers:
@@ -114,11 +109,12 @@ def make_targets(
                 targets[layer] = _blended_target(
                     [descriptions[index][layer] for index in those],
                     np.array([shares[index] for index in those], np.float32),
+                    preset.loss.style,
                 )
         return targets
 
     content_targets = _activations(
-        params, content, preset.content_layers, tile, **network
+        params, content, preset.content_layers, preset.network, tile
     )
     everything = dict.fromkeys(range(len(styles)))
     if not controls.regions and controls.stylize_mask is None:
@@ -234,9 +230,9 @@ def _guides(mask: np.ndarray, image: Array, preset: Preset) -> dict[str, Array]:
     guides = layer_guides(
         resize(mask, image.shape[0], image.shape[1], "box"),
         preset.style_layers,
-        preset.guide_mode,
-        preset.guide_dilation,
-        preset.pool_padding,
+        preset.image.guide_mode,
+        preset.image.guide_dilation,
+        preset.network.pool_padding,
     )
     normalized = {layer: normalize_guide(guide) for layer, guide in guides.items()}
     return {
@@ -277,24 +273,28 @@ def _activations(
     params: Params,
     image: Array,
     layers: tuple[str, ...],
+    network: NetworkOptions,
     tile: int | None,
-    **network: Any,
 ) -> dict[str, Array]:
     if tile is not None and _has_tiles(image, layers, tile):
-        return features_by_tiles(params, image, layers, tile, **network)
-    return _features(params, image, layers, **network)
+        return features_by_tiles(params, image, layers, network, tile)
+    return _compiled_activations(params, image, layers, network)
 
 
 def _described(
     params: Params,
     image: Array,
     layers: tuple[str, ...],
+    loss: LossOptions,
+    guides: Mapping[str, Array] | None,
+    key: Array,
     tile: int | None,
-    **structure: Any,
 ) -> dict[str, Any]:
     if tile is not None and _has_tiles(image, layers, tile):
-        return style_statistics_by_tiles(params, image, layers, tile, **structure)
-    return _style_statistics(params, image, layers, **structure)
+        return describe_painting_by_tiles(
+            params, image, layers, loss, guides, key, tile
+        )
+    return _compiled_description(params, image, layers, loss, guides, key)
 
 
 def _has_tiles(image: Array, layers: Sequence[str], tile: int) -> bool:
@@ -302,27 +302,14 @@ def _has_tiles(image: Array, layers: Sequence[str], tile: int) -> bool:
     return needs_tiles(image.shape[0], image.shape[1], deepest, tile)
 
 
-_features = memory_saving_jit(
-    features,
-    ahead=True,
-    static_argnums=2,
-    static_argnames=("pool", "pool_padding", "image_padding", "precision"),
+_compiled_activations = memory_saving_jit(
+    activations_of, ahead=True, static_argnums=(2, 3)
 )
-_style_statistics = memory_saving_jit(
-    style_statistics,
-    ahead=True,
-    static_argnums=2,
-    static_argnames=(
-        "pool",
-        "pool_padding",
-        "image_padding",
-        "precision",
-        "style_loss",
-        "gram_normalization",
-    ),
+_compiled_description = memory_saving_jit(
+    describe_painting, ahead=True, static_argnums=(2, 3)
 )
 
 
-@jax.jit
-def _blended_target(descriptions: Sequence[Any], shares: Array) -> Any:
-    return style_target(blend_styles(descriptions, shares))
+@functools.partial(jax.jit, static_argnums=2)
+def _blended_target(descriptions: Sequence[Any], shares: Array, form: StyleForm) -> Any:
+    return style_target(blend_styles(descriptions, shares, form), form)

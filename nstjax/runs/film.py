@@ -86,7 +86,11 @@ def _finisher(
     if record is not None:
         request = recorded_request(record, folder)
         preset = request.preset
-        if preset.color != "style" or request.stylize_mask or preset.resize_to_content:
+        if (
+            preset.image.color != "style"
+            or request.stylize_mask
+            or preset.image.resize_to_content
+        ):
             original = read_saved_run(folder).problem.original
             return lambda image: finish(image, preset, original)
     return lambda image: np.asarray(deprocess(image))

@@ -54,7 +54,7 @@ def read_inputs(request: Request) -> Inputs:
         )
         used_size = painting_size(content, request.preset)
         styles = [read_on_white(path, used_size) for path in request.styles]
-    init = request.preset.init
+    init = request.preset.image.init
     init_image = None
     if init not in INITS:
         init_image = read_on_white(init, content_size(request.preset))

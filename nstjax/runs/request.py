@@ -19,7 +19,7 @@ from nstjax.io.config import CONFIG
 from nstjax.io.stored import Amount, Text, convert, damaged
 from nstjax.io.transparency import Transparency
 from nstjax.io.weights import LoadedParams
-from nstjax.presets.preset import INITS, Preset, customize
+from nstjax.presets.preset import INITS, Preset, customize, nested, settings_of
 from nstjax.problem.pyramid import Scale
 
 OTHER_VERSION = "was it changed, or written by another version of nstjax?"
@@ -106,7 +106,7 @@ def run_settings(
     request: Request, scales: Sequence[Scale], weights_sha256: str
 ) -> dict[str, Any]:
     """All that decides the picture; what a resumed run must have in common."""
-    preset = dataclasses.asdict(request.preset)
+    preset = settings_of(request.preset)
     return {
         "preset": request.preset_name,
         **{name: preset[name] for name in preset if name != "montage"},
@@ -133,7 +133,9 @@ def input_paths(request: Request) -> dict[str, str]:
     styles = enumerate(request.styles, start=1)
     paths: dict[str, str | tuple[str, ...] | None] = {
         "content": request.content,
-        "init": None if request.preset.init in INITS else request.preset.init,
+        "init": None
+        if request.preset.image.init in INITS
+        else request.preset.image.init,
         "fine_style": request.fine_style,
         "content_mask": request.content_mask,
         "stylize_mask": request.stylize_mask,
@@ -182,7 +184,7 @@ def request_record(request: Request) -> dict[str, Any]:
     """What a request's problem is made of, as JSON data, its paths absolute."""
     record = {name: getattr(request, name) for name in PROBLEM}
     record |= {name: _absolute(getattr(request, name)) for name in PICTURES}
-    preset = dataclasses.asdict(request.preset)
+    preset = settings_of(request.preset)
     if preset["init"] not in INITS:
         preset["init"] = _absolute(preset["init"])
     return record | {"preset": preset}
@@ -199,12 +201,15 @@ def recorded_request(record: dict[str, Any], folder: Path) -> Request:
       InputError: it is none, or another version's.
     """
     where = f"the request in {folder / CONFIG}"
-    given = convert(record, RequestRecord, where, OTHER_VERSION)
-    unknown = record["preset"].keys() - Preset.__dataclass_fields__
+    settings = convert(record.get("preset"), dict[str, Any], where, OTHER_VERSION)
+    given = convert(
+        record | {"preset": nested(settings)}, RequestRecord, where, OTHER_VERSION
+    )
+    unknown = settings.keys() - settings_of(given.preset)
     if unknown:
         raise damaged(where, f"unknown setting {min(unknown)}", OTHER_VERSION)
     try:
-        for size in (given.preset.size, given.preset.style_size):
+        for size in (given.preset.image.size, given.preset.image.style_size):
             if isinstance(size, Size):
                 check_rule(size)
         preset = customize(given.preset)

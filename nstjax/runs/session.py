@@ -102,9 +102,9 @@ def execute(
                 recorder.problem, state = following, following.state
         recorder.checkpoint(state)
         step, image = recorder.step, on_host(state.image)
-        shown = on_host(shown_image(state, preset.keep))
+        shown = on_host(shown_image(state, preset.optimizer.keep))
         state, info = evaluate(recorder.problem, state)
-        if preset.keep == "best":
+        if preset.optimizer.keep == "best":
             shown = on_host(state.best_image)
         if step == total:
             recorder.log(info)

@@ -14,7 +14,6 @@ from nstjax.images.resizing import parse_size
 from nstjax.io.images import read_image
 from nstjax.io.masks import ImageSource, MaskSource
 from nstjax.network.vgg import Params
-from nstjax.optimization.sharding import read_mesh
 from nstjax.optimization.steps import run
 from nstjax.optimization.transfer import TransferInfo
 from nstjax.presets.preset import INITS, Preset, customize, default_size_rule
@@ -24,6 +23,7 @@ from nstjax.problem.preprocessing import content_size, finish, painting_size
 from nstjax.problem.problem import Problem, evaluate, prepare
 from nstjax.problem.pyramid import shown_image
 from nstjax.runs.controls import read_controls
+from nstjax.runtime.mesh import read_mesh
 from nstjax.runtime.processes import on_host
 
 
@@ -132,8 +132,8 @@ def stylize(
     if isinstance(settings.get("size"), str | int):
         settings["size"] = parse_size(settings["size"], default_size_rule(chosen))
     chosen = customize(chosen, **settings)
-    if init_image is None and chosen.init not in INITS:
-        init_image = chosen.init
+    if init_image is None and chosen.image.init not in INITS:
+        init_image = chosen.image.init
     if isinstance(style, str | os.PathLike | Image.Image | np.ndarray):
         style = [style]
     if isinstance(mesh, str):
@@ -195,9 +195,9 @@ def _paint(problem: Problem, preset: Preset) -> tuple[np.ndarray, Losses]:
         if following is None:
             break
         problem, state = following, following.state
-    image = on_host(shown_image(state, preset.keep))
+    image = on_host(shown_image(state, preset.optimizer.keep))
     state, info = evaluate(problem, state)
-    if preset.keep == "best":
+    if preset.optimizer.keep == "best":
         image = on_host(state.best_image)
     return finish(image, preset, problem.original), losses_of([*infos, info])
 

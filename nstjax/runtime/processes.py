@@ -94,12 +94,6 @@ def count_processes() -> int:
     return jax.process_count() if jax.distributed.is_initialized() else 1
 
 
-def devices_of_rows() -> int:
-    """Over how many devices the image's rows are split."""
-    mesh = jax.sharding.get_abstract_mesh()
-    return 1 if mesh.empty else mesh.size
-
-
 def is_first_process() -> bool:
     """Whether this process writes the files and tells what happens."""
     return count_processes() == 1 or jax.process_index() == 0

@@ -1,28 +1,43 @@
-"""What "style" is: statistics of a layer's activation, over its positions."""
+"""Gram matrices, and their distances in every published normalization."""
 
-from typing import Literal, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from nstjax.errors import InputError
-from nstjax.runtime.processes import devices_of_rows
+from nstjax.statistics.normalization import (
+    GramNormalization,
+    LayerSize,
+    StyleForm,
+    StyleNormalization,
+    gram_divisor,
+    style_factor,
+)
+from nstjax.statistics.statistic import Statistic, StatisticContext
 
-GramNormalization = Literal["none", "hw", "chw"]
 
+class Gram(Statistic):
+    """Gatys' style: correlations between the channels."""
 
-class Moments(NamedTuple):
-    """First two moments of each channel over the positions.
+    def gather(self, activation: Array, context: StatisticContext) -> Array:
+        """Σ_k T_k² F_k F_kᵀ."""
+        return gram_sums(activation, context.guide, context.split_rows)
 
-    Attributes:
-      mean: shape [channels].
-      deviation: standard deviation, shape [channels].
-    """
+    def finish(
+        self, sums: Array, context: StatisticContext, layer: LayerSize, form: StyleForm
+    ) -> Array:
+        """G, see ``gram_matrix``."""
+        return sums / gram_divisor(form.gram_normalization, layer)
 
-    mean: Array
-    deviation: Array
+    def loss(
+        self, statistic: Any, target: Any, key: Array, layer: LayerSize, form: StyleForm
+    ) -> Array:
+        """See ``style_loss``."""
+        return style_loss(
+            statistic, target, layer.positions, form.style_normalization, layer.channels
+        )
 
 
 def gram_matrix(
@@ -64,136 +79,74 @@ def gram_matrix(
       Factors in Neural Style Transfer" (guide).
     """
     activation = jnp.asarray(activation)
-    if guide is not None:
-        activation = activation * _checked(guide, activation)[:, :, None]
     height, width, own_channels = activation.shape
-    positions = height * width
-    divisor = {
-        "none": 1,
-        "hw": positions,
-        "chw": (channels or own_channels) * positions,
-    }
-    if devices_of_rows() == 1:
-        # Faster on processors. Of rows that are split unevenly over devices, see
-        # ``nstjax.optimization.sharding``, XLA would gather all.
-        activation = activation.reshape(positions, own_channels)
-    return _product_with_itself(activation) / divisor[normalization]
+    layer = LayerSize(height * width, channels or own_channels)
+    form = StyleForm(gram_normalization=normalization)
+    described: Array = Gram().describe(activation, layer, form, guide=guide)
+    return described
 
 
-def channel_means(activation: ArrayLike, guide: ArrayLike | None = None) -> Array:
-    """Mean of each channel: μ_c = mean_k T_k² F_kc, T = 1 without a guide.
-
-    Args:
-      activation: F, shape [height, width, channels].
-      guide: see ``gram_matrix``.
-
-    Returns:
-      Shape [channels], in float32 or wider.
-
-    Raises:
-      InputError: if the guide has another size than the activation.
-    """
-    activation = jnp.asarray(activation)
-    if guide is not None:
-        activation *= jnp.square(_checked(guide, activation))[:, :, None]
-    return activation.mean((0, 1), jnp.promote_types(activation.dtype, jnp.float32))
-
-
-def moments(activation: ArrayLike, guide: ArrayLike | None = None) -> Moments:
-    """Mean and standard deviation of each channel.
-
-    μ_c = mean_k T_k² F_kc,  σ_c = sqrt(mean_k T_k² (F_kc - μ_c)² + 1e-6), with T = 1
-    without a guide. The 1e-6 keeps the gradient finite where a channel is constant.
-
-    Args:
-      activation: F, shape [height, width, channels].
-      guide: see ``gram_matrix``.
-
-    Returns:
-      Both [channels], in float32 or wider.
-
-    Raises:
-      InputError: if the guide has another size than the activation.
-
-    Source:
-      Li et al. (2017), "Demystifying Neural Style Transfer" (batch normalization
-      statistics); Huang and Belongie (2017), AdaIN's style loss and its 1e-6.
-    """
-    activation = jnp.asarray(activation)
-    mean = channel_means(activation, guide)
-    squared = jnp.square(activation - mean[None, None, :])
-    return Moments(mean, jnp.sqrt(channel_means(squared, guide) + 1e-6))
-
-
-def draw_samples(
-    key: Array, values: ArrayLike, weights: ArrayLike | None, count: int
+def style_loss(
+    gram: ArrayLike,
+    target: ArrayLike,
+    positions: int,
+    normalization: StyleNormalization = "quarter_mean",
+    channels: int | None = None,
 ) -> Array:
-    """The rows of ``values`` that ``draw_rows`` draws.
+    """Squared distance between two Gram matrices of one layer.
+
+    With N channels and M positions (height·width), and mean() over the N² entries:
+
+    mean: mean (G - A)²   (Johnson, Athalye, neural-style-pt; Grams over chw)
+    quarter_mean: ¼ mean (G - A)²   (Gatys et al. 2016, equation 4; Grams over hw)
+    mean_per_c2: mean (G - A)² / N²   (Gatys' code; Grams over hw)
+    quarter_mean_per_hw2: Σ (G - A)² / (4 N² M²)   (Coursera; Grams not divided)
+    mean_per_hwc2: mean (G - A)² / (M N)²   (MATLAB's example; Grams not divided)
+    scaled: Σ (G - A)² / (Σ |G - A| + 1e-8), differentiated as it stands   (Crowson
+      2021, ``ScaledMSELoss``; Grams over hw)
+    unscaled: as mean.
 
     Args:
-      key: of ``jax.random``.
-      values: shape [rows, channels].
-      weights: see ``draw_rows``.
-      count: number of samples.
+      gram: G, shape [channels, channels].
+      target: A, the painting's Gram matrix, same shape and Gram normalization.
+      positions: M, height·width of the activation that G was made of.
+      normalization: one of the names above.
+      channels: N, where it is not the Gram matrix's own number.
 
     Returns:
-      Shape [count, channels], in the order of the rows.
+      Scalar E_l.
+
+    Raises:
+      ValueError: if the shapes differ.
     """
-    values = jnp.asarray(values)
-    if weights is None and count == len(values):
-        return values
-    return values[draw_rows(key, len(values), weights, count)]
-
-
-def draw_rows(key: Array, rows: int, weights: ArrayLike | None, count: int) -> Array:
-    """Draw rows with probabilities in proportion to their weights, stratified.
-
-    Sample i is the row that holds the (i + u_i)/count quantile of the cumulative
-    weights, u_i uniform in 0..1. Where the weights are equal and there are as many
-    samples as rows, each row is drawn once.
-
-    Args:
-      key: of ``jax.random``.
-      rows: how many there are.
-      weights: shape [rows], none negative and some above 0; None where all are equal.
-        A row of weight 0, or of less than 2⁻³¹ of the sum, is never drawn.
-      count: number of samples.
-
-    Returns:
-      Their indices in increasing order, shape [count].
-    """
-    if weights is None and count == rows:
-        return jnp.arange(rows)
-    # Whole numbers, because rounding errors of float32 sums would move the quantiles
-    # of a million rows from one row to the next.
-    if weights is None:
-        share = 2**30 // rows
-        end = jnp.asarray(share * rows)
-    else:
-        weights = jnp.asarray(weights)
-        shares = jnp.round(weights * (2.0**30 / weights.sum()))
-        ends = jnp.cumsum(shares.astype(jnp.int32))
-        end = ends[-1]
-    width, longer = end // count, end % count
-    sample = jnp.arange(count)
-    quantiles = (
-        sample * width
-        + jnp.minimum(sample, longer)
-        + jax.random.randint(key, (count,), 0, width + (sample < longer))
-    )
-    if weights is None:
-        return quantiles // share
-    return jnp.searchsorted(ends, quantiles, side="right")
-
-
-def _checked(guide: ArrayLike, activation: Array) -> Array:
-    guide = jnp.asarray(guide)
-    if guide.shape != activation.shape[:2]:
-        raise InputError(
-            f"guide has shape {guide.shape}: give one value per position, "
-            f"shape {activation.shape[:2]}"
+    gram, target = jnp.asarray(gram), jnp.asarray(target)
+    if gram.shape != target.shape:
+        raise ValueError(
+            f"style target has shape {target.shape}, expected {gram.shape}"
         )
-    return guide
+    difference = gram - target
+    if normalization == "scaled":
+        return jnp.square(difference).sum() / (jnp.abs(difference).sum() + 1e-8)
+    layer = LayerSize(positions, channels or gram.shape[0])
+    # The factor is split over the difference because an unnormalized float32 Gram of a
+    # large image squares to more than float32 sums exactly.
+    scale = style_factor(normalization, layer) ** 0.5 / layer.channels
+    return jnp.square(scale * difference).sum()
+
+
+def gram_sums(
+    activation: Array, guide: Array | None, split_rows: bool = False
+) -> Array:
+    """Σ_k T_k² F_k F_kᵀ, see ``gram_matrix``.
+
+    Of rows that are split unevenly over devices, XLA would gather all to flatten them,
+    which is faster on a single processor.
+    """
+    if guide is not None:
+        activation = activation * guide[:, :, None]
+    if not split_rows:
+        activation = activation.reshape(-1, activation.shape[2])
+    return _product_with_itself(activation)
 
 
 @jax.custom_jvp

@@ -1,5 +1,6 @@
 """Maximum mean discrepancy: how far two sets of samples are apart, seen by a kernel."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -8,8 +9,85 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
+from nstjax.statistics.gram import gram_sums
+from nstjax.statistics.normalization import LayerSize, StyleForm
+from nstjax.statistics.sampling import SAMPLES, Sampled, Samples, as_many
+from nstjax.statistics.statistic import Statistic, StatisticContext, channel_sums
 
 Kernel = Callable[[Array, Array], Array]
+ALL_PAIRS_SAMPLES = 2048  # positions of a layer, for a sum over all pairs
+
+
+class LinearMmd(Statistic):
+    """1e4/N Σ_c (Δμ_c)²: the kernel xᵀy."""
+
+    factor = 1e4
+
+    def gather(self, activation: Array, context: StatisticContext) -> Array:
+        """Σ_k T_k² F_k."""
+        return channel_sums(activation, context.guide)
+
+    def finish(
+        self, sums: Array, context: StatisticContext, layer: LayerSize, form: StyleForm
+    ) -> Array:
+        """Mean of each channel."""
+        return sums / layer.positions
+
+
+class PolynomialMmd(Statistic):
+    """¼/N² Σ (ΔG)², G over hw: the kernel (xᵀy)², which makes Gatys' E_l."""
+
+    factor = 0.25
+
+    def gather(self, activation: Array, context: StatisticContext) -> Array:
+        """Σ_k T_k² F_k F_kᵀ."""
+        return gram_sums(activation, context.guide, context.split_rows)
+
+    def finish(
+        self, sums: Array, context: StatisticContext, layer: LayerSize, form: StyleForm
+    ) -> Array:
+        """G over hw, whatever the preset's normalization: ``loss`` sees to that."""
+        return sums / layer.positions
+
+    def weight(self, layer: LayerSize) -> float:
+        """The factor over N."""
+        return self.factor / layer.channels
+
+
+class GaussianMmd(Sampled):
+    """7.5e14/(N M) MMD² with the kernel exp(-|x - y|²/mean |x - y|²).
+
+    Over random pairs, unbiased, in linear time.
+    """
+
+    factor = 7.5e14
+    limit = SAMPLES
+
+    def weight(self, layer: LayerSize) -> float:
+        """The factor over M."""
+        return self.factor / layer.positions
+
+    def distance(self, statistic: Samples, target: Samples, key: Array) -> Array:
+        """MMD² of as many positions of both, in random order."""
+        keys = jax.random.split(key, 3)
+        x, y = as_many(statistic, target, keys[0], self.limit)
+        x, y = jax.random.permutation(keys[1], x), jax.random.permutation(keys[2], y)
+        kernel = functools.partial(gaussian_kernel, precision=gaussian_precision(x, y))
+        return self.discrepancy(x, y, kernel)
+
+    def discrepancy(self, x: Array, y: Array, kernel: Kernel) -> Array:
+        """MMD² of two sets of samples."""
+        return linear_time_mmd(x, y, kernel)
+
+
+class FullGaussianMmd(GaussianMmd):
+    """The same over all pairs of 2048 positions, unbiased."""
+
+    limit = ALL_PAIRS_SAMPLES
+
+    def discrepancy(self, x: Array, y: Array, kernel: Kernel) -> Array:
+        """MMD² of two sets of samples."""
+        return maximum_mean_discrepancy(x, y, kernel, unbiased=True)
 
 
 def linear_kernel(x: ArrayLike, y: ArrayLike) -> Array:

@@ -21,49 +21,49 @@ import jax.numpy as jnp
 from jax import Array
 
 from nstjax.losses.gradient_normalization import normalizing_scale
-from nstjax.losses.objective import Kept, seen_image
-from nstjax.losses.terms import Use, loss_of_readings, strengths_of, style_keys
-from nstjax.losses.total import LossTerms, Targets, Weights
+from nstjax.losses.objective import StylizeMask, seen_image
+from nstjax.losses.terms import (
+    LossTerm,
+    LossTerms,
+    Targets,
+    Weights,
+    term_keys,
+    term_weight,
+)
+from nstjax.losses.total import LossOptions, loss_of_statistics
 from nstjax.losses.total_variation import total_variation
 from nstjax.network.vgg import Params
 from nstjax.runtime.compilation import memory_saving_jit
-from nstjax.statistics.style_losses import StyleForm
 from nstjax.tiling.plan import Window
-from nstjax.tiling.style_sums import draw_positions
 from nstjax.tiling.sums import (
-    ByUse,
-    Known,
-    TiledForm,
-    activations_of,
-    described,
+    ByTerm,
+    TileContext,
+    draw_positions,
+    finished,
     gather_sums,
     over,
     plan_for,
-    read_use,
+    read_term,
     sizes_of,
-    style_uses,
     sums_of,
+    tiles_of,
 )
 from nstjax.tiling.windows import corner, cut
 
-OWN = ("content_normalization", "tv_form", "normalize_gradients")
 LossAndGradient = tuple[tuple[Array, LossTerms], Array]
 
 
-def tiled_loss(tile: int, **structure: Any) -> Callable[..., LossAndGradient]:
+def tiled_loss(tile: int, options: LossOptions) -> Callable[..., LossAndGradient]:
     """Loss and gradient of ``nstjax.losses.objective.loss_function``, by tiles.
 
     Args:
       tile: see ``nstjax.tiling.plan.plan_tiles``.
-      **structure: keyword arguments of ``nstjax.total_loss``.
+      options: what the loss is.
 
     Returns:
       (image, step, *data) -> ((loss, LossTerms), ∂loss/∂image), a function of Python:
       each tile is dispatched, and done, before the next.
     """
-    style = {name: structure.pop(name) for name in StyleForm._fields}
-    own = {name: structure.pop(name) for name in OWN}
-    form = TiledForm(StyleForm(**style), tuple(sorted(structure.items())), **own)
 
     def loss_and_gradient(
         image: Array,
@@ -72,117 +72,121 @@ def tiled_loss(tile: int, **structure: Any) -> Callable[..., LossAndGradient]:
         targets: Targets,
         weights: Weights,
         key: Array,
-        kept: Kept | None,
+        stylize_mask: StylizeMask | None,
     ) -> LossAndGradient:
-        image, key, drawn = _begin(image, step, targets, key, kept, form=form)
-        known = Known(image, params, targets, drawn, {})
-        plan = plan_for(known, tile)
-        known, sums = gather_sums(known, plan, form)
-        total, slopes, gradient = _finish(sums, known, weights, key, form=form)
-        static = {"size": plan.size, "form": form}
-        if form.normalize_gradients:
-            norms = {use: jnp.zeros((), image.dtype) for use in slopes}
-            norms = over(plan, _add_norms, norms, known, slopes, **static)
+        image, key, drawn = _begin(
+            image, step, targets, key, stylize_mask, options=options
+        )
+        context = TileContext(image, params, targets, drawn, {})
+        plan = plan_for(context, tile)
+        context, sums = gather_sums(context, plan, options)
+        total, slopes, gradient = _finish(sums, context, weights, key, options=options)
+        static = {"size": plan.size, "options": options}
+        if options.normalize_gradients:
+            norms = {term: jnp.zeros((), image.dtype) for term in slopes}
+            norms = over(plan, _add_norms, norms, context, slopes, **static)
             slopes = _normalized(slopes, norms, targets, weights)
-        gradient = over(plan, _add_gradient, gradient, known, slopes, **static)
-        return total, gradient if kept is None else kept.mask * gradient
+        gradient = over(plan, _add_gradient, gradient, context, slopes, **static)
+        return total, gradient if stylize_mask is None else stylize_mask.mask * gradient
 
     return loss_and_gradient
 
 
-@functools.partial(jax.jit, static_argnames="form")
+@functools.partial(jax.jit, static_argnames="options")
 def _begin(
     image: Array,
     step: Array,
     targets: Targets,
     key: Array,
-    kept: Kept | None,
-    form: TiledForm,
-) -> tuple[Array, Array, dict[Use, Array | None]]:
+    stylize_mask: StylizeMask | None,
+    options: LossOptions,
+) -> tuple[Array, Array, dict[LossTerm, Array]]:
     """What the loss sees, this step's key, and the positions that are drawn."""
     key = jax.random.fold_in(key, step)
-    sizes = sizes_of(targets, image, form)
-    drawn = {
-        use: draw_positions(form.style, sizes[use[1]], guide, style_keys(key, use)[0])
-        for use, guide in style_uses(targets).items()
-    }
-    return seen_image(image, kept), key, drawn
+    drawn = draw_positions(
+        targets, image, options, lambda term: term_keys(key, term)[0]
+    )
+    return seen_image(image, stylize_mask), key, drawn
 
 
-@functools.partial(jax.jit, static_argnames="form")
+@functools.partial(jax.jit, static_argnames="options")
 def _finish(
-    sums: ByUse, known: Known, weights: Weights, key: Array, form: TiledForm
-) -> tuple[tuple[Array, LossTerms], dict[Use, Any], Array]:
+    sums: ByTerm,
+    context: TileContext,
+    weights: Weights,
+    key: Array,
+    options: LossOptions,
+) -> tuple[tuple[Array, LossTerms], dict[LossTerm, Any], Array]:
     """The loss and its terms, and its slopes along the sums and the image itself."""
 
-    def loss_of(sums: ByUse, image: Array) -> tuple[Array, LossTerms]:
-        return loss_of_readings(
-            described(known, sums, form),
-            total_variation(image, form.tv_form),
-            sizes_of(known.targets, image, form),
-            known.targets,
+    def loss_of(sums: ByTerm, image: Array) -> tuple[Array, LossTerms]:
+        return loss_of_statistics(
+            finished(context, sums, options),
+            total_variation(image, options.tv_form),
+            sizes_of(context.targets, image, options),
+            context.targets,
             weights,
-            form.style,
-            form.content_normalization,
+            options,
             key,
         )
 
     total, (slopes, gradient) = jax.value_and_grad(loss_of, (0, 1), has_aux=True)(
-        sums, known.image
+        sums, context.image
     )
     return total, slopes, gradient
 
 
 @functools.partial(
-    memory_saving_jit, static_argnames=("size", "form"), donate_argnums=0
+    memory_saving_jit, static_argnames=("size", "options"), donate_argnums=0
 )
 def _add_norms(
-    norms: ByUse,
-    known: Known,
-    slopes: ByUse,
+    norms: ByTerm,
+    context: TileContext,
+    slopes: ByTerm,
     window: Window,
     size: tuple[int, int],
-    form: TiledForm,
-) -> dict[Use, Array]:
-    """Σ |∂loss/∂F|, for each use of a layer on its own."""
-    pixels = cut(known.image, window, size)
-    activations, parts = activations_of(pixels, known, window, form)
+    options: LossOptions,
+) -> dict[LossTerm, Array]:
+    """Σ |∂loss/∂F|, for each term of a layer on its own."""
+    pixels = cut(context.image, window, size)
+    activations, tiles = tiles_of(pixels, context, window, options)
 
-    def norm(use: Use) -> Array:
-        layer = use[1]
+    def norm(term: LossTerm) -> Array:
         read = functools.partial(
-            read_use, use, part=parts[layer], known=known, form=form
+            read_term, term, tile=tiles[term.layer], context=context, options=options
         )
-        (gradient,) = jax.vjp(read, activations[layer])[1](slopes[use])
+        (gradient,) = jax.vjp(read, activations[term.layer])[1](slopes[term])
         return jnp.abs(gradient).sum()
 
-    return {use: total + norm(use) for use, total in norms.items()}
+    return {term: total + norm(term) for term, total in norms.items()}
 
 
 @jax.jit
 def _normalized(
-    slopes: ByUse, norms: ByUse, targets: Targets, weights: Weights
-) -> dict[Use, Any]:
-    strengths = strengths_of(targets, weights)
-    scales = {use: normalizing_scale(norms[use], strengths[use]) for use in norms}
+    slopes: ByTerm, norms: ByTerm, targets: Targets, weights: Weights
+) -> dict[LossTerm, Any]:
+    scales = {
+        term: normalizing_scale(norm, term_weight(term, targets, weights))
+        for term, norm in norms.items()
+    }
     return {
-        use: jax.tree.map(functools.partial(jnp.multiply, scales[use]), slope)
-        for use, slope in slopes.items()
+        term: jax.tree.map(functools.partial(jnp.multiply, scales[term]), slope)
+        for term, slope in slopes.items()
     }
 
 
 @functools.partial(
-    memory_saving_jit, static_argnames=("size", "form"), donate_argnums=0
+    memory_saving_jit, static_argnames=("size", "options"), donate_argnums=0
 )
 def _add_gradient(
     gradient: Array,
-    known: Known,
-    slopes: ByUse,
+    context: TileContext,
+    slopes: ByTerm,
     window: Window,
     size: tuple[int, int],
-    form: TiledForm,
+    options: LossOptions,
 ) -> Array:
-    read = functools.partial(sums_of, known=known, window=window, form=form)
-    (own,) = jax.vjp(read, cut(known.image, window, size))[1](slopes)
+    read = functools.partial(sums_of, context=context, window=window, options=options)
+    (own,) = jax.vjp(read, cut(context.image, window, size))[1](slopes)
     summed = cut(gradient, window, size) + own
     return jax.lax.dynamic_update_slice(gradient, summed, corner(window))

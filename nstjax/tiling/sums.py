@@ -7,7 +7,6 @@ the whole image are never there at once.
 """
 
 import functools
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,229 +14,240 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nstjax.losses.terms import (
-    CONTENT,
-    ContentNormalization,
-    Use,
-    content_sums,
-    layers_of,
-    uses_of,
-)
-from nstjax.losses.total import Targets
-from nstjax.losses.total_variation import TotalVariationForm
+from nstjax.losses.content import content_sums
+from nstjax.losses.terms import LossTerm, Targets, layers_of, style_terms_of, terms_of
+from nstjax.losses.total import LossOptions
 from nstjax.network.vgg import Params, layer_channels
 from nstjax.runtime.compilation import memory_saving_jit
 from nstjax.runtime.memory import give_back_freed_memory
-from nstjax.statistics.style_losses import StyleForm
+from nstjax.statistics.normalization import LayerSize
+from nstjax.statistics.statistic import StatisticContext, channel_sums
+from nstjax.statistics.style import style_statistic
 from nstjax.tiling.plan import TilePlan, Window, layer_size, plan_tiles
-from nstjax.tiling.style_sums import (
-    CENTERED,
-    Frame,
-    describe_sums,
-    style_sums,
-    weighted_sum,
-)
-from nstjax.tiling.windows import Part, cut, tile_features
+from nstjax.tiling.windows import LayerTile, cut, tile_features
 
 Tree = TypeVar("Tree")
-ByUse = Mapping[Use, Any]
+ByTerm = Mapping[LossTerm, Any]
 
 
-class TiledForm(NamedTuple):
-    """The structure of a loss, see ``nstjax.total_loss``.
-
-    Attributes:
-      style: the style loss.
-      network: keyword arguments of ``nstjax.features``, as pairs.
-      content_normalization: as there, like the rest.
-      tv_form: likewise.
-      normalize_gradients: likewise.
-    """
-
-    style: StyleForm
-    network: tuple[tuple[str, Any], ...]
-    content_normalization: ContentNormalization = "half_sum"
-    tv_form: TotalVariationForm = "squared"
-    normalize_gradients: bool = False
-
-
-class Known(NamedTuple):
+class TileContext(NamedTuple):
     """What a pass takes beside its window.
 
     Attributes:
       image: that the loss sees, [height, width, 3].
       params: the network.
       targets: of the loss.
-      drawn: {use: positions of a sampled style loss, or None}.
-      centers: {use: mean of moments and covariances}, or nothing.
+      drawn: {term: positions of the layer, row by row} of a sampled style statistic.
+      centers: {term: mean [channels]} of a centered one, once it is gathered.
     """
 
     image: Array
     params: Params
     targets: Targets
-    drawn: ByUse
-    centers: ByUse
+    drawn: ByTerm
+    centers: ByTerm
 
 
-def plan_for(known: Known, tile: int) -> TilePlan:
+def draw_positions(
+    targets: Targets,
+    image: Array,
+    options: LossOptions,
+    keys: Callable[[LossTerm], Array],
+) -> dict[LossTerm, Array]:
+    """``TileContext.drawn`` with the key of each term."""
+    statistic = style_statistic(options.style.style_loss)
+    if not statistic.sampled:
+        return {}
+    drawn = {}
+    for term, guide in style_terms_of(targets).items():
+        height, width = side_lengths(term.layer, image, options)
+        positions = statistic.draw((height, width), guide, keys(term))
+        drawn[term] = jnp.arange(height * width) if positions is None else positions
+    return drawn
+
+
+def plan_for(context: TileContext, tile: int) -> TilePlan:
     """The windows that the deepest layer of the targets asks for."""
-    height, width, _ = known.image.shape
-    return plan_tiles(height, width, layers_of(known.targets)[-1], tile)
+    height, width, _ = context.image.shape
+    return plan_tiles(height, width, layers_of(context.targets)[-1], tile)
 
 
 def gather_sums(
-    known: Known, plan: TilePlan, form: TiledForm
-) -> tuple[Known, dict[Use, Any]]:
-    """One pass over the image, or two: the first for the means.
+    context: TileContext, plan: TilePlan, options: LossOptions
+) -> tuple[TileContext, dict[LossTerm, Any]]:
+    """One pass over the image, or two: the first for the centers.
 
     Args:
-      known: without the centers.
+      context: without the centers.
       plan: the image's windows.
-      form: the loss.
+      options: what the loss is.
 
     Returns:
-      ``known`` with the centers where there are some, and the sums of each use.
+      The context with the centers where there are some, and the sums of each term.
     """
-    size = plan.size
+    static = {"size": plan.size, "options": options}
 
-    def gathered(read: Callable[..., Tree], known: Known) -> Tree:
-        zeros = _zeros(known, plan.windows[0], read=read, size=size, form=form)
-        return over(plan, _add_sums, zeros, known, read=read, size=size, form=form)
+    def gathered(read: Callable[..., Tree], context: TileContext) -> Tree:
+        zeros = _zeros(context, plan.windows[0], read=read, **static)
+        return over(plan, _add_sums, zeros, context, read=read, **static)
 
-    if form.style.style_loss in CENTERED:
-        means = _means(gathered(_window_means, known), known, form=form)
-        known = known._replace(centers=means)
-    return known, gathered(_window_sums, known)
+    if style_statistic(options.style.style_loss).centered:
+        means = _means(gathered(_window_means, context), context, options=options)
+        context = context._replace(centers=means)
+    return context, gathered(_window_sums, context)
 
 
 def over(
-    plan: TilePlan, add: Callable[..., Tree], total: Tree, *known: Any, **static: Any
+    plan: TilePlan, add: Callable[..., Tree], total: Tree, *fixed: Any, **static: Any
 ) -> Tree:
     """Add all windows to ``total``; the next one begins when the last has ended."""
     for window in plan.windows:
-        total = jax.block_until_ready(add(total, *known, window, **static))
+        total = jax.block_until_ready(add(total, *fixed, window, **static))
         # Small arrays that outlive a window would leave holes too small for the next.
         give_back_freed_memory()
     return total
 
 
-@functools.partial(jax.jit, static_argnames=("read", "size", "form"))
+@functools.partial(jax.jit, static_argnames=("read", "size", "options"))
 def _zeros(
-    known: Known,
+    context: TileContext,
     window: Window,
     read: Callable[..., Tree],
     size: tuple[int, int],
-    form: TiledForm,
+    options: LossOptions,
 ) -> Tree:
     """What a pass over no windows gives."""
-    shapes = jax.eval_shape(
-        functools.partial(read, size=size, form=form), known, window
-    )
+    reading = functools.partial(read, size=size, options=options)
+    shapes = jax.eval_shape(reading, context, window)
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 @functools.partial(
-    memory_saving_jit, static_argnames=("read", "size", "form"), donate_argnums=0
+    memory_saving_jit, static_argnames=("read", "size", "options"), donate_argnums=0
 )
 def _add_sums(
     total: Tree,
-    known: Known,
+    context: TileContext,
     window: Window,
     read: Callable[..., Tree],
     size: tuple[int, int],
-    form: TiledForm,
+    options: LossOptions,
 ) -> Tree:
-    return jax.tree.map(jnp.add, total, read(known, window, size=size, form=form))
+    return jax.tree.map(
+        jnp.add, total, read(context, window, size=size, options=options)
+    )
 
 
 def _window_means(
-    known: Known, window: Window, size: tuple[int, int], form: TiledForm
-) -> dict[Use, Array]:
-    pixels = cut(known.image, window, size)
-    activations, parts = activations_of(pixels, known, window, form)
+    context: TileContext, window: Window, size: tuple[int, int], options: LossOptions
+) -> dict[LossTerm, Array]:
+    pixels = cut(context.image, window, size)
+    activations, tiles = tiles_of(pixels, context, window, options)
     return {
-        (number, layer): weighted_sum(activations[layer], parts[layer], Frame(guide))
-        for (number, layer), guide in style_uses(known.targets).items()
+        term: channel_sums(activations[term.layer], _weights(tiles[term.layer], guide))
+        for term, guide in style_terms_of(context.targets).items()
     }
 
 
 def _window_sums(
-    known: Known, window: Window, size: tuple[int, int], form: TiledForm
-) -> dict[Use, Any]:
-    return sums_of(cut(known.image, window, size), known, window, form)
+    context: TileContext, window: Window, size: tuple[int, int], options: LossOptions
+) -> dict[LossTerm, Any]:
+    return sums_of(cut(context.image, window, size), context, window, options)
 
 
-@functools.partial(jax.jit, static_argnames="form")
-def _means(sums: ByUse, known: Known, form: TiledForm) -> dict[Use, Array]:
-    sizes = sizes_of(known.targets, known.image, form)
-    return {use: value / math.prod(sizes[use[1]]) for use, value in sums.items()}
+@functools.partial(jax.jit, static_argnames="options")
+def _means(
+    sums: ByTerm, context: TileContext, options: LossOptions
+) -> dict[LossTerm, Array]:
+    sizes = sizes_of(context.targets, context.image, options)
+    return {term: value / sizes[term.layer].positions for term, value in sums.items()}
 
 
-def described(known: Known, sums: ByUse, form: TiledForm) -> dict[Use, Any]:
-    """What the loss of the readings takes, from the sums of the whole image."""
-    sizes = sizes_of(known.targets, known.image, form)
-
-    def reading(use: Use, value: Any) -> Any:
-        number, layer = use
-        if number == CONTENT:
-            return value
-        positions, channels = math.prod(sizes[layer]), layer_channels(layer)
-        return describe_sums(value, _frame(known, use), form.style, positions, channels)
-
-    return {use: reading(use, value) for use, value in sums.items()}
+def finished(
+    context: TileContext, sums: ByTerm, options: LossOptions
+) -> dict[LossTerm, Any]:
+    """Content sums and style statistics, from the sums of the whole image."""
+    statistic = style_statistic(options.style.style_loss)
+    sizes = sizes_of(context.targets, context.image, options)
+    return {
+        term: value
+        if term.kind == "content"
+        else statistic.finish(
+            value,
+            StatisticContext(center=context.centers.get(term)),
+            sizes[term.layer],
+            options.style,
+        )
+        for term, value in sums.items()
+    }
 
 
 def sums_of(
-    pixels: Array, known: Known, window: Window, form: TiledForm
-) -> dict[Use, Any]:
+    pixels: Array, context: TileContext, window: Window, options: LossOptions
+) -> dict[LossTerm, Any]:
     """What a window adds to the sums."""
-    activations, parts = activations_of(pixels, known, window, form)
+    activations, tiles = tiles_of(pixels, context, window, options)
     return {
-        use: read_use(use, activations[use[1]], parts[use[1]], known, form)
-        for use in uses_of(known.targets)
+        term: read_term(
+            term, activations[term.layer], tiles[term.layer], context, options
+        )
+        for term in terms_of(context.targets)
     }
 
 
-def read_use(
-    use: Use, activation: Array, part: Part, known: Known, form: TiledForm
+def read_term(
+    term: LossTerm,
+    activation: Array,
+    tile: LayerTile,
+    context: TileContext,
+    options: LossOptions,
 ) -> Any:
-    """What one use of a layer adds to its sums."""
-    number, layer = use
-    if number == CONTENT:
-        core = part.core[:, :, None]
-        target = part.of(known.targets.content[layer])
+    """What a tile adds to the sums of one term."""
+    if term.kind == "content":
+        core = tile.core[:, :, None]
+        target = tile.of(context.targets.content[term.layer])
         return content_sums(core * activation, core * target)
-    return style_sums(activation, part, _frame(known, use), form.style)
+    guide = style_terms_of(context.targets)[term]
+    own = StatisticContext(_weights(tile, guide), context.centers.get(term))
+    if term in context.drawn:
+        index, inside = tile.find(context.drawn[term])
+        own = own._replace(drawn=index, inside=inside)
+    statistic = style_statistic(options.style.style_loss)
+    return statistic.gather(activation, own)
 
 
-def activations_of(
-    pixels: Array, known: Known, window: Window, form: TiledForm
-) -> tuple[dict[str, Array], dict[str, Part]]:
+def tiles_of(
+    pixels: Array, context: TileContext, window: Window, options: LossOptions
+) -> tuple[dict[str, Array], dict[str, LayerTile]]:
     """See ``nstjax.tiling.windows.tile_features``."""
     return tile_features(
-        known.params,
+        context.params,
         pixels,
         window,
-        known.image.shape[:2],
-        layers_of(known.targets),
-        dict(form.network),
+        context.image.shape[:2],
+        layers_of(context.targets),
+        options.network,
     )
 
 
-def _frame(known: Known, use: Use) -> Frame:
-    guide = uses_of(known.targets)[use]
-    return Frame(guide, known.drawn[use], known.centers.get(use))
+def side_lengths(layer: str, image: Array, options: LossOptions) -> tuple[int, int]:
+    """(height, width) of a layer of the whole image."""
+    padding = options.network.pool_padding
+    height, width = (layer_size(side, layer, padding) for side in image.shape[:2])
+    return height, width
 
 
-def style_uses(targets: Targets) -> dict[Use, Array | None]:
-    """``uses_of`` without the content's."""
-    return {use: guide for use, guide in uses_of(targets).items() if use[0] != CONTENT}
+def sizes_of(
+    targets: Targets, image: Array, options: LossOptions
+) -> dict[str, LayerSize]:
+    """The size of each layer of the whole image."""
+    sizes = {}
+    for layer in layers_of(targets):
+        height, width = side_lengths(layer, image, options)
+        sizes[layer] = LayerSize(height * width, layer_channels(layer))
+    return sizes
 
 
-def sizes_of(targets: Targets, image: Array, form: TiledForm) -> dict[str, Any]:
-    """{layer: (height, width)} of the whole image."""
-    padding = dict(form.network)["pool_padding"]
-    return {
-        layer: tuple(layer_size(side, layer, padding) for side in image.shape[:2])
-        for layer in layers_of(targets)
-    }
+def _weights(tile: LayerTile, guide: Array | None) -> Array:
+    """T in the tile's core, 0 outside it."""
+    return tile.core if guide is None else tile.core * tile.of(guide)

@@ -5,106 +5,77 @@ The activations' tiles are put together, the styles' sums are added up
 """
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nstjax.losses.total import Region, Targets
-from nstjax.network.vgg import LAYERS, Params, features
+from nstjax.losses.terms import LossTerm, Region, Targets
+from nstjax.losses.total import LossOptions
+from nstjax.network.vgg import LAYERS, NetworkOptions, Params, activations_of
 from nstjax.runtime.compilation import memory_saving_jit
-from nstjax.statistics.style_losses import StyleForm
 from nstjax.tiling.plan import Window, plan_tiles
-from nstjax.tiling.style_sums import draw_positions
 from nstjax.tiling.sums import (
-    Known,
-    TiledForm,
-    described,
+    TileContext,
+    draw_positions,
+    finished,
     gather_sums,
     over,
     plan_for,
-    sizes_of,
-    style_uses,
 )
-from nstjax.tiling.windows import Part, cut, tile_features
+from nstjax.tiling.windows import LayerTile, cut, tile_features
 
 
 def features_by_tiles(
-    params: Params, image: Array, layers: Sequence[str], tile: int, **network: Any
+    params: Params,
+    image: Array,
+    layers: tuple[str, ...],
+    network: NetworkOptions,
+    tile: int,
 ) -> dict[str, Array]:
-    """What ``nstjax.features`` gives, without its temporaries.
-
-    Args:
-      params: the network.
-      image: in its units, shape [height, width, 3].
-      layers: which.
-      tile: see ``nstjax.tiling.plan.plan_tiles``.
-      **network: keyword arguments of ``nstjax.features``.
-    """
-    layers = tuple(layers)
+    """What ``nstjax.features`` gives, without its temporaries."""
     height, width, _ = image.shape
     plan = plan_tiles(height, width, max(layers, key=LAYERS.index), tile)
-    static = {"layers": layers, "network": tuple(network.items())}
+    static = {"layers": layers, "network": network}
     total = _empty(params, image, **static)
     return over(plan, _put, total, params, image, size=plan.size, **static)
 
 
-def style_statistics_by_tiles(
+def describe_painting_by_tiles(
     params: Params,
     image: Array,
-    layers: Sequence[str],
-    tile: int,
-    *,
+    layers: tuple[str, ...],
+    options: LossOptions,
     guides: Mapping[str, Array] | None,
     key: Array,
-    style_loss: Any,
-    gram_normalization: Any,
-    **network: Any,
-) -> dict[str, Any]:
-    """What ``nstjax.style_statistics`` gives.
-
-    Args:
-      params: the network.
-      image: in its units, shape [height, width, 3].
-      layers: which.
-      tile: see ``nstjax.tiling.plan.plan_tiles``.
-      guides: as there, like the rest.
-      key: likewise.
-      style_loss: likewise.
-      gram_normalization: likewise.
-      **network: keyword arguments of ``nstjax.features``.
-    """
+    tile: int,
+) -> dict[str, object]:
+    """What ``nstjax.losses.total.describe_painting`` gives."""
     style = dict.fromkeys(
         layer for layer in layers if guides is None or layer in guides
     )
     # The painting is read as an image would be, with targets that hold nothing.
-    targets = Targets({}, style)
-    if guides is not None:
-        targets = Targets({}, {}, (Region(dict(guides), style, jnp.ones(())),))
-    style_form = StyleForm(style_loss, gram_normalization)
-    form = TiledForm(style_form, tuple(network.items()))
-    sizes = sizes_of(targets, image, form)
-    keys = {layer: jax.random.fold_in(key, LAYERS.index(layer)) for layer in style}
-    drawn = {
-        (number, layer): draw_positions(form.style, sizes[layer], guide, keys[layer])
-        for (number, layer), guide in style_uses(targets).items()
-    }
-    known = Known(image, params, targets, drawn, {})
-    known, sums = gather_sums(known, plan_for(known, tile), form)
-    descriptions = described(known, sums, form)
-    return {layer: value for (_, layer), value in descriptions.items()}
+    region = Region(dict(guides or {}), style, jnp.ones(()))
+    targets = Targets({}, {}, (region,))
+
+    def key_of(term: LossTerm) -> Array:
+        return jax.random.fold_in(key, LAYERS.index(term.layer))
+
+    drawn = draw_positions(targets, image, options, key_of)
+    context = TileContext(image, params, targets, drawn, {})
+    context, sums = gather_sums(context, plan_for(context, tile), options)
+    descriptions = finished(context, sums, options)
+    return {term.layer: value for term, value in descriptions.items()}
 
 
 @functools.partial(jax.jit, static_argnames=("layers", "network"))
 def _empty(
-    params: Params,
-    image: Array,
-    layers: tuple[str, ...],
-    network: tuple[tuple[str, Any], ...],
+    params: Params, image: Array, layers: tuple[str, ...], network: NetworkOptions
 ) -> dict[str, Array]:
-    shapes = jax.eval_shape(lambda: features(params, image, layers, **dict(network)))
+    shapes = jax.eval_shape(
+        lambda image: activations_of(params, image, layers, network), image
+    )
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
@@ -117,20 +88,18 @@ def _put(
     image: Array,
     window: Window,
     layers: tuple[str, ...],
-    network: tuple[tuple[str, Any], ...],
+    network: NetworkOptions,
     size: tuple[int, int],
 ) -> dict[str, Array]:
     """Write a window's core into the activations of the whole image."""
     pixels, whole = cut(image, window, size), image.shape[:2]
-    activations, parts = tile_features(
-        params, pixels, window, whole, layers, dict(network)
-    )
+    activations, tiles = tile_features(params, pixels, window, whole, layers, network)
 
-    def written(layer: str, part: Part) -> Array:
+    def written(layer: str, tile: LayerTile) -> Array:
         core = jnp.where(
-            part.core[:, :, None] > 0, activations[layer], part.of(total[layer])
+            tile.core[:, :, None] > 0, activations[layer], tile.of(total[layer])
         )
-        start = (*part.start, jnp.int32(0))
+        start = (*tile.start, jnp.int32(0))
         return jax.lax.dynamic_update_slice(total[layer], core, start)
 
-    return {layer: written(layer, part) for layer, part in parts.items()}
+    return {layer: written(layer, tile) for layer, tile in tiles.items()}

@@ -181,7 +181,7 @@ def test_list_presets_lists_every_preset(studio, command):
     lines = good(command, "--list_presets").splitlines()[1:]
     assert [line.split()[0] for line in lines] == list(PRESETS)
     for line, preset in zip(lines, PRESETS.values(), strict=True):
-        assert f" {preset.optimizer} " in line
+        assert f" {preset.optimizer.name} " in line
         assert f" {preset.steps} " in line
         assert line.endswith(preset.source)
 

@@ -20,11 +20,11 @@ from command_lines import (
     settings,
 )
 from forked import run_forked
+from nstjax.statistics.style_losses import SAMPLED, StyleLoss
 from PIL import Image
 
 import nstjax
 import nstjax.commands.transfer
-from nstjax.statistics.style_losses import SAMPLED, StyleLoss
 
 pytestmark = pytest.mark.usefixtures("pictures")
 

@@ -18,7 +18,7 @@ from nstjax.io import config as config_file
 from nstjax.io import run_log as runlog
 from nstjax.io.atomic import atomic_path
 from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
-from nstjax.losses.total import LossTerms
+from nstjax.losses.terms import LossTerms
 from nstjax.optimization.optimizers import make_optimizer, with_learning_rate
 from nstjax.optimization.transfer import TransferInfo, style_transfer
 

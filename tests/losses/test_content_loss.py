@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import reference
 
-from nstjax.losses.total import ContentNormalization, content_loss
+from nstjax.losses.content import ContentNormalization, content_loss
 
 CONTENT_FORMS = {
     "half_sum": reference.gatys_content,

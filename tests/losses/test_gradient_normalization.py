@@ -5,7 +5,8 @@ import pytest
 import reference
 
 from nstjax.losses.gradient_normalization import normalize_gradient
-from nstjax.losses.total import Region, Targets, Weights, style_statistics, total_loss
+from nstjax.losses.terms import Region, Targets, Weights
+from nstjax.losses.total import style_statistics, total_loss
 from nstjax.network.vgg import features
 
 

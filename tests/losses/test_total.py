@@ -7,18 +7,14 @@ import pytest
 import reference
 from cut_presets import cut
 
-from nstjax.losses.total import (
-    Region,
-    Targets,
-    Weights,
-    style_statistics,
-    total_loss,
-)
+from nstjax.losses.terms import Region, Targets, Weights
+from nstjax.losses.total import style_statistics, total_loss
 from nstjax.network.vgg import features
 from nstjax.presets.preset import loss_structure
 from nstjax.presets.published import PRESETS
 from nstjax.problem.problem import make_weights
-from nstjax.statistics.style_losses import StyleForm, style_target
+from nstjax.statistics.normalization import StyleForm
+from nstjax.statistics.style import style_target
 
 # relu5_1 keeps 2×2 or 3×3 positions of it; both sides are odd at several depths.
 HEIGHT, WIDTH = 33, 37

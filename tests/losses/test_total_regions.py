@@ -2,16 +2,13 @@ import jax
 import numpy as np
 import pytest
 import reference
+from nstjax.statistics.style_losses import SAMPLED, equal_samples
 
-from nstjax.losses.total import Region, Targets, Weights, style_statistics, total_loss
+from nstjax.losses.terms import Region, Targets, Weights
+from nstjax.losses.total import style_statistics, total_loss
 from nstjax.network.vgg import LAYERS, features, layer_channels
-from nstjax.statistics.style_losses import (
-    SAMPLED,
-    StyleForm,
-    equal_samples,
-    style_distance,
-    style_target,
-)
+from nstjax.statistics.normalization import StyleForm
+from nstjax.statistics.style import style_distance, style_target
 
 TRUNK = {"pool": "avg", "pool_padding": "same"}
 STYLE_LAYERS = ("relu1_1", "relu2_1")

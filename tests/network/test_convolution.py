@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import reference
 
-from nstjax.losses.total import Targets, total_loss
+from nstjax.losses.terms import Targets
+from nstjax.losses.total import total_loss
 from nstjax.network import convolution as module
 from nstjax.network.vgg import CONV_LAYERS, kernel_shapes
 from nstjax.presets.preset import customize, loss_structure

@@ -20,11 +20,11 @@ from experiments.benchmarks.sharding_program import (
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size
 from nstjax.network.vgg import summarize
-from nstjax.optimization.sharding import read_mesh
 from nstjax.optimization.steps import compile_steps, run
 from nstjax.presets.preset import customize
 from nstjax.problem.problem import make_transfer, prepare
 from nstjax.runs.stylize import stylize
+from nstjax.runtime.mesh import read_mesh
 
 ROOM = pathlib.Path(__file__).parent
 STEPS = 3
@@ -140,7 +140,7 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 import test_sharding as case
 from sweep_examples import spread
-from nstjax.optimization.sharding import row_mesh
+from nstjax.runtime.mesh import row_mesh
 folder = pathlib.Path(folder)
 np.savez(folder / "painted.npz", *case.numbers(case.painted("rows=2")))
 np.savez(folder / "lbfgs.npz", *case.lbfgs(row_mesh(4)))

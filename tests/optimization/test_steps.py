@@ -17,7 +17,7 @@ from toy_transfers import (
     toy_transfer,
 )
 
-from nstjax.losses.total import LossTerms
+from nstjax.losses.terms import LossTerms
 from nstjax.optimization.optimizers import make_optimizer, with_learning_rate
 from nstjax.optimization.steps import NonFiniteLossError, compile_steps, run
 from nstjax.optimization.transfer import style_transfer

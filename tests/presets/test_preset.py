@@ -3,11 +3,11 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
+from nstjax.statistics.style_losses import SAMPLED, StyleLoss
 
 from nstjax.errors import InputError
 from nstjax.presets.preset import Preset, customize
 from nstjax.presets.published import CONV_STYLE_LAYERS, PRESETS, get_preset
-from nstjax.statistics.style_losses import SAMPLED, StyleLoss
 
 PRESET = PRESETS["gatys2016"]
 CHOICES = {
@@ -20,7 +20,7 @@ CHOICES = {
 @pytest.mark.parametrize("name", PRESETS)
 def test_customize_accepts_every_preset(name):
     preset = PRESETS[name]
-    rate = preset.learning_rates[preset.optimizer]
+    rate = preset.learning_rates[preset.optimizer.name]
     assert customize(preset) == dataclasses.replace(preset, learning_rate=rate)
 
 
@@ -28,9 +28,9 @@ def test_customize_accepts_every_preset(name):
 @pytest.mark.parametrize("style_loss", get_args(StyleLoss))
 def test_sampled_style_losses_are_optimized_with_adam(name, style_loss):
     preset = customize(PRESETS[name], style_loss=style_loss)
-    assert preset.style_loss == style_loss
+    assert preset.loss.style.style_loss == style_loss
     expected = "adam" if style_loss in SAMPLED else PRESETS[name].optimizer
-    assert preset.optimizer == expected
+    assert preset.optimizer.name == expected
     assert preset.learning_rate == preset.learning_rates[expected]
 
 
@@ -47,7 +47,7 @@ def test_sampled_style_losses_refuse_lbfgs(style_loss, optimizer):
 
 def test_normalized_gradients_take_adam_unless_told_otherwise():
     preset = customize(PRESET, normalize_gradients=True)
-    assert (preset.optimizer, preset.learning_rate) == ("adam", 2.0)
+    assert (preset.optimizer.name, preset.learning_rate) == ("adam", 2.0)
     asked = customize(PRESET, normalize_gradients=True, optimizer="lbfgs")
     assert (asked.optimizer, customize(asked).optimizer) == ("lbfgs", "lbfgs")
 
@@ -57,12 +57,12 @@ def test_every_style_loss_takes_adam_and_a_rate_of_its_own(style_loss):
     preset = customize(
         PRESET, style_loss=style_loss, optimizer="adam", learning_rate=0.5
     )
-    assert (preset.optimizer, preset.learning_rate) == ("adam", 0.5)
+    assert (preset.optimizer.name, preset.learning_rate) == ("adam", 0.5)
 
 
 def test_sampled_style_loss_keeps_the_rate_that_is_given():
     preset = customize(PRESET, style_loss="sliced", learning_rate=0.5)
-    assert (preset.optimizer, preset.learning_rate) == ("adam", 0.5)
+    assert (preset.optimizer.name, preset.learning_rate) == ("adam", 0.5)
 
 
 @pytest.mark.parametrize("name", CHOICES)
@@ -186,17 +186,27 @@ def test_published_settings_of_the_newer_programs():
     gatys, crowson = PRESETS["gatys2017-color"], PRESETS["crowson2023"]
     assert (gatys.size.rule, gatys.size.value) == ("area", 512)
     assert (gatys.optimizer, gatys.steps, gatys.pyramid_steps) == ("lbfgs", 500, (200,))
-    assert (crowson.optimizer, crowson.adam_betas) == ("adam", (0.9, 0.99))
+    assert (crowson.optimizer.name, crowson.optimizer.adam_betas) == (
+        "adam",
+        (0.9, 0.99),
+    )
     assert crowson.learning_rates["adam"] == pytest.approx(0.02 * 255)
-    assert (crowson.steps, crowson.pyramid_steps) == (1000, (500,))
-    assert (crowson.pyramid, crowson.pyramid_min_size) == ("sqrt2", 128)
-    assert (crowson.clamp, crowson.keep, crowson.average_decay) == (
+    assert (crowson.steps, crowson.pyramid.steps) == (1000, (500,))
+    assert (crowson.pyramid.kind, crowson.pyramid.min_size) == ("sqrt2", 128)
+    assert (
+        crowson.optimizer.clamp,
+        crowson.optimizer.keep,
+        crowson.optimizer.average_decay,
+    ) == (
         True,
         "average",
         0.99,
     )
-    assert PRESETS["crowson2021"].adam_betas == (0.9, 0.999)
-    assert (crowson.resample, PRESETS["crowson2021"].resample) == ("bicubic", "lanczos")
+    assert PRESETS["crowson2021"].optimizer.adam_betas == (0.9, 0.999)
+    assert (crowson.image.resample, PRESETS["crowson2021"].image.resample) == (
+        "bicubic",
+        "lanczos",
+    )
 
 
 def test_get_preset_rejects_an_unknown_name():
@@ -207,7 +217,9 @@ def test_get_preset_rejects_an_unknown_name():
 @pytest.mark.parametrize("name", PRESETS)
 def test_customize_fills_in_the_programs_learning_rate(name):
     preset = PRESETS[name]
-    assert customize(preset).learning_rate == preset.learning_rates[preset.optimizer]
+    assert (
+        customize(preset).learning_rate == preset.learning_rates[preset.optimizer.name]
+    )
     published = {"johnson2015": 10, "neural-style-pt": 1, "athalye": 10}
     adam = published.get(name, 5.1 if name.startswith("crowson") else 2)
     assert customize(preset, optimizer="adam").learning_rate == adam

@@ -22,7 +22,7 @@ SIDES = {"short": 36, "long": 45, "width": 45, "area": 40, "exact": (36, 45)}
 def small_cut(name, **overrides):
     """A small preset that ends early, and its program."""
     preset, program = cut(name)
-    rule = preset.size.rule
+    rule = preset.image.size.rule
     # L-BFGS, which compiles for longer, is the same for all that have it.
     if name != "gatys2016":
         overrides["optimizer"] = "adam"

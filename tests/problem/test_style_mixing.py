@@ -128,7 +128,11 @@ def test_the_stages_are_like_the_transfer_in_all_else(params):
     _, paint = mix(params, **settings, init="noise", keep="average", color="luminance")
     (stage,) = paint.stages
     assert {name: getattr(stage, name) for name in settings} == settings
-    assert (stage.init, stage.keep, stage.color) == ("content", "last", "style")
+    assert (stage.image.init, stage.optimizer.keep, stage.image.color) == (
+        "content",
+        "last",
+        "style",
+    )
 
 
 def test_style_scale_is_the_mixed_styles_size(params):

@@ -13,7 +13,7 @@ from nstjax.images.regions import MaskedRegion
 from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
 from nstjax.problem.targets import Controls, check_weights, make_targets
-from nstjax.statistics.style_losses import blend_styles
+from nstjax.statistics.style import blend_styles
 
 LAYERS = ("relu1_1", "relu2_1")
 

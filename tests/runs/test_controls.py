@@ -261,7 +261,10 @@ def test_stylize_takes_statistics_pyramids_and_colors(params):
     assert result.image.shape == (32, 40, 3)
     assert result.losses.total.shape == (4,)
     assert np.isfinite(result.losses.total).all()
-    assert (result.preset.style_loss, result.preset.pyramid_steps) == ("moments", (1,))
+    assert (result.preset.loss.style.style_loss, result.preset.pyramid.steps) == (
+        "moments",
+        (1,),
+    )
     np.testing.assert_allclose(result.image[:, 20:], PHOTO[:, 20:], atol=1e-5)
 
 

@@ -118,8 +118,8 @@ def test_a_request_survives_json(studio, command):
     request = recorded_request(record, studio / "run")
     assert json.loads(json.dumps(request_record(request))) == record
     assert request.content == str(studio / "photo.png")
-    assert request.preset.init == str(studio / "photo.png")
-    assert request.preset.size.value == (48, 64)
+    assert request.preset.image.init == str(studio / "photo.png")
+    assert request.preset.image.size.value == (48, 64)
 
 
 def test_a_file_s_name_may_be_other_bytes_than_utf_8(studio):

@@ -82,7 +82,7 @@ def test_stylize_takes_names_sizes_and_uint8(params):
         **{**SHALLOW, "steps": 1, "size": 16, "style_blend_weights": [1, 2]},
     )
     # A number alone follows the preset's own rule, here the short side.
-    assert result.preset.size == Size("short", 16)
+    assert result.preset.image.size == Size("short", 16)
     assert result.image.shape == (16, 32, 3)
     assert nstjax.runs.stylize is stylize
 

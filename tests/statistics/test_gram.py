@@ -6,7 +6,7 @@ import reference
 
 from nstjax.errors import InputError
 from nstjax.statistics import gram as statistics
-from nstjax.statistics.gram import draw_samples
+from nstjax.statistics.sampling import draw_samples
 
 # As one program each: an operation on its own would compile by itself.
 channel_means, moments = map(jax.jit, (statistics.channel_means, statistics.moments))

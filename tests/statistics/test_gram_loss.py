@@ -5,13 +5,10 @@ import jax
 import numpy as np
 import pytest
 import reference
+from nstjax.statistics.gram_loss import scaled_squared_error
 
-from nstjax.statistics.gram import gram_matrix
-from nstjax.statistics.gram_loss import (
-    StyleNormalization,
-    scaled_squared_error,
-    style_loss,
-)
+from nstjax.statistics.gram import gram_matrix, style_loss
+from nstjax.statistics.normalization import StyleNormalization
 
 FORMS = {
     ("hw", "quarter_mean"): reference.gatys_style,

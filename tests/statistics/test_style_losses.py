@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from nstjax.statistics.style_losses import SAMPLED
 from style_distances import (
     FORMULAS,
     LOSSES,
@@ -19,16 +20,11 @@ from style_distances import (
 )
 
 from nstjax.statistics import style_losses
-from nstjax.statistics.gram import gram_matrix
-from nstjax.statistics.gram_loss import style_loss
+from nstjax.statistics.gram import gram_matrix, style_loss
 from nstjax.statistics.mmd import gaussian_precision
-from nstjax.statistics.style_losses import (
-    SAMPLED,
-    Samples,
-    StyleForm,
-    describe_style,
-    style_distance,
-)
+from nstjax.statistics.normalization import StyleForm
+from nstjax.statistics.sampling import Samples
+from nstjax.statistics.style import describe_style, style_distance
 
 GAUSSIAN = {"mmd-gaussian": 1000, "mmd-gaussian-full": 100}  # and draws for a mean
 EXACT = [name for name in LOSSES if name not in SAMPLED]

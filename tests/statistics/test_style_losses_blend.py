@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from nstjax.statistics.style_losses import SAMPLED
 from style_distances import LOSSES, N, activation, compiled_distance, describe
 
-from nstjax.statistics.gram import gram_matrix
-from nstjax.statistics.gram_loss import style_loss
-from nstjax.statistics.style_losses import SAMPLED, StyleForm, blend_styles
+from nstjax.statistics.gram import gram_matrix, style_loss
+from nstjax.statistics.normalization import StyleForm
+from nstjax.statistics.style import blend_styles
 
 blend = jax.jit(blend_styles)
 # The sampled ones keep the same.

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import reference
 
-from nstjax.losses.objective import Kept, loss_function
-from nstjax.losses.total import Region, Targets
+from nstjax.losses.objective import StylizeMask, loss_function
+from nstjax.losses.terms import Region, Targets
 from nstjax.network.vgg import layer_channels
 from nstjax.presets.preset import customize, loss_structure
 from nstjax.presets.published import PRESETS
 from nstjax.problem.problem import make_weights
 from nstjax.statistics import style_losses
-from nstjax.statistics.style_losses import StyleForm, describe_style, style_target
+from nstjax.statistics.normalization import StyleForm
+from nstjax.statistics.style import describe_style, style_target
 from nstjax.tiling import plan as tile_plan
 from nstjax.tiling import style_sums
 from nstjax.tiling.loss import tiled_loss
@@ -74,7 +75,10 @@ class Case:
         )
         image *= np.linspace(0.2, 1, size[1])[None, :, None]
         # By NumPy: the trunk of each picture would compile by itself.
-        trunk = {"how": self.preset.pool, "padding": self.preset.pool_padding}
+        trunk = {
+            "how": self.preset.network.pool,
+            "padding": self.preset.network.pool_padding,
+        }
         F, P = (
             reference.trunk(params, picture, layers, **trunk)
             for picture, layers in (
@@ -82,14 +86,16 @@ class Case:
                 (painting, self.preset.style_layers),
             )
         )
-        form = StyleForm(self.preset.style_loss, self.preset.gram_normalization)
+        form = StyleForm(
+            self.preset.loss.style.style_loss, self.preset.loss.style.gram_normalization
+        )
         targets = Targets(F, style_targets(P, form))
         if regions:
             layers = tuple(targets.style)
             guides = {}
             for layer in layers:
                 sides = [
-                    tile_plan.layer_size(side, layer, self.preset.pool_padding)
+                    tile_plan.layer_size(side, layer, self.preset.network.pool_padding)
                     for side in size
                 ]
                 guides[layer] = reference.half_guide(*sides)
@@ -114,7 +120,7 @@ class Case:
             targets,
             jax.tree.map(np.float64, make_weights(self.preset)),
             jax.random.key(6),
-            Kept(mask, photo) if kept else None,
+            StylizeMask(mask, photo) if kept else None,
         )
 
     def whole(self):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nstjax.losses.total import LossTerms
+from nstjax.losses.terms import LossTerms
 from nstjax.network.vgg import MEAN_RGB
 from nstjax.optimization.transfer import LossFunction
 

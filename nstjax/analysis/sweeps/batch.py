@@ -25,14 +25,14 @@ from nstjax.analysis.sweeps.settings import (
 )
 from nstjax.errors import InputError
 from nstjax.losses.objective import TransferData
-from nstjax.losses.total import Region, Targets
+from nstjax.losses.terms import Region, Targets
 from nstjax.network.vgg import Params
 from nstjax.presets.preset import Preset
 from nstjax.problem.preprocessing import Original
 from nstjax.problem.problem import NO_CONTROLS, make_weights, prepare
 from nstjax.problem.targets import Controls
 from nstjax.runtime import processes as distributed
-from nstjax.statistics.style_losses import SAMPLED
+from nstjax.statistics.style import style_statistic
 
 UNLIKE = (
     f"{BLEND_WEIGHTS} of 0 leave other layers or samples than the rest, which another "
@@ -89,7 +89,7 @@ def prepare_lanes(
     Raises:
       InputError: see ``prepare``; or targets that one program cannot serve.
     """
-    if preset.pyramid != "none":
+    if preset.pyramid.kind != "none":
         raise InputError("a sweep has a single scale: choose pyramid=none")
     devices = jax.device_count()
     size = math.ceil(max(size, len(settings)) / devices) * devices
@@ -100,7 +100,7 @@ def prepare_lanes(
         lane_seed = seed_with(setting, seed)
         lane_controls = controls_with(setting, controls, len(styles))
         blend = tuple(lane_controls.style_blend_weights or ())
-        key = (lane_seed, lane_preset.noise_ratio, blend)
+        key = (lane_seed, lane_preset.image.noise_ratio, blend)
         if key not in starts:
             problem = prepare(
                 content,
@@ -181,7 +181,9 @@ class _Start(NamedTuple):
 
 
 def _lane_axes(data: TransferData, setting: Setting, preset: Preset) -> TransferData:
-    drawn_anew = preset.style_loss in SAMPLED and "seed" in setting
+    drawn_anew = (
+        style_statistic(preset.loss.style.style_loss).sampled and "seed" in setting
+    )
     blended = any(name.startswith(f"{BLEND_WEIGHTS}.") for name in setting)
     shared: Any = None
     by_lane: Any = 0
@@ -192,7 +194,7 @@ def _lane_axes(data: TransferData, setting: Setting, preset: Preset) -> Transfer
         targets=Targets(shared, style, regions),
         weights=by_lane,
         key=by_lane,
-        kept=shared,
+        stylize_mask=shared,
     )
 
 

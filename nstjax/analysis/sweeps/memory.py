@@ -147,7 +147,7 @@ def estimate_lane_bytes(sweep: CompiledSweep, lanes: Lanes, preset: Preset) -> i
     )
     own = (array_bytes(state) + sum(jax.tree.leaves(data))) // devices
     activations = 4 * sum(_convolution_sizes(lanes, preset))
-    return ACTIVATION_COPIES[preset.optimizer] * activations + own
+    return ACTIVATION_COPIES[preset.optimizer.name] * activations + own
 
 
 def _convolution_sizes(lanes: Lanes, preset: Preset) -> list[int]:
@@ -159,7 +159,7 @@ def _convolution_sizes(lanes: Lanes, preset: Preset) -> list[int]:
     rows = summarize(
         height,
         width,
-        pool_padding=preset.pool_padding,
+        pool_padding=preset.network.pool_padding,
         kernels=kernel_shapes(widths),
     )
     seen = (*preset.content_layers, *preset.style_layers)

@@ -43,7 +43,7 @@ def as_sweep(
         **results.log.terms._asdict(),
     }
     row = np.where(results.diverged, results.stop_steps - 1, preset.steps)
-    if preset.keep == "best":
+    if preset.optimizer.keep == "best":
         best = np.where(np.isfinite(log["total"]), log["total"], np.inf).argmin(axis=1)
         row = np.where(results.diverged, row, best)
     lane = np.arange(len(settings))

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from nstjax.errors import InputError
-from nstjax.presets.preset import Preset, customize
+from nstjax.presets.preset import Preset, customize, settings_of
 from nstjax.problem.targets import Controls, check_weights
 
 Setting = Mapping[str, float]  # of one run: {name: value}
@@ -101,7 +101,7 @@ def check_settings(
       controls: whose blend weights they change.
     """
     known = known_names(preset, styles)
-    fields = {field.name for field in dataclasses.fields(Preset)}
+    known_settings = settings_of(preset)
     for name in settings.names:
         if name in known:
             continue
@@ -114,7 +114,7 @@ def check_settings(
             raise InputError(f"{name} needs more style images: {styles} given")
         if name == "noise_ratio":
             raise InputError("noise_ratio needs init=blend: there it is noise's share")
-        if name in fields:
+        if name in known_settings:
             raise InputError(
                 f"{name} decides the program's structure: run one sweep for each {name}"
             )
@@ -130,7 +130,7 @@ def known_names(preset: Preset, styles: int) -> list[str]:
     return [
         *SCALARS,
         "seed",
-        *(["noise_ratio"] if preset.init == "blend" else []),
+        *(["noise_ratio"] if preset.image.init == "blend" else []),
         *(f"content_layer_weights.{layer}" for layer in preset.content_layers),
         *(f"style_layer_weights.{layer}" for layer in preset.style_layers),
         *(f"{BLEND_WEIGHTS}.{i}" for i in range(1, styles + 1) if styles > 1),
@@ -147,8 +147,8 @@ def preset_with(setting: Setting, preset: Preset) -> Preset:
         name: setting[name] for name in (*SCALARS, "noise_ratio") if name in setting
     }
     for kind in ("content", "style"):
-        layers = getattr(preset, f"{kind}_layers")
-        weights = getattr(preset, f"{kind}_layer_weights")
+        layers = settings_of(preset)[f"{kind}_layers"]
+        weights = settings_of(preset)[f"{kind}_layer_weights"]
         overrides[f"{kind}_layer_weights"] = tuple(
             setting.get(f"{kind}_layer_weights.{layer}", weight)
             for layer, weight in zip(layers, weights, strict=True)

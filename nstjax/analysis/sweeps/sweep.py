@@ -128,12 +128,12 @@ def run_lanes(
         infos.append(to_host(rows, length))
         tell(length)
     # A copy, as the state is donated.
-    show = jax.vmap(functools.partial(shown_image, keep=preset.keep))
+    show = jax.vmap(functools.partial(shown_image, keep=preset.optimizer.keep))
     shown = np.array(on_host(show(state)))
     state, rows = sweep.steps.advance(state, 1, *lanes.data)
     infos.append(to_host(rows, 1))
     tell(1)
-    if preset.keep == "best":
+    if preset.optimizer.keep == "best":
         shown = on_host(state.best_image)
 
     log = jax.tree.map(

@@ -23,17 +23,12 @@ from nstjax.feedforward.networks.adain import (
 )
 from nstjax.feedforward.networks.networks import STRIDE, AdaINDecoder, TransformNet
 from nstjax.feedforward.training.grid_loss import grid_loss
-from nstjax.losses.total import (
-    LossTerms,
-    Targets,
-    Weights,
-    style_statistics,
-    total_loss,
-)
-from nstjax.network.vgg import Params, features, preprocess
-from nstjax.presets.preset import Preset, loss_structure
+from nstjax.losses.terms import LossTerms, Targets, Weights
+from nstjax.losses.total import describe_painting, loss_of_image
+from nstjax.network.vgg import Params, activations_of, preprocess
+from nstjax.presets.preset import Preset
 from nstjax.problem.problem import make_weights
-from nstjax.statistics.style_losses import SAMPLED, style_target
+from nstjax.statistics.style import style_statistic, style_target
 
 Network = TransformNet | AdaINDecoder
 
@@ -97,20 +92,12 @@ LossFunction = Callable[
 ]
 
 
-def network_options(loss: Preset) -> dict[str, Any]:
-    """The options of ``nstjax.features`` that a loss asks for."""
-    return {
-        name: getattr(loss, name) for name in ("pool", "pool_padding", "image_padding")
-    }
-
-
 def batch_features(
     params: Params, loss: Preset, images: Array, layers: Sequence[str]
 ) -> dict[str, Array]:
     """Features, as a loss takes them, of pictures [batch, height, width, 3] in 0..1."""
-    options = network_options(loss)
     return jax.vmap(
-        lambda image: features(params, preprocess(image), layers, **options)
+        lambda image: activations_of(params, preprocess(image), layers, loss.network)
     )(images)
 
 
@@ -123,7 +110,6 @@ def make_loss(loss: Preset) -> LossFunction:
     Returns:
       (network, batch, objective, step) -> (mean loss, (terms of each picture, output)).
     """
-    structure = loss_structure(loss)
 
     def compare(
         output: Array,
@@ -138,13 +124,13 @@ def make_loss(loss: Preset) -> LossFunction:
         def of_one(
             image: Array, content: Any, style: Any, weight: Array, key: Array
         ) -> tuple[Array, LossTerms]:
-            return total_loss(
+            return loss_of_image(
                 objective.params,
                 preprocess(image),
                 Targets(content, style),
                 weights._replace(style=weights.style * weight),
-                key=key,
-                **structure,
+                loss.loss,
+                key,
             )
 
         keys = jax.random.split(jax.random.fold_in(objective.key, step), len(output))
@@ -168,7 +154,9 @@ def make_loss(loss: Preset) -> LossFunction:
     def adain_loss(
         decoder: AdaINDecoder, batch: Batch, objective: Objective, step: Array
     ) -> tuple[Array, tuple[LossTerms, Array]]:
-        encode = make_encoder(objective.params, loss.pool, loss.pool_padding)
+        encode = make_encoder(
+            objective.params, loss.network.pool, loss.network.pool_padding
+        )
         assert batch.painting is not None
         code = restyled_code(encode(batch.content), encode(batch.painting))
         styles = jax.vmap(functools.partial(describe, objective.params, loss))(
@@ -203,16 +191,12 @@ def make_loss(loss: Preset) -> LossFunction:
 
 def describe(params: Params, loss: Preset, painting: Array) -> dict[str, Any]:
     """A painting's style target for each layer, from sRGB in 0..1."""
-    statistics = style_statistics(
-        params,
-        preprocess(painting),
-        loss.style_layers,
-        **network_options(loss),
-        style_loss=loss.style_loss,
-        gram_normalization=loss.gram_normalization,
+    descriptions = describe_painting(
+        params, preprocess(painting), loss.style_layers, loss.loss
     )
     return {
-        layer: style_target(description) for layer, description in statistics.items()
+        layer: style_target(description, loss.loss.style)
+        for layer, description in descriptions.items()
     }
 
 
@@ -225,10 +209,10 @@ def stacked_styles(
       InputError: positions are drawn from paintings of several sizes, so that there are
         not as many of each.
     """
-    if loss.style_loss in SAMPLED and len({each.shape for each in paintings}) > 1:
+    name = loss.loss.style.style_loss
+    if style_statistic(name).sampled and len({each.shape for each in paintings}) > 1:
         raise InputError(
-            f"style_loss={loss.style_loss} needs paintings of one size: give "
-            "--style_size=512x512"
+            f"style_loss={name} needs paintings of one size: give --style_size=512x512"
         )
     one = jax.jit(functools.partial(describe, loss=loss))
     targets = [one(params, painting=painting) for painting in paintings]
@@ -252,15 +236,15 @@ def balanced_style_weights(
     Returns:
       [styles], with geometric mean 1.
     """
-    structure = loss_structure(loss)
     zero, one = jnp.zeros(()), jnp.ones(())
     only_style = make_weights(loss)._replace(content=zero, style=one, tv=zero)
 
     @jax.jit
     def losses(photo: Array) -> Array:
         def of_style(style: Any) -> Array:
-            return total_loss(
-                params, preprocess(photo), Targets({}, style), only_style, **structure
+            targets = Targets({}, style)
+            return loss_of_image(
+                params, preprocess(photo), targets, only_style, loss.loss
             )[0]
 
         return jax.vmap(of_style)(styles)

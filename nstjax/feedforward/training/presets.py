@@ -13,7 +13,7 @@ from nstjax.feedforward.networks.architecture import (
     TransformArchitecture,
 )
 from nstjax.feedforward.training.data import CropRule
-from nstjax.presets.preset import Preset
+from nstjax.presets.preset import Preset, new_preset
 
 SQUASH = CropRule("squash", 256)
 JOHNSON_STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
@@ -54,8 +54,8 @@ JOHNSON_NETWORK = TransformArchitecture(
 JOHNSON = TrainingPreset(
     source="jcjohnson/fast-neural-style, instance normalization at half width",
     architecture=dataclasses.replace(JOHNSON_NETWORK, width=0.5),
-    loss=Preset(
-        source="jcjohnson/fast-neural-style",
+    loss=new_preset(
+        "jcjohnson/fast-neural-style",
         content_layers=("relu3_3",),
         style_layers=JOHNSON_STYLE_LAYERS,
         style_layer_weights=(1.0,) * 4,
@@ -66,8 +66,8 @@ JOHNSON = TrainingPreset(
         tv=4e-6,
     ),
 )
-LENGSTROM_LOSS = Preset(
-    source="lengstrom/fast-style-transfer",
+LENGSTROM_LOSS = new_preset(
+    "lengstrom/fast-style-transfer",
     pool_padding="same",
     gram_normalization="chw",
     tv_form="mean_squared",
@@ -86,8 +86,8 @@ TRAINING_PRESETS: dict[str, TrainingPreset] = {
     "pytorch-fns": TrainingPreset(
         source="pytorch/examples, fast_neural_style",
         architecture=TransformArchitecture(),
-        loss=Preset(
-            source="pytorch/examples, fast_neural_style",
+        loss=new_preset(
+            "pytorch/examples, fast_neural_style",
             content_layers=("relu2_2",),
             style_layers=JOHNSON_STYLE_LAYERS,
             style_layer_weights=(1.0,) * 4,
@@ -123,8 +123,8 @@ TRAINING_PRESETS: dict[str, TrainingPreset] = {
             output="sigmoid",
             initialization="normal",
         ),
-        loss=Preset(
-            source="magenta, image_stylization",
+        loss=new_preset(
+            "magenta, image_stylization",
             pool="avg",
             pool_padding="same",
             content_layers=("relu3_3",),
@@ -139,8 +139,8 @@ TRAINING_PRESETS: dict[str, TrainingPreset] = {
     "adain": TrainingPreset(
         source="Huang and Belongie, ICCV 2017; naoto0804/pytorch-AdaIN",
         architecture=AdaINArchitecture(),
-        loss=Preset(
-            source="naoto0804/pytorch-AdaIN",
+        loss=new_preset(
+            "naoto0804/pytorch-AdaIN",
             pool_padding="same",
             content_layers=("relu4_1",),
             style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1"),

@@ -19,7 +19,13 @@ from nstjax.feedforward.networks.model_file import StyleModel, network_tensors
 from nstjax.feedforward.networks.networks import AdaINDecoder
 from nstjax.feedforward.training.presets import TrainingPreset
 from nstjax.io.weights import LoadedParams
-from nstjax.presets.preset import LARGEST_NUMBER, Preset, customize, loss_structure
+from nstjax.presets.preset import (
+    LARGEST_NUMBER,
+    Preset,
+    customize,
+    loss_structure,
+    settings_of,
+)
 
 LOSS_NUMBERS = (
     "alpha",
@@ -134,11 +140,12 @@ def customize_loss(loss: Preset, fields: Mapping[str, Any]) -> Preset:
     Raises:
       InputError: other fields, or values that they cannot have.
     """
-    known = (*loss_structure(loss), *LOSS_NUMBERS)
+    settings = settings_of(loss)
+    known = {name: settings[name] for name in (*loss_structure(loss), *LOSS_NUMBERS)}
     for name, value in fields.items():
         if name not in known:
             raise InputError(f"the loss has no {name!r}: it has {', '.join(known)}")
-        if isinstance(getattr(loss, name), bool) and not isinstance(value, bool):
+        if isinstance(known[name], bool) and not isinstance(value, bool):
             raise InputError(f"{name} must be true or false, got {value!r}")
     try:
         return customize(loss, **fields)
@@ -183,7 +190,7 @@ def check_request(request: TrainingRequest) -> None:
             f"content_layers of arbitrary style must be {CODE_LAYER}, which is "
             f"decoded, got {','.join(loss.content_layers)}"
         )
-    if request.arbitrary and loss.image_padding != "zero":
+    if request.arbitrary and loss.network.image_padding != "zero":
         raise InputError("image_padding of arbitrary style must be zero: its encoder's")
     if request.arbitrary and request.balance_styles:
         raise InputError("balance_styles is for a network of several styles")

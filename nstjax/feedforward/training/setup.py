@@ -29,7 +29,6 @@ from nstjax.feedforward.training.objective import (
     Objective,
     balanced_style_weights,
     make_loss,
-    network_options,
     stacked_styles,
 )
 from nstjax.feedforward.training.presets import TrainingPreset
@@ -38,7 +37,7 @@ from nstjax.feedforward.training.update import Training, TrainingState, make_tra
 from nstjax.images.resizing import Size, output_size, resize
 from nstjax.io.images import read_image
 from nstjax.network.layer_scales import scale_layers
-from nstjax.network.vgg import CONV_LAYERS, Params, features, preprocess
+from nstjax.network.vgg import CONV_LAYERS, Params, activations_of, preprocess
 from nstjax.problem.problem import make_weights
 
 SHEET_STYLES = 16
@@ -111,7 +110,7 @@ def learning_rates(first: float, decay: float) -> optax.Schedule:
 
 def _painting(path: Path, preset: TrainingPreset) -> np.ndarray:
     image = read_image(path)
-    size = preset.loss.style_size
+    size = preset.loss.image.style_size
     if isinstance(size, Size):
         image = resize(image, *output_size(image.shape[0], image.shape[1], size))
     return image
@@ -172,7 +171,7 @@ def _normalized_encoder(request: TrainingRequest, photos: np.ndarray) -> Encoder
     Source:
       Gatys et al. (2016), section 2: the "normalised" network.
     """
-    fixed, pool = request.network, request.preset.loss.pool
+    fixed, pool = request.network, request.preset.loss.network.pool
     if request.initial is not None and request.initial.encoder is not None:
         encoder = request.initial.encoder
         if (encoder.sha256, encoder.pool) != (fixed.sha256, pool):
@@ -181,12 +180,12 @@ def _normalized_encoder(request: TrainingRequest, photos: np.ndarray) -> Encoder
                 f"{pool} pooling: give the --weights that it was trained with"
             )
         return encoder
-    options = network_options(request.preset.loss)
+    options = request.preset.loss.network
     relus = [layer.replace("conv", "relu") for layer in CONV_LAYERS]
 
     @jax.jit
     def means(params: Params, photo: Array) -> dict[str, Array]:
-        activations = features(params, preprocess(photo), relus, **options)
+        activations = activations_of(params, preprocess(photo), relus, options)
         return {layer: activation.mean() for layer, activation in activations.items()}
 
     of_photos = [

@@ -22,7 +22,7 @@ from nstjax.analysis.surfaces.surface import (
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size
 from nstjax.losses.objective import loss_function
-from nstjax.losses.total import LossTerms
+from nstjax.losses.terms import LossTerms
 from nstjax.presets.preset import customize, loss_structure
 from nstjax.presets.published import PRESETS
 from nstjax.problem.problem import prepare

@@ -15,7 +15,8 @@ from nstjax.analysis.surfaces.surface import (
 )
 from nstjax.images.resizing import Size
 from nstjax.losses.objective import loss_function
-from nstjax.losses.total import LossTerms, total_loss
+from nstjax.losses.terms import LossTerms
+from nstjax.losses.total import total_loss
 from nstjax.presets.preset import customize, loss_structure
 from nstjax.presets.published import get_preset
 from nstjax.problem.problem import prepare

@@ -12,7 +12,7 @@ from nstjax.analysis.sweeps.settings import controls_with, grid, preset_with, se
 from nstjax.analysis.sweeps.sweep import make_sweep, run_lanes
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size
-from nstjax.losses.total import LossTerms
+from nstjax.losses.terms import LossTerms
 from nstjax.optimization.optimizers import make_optimizer
 from nstjax.optimization.steps import NonFiniteLossError, run
 from nstjax.optimization.transfer import style_transfer

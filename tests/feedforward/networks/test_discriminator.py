@@ -156,7 +156,7 @@ def test_features_of_paintings_have_unit_size():
     @jax.jit
     def features(painting):
         image = nstjax.preprocess(painting)
-        return nstjax.features(PARAMS, image, [LAYER], pool=LOSS.pool)[LAYER]
+        return nstjax.features(PARAMS, image, [LAYER], pool=LOSS.network.pool)[LAYER]
 
     one = features(make_paintings()[1])
     np.testing.assert_allclose(activations[1], one, rtol=1e-4, atol=1e-3)

@@ -22,10 +22,11 @@ from nstjax.feedforward.training.objective import (
     make_loss,
     stacked_styles,
 )
-from nstjax.losses.total import Targets, total_loss
+from nstjax.losses.terms import Targets
+from nstjax.losses.total import total_loss
 from nstjax.presets.preset import Preset, customize, loss_structure
 from nstjax.problem.problem import make_weights
-from nstjax.statistics.style_losses import style_target
+from nstjax.statistics.style import style_target
 
 SIZE = 16
 PARAMS = reference.random_params()
@@ -153,8 +154,8 @@ def test_loss_is_the_mean_of_total_loss_over_the_pictures(fields):
             params,
             nstjax.preprocess(photo),
             loss.content_layers,
-            pool=loss.pool,
-            image_padding=loss.image_padding,
+            pool=loss.network.pool,
+            image_padding=loss.network.image_padding,
         )
         targets = Targets(content, style_target_of(loss, params, painting))
         image = nstjax.preprocess(result)

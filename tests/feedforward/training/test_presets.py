@@ -170,8 +170,8 @@ def test_a_preset_has_the_published_numbers(name):
     ones = (1.0,) * len(preset.loss.style_layers)
     assert preset.loss.style_layer_weights == ones
     assert preset.loss.content_layer_weights == (1.0,)
-    assert preset.loss.content_normalization == "mean"
-    assert preset.loss.style_normalization in ("mean", "unscaled")
+    assert preset.loss.loss.content_normalization == "mean"
+    assert preset.loss.loss.style.style_normalization in ("mean", "unscaled")
     rule, size, *training = TRAININGS[name]
     assert preset.crop == CropRule(rule, size)
     fields = (preset.batch_size, preset.steps, preset.learning_rate, preset.decay)
