@@ -8,7 +8,7 @@ from absl import flags
 from nstjax.commands.launcher import FAILURE_STATUS, run_command
 from nstjax.commands.path_flags import define_mask, define_path
 from nstjax.errors import InputError
-from nstjax.images.color import ColorMatch, ColorSpace
+from nstjax.images.options import ColorMatch, ColorSpace
 from nstjax.images.resizing import parse_size
 from nstjax.io.transparency import Transparency
 from nstjax.presets.preset import Color

@@ -7,13 +7,11 @@ import warnings
 from typing import Literal, get_args
 
 import numpy as np
-import skimage  # its modules are imported when they are used
+import skimage
 
 from nstjax.errors import InputError
+from nstjax.images.options import ColorMatch, ColorSpace, LuminanceMatch
 
-ColorSpace = Literal["yiq", "lab", "hcl"]
-ColorMatch = Literal["cholesky", "pca", "symmetric", "histogram"]
-LuminanceMatch = Literal["mean_std", "mean"]
 LinearColorMatch = Literal["cholesky", "pca", "symmetric"]
 
 # Added to the variances, as published: greys alone have a singular covariance.

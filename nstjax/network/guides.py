@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import scipy  # its modules are imported when they are used
 
 from nstjax.network.vgg import LAYERS, PoolPadding, check_layers, pooled_size
 
@@ -51,11 +50,14 @@ def layer_guides(
         mask = mask >= 0.5
     elif mode == "inside":
         mask = mask < 0.5
+    # SciPy takes a while to import.
+    from scipy import ndimage
+
     guide = mask.astype(np.float32)
     guides = {}
     for name in LAYERS[: max(map(LAYERS.index, layers)) + 1]:
         if name.startswith("conv") and mode != "simple":
-            guide = scipy.ndimage.maximum_filter(guide, 3, mode="nearest")
+            guide = ndimage.maximum_filter(guide, 3, mode="nearest")
         elif name.startswith("pool"):
             guide = _pool(guide, mode, pool_padding)
         if name in layers:
@@ -91,8 +93,10 @@ def _pool(guide: np.ndarray, mode: GuideMode, pool_padding: PoolPadding) -> np.n
 
 
 def _dilate(guide: np.ndarray, dilation: int) -> np.ndarray:
+    from scipy import ndimage
+
     # Beyond the border is what is at the border, which neither grows nor shrinks there.
     size = 2 * abs(dilation) + 1
     if dilation < 0:
-        return scipy.ndimage.minimum_filter(guide, size, mode="nearest")
-    return scipy.ndimage.maximum_filter(guide, size, mode="nearest")
+        return ndimage.minimum_filter(guide, size, mode="nearest")
+    return ndimage.maximum_filter(guide, size, mode="nearest")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from nstjax.errors import InputError
-from nstjax.images.color import ColorMatch, ColorSpace, LuminanceMatch
+from nstjax.images.options import ColorMatch, ColorSpace, LuminanceMatch
 from nstjax.images.resizing import Rule, Size
 from nstjax.losses.total import LossOptions
 from nstjax.network.guides import GuideMode

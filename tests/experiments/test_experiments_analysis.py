@@ -33,9 +33,7 @@ def quick():
         patched.setitem(PRESETS, "gatys2016", preset)
         for name in ("painting", "stained_glass"):
             picture = random.random((24, 32, 3), dtype=np.float32)
-            patched.setattr(
-                f"experiments.course_report.{name}", lambda picture=picture: picture
-            )
+            patched.setattr(f"nstjax.io.demo.{name}", lambda picture=picture: picture)
         yield
 
 

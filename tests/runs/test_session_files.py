@@ -15,6 +15,7 @@ from session_runs import (
 )
 
 import nstjax
+from nstjax.io import config as config_file
 from nstjax.io import locks
 from nstjax.io import run_log as runlog
 from nstjax.runs import recorder
@@ -64,8 +65,9 @@ def test_what_a_run_cannot_write_beside_its_result_is_a_note_once(
     def full(path, *arguments):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    for name in ("write_config", "write_metrics", "append_metrics", "write_run"):
+    for name in ("write_metrics", "append_metrics", "write_run"):
         monkeypatch.setattr(runlog, name, full)
+    monkeypatch.setattr(config_file, "write_config", full)
     monkeypatch.setattr(recorder, "write_image", full)
     status, out, err = command(
         *shortened("run", "--steps=9", "--preview_seconds=1e-9", "--output=out.png")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from nstjax.errors import InputError
 from nstjax.feedforward.inference.style_specifications import Look, parse_styles
-from nstjax.images.color import ColorMatch, ColorSpace
+from nstjax.images.options import ColorMatch, ColorSpace
 from nstjax.images.resizing import Size
 from nstjax.io.atomic import check_inputs_kept, check_unlinked, nearest_folder
 from nstjax.io.contents import Content, given_files, unique_names
