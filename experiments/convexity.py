@@ -21,7 +21,7 @@ from nstjax.analysis.surfaces.loss_terms import (
     rounding_error,
     single_precision,
 )
-from nstjax.analysis.surfaces.saved_surface import check_same_run, surface_structure
+from nstjax.analysis.surfaces.saved_surface import check_same_run, true_loss
 from nstjax.analysis.surfaces.surface import Surface
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path, define_paths
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def run_tests(run: SavedRun, surfaces: Sequence[Surface]) -> dict[str, Any]:
     """What the tests find."""
-    loss_fn = loss_function(**surface_structure(run.preset))
+    loss_fn = loss_function(true_loss(run.preset))
     data = run.problem.data
     batches = single_precision(loss_fn, data, study.BATCH)
     one_by_one = single_precision(loss_fn, data, 1)

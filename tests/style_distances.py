@@ -1,16 +1,15 @@
 """A layer that is made up, and its distance from a painting's."""
 
-from typing import get_args
-
 import jax
 import numpy as np
 import reference
-from nstjax.statistics.style_losses import StyleLoss
 from scipy.spatial.distance import cdist
 
 from nstjax.statistics.style import describe_style, style_distance, style_target
+from nstjax.statistics.table import STATISTICS
 
-LOSSES = get_args(StyleLoss)
+LOSSES = tuple(STATISTICS)
+SAMPLED = tuple(name for name in LOSSES if STATISTICS[name].sampled)
 N = 10  # channels that the formulas count; the layers here have 4 of them
 
 
@@ -29,7 +28,7 @@ def distance(
         description = describe_style(
             P, form, jax.random.fold_in(key, 1), guide=painting_guide, channels=channels
         )
-    target = style_target(description)
+    target = style_target(description, form)
     return style_distance(F, target, form, key, guide=guide, channels=channels)
 
 

@@ -291,8 +291,8 @@ def _from_noise(content_image: Array, preset: Preset, key: Array) -> Array:
     ratios = {"noise": 1.0, "blend": preset.image.noise_ratio}
     if preset.image.init not in ratios:
         raise InputError(
-            f"init is {preset.image.init!r}: give {', '.join(INITS)}, or read that image "
-            "and pass it as init_image"
+            f"init is {preset.image.init!r}: give {', '.join(INITS)}, or read that "
+            "image and pass it as init_image"
         )
     noise = sample_noise(
         key, content_image.shape, preset.image.noise, preset.image.noise_scale

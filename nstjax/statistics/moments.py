@@ -35,10 +35,10 @@ class ChannelMoments(Statistic):
     def gather(
         self, activation: Array, context: StatisticContext
     ) -> tuple[Array, Array]:
-        """Σ_k T_k² (F_k - s), and the same of the squares."""
-        centered = activation - context.center[None, None, :]
-        guide = context.guide
-        return channel_sums(centered, guide), channel_sums(jnp.square(centered), guide)
+        """Σ_k T_k² F_k and Σ_k T_k² (F_k - s)²."""
+        centered, guide = activation - context.center[None, None, :], context.guide
+        squares = channel_sums(jnp.square(centered), guide)
+        return channel_sums(activation, guide), squares
 
     def finish(
         self,
@@ -48,9 +48,9 @@ class ChannelMoments(Statistic):
         form: StyleForm,
     ) -> Moments:
         """See ``moments``."""
-        shift, second = (value / layer.positions for value in sums)
-        deviation = jnp.sqrt(second - jnp.square(shift) + 1e-6)
-        return Moments(context.center + shift, deviation)
+        mean, second = (value / layer.positions for value in sums)
+        variance = second - jnp.square(mean - context.center)
+        return Moments(mean, jnp.sqrt(variance + 1e-6))
 
 
 def moments(activation: ArrayLike, guide: ArrayLike | None = None) -> Moments:

@@ -63,9 +63,7 @@ def describe_style(
 
 
 def blend_styles(
-    descriptions: Sequence[Any],
-    shares: ArrayLike,
-    form: StyleForm = StyleForm(),
+    descriptions: Sequence[Any], shares: ArrayLike, form: StyleForm
 ) -> Any:
     """Description of several paintings: Σ_i b_i A_i with Σ b_i = 1.
 
@@ -90,10 +88,7 @@ def blend_styles(
     return style_statistic(form.style_loss).blend(descriptions, shares)
 
 
-def style_target(
-    description: Any,
-    form: StyleForm = StyleForm(),
-) -> Any:
+def style_target(description: Any, form: StyleForm) -> Any:
     """What ``style_distance`` compares with, of a description of that style loss."""
     return style_statistic(form.style_loss).target(description)
 

@@ -45,10 +45,10 @@ class Wasserstein2(Statistic):
     def gather(
         self, activation: Array, context: StatisticContext
     ) -> tuple[Array, Array]:
-        """Σ_k T_k² (F_k - s) and Σ_k T_k² (F_k - s)(F_k - s)ᵀ."""
+        """Σ_k T_k² F_k and Σ_k T_k² (F_k - s)(F_k - s)ᵀ."""
         centered = activation - context.center[None, None, :]
         return (
-            channel_sums(centered, context.guide),
+            channel_sums(activation, context.guide),
             gram_sums(centered, context.guide, context.split_rows),
         )
 
@@ -60,8 +60,8 @@ class Wasserstein2(Statistic):
         form: StyleForm,
     ) -> Gaussian:
         """Mean μ and covariance mean_k T_k² (F_k - μ)(F_k - μ)ᵀ + εI."""
-        shift, second = (value / layer.positions for value in sums)
-        mean = context.center + shift
+        mean, second = (value / layer.positions for value in sums)
+        shift = mean - context.center
         ridge = self.regularization * jnp.eye(mean.size, dtype=mean.dtype)
         return Gaussian(mean, second - shift[:, None] * shift[None, :] + ridge)
 

@@ -2,7 +2,6 @@
 
 import pathlib
 import shutil
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,8 +19,8 @@ from command_lines import (
     settings,
 )
 from forked import run_forked
-from nstjax.statistics.style_losses import SAMPLED, StyleLoss
 from PIL import Image
+from style_distances import LOSSES, SAMPLED
 
 import nstjax
 import nstjax.commands.transfer
@@ -157,7 +156,7 @@ def test_normalized_gradients_change_the_steps_and_not_the_losses(command):
     # Pairs compile for long, and are drawn as what is sorted is.
     [
         pytest.param(name, marks=pytest.mark.slow if "gaussian" in name else ())
-        for name in get_args(StyleLoss)
+        for name in LOSSES
     ],
 )
 def test_every_style_loss_paints(style_loss, command):

@@ -46,7 +46,7 @@ def compiled(**structure):
         )
         return Targets(
             features(params, content_image, content_layers, **trunk),
-            {layer: style_target(descriptions[layer]) for layer in style_layers},
+            {layer: style_target(descriptions[layer], form) for layer in style_layers},
         )
 
     def loss_fn(image, params, targets, weights):

@@ -2,12 +2,13 @@ import jax
 import numpy as np
 import pytest
 import reference
-from nstjax.statistics.style_losses import SAMPLED, equal_samples
+from style_distances import SAMPLED
 
 from nstjax.losses.terms import Region, Targets, Weights
 from nstjax.losses.total import style_statistics, total_loss
 from nstjax.network.vgg import LAYERS, features, layer_channels
 from nstjax.statistics.normalization import StyleForm
+from nstjax.statistics.sampling import Samples
 from nstjax.statistics.style import style_distance, style_target
 
 TRUNK = {"pool": "avg", "pool_padding": "same"}
@@ -31,11 +32,16 @@ def style_targets(params, painting, name, layers):
         # All positions: to have them drawn takes long to compile.
         F = features(params, painting, layers, **TRUNK)
         samples = {layer: F[layer].reshape(-1, F[layer].shape[2]) for layer in layers}
-        return {layer: equal_samples(values) for layer, values in samples.items()}
+        return {
+            layer: Samples(values, np.full(len(values), 1 / len(values)))
+            for layer, values in samples.items()
+        }
     descriptions = style_statistics(
         params, painting, layers, **TRUNK, style_loss=name, key=jax.random.key(6)
     )
-    return {layer: style_target(descriptions[layer]) for layer in layers}
+    return {
+        layer: style_target(descriptions[layer], StyleForm(name)) for layer in layers
+    }
 
 
 def whole(style):

@@ -13,6 +13,7 @@ from nstjax.images.regions import MaskedRegion
 from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
 from nstjax.problem.targets import Controls, check_weights, make_targets
+from nstjax.statistics.normalization import StyleForm
 from nstjax.statistics.style import blend_styles
 
 LAYERS = ("relu1_1", "relu2_1")
@@ -136,7 +137,9 @@ def test_paintings_blend_by_their_weights_in_the_whole_and_in_regions(targets):
         for weights in ((1, 0), (0, 1))
     ]
     expected = {
-        layer: blend_styles([style[layer] for style in alone], (0.75, 0.25))
+        layer: blend_styles(
+            [style[layer] for style in alone], (0.75, 0.25), StyleForm()
+        )
         for layer in LAYERS
     }
     weights = (3, 1)

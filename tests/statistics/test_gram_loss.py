@@ -5,7 +5,6 @@ import jax
 import numpy as np
 import pytest
 import reference
-from nstjax.statistics.gram_loss import scaled_squared_error
 
 from nstjax.statistics.gram import gram_matrix, style_loss
 from nstjax.statistics.normalization import StyleNormalization
@@ -38,7 +37,9 @@ def style_term(F, P, gram_normalization, style_normalization, channels=None):
     )
 
 
-value_and_gradient = jax.jit(jax.value_and_grad(scaled_squared_error))
+value_and_gradient = jax.jit(
+    jax.value_and_grad(lambda x, target: style_loss(x, target, 4, "scaled"))
+)
 
 
 def test_every_normalization_has_its_reference():
@@ -95,7 +96,7 @@ def test_style_loss_rejects_a_target_of_another_shape():
         style_loss(np.ones((3, 3)), np.ones((1, 3)), 4)
 
 
-def test_scaled_squared_error_has_a_gradient_of_about_one_in_norm_1(float64):
+def test_scaled_style_loss_has_a_gradient_of_about_one_in_norm_1(float64):
     # Its purpose, whatever the size of what is compared: exactly 1 for equal
     # differences, whose gradient is 2d/S - Σd²/S² = 1/n each.
     for size in (1e-3, 1.0, 1e6):
@@ -104,7 +105,7 @@ def test_scaled_squared_error_has_a_gradient_of_about_one_in_norm_1(float64):
         np.testing.assert_allclose(gradient, 1 / 12, rtol=1e-4)
 
 
-def test_scaled_squared_error_differentiates_its_denominator(float64):
+def test_scaled_style_loss_differentiates_its_denominator(float64):
     x, target = activations(2, (2, 3, 1))
     _, gradient = value_and_gradient(x, target)
     d = x - target
@@ -114,7 +115,8 @@ def test_scaled_squared_error_differentiates_its_denominator(float64):
     )
 
 
-def test_scaled_squared_error_is_still_where_nothing_differs():
-    value, gradient = value_and_gradient(np.ones(5, np.float32), np.ones(5, np.float32))
+def test_scaled_style_loss_is_still_where_nothing_differs():
+    ONES = np.ones((5, 5), np.float32)
+    value, gradient = value_and_gradient(ONES, ONES)
     assert value == 0
     np.testing.assert_array_equal(gradient, 0)

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from nstjax.statistics.style_losses import SAMPLED
 from style_distances import (
     FORMULAS,
     LOSSES,
+    SAMPLED,
     N,
     activation,
     compiled_distance,
@@ -19,7 +19,7 @@ from style_distances import (
     value_and_gradient,
 )
 
-from nstjax.statistics import style_losses
+from nstjax.statistics import mmd, sampling
 from nstjax.statistics.gram import gram_matrix, style_loss
 from nstjax.statistics.mmd import gaussian_precision
 from nstjax.statistics.normalization import StyleForm
@@ -214,7 +214,7 @@ def test_guided_distance_is_that_of_the_part(name, float64):
 
 
 def test_large_layers_are_sampled(monkeypatch, float64):
-    monkeypatch.setattr(style_losses, "SAMPLES", 16)
+    monkeypatch.setattr(sampling, "SAMPLES", 16)
     F = activation(0)
 
     @jax.jit
@@ -233,7 +233,7 @@ def test_large_layers_are_sampled(monkeypatch, float64):
 def test_each_key_draws_its_own_samples(monkeypatch, float64):
     # Of the sampled losses the one that draws nothing else: that the others' draws
     # differ, the standard errors above tell.
-    monkeypatch.setattr(style_losses, "SAMPLES", 16)
+    monkeypatch.setattr(sampling, "SAMPLES", 16)
     F, P, form = activation(0), activation(1), StyleForm("histogram")
 
     @jax.jit
@@ -264,7 +264,7 @@ def test_distance_has_the_gradient_of_finite_differences(name, monkeypatch, floa
             return widths[0]
 
         widths.clear()
-        monkeypatch.setattr(style_losses, "gaussian_precision", precision)
+        monkeypatch.setattr(mmd, "gaussian_precision", precision)
         return distance(F, P, form, key, guide), (*widths,)
 
     (_, width), gradient = f(F, np.float64(0))

@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from nstjax.statistics.style_losses import SAMPLED
-from style_distances import LOSSES, N, activation, compiled_distance, describe
+from style_distances import LOSSES, SAMPLED, N, activation, compiled_distance, describe
 
 from nstjax.statistics.gram import gram_matrix, style_loss
 from nstjax.statistics.normalization import StyleForm
 from nstjax.statistics.style import blend_styles
 
-blend = jax.jit(blend_styles)
+blend = jax.jit(blend_styles, static_argnums=2)
 # The sampled ones keep the same.
 KINDS = [name for name in LOSSES if name not in SAMPLED or name == "histogram"]
 
@@ -21,7 +20,9 @@ KINDS = [name for name in LOSSES if name not in SAMPLED or name == "histogram"]
 def test_gram_matrices_blend_to_the_weighted_mean():
     first, second = np.eye(2), np.ones((2, 2))
     np.testing.assert_allclose(
-        blend([first, second], [1, 3]), 0.25 * first + 0.75 * second, rtol=1e-6
+        blend([first, second], [1, 3], StyleForm()),
+        0.25 * first + 0.75 * second,
+        rtol=1e-6,
     )
 
 
@@ -34,7 +35,7 @@ def test_blend_has_the_gradient_of_the_blended_losses(float64):
     targets = [
         describe(activation(seed, (6, 4, 4)), form, key, channels=4) for seed in (1, 2)
     ]
-    blended = blend(targets, b)
+    blended = blend(targets, b, form)
 
     def of_targets(F):
         return style_loss(gram_matrix(F, "chw"), blended, 35, "mean")
@@ -60,7 +61,7 @@ def test_blend_has_the_gradient_of_the_blended_losses(float64):
 def test_blend_of_one_is_itself(name, float64):
     P, form, key = activation(1), StyleForm(name), jax.random.key(2)
     description = describe(P, form, key, channels=N)
-    blended = blend([description], [5.0])
+    blended = blend([description], [5.0], form)
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=1e-14), blended, description
     )
@@ -74,12 +75,12 @@ def test_blend_takes_weights_of_any_scale(name):
         for seed in (1, 2)
     ]
     shares = np.float32([0.25, 0.75])
-    expected = blend(descriptions, shares)
+    expected = blend(descriptions, shares, form)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(expected))
     for scale in np.float32([1e-30, 1e30]):
         jax.tree.map(
             functools.partial(np.testing.assert_allclose, rtol=1e-5),
-            blend(descriptions, scale * shares),
+            blend(descriptions, scale * shares, form),
             expected,
         )
 
@@ -90,7 +91,7 @@ def test_samples_blend_by_their_weights(float64):
         describe(P, form, key, channels=N)
         for P in (activation(1), activation(2, (3, 5, 4)))
     ]
-    blended = blend(descriptions, [1, 3])
+    blended = blend(descriptions, [1, 3], form)
     np.testing.assert_array_equal(
         blended.values, np.concatenate([one.values for one in descriptions])
     )
@@ -108,6 +109,7 @@ def test_histogram_of_a_blend_holds_the_shares(float64):
             for shape, value in (((3, 4, 1), 1.0), ((5, 4, 1), 2.0))
         ],
         [1, 3],
+        form,
     )
     found = compiled_distance(
         np.zeros((4, 4, 1)), None, form, key, channels=1, description=blended
@@ -123,6 +125,7 @@ def test_blend_by_size_is_the_painting_of_both(name, float64):
     blended = blend(
         [describe(part, form, key, channels=N) for part in (P[:2], P[2:])],
         [2, 6],
+        form,
     )
     np.testing.assert_allclose(
         compiled_distance(F, None, form, key, description=blended),

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import scipy.optimize
 import scipy.stats
 
 from nstjax.errors import InputError
-from nstjax.statistics import wasserstein
+from nstjax.statistics import sliced, wasserstein
 from nstjax.statistics.wasserstein import trace_of_square_root
 
 # As one program each: an operation on its own would compile by itself.
@@ -16,15 +18,16 @@ gaussian_wasserstein2 = jax.jit(
 matrix_square_root = jax.jit(
     wasserstein.matrix_square_root, static_argnames="iterations"
 )
-random_directions = jax.jit(wasserstein.random_directions, static_argnums=(1, 2))
-mean_and_covariance, sliced_wasserstein, symmetric_root = map(
-    jax.jit,
-    (
-        wasserstein.mean_and_covariance,
-        wasserstein.sliced_wasserstein,
-        wasserstein.symmetric_root,
-    ),
-)
+random_directions = jax.jit(sliced.random_directions, static_argnums=(1, 2))
+symmetric_root = jax.jit(wasserstein.symmetric_root)
+sliced_wasserstein = jax.jit(sliced.sliced_wasserstein)
+
+
+@functools.partial(jax.jit, static_argnames="regularization")
+def mean_and_covariance(F, T=None, regularization=0.0):
+    statistic = wasserstein.Wasserstein2()
+    statistic.regularization = regularization
+    return statistic.describe(F, guide=T)
 
 
 def covariance(seed, eigenvalues):

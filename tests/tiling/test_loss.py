@@ -10,14 +10,13 @@ import reference
 from nstjax.losses.objective import StylizeMask, loss_function
 from nstjax.losses.terms import Region, Targets
 from nstjax.network.vgg import layer_channels
-from nstjax.presets.preset import customize, loss_structure
+from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
 from nstjax.problem.problem import make_weights
-from nstjax.statistics import style_losses
+from nstjax.statistics import sampling
 from nstjax.statistics.normalization import StyleForm
 from nstjax.statistics.style import describe_style, style_target
 from nstjax.tiling import plan as tile_plan
-from nstjax.tiling import style_sums
 from nstjax.tiling.loss import tiled_loss
 
 pytestmark = pytest.mark.usefixtures("few_samples")
@@ -43,8 +42,7 @@ ONE_LAYER = {"style_layers": ("relu2_1",)}
 def few_samples():
     """Fewer than a layer has positions, so that some are drawn."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (style_losses, style_sums):
-            patch.setattr(module, "SAMPLES", 200)
+        patch.setattr(sampling, "SAMPLES", 200)
         yield
 
 
@@ -52,7 +50,8 @@ def few_samples():
 def style_targets(activations, form):
     return {
         layer: style_target(
-            describe_style(F, form, jax.random.key(5), channels=layer_channels(layer))
+            describe_style(F, form, jax.random.key(5), channels=layer_channels(layer)),
+            form,
         )
         for layer, F in activations.items()
     }
@@ -124,11 +123,11 @@ class Case:
         )
 
     def whole(self):
-        loss_fn = loss_function(**loss_structure(self.preset))
+        loss_fn = loss_function(self.preset.loss)
         return jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(*self.arguments)
 
     def by_tiles(self):
-        return tiled_loss(self.tile, **loss_structure(self.preset))(*self.arguments)
+        return tiled_loss(self.tile, self.preset.loss)(*self.arguments)
 
 
 def differences(found, expected):

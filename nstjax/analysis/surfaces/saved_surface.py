@@ -1,5 +1,6 @@
 """The loss surface of a saved run: its plane, its marks, and the file that it fills."""
 
+import dataclasses
 import functools
 import hashlib
 import logging
@@ -51,6 +52,7 @@ from nstjax.errors import InputError
 from nstjax.io.locks import LOCK, held
 from nstjax.io.stored import damaged
 from nstjax.losses.objective import loss_function
+from nstjax.losses.total import LossOptions
 from nstjax.network.vgg import LAYERS
 from nstjax.presets.preset import Preset, loss_structure
 from nstjax.runs.saved_run import SavedRun
@@ -108,7 +110,7 @@ def _compute(
     quiet: bool,
     begin_saving: Callable[[], None],
 ) -> Surface:
-    evaluator = _evaluator(**surface_structure(run.preset))
+    evaluator = _evaluator(true_loss(run.preset))
     about = describe(run, request)
     if path.exists():
         surface = read_surface(path)
@@ -203,7 +205,7 @@ def make_plane(run: SavedRun, request: SurfaceRequest) -> Plane:
         return random_plane(run.image, request.seed, "white", request.norm)
     if kind == "random_pink":
         return random_plane(run.image, request.seed, "pink", request.norm)
-    loss_fn = loss_function(**surface_structure(run.preset))
+    loss_fn = loss_function(true_loss(run.preset))
 
     def total(data: tuple, image: Array) -> Array:
         return loss_fn(image, jnp.zeros((), jnp.int32), *data)[0]
@@ -244,9 +246,9 @@ def check_same_run(path: Path, surface: Surface, run: SavedRun) -> None:
         raise damaged(path, "no plane of the run's size", REMEDY)
 
 
-def surface_structure(preset: Preset) -> dict[str, Any]:
-    """``loss_structure``, with the true gradient where the preset normalizes it."""
-    return {**loss_structure(preset), "normalize_gradients": False}
+def true_loss(preset: Preset) -> LossOptions:
+    """The preset's loss, with the true gradient where it is normalized."""
+    return dataclasses.replace(preset.loss, normalize_gradients=False)
 
 
 def describe(run: SavedRun, request: SurfaceRequest) -> dict[str, Any]:
@@ -283,9 +285,9 @@ def describe(run: SavedRun, request: SurfaceRequest) -> dict[str, Any]:
 
 
 @functools.lru_cache
-def _evaluator(**structure: Any) -> Evaluator:
-    """One compilation for all surfaces of a structure."""
-    return make_evaluator(loss_function(**structure))
+def _evaluator(loss: LossOptions) -> Evaluator:
+    """One compilation for all surfaces of a loss."""
+    return make_evaluator(loss_function(loss))
 
 
 def _images(run: SavedRun) -> dict[str, np.ndarray]:

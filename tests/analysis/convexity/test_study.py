@@ -23,7 +23,7 @@ from nstjax.errors import InputError
 from nstjax.images.resizing import Size
 from nstjax.losses.objective import loss_function
 from nstjax.losses.terms import LossTerms
-from nstjax.presets.preset import customize, loss_structure
+from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
 from nstjax.problem.problem import prepare
 
@@ -70,7 +70,7 @@ def evaluators(loss_fn, data):
 
 def test_both_precisions_see_the_same_terms(problem):
     problem, preset = problem
-    loss_fn = loss_function(**loss_structure(preset))
+    loss_fn = loss_function(preset.loss)
     single, double = evaluators(loss_fn, problem.data)
     images = np.random.default_rng(3).normal(0, 50, (5, 16, 16, 3))
     narrow, wide = single(images), double(images)
@@ -191,7 +191,7 @@ def test_a_violation_that_float64_does_not_see_refutes_nothing(images):
 
 def test_content_is_refuted_by_segments_and_never_by_curvature(problem):
     problem, preset = problem
-    loss_fn = loss_function(**loss_structure(preset))
+    loss_fn = loss_function(preset.loss)
     single, double = evaluators(loss_fn, problem.data)
     random = np.random.default_rng(5)
     photo = np.asarray(problem.state.image)

@@ -199,7 +199,7 @@ def problem_of(seed, preset):
 def test_terms_are_those_of_the_total_loss(preset):
     problem = problem_of(0, preset)
     plane = plane_through(*(image(seed, 18, 24) for seed in range(3)))
-    evaluator = make_evaluator(loss_function(**loss_structure(preset)))
+    evaluator = make_evaluator(loss_function(preset.loss))
     grid = empty(
         plane, np.array([-1.0, 0.5, 2.0]), np.array([0.0, 1.5]), preset.style_layers
     )
@@ -238,7 +238,7 @@ def test_terms_are_those_of_the_total_loss(preset):
 
 
 def test_another_run_of_the_size_compiles_nothing(preset):
-    evaluator = make_evaluator(loss_function(**loss_structure(preset)))
+    evaluator = make_evaluator(loss_function(preset.loss))
     s = np.linspace(-1, 1, 3)
     for seed in (0, 1):
         plane = plane_through(*(image(seed + i, 18, 24) for i in range(3)))

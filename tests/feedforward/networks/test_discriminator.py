@@ -27,12 +27,12 @@ from nstjax.feedforward.training.objective import (
     stacked_styles,
 )
 from nstjax.feedforward.training.update import make_training
-from nstjax.presets.preset import Preset
+from nstjax.presets.preset import new_preset
 from nstjax.problem.problem import make_weights
 
 PARAMS = jax.tree.map(np.float32, reference.random_params())
-LOSS = Preset(
-    source="test",
+LOSS = new_preset(
+    "test",
     content_layers=("relu1_2",),
     style_layers=("relu1_1",),
     style_layer_weights=(1.0,),

@@ -23,8 +23,8 @@ from nstjax.feedforward.training.objective import (
     stacked_styles,
 )
 from nstjax.losses.terms import Targets
-from nstjax.losses.total import total_loss
-from nstjax.presets.preset import Preset, customize, loss_structure
+from nstjax.losses.total import describe_painting, total_loss
+from nstjax.presets.preset import customize, loss_structure, new_preset
 from nstjax.problem.problem import make_weights
 from nstjax.statistics.style import style_target
 
@@ -40,8 +40,8 @@ TRANSFORM = TransformArchitecture(
     output="sigmoid",
 )
 ADAIN = AdaINArchitecture(encoder_channels=7, channels=(5, 4, 3))
-LOSS = Preset(
-    source="test",
+LOSS = new_preset(
+    "test",
     pool="avg",
     content_layers=("relu1_2", "conv2_1"),
     content_layer_weights=(1.0, 0.5),
@@ -59,8 +59,8 @@ FEW_LAYERS = customize(
     style_layers=("relu1_1",),
     style_layer_weights=(2.0,),
 )
-ADAIN_LOSS = Preset(
-    source="test",
+ADAIN_LOSS = new_preset(
+    "test",
     pool_padding="same",
     content_layers=("relu4_1",),
     style_layers=("relu1_1", "relu4_1"),
@@ -107,19 +107,9 @@ def make_objective(loss):
 
 def style_target_of(loss, params, painting):
     """What ``stacked_styles`` has of it."""
-    options = {
-        name: getattr(loss, name)
-        for name in (
-            "pool",
-            "pool_padding",
-            "image_padding",
-            "style_loss",
-            "gram_normalization",
-        )
-    }
     image = nstjax.preprocess(painting)
-    found = nstjax.style_statistics(params, image, loss.style_layers, **options)
-    return {layer: style_target(one) for layer, one in found.items()}
+    found = describe_painting(params, image, loss.style_layers, loss.loss)
+    return {layer: style_target(one, loss.loss.style) for layer, one in found.items()}
 
 
 # --- networks of several styles -----------------------------------------------------

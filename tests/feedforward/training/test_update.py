@@ -37,12 +37,12 @@ from nstjax.feedforward.training.update import (
     check_finite,
     make_training,
 )
-from nstjax.presets.preset import Preset
+from nstjax.presets.preset import new_preset
 from nstjax.problem.problem import make_weights
 
 PARAMS = jax.tree.map(np.float32, reference.random_params())
-LOSS = Preset(
-    source="test",
+LOSS = new_preset(
+    "test",
     content_layers=("relu1_2",),
     style_layers=("relu1_1", "relu1_2"),
     style_layer_weights=(1.0, 1.0),
