@@ -12,7 +12,7 @@ from nstjax.analysis.sweeps.sweep import make_sweep, run_lanes
 from nstjax.images.resizing import Size
 from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
-from nstjax.problem.problem import make_transfer
+from nstjax.problem.compiled_transfer import make_transfer
 
 PARAMS = jax.tree.map(np.float32, reference.random_params())
 

@@ -35,7 +35,8 @@ from nstjax.io.demo import demo_pictures
 from nstjax.optimization.steps import run
 from nstjax.presets.preset import Preset, customize
 from nstjax.presets.published import get_preset
-from nstjax.problem.problem import make_transfer, prepare
+from nstjax.problem.compiled_transfer import make_transfer
+from nstjax.problem.problem import prepare
 
 USAGE = """
 Share of a GPU's peak that a run and a sweep reach.

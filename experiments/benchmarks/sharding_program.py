@@ -34,7 +34,8 @@ from nstjax.optimization.sharding import row_sharding, state_shardings
 from nstjax.optimization.steps import compile_steps
 from nstjax.presets.preset import Preset, customize
 from nstjax.presets.published import get_preset
-from nstjax.problem.problem import make_transfer, make_weights
+from nstjax.problem.compiled_transfer import make_transfer
+from nstjax.problem.problem import make_weights
 from nstjax.runtime.mesh import row_mesh
 
 KINDS = ("collective-permute", "all-reduce", "all-gather", "all-to-all")

@@ -39,13 +39,8 @@ from nstjax.io.weights import load_network
 from nstjax.optimization.steps import run
 from nstjax.presets.preset import Preset, customize
 from nstjax.presets.published import get_preset
-from nstjax.problem.problem import (
-    Problem,
-    evaluate,
-    make_transfer,
-    make_weights,
-    prepare,
-)
+from nstjax.problem.compiled_transfer import make_transfer
+from nstjax.problem.problem import Problem, evaluate, make_weights, prepare
 from nstjax.runtime.memory import free_before_next_step
 
 USAGE = """

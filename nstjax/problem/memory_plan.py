@@ -38,8 +38,8 @@ from nstjax.network.vgg import (
     summarize,
 )
 from nstjax.presets.preset import Preset, deepest_layer
+from nstjax.problem.compiled_transfer import make_transfer
 from nstjax.problem.preprocessing import style_size
-from nstjax.problem.problem import make_transfer
 from nstjax.problem.pyramid import plan_scales
 from nstjax.runtime.memory import GIGABYTE, HEADROOM, array_bytes, default_budget
 from nstjax.tiling.plan import needs_tiles, plan_tiles

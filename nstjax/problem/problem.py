@@ -1,7 +1,6 @@
 """From pictures, params and a preset to what ``nstjax.run`` drives."""
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -9,42 +8,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh
-from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.images.resizing import resize
-from nstjax.losses.objective import StylizeMask, TransferData, loss_function
+from nstjax.losses.objective import StylizeMask, TransferData
 from nstjax.losses.terms import Weights
-from nstjax.losses.total import LossOptions
-from nstjax.network.vgg import MEAN_RGB, Params, deprocess, preprocess
-from nstjax.optimization.optimizers import (
-    OptimizerOptions,
-    make_optimizer,
-    with_learning_rate,
-)
+from nstjax.network.vgg import Params, preprocess
+from nstjax.optimization.optimizers import with_learning_rate
 from nstjax.optimization.sharding import (
     place_state,
     place_targets,
     replicate,
-    shard_loss,
-    shard_transfer,
     split_rows,
 )
-from nstjax.optimization.steps import (
-    CompiledSteps,
-    check_finite,
-    compile_steps,
-    steps_of_gradient,
-    to_host,
-)
-from nstjax.optimization.transfer import (
-    StyleTransfer,
-    TransferInfo,
-    TransferState,
-    style_transfer,
-)
-from nstjax.presets.preset import INITS, Preset, deepest_layer, learning_rate_of
-from nstjax.problem.initial_image import blend_noise, sample_noise
+from nstjax.optimization.steps import CompiledSteps, check_finite, to_host
+from nstjax.optimization.transfer import TransferInfo, TransferState
+from nstjax.presets.preset import Preset, deepest_layer, learning_rate_of
+from nstjax.problem.compiled_transfer import compiled_transfer
+from nstjax.problem.initial_image import check_init_size, handed_on, initial_image
 from nstjax.problem.preprocessing import (
     Original,
     check_styles,
@@ -53,17 +34,9 @@ from nstjax.problem.preprocessing import (
     fit_styles,
     style_in_color,
 )
-from nstjax.problem.pyramid import (
-    Scale,
-    content_share,
-    plan_scales,
-    resample_image,
-    resample_moments,
-    shown_image,
-)
+from nstjax.problem.pyramid import Scale, content_share, plan_scales, resample_moments
 from nstjax.problem.targets import Controls, make_targets
 from nstjax.runtime.processes import on_host
-from nstjax.tiling.loss import tiled_loss
 from nstjax.tiling.plan import needs_tiles, plan_tiles
 
 NO_CONTROLS = Controls()
@@ -79,7 +52,7 @@ class Problem(NamedTuple):
       original: what the result is finished with.
       scales: the scales of the run, small to large; without a pyramid, one.
       scale_index: which of them this is.
-      at_scale: (index, state of the scale before or None) -> that scale's problem.
+      inputs: what the problems of all scales are made of.
     """
 
     steps: CompiledSteps
@@ -88,7 +61,7 @@ class Problem(NamedTuple):
     original: Original
     scales: tuple[Scale, ...]
     scale_index: int
-    at_scale: Callable[[int, TransferState | None], "Problem"]
+    inputs: "_Inputs"
 
     @property
     def scale(self) -> Scale:
@@ -105,6 +78,10 @@ class Problem(NamedTuple):
         if self.scale_index + 1 == len(self.scales):
             return None
         return self.at_scale(self.scale_index + 1, state)
+
+    def at_scale(self, index: int, previous: TransferState | None) -> "Problem":
+        """The problem of a scale, given the last state of the one before, or None."""
+        return _problem_at(self.inputs, index, previous)
 
 
 def prepare(
@@ -151,73 +128,115 @@ def prepare(
     if mesh is not None and tile is not None:
         raise InputError("tile and mesh do not go together: leave out one of them")
     if init_image is not None:
-        _check_init_size(init_image, content_size, scales[-1])
-    key = jax.random.key(seed)
-    params = replicate(params, mesh)
+        check_init_size(init_image, content_size, scales[-1])
+    inputs = _Inputs(
+        content=content,
+        styles=styles,
+        params=replicate(params, mesh),
+        preset=preset,
+        keys=_Keys(*jax.random.split(jax.random.key(seed), 3)),
+        init_image=init_image,
+        controls=controls,
+        mesh=mesh,
+        tile=tile,
+        scales=scales,
+    )
+    return _problem_at(inputs, 0, None)
 
-    def at_scale(index: int, previous: TransferState | None) -> Problem:
-        scale = scales[index]
-        size = (scale.height, scale.width)
-        photo = fit(content, *size, preset)
-        content_image = preprocess(content_in_color(photo, preset))
-        style_images = [
-            preprocess(style_in_color(fitted, photo, preset))
-            for fitted in fit_styles(styles, scale, scales[-1], preset)
-        ]
-        targets = make_targets(
-            params,
-            split_rows(content_image, mesh),
-            split_rows(style_images, mesh),
+
+class _Keys(NamedTuple):
+    """A key for each purpose."""
+
+    noise: Array
+    paintings: Array
+    steps: Array
+
+
+class _Inputs(NamedTuple):
+    """What ``prepare`` is given, checked."""
+
+    content: np.ndarray
+    styles: Sequence[np.ndarray]
+    params: Params
+    preset: Preset
+    keys: _Keys
+    init_image: np.ndarray | None
+    controls: Controls
+    mesh: Mesh | None
+    tile: int | None
+    scales: tuple[Scale, ...]
+
+
+def _problem_at(inputs: _Inputs, index: int, previous: TransferState | None) -> Problem:
+    preset, mesh, scale = inputs.preset, inputs.mesh, inputs.scales[index]
+    size = (scale.height, scale.width)
+    photo = fit(inputs.content, *size, preset)
+    content_image = preprocess(content_in_color(photo, preset))
+    mask = inputs.controls.stylize_mask
+    if mask is not None:
+        mask = resize(mask, *size, "box")
+
+    if previous is None:
+        image = initial_image(
             preset,
-            controls,
-            key,
-            tile,
+            content_image,
+            photo,
+            inputs.styles[0],
+            inputs.init_image,
+            inputs.keys.noise,
         )
-        if previous is not None:
-            image = _handed_on(previous, size, preset)
-        elif init_image is not None:
-            image = preprocess(
-                content_in_color(
-                    resize(init_image, *size, preset.image.resample), preset
-                )
-            )
-        elif preset.image.init == "style":
-            image = preprocess(
-                style_in_color(fit(styles[0], *size, preset), photo, preset)
-            )
-        elif preset.image.init == "content":
-            image = content_image
-        else:
-            image = _from_noise(content_image, preset, key)
+    else:
+        image = handed_on(previous, size, preset)
+    tiled = needs_tiles(*size, deepest_layer(preset), inputs.tile)
+    init, steps = compiled_transfer(
+        preset.loss, preset.optimizer, mesh, inputs.tile if tiled else None
+    )
+    state = _starting_state(init(split_rows(image, mesh)), previous, scale, preset)
+    return Problem(
+        steps,
+        place_state(state, mesh),
+        _data(inputs, scale, photo, content_image, mask),
+        Original(photo, mask, inputs.content.shape[:2]),
+        inputs.scales,
+        index,
+        inputs,
+    )
 
-        transfer_init, steps = _compiled_transfer(
-            preset.loss,
-            preset.optimizer,
-            mesh,
-            tile if needs_tiles(*size, deepest_layer(preset), tile) else None,
-        )
-        state = transfer_init(split_rows(image, mesh))
-        state = place_state(_starting_state(state, previous, scale, preset), mesh)
-        weights = make_weights(preset)
-        share = content_share(preset, scale, len(scales))
-        mask = controls.stylize_mask
-        if mask is not None:
-            mask = resize(mask, *size, "box")
-        data = TransferData(
-            params,
-            place_targets(targets, mesh),
-            replicate(weights._replace(content=weights.content * share), mesh),
-            key,
-            stylize_mask=None
-            if mask is None
-            else split_rows(
-                StylizeMask(jnp.asarray(mask[:, :, None]), content_image), mesh
-            ),
-        )
-        original = Original(photo, mask, content_size)
-        return Problem(steps, state, data, original, scales, index, at_scale)
 
-    return at_scale(0, None)
+def _data(
+    inputs: _Inputs,
+    scale: Scale,
+    photo: np.ndarray,
+    content_image: Array,
+    mask: np.ndarray | None,
+) -> TransferData:
+    """What the loss takes beside the image."""
+    preset, mesh = inputs.preset, inputs.mesh
+    style_images = [
+        preprocess(style_in_color(fitted, photo, preset))
+        for fitted in fit_styles(inputs.styles, scale, inputs.scales[-1], preset)
+    ]
+    targets = make_targets(
+        inputs.params,
+        split_rows(content_image, mesh),
+        split_rows(style_images, mesh),
+        preset,
+        inputs.controls,
+        inputs.keys.paintings,
+        inputs.tile,
+    )
+    weights = make_weights(preset)
+    share = content_share(preset, scale, len(inputs.scales))
+    stylize_mask = None
+    if mask is not None:
+        stylize_mask = StylizeMask(jnp.asarray(mask[:, :, None]), content_image)
+    return TransferData(
+        inputs.params,
+        place_targets(targets, mesh),
+        replicate(weights._replace(content=weights.content * share), mesh),
+        inputs.keys.steps,
+        split_rows(stylize_mask, mesh),
+    )
 
 
 def evaluate(
@@ -233,14 +252,6 @@ def evaluate(
     info = to_host(rows, 1)
     check_finite(info, step, state)
     return state, info
-
-
-def make_transfer(preset: Preset, mesh: Mesh | None = None) -> StyleTransfer:
-    """The preset's optimization over the image, not compiled: to ``vmap``, say.
-
-    Its step takes the fields of ``TransferData`` after the state.
-    """
-    return _transfer(preset.loss, preset.optimizer, mesh)
 
 
 def make_weights(preset: Preset) -> Weights:
@@ -261,15 +272,6 @@ def make_weights(preset: Preset) -> Weights:
     )
 
 
-def _handed_on(previous: TransferState, size: tuple[int, int], preset: Preset) -> Array:
-    shown = on_host(shown_image(previous, preset.optimizer.keep))
-    image = resample_image(jnp.asarray(shown), *size)
-    if preset.image.color == "luminance" and preset.image.color_when == "before":
-        grey = deprocess(image).mean(2, keepdims=True)
-        image = preprocess(jnp.repeat(grey, 3, axis=2))
-    return _to_displayable(image) if preset.optimizer.clamp else image
-
-
 def _starting_state(
     state: TransferState, previous: TransferState | None, scale: Scale, preset: Preset
 ) -> TransferState:
@@ -285,63 +287,6 @@ def _starting_state(
         opt_state=with_learning_rate(opt_state, learning_rate_of(preset)),
         step=jnp.int32(scale.first_step),
     )
-
-
-def _from_noise(content_image: Array, preset: Preset, key: Array) -> Array:
-    ratios = {"noise": 1.0, "blend": preset.image.noise_ratio}
-    if preset.image.init not in ratios:
-        raise InputError(
-            f"init is {preset.image.init!r}: give {', '.join(INITS)}, or read that "
-            "image and pass it as init_image"
-        )
-    noise = sample_noise(
-        key, content_image.shape, preset.image.noise, preset.image.noise_scale
-    )
-    return blend_noise(content_image, noise, ratios[preset.image.init])
-
-
-def _check_init_size(
-    init_image: np.ndarray, content_size: tuple[int, int], scale: Scale
-) -> None:
-    if init_image.shape[:2] not in (content_size, (scale.height, scale.width)):
-        raise InputError(
-            f"the init image has {init_image.shape[1]}x{init_image.shape[0]} pixels, "
-            f"the content image {content_size[1]}x{content_size[0]} "
-            f"(resized to {scale.width}x{scale.height}): give one of either size"
-        )
-
-
-def _to_displayable(image: Array) -> Array:
-    mean = MEAN_RGB[None, None, :]
-    return jnp.clip(image, -mean, 255.0 - mean)
-
-
-@functools.lru_cache
-def _compiled_transfer(
-    loss: LossOptions, optimizer: OptimizerOptions, mesh: Mesh | None, tile: int | None
-) -> tuple[Callable[[ArrayLike], TransferState], CompiledSteps]:
-    """One compilation for all pictures and numbers."""
-    transfer = _transfer(loss, optimizer, mesh)
-    if tile is None:
-        return jax.jit(transfer.init), compile_steps(transfer)
-    steps = steps_of_gradient(tiled_loss(tile, loss), transfer.update)
-    return jax.jit(transfer.init), steps
-
-
-def _transfer(
-    loss: LossOptions, optimizer: OptimizerOptions, mesh: Mesh | None
-) -> StyleTransfer:
-    loss_fn = loss_function(loss, 1 if mesh is None else mesh.size)
-    transfer = style_transfer(
-        loss_fn if mesh is None else shard_loss(loss_fn, mesh),
-        make_optimizer(
-            optimizer.name, optimizer.lbfgs_num_correction, optimizer.adam_betas
-        ),
-        project=_to_displayable if optimizer.clamp else None,
-        average_decay=optimizer.average_decay if optimizer.keep == "average" else None,
-        pass_step=True,
-    )
-    return transfer if mesh is None else shard_transfer(transfer, mesh)
 
 
 def _check_tile(tile: int | None, preset: Preset) -> None:

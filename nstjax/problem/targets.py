@@ -84,9 +84,10 @@ def make_targets(
     served = _served_layers(controls.style_image_layers, shares, preset)
 
     def blended(
-        members: Mapping[int, Mapping[str, Array] | None], key: Array
+        region: int, members: Mapping[int, Mapping[str, Array] | None]
     ) -> dict[str, Any]:
-        """{layer: target} of the paintings {index: guides}."""
+        """{layer: target} of a region's paintings {index: guides}; 0: of the whole."""
+        region_key = jax.random.fold_in(key, region)
         descriptions = {}
         for index, guides in members.items():
             layers = tuple(
@@ -99,7 +100,7 @@ def make_targets(
                     layers,
                     preset.loss,
                     guides,
-                    jax.random.fold_in(key, index),
+                    jax.random.fold_in(region_key, index),
                     tile,
                 )
         targets = {}
@@ -118,7 +119,7 @@ def make_targets(
     )
     everything = dict.fromkeys(range(len(styles)))
     if not controls.regions and controls.stylize_mask is None:
-        style = blended(everything, key)
+        style = blended(0, everything)
         for layer in preset.style_layers:
             if layer not in style:
                 raise InputError(
@@ -141,7 +142,9 @@ def make_targets(
         "region_weights", controls.region_weights, len(regions), "regions"
     )
     result = []
-    for number, (region, weight) in enumerate(zip(regions, weights, strict=True)):
+    for number, (region, weight) in enumerate(
+        zip(regions, weights, strict=True), start=1
+    ):
         mask = region.content_mask if inside is None else region.content_mask * inside
         guides = _guides(mask, content, preset)
         if not guides and inside is not None and controls.regions:
@@ -153,7 +156,7 @@ def make_targets(
             else _guides(style_mask, styles[index], preset)
             for index, style_mask in region.styles
         }
-        style = blended(members, jax.random.fold_in(key, 1000 + number))
+        style = blended(number, members)
         both = [layer for layer in style if layer in guides]
         asked = [
             layer

@@ -22,7 +22,8 @@ from nstjax.images.resizing import Size
 from nstjax.network.vgg import summarize
 from nstjax.optimization.steps import compile_steps, run
 from nstjax.presets.preset import customize
-from nstjax.problem.problem import make_transfer, prepare
+from nstjax.problem.compiled_transfer import make_transfer
+from nstjax.problem.problem import prepare
 from nstjax.runs.stylize import stylize
 from nstjax.runtime.mesh import read_mesh
 

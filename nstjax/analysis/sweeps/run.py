@@ -28,7 +28,7 @@ from nstjax.io.atomic import check_new, check_unlinked, check_workdir
 from nstjax.io.config import CONFIG, read_config, write_config
 from nstjax.io.stored import short_json
 from nstjax.presets.preset import Preset
-from nstjax.problem.problem import make_transfer
+from nstjax.problem.compiled_transfer import make_transfer
 from nstjax.runtime.memory import GIGABYTE, default_budget, give_back_freed_memory
 from nstjax.runtime.processes import all_or_none, any_process, is_first_process
 from nstjax.runtime.progress_bar import ProgressBar

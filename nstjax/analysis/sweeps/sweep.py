@@ -68,7 +68,7 @@ def make_sweep(
     would take the memory of L-BFGS's pairs a second time.
 
     Args:
-      transfer: from ``nstjax.problem.problem.make_transfer``.
+      transfer: from ``nstjax.problem.compiled_transfer.make_transfer``.
       axes: from ``prepare_lanes``.
       longest: the most steps per dispatch; by the device where not given.
     """

@@ -18,8 +18,9 @@ from nstjax.optimization.steps import NonFiniteLossError, run
 from nstjax.optimization.transfer import style_transfer
 from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
+from nstjax.problem.compiled_transfer import make_transfer
 from nstjax.problem.preprocessing import finish
-from nstjax.problem.problem import make_transfer, prepare
+from nstjax.problem.problem import prepare
 from nstjax.problem.targets import Controls
 from nstjax.runs.stylize import stylize
 
