@@ -118,10 +118,6 @@ def without_enlargement(size: Size, height: int, width: int) -> Size:
     >>> without_enlargement(Size("long", 512), 48, 64)
     Size(rule='exact', value=(48, 64))
 
-    Args:
-      size: the rule.
-      height: pixels of the picture.
-      width: pixels of the picture.
     """
     new_height, new_width = output_size(height, width, size)
     shrink = min(height / new_height, width / new_width)
