@@ -11,11 +11,9 @@ import warnings
 from typing import Literal
 
 import numpy as np
-import skimage  # its modules are imported when they are used
+import skimage
 
-ColorSpace = Literal["yiq", "lab", "hcl"]
-ColorMatch = Literal["cholesky", "pca", "symmetric", "histogram"]
-LuminanceMatch = Literal["mean_std", "mean"]
+from nstjax.images.options import ColorMatch, ColorSpace, LuminanceMatch
 
 # Added to the variances, as published: greys alone have a singular covariance.
 COVARIANCE_REGULARIZATION = 1e-5

@@ -73,13 +73,9 @@ def regions_from_map(
     nothing is painted is a region, too. A map may hold numbers in place of colors: 0
     and 1 are black and white, more are named by themselves, the lowest first.
 
-    Args:
-      image: sRGB [height, width, 3], 0..1; a photo, say, is refused.
-      name: what messages call it.
-      alpha: opacity [height, width], 0..1, or None.
-
-    Returns:
-      One region, which is everywhere, to 16.
+    The picture is sRGB [height, width, 3] in 0..1, with its opacity [height, width] in
+    0..1 or None; what is no map, a photo say, is refused. There are one region, which
+    is everywhere, to 16.
     """
     image = painted_map(image, alpha, name)
     labels = labels_of(image)
@@ -110,12 +106,9 @@ def regions_from_masks(
 ) -> RegionMasks:
     """The regions of grey masks, one each: white inside, black outside, soft between.
 
-    A mask that is colored or all black is refused.
-
-    Args:
-      images: colors, sRGB [height, width, 3] in 0..1, and opacity [height, width] in
-        0..1 or None; those of another size than the first are resized to it.
-      name: what messages call them.
+    Those of another size than the first are resized to it; a mask that is colored or
+    all black is refused. Each is a picture, sRGB [height, width, 3] in 0..1, with its
+    opacity [height, width] in 0..1 or None.
     """
     height, width, _ = images[0][0].shape
     masks = []
@@ -175,11 +168,8 @@ def pair_regions(
       style_names: what messages call the paintings.
 
     Returns:
-      The photo's regions in their order.
-
-    Raises:
-      InputError: a region that does not pair, that nothing serves, that is unknown or
-        empty; or not one entry of ``style_regions`` for each painting.
+      The photo's regions in their order. A region is refused that does not pair, that
+      nothing serves, that is unknown or empty.
     """
     if style_regions is not None and len(style_regions) != len(styles):
         raise InputError(

@@ -43,9 +43,6 @@ def join_processes(
       num_processes: how many there are.
       process_id: which of them this is, from 0.
       timeout: seconds to wait for the others.
-
-    Raises:
-      InputError: the arguments do not fit, or the processes do not find each other.
     """
     given = {
         "coordinator": coordinator,
