@@ -30,26 +30,12 @@ def labels(*numbers, dtype=np.uint8):
     return np.tile(row, (HEIGHT, 1))
 
 
-@pytest.fixture
-def read(tmp_path):
-    """The regions of a mask that is a file."""
-
-    def from_file(source, **options):
-        Image.fromarray(source).save(tmp_path / "mask.png", **options)
-        return read_regions(str(tmp_path / "mask.png"), PHOTO, "mask")
-
-    return from_file
+def read(source):
+    return read_regions(Image.fromarray(source), PHOTO, "mask")
 
 
-@pytest.fixture
-def read_one(tmp_path):
-    """The mask of one region that is a file."""
-
-    def from_file(source):
-        Image.fromarray(source).save(tmp_path / "mask.png")
-        return read_regions([str(tmp_path / "mask.png")], PHOTO, "mask").masks[0]
-
-    return from_file
+def read_one(source):
+    return read_regions([Image.fromarray(source)], PHOTO, "mask").masks[0]
 
 
 LEFT_PART, RIGHT_PART = np.s_[:, :20], np.s_[:, 40:]
@@ -57,12 +43,12 @@ LEFT_PART, RIGHT_PART = np.s_[:, :20], np.s_[:, 40:]
 
 @pytest.mark.parametrize("under", [0, 255])
 @pytest.mark.parametrize("color", [(255, 255, 255), (200, 30, 90)])
-def test_alpha_is_the_mask_of_one_region(read_one, color, under):
+def test_alpha_is_the_mask_of_one_region(color, under):
     mask = read_one(on_transparent((LEFT_PART, color), under=under))
     np.testing.assert_array_equal(mask, LEFT)
 
 
-def test_alpha_times_the_grey_that_was_painted(read_one):
+def test_alpha_times_the_grey_that_was_painted():
     pixels = on_transparent((LEFT_PART, (255,) * 3), (RIGHT_PART, (0,) * 3))
     pixels[:20, :20, 3] = 128
     pixels[30:, :20, :3] = 102
@@ -77,7 +63,7 @@ def test_alpha_times_the_grey_that_was_painted(read_one):
     ("color", "message"),
     [((0, 0, 0), "mask is black on transparent: paint"), (None, "mask is transparent")],
 )
-def test_nothing_white_on_transparent(read_one, color, message):
+def test_nothing_white_on_transparent(color, message):
     parts = [(LEFT_PART, color)] if color else []
     with pytest.raises(InputError, match=f"^{message}"):
         read_one(on_transparent(*parts, under=255))
@@ -94,7 +80,7 @@ def test_nothing_white_on_transparent(read_one, color, message):
         (["#ffffff", "#000000"], "#808080"),
     ],
 )
-def test_in_a_map_transparent_is_a_region_of_its_own(read, colors, background):
+def test_in_a_map_transparent_is_a_region_of_its_own(colors, background):
     parts = zip((LEFT_PART, RIGHT_PART), colors, strict=False)
     parts = [(part, bytes.fromhex(color[1:])) for part, color in parts]
     regions = read(on_transparent(*parts, under=77))
@@ -104,14 +90,14 @@ def test_in_a_map_transparent_is_a_region_of_its_own(read, colors, background):
     np.testing.assert_allclose(share, 1 - len(colors) / 3, atol=1e-6)
 
 
-def test_an_even_alpha_means_nothing(read_one):
+def test_an_even_alpha_means_nothing():
     pixels = on_transparent((np.s_[:, :], (0, 0, 0)), (LEFT_PART, (255, 255, 255)))
     pixels[:, :, 3] = 100
     np.testing.assert_array_equal(read_one(pixels), LEFT)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_small_numbers_are_regions(read, dtype):
+def test_small_numbers_are_regions(dtype):
     regions = read(labels(0, 1, 2, 3, dtype=dtype))
     assert regions.names == ("0", "1", "2", "3")
     np.testing.assert_array_equal(regions.masks.argmax(0), labels(0, 1, 2, 3))
@@ -124,7 +110,7 @@ def test_small_numbers_in_three_channels_and_in_an_array():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_0_and_1_are_black_and_white(read_one, read, dtype):
+def test_0_and_1_are_black_and_white(dtype):
     regions = read(labels(1, 0, 0, dtype=dtype))
     assert regions.names == ("#ffffff", "#000000")
     np.testing.assert_array_equal(regions.masks[0], LEFT)
@@ -133,7 +119,7 @@ def test_0_and_1_are_black_and_white(read_one, read, dtype):
     np.testing.assert_array_equal(read_one(labels(7, 0, 0)), LEFT)
 
 
-def test_one_region_has_no_more_than_two_numbers(read_one):
+def test_one_region_has_no_more_than_two_numbers():
     with pytest.raises(
         InputError, match=r"^mask holds 3 numbers from 0 to 2: the mask"
     ):
@@ -162,12 +148,12 @@ def test_dark_greys_are_no_numbers():
     np.testing.assert_allclose(mask[:, -1], 0.11, rtol=1e-5)
 
 
-def test_the_turned_mask_of_a_turned_photo(read, caplog):
+def test_the_turned_mask_of_a_turned_photo(tmp_path, caplog):
     caplog.set_level(logging.INFO, "nstjax")
-    exif = Image.Exif()
+    turned, exif = np.rot90(np.uint8(255 * LEFT)), Image.Exif()
     exif[0x0112] = 6
-    turned = np.ascontiguousarray(np.rot90(np.uint8(255 * LEFT)))
-    regions = read(turned, exif=exif)
+    Image.fromarray(turned).save(tmp_path / "mask.png", exif=exif)
+    regions = read_regions(str(tmp_path / "mask.png"), PHOTO, "mask")
     np.testing.assert_array_equal(regions.masks[0], LEFT)
     assert not caplog.messages
     with pytest.raises(InputError, match="one is portrait, the other landscape"):
