@@ -75,15 +75,15 @@ def pool(activation, how, padding):
 def trunk(params, image, layers, how, padding, image_padding="constant"):
     """Activations of the named layers of VGG-19 (configuration E)."""
     activation, activations = image, {}
-    border = image_padding
     for block, count in CONVOLUTIONS.items():
         for index in range(1, count + 1):
-            layer = params[f"conv{block}_{index}"]
+            name = f"{block}_{index}"
+            border = image_padding if name == "1_1" else "constant"
+            layer = params[f"conv{name}"]
             activation = convolve(activation, layer["kernel"], layer["bias"], border)
-            border = "constant"
-            activations[f"conv{block}_{index}"] = activation
+            activations[f"conv{name}"] = activation
             activation = np.maximum(activation, 0)
-            activations[f"relu{block}_{index}"] = activation
+            activations[f"relu{name}"] = activation
             if set(layers) <= set(activations):
                 return {name: activations[name] for name in layers}
         activation = pool(activation, how, padding)
@@ -101,15 +101,15 @@ def positions(activation):
     return activation.shape[0] * activation.shape[1]
 
 
+def steps_right_and_down(image):
+    """Of the pixels that have both neighbors."""
+    return np.diff(image, axis=1)[:-1], np.diff(image, axis=0)[:, :-1]
+
+
 def johnson_tv(image):
     """Half the squared steps right and down, over pixels that have both neighbors."""
-    total = 0.0
-    for row in range(image.shape[0] - 1):
-        for column in range(image.shape[1] - 1):
-            here = image[row, column]
-            total += np.sum((here - image[row, column + 1]) ** 2)
-            total += np.sum((here - image[row + 1, column]) ** 2)
-    return total / 2
+    dx, dy = steps_right_and_down(image)
+    return np.sum(dx**2 + dy**2) / 2
 
 
 def athalye_tv(image):
@@ -124,15 +124,8 @@ def l1_tv(image):
 
 def crowson2021_tv(image):
     """Mean of dx² + dy² over all pixels, the border's own values repeated past it."""
-    height, width, channels = image.shape
-    total = 0.0
-    for row in range(height):
-        for column in range(width):
-            here = image[row, column]
-            right = image[row, min(column + 1, width - 1)]
-            below = image[min(row + 1, height - 1), column]
-            total += np.sum((right - here) ** 2 + (below - here) ** 2)
-    return total / (height * width * channels)
+    dx, dy = steps_right_and_down(np.pad(image, ((0, 1), (0, 1), (0, 0)), "edge"))
+    return np.mean(dx**2 + dy**2)
 
 
 def nine_point_tv(image):
@@ -141,32 +134,18 @@ def nine_point_tv(image):
     2 (d_right/3 + d_below/3 + d_diagonal/12 + d_other/12): the first two are means over
     the image's pixels, the diagonals over all 2×2 squares of the larger image.
     """
-    height, width, channels = image.shape
     padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), "edge")
-    straight, diagonal = 0.0, 0.0
-    for row in range(1, height + 1):
-        for column in range(1, width + 1):
-            here = padded[row, column]
-            straight += np.sum((padded[row, column + 1] - here) ** 2)
-            straight += np.sum((padded[row + 1, column] - here) ** 2)
-    for row in range(height + 1):
-        for column in range(width + 1):
-            (a, b), (c, d) = padded[row : row + 2, column : column + 2]
-            diagonal += np.sum((d - a) ** 2) + np.sum((c - b) ** 2)
-    straight /= height * width * channels
-    diagonal /= (height + 1) * (width + 1) * channels
-    return 2 * (straight / 3 + diagonal / 12)
+    dx, dy = steps_right_and_down(padded[1:, 1:])
+    straight = np.mean(dx**2) + np.mean(dy**2)
+    diagonal = np.mean((padded[1:, 1:] - padded[:-1, :-1]) ** 2)
+    other = np.mean((padded[1:, :-1] - padded[:-1, 1:]) ** 2)
+    return 2 * (straight / 3 + (diagonal + other) / 12)
 
 
 def titu_tv(image):
     """Σ (dx² + dy²)^1.25 over pixels that have both neighbors."""
-    total = 0.0
-    for row in range(image.shape[0] - 1):
-        for column in range(image.shape[1] - 1):
-            here = image[row, column]
-            dx, dy = image[row, column + 1] - here, image[row + 1, column] - here
-            total += np.sum((dx**2 + dy**2) ** 1.25)
-    return total
+    dx, dy = steps_right_and_down(image)
+    return np.sum((dx**2 + dy**2) ** 1.25)
 
 
 def gatys_content(F, P):
@@ -342,13 +321,9 @@ def total_loss(name, params, image, content_image, style_image):
     """
     program = PROGRAMS[name]
     layers = (program.content_layer, *program.style_layers)
+    how = (program.pool, program.padding, program.image_padding)
     F, P, A = (
-        widened(
-            trunk(
-                *(params, picture, layers, program.pool, program.padding),
-                program.image_padding,
-            )
-        )
+        widened(trunk(params, picture, layers, *how))
         for picture in (image, content_image, style_image)
     )
     content = program.content(F[program.content_layer], P[program.content_layer])

@@ -51,7 +51,7 @@ from nstjax.feedforward.networks.model_file import BUNDLED
 from nstjax.feedforward.networks.networks import check_sides
 from nstjax.io.demo import demo_pictures
 from nstjax.io.weights import load_network
-from nstjax.runtime.allocator import keep_freed_memory
+from nstjax.runtime.memory import keep_freed_memory
 
 USAGE = """
 Milliseconds per picture and training pictures per second, nstjax beside PyTorch.

@@ -11,7 +11,7 @@ are eager channels-last programs with the same weights, pictures and losses. On 
 both libraries' float32 convolutions are at their default, which may be TF32. Every
 gradient is compared with that of float64.
 
-Freed memory is kept for the next step (``nstjax.runtime.allocator``), as in the
+Freed memory is kept for the next step (``nstjax.runtime.memory``), as in the
 project's commands. PyTorch, too, is faster with it, and takes more memory:
 ``torch-float32-stock`` is PyTorch without; ``-compiled`` has torch.compile.
 

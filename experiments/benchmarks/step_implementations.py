@@ -4,12 +4,9 @@ jax, nstjax and torch are imported where they are used: what a worker imports wi
 need would count as its memory.
 """
 
-import importlib.util
 import os
-import runpy
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,8 +64,7 @@ def nstjax_rounds(task: Task, precision: str) -> Rounds:
     from nstjax.presets.preset import customize
     from nstjax.presets.published import get_preset
     from nstjax.problem.problem import prepare
-    from nstjax.runtime.allocator import keep_freed_memory
-    from nstjax.runtime.memory import free_before_next_step
+    from nstjax.runtime.memory import free_before_next_step, keep_freed_memory
 
     keep_freed_memory()
     free_before_next_step()
@@ -141,11 +137,9 @@ def torch_rounds(
     from torch.nn import functional
 
     if keep_freed:
-        # By its path: nstjax would bring jax, which is not PyTorch's memory.
-        package = importlib.util.find_spec("nstjax")
-        assert package and package.submodule_search_locations
-        path = Path(package.submodule_search_locations[0]) / "allocator.py"
-        runpy.run_path(str(path))["keep_freed_memory"]()
+        from nstjax.runtime.memory import keep_freed_memory
+
+        keep_freed_memory()
     torch.set_num_threads(os.cpu_count() or 1)
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"

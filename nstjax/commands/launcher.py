@@ -21,8 +21,8 @@ from nstjax.errors import InputError
 from nstjax.io.compilation_cache import keep_compiled_programs
 from nstjax.io.paths import expand_home
 from nstjax.optimization.steps import NonFiniteLossError
-from nstjax.runtime.allocator import keep_freed_memory
 from nstjax.runtime.interrupts import exit_status, heeded
+from nstjax.runtime.memory import keep_freed_memory
 from nstjax.runtime.processes import join_processes
 
 USAGE_STATUS = 2

@@ -1,18 +1,19 @@
 """Color of the result: a photo that keeps its own, or a painting that takes them on.
 
-Images are sRGB, 0..1. All is computed in float64 and handed back in float32.
+Images are sRGB in 0..1, [height, width, 3]; luminances are in 0..1, [height, width].
+All is computed in float64 and handed back in float32.
+
+Source: Gatys et al. (2017), "Controlling Perceptual Factors in Neural Style Transfer",
+section 5, and its released code.
 """
 
 import warnings
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import skimage
 
-from nstjax.errors import InputError
 from nstjax.images.options import ColorMatch, ColorSpace, LuminanceMatch
-
-LinearColorMatch = Literal["cholesky", "pca", "symmetric"]
 
 # Added to the variances, as published: greys alone have a singular covariance.
 COVARIANCE_REGULARIZATION = 1e-5
@@ -25,24 +26,10 @@ GAMUT_TOLERANCE = 0.01
 def luminance(image: np.ndarray, space: ColorSpace) -> np.ndarray:
     """Brightness of every pixel.
 
-    yiq: Y = 0.299 R + 0.587 G + 0.114 B, of the gamma-encoded values
+    yiq: Y = 0.299 R + 0.587 G + 0.114 B, of the gamma-encoded values, as in the
+      released code
     lab, hcl: L*/100 of CIELAB, in which equal steps look equal
-
-    Args:
-      image: [height, width, 3], 0..1.
-      space: one of the names above.
-
-    Returns:
-      float32 [height, width], 0..1.
-
-    Raises:
-      InputError: an unknown color space.
-
-    Source:
-      Gatys et al. (2017), "Controlling Perceptual Factors in Neural Style Transfer",
-      section 5; its released code uses Y.
     """
-    _check_name("color space", space, ColorSpace)
     image = np.asarray(image, np.float64)
     if space == "yiq":
         return skimage.color.rgb2yiq(image)[..., 0].astype(np.float32)
@@ -52,31 +39,16 @@ def luminance(image: np.ndarray, space: ColorSpace) -> np.ndarray:
 def with_luminance(
     image: np.ndarray, luminance: np.ndarray, space: ColorSpace
 ) -> np.ndarray:
-    """The image's colors with another luminance.
+    """The image's colors with another luminance, which is that of the color space.
 
-    The spaces differ in what luminance is, see ``luminance``, and in what becomes of a
-    color that sRGB does not have at its new luminance:
+    The spaces also differ in what becomes of a color that sRGB does not have at its new
+    luminance:
 
     yiq, lab: its R, G and B are clipped, which also changes luminance and hue
     hcl: lab in polar coordinates: its chroma is lowered until it fits, so that
-      luminance and hue stay; very bright or dark colors turn greyer than in lab
-
-    Args:
-      image: [height, width, 3], 0..1.
-      luminance: [height, width], 0..1, of that color space.
-      space: one of the names above.
-
-    Returns:
-      float32 [height, width, 3], 0..1.
-
-    Raises:
-      InputError: an unknown color space.
-
-    Source:
-      Gatys et al. (2017), section 5; its released code uses YUV, which is yiq but for
-      rounding. Lowering the chroma is this package's own.
+      luminance and hue stay; very bright or dark colors turn greyer than in lab.
+      This is the package's own
     """
-    _check_name("color space", space, ColorSpace)
     image = np.asarray(image, np.float64)
     if space == "yiq":
         yiq = skimage.color.rgb2yiq(image)
@@ -94,23 +66,11 @@ def match_luminance(
     reference: np.ndarray,
     moments: LuminanceMatch = "mean_std",
 ) -> np.ndarray:
-    """A luminance with the moments of another: the painting's with the photo's.
+    """A luminance with the moments of another of any size, clipped to 0..1.
 
-    mean_std: L' = σ_ref/σ (L - μ) + μ_ref   (Gatys et al. 2017, section 5)
-    mean: L' = L - μ + μ_ref   (its released code)
-
-    Args:
-      luminance: [height, width], 0..1.
-      reference: its size may differ.
-      moments: one of the names above.
-
-    Returns:
-      float32 [height, width], clipped to 0..1.
-
-    Raises:
-      InputError: an unknown name.
+    mean_std: L' = σ_ref/σ (L - μ) + μ_ref
+    mean: L' = L - μ + μ_ref, as in the released code
     """
-    _check_name("luminance match", moments, LuminanceMatch)
     luminance = np.asarray(luminance, np.float64)
     reference = np.asarray(reference, np.float64)
     gain = 1.0
@@ -124,28 +84,13 @@ def match_luminance(
 def match_color(
     image: np.ndarray, reference: np.ndarray, method: ColorMatch
 ) -> np.ndarray:
-    """Recolor an image with the colors of another.
+    """An image in the colors of another of any size, clipped to 0..1.
 
     cholesky, pca, symmetric: x' = A (x - μ) + μ_ref has the reference's mean and
       covariance, see ``covariance_transform`` for A
     histogram: R, G and B each take on the reference's histogram; how they go together
       is the image's own
-
-    Args:
-      image: [height, width, 3], 0..1: the painting before the transfer, or its result.
-      reference: likewise, its size may differ: the photo.
-      method: one of the names above.
-
-    Returns:
-      float32 [height, width, 3], clipped to 0..1.
-
-    Raises:
-      InputError: an unknown method.
-
-    Source:
-      Gatys et al. (2017), section 5, and its released code.
     """
-    _check_name("color match", method, ColorMatch)
     image = np.asarray(image, np.float64)
     reference = np.asarray(reference, np.float64)
     if method == "histogram":
@@ -161,31 +106,19 @@ def match_color(
 
 
 def covariance_transform(
-    covariance: np.ndarray, reference: np.ndarray, method: LinearColorMatch
+    covariance: np.ndarray,
+    reference: np.ndarray,
+    method: Literal["cholesky", "pca", "symmetric"],
 ) -> np.ndarray:
-    """The matrix A that turns one covariance into another: A C Aᵀ = C_ref.
+    """The matrix A, [3, 3], that turns one covariance into another: A C Aᵀ = C_ref.
 
     cholesky: A = L_ref L⁻¹, with C = L Lᵀ; depends on the order of the channels
     pca: A = C_ref^½ C^-½
     symmetric: A = Q⁻¹ (Q C_ref Q)^½ Q⁻¹, with Q = C^½; of all A, the one that changes
       the pixels least (Monge-Kantorovich)
 
-    Args:
-      covariance: C, [3, 3]; 1e-5 is added to its diagonal, and to C_ref's.
-      reference: C_ref, likewise.
-      method: one of the names above.
-
-    Returns:
-      A, [3, 3].
-
-    Raises:
-      InputError: an unknown method.
-
-    Source:
-      Gatys' released code for "Controlling Perceptual Factors in Neural Style
-      Transfer" (2017).
+    1e-5 is added to the diagonals of C and C_ref first.
     """
-    _check_name("linear color match", method, LinearColorMatch)
     regularization = COVARIANCE_REGULARIZATION * np.eye(3)
     C, C_ref = covariance + regularization, reference + regularization
     if method == "cholesky":
@@ -231,9 +164,3 @@ def _lab_to_rgb(lab: np.ndarray) -> np.ndarray:
         # Of a negative Z, which is one way to be outside sRGB.
         warnings.filterwarnings("ignore", "Conversion from CIE-LAB", UserWarning)
         return skimage.color.lab2rgb(lab)
-
-
-def _check_name(what: str, name: str, names: object) -> None:
-    known = get_args(names)
-    if name not in known:
-        raise InputError(f"unknown {what} {name!r}: known are {', '.join(known)}")

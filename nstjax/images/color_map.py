@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial.distance import cdist
 
 MAX_COLORS = 16
 # What two maps may mean by the same color, in 8-bit RGB.
@@ -29,9 +30,6 @@ def read_color_map(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     With two colors, membership is the position between them, so that a feathered mask
     stays soft; with more, every pixel belongs to one region.
 
-    Args:
-      image: sRGB [height, width, 3], 0..1.
-
     Returns:
       8-bit colors [regions, 3] and float32 masks [regions, height, width]; None if the
       picture is no map.
@@ -50,7 +48,7 @@ def read_color_map(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     if len(colors) == 2:
         bright = snap(_position(palette, colors))[index]
         return colors, np.stack([bright, 1 - bright])
-    distance = color_distances(palette, colors)
+    distance = cdist(palette, colors)
     labels = _spread_labels(
         distance.argmin(axis=1).astype(np.uint8)[index],
         (distance.min(axis=1) < NARROW)[index],
@@ -58,13 +56,6 @@ def read_color_map(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     )
     masks = [labels == label for label in range(len(colors))]
     return colors, np.array(masks, np.float32)
-
-
-def color_distances(colors: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Euclidean distances of colors [n, 3] and [m, 3], shape [n, m]."""
-    return np.stack(
-        [np.sqrt(((colors - other) ** 2).sum(axis=1)) for other in others], axis=1
-    )
 
 
 def snap(mask: np.ndarray) -> np.ndarray:
@@ -92,7 +83,7 @@ def _peaks(palette: np.ndarray, counts: np.ndarray) -> np.ndarray:
         if here.sum() <= least / 8:
             return np.array(colors, np.int64).reshape(-1, 3)
         color = palette[here.argmax()]
-        distance = color_distances(palette, color[None])[:, 0]
+        distance = cdist(palette, color[None])[:, 0]
         peak = counts[distance < NARROW].sum()
         if peak >= max(least, PEAKED * counts[distance < WIDE].sum()):
             colors.append(color)
@@ -104,7 +95,7 @@ def _is_map(
 ) -> bool:
     if not 1 <= len(colors) <= MAX_COLORS:
         return False
-    near = color_distances(palette, colors).min(axis=1) < NARROW
+    near = cdist(palette, colors).min(axis=1) < NARROW
     least_flat = LEAST_FLAT if len(colors) > 1 else LEAST_FLAT_IF_EVEN
     if len(colors) == 2 and flat_share >= LEAST_FLAT_IF_EVEN:
         # The slopes of a feathered mask are flat too.

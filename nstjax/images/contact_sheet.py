@@ -77,42 +77,28 @@ def contact_sheet(
     columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))
     rows = math.ceil(len(images) / columns)
     gap = max(4, cell // 16)
-    captions = [] if labels is None else _captions(labels, cell)
-    pitch = cell + (captions[0].shape[0] if captions else 0) + gap
+    font_size = max(12, cell // 16)
+    line_height = font_size * 3 // 2
+    texts = [label.split("\n") for label in labels or ()]
+    pitch = cell + line_height * max(map(len, texts), default=0) + gap
     sheet = _canvas(rows * pitch + gap, columns * (cell + gap) + gap, 1.0)
-    for index, image in enumerate(images):
-        row, column = divmod(index, columns)
-        top, left = gap + row * pitch, gap + column * (cell + gap)
-        height, width = output_size(image.shape[0], image.shape[1], Size("long", cell))
-        _paste(
-            sheet,
-            resize(image, height, width),
-            top + (cell - height) // 2,
-            left + (cell - width) // 2,
-        )
-        if captions:
-            _paste(sheet, captions[index], top + cell, left)
-    return sheet
-
-
-def _captions(labels: Sequence[str], width: int) -> list[np.ndarray]:
-    size = max(12, width // 16)
-    font = ImageFont.load_default(size)
-    texts = [
-        "\n".join(_shortened(line, width, font) for line in label.split("\n"))
-        for label in labels
+    corners = [
+        (gap + index // columns * pitch, gap + index % columns * (cell + gap))
+        for index in range(len(images))
     ]
-    line_height = size * 3 // 2
-    height = line_height * max(text.count("\n") + 1 for text in texts)
-    captions = []
-    for text in texts:
-        caption = Image.new("L", (width, height), 255)
-        draw = ImageDraw.Draw(caption)
-        for index, line in enumerate(text.split("\n")):
-            middle = (width / 2, line_height * (index + 0.5))
-            draw.text(middle, line, fill=0, font=font, anchor="mm")
-        captions.append(np.asarray(caption, np.float32)[:, :, None] / np.float32(255))
-    return captions
+    for image, (top, left) in zip(images, corners, strict=True):
+        height, width = output_size(image.shape[0], image.shape[1], Size("long", cell))
+        top, left = top + (cell - height) // 2, left + (cell - width) // 2
+        sheet[top : top + height, left : left + width] = resize(image, height, width)
+    if not texts:
+        return sheet
+    captions = Image.new("L", (sheet.shape[1], sheet.shape[0]), 255)
+    draw, font = ImageDraw.Draw(captions), ImageFont.load_default(font_size)
+    for lines, (top, left) in zip(texts, corners, strict=True):
+        for number, line in enumerate(lines):
+            middle = (left + cell / 2, top + cell + line_height * (number + 0.5))
+            draw.text(middle, _shortened(line, cell, font), 0, font, anchor="mm")
+    return sheet * (np.asarray(captions, np.float32)[:, :, None] / np.float32(255))
 
 
 def _shortened(
@@ -123,10 +109,6 @@ def _shortened(
         kept = kept[:-1]
         line = kept.rstrip() + "…"
     return line
-
-
-def _paste(canvas: np.ndarray, image: np.ndarray, top: int, left: int) -> None:
-    canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
 
 
 def _canvas(height: int, width: int, background: Color) -> np.ndarray:

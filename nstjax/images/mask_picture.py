@@ -13,13 +13,9 @@ BLACK = 0.1
 
 
 def labels_of(color: np.ndarray) -> np.ndarray | None:
-    """The numbers of a picture that holds small ones, 0 and 1 or 0 to 3, say.
+    """The small numbers that a picture of 8 or 16 bits holds, uint8 [height, width].
 
-    Args:
-      color: [height, width, 3], 0..1, from 8 or 16 bits.
-
-    Returns:
-      uint8 [height, width]; None if it holds greys or colors.
+    None if it holds greys or colors.
     """
     top = color.max()
     grey = color[:, :, 0]
@@ -33,11 +29,7 @@ def labels_of(color: np.ndarray) -> np.ndarray | None:
 
 
 def check_labels(labels: np.ndarray, most: int, name: str, advice: str) -> list[int]:
-    """The numbers in a map of labels, ascending.
-
-    Raises:
-      InputError: there are more than ``most``.
-    """
+    """The numbers in a map of labels, ascending; more than ``most`` are refused."""
     numbers = np.unique(labels).tolist()
     if len(numbers) > most:
         raise InputError(
@@ -50,18 +42,8 @@ def check_labels(labels: np.ndarray, most: int, name: str, advice: str) -> list[
 def painted_map(color: np.ndarray, alpha: np.ndarray | None, name: str) -> np.ndarray:
     """The colors of a map, with a color of its own where nothing was painted.
 
-    That is black; white where black is painted, and grey where both are.
-
-    Args:
-      color: [height, width, 3], 0..1.
-      alpha: opacity [height, width], 0..1, or None.
-      name: what messages call the mask.
-
-    Returns:
-      float32 [height, width, 3], 0..1.
-
-    Raises:
-      InputError: nothing is painted.
+    That is black; white where black is painted, and grey where both are. A picture that
+    is transparent everywhere is refused.
     """
     if alpha is None or not _varies(alpha, name):
         return color
@@ -80,15 +62,8 @@ def painted_mask(color: np.ndarray, alpha: np.ndarray | None, name: str) -> np.n
     """The membership that a mask of one region means, [height, width] in 0..1.
 
     On an opaque picture that is its grey, or a number other than 0; on a transparent
-    one it is the alpha, times the grey if what is painted is grey.
-
-    Args:
-      color: [height, width, 3], 0..1.
-      alpha: opacity [height, width], 0..1, or None.
-      name: what messages call the mask.
-
-    Raises:
-      InputError: it is colored, black, or nothing is painted.
+    one it is the alpha, times the grey if what is painted is grey. A picture that is
+    colored, black, or transparent everywhere is refused.
     """
     if alpha is None or not _varies(alpha, name):
         labels = labels_of(color)

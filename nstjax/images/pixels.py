@@ -24,11 +24,7 @@ PROFILE_MODES = {
 
 
 def to_srgb(image: Image.Image, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Convert a picture to sRGB: upright, in its profile's colors.
-
-    Args:
-      image: a picture of any Pillow mode; it is not changed.
-      name: what messages call it.
+    """A picture of any Pillow mode in sRGB: upright, in its profile's colors.
 
     Returns:
       Colors, float32 [height, width, 3], 0..1, and opacity [height, width], 0..1, or
@@ -56,15 +52,7 @@ def to_8_bit(image: np.ndarray) -> np.ndarray:
 
 
 def over_white(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-    """Composite on white.
-
-    Args:
-      color: [height, width, 3], 0..1.
-      alpha: opacity [height, width], 0..1; None is opaque.
-
-    Returns:
-      float32 [height, width, 3], 0..1.
-    """
+    """Composite colors [height, width, 3] on white, by their opacity or opaque."""
     if alpha is not None:
         color = 1 - (1 - color) * alpha[:, :, None]
     return color.astype(np.float32, copy=False)

@@ -1,17 +1,18 @@
 """Regions: read from a map of colors or from grey masks, and paired with paintings."""
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import ImageColor
+from scipy.spatial.distance import cdist
 
 from nstjax.errors import InputError
 from nstjax.images.color_map import (
     MAX_COLORS,
     SAME_COLOR,
-    color_distances,
     read_color_map,
     snap,
 )
@@ -72,21 +73,20 @@ def regions_from_map(
     nothing is painted is a region, too. A map may hold numbers in place of colors: 0
     and 1 are black and white, more are named by themselves, the lowest first.
 
-    Args:
-      image: sRGB [height, width, 3], 0..1.
-      name: what messages call it.
-      alpha: opacity [height, width], 0..1, or None.
-
-    Returns:
-      One region, which is everywhere, to 16.
-
-    Raises:
-      InputError: the picture is no map but a photo, say.
+    The picture is sRGB [height, width, 3] in 0..1, with its opacity [height, width] in
+    0..1 or None; what is no map, a photo say, is refused. There are one region, which
+    is everywhere, to 16.
     """
     image = painted_map(image, alpha, name)
     labels = labels_of(image)
     if labels is not None:
-        return _regions_from_labels(labels, name)
+        advice = f"a mask has {MAX_COLORS} regions at the most"
+        numbers = check_labels(labels, MAX_COLORS, name, advice)
+        names = [str(number) for number in numbers]
+        if numbers == [0, 1]:
+            numbers, names = [1, 0], list(WHITE_AND_BLACK)
+        masks = np.stack([labels == number for number in numbers])
+        return RegionMasks(tuple(names), masks.astype(np.float32))
     found = read_color_map(image)
     if found is None:
         raise InputError(
@@ -106,13 +106,9 @@ def regions_from_masks(
 ) -> RegionMasks:
     """The regions of grey masks, one each: white inside, black outside, soft between.
 
-    Args:
-      images: colors, sRGB [height, width, 3] in 0..1, and opacity [height, width] in
-        0..1 or None; those of another size than the first are resized to it.
-      name: what messages call them.
-
-    Raises:
-      InputError: a mask that is colored or all black, or of another orientation.
+    Those of another size than the first are resized to it; a mask that is colored or
+    all black is refused. Each is a picture, sRGB [height, width, 3] in 0..1, with its
+    opacity [height, width] in 0..1 or None.
     """
     height, width, _ = images[0][0].shape
     masks = []
@@ -124,8 +120,8 @@ def regions_from_masks(
         if not mask.any():
             raise InputError(f"{which} is all black: paint its region white")
         masks.append(mask)
-    names = [str(number) for number in range(1, len(masks) + 1)]
-    return RegionMasks(tuple(names), np.stack(masks))
+    names = tuple(str(number) for number in range(1, len(masks) + 1))
+    return RegionMasks(names, np.stack(masks))
 
 
 def fit_regions(
@@ -133,16 +129,8 @@ def fit_regions(
 ) -> RegionMasks:
     """The regions at their picture's size, antialiased; a difference is noted.
 
-    So are one region alone, and regions that are hardly there.
-
-    Args:
-      regions: of any size.
-      height: pixels of the picture.
-      width: pixels of the picture.
-      name: what the note calls the mask.
-
-    Raises:
-      InputError: the one is portrait, the other landscape.
+    So are one region alone, and regions that are hardly there. A mask that is portrait
+    where its picture is landscape is refused.
     """
     _check_same_shape(regions.masks[0], height, width, name, "its picture")
     masks = [resize(mask, height, width, "bilinear") for mask in regions.masks]
@@ -180,11 +168,8 @@ def pair_regions(
       style_names: what messages call the paintings.
 
     Returns:
-      The photo's regions in their order.
-
-    Raises:
-      InputError: a region that does not pair, that nothing serves, that is unknown or
-        empty; or not one entry of ``style_regions`` for each painting.
+      The photo's regions in their order. A region is refused that does not pair, that
+      nothing serves, that is unknown or empty.
     """
     if style_regions is not None and len(style_regions) != len(styles):
         raise InputError(
@@ -193,18 +178,15 @@ def pair_regions(
         )
     style_names = style_names or [f"style image {i + 1}" for i in range(len(styles))]
     _check_not_empty(content, "the photo")
-    regions = range(len(content.names))
     maskless = all(style is None for style in styles)
-    serving: list[list[tuple[int, np.ndarray | None]]] = [[] for _ in regions]
+    one_each = maskless and len(styles) == len(content.names) > 1
+    serving: list[list[tuple[int, np.ndarray | None]]] = [[] for _ in content.names]
     for index, (style, style_name) in enumerate(zip(styles, style_names, strict=True)):
         parts = _match(content, style, style_name)
-        given = style_regions[index].strip() if style_regions is not None else "all"
-        if given != "all":
-            chosen = sorted({_find_region(content, text) for text in given.split("+")})
-        elif style_regions is None and maskless and len(styles) == len(regions) > 1:
-            chosen = [index]
-        else:
-            chosen = sorted(parts)
+        chosen = [index] if one_each and style_regions is None else sorted(parts)
+        if style_regions is not None and style_regions[index].strip() != "all":
+            given = style_regions[index].split("+")
+            chosen = sorted({_find_region(content, text) for text in given})
         for region in chosen:
             if region not in parts:
                 raise InputError(
@@ -212,17 +194,15 @@ def pair_regions(
                     "paint it there, or give the region to another style image"
                 )
             serving[region].append((index, parts[region]))
-    idle = [content.names[region] for region in regions if not serving[region]]
+    idle = [name for name, by in zip(content.names, serving, strict=True) if not by]
     if idle:
         raise InputError(
             f"no style image serves region {', '.join(idle)} of the photo: paint it in "
             "a style's mask, or give it a style image without a mask"
         )
     return [
-        MaskedRegion(
-            content.names[region], content.masks[region], tuple(serving[region])
-        )
-        for region in regions
+        MaskedRegion(name, mask, tuple(by))
+        for name, mask, by in zip(content.names, content.masks, serving, strict=True)
     ]
 
 
@@ -247,15 +227,16 @@ def _match(
         return dict.fromkeys(range(len(content.names)))
     _check_not_empty(style, style_name)
     if _is_map(content) and _is_map(style):
-        distances = color_distances(_colors(content.names), _colors(style.names))
+        distances = cdist(_colors(content.names), _colors(style.names))
         near = np.argwhere(distances <= SAME_COLOR).tolist()
         pairs = sorted(near, key=lambda pair: distances[tuple(pair)])
     elif "0" in (*content.names, *style.names):
-        own = [WHITE_AND_BLACK.get(name, name) for name in style.names]
+        own, others = (
+            [WHITE_AND_BLACK.get(name, name) for name in regions.names]
+            for regions in (content, style)
+        )
         pairs = [
-            [region, own.index(number)]
-            for region, name in enumerate(content.names)
-            if (number := WHITE_AND_BLACK.get(name, name)) in own
+            [own.index(name), others.index(name)] for name in own if name in others
         ]
     else:
         pairs = [[i, i] for i in range(min(len(content.names), len(style.names)))]
@@ -282,16 +263,14 @@ def _match(
 
 def _find_region(content: RegionMasks, text: str) -> int:
     """The region of the photo that a number or color means."""
-    numbers = list(content.names)
+    text, numbers = text.strip(), list(content.names)
     if _is_map(content):
         numbers = [str(number + 1) for number in range(len(content.names))]
-    if text.strip() in numbers:
-        return numbers.index(text.strip())
-    if _is_map(content):
-        try:
-            distances = color_distances(_colors(content.names), _colors([text.strip()]))
-        except ValueError:
-            distances = np.array([np.inf])
+    if text in numbers:
+        return numbers.index(text)
+    # Of a map of numbers or grey masks, a color is none.
+    with contextlib.suppress(ValueError):
+        distances = cdist(_colors(content.names), _colors([text]))
         if distances.min() <= SAME_COLOR:
             return int(distances.argmin())
     known = [
@@ -299,17 +278,6 @@ def _find_region(content: RegionMasks, text: str) -> int:
         for number, name in zip(numbers, content.names, strict=True)
     ]
     raise InputError(f"unknown region {text!r}: the photo's are {', '.join(known)}")
-
-
-def _regions_from_labels(labels: np.ndarray, name: str) -> RegionMasks:
-    numbers = check_labels(
-        labels, MAX_COLORS, name, f"a mask has {MAX_COLORS} regions at the most"
-    )
-    names = [str(number) for number in numbers]
-    if numbers == [0, 1]:
-        numbers, names = [1, 0], list(WHITE_AND_BLACK)
-    masks = [labels == number for number in numbers]
-    return RegionMasks(tuple(names), np.array(masks, np.float32))
 
 
 def _check_same_shape(

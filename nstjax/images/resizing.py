@@ -71,7 +71,7 @@ def parse_size(text: str | int, default_rule: Rule = "long") -> Size:
 
 
 def check_rule(size: Size) -> None:
-    """Raise ``InputError`` unless a size is one that ``parse_size`` gives."""
+    """Refuse a size that ``parse_size`` does not give."""
     counts = {"exact": 2, "original": 0}.get(size.rule, 1)
     value = () if size.value is None else size.value
     sides = value if isinstance(value, tuple) else (value,)
@@ -83,18 +83,10 @@ def check_rule(size: Size) -> None:
 
 
 def output_size(height: int, width: int, size: Size) -> tuple[int, int]:
-    """Apply a size rule, keeping the aspect ratio unless the rule is ``exact``.
+    """(height, width) of a picture under a rule, whole pixels of at least 1.
 
     >>> output_size(768, 1024, Size("long", 512))
     (384, 512)
-
-    Args:
-      height: pixels of the picture.
-      width: pixels of the picture.
-      size: the rule.
-
-    Returns:
-      (height, width), each rounded to the nearest pixel and at least 1.
     """
     if size.value is None:
         return height, width
@@ -118,17 +110,13 @@ def without_enlargement(size: Size, height: int, width: int) -> Size:
     >>> without_enlargement(Size("long", 512), 48, 64)
     Size(rule='exact', value=(48, 64))
 
-    Args:
-      size: the rule.
-      height: pixels of the picture.
-      width: pixels of the picture.
     """
     new_height, new_width = output_size(height, width, size)
     shrink = min(height / new_height, width / new_width)
     if shrink >= 1:
         return size
-    fitted = (round(new_height * shrink), round(new_width * shrink))
-    return Size("exact", (max(1, fitted[0]), max(1, fitted[1])))
+    fitted = [max(1, round(side * shrink)) for side in (new_height, new_width)]
+    return Size("exact", (fitted[0], fitted[1]))
 
 
 def resize(
@@ -151,10 +139,10 @@ def resize(
     method = Image.Resampling[resample.upper()]
     channels = image.reshape(*image.shape[:2], -1)
     resized = [
-        Image.fromarray(np.ascontiguousarray(channels[:, :, index], np.float32)).resize(
+        Image.fromarray(np.ascontiguousarray(channel, np.float32)).resize(
             (width, height), method
         )
-        for index in range(channels.shape[2])
+        for channel in np.moveaxis(channels, 2, 0)
     ]
     result = np.stack([np.asarray(channel) for channel in resized], axis=-1)
     return result.reshape(height, width, *image.shape[2:]).clip(0, 1)

@@ -1,6 +1,7 @@
 """The network as a table and as a picture."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -11,14 +12,11 @@ from nstjax.network.vgg import LayerSummary
 
 COLORS = {"conv": "#3b6ea5", "pool": "#d98c2b"}
 INCHES_PER_BOX = 0.62
+LEGEND = "height, width and channels of the output; red: the layers that the loss reads"
 
 
 def table_text(rows: Sequence[LayerSummary]) -> str:
-    """The network's table as text: name, output shape, parameters, receptive field.
-
-    Args:
-      rows: from ``nstjax.summarize``.
-    """
+    """A table of layer, output shape, parameters and receptive field of each row."""
     lines = [
         f"{'layer':<9}{'output shape':<18}{'parameters':>11}{'receptive field':>17}"
     ]
@@ -49,20 +47,16 @@ def draw(rows: Sequence[LayerSummary], marked: Sequence[str] = ()) -> np.ndarray
     figure = Figure(figsize=(INCHES_PER_BOX * len(boxes) + 0.6, 4.4), dpi=110)
     axes = figure.add_axes((0.01, 0.0, 0.98, 1.0))
     tallest = np.log2(max(row.shape[0] for row in boxes) + 1)
+    widest = max(row.shape[2] for row in boxes)
+    small: dict[str, Any] = {"fontsize": 7, "color": "#444444"}
     x = 0.0
     for row in boxes:
         height = 2.6 * np.log2(row.shape[0] + 1) / tallest
-        width = 0.16 + 0.44 * row.shape[2] / max(box.shape[2] for box in boxes)
-        axes.add_patch(
-            Rectangle(
-                (x + (0.8 - width) / 2, -height / 2),
-                width,
-                height,
-                facecolor=COLORS[row.name[:4]],
-                edgecolor="black",
-                linewidth=0.6,
-            )
-        )
+        width = 0.16 + 0.44 * row.shape[2] / widest
+        corner = (x + (0.8 - width) / 2, -height / 2)
+        box = Rectangle(corner, width, height, linewidth=0.6, edgecolor="black")
+        box.set_facecolor(COLORS[row.name[:4]])
+        axes.add_patch(box)
         relu = row.name.replace("conv", "relu")
         used = [name for name in (row.name, relu) if name in marked]
         axes.text(
@@ -76,23 +70,10 @@ def draw(rows: Sequence[LayerSummary], marked: Sequence[str] = ()) -> np.ndarray
             color="#b3201b" if used else "black",
             fontweight="bold" if used else "normal",
         )
-        axes.text(
-            x + 0.4,
-            -1.45,
-            "\n".join(map(str, row.shape)),
-            ha="center",
-            va="top",
-            fontsize=7,
-            color="#444444",
-        )
+        shape = "\n".join(map(str, row.shape))
+        axes.text(x + 0.4, -1.45, shape, ha="center", va="top", **small)
         x += 0.8
-    axes.text(
-        0.0,
-        -2.05,
-        "height, width and channels of the output; red: the layers that the loss reads",
-        fontsize=7,
-        color="#444444",
-    )
+    axes.text(0.0, -2.05, LEGEND, **small)
     axes.set_xlim(-0.3, x + 0.5)
     axes.set_ylim(-2.1, 2.35)
     axes.axis("off")

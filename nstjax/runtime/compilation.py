@@ -28,11 +28,15 @@ def cpu_compiler_options() -> dict[str, str] | None:
     return CPU_COMPILER_OPTIONS
 
 
-def compile_ahead(program: jax.stages.Wrapped, *arguments: Any, **named: Any) -> None:
-    """Compile before the call, so that the compiler's memory is free by then."""
-    give_back_freed_memory()
-    program.lower(*arguments, **named).compile()
-    give_back_freed_memory()
+def compile_ahead(program: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+    """Compile before the call, so that the compiler's memory is free by then.
+
+    Does nothing with a function that is no ``jax.jit``, whose parts compile themselves.
+    """
+    if isinstance(program, jax.stages.Wrapped):
+        give_back_freed_memory()
+        program.lower(*arguments, **named).compile()
+        give_back_freed_memory()
 
 
 def memory_saving_jit(
@@ -40,10 +44,7 @@ def memory_saving_jit(
 ) -> Function:
     """``jax.jit`` with ``cpu_compiler_options``, which are asked for at the first call.
 
-    Args:
-      function: to compile.
-      ahead: ``compile_ahead`` of each call, for what is called a few times only.
-      **options: of ``jax.jit``.
+    ``ahead`` has ``compile_ahead`` for each call, for what is called a few times only.
     """
 
     @functools.cache

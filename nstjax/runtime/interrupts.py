@@ -7,6 +7,7 @@ is nothing to save and where Ctrl-C is pressed again.
 """
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -21,12 +22,7 @@ from typing import Any
 
 COMMANDS = ("nstjax", "nstjax-fast")
 PACKAGES = ("nstjax", "experiments", "weights_convert")
-# Windows has no SIGHUP.
-NUMBERS = tuple(
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if hasattr(signal, name)
-)
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What is sent to a command in the background, too, is meant.
 NOT_IGNORED = (signal.SIGINT, signal.SIGTERM)
 # A shell and the kernel, or timeout(1) and its process group, send a signal twice.
@@ -34,54 +30,35 @@ TWICE_SECONDS = 0.05
 
 
 class _Signals:
-    """What has come, and what the next one does.
+    """What has come to a command, and what the next signal does."""
 
-    Attributes:
-      name: what lines begin with.
-      advice: what is said where the process ends at once.
-      promise: what the first signal is answered with, where it only asks.
-      received: the first signal.
-      answered: whether it has been answered.
-      ended: whether the command has, so that signals change nothing any more.
-      heeded: whether signals come here.
-      child: the process that answers instead.
-      command: which of a process's commands this is.
-    """
+    heeded = False  # whether signals come here
+    advice = ""  # what is said where the process ends at once
+    promise: str | None = None  # the first signal's answer, where it only asks
+    received: int | None = None  # the first signal
+    answered = False  # whether it has been
+    ended = False  # whether signals change nothing any more
+    child: subprocess.Popen[Any] | None = None  # the process that answers instead
 
-    def __init__(self) -> None:
-        self.name = "nstjax"
-        self.heeded = False
-        self.wakeup: int | None = None
-        self.cleanups: dict[object, Callable[[], None]] = {}
-        self.lock = threading.RLock()
-        self.command = 0
-        self.reset()
-
-    def reset(self) -> None:
-        self.command += 1
-        self.advice = ""
-        self.promise: str | None = None
-        self.received: int | None = None
-        self.answered = self.ended = False
-        self.child: subprocess.Popen[Any] | None = None
+    def __init__(self, name: str) -> None:
+        self.name = name  # what lines begin with
 
 
-_signals = _Signals()
+_signals = _Signals("nstjax")
+_cleanups: dict[object, Callable[[], None]] = {}
+_lock = threading.RLock()
 
 
 @contextlib.contextmanager
 def heeded(name: str) -> Iterator[None]:
-    """Heed signals while a command runs.
-
-    Args:
-      name: what lines begin with.
-    """
-    _signals.name = name
+    """Heed signals while a command of that name runs."""
+    global _signals
     if _signals.heeded or threading.current_thread() is not threading.main_thread():
+        _signals.name = name
         yield
         return
     before = {number: signal.getsignal(number) for number in NUMBERS}
-    _signals.reset()
+    _signals = _Signals(name)
     fd = _heed()
     try:
         yield
@@ -121,12 +98,8 @@ def requested() -> bool:
 
 
 def exit_status(status: int) -> int:
-    """The status to exit with; from here on signals change nothing.
-
-    Args:
-      status: of the command, where no signal came.
-    """
-    with _signals.lock:
+    """The status to exit with instead of the command's; then signals change nothing."""
+    with _lock:
         if _signals.heeded:
             _signals.ended = True
             for number in NUMBERS:
@@ -147,23 +120,19 @@ def advise(advice: str) -> None:
 def saving_on_interrupt(promise: str) -> Iterator[Callable[[], None]]:
     """Have the first signal only ask the block to end, once there is something to save.
 
-    Before that, and when Ctrl-C is pressed again, the process ends at once.
-
-    Args:
-      promise: what is said when the signal comes, such as "stopping after this step".
-
-    Yields:
-      What to call once there is something to save.
+    The promise, such as "stopping after this step", is said when the signal comes.
+    Before that, and when Ctrl-C is pressed again, the process ends at once. Yields what
+    to call once there is something to save.
     """
 
     def begin() -> None:
-        with _signals.lock:
+        with _lock:
             _signals.promise = promise
 
     try:
         yield begin
     finally:
-        with _signals.lock:
+        with _lock:
             # One that has come and is not answered yet must not end what follows.
             if _signals.received is None:
                 _signals.promise = None
@@ -174,20 +143,20 @@ def undisturbed() -> contextlib.AbstractContextManager[object]:
 
     What is to be cleaned up is made in there: once the process ends, no more is made.
     """
-    return _signals.lock
+    return _lock
 
 
 @contextlib.contextmanager
 def cleaned_up(cleanup: Callable[[], None]) -> Iterator[None]:
     """Have this done where a signal ends the process at once within the block."""
     key = object()
-    with _signals.lock:
-        _signals.cleanups[key] = cleanup
+    with _lock:
+        _cleanups[key] = cleanup
     try:
         yield
     finally:
-        with _signals.lock:
-            del _signals.cleanups[key]
+        with _lock:
+            del _cleanups[key]
 
 
 def run_child(
@@ -195,8 +164,7 @@ def run_child(
 ) -> subprocess.CompletedProcess[Any]:
     """``subprocess.run`` of another command of ours, which answers signals instead.
 
-    Raises:
-      SystemExit: a signal has come, and the other command has ended.
+    Where one has come, ``SystemExit`` follows the end of the other command.
     """
     with contextlib.ExitStack() as stack:
         with undisturbed():
@@ -216,65 +184,63 @@ def run_child(
 
 def _heed() -> int:
     """Have signals come here; returns the descriptor that was told of them before."""
-    if _signals.wakeup is None:
-        receiver, sender = socket.socketpair()
-        sender.setblocking(False)
-        # Open for as long as the process lives.
-        _signals.wakeup = sender.detach()
-        threading.Thread(target=_watch, args=[receiver], daemon=True).start()
     _signals.heeded = True
     heed_signals_again()
-    return signal.set_wakeup_fd(_signals.wakeup, warn_on_full_buffer=False)
+    return signal.set_wakeup_fd(_watched_descriptor(), warn_on_full_buffer=False)
+
+
+@functools.cache
+def _watched_descriptor() -> int:
+    """Open for as long as the process lives; a thread answers what is written to it."""
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    threading.Thread(target=_watch, args=[receiver], daemon=True).start()
+    return sender.detach()
 
 
 def _note(number: int, frame: object) -> None:
     del frame
     if _signals.received is None:
         _signals.received = number
-    if number == getattr(signal, "SIGHUP", None):
+    if number == signal.SIGHUP:
         _leave_terminal()
 
 
 def _watch(receiver: socket.socket) -> None:
     while True:
-        number = receiver.recv(1)[0]
+        number, signals = receiver.recv(1)[0], _signals
         if number in NUMBERS:
-            command = _signals.command
             time.sleep(TWICE_SECONDS)
             receiver.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 receiver.recv(64)
             receiver.setblocking(True)
             # A command that ended meanwhile must not end the next one.
-            if command == _signals.command:
+            if signals is _signals:
                 _answer(number)
 
 
 def _answer(number: int) -> None:
-    with _signals.lock:
-        first = not _signals.answered
+    with _lock:
         if _signals.ended or not _signals.heeded:
             return
+        first = not _signals.answered
+        _signals.answered = True
         _signals.received = _signals.received or number
+        pressed = number == signal.SIGINT
         if _signals.child is not None:
-            _signals.answered = True
             _signals.child.send_signal(number)
-        elif _signals.promise is None:
+        elif _signals.promise is None or (pressed and not first):
             _end_at_once(number)
         elif first:
-            _signals.answered = True
-            again = (
-                "; press Ctrl-C again to stop now" if number == signal.SIGINT else ""
-            )
+            again = "; press Ctrl-C again to stop now" if pressed else ""
             _say(f"{_signals.promise}{again}")
-        elif number == signal.SIGINT:
-            _end_at_once(number)
 
 
 def _end_at_once(number: int) -> None:
     """End the process without Python's own end, which XLA's threads do not survive."""
     _say(f"interrupted{_signals.advice and '; ' + _signals.advice}")
-    for cleanup in reversed(_signals.cleanups.values()):
+    for cleanup in reversed(_cleanups.values()):
         with contextlib.suppress(Exception):
             cleanup()
     os._exit(128 + number)

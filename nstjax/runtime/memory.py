@@ -1,4 +1,10 @@
-"""The process's memory: what is in use, what may be used, and how to give it back."""
+"""The process's memory: what is in use, what may be used, and how it is kept or freed.
+
+XLA:CPU allocates the temporaries of a step anew each time. glibc maps so large a block
+from the kernel and unmaps it afterwards, so that every step has each of its pages
+zeroed again, unless malloc keeps what is freed. But then what the compiler leaves
+behind adds to the peak, unless it is given back.
+"""
 
 import ctypes
 import math
@@ -15,6 +21,33 @@ GIGABYTE = 1e9
 HEADROOM = 1.05  # of a budget over a prediction
 # A device's runtime and its libraries want some, too.
 USABLE_SHARE_OF_DEVICE = 0.9
+# Parameters of glibc's mallopt(3).
+TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8
+NEVER = 2**31 - 1
+# Small arrays that come to stay among a step's large ones, so that the next step's do
+# not fit there any more, come in the first steps.
+SETTLING_STEPS = 3
+
+
+def keep_freed_memory() -> None:
+    """Have glibc's malloc keep what is freed for the next allocation, from here on."""
+    if _has_glibc():
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(MMAP_MAX, 0)
+        mallopt(TRIM_THRESHOLD, NEVER)
+        mallopt(ARENA_MAX, 1)
+
+
+def give_back_freed_memory() -> None:
+    """Have glibc's malloc return what is free, such as what the compiler leaves."""
+    if _has_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def settle_memory(steps_done: int) -> None:
+    """Before a step: give back what is free, where a run is in its first steps."""
+    if 0 < steps_done < SETTLING_STEPS:
+        give_back_freed_memory()
 
 
 def free_before_next_step() -> None:
@@ -26,20 +59,10 @@ def free_before_next_step() -> None:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
-def give_back_freed_memory() -> None:
-    """Have malloc return what is free, such as what the compiler leaves behind.
-
-    Elsewhere it is kept (``nstjax.runtime.allocator``), and the holes in it add to the
-    peak.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 def memory_in_use() -> int:
     """Resident bytes of the process; on an accelerator, used bytes of the devices."""
     if jax.default_backend() != "cpu":
-        return sum(_statistic(device, "bytes_in_use") for device in jax.devices())
+        return _of_devices("bytes_in_use")
     give_back_freed_memory()
     status = Path("/proc/self/status")
     if status.exists():
@@ -51,8 +74,7 @@ def memory_in_use() -> int:
 def default_budget(share: float = 0.5) -> float:
     """A share of the machine's available memory, or most of the accelerators'."""
     if jax.default_backend() != "cpu":
-        limit = sum(_statistic(device, "bytes_limit") for device in jax.devices())
-        return USABLE_SHARE_OF_DEVICE * limit or math.inf
+        return USABLE_SHARE_OF_DEVICE * _of_devices("bytes_limit") or math.inf
     about = Path("/proc/meminfo")
     if about.exists():
         return memory_in_use() + _kilobytes(about, "MemAvailable") * share
@@ -75,8 +97,12 @@ def program_bytes(compiled: jax.stages.Compiled) -> int:
     )
 
 
-def _statistic(device: jax.Device, name: str) -> int:
-    return (device.memory_stats() or {}).get(name, 0)
+def _has_glibc() -> bool:
+    return platform.libc_ver()[0] == "glibc"
+
+
+def _of_devices(statistic: str) -> int:
+    return sum((each.memory_stats() or {}).get(statistic, 0) for each in jax.devices())
 
 
 def _kilobytes(path: Path, name: str) -> int:

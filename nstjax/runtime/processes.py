@@ -43,9 +43,6 @@ def join_processes(
       num_processes: how many there are.
       process_id: which of them this is, from 0.
       timeout: seconds to wait for the others.
-
-    Raises:
-      InputError: the arguments do not fit, or the processes do not find each other.
     """
     given = {
         "coordinator": coordinator,
@@ -129,8 +126,7 @@ def place(tree: Any, sharding: Sharding) -> Any:
 def all_or_none() -> Iterator[None]:
     """Leave the block together: where it fails in one process, it fails in all.
 
-    Raises:
-      InputError: it failed in another process.
+    Elsewhere than where it failed, that is an ``InputError``.
     """
     try:
         yield
@@ -165,22 +161,30 @@ def _check(address: str, count: int, number: int) -> None:
 
 
 def _meet(address: str, count: int, number: int, timeout: int) -> None:
-    """Wait until all processes are there.
+    """Wait until all processes are there: the first tells the others.
 
     Where one does not come, JAX's own waiting ends in an abort with a stack trace.
     """
     host, _, port = address.rpartition(":")
     deadline = time.monotonic() + timeout
     if number == 0:
-        _wait_for_others(int(port), count, deadline)
-    elif not _is_awaited(host.strip("[]"), int(port), deadline):
-        raise InputError(
-            f"coordinator={address} did not answer within {timeout} seconds: start "
-            f"all of {count} processes, that of --process_id=0 there"
-        )
+        _wait_for_others(int(port), count - 1, deadline)
+        return
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), left) as first:
+                if first.recv(len(COMPLETE)) == COMPLETE:
+                    return
+                break
+        except OSError:
+            time.sleep(min(left, 0.1))
+    raise InputError(
+        f"coordinator={address} did not answer within {timeout} seconds: start all of "
+        f"{count} processes, that of --process_id=0 there"
+    )
 
 
-def _wait_for_others(port: int, count: int, deadline: float) -> None:
+def _wait_for_others(port: int, others: int, deadline: float) -> None:
     both = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both else socket.AF_INET
     try:
@@ -192,26 +196,15 @@ def _wait_for_others(port: int, count: int, deadline: float) -> None:
         ) from error
     with contextlib.ExitStack() as stack:
         stack.enter_context(server)
-        others: list[socket.socket] = []
-        while len(others) < count - 1:
+        came: list[socket.socket] = []
+        while len(came) < others:
             server.settimeout(max(0.01, deadline - time.monotonic()))
             try:
-                others.append(stack.enter_context(server.accept()[0]))
+                came.append(stack.enter_context(server.accept()[0]))
             except TimeoutError:
                 raise InputError(
-                    f"only {len(others) + 1} of {count} processes came in time: start "
-                    "all of them, or see --num_processes"
+                    f"only {len(came) + 1} of {others + 1} processes came in time: "
+                    "start all of them, or see --num_processes"
                 ) from None
-        for connection in others:
+        for connection in came:
             connection.sendall(COMPLETE)
-
-
-def _is_awaited(host: str, port: int, deadline: float) -> bool:
-    """Whether the first process has told that all are there."""
-    while (left := deadline - time.monotonic()) > 0:
-        try:
-            with socket.create_connection((host, port), timeout=left) as connection:
-                return connection.recv(len(COMPLETE)) == COMPLETE
-        except OSError:
-            time.sleep(min(left, 0.1))
-    return False

@@ -3,7 +3,6 @@ import pytest
 import scipy.linalg
 from skimage.color import lab2lch, rgb2lab
 
-from nstjax.errors import InputError
 from nstjax.images.color import (
     covariance_transform,
     luminance,
@@ -129,38 +128,40 @@ def test_hcl_keeps_as_much_chroma_as_srgb_has():
     assert lighter.min() > 0.1
 
 
-@pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("value", [0, 1])
-def test_the_extremes_of_luminance_are_black_and_white(space, value):
-    found = with_luminance(constant(), np.full((5, 6), value), space)
-    assert 0 <= found.min() <= found.max() <= 1
-    if space == "hcl":
-        np.testing.assert_allclose(found, value, atol=1e-3)
+def test_the_extremes_of_luminance_are_black_and_white(value):
+    found = with_luminance(constant(), np.full((5, 6), value), "hcl")
+    np.testing.assert_allclose(found, value, atol=1e-3)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_grey_stays_grey(space):
+    found = with_luminance(grey(), image(1)[..., 0], space)
+    assert np.ptp(found, axis=2).max() < 1e-3
+
+
+FLAT, CONTRASTY = image(0, 0.4, 0.5)[..., 0], image(1, 0.3, 0.9, (7, 9))[..., 0]
 
 
 def test_match_luminance_has_the_moments_of_the_reference():
-    flat, contrasty = image(0, 0.4, 0.5)[..., 0], image(1, 0.3, 0.9, (7, 9))[..., 0]
-    found = match_luminance(flat, contrasty)
+    found = match_luminance(FLAT, CONTRASTY)
     assert found.dtype == np.float32
-    assert 0 < found.min() < found.max() < 1
-    np.testing.assert_allclose(found.mean(), contrasty.mean(), rtol=1e-6)
-    np.testing.assert_allclose(found.std(), contrasty.std(), rtol=1e-5)
-    np.testing.assert_allclose(np.corrcoef(found.ravel(), flat.ravel()), 1, rtol=1e-6)
+    np.testing.assert_allclose(found.mean(), CONTRASTY.mean(), rtol=1e-6)
+    np.testing.assert_allclose(found.std(), CONTRASTY.std(), rtol=1e-5)
+    np.testing.assert_allclose(np.corrcoef(found.ravel(), FLAT.ravel()), 1, rtol=1e-6)
 
 
 def test_match_luminance_by_the_mean_only_shifts():
-    flat, contrasty = image(0, 0.4, 0.5)[..., 0], image(1, 0.3, 0.9, (7, 9))[..., 0]
-    found = match_luminance(flat, contrasty, "mean")
-    shift = contrasty.mean() - flat.mean()
+    found = match_luminance(FLAT, CONTRASTY, "mean")
+    shift = CONTRASTY.mean() - FLAT.mean()
     assert shift > 0.1
-    np.testing.assert_allclose(found, flat + shift, atol=1e-6)
+    np.testing.assert_allclose(found, FLAT + shift, atol=1e-6)
 
 
 def test_match_luminance_is_clipped():
-    found = match_luminance(np.linspace(0, 1, 12).reshape(3, 4), np.ones((2, 2)))
-    assert found.max() == found.min() == 1
-    darker = match_luminance(np.linspace(0, 1, 12).reshape(3, 4), np.zeros(4), "mean")
-    assert darker.min() == 0
+    ramp = np.linspace(0, 1, 12).reshape(3, 4)
+    np.testing.assert_array_equal(match_luminance(ramp, np.ones((2, 2))), 1)
+    assert match_luminance(ramp, np.zeros(4), "mean").min() == 0
 
 
 @pytest.mark.parametrize("moments", ["mean_std", "mean"])
@@ -218,17 +219,6 @@ def test_covariance_transforms_are_those_of_their_definitions():
     assert np.linalg.eigvalsh(A).min() > 0
 
 
-def test_the_symmetric_transform_moves_the_pixels_least():
-    # E|Ax - x|² = tr((A - I) C (A - I)ᵀ), over pixels of covariance C.
-    C, C_ref = covariance(image(0)), covariance(image(1))
-
-    def moved(method):
-        change = covariance_transform(C, C_ref, method) - np.eye(3)
-        return np.trace(change @ C @ change.T)
-
-    assert moved("symmetric") < min(moved("cholesky"), moved("pca"))
-
-
 @pytest.mark.parametrize("method", ["pca", "symmetric"])
 @pytest.mark.parametrize("seed", range(5))
 def test_eigenvalues_that_rounding_leaves_negative_give_no_nan(method, seed):
@@ -243,9 +233,7 @@ def test_match_color_has_the_mean_and_covariance_of_the_reference(method):
     # Far enough from 0 and 1 that nothing is clipped.
     colors, reference = image(0, 0.2, 0.5), image(1, 0.4, 0.6, shape=(40, 10))
     found = match_color(colors, reference, method)
-    assert found.dtype == np.float32
-    assert found.shape == colors.shape
-    assert 0 < found.min() < found.max() < 1
+    assert (found.shape, found.dtype) == (colors.shape, np.float32)
     np.testing.assert_allclose(
         found.mean(axis=(0, 1)), reference.mean(axis=(0, 1)), atol=1e-6
     )
@@ -272,64 +260,21 @@ def test_match_color_by_histogram_has_the_values_of_the_reference():
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("colors", [image(), *EDGE_CASES.values()])
-def test_match_color_of_an_image_to_itself_changes_nothing(method, colors):
+def test_match_color_of_few_colors(method, colors):
     np.testing.assert_allclose(match_color(colors, colors, method), colors, atol=1e-6)
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("case", EDGE_CASES)
-def test_match_color_of_few_colors_is_finite(method, case):
-    few = EDGE_CASES[case]
-    for found in (match_color(few, image(), method), match_color(image(), few, method)):
+    for pair in ((colors, image()), (image(), colors)):
+        found = match_color(*pair, method)
         assert np.all(np.isfinite(found))
         assert 0 <= found.min() <= found.max() <= 1
 
 
 @pytest.mark.parametrize("method", LINEAR)
 def test_match_color_of_a_constant_image_takes_the_mean(method):
-    reference = image()
-    np.testing.assert_allclose(
-        match_color(constant(), reference, method) - reference.mean(axis=(0, 1)),
-        0,
-        atol=1e-6,
-    )
+    found, mean = match_color(constant(), image(), method), image().mean(axis=(0, 1))
+    np.testing.assert_allclose(found - mean, 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", LINEAR)
 def test_match_color_is_clipped(method):
     found = match_color(image(0, 0.4, 0.6), np.round(image(1, -0.5, 1.5)), method)
-    assert found.min() == 0
-    assert found.max() == 1
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (
-            lambda: luminance(image(), "hsv"),
-            "unknown color space 'hsv': known are yiq, lab, hcl",
-        ),
-        (
-            lambda: with_luminance(image(), image()[..., 0], "hsv"),
-            "unknown color space 'hsv': known are yiq, lab, hcl",
-        ),
-        (
-            lambda: match_luminance(image()[..., 0], image()[..., 0], "median"),
-            "unknown luminance match 'median': known are mean_std, mean",
-        ),
-        (
-            lambda: match_color(image(), image(), "sliced"),
-            "unknown color match 'sliced': known are cholesky, pca, symmetric, "
-            "histogram",
-        ),
-        (
-            lambda: covariance_transform(np.eye(3), np.eye(3), "histogram"),
-            "unknown linear color match 'histogram': known are cholesky, pca, "
-            "symmetric",
-        ),
-    ],
-)
-def test_an_unknown_name_is_told_the_known_ones(call, message):
-    with pytest.raises(InputError) as error:
-        call()
-    assert str(error.value) == message
+    assert (found.min(), found.max()) == (0, 1)

@@ -26,20 +26,16 @@ def on_transparent(*parts, under=0):
 
 def labels(*numbers, dtype=np.uint8):
     """Columns of each number."""
-    return np.repeat(np.array(numbers, dtype), WIDTH // len(numbers))[None].repeat(
-        HEIGHT, axis=0
-    )
+    row = np.repeat(np.array(numbers, dtype), WIDTH // len(numbers))
+    return np.tile(row, (HEIGHT, 1))
 
 
-def read(source, tmp_path, **options):
-    """The regions of a mask that is a file."""
-    Image.fromarray(source).save(tmp_path / "mask.png", **options)
-    return read_regions(str(tmp_path / "mask.png"), PHOTO, "mask")
+def read(source):
+    return read_regions(Image.fromarray(source), PHOTO, "mask")
 
 
-def read_one(source, tmp_path):
-    Image.fromarray(source).save(tmp_path / "mask.png")
-    return read_regions([str(tmp_path / "mask.png")], PHOTO, "mask").masks[0]
+def read_one(source):
+    return read_regions([Image.fromarray(source)], PHOTO, "mask").masks[0]
 
 
 LEFT_PART, RIGHT_PART = np.s_[:, :20], np.s_[:, 40:]
@@ -47,16 +43,16 @@ LEFT_PART, RIGHT_PART = np.s_[:, :20], np.s_[:, 40:]
 
 @pytest.mark.parametrize("under", [0, 255])
 @pytest.mark.parametrize("color", [(255, 255, 255), (200, 30, 90)])
-def test_alpha_is_the_mask_of_one_region(tmp_path, color, under):
-    mask = read_one(on_transparent((LEFT_PART, color), under=under), tmp_path)
+def test_alpha_is_the_mask_of_one_region(color, under):
+    mask = read_one(on_transparent((LEFT_PART, color), under=under))
     np.testing.assert_array_equal(mask, LEFT)
 
 
-def test_alpha_times_the_grey_that_was_painted(tmp_path):
+def test_alpha_times_the_grey_that_was_painted():
     pixels = on_transparent((LEFT_PART, (255,) * 3), (RIGHT_PART, (0,) * 3))
     pixels[:20, :20, 3] = 128
     pixels[30:, :20, :3] = 102
-    mask = read_one(pixels, tmp_path)
+    mask = read_one(pixels)
     np.testing.assert_allclose(mask[:20, :20], 128 / 255, rtol=1e-5)
     np.testing.assert_array_equal(mask[20:30], LEFT[20:30])
     np.testing.assert_allclose(mask[30:, :20], 0.4, rtol=1e-5)
@@ -67,10 +63,10 @@ def test_alpha_times_the_grey_that_was_painted(tmp_path):
     ("color", "message"),
     [((0, 0, 0), "mask is black on transparent: paint"), (None, "mask is transparent")],
 )
-def test_nothing_white_on_transparent(tmp_path, color, message):
+def test_nothing_white_on_transparent(color, message):
     parts = [(LEFT_PART, color)] if color else []
     with pytest.raises(InputError, match=f"^{message}"):
-        read_one(on_transparent(*parts, under=255), tmp_path)
+        read_one(on_transparent(*parts, under=255))
 
 
 @pytest.mark.parametrize(
@@ -84,25 +80,25 @@ def test_nothing_white_on_transparent(tmp_path, color, message):
         (["#ffffff", "#000000"], "#808080"),
     ],
 )
-def test_in_a_map_transparent_is_a_region_of_its_own(tmp_path, colors, background):
+def test_in_a_map_transparent_is_a_region_of_its_own(colors, background):
     parts = zip((LEFT_PART, RIGHT_PART), colors, strict=False)
     parts = [(part, bytes.fromhex(color[1:])) for part, color in parts]
-    regions = read(on_transparent(*parts, under=77), tmp_path)
+    regions = read(on_transparent(*parts, under=77))
     assert set(regions.names) == {*colors, background}
     np.testing.assert_array_equal(regions.masks[regions.names.index(colors[0])], LEFT)
     share = regions.masks[regions.names.index(background)].mean()
     np.testing.assert_allclose(share, 1 - len(colors) / 3, atol=1e-6)
 
 
-def test_an_even_alpha_means_nothing(tmp_path):
+def test_an_even_alpha_means_nothing():
     pixels = on_transparent((np.s_[:, :], (0, 0, 0)), (LEFT_PART, (255, 255, 255)))
     pixels[:, :, 3] = 100
-    np.testing.assert_array_equal(read_one(pixels, tmp_path), LEFT)
+    np.testing.assert_array_equal(read_one(pixels), LEFT)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_small_numbers_are_regions(tmp_path, dtype):
-    regions = read(labels(0, 1, 2, 3, dtype=dtype), tmp_path)
+def test_small_numbers_are_regions(dtype):
+    regions = read(labels(0, 1, 2, 3, dtype=dtype))
     assert regions.names == ("0", "1", "2", "3")
     np.testing.assert_array_equal(regions.masks.argmax(0), labels(0, 1, 2, 3))
     np.testing.assert_array_equal(regions.masks.sum(0), 1)
@@ -114,20 +110,20 @@ def test_small_numbers_in_three_channels_and_in_an_array():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_0_and_1_are_black_and_white(tmp_path, dtype):
-    regions = read(labels(1, 0, 0, dtype=dtype), tmp_path)
+def test_0_and_1_are_black_and_white(dtype):
+    regions = read(labels(1, 0, 0, dtype=dtype))
     assert regions.names == ("#ffffff", "#000000")
     np.testing.assert_array_equal(regions.masks[0], LEFT)
-    one = read_one(labels(1, 0, 0, dtype=dtype), tmp_path)
+    one = read_one(labels(1, 0, 0, dtype=dtype))
     np.testing.assert_array_equal(one, LEFT)
-    np.testing.assert_array_equal(read_one(labels(7, 0, 0), tmp_path), LEFT)
+    np.testing.assert_array_equal(read_one(labels(7, 0, 0)), LEFT)
 
 
-def test_one_region_has_no_more_than_two_numbers(tmp_path):
+def test_one_region_has_no_more_than_two_numbers():
     with pytest.raises(
         InputError, match=r"^mask holds 3 numbers from 0 to 2: the mask"
     ):
-        read_one(labels(0, 1, 2), tmp_path)
+        read_one(labels(0, 1, 2))
 
 
 def test_a_map_has_sixteen_numbers_at_the_most():
@@ -154,11 +150,11 @@ def test_dark_greys_are_no_numbers():
 
 def test_the_turned_mask_of_a_turned_photo(tmp_path, caplog):
     caplog.set_level(logging.INFO, "nstjax")
-    exif = Image.Exif()
+    turned, exif = np.rot90(np.uint8(255 * LEFT)), Image.Exif()
     exif[0x0112] = 6
-    turned = np.ascontiguousarray(np.rot90(np.uint8(255 * LEFT)))
-    regions = read(turned, tmp_path, exif=exif)
+    Image.fromarray(turned).save(tmp_path / "mask.png", exif=exif)
+    regions = read_regions(str(tmp_path / "mask.png"), PHOTO, "mask")
     np.testing.assert_array_equal(regions.masks[0], LEFT)
     assert not caplog.messages
     with pytest.raises(InputError, match="one is portrait, the other landscape"):
-        read(turned, tmp_path)
+        read(turned)

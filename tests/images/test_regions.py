@@ -14,10 +14,11 @@ from nstjax.images.regions import (
 )
 
 
-def _regions(*names, size=(4, 6)):
+def _regions(names, size=(4, 6)):
     """Regions that differ: the first is all columns, each next one column less."""
+    names = tuple(names.split())
     masks = np.zeros((len(names), *size), np.float32)
-    for number, name in enumerate(names):
+    for number in range(len(names)):
         masks[number, :, number:] = 1
     return RegionMasks(names, masks)
 
@@ -59,7 +60,7 @@ def test_masks_of_one_region_are_grey_and_not_all_black():
 
 def test_regions_are_fitted_to_their_picture(caplog):
     caplog.set_level(logging.INFO, "nstjax")
-    regions = _regions("#ffffff", "#000000", size=(80, 60))
+    regions = _regions("#ffffff #000000", size=(80, 60))
     fitted = fit_regions(regions, 80, 60, "content mask")
     np.testing.assert_array_equal(fitted.masks, regions.masks)
     assert not caplog.messages
@@ -100,183 +101,115 @@ def test_one_region_alone_and_small_ones_are_noted(caplog):
 
 
 def _served(regions):
-    """{region: the paintings, with the number of their mask's columns, or None}."""
-    return {
-        region.name: [
-            (index, None if mask is None else int(mask[0].sum()))
+    """Of each region the paintings, with the number of their mask's columns."""
+    return ", ".join(
+        " ".join(
+            f"{index}" if mask is None else f"{index}:{int(mask[0].sum())}"
             for index, mask in region.styles
-        ]
+        )
         for region in regions
-    }
+    )
 
 
-CONTENT = _regions("#ffffff", "#ff0000", "#000000")
+MAP, NUMBERS = "#ffffff #ff0000 #000000", "0 1 3"
 
 
+# A mask is told by its columns: 6 in a map's first region, then 5, 4, ...
 @pytest.mark.parametrize(
-    ("styles", "style_regions", "expected"),
+    ("content", "styles", "style_regions", "expected"),
     [
-        # A mask is told by its columns: 6 in a map's first region, then 5, 4, ...
-        pytest.param(
-            [_regions("#fff8f0", "#e01010", "#000000")],
-            None,
-            [[(0, 6)], [(0, 5)], [(0, 4)]],
-            id="colors that differ a little",
-        ),
-        pytest.param(
-            [_regions("#202020", "#ffffff"), _regions("#ff0000")],
-            None,
-            [[(0, 5)], [(1, 6)], [(0, 6)]],
-            id="colors whatever their order",
-        ),
-        pytest.param(
-            [_regions("#ffffff", "#000000"), None],
-            None,
-            [[(0, 6), (1, None)], [(1, None)], [(0, 5), (1, None)]],
-            id="one without a mask serves all",
-        ),
-        pytest.param(
-            [None, None, None],
-            None,
-            [[(0, None)], [(1, None)], [(2, None)]],
-            id="as many as regions: one each",
-        ),
-        pytest.param(
-            [None, None, None],
-            ("all", "all", "all"),
-            [[(0, None), (1, None), (2, None)]] * 3,
-            id="as many as regions: all",
-        ),
-        pytest.param(
-            [None, None],
-            None,
-            [[(0, None), (1, None)]] * 3,
-            id="fewer than regions: all",
-        ),
-        pytest.param(
-            [None, None],
-            ("3+white", " Red "),
-            [[(0, None)], [(1, None)], [(0, None)]],
-            id="by number and by name",
-        ),
-        pytest.param(
-            [_regions("#ffffff", "#000000"), None],
-            ("#fefefe", "2+#000"),
-            [[(0, 6)], [(1, None)], [(1, None)]],
-            id="less than the mask has",
-        ),
-        pytest.param(
-            [_regions("1", "2", "3")],
-            None,
-            [[(0, 6)], [(0, 5)], [(0, 4)]],
-            id="grey masks in order",
-        ),
+        # Colors that differ a little, whatever their order.
+        (MAP, ["#fff8f0 #e01010 #000000"], None, "0:6, 0:5, 0:4"),
+        (MAP, ["#202020 #ffffff", "#ff0000"], None, "0:5, 1:6, 0:6"),
+        # Pairs are one to one, the nearest first; both are nearest to the second here.
+        ("#ff0000 #d00000", ["#f00000 #c00000"], None, "0:6, 0:5"),
+        ("#ff0000 #d00000", ["#c80000 #d00000"], None, "0:6, 0:5"),
+        # A painting without a mask serves all; as many as regions serve one each.
+        (MAP, ["#ffffff #000000", None], None, "0:6 1, 1, 0:5 1"),
+        (MAP, [None, None], None, "0 1, 0 1, 0 1"),
+        (MAP, [None, None, None], None, "0, 1, 2"),
+        (MAP, [None, None, None], ("all",) * 3, "0 1 2, 0 1 2, 0 1 2"),
+        # By number and by name, and less than the mask has.
+        (MAP, [None, None], ("3+white", " Red "), "0, 1, 0"),
+        (MAP, ["#ffffff #000000", None], ("#fefefe", "2+#000"), "0:6, 1, 1"),
+        # Grey masks pair in order.
+        (MAP, ["1 2 3"], None, "0:6, 0:5, 0:4"),
+        ("1 2", ["1", None], ("1", "2"), "0:6, 1"),
+        ("1 2", ["#ffffff #000000"], None, "0:6, 0:5"),
+        # Maps of numbers pair by number; 0 and 1 alone are called black and white.
+        (NUMBERS, ["3 1 0"], None, "0:4, 0:5, 0:6"),
+        (NUMBERS, ["#ffffff #000000", None], ("0+1", "3"), "0:5, 0:6, 1"),
     ],
 )
-def test_paintings_serve_regions(styles, style_regions, expected):
-    regions = pair_regions(CONTENT, styles, style_regions)
-    assert _served(regions) == dict(zip(CONTENT.names, expected, strict=True))
-    for region, mask in zip(regions, CONTENT.masks, strict=True):
+def test_paintings_serve_regions(content, styles, style_regions, expected):
+    content = _regions(content)
+    styles = [style and _regions(style) for style in styles]
+    regions = pair_regions(content, styles, style_regions)
+    assert _served(regions) == expected
+    assert tuple(region.name for region in regions) == content.names
+    for region, mask in zip(regions, content.masks, strict=True):
         np.testing.assert_array_equal(region.content_mask, mask)
-
-
-def test_pairs_are_one_to_one_and_the_nearest_first():
-    content = _regions("#ff0000", "#d00000")
-    regions = pair_regions(content, [_regions("#f00000", "#c00000")])
-    assert _served(regions) == {"#ff0000": [(0, 6)], "#d00000": [(0, 5)]}
-    # Both are nearest to the second; the nearer has it.
-    regions = pair_regions(content, [_regions("#c80000", "#d00000")])
-    assert _served(regions) == {"#ff0000": [(0, 6)], "#d00000": [(0, 5)]}
-
-
-def test_grey_masks_pair_by_number():
-    content = _regions("1", "2")
-    regions = pair_regions(content, [_regions("1"), None], ("1", "2"))
-    assert _served(regions) == {"1": [(0, 6)], "2": [(1, None)]}
-    regions = pair_regions(content, [_regions("#ffffff", "#000000")])
-    assert _served(regions) == {"1": [(0, 6)], "2": [(0, 5)]}
-
-
-def test_maps_of_numbers_pair_by_number():
-    content = _regions("0", "1", "3")
-    regions = pair_regions(content, [_regions("3", "1", "0")])
-    assert _served(regions) == {"0": [(0, 4)], "1": [(0, 5)], "3": [(0, 6)]}
-    # 0 and 1 alone are called black and white.
-    regions = pair_regions(
-        content, [_regions("#ffffff", "#000000"), None], ("0+1", "3")
-    )
-    assert _served(regions) == {"0": [(0, 5)], "1": [(0, 6)], "3": [(1, None)]}
-    with pytest.raises(
-        InputError, match=r"unknown region '2': the photo's are 0, 1, 3$"
-    ):
-        pair_regions(content, [None], ("2",))
-    with pytest.raises(InputError, match="no region in common"):
-        pair_regions(content, [_regions("#ff0000", "#00ff00", "#0000ff")])
 
 
 def test_a_region_that_the_photo_lacks_is_ignored_with_a_note(caplog):
     caplog.set_level(logging.INFO, "nstjax")
-    style = _regions("#ffffff", "#ff0000", "#0000ff", "#000000")
-    regions = pair_regions(CONTENT, [style], None, ["sea.jpg"])
-    assert _served(regions)["#000000"] == [(0, 3)]
+    style = _regions("#ffffff #ff0000 #0000ff #000000")
+    regions = pair_regions(_regions(MAP), [style], None, ["sea.jpg"])
+    assert _served(regions) == "0:6, 0:5, 0:3"
     assert caplog.messages == [
         "the photo's mask has no region #0000ff: ignored in the mask of sea.jpg"
     ]
-
-
-EMPTY = RegionMasks(
-    ("#ffffff", "#ff0000"), np.stack([np.ones((4, 6)), np.zeros((4, 6))])
-)
 
 
 @pytest.mark.parametrize(
     ("content", "styles", "style_regions", "message"),
     [
         (
-            CONTENT,
-            [_regions("#00ff00", "#00ffff")],
+            MAP,
+            ["#00ff00 #00ffff"],
             None,
             "the mask of style image 1 and the photo's have no region in common: it "
             "has #00ff00, #00ffff, the photo's #ffffff, #ff0000, #000000",
         ),
+        (NUMBERS, ["#ff0000 #00ff00 #0000ff"], None, ".* have no region in common"),
+        (MAP, ["#000000"], None, "no style image serves region #ffffff, #ff0000 of"),
+        (MAP, [None, None], ("1", "2"), "no style image serves region #000000 of"),
         (
-            CONTENT,
-            [_regions("#000000")],
-            None,
-            "no style image serves region #ffffff, #ff0000 of the photo: ",
-        ),
-        (CONTENT, [None, None], ("1", "2"), "no style image serves region #000000 of"),
-        (
-            CONTENT,
+            MAP,
             [None],
             ("4",),
             r"unknown region '4': the photo's are 1 \(#ffffff\), 2 \(#ff0000\), 3 \(#",
         ),
-        (CONTENT, [None], ("white+0",), "unknown region '0'"),
-        (CONTENT, [None], ("white+sky",), "unknown region 'sky'"),
-        (CONTENT, [None], ("white+",), "unknown region ''"),
-        (CONTENT, [None], ("lime",), "unknown region 'lime'"),
+        (NUMBERS, [None], ("2",), "unknown region '2': the photo's are 0, 1, 3$"),
+        ("1 2", [None], ("white",), "unknown region 'white': the photo's are 1, 2$"),
+        (MAP, [None], ("white+0",), "unknown region '0'"),
+        (MAP, [None], ("white+sky",), "unknown region 'sky'"),
+        (MAP, [None], ("white+",), "unknown region ''"),
+        (MAP, [None], ("lime",), "unknown region 'lime'"),
         (
-            _regions("1", "2"),
-            [None],
-            ("white",),
-            "unknown region 'white': the photo's are 1, 2$",
-        ),
-        (
-            CONTENT,
-            [_regions("#ffffff"), None],
+            MAP,
+            ["#ffffff", None],
             ("red", "all"),
             "the mask of style image 1 has no region #ff0000: ",
         ),
-        (CONTENT, [None, None], ("all",), "style_regions has 1 entries for 2 style im"),
-        (EMPTY, [None], None, "region #ff0000 in the mask of the photo is empty"),
-        (CONTENT, [EMPTY], None, "region #ff0000 in the mask of style image 1 is em"),
+        (MAP, [None, None], ("all",), "style_regions has 1 entries for 2 style im"),
     ],
 )
 def test_regions_that_do_not_pair_are_refused(content, styles, style_regions, message):
+    styles = [style and _regions(style) for style in styles]
     with pytest.raises(InputError, match=f"^{message}") as raised:
-        pair_regions(content, styles, style_regions)
+        pair_regions(_regions(content), styles, style_regions)
     assert "\n" not in str(raised.value)
+
+
+def test_empty_regions_are_refused():
+    empty = _regions("#ffffff #ff0000")
+    empty.masks[1] = 0
+    says = "region #ff0000 in the mask of {} is empty"
+    with pytest.raises(InputError, match=says.format("the photo")):
+        pair_regions(empty, [None])
+    with pytest.raises(InputError, match=says.format("style image 1")):
+        pair_regions(_regions(MAP), [empty])
 
 
 def test_regions_are_described_in_one_line():

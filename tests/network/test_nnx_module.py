@@ -20,37 +20,31 @@ def computed(module, image, layers):
 pure = jax.jit(features, static_argnames=("layers", "pool", "pool_padding"))
 
 
-@pytest.fixture(scope="module")
-def params():
-    return jax.tree.map(jax.numpy.float32, reference.random_params())
-
-
-@pytest.fixture(scope="module")
-def image():
-    return reference.random_image(3, 37, 41).astype(np.float32)
+PARAMS = jax.tree.map(jax.numpy.float32, reference.random_params())
+IMAGE = reference.random_image(3, 37, 41).astype(np.float32)
 
 
 @pytest.mark.parametrize(("pool", "padding"), [("avg", "valid"), ("max", "same")])
-def test_module_equals_features_exactly(params, image, pool, padding):
-    module = VGG19(params, pool=pool, pool_padding=padding)
-    found = computed(module, image, PROBED)
-    expected = pure(params, image, PROBED, pool=pool, pool_padding=padding)
+def test_module_equals_features_exactly(pool, padding):
+    module = VGG19(PARAMS, pool=pool, pool_padding=padding)
+    found = computed(module, IMAGE, PROBED)
+    expected = pure(PARAMS, IMAGE, PROBED, pool=pool, pool_padding=padding)
     assert set(found) == set(expected) == set(PROBED)
     for name in PROBED:
         np.testing.assert_array_equal(found[name], expected[name])
 
 
-def test_module_pools_by_mean_and_drops_odd_rows_unless_told(params, image):
-    found = computed(VGG19(params), image, ("pool2",))["pool2"]
-    expected = pure(params, image, ("pool2",), pool="avg", pool_padding="valid")
+def test_module_pools_by_mean_and_drops_odd_rows_unless_told():
+    found = computed(VGG19(PARAMS), IMAGE, ("pool2",))["pool2"]
+    expected = pure(PARAMS, IMAGE, ("pool2",), pool="avg", pool_padding="valid")
     np.testing.assert_array_equal(found, expected["pool2"])
 
 
-def test_its_layers_one_by_one_give_the_features(params, image):
+def test_its_layers_one_by_one_give_the_features():
     # nnx.Conv pads, orders axes and adds its bias as the pure function does.
-    module = VGG19(params, pool="max", pool_padding="valid")
+    module = VGG19(PARAMS, pool="max", pool_padding="valid")
     layers = LAYERS[: LAYERS.index("pool3") + 1]
-    expected = pure(params, image, layers, pool="max", pool_padding="valid")
+    expected = pure(PARAMS, IMAGE, layers, pool="max", pool_padding="valid")
 
     @nnx.jit
     def one_by_one(module, activation):
@@ -67,7 +61,7 @@ def test_its_layers_one_by_one_give_the_features(params, image):
             found[name] = activation[0]
         return found
 
-    found = one_by_one(module, image[None])
+    found = one_by_one(module, IMAGE[None])
     assert set(found) == set(layers)
     for name, activation in found.items():
         assert activation.shape == expected[name].shape
@@ -77,31 +71,31 @@ def test_its_layers_one_by_one_give_the_features(params, image):
         )
 
 
-def test_module_runs_uncompiled(params, image):
-    module = VGG19(params)
-    plain = module(image, ("relu1_1",))
+def test_module_runs_uncompiled():
+    module = VGG19(PARAMS)
+    plain = module(IMAGE, ("relu1_1",))
     assert list(plain) == ["relu1_1"]
-    compiled = computed(module, image, ("relu1_1",))["relu1_1"]
+    compiled = computed(module, IMAGE, ("relu1_1",))["relu1_1"]
     np.testing.assert_allclose(compiled, plain["relu1_1"], rtol=1e-5, atol=1e-4)
 
 
-def test_params_come_back(params):
-    found = VGG19(params).params()
+def test_params_come_back():
+    found = VGG19(PARAMS).params()
     assert tuple(found) == CONV_LAYERS
     for name in CONV_LAYERS:
         assert found[name].keys() == {"kernel", "bias"}
         for part in ("kernel", "bias"):
-            np.testing.assert_array_equal(found[name][part], params[name][part])
+            np.testing.assert_array_equal(found[name][part], PARAMS[name][part])
 
 
-def test_params_follow_a_change_of_the_module(params, image):
-    module = VGG19(params)
+def test_params_follow_a_change_of_the_module():
+    module = VGG19(PARAMS)
     module.conv2_1.bias[...] = module.conv2_1.bias[...] + 1.0
     found = module.params()
     np.testing.assert_array_equal(
-        found["conv2_1"]["bias"], params["conv2_1"]["bias"] + 1
+        found["conv2_1"]["bias"], PARAMS["conv2_1"]["bias"] + 1
     )
     before, after = (
-        pure(some, image, ("conv2_1",))["conv2_1"] for some in (params, found)
+        pure(some, IMAGE, ("conv2_1",))["conv2_1"] for some in (PARAMS, found)
     )
     np.testing.assert_allclose(after, before + 1, rtol=1e-5, atol=1e-4)

@@ -17,7 +17,9 @@ from nstjax.optimization.optimizers import (
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 3))
-def _iterate(loss_fn, optimizer, start, steps):
+def iterate(loss_fn, optimizer, start, steps):
+    """All iterates, the start first, and the loss before each update."""
+
     def body(carry, _):
         x, state = carry
         value, gradient = jax.value_and_grad(loss_fn)(x)
@@ -27,16 +29,9 @@ def _iterate(loss_fn, optimizer, start, steps):
         x = optax.apply_updates(x, updates)
         return (x, state), (x, value)
 
-    _, (iterates, values) = jax.lax.scan(
-        body, (start, optimizer.init(start)), length=steps
-    )
+    carry = (start, optimizer.init(start))
+    _, (iterates, values) = jax.lax.scan(body, carry, length=steps)
     return jnp.concatenate([start[None], iterates]), values
-
-
-def iterate(loss_fn, optimizer, start, steps):
-    """All iterates, the start first, and the loss before each update."""
-    iterates, values = _iterate(loss_fn, optimizer, jnp.asarray(start), steps)
-    return np.asarray(iterates), np.asarray(values)
 
 
 def lbfgs(memory_size):
@@ -44,6 +39,7 @@ def lbfgs(memory_size):
 
 
 CURVATURES = np.geomspace(1e-2, 10, 30).reshape(2, 5, 3)
+BOWL_START = 100 * np.random.default_rng(0).normal(size=CURVATURES.shape)
 MINIMUM = np.random.default_rng(3).normal(size=(2, 5, 3))
 
 
@@ -53,6 +49,9 @@ def quadratic(x):
 
 def quadratic_gradient(x):
     return CURVATURES * (x - MINIMUM)
+
+
+WELLS_START = 0.3 * np.random.default_rng(0).normal(size=(3, 4))
 
 
 def wells(x):
@@ -67,20 +66,10 @@ def wells_gradient(x):
     return gradient
 
 
-@pytest.fixture
-def bowl_start():
-    return 100 * np.random.default_rng(0).normal(size=CURVATURES.shape)
-
-
-@pytest.fixture
-def wells_start():
-    return 0.3 * np.random.default_rng(0).normal(size=(3, 4))
-
-
-def test_lbfgs_follows_torch_on_a_quadratic_past_its_memory(bowl_start, float64):
-    found, losses = iterate(quadratic, lbfgs(5), bowl_start, 200)
+def test_lbfgs_follows_torch_on_a_quadratic_past_its_memory(float64):
+    found, losses = iterate(quadratic, lbfgs(5), BOWL_START, 200)
     expected = reference_optimizers.torch_lbfgs(
-        quadratic_gradient, bowl_start, 200, history=5
+        quadratic_gradient, BOWL_START, 200, history=5
     )
     assert not expected.dropped
     # The rounding of 200 steps piles up; the iterates start at about 100.
@@ -88,25 +77,20 @@ def test_lbfgs_follows_torch_on_a_quadratic_past_its_memory(bowl_start, float64)
     np.testing.assert_allclose(found, expected.iterates, atol=0.1)
     assert losses[-1] < 1e-12 * losses[0]
     # Five pairs are what makes the difference, not any number of them.
-    unlimited = reference_optimizers.torch_lbfgs(quadratic_gradient, bowl_start, 40)
+    unlimited = reference_optimizers.torch_lbfgs(quadratic_gradient, BOWL_START, 40)
     assert np.abs(unlimited.iterates[:40] - found[:40]).max() > 1
 
 
-def test_lbfgs_follows_torch_where_curvature_is_negative(wells_start, float64):
-    found, _ = iterate(wells, make_optimizer("lbfgs"), wells_start, 60)
-    expected = reference_optimizers.torch_lbfgs(wells_gradient, wells_start, 60)
+def test_lbfgs_follows_torch_where_curvature_is_negative(float64):
+    found, _ = iterate(wells, make_optimizer("lbfgs"), WELLS_START, 60)
+    expected = reference_optimizers.torch_lbfgs(wells_gradient, WELLS_START, 60)
     # Step 1 has no pair to fall back on, step 5 has; then come the ones at the minimum.
     assert expected.dropped[:2] == [1, 5]
     assert min(expected.dropped[2:], default=60) > 50
-    path = expected.iterates
-    gradients = np.stack([wells_gradient(x) for x in path])
-    curvatures = np.sum(np.diff(gradients, axis=0) * np.diff(path, axis=0), (1, 2))
-    assert curvatures[0] < -1e-6
-    assert curvatures[4] < -1e-6
     np.testing.assert_allclose(found[:20], expected.iterates[:20], rtol=1e-9, atol=1e-9)
     # Long unit steps magnify the rounding on the way.
     np.testing.assert_allclose(found, expected.iterates, rtol=1e-3, atol=1e-4)
-    assert np.abs(wells_gradient(found[-1])).max() < 1e-6
+    assert np.abs(wells_gradient(np.array(found[-1]))).max() < 1e-6
 
 
 def test_lbfgs_keeps_its_inverse_hessian_over_a_repeated_pair(float64):
@@ -146,29 +130,29 @@ def test_lbfgs_stays_at_a_stationary_start():
     np.testing.assert_array_equal(iterates, np.ones((5, 2, 3)))
 
 
-def test_make_optimizer_lbfgs_has_the_published_hundred_pairs(wells_start):
-    state = jax.eval_shape(make_optimizer("lbfgs").init, wells_start)
-    memory = optax.tree.get(state, "diff_params_memory")
-    assert memory.shape == (100, *wells_start.shape)
-
-
-@pytest.mark.parametrize("name", ["lbfgs", "lbfgs-linesearch"])
-def test_make_optimizer_keeps_as_many_pairs_as_it_is_told(name):
-    state = jax.eval_shape(make_optimizer(name, 7).init, jnp.zeros((2, 3)))
-    assert optax.tree.get(state, "diff_params_memory").shape == (7, 2, 3)
+@pytest.mark.parametrize(
+    ("arguments", "pairs"),
+    [(("lbfgs",), 100), (("lbfgs", 7), 7), (("lbfgs-linesearch", 7), 7)],
+)
+def test_make_optimizer_keeps_as_many_pairs_as_it_is_told(arguments, pairs):
+    state = jax.eval_shape(make_optimizer(*arguments).init, jnp.zeros((2, 3)))
+    assert optax.tree.get(state, "diff_params_memory").shape == (pairs, 2, 3)
 
 
 @pytest.mark.parametrize(
-    ("learning_rate", "betas"),
-    [(0.5, None), (2.0, (0.5, 0.8))],
+    ("learning_rate", "options"), [(0.5, {}), (2.0, {"adam_betas": (0.5, 0.8)})]
 )
-def test_adam_equals_numpys(learning_rate, betas, bowl_start, float64):
-    optimizer = make_optimizer("adam", **({"adam_betas": betas} if betas else {}))
-    step = jax.jit(lambda g, state, x: optimizer.update(g, state, x))
-    x = jnp.asarray(bowl_start)
+def test_adam_equals_numpys(learning_rate, options, float64):
+    optimizer = make_optimizer("adam", **options)
+    step = jax.jit(optimizer.update)
+    x = jnp.asarray(BOWL_START)
     state = with_learning_rate(optimizer.init(x), learning_rate)
     expected = reference_optimizers.adam(
-        quadratic_gradient, bowl_start, 50, learning_rate, *(betas or ())
+        quadratic_gradient,
+        BOWL_START,
+        50,
+        learning_rate,
+        *options.get("adam_betas", ()),
     )
     for iterate_expected in expected[1:]:
         updates, state = step(quadratic_gradient(np.asarray(x)), state, x)
@@ -212,10 +196,7 @@ def test_with_learning_rate_gives_no_buffer_to_two_leaves(name):
     # The state is donated, and a buffer cannot be donated twice.
     state = make_optimizer(name).init(jnp.zeros((4, 5), jnp.float32))
     leaves = jax.tree.leaves(with_learning_rate(state, 2.0))
-    buffers = [leaf.unsafe_buffer_pointer() for leaf in leaves]
-    rates = [
-        b for b, leaf in zip(buffers, leaves, strict=True) if float(leaf.sum()) == 2
-    ]
+    rates = [leaf.unsafe_buffer_pointer() for leaf in leaves if leaf.sum() == 2]
     assert rates
     assert len(set(rates)) == len(rates)
 
@@ -236,9 +217,8 @@ def test_lbfgs_linesearch_never_climbs(float64):
         return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
 
     start = np.array([-1.2, 1.0, -0.5, 0.8])
-    iterates, losses = iterate(
-        rosenbrock, make_optimizer("lbfgs-linesearch"), start, 60
-    )
+    search = make_optimizer("lbfgs-linesearch")
+    iterates, losses = iterate(rosenbrock, search, start, 60)
     until_there = losses[losses > 1e-15]
     assert len(until_there) > 10
     assert (np.diff(until_there) < 0).all()

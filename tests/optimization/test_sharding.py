@@ -1,6 +1,7 @@
 """One image over several devices: the same numbers, and little that is exchanged."""
 
 import json
+import math
 import pathlib
 import re
 
@@ -34,48 +35,37 @@ SHALLOW = {"content_layers": ("relu1_2",), "style_layers": ("relu1_1",)}
 LAYERS = {"content_layers": ("relu2_1",), "style_layers": ("relu2_1",)}
 
 
-def mask(height):
-    half = np.repeat(np.float32([1, 0]), [20, 20])
-    return np.broadcast_to(half[None, :, None], (height, 40, 3))
-
-
-# Of a size that two devices divide, then of one that they do not.
-PYRAMID = {
-    "optimizer": "adam",
-    "pyramid": "2",
-    "pyramid_min_size": 30,
-    "pyramid_steps": (2,),
-    "keep": "best",
-    "style_loss": "moments",
-    "pool": "max",
-    "pool_padding": "same",
-}
-MASKS = {
-    "content_mask": mask(67),
-    "style_masks": mask(36),
-    "stylize_mask": mask(67),
-}
-
-
 def params():
     return jax.tree.map(np.float32, reference.random_params((8, 8, 16, 16, 16)))
 
 
 def painted(mesh=None):
-    return stylize(
-        picture(1, 67, 40),
-        picture(2, 36, 40),
-        params(),
-        small("gatys2016", **LAYERS),
+    """The numbers of a run, of a size that two devices divide, then of another one."""
+    photo_mask, painting_mask = (
+        np.broadcast_to(np.arange(40)[None, :, None] < 20, (height, 40, 3)) * 1.0
+        for height in (67, 36)
+    )
+    preset = small(
+        "gatys2016",
+        optimizer="adam",
+        pyramid="2",
+        pyramid_min_size=30,
+        pyramid_steps=(2,),
+        keep="best",
+        style_loss="moments",
+        pool="max",
+        pool_padding="same",
+        **LAYERS,
+    )
+    result = stylize(
+        *(picture(1, 67, 40), picture(2, 36, 40), params(), preset),
         steps=STEPS,
         size=Size("exact", (67, 40)),
+        content_mask=photo_mask,
+        style_masks=painting_mask,
+        stylize_mask=photo_mask,
         mesh=mesh,
-        **MASKS,
-        **PYRAMID,
     )
-
-
-def numbers(result):
     return [result.image, *jax.tree.leaves(result.losses)]
 
 
@@ -99,8 +89,19 @@ def lbfgs(mesh=None):
             # All steps are one program.
             assert steps.advance._cache_size() == 1
             assert first.image.is_deleted()
-            check_split(problem.state.image, state.opt_state)
+            # The image's 32 rows, and the pairs of the optimizer, lie on four devices.
+            image = problem.state.image
+            assert len(image.sharding.device_set) == 4
+            assert shard_shapes(image) == {(8, 40, 3)}
+            pairs = [
+                leaf for leaf in jax.tree.leaves(state.opt_state) if leaf.ndim == 4
+            ]
+            assert {*map(tuple, map(shard_shapes, pairs))} == {((2, 8, 40, 3),)}
         return [np.asarray(state.image), *infos]
+
+
+def shard_shapes(array):
+    return {shard.data.shape for shard in array.addressable_shards}
 
 
 def exchanged(height, mesh):
@@ -113,22 +114,14 @@ def exchanged(height, mesh):
     text = problem.steps.advance.lower(problem.state, 1, *problem.data).compile()
     kinds = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
     found = re.findall(rf"= (.*?) ({kinds})(?:-start)?\(", text.as_text())
+
+    def size(shape):
+        return math.prod(int(length) for length in shape.split(",") if length)
+
     return [
-        (kind, max(map(_size, re.findall(r"\[([\d,]*)\]", shapes))))
+        (kind, max(map(size, re.findall(r"\[([\d,]*)\]", shapes))))
         for shapes, kind in found
     ]
-
-
-def _size(shape):
-    return int(np.prod([int(length) for length in shape.split(",") if length]))
-
-
-def check_split(image, opt_state):
-    """The image's 32 rows, and the pairs of the optimizer, lie on four devices."""
-    assert len(image.sharding.device_set) == 4
-    assert {shard.data.shape for shard in image.addressable_shards} == {(8, 40, 3)}
-    pairs = [leaf for leaf in jax.tree.leaves(opt_state) if leaf.ndim == 4]
-    assert {leaf.addressable_shards[0].data.shape for leaf in pairs} == {(2, 8, 40, 3)}
 
 
 SHARDED = """
@@ -143,12 +136,10 @@ import test_sharding as case
 from sweep_examples import spread
 from nstjax.runtime.mesh import row_mesh
 folder = pathlib.Path(folder)
-np.savez(folder / "painted.npz", *case.numbers(case.painted("rows=2")))
+np.savez(folder / "painted.npz", *case.painted("rows=2"))
 np.savez(folder / "lbfgs.npz", *case.lbfgs(row_mesh(4)))
-found = dict(
-    even=case.exchanged(64, row_mesh(4)),
-    odd=case.exchanged(67, row_mesh(4)),
-)
+mesh = row_mesh(4)
+found = dict(even=case.exchanged(64, mesh), odd=case.exchanged(67, mesh))
 lanes, results = spread(16)
 assert len(lanes.images.sharding.device_set) == 8
 assert lanes.data.key.sharding == lanes.images.sharding
@@ -173,7 +164,7 @@ def check_same(path, alone, tolerance):
 
 
 def test_devices_paint_what_one_paints(sharded):
-    check_same(sharded / "painted.npz", numbers(painted()), 1e-5)
+    check_same(sharded / "painted.npz", painted(), 1e-5)
 
 
 def test_lbfgs_is_the_same(sharded):

@@ -55,23 +55,18 @@ def test_project_follows_each_update():
 @pytest.mark.parametrize(("longest", "decay"), [(1, 0.0), (7, 0.9)])
 def test_average_is_the_bias_corrected_mean_of_start_and_clamped_images(longest, decay):
     transfer = toy_transfer(project=clip, average_decay=decay)
-    start = np.zeros(SHAPE)
-    begun = start_state(transfer)
-    assert begun.average is not None
-    np.testing.assert_allclose(begun.average.sum / begun.average.weight, start)
     singles, _ = drive(transfer, 1, 9, learning_rate=7.0)
-    images = [start, *(np.float64(state.image) for state in singles)]
+    images = [np.zeros(SHAPE), *(np.float64(state.image) for state in singles)]
     assert np.abs(images).max() == 10
     states, _ = drive(transfer, longest, 9, learning_rate=7.0)
-    for state in states:
+    for state in (start_state(transfer), *states):
         step = int(state.step)
         shares = (1 - decay) * decay ** np.arange(step, -1, -1.0)
         np.testing.assert_allclose(state.average.weight, shares.sum(), rtol=1e-5)
         np.testing.assert_allclose(shares.sum(), 1 - decay ** (step + 1))
         expected = np.tensordot(shares / shares.sum(), images[: step + 1], 1)
-        np.testing.assert_allclose(
-            state.average.sum / state.average.weight, expected, rtol=1e-4, atol=1e-4
-        )
+        found = state.average.sum / state.average.weight
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_average_changes_nothing_else():

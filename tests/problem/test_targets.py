@@ -19,28 +19,20 @@ from nstjax.statistics.style import blend_styles
 LAYERS = ("relu1_1", "relu2_1")
 
 
-@pytest.fixture(scope="module")
-def params():
-    return jax.tree.map(np.float32, reference.random_params(blocks=3))
+PARAMS = jax.tree.map(np.float32, reference.random_params(blocks=3))
+PHOTO, *PAINTINGS = photo_and_paintings()
 
 
-@pytest.fixture(scope="module")
-def images():
-    return photo_and_paintings()
+def targets(controls, paintings=2, **settings):
+    layers = {"content_layers": ("relu1_1",), "style_layers": LAYERS}
+    preset = customize(PRESETS["gatys2016"], **layers | settings)
+    styles, key = PAINTINGS[:paintings], jax.random.key(0)
+    return make_targets(PARAMS, PHOTO, styles, preset, controls, key)
 
 
-@pytest.fixture
-def targets(params, images):
-    """targets(controls, paintings, **settings) -> their Targets."""
-
-    def made(controls, paintings=2, **settings):
-        layers = {"content_layers": ("relu1_1",), "style_layers": LAYERS}
-        preset = customize(PRESETS["gatys2016"], **{**layers, **settings})
-        photo, *styles = images
-        key = jax.random.key(0)
-        return make_targets(params, photo, styles[:paintings], preset, controls, key)
-
-    return made
+def blended(*weights):
+    """The targets of the paintings, none of which has a region."""
+    return targets(Controls(style_blend_weights=weights)).style
 
 
 @pytest.fixture
@@ -61,49 +53,41 @@ def two_regions(left=((0, None),), right=((1, None),)):
     return [MaskedRegion("left", LEFT, left), MaskedRegion("right", RIGHT, right)]
 
 
-def test_targets_are_the_activations_and_grams_of_the_reference(
-    targets, params, images
-):
+def activations(image, *layers):
+    return reference.trunk(PARAMS, image, layers, "avg", "valid")
+
+
+def mean_gram(F):
+    return reference.gram(F) / reference.positions(F)
+
+
+def test_targets_are_the_activations_and_grams_of_the_reference():
     found = targets(Controls(), 1)
-    photo = reference.trunk(params, images[0], ("relu1_1",), "avg", "valid")
-    np.testing.assert_allclose(
-        found.content["relu1_1"], photo["relu1_1"], rtol=1e-4, atol=0.01
-    )
-    painting = reference.trunk(params, images[1], LAYERS, "avg", "valid")
-    for layer in LAYERS:
-        F = painting[layer]
+    photo = activations(PHOTO, "relu1_1")["relu1_1"]
+    np.testing.assert_allclose(found.content["relu1_1"], photo, rtol=1e-4, atol=0.01)
+    for layer, F in activations(PAINTINGS[0], *LAYERS).items():
         np.testing.assert_allclose(
-            found.style[layer],
-            reference.gram(F) / reference.positions(F),
-            rtol=1e-4,
-            atol=0.1,
+            found.style[layer], mean_gram(F), rtol=1e-4, atol=0.1
         )
     assert found.regions == ()
 
 
-def test_regions_have_the_grams_of_their_parts(targets, params, images):
+def test_regions_have_the_grams_of_their_parts():
     # Half a painting for one region, all of another for the other.
     half = columns(0, 9, 22, 18)
     controls = Controls(regions=two_regions(((0, half),), ((1, None),)))
     found = targets(controls, style_layers=("relu1_1",))
     assert found.style == {}
-    left, right = found.regions
-    activations = [
-        reference.trunk(params, image, ("relu1_1",), "avg", "valid")["relu1_1"]
-        for image in images[1:3]
-    ]
-    F = activations[0][:, :9]
-    for region, expected in (
-        (left, reference.gram(F) / (22 * 9)),
-        (right, reference.gram(activations[1]) / (16 * 26)),
+    first, second = (activations(P, "relu1_1")["relu1_1"] for P in PAINTINGS[:2])
+    for region, mask, F in zip(
+        found.regions, (LEFT, RIGHT), (first[:, :9], second), strict=True
     ):
         np.testing.assert_allclose(
-            region.style["relu1_1"], expected, rtol=1e-4, atol=0.1
+            region.style["relu1_1"], mean_gram(F), rtol=1e-4, atol=0.1
         )
         guide = np.asarray(region.guides["relu1_1"])
         assert np.mean(guide**2) == pytest.approx(1, rel=1e-5)
-    np.testing.assert_array_equal(left.guides["relu1_1"] > 0, LEFT > 0)
-    np.testing.assert_array_equal(right.guides["relu1_1"] > 0, RIGHT > 0)
+        np.testing.assert_array_equal(guide > 0, mask > 0)
 
 
 @pytest.mark.parametrize(
@@ -116,12 +100,12 @@ def test_regions_have_the_grams_of_their_parts(targets, params, images):
         ((1e-300, 3e-300), (0.25, 0.75)),
     ],
 )
-def test_regions_get_their_share_of_the_weight(weights, expected, targets):
+def test_regions_get_their_share_of_the_weight(weights, expected):
     found = targets(Controls(regions=two_regions(), region_weights=weights))
     assert [float(r.weight) for r in found.regions] == pytest.approx(expected)
 
 
-def test_masks_of_the_photos_own_size_are_resized(targets):
+def test_masks_of_the_photos_own_size_are_resized():
     large = [
         region._replace(content_mask=np.kron(region.content_mask, np.ones((3, 3))))
         for region in two_regions()
@@ -131,22 +115,18 @@ def test_masks_of_the_photos_own_size_are_resized(targets):
     )
 
 
-def test_paintings_blend_by_their_weights_in_the_whole_and_in_regions(targets):
-    alone = [
-        targets(Controls(style_blend_weights=weights)).style
-        for weights in ((1, 0), (0, 1))
-    ]
+def test_paintings_blend_by_their_weights_in_the_whole_and_in_regions():
+    alone = [blended(1, 0), blended(0, 1)]
     expected = {
         layer: blend_styles(
             [style[layer] for style in alone], (0.75, 0.25), StyleForm()
         )
         for layer in LAYERS
     }
-    weights = (3, 1)
-    check_equal(targets(Controls(style_blend_weights=weights)).style, expected)
+    check_equal(blended(3, 1), expected)
     both = ((0, None), (1, None))
     found = targets(
-        Controls(regions=two_regions(both, ((1, None),)), style_blend_weights=weights)
+        Controls(regions=two_regions(both, ((1, None),)), style_blend_weights=(3, 1))
     )
     check_equal(found.regions[0].style, expected)
     # Alone in a region, a painting counts whole whatever its weight.
@@ -157,13 +137,12 @@ def test_paintings_blend_by_their_weights_in_the_whole_and_in_regions(targets):
     check_equal(found.regions[0].style, alone[0])
 
 
-def test_a_painting_serves_the_layers_that_it_is_given(targets):
-    first, second = (
-        targets(Controls(style_blend_weights=weights)).style
-        for weights in ((1, 0), (0, 1))
-    )
+def test_a_painting_serves_the_layers_that_it_is_given():
     controls = Controls(style_image_layers=(("relu1_1",), ("relu2_1",)))
-    expected = {"relu1_1": first["relu1_1"], "relu2_1": second["relu2_1"]}
+    expected = {
+        "relu1_1": blended(1, 0)["relu1_1"],
+        "relu2_1": blended(0, 1)["relu2_1"],
+    }
     check_equal(targets(controls).style, expected)
     for layers in ((None, None), (LAYERS, None), ((), LAYERS)):
         check_equal(
@@ -172,7 +151,7 @@ def test_a_painting_serves_the_layers_that_it_is_given(targets):
         )
 
 
-def test_a_region_has_only_the_layers_that_its_paintings_serve(targets, notes):
+def test_a_region_has_only_the_layers_that_its_paintings_serve(notes):
     controls = Controls(
         regions=two_regions(((0, None),), ((0, None), (1, None))),
         style_image_layers=(("relu1_1",), ("relu2_1",)),
@@ -184,7 +163,7 @@ def test_a_region_has_only_the_layers_that_its_paintings_serve(targets, notes):
     assert notes() == []
 
 
-def test_layers_that_are_too_deep_for_a_region_are_left_out_with_a_note(targets, notes):
+def test_layers_that_are_too_deep_for_a_region_are_left_out_with_a_note(notes):
     small = np.zeros((HEIGHT, WIDTH), np.float32)
     small[5, 5:7] = 1
     regions = [
@@ -200,19 +179,17 @@ def test_layers_that_are_too_deep_for_a_region_are_left_out_with_a_note(targets,
     ]
 
 
-def test_a_part_of_a_painting_that_is_too_small_leaves_its_layers_to_the_others(
-    targets,
-):
+def test_a_part_of_a_painting_that_is_too_small_leaves_its_layers_to_the_others():
     dot = np.zeros((22, 18), np.float32)
     dot[4, 4:6] = 1
     serving = ((0, dot), (1, None))
     found, _ = targets(Controls(regions=two_regions(serving, serving))).regions
-    second = targets(Controls(style_blend_weights=(0, 1))).style
+    second = blended(0, 1)
     check_equal(found.style["relu2_1"], second["relu2_1"])
     assert np.abs(found.style["relu1_1"] - second["relu1_1"]).max() > 1
 
 
-def test_stylize_mask_alone_is_one_region_of_all_paintings(targets):
+def test_stylize_mask_alone_is_one_region_of_all_paintings():
     whole = targets(Controls()).style
     found = targets(Controls(stylize_mask=LEFT))
     (inside,) = found.regions
@@ -222,7 +199,7 @@ def test_stylize_mask_alone_is_one_region_of_all_paintings(targets):
     np.testing.assert_array_equal(inside.guides["relu1_1"] > 0, LEFT > 0)
 
 
-def test_stylize_mask_cuts_the_regions(targets, notes):
+def test_stylize_mask_cuts_the_regions(notes):
     middle = columns(6, 18)
     found = targets(Controls(regions=two_regions(), stylize_mask=middle)).regions
     for region, mask in zip(found, (LEFT, RIGHT), strict=True):
@@ -230,9 +207,7 @@ def test_stylize_mask_cuts_the_regions(targets, notes):
     assert notes() == []
 
 
-def test_a_region_outside_the_stylize_mask_leaves_its_weight_to_the_others(
-    targets, notes
-):
+def test_a_region_outside_the_stylize_mask_leaves_its_weight(notes):
     regions = two_regions()
     regions += [MaskedRegion("all", np.ones((HEIGHT, WIDTH), np.float32), ((0, None),))]
     controls = Controls(regions=regions, stylize_mask=LEFT, region_weights=(1, 4, 3))
@@ -246,7 +221,7 @@ def test_a_region_outside_the_stylize_mask_leaves_its_weight_to_the_others(
 
 
 @pytest.mark.parametrize("mode", ["simple", "inside", "all"])
-def test_guides_follow_the_presets_mode(mode, targets):
+def test_guides_follow_the_presets_mode(mode):
     controls = Controls(regions=two_regions())
     left = targets(controls, guide_mode=mode).regions[0].guides["relu2_1"]
     # Position i is pooled from the columns 2i and 2i + 1 and sees 2i - 4 to 2i + 5, of
@@ -263,85 +238,74 @@ DOT[8, 8] = 1
 
 
 @pytest.mark.parametrize(
-    ("controls", "settings", "message"),
+    ("controls", "message"),
     [
         (
             {"regions": two_regions(), "region_weights": (1,)},
-            {},
             "region_weights has 1 values for 2 regions: give one for each",
         ),
         (
-            {"regions": two_regions(), "region_weights": (0, 0)},
-            {},
-            "region_weights must be finite numbers of 0 or more, not all 0",
-        ),
-        (
             {"style_blend_weights": (1, 2, 3)},
-            {},
             "style_blend_weights has 3 values for 2 style images",
         ),
         (
             {"style_image_layers": (None,)},
-            {},
             "style_image_layers has 1 entries for 2 style images",
         ),
         (
             {"style_image_layers": (("relu3_1",), None)},
-            {},
             "style_image_layers has relu3_1, which is no style layer: those are "
             "relu1_1,relu2_1",
         ),
         (
             {"style_image_layers": (("relu1_1",),) * 2},
-            {},
             "no style image serves relu2_1: give it to one in style_image_layers",
         ),
         (
-            {
-                "style_image_layers": (("relu1_1",), ("relu2_1",)),
-                "style_blend_weights": (1, 0),
-            },
-            {},
+            {"style_image_layers": [[layer] for layer in LAYERS]}
+            | {"style_blend_weights": (1, 0)},
             "no style image serves relu2_1",
         ),
         (
             {"regions": two_regions(), "style_blend_weights": (1, 0)},
-            {},
             "no style image that serves region right has a weight above 0",
         ),
         (
-            {"regions": [MaskedRegion("dot", DOT, ((0, None),))]},
-            {"style_layers": ("relu2_1",)},
-            "region dot is too small for every style layer at 24x20 pixels: choose",
-        ),
-        (
-            {"stylize_mask": DOT},
-            {"style_layers": ("relu2_1",)},
-            "region inside stylize_mask is too small for every style layer",
-        ),
-        (
             {"regions": two_regions()[:1], "stylize_mask": RIGHT},
-            {},
             "stylize_mask leaves no region that has a weight",
         ),
         (
-            {
-                "regions": two_regions(),
-                "region_weights": (1, 0),
-                "stylize_mask": RIGHT,
-            },
-            {},
+            {"regions": two_regions(), "stylize_mask": RIGHT, "region_weights": (1, 0)},
             "stylize_mask leaves no region that has a weight",
         ),
     ],
 )
-def test_controls_that_do_not_fit_are_refused(controls, settings, message, targets):
+def test_controls_that_do_not_fit_are_refused(controls, message):
     with pytest.raises(InputError, match=f"^{message}") as raised:
-        targets(Controls(**controls), **settings)
+        targets(Controls(**controls))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "controls"),
+    [
+        ("dot", {"regions": [MaskedRegion("dot", DOT, ((0, None),))]}),
+        ("inside stylize_mask", {"stylize_mask": DOT}),
+    ],
+)
+def test_a_region_that_is_too_small_for_every_layer_is_refused(name, controls):
+    says = f"^region {name} is too small for every style layer at 24x20 pixels: choose"
+    with pytest.raises(InputError, match=says):
+        targets(Controls(**controls), style_layers=("relu2_1",))
 
 
 def test_check_weights_scales_the_largest_to_1():
     assert check_weights("w", None, 2, "things") == [1, 1]
     assert check_weights("w", (2, 4, 0), 3, "things") == [0.5, 1, 0]
     assert check_weights("w", (1e308, 1e308), 2, "things") == [1, 1]
+
+
+@pytest.mark.parametrize("weights", [(0, 0), (1, -1), (1, np.nan), (1, np.inf)])
+def test_check_weights_refuses_what_is_no_share(weights):
+    with pytest.raises(InputError, match="w must be finite numbers of 0 or more, not"):
+        check_weights("w", weights, 2, "things")

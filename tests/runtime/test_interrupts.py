@@ -60,17 +60,20 @@ def end(process: subprocess.Popen) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-@pytest.mark.parametrize(
-    ("number", "status"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
-)
-def test_a_program_without_anything_to_save_ends_at_once(number, status, program):
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_program_without_anything_to_save_ends_at_once(number, program):
     process = program(
-        'with interrupts.heeded("paint"), interrupts.cleaned_up(lambda: print("clean")'
-        ', ):\n    print("ready", flush=True)\n    while True: time.sleep(1)'
+        """
+with interrupts.heeded("paint"):
+    print("ready", flush=True)
+    while True: time.sleep(1)
+"""
     )
     process.send_signal(number)
-    assert end(process)[::2] == (status, "paint: interrupted\n")
+    assert end(process) == (128 + number, "", "paint: interrupted\n")
 
 
 def test_what_must_not_stay_is_cleaned_last_made_first(program, tmp_path):
@@ -95,21 +98,13 @@ with interrupts.heeded("paint"):
     assert (tmp_path / "notes").read_text() == "ca"
 
 
-@pytest.mark.parametrize(
-    ("number", "status", "more"),
-    [
-        (signal.SIGINT, 130, "; press Ctrl-C again to stop now"),
-        (signal.SIGTERM, 143, ""),
-        (signal.SIGHUP, 129, ""),
-    ],
-)
-def test_the_first_signal_asks_where_there_is_something_to_save(
-    number, status, more, program
-):
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_asks_where_there_is_something_to_save(number, program):
     process = program(SAVES.format(finish="time.sleep(0.2)"))
     process.send_signal(number)
+    more = "; press Ctrl-C again to stop now" if number == signal.SIGINT else ""
     said = f"paint: stopping after this step{more}\n"
-    assert end(process) == (status, "saved\n", said)
+    assert end(process) == (128 + number, "saved\n", said)
 
 
 def test_ctrl_c_pressed_again_ends_at_once(program):
@@ -140,31 +135,30 @@ def test_a_signal_that_comes_twice_at_once_is_one(program):
     assert end(process)[:2] == (130, "saved\n")
 
 
-def test_a_signal_after_the_end_changes_nothing(program):
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("raise_all()\n    status = end(7)", (143, "", "paint: interrupted\n")),
+        ("status = end(7)\n    raise_all()", (7, "", "")),
+    ],
+)
+def test_a_signal_before_the_end_counts_and_one_after_it_does_not(
+    code, expected, program
+):
     process = program(
-        """
+        f"""
+end = interrupts.exit_status
+def raise_all():
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.raise_signal(number)
 with interrupts.heeded("paint"):
     print("ready", flush=True)
-    status = interrupts.exit_status(7)
-    for number in interrupts.NUMBERS:
-        signal.raise_signal(number)
+    {code}
     time.sleep(0.2)
     sys.exit(status)
 """
     )
-    assert end(process) == (7, "", "")
-
-
-def test_a_signal_just_before_the_end_is_not_swallowed(program):
-    process = program(
-        """
-with interrupts.heeded("paint"):
-    print("ready", flush=True)
-    signal.raise_signal(signal.SIGTERM)
-    sys.exit(interrupts.exit_status(0))
-"""
-    )
-    assert end(process) == (143, "", "paint: interrupted\n")
+    assert end(process) == expected
 
 
 def test_sighup_stays_ignored_for_nohup(program):

@@ -1,116 +1,52 @@
-"""What a run takes of the memory, and how it is made to fit."""
-
-import pathlib
+import platform
+import subprocess
+import sys
 import types
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-from command_lines import PICTURES, RUN, SHALLOW, good
 
-import nstjax
-from nstjax.errors import InputError
-from nstjax.images.resizing import Size
-from nstjax.network.vgg import kernel_shapes
-from nstjax.presets.preset import customize
-from nstjax.presets.published import PRESETS
-from nstjax.problem import memory_plan as memory_model
-from nstjax.problem.memory_plan import (
-    PROCESS_BYTES,
-    TILED_PROCESS_BYTES,
-    TILED_WINOGRAD_BYTES,
-    WINOGRAD_BYTES,
-    Pictures,
-    pictures_of,
-    plan_memory,
-)
 from nstjax.runtime import memory
 
-VGG19 = {
-    layer: {
-        "kernel": jax.ShapeDtypeStruct(shape, jnp.float32),
-        "bias": jax.ShapeDtypeStruct(shape[-1:], jnp.float32),
-    }
-    for layer, shape in kernel_shapes().items()
-}
-PARAMS_BYTES = 4 * 20_024_384
-ADAM = customize(PRESETS["gatys2016"], optimizer="adam")
-SIZES = Pictures((1536, 2048), [(600, 800)], [(1536, 2048), (600, 800)])
+# Pages that are zeroed anew while a block of 64 MiB is written for the second time.
+COUNT_FAULTS = """
+import resource, runpy, sys
+import numpy as np
+# Alone, without what the package imports.
+keep_freed_memory = runpy.run_path(sys.argv[2])["keep_freed_memory"]
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(2**23)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults)
+"""
 
 
-def planned(memory_gb=None, tile=None, preset=ADAM, pictures=SIZES):
-    return plan_memory(pictures, VGG19, preset, memory_gb, tile)
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc only")
+def test_freed_memory_is_kept_for_the_next_allocation():
+    def faults(how):
+        command = [sys.executable, "-c", COUNT_FAULTS, how, memory.__file__]
+        return int(subprocess.run(command, capture_output=True, check=True).stdout)
+
+    assert faults("keep") < faults("leave") / 10
 
 
-@pytest.mark.parametrize(
-    ("options", "images", "work"),
-    [
-        ({}, 5, 1160 + 2 * 256),
-        ({"precision": "mixed"}, 5, 1160 + 2 * 256),
-        ({"optimizer": "lbfgs", "lbfgs_num_correction": 10}, 25, 1160 + 3 * 256),
-    ],
-)
-def test_the_prediction_is_its_formula(options, images, work):
-    preset = customize(ADAM, **options)
-    pixels, painting = 1536 * 2048, 600 * 800
-    own = PARAMS_BYTES + 4 * pixels * 512 / 64
-    winograd = 11 if preset.network.precision == "mixed" else 0  # conv2_1 to conv5_1
-    own += 12 * (images * pixels + 2 * pixels + 2 * painting)
-    found = planned(1000, preset=preset)
-    assert found.tile is None
-    expected = PROCESS_BYTES + winograd * WINOGRAD_BYTES + own + pixels * work
-    assert found.peak_bytes == pytest.approx(expected, rel=0.003)
-    # Windows of 512 + 160 pixels, and two images more.
-    tiled = planned(tile=512, preset=preset)
-    by_tiles = TILED_PROCESS_BYTES + winograd * TILED_WINOGRAD_BYTES + own
-    by_tiles += 672**2 * (1160 + 2 * 256) + 24 * pixels
-    assert tiled.peak_bytes == pytest.approx(by_tiles, rel=0.003)
+def test_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(memory.ctypes, "CDLL", None)
+    memory.keep_freed_memory()
+    memory.give_back_freed_memory()
 
 
-def test_the_largest_tiles_that_fit_are_chosen():
-    whole = planned(1000)
-    room = memory.HEADROOM * whole.peak_bytes / 1e9
-    assert planned(room * 1.001) == whole
-    tiled = planned(room * 0.999)
-    assert tiled.tile % 64 == 0
-    for budget in (4.0, 3.0, 2.0):
-        tile, peak = planned(budget)
-        assert memory.HEADROOM * peak <= budget * 1e9
-        assert memory.HEADROOM * planned(tile=tile + 64).peak_bytes > budget * 1e9
-    assert str(planned(2.0)).startswith("about 1.89 GB of memory, in tiles of 704 pix")
-
-
-def test_what_does_not_fit_says_what_would():
-    with pytest.raises(InputError, match=r"need (\d\.\d\d) GB .* smallest tiles") as e:
-        planned(0.7)
-    enough = float(str(e.value).split(" GB")[0].split()[-1]) + 0.01
-    assert planned(enough).tile == 64
-    search = customize(ADAM, optimizer="lbfgs-linesearch")
-    with pytest.raises(InputError, match="or optimizer=adam"):
-        planned(2.0, preset=search)
-    for wrong in (0, -1, float("nan")):
-        with pytest.raises(InputError, match="memory_gb must be more than 0"):
-            planned(wrong)
-
-
-def test_without_a_number_most_of_what_is_available_is_taken(monkeypatch):
-    asked = []
-
-    def budget(share):
-        asked.append(share)
-        return 2e9
-
-    monkeypatch.setattr(memory_model, "default_budget", budget)
-    assert planned() == planned(2.0)
-    assert asked == [0.8]
-
-
-def test_pictures_have_the_sizes_of_the_last_scale():
-    preset = customize(ADAM, size=Size("long", 1024), pyramid="2")
-    content, style = np.zeros((30, 40, 3)), np.zeros((60, 40, 3))
-    expected = Pictures((768, 1024), [(1024, 683)], [(30, 40), (60, 40)], 3)
-    assert pictures_of(content, [style], preset, 3) == expected
+def test_memory_is_given_back_in_the_first_steps_of_a_run(monkeypatch):
+    given_back = []
+    monkeypatch.setattr(memory, "give_back_freed_memory", lambda: given_back.append(1))
+    found = []
+    for steps_done in range(5):
+        memory.settle_memory(steps_done)
+        found.append(len(given_back))
+    assert found == [0, 1, 2, 2, 2]
 
 
 def test_a_programs_bytes_are_its_arguments_results_and_temporaries():
@@ -127,29 +63,3 @@ def test_a_programs_bytes_are_its_arguments_results_and_temporaries():
 def test_a_larger_share_of_the_memory_is_a_larger_budget():
     half, most = memory.default_budget(), memory.default_budget(0.8)
     assert memory.memory_in_use() < half < most
-
-
-def test_the_command_says_what_it_takes_and_goes_by_tiles(studio, command):
-    flags = (*PICTURES, *SHALLOW, "--memory_gb=2")
-    assert "nstjax: about 0.37 GB of memory\n" in good(command, *flags)
-    whole = nstjax.read_image("out.png")
-    out = good(command, *PICTURES, *SHALLOW, "--tile=16")
-    assert "nstjax: about 0.41 GB of memory, in tiles of 16 pixels\n" in out
-    np.testing.assert_allclose(nstjax.read_image("out.png"), whole, atol=1.1 / 255)
-
-
-@pytest.mark.parametrize(
-    ("flags", "says"),
-    [
-        (["--memory_gb=0.1"], "the run would need 0."),
-        (["--memory_gb=0"], "memory_gb must be more than 0, got 0.0"),
-        (["--tile=10"], "tile must be a positive multiple of 16 pixels"),
-        (["--tile=64", "--memory_gb=1"], "tile takes the place of memory_gb"),
-        (["--tile=64", "--optimizer=lbfgs-linesearch"], "choose optimizer=lbfgs"),
-    ],
-)
-def test_the_command_tells_what_is_wrong_in_a_line(flags, says, studio, command):
-    status, out, err = command(*RUN, *flags)
-    assert (status, out, len(err.splitlines())) == (2, "", 1)
-    assert says in err
-    assert not pathlib.Path("out.png").exists()

@@ -39,6 +39,7 @@ JOBS = {
     "sweep": (SWEEP, (*GRID, "--workdir=two"), ()),
 }
 
+ENDS = ("status", "out", "err")
 TOGETHER = """
 import pathlib, sys
 tests, jobs = sys.argv[1:]
@@ -60,18 +61,6 @@ def joining():
         "--num_processes=2",
         "--coordinator_timeout=600",
     )
-
-
-def ends(processes):
-    """Status, output and errors of each."""
-    try:
-        texts = [each.communicate(timeout=600) for each in processes]
-    finally:
-        for each in processes:
-            each.kill()
-    return [
-        (each.returncode, *text) for each, text in zip(processes, texts, strict=True)
-    ]
 
 
 def totals(folder):
@@ -114,16 +103,11 @@ def together(folders, monkeypatch):
 
     def ended(name):
         monkeypatch.chdir(folders / name)
-        return [
-            (
-                int((folders / f"{name}.{number}.status").read_text()),
-                *(
-                    (folders / f"{name}.{number}.{end}").read_text()
-                    for end in ("out", "err")
-                ),
-            )
+        texts = [
+            [(folders / f"{name}.{number}.{end}").read_text() for end in ENDS]
             for number in range(2)
         ]
+        return [(int(status), out, err) for status, out, err in texts]
 
     return ended
 
@@ -189,40 +173,40 @@ def test_two_processes_run_one_sweep(together, program, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("--coordinator=localhost:99",), "add --num_processes and --process_id"),
-        (("--num_processes=2", "--process_id=0"), "add --coordinator"),
+        ("--coordinator=localhost:99", "add --num_processes and --process_id"),
+        ("--num_processes=2 --process_id=0", "add --coordinator"),
         (
-            ("--coordinator=auto", "--num_processes=2", "--process_id=0"),
+            "--coordinator=auto --num_processes=2 --process_id=0",
             "give HOST:PORT of the first process",
         ),
         pytest.param(
-            (f"--coordinator=x:{'9' * 5000}", "--num_processes=2", "--process_id=0"),
+            f"--coordinator=x:{'9' * 5000} --num_processes=2 --process_id=0",
             "give HOST:PORT of the first process",
             id="long",
         ),
         (
-            ("--coordinator=localhost:99", "--num_processes=2", "--process_id=2"),
+            "--coordinator=localhost:99 --num_processes=2 --process_id=2",
             "process_id must lie in 0..1, got 2",
         ),
         (
-            ("--coordinator=localhost:99", "--num_processes=0", "--process_id=0"),
+            "--coordinator=localhost:99 --num_processes=0 --process_id=0",
             "num_processes must be 1 or more",
         ),
         (
-            ("--coordinator=localhost:{port}", "--num_processes=2", "--process_id=1"),
+            "--coordinator=localhost:{port} --num_processes=2 --process_id=1",
             "did not answer within 1 seconds",
         ),
         (
-            ("--coordinator=localhost:{port}", "--num_processes=3", "--process_id=0"),
+            "--coordinator=localhost:{port} --num_processes=3 --process_id=0",
             "only 1 of 3 processes came in time",
         ),
-        (("--mesh=columns=2",), "give rows=N"),
-        (("--mesh=rows=99",), "give a number from 1 to 1"),
+        ("--mesh=columns=2", "give rows=N"),
+        ("--mesh=rows=99", "give a number from 1 to 1"),
     ],
 )
 def test_flags_that_do_not_fit_are_refused(flags, says, studio, command):
     before = listing(studio)
-    flags = [flag.format(port=free_port()) for flag in flags]
+    flags = flags.format(port=free_port()).split()
     status, out, err = command(*FLAGS, "--coordinator_timeout=1", *flags)
     check_refused(status, out, err, says)
     assert status == 2
@@ -232,13 +216,9 @@ def test_flags_that_do_not_fit_are_refused(flags, says, studio, command):
 def test_a_port_that_is_taken_is_refused(studio, command):
     with socket.create_server(("", 0)) as server:
         port = server.getsockname()[1]
-        status, out, err = command(
-            *FLAGS,
-            f"--coordinator=localhost:{port}",
-            "--num_processes=2",
-            "--process_id=0",
-        )
-    check_refused(status, out, err, f"port {port} cannot be used here")
+        flags = (f"--coordinator=localhost:{port}", "--num_processes=2")
+        ended = command(*FLAGS, *flags, "--process_id=0")
+    check_refused(*ended, f"port {port} cannot be used here")
 
 
 # Most of its lines are those of a training in one process.
@@ -254,11 +234,15 @@ def test_two_processes_go_on_with_a_training(gallery, program):
     shutil.rmtree(two / "checkpoints" / "3")
     (two / "model.safetensors").unlink()
     shared = ("-m", training_gallery.TRAIN, *train, *joining())
-    found = ends(
-        [start(*shared, f"--process_id={i}", cwd=two.parent) for i in range(2)]
-    )
-    assert [status for status, _, _ in found] == [0, 0], found
-    assert found[1][1] == ""
+    both = [start(*shared, f"--process_id={i}", cwd=two.parent) for i in range(2)]
+    with contextlib.ExitStack() as stack:
+        for each in both:
+            stack.callback(each.kill)
+        (_, err), (other_out, other_err) = (
+            each.communicate(timeout=600) for each in both
+        )
+    assert [each.returncode for each in both] == [0, 0], err + other_err
+    assert other_out == ""
     np.testing.assert_allclose(totals(two), totals(one), rtol=1e-5)
     assert [row["step"] for row in metrics(two)] == [1, 2, 3]
     models = [read_model(folder / "model.safetensors") for folder in (one, two)]
