@@ -1,27 +1,31 @@
 import dataclasses
 import fnmatch
-from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
+from style_distances import LOSSES, SAMPLED
 
 from nstjax.errors import InputError
-from nstjax.presets.preset import Preset, customize
+from nstjax.presets.preset import (
+    customize,
+    learning_rate_of,
+    setting_choices,
+    settings_of,
+)
 from nstjax.presets.published import CONV_STYLE_LAYERS, PRESETS, get_preset
-from nstjax.statistics.style_losses import SAMPLED, StyleLoss
 
 PRESET = PRESETS["gatys2016"]
 CHOICES = {
-    name: get_args(hint)
-    for name, hint in get_type_hints(Preset).items()
-    if get_origin(hint) is Literal
+    name: setting_choices(name)
+    for name in settings_of(PRESET)
+    if setting_choices(name) and name != "optimizer"
 }
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_customize_fills_in_the_programs_learning_rate(name):
     preset = PRESETS[name]
-    rate = preset.learning_rates[preset.optimizer]
+    rate = learning_rate_of(preset)
     assert customize(preset) == dataclasses.replace(preset, learning_rate=rate)
     published = {"johnson2015": 10, "neural-style-pt": 1, "athalye": 10}
     adam = published.get(name, 5.1 if name.startswith("crowson") else 2)
@@ -31,15 +35,17 @@ def test_customize_fills_in_the_programs_learning_rate(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("style_loss", get_args(StyleLoss))
+@pytest.mark.parametrize("style_loss", LOSSES)
 def test_sampled_style_losses_are_optimized_with_adam(name, style_loss):
     preset = customize(PRESETS[name], style_loss=style_loss)
-    assert preset.style_loss == style_loss
-    expected = "adam" if style_loss in SAMPLED else PRESETS[name].optimizer
-    assert preset.optimizer == expected
-    assert preset.learning_rate == preset.learning_rates[expected]
+    assert preset.loss.style.style_loss == style_loss
+    expected = "adam" if style_loss in SAMPLED else PRESETS[name].optimizer.name
+    assert preset.optimizer.name == expected
+    assert preset.learning_rate == learning_rate_of(
+        customize(PRESETS[name], optimizer=expected)
+    )
     own = customize(PRESETS[name], style_loss=style_loss, learning_rate=0.5)
-    assert (own.optimizer, own.learning_rate) == (expected, 0.5)
+    assert (own.optimizer.name, own.learning_rate) == (expected, 0.5)
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "lbfgs-linesearch"])
@@ -55,9 +61,9 @@ def test_sampled_style_losses_refuse_lbfgs(style_loss, optimizer):
 
 def test_normalized_gradients_take_adam_unless_told_otherwise():
     preset = customize(PRESET, normalize_gradients=True)
-    assert (preset.optimizer, preset.learning_rate) == ("adam", 2.0)
+    assert (preset.optimizer.name, preset.learning_rate) == ("adam", 2.0)
     asked = customize(PRESET, normalize_gradients=True, optimizer="lbfgs")
-    assert (asked.optimizer, customize(asked).optimizer) == ("lbfgs", "lbfgs")
+    assert asked.optimizer.name == customize(asked).optimizer.name == "lbfgs"
 
 
 @pytest.mark.parametrize("name", CHOICES)
@@ -65,7 +71,7 @@ def test_customize_takes_each_choice_and_no_other(name):
     for choice in CHOICES[name]:
         # Adam serves every style loss.
         customized = customize(PRESET, **{"optimizer": "adam", name: choice})
-        assert getattr(customized, name) == choice
+        assert settings_of(customized)[name] == choice
     with pytest.raises(InputError) as caught:
         customize(PRESET, **{name: "nonsense"})
     assert str(caught.value) == (
@@ -175,7 +181,7 @@ def test_customize_refuses_in_one_line(settings, message):
 def test_customize_accepts_the_ends_of_each_range(settings):
     customized = customize(PRESET, **settings)
     for name, value in settings.items():
-        assert getattr(customized, name) == value
+        assert settings_of(customized)[name] == value
 
 
 def test_customize_takes_lists_for_tuples():
@@ -189,25 +195,35 @@ def test_customize_takes_lists_for_tuples():
     }
     preset = customize(PRESET, **settings)
     for name, value in settings.items():
-        assert getattr(preset, name) == tuple(value)
+        assert settings_of(preset)[name] == tuple(value)
 
 
 def test_published_settings_of_the_newer_programs():
     # From the published code; what decides the loss is tested against its formulas.
     gatys, crowson = PRESETS["gatys2017-color"], PRESETS["crowson2023"]
-    assert (gatys.size.rule, gatys.size.value) == ("area", 512)
+    assert (gatys.image.size.rule, gatys.image.size.value) == ("area", 512)
     assert (gatys.optimizer, gatys.steps, gatys.pyramid_steps) == ("lbfgs", 500, (200,))
-    assert (crowson.optimizer, crowson.adam_betas) == ("adam", (0.9, 0.99))
-    assert crowson.learning_rates["adam"] == pytest.approx(0.02 * 255)
-    assert (crowson.steps, crowson.pyramid_steps) == (1000, (500,))
-    assert (crowson.pyramid, crowson.pyramid_min_size) == ("sqrt2", 128)
-    assert (crowson.clamp, crowson.keep, crowson.average_decay) == (
+    assert (crowson.optimizer.name, crowson.optimizer.adam_betas) == (
+        "adam",
+        (0.9, 0.99),
+    )
+    assert crowson.adam_learning_rate == pytest.approx(0.02 * 255)
+    assert (crowson.steps, crowson.pyramid.steps) == (1000, (500,))
+    assert (crowson.pyramid.kind, crowson.pyramid.min_size) == ("sqrt2", 128)
+    assert (
+        crowson.optimizer.clamp,
+        crowson.optimizer.keep,
+        crowson.optimizer.average_decay,
+    ) == (
         True,
         "average",
         0.99,
     )
-    assert PRESETS["crowson2021"].adam_betas == (0.9, 0.999)
-    assert (crowson.resample, PRESETS["crowson2021"].resample) == ("bicubic", "lanczos")
+    assert PRESETS["crowson2021"].optimizer.adam_betas == (0.9, 0.999)
+    assert (crowson.image.resample, PRESETS["crowson2021"].image.resample) == (
+        "bicubic",
+        "lanczos",
+    )
 
 
 def test_get_preset_rejects_an_unknown_name():

@@ -54,7 +54,7 @@ def test_the_prediction_is_its_formula(options, images, work):
     preset = customize(ADAM, **options)
     pixels, painting = 1536 * 2048, 600 * 800
     own = PARAMS_BYTES + 4 * pixels * 512 / 64
-    winograd = 11 if preset.precision == "mixed" else 0  # conv2_1 to conv5_1
+    winograd = 11 if preset.network.precision == "mixed" else 0  # conv2_1 to conv5_1
     own += 12 * (images * pixels + 2 * pixels + 2 * painting)
     found = planned(1000, preset=preset)
     assert found.tile is None

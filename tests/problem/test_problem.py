@@ -1,5 +1,3 @@
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from problems import MEAN, network_units, picture, shallow, small
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size, resize
 from nstjax.optimization.steps import run
-from nstjax.presets.preset import customize
+from nstjax.presets.preset import customize, with_settings
 from nstjax.presets.published import CONV_STYLE_LAYERS, PRESETS
 from nstjax.problem.problem import make_weights, prepare
 
@@ -106,7 +104,7 @@ def test_prepare_sizes_the_painting(preset_size, style_size, expected, monkeypat
         return resize(image, height, width, resample)
 
     monkeypatch.setattr("nstjax.problem.preprocessing.resize", note_size)
-    preset = dataclasses.replace(shallow(), size=preset_size, style_size=style_size)
+    preset = with_settings(shallow(), size=preset_size, style_size=style_size)
     with pytest.raises(BothSeenError):
         prepare(CONTENT, [picture(2, 30, 15)], PARAMS, preset)
     assert sizes[1] == expected

@@ -1,7 +1,5 @@
 """Coarse to fine: scales, what one hands to the next, and runs through all of them."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +14,7 @@ from nstjax.io.demo import demo_pictures
 from nstjax.io.weights import load_params
 from nstjax.optimization.optimizers import make_optimizer
 from nstjax.optimization.steps import run
-from nstjax.presets.preset import customize
+from nstjax.presets.preset import customize, with_settings
 from nstjax.presets.published import PRESETS
 from nstjax.problem.preprocessing import style_size
 from nstjax.problem.problem import prepare
@@ -78,7 +76,7 @@ def test_a_pyramid_is_the_default_for_sizes_over_512(content_size, size, expecte
 
 def test_steps_of_the_later_scales_repeat_the_last_number():
     settings = preset(size=Size("long", 1024), steps=9, pyramid_steps=(5, 3))
-    settings = dataclasses.replace(settings, pyramid="2", pyramid_min_size=64)
+    settings = with_settings(settings, pyramid="2", pyramid_min_size=64)
     steps = [s.last_step - s.first_step for s in plan_scales((300, 400), settings)]
     assert steps == [9, 5, 3, 3, 3]
 
@@ -102,7 +100,7 @@ def test_of_a_scale_that_is_too_small_the_least_size_is_told(
     says = rf"first scale is too small.*relu5_1.*={works} instead of {min_size}"
     with pytest.raises(InputError, match=says):
         plan_scales(photo, settings)
-    working = dataclasses.replace(settings, pyramid_min_size=works)
+    working = with_settings(settings, pyramid_min_size=works)
     assert min(plan_scales(photo, working)[0][:2]) >= 16
 
 
@@ -122,9 +120,9 @@ def test_style_size_goes_with_the_scale():
     settings = preset()
     assert style_size(style, final, final, settings) == (256, 512)
     assert style_size(style, half, final, settings) == (128, 256)
-    scaled = dataclasses.replace(settings, style_scale=0.5)
+    scaled = with_settings(settings, style_scale=0.5)
     assert style_size(style, final, final, scaled) == (128, 256)
-    unscaled = dataclasses.replace(settings, style_upscale=False)
+    unscaled = with_settings(settings, style_upscale=False)
     assert style_size(style, final, final, unscaled) == (200, 400)
     assert style_size(style, half, final, unscaled) == (128, 256)
 
