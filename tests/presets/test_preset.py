@@ -202,7 +202,11 @@ def test_published_settings_of_the_newer_programs():
     # From the published code; what decides the loss is tested against its formulas.
     gatys, crowson = PRESETS["gatys2017-color"], PRESETS["crowson2023"]
     assert (gatys.image.size.rule, gatys.image.size.value) == ("area", 512)
-    assert (gatys.optimizer, gatys.steps, gatys.pyramid_steps) == ("lbfgs", 500, (200,))
+    assert (gatys.optimizer.name, gatys.steps, gatys.pyramid.steps) == (
+        "lbfgs",
+        500,
+        (200,),
+    )
     assert (crowson.optimizer.name, crowson.optimizer.adam_betas) == (
         "adam",
         (0.9, 0.99),
