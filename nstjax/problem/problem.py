@@ -57,7 +57,7 @@ from nstjax.problem.pyramid import (
     shown_image,
 )
 from nstjax.problem.targets import Controls, make_targets
-from nstjax.runtime.processes import on_host
+from nstjax.runtime.processes import to_numpy
 from nstjax.tiling.loss import tiled_loss
 from nstjax.tiling.plan import needs_tiles, plan_tiles
 
@@ -254,7 +254,7 @@ def make_weights(preset: Preset) -> Weights:
 
 
 def _handed_on(previous: TransferState, size: tuple[int, int], preset: Preset) -> Array:
-    shown = on_host(shown_image(previous, preset.keep))
+    shown = to_numpy(shown_image(previous, preset.keep))
     image = resample_image(jnp.asarray(shown), *size)
     if preset.color == "luminance" and preset.color_when == "before":
         grey = deprocess(image).mean(2, keepdims=True)
@@ -271,7 +271,7 @@ def _starting_state(
         and preset.optimizer == "adam"
         and preset.pyramid_moments == "resample"
     ):
-        before = jax.tree.map(on_host, previous.opt_state)
+        before = jax.tree.map(to_numpy, previous.opt_state)
         opt_state = resample_moments(opt_state, before)
     rate = preset.learning_rate or preset.learning_rates[preset.optimizer]
     return state._replace(

@@ -23,7 +23,7 @@ from nstjax.optimization.transfer import TransferInfo, TransferState
 from nstjax.presets.preset import Preset
 from nstjax.problem.preprocessing import finish
 from nstjax.problem.problem import Problem
-from nstjax.runtime.processes import any_process, on_host
+from nstjax.runtime.processes import any_of_processes, to_numpy
 
 LOGGER = logging.getLogger("nstjax")
 CHECKPOINT = "checkpoint.safetensors"
@@ -74,7 +74,7 @@ def _check_state(path: Path, state: TransferState, problem: Problem) -> None:
             f"step {state.step}, expected {first}..{last}",
             config_file.START_AGAIN,
         )
-    if not np.isfinite(on_host(state.image)).all():
+    if not np.isfinite(to_numpy(state.image)).all():
         raise damaged(path, "an image that is not finite", config_file.START_AGAIN)
 
 
@@ -171,11 +171,11 @@ class Recorder:
         if self.step % self._outputs.checkpoint_every == 0:
             self.checkpoint(state)
         now = time.monotonic()
-        if self._outputs.preview and any_process(
+        if self._outputs.preview and any_of_processes(
             now - self._previewed >= self._outputs.preview_seconds
         ):
             self._previewed = now
-            image = on_host(state.image)
+            image = to_numpy(state.image)
             if self._outputs.writes:
                 with self.extras.writing("the preview"):
                     self._write_preview(self._outputs.preview, image)
@@ -183,7 +183,7 @@ class Recorder:
 
     def _keep_snapshot(self, state: TransferState) -> None:
         if self.step in self._outputs.snapshots and self.step not in self._snapshots:
-            image = self._snapshots[self.step] = on_host(state.image)
+            image = self._snapshots[self.step] = to_numpy(state.image)
             if self._outputs.writes:
                 path = self._outputs.snapshot_path_at(self.step)
                 self._snapshots_to_write[path] = self.picture(image)
@@ -210,7 +210,7 @@ class Recorder:
         """Write run.h5 and the checkpoint, in this order: it may be killed between."""
         self._write_snapshots()
         if self._outputs.workdir:
-            whole = jax.tree.map(on_host, state)
+            whole = jax.tree.map(to_numpy, state)
             self.write_run(whole.image, self.step)
             if self._outputs.writes:
                 with self.extras.writing("a checkpoint"):

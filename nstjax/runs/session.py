@@ -14,7 +14,7 @@ from nstjax.problem.problem import Problem, evaluate
 from nstjax.problem.pyramid import shown_image
 from nstjax.runs.recorder import Outputs, Recorder
 from nstjax.runtime.interrupts import requested
-from nstjax.runtime.processes import any_process, on_host
+from nstjax.runtime.processes import any_of_processes, to_numpy
 from nstjax.runtime.progress_bar import ProgressBar
 
 
@@ -93,7 +93,7 @@ def execute(
                     bar.set_postfix_str(progress_text(info), refresh=False)
                     bar.update(len(info.loss))
                     recorder.record(state)
-                    stopping = any_process(requested())
+                    stopping = any_of_processes(requested())
                     if stopping:
                         break
                 following = None if stopping else recorder.problem.next_scale(state)
@@ -101,11 +101,11 @@ def execute(
                     break
                 recorder.problem, state = following, following.state
         recorder.checkpoint(state)
-        step, image = recorder.step, on_host(state.image)
-        shown = on_host(shown_image(state, preset.keep))
+        step, image = recorder.step, to_numpy(state.image)
+        shown = to_numpy(shown_image(state, preset.keep))
         state, info = evaluate(recorder.problem, state)
         if preset.keep == "best":
-            shown = on_host(state.best_image)
+            shown = to_numpy(state.best_image)
         if step == total:
             recorder.log(info)
             recorder.write_run(image, step)

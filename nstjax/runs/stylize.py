@@ -24,7 +24,7 @@ from nstjax.problem.preprocessing import content_size, finish, painting_size
 from nstjax.problem.problem import Problem, evaluate, prepare
 from nstjax.problem.pyramid import shown_image
 from nstjax.runs.controls import read_controls
-from nstjax.runtime.processes import on_host
+from nstjax.runtime.processes import to_numpy
 
 
 class Losses(NamedTuple):
@@ -195,10 +195,10 @@ def _paint(problem: Problem, preset: Preset) -> tuple[np.ndarray, Losses]:
         if following is None:
             break
         problem, state = following, following.state
-    image = on_host(shown_image(state, preset.keep))
+    image = to_numpy(shown_image(state, preset.keep))
     state, info = evaluate(problem, state)
     if preset.keep == "best":
-        image = on_host(state.best_image)
+        image = to_numpy(state.best_image)
     return finish(image, preset, problem.original), losses_of([*infos, info])
 
 
