@@ -44,8 +44,7 @@ with mock.patch(function, last):
 def run_here(module: str, *arguments: object) -> tuple[int, str, str]:
     """Run a program in this process: its status, and what it wrote to out and err.
 
-    Its module runs anew, as ``python -m`` does it and with flags of its own, then its
-    function ``run`` if it is one of those that console scripts call.
+    Its module runs anew, as ``python -m`` does it and with flags of its own.
     """
     # What is imported by another module only once defines its flags only once.
     module = {"nstjax": "nstjax.commands.nstjax"}.get(module, module)
@@ -53,7 +52,7 @@ def run_here(module: str, *arguments: object) -> tuple[int, str, str]:
     argv = [module, *map(str, arguments)]
     with process_kept(), captured() as texts, mock.patch.object(sys, "argv", argv):
         try:
-            runpy.run_module(module, run_name="__main__")["run"]()
+            runpy.run_module(module, run_name="__main__")
         except SystemExit as ended:
             status = ended.code
     out, err = texts

@@ -7,7 +7,6 @@ from absl import flags
 
 from nstjax.commands.launcher import FAILURE_STATUS, run_command
 from nstjax.commands.path_flags import define_mask, define_path
-from nstjax.errors import InputError
 from nstjax.images.color import ColorMatch, ColorSpace
 from nstjax.images.resizing import parse_size
 from nstjax.io.transparency import Transparency
@@ -81,7 +80,9 @@ flags.DEFINE_integer(
     "tile", None, "Pixels of a tile, 0 for none; large photos are tiled anyway."
 )
 flags.DEFINE_boolean("skip_existing", False, "Keep results that are there already.")
-flags.DEFINE_integer("quality", 95, "Of JPEG and WebP images, 1 to 100.")
+flags.DEFINE_integer(
+    "quality", 95, "Quality of JPEG and WebP images.", lower_bound=1, upper_bound=100
+)
 flags.DEFINE_boolean("quiet", False, "No progress bar.")
 flags.DEFINE_boolean("list_styles", False, "Print the model's styles and stop.")
 
@@ -99,8 +100,6 @@ def main(contents: Sequence[str]) -> int:
     size, style_size = (
         parse_size(FLAGS[name].value or "") for name in ("size", "style_size")
     )
-    if not 1 <= FLAGS.quality <= 100:
-        raise InputError(f"quality must lie in 1..100, got {FLAGS.quality}")
     from nstjax.feedforward.inference.request import DEFAULT_STYLE, FastRequest
     from nstjax.feedforward.inference.restyle_files import restyle_files
     from nstjax.feedforward.inference.style_specifications import styles_text
@@ -133,3 +132,7 @@ def main(contents: Sequence[str]) -> int:
 def run() -> None:
     """Entry point of the console script."""
     run_command("nstjax-fast", __name__, USAGE, main)
+
+
+if __name__ == "__main__":
+    run()

@@ -175,7 +175,7 @@ TOGETHER_NOTES = (
 @pytest.mark.usefixtures("pictures")
 def test_all_controls_together_resume_bit_equal_after_a_kill(command):
     # In the second scale, and not at a checkpoint.
-    with copied_after("io.run_log.append_metrics", {14: "killed"}, "whole"):
+    with copied_after("runs.log.append_metrics", {14: "killed"}, "whole"):
         status, out, err = command(*together("whole"))
     assert (status, err) == (0, TOGETHER_NOTES)
     assert "24x18 pixels, 8 steps, then 48x36 pixels, 12 steps of adam" in out

@@ -26,9 +26,9 @@ import nstjax
 from nstjax.runs import session
 
 # What a run is killed after, and at which call of it.
-PROGRESS = "session.progress_text", 14
+PROGRESS = "runs.session.progress_text", 14
 # Between the two files of the third checkpoint.
-WRITTEN = "io.run_log.write_run", 3
+WRITTEN = "runs.checkpoints.write_run", 3
 
 
 @pytest.fixture(scope="session")

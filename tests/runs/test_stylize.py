@@ -84,7 +84,7 @@ def test_stylize_takes_names_sizes_and_uint8(params):
     # A number alone follows the preset's own rule, here the short side.
     assert result.preset.size == Size("short", 16)
     assert result.image.shape == (16, 32, 3)
-    assert nstjax.runs.stylize is stylize
+    assert nstjax.stylize is stylize
 
 
 def test_stylize_rejects_no_painting(params, content):
