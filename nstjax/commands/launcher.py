@@ -5,6 +5,7 @@ programming errors keep their traceback.
 """
 
 import contextlib
+import dataclasses
 import io
 import logging
 import re
@@ -111,6 +112,12 @@ def run_command(
             if isinstance(ended.code, str):
                 raise
             raise SystemExit(exit_status(ended.code or 0)) from None
+
+
+def flag_values(kind: type) -> dict[str, Any]:
+    """The values of the flags that are named as fields of a dataclass."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    return {name: flags.FLAGS[name].value for name in names if name in flags.FLAGS}
 
 
 def define_process_flags() -> None:

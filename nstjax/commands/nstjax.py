@@ -9,6 +9,7 @@ from absl import flags
 
 from nstjax.commands.launcher import (
     define_process_flags,
+    flag_values,
     join_processes_of_flags,
     run_command,
 )
@@ -161,56 +162,41 @@ def main(pictures: Sequence[str]) -> int:
 
 def _request(content: str | None, styles: Sequence[str], preset: Preset) -> Request:
     workdir = Path(FLAGS.workdir) if FLAGS.workdir else None
-    default_name = "demo.png" if FLAGS.demo else "stylized.png"
-    layers = FLAGS.style_image_layers
-    controls = ControlFiles(
-        content_mask=FLAGS.content_mask,
-        style_masks=FLAGS.style_mask and tuple(FLAGS.style_mask),
-        style_regions=FLAGS.style_regions,
-        region_weights=FLAGS.region_weights,
-        stylize_mask=FLAGS.stylize_mask or None,
-        style_image_layers=layers
+    name = "demo.png" if FLAGS.demo else "stylized.png"
+    layers, masks = FLAGS.style_image_layers, FLAGS.style_mask
+    controls = {
+        "style_masks": masks and tuple(masks),
+        "stylize_mask": FLAGS.stylize_mask or None,
+        "style_image_layers": layers
         and tuple(None if each == "all" else tuple(each.split("+")) for each in layers),
-        style_blend_weights=FLAGS.style_blend_weights,
-    )
-    outputs = Outputs(
-        result=Path(FLAGS.output or (workdir or Path()) / default_name),
-        workdir=workdir,
-        snapshots=tuple(sorted(set(FLAGS.snapshots or ()))),
-        preview_seconds=FLAGS.preview_seconds,
-        checkpoint_every=FLAGS.checkpoint_every,
-        log_every=FLAGS.log_every,
-        quality=FLAGS.quality,
-        quiet=FLAGS.quiet or not is_first_process(),
-    )
-    return Request(
-        content=content,
-        styles=tuple(styles),
-        fine_style=FLAGS.fine_style or None,
-        preset=preset,
-        preset_name=FLAGS.preset,
-        weights=FLAGS.weights,
-        seed=FLAGS.seed,
-        transparency=FLAGS.transparency,
-        controls=controls,
-        outputs=outputs,
-        resume=FLAGS.resume,
-        mesh=read_mesh(FLAGS.mesh),
-        tile=FLAGS.tile,
-        memory_gb=FLAGS.memory_gb,
-        no_upscale=FLAGS.no_upscale,
-    )
+    }
+    outputs = {
+        "result": Path(FLAGS.output or (workdir or Path()) / name),
+        "workdir": workdir,
+        "snapshots": tuple(sorted(set(FLAGS.snapshots or ()))),
+        "quiet": FLAGS.quiet or not is_first_process(),
+    }
+    given = {
+        "content": content,
+        "styles": tuple(styles),
+        "fine_style": FLAGS.fine_style or None,
+        "preset": preset,
+        "preset_name": FLAGS.preset,
+        "mesh": read_mesh(FLAGS.mesh),
+        "controls": ControlFiles(**flag_values(ControlFiles) | controls),
+        "outputs": Outputs(**flag_values(Outputs) | outputs),
+    }
+    return Request(**flag_values(Request) | given)
 
 
 def _given_pictures(pictures: Sequence[str]) -> list[str | None]:
     """Every picture that somebody names, whether or not it is read."""
-    several = [pictures, FLAGS.style or ()]
-    for mask in (FLAGS.content_mask, *(FLAGS.style_mask or ())):
-        several.append(mask if isinstance(mask, tuple) else (mask,))
-    names = ("fine_style", "coarse_style", "stylize_mask", "init")
-    return [path for paths in several for path in paths] + [
-        FLAGS[name].value for name in names
-    ]
+    names = ("content_mask", "fine_style", "coarse_style", "stylize_mask", "init")
+    given = [FLAGS[name].value for name in names]
+    paths: list[str | None] = [*pictures, *(FLAGS.style or ())]
+    for mask in (*given, *(FLAGS.style_mask or ())):
+        paths += mask if isinstance(mask, tuple) else [mask]
+    return paths
 
 
 def _contents_and_styles(pictures: Sequence[str]) -> tuple[list[str], list[str]]:

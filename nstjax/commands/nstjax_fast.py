@@ -1,11 +1,11 @@
 """The ``nstjax-fast`` command's flags."""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import get_args
 
 from absl import flags
 
-from nstjax.commands.launcher import FAILURE_STATUS, run_command
+from nstjax.commands.launcher import FAILURE_STATUS, flag_values, run_command
 from nstjax.commands.path_flags import define_mask, define_path
 from nstjax.images.color import ColorMatch, ColorSpace
 from nstjax.images.resizing import parse_size
@@ -74,7 +74,7 @@ flags.DEFINE_enum(
 flags.DEFINE_string(
     "size", "long:1024", "Pixels at the most: 512, long:512, area:512, … or original."
 )
-flags.DEFINE_string("style_size", "long:512", "The same for paintings.")
+flags.DEFINE_string("style_size", "long:512", "Pixels of paintings at the most.")
 flags.DEFINE_integer("batch_size", 1, "Photos of about one size taken together.")
 flags.DEFINE_integer(
     "tile", None, "Pixels of a tile, 0 for none; large photos are tiled anyway."
@@ -87,11 +87,6 @@ flags.DEFINE_boolean("quiet", False, "No progress bar.")
 flags.DEFINE_boolean("list_styles", False, "Print the model's styles and stop.")
 
 FLAGS = flags.FLAGS
-OPTIONS = (
-    "model", "weights", "strength", "interpolate", "color", "color_space",
-    "color_match", "batch_size", "tile", "skip_existing", "quality", "quiet",
-    "recursive", "transparency",
-)  # fmt: skip
 
 
 def main(contents: Sequence[str]) -> int:
@@ -108,22 +103,18 @@ def main(contents: Sequence[str]) -> int:
     if FLAGS.list_styles:
         print(styles_text(FLAGS.model))
         return 0
-    options: dict[str, Any] = {name: FLAGS[name].value for name in OPTIONS}
     style = FLAGS.style
     if style is None:
         contents, paintings = split_paintings(contents)
         style = paintings or [DEFAULT_STYLE]
-    results = restyle_files(
-        FastRequest(
-            contents=contents,
-            style=style,
-            output=FLAGS.output or None,
-            mask=FLAGS.mask,
-            size=size,
-            style_size=style_size,
-            **options,
-        )
-    )
+    given = {
+        "contents": contents,
+        "style": style,
+        "output": FLAGS.output or None,
+        "size": size,
+        "style_size": style_size,
+    }
+    results = restyle_files(FastRequest(**flag_values(FastRequest) | given))
     for path in results.written:
         print(f"nstjax-fast: wrote {path}")
     return 0 if results.complete else FAILURE_STATUS

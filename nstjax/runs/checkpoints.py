@@ -15,7 +15,7 @@ from nstjax.problem.problem import Problem
 from nstjax.problem.pyramid import Scale
 from nstjax.runs.log import Log
 from nstjax.runs.outputs import Outputs
-from nstjax.runs.snapshots import Snapshots
+from nstjax.runs.previews import Snapshots
 from nstjax.runtime.processes import is_first_process, to_numpy
 
 CHECKPOINT = "checkpoint.safetensors"

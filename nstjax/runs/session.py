@@ -1,14 +1,15 @@
 """One run as the command drives it: from its first step to its picture."""
 
+import contextlib
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nstjax.io.extras import Extras
 from nstjax.optimization.steps import NonFiniteLossError, run
-from nstjax.optimization.transfer import TransferInfo
+from nstjax.optimization.transfer import TransferInfo, TransferState
 from nstjax.presets.preset import Preset
 from nstjax.problem.preprocessing import finish
 from nstjax.problem.problem import Problem, evaluate
@@ -16,19 +17,16 @@ from nstjax.problem.pyramid import shown_image
 from nstjax.runs.checkpoints import Checkpoints, resume_from
 from nstjax.runs.log import Log
 from nstjax.runs.outputs import Outputs
-from nstjax.runs.previews import Preview
-from nstjax.runs.snapshots import Snapshots
+from nstjax.runs.previews import Preview, Snapshots
 from nstjax.runtime.interrupts import requested
 from nstjax.runtime.processes import any_of_processes, to_numpy
 from nstjax.runtime.progress_bar import ProgressBar
 
 
 class Outcome(NamedTuple):
-    """How a run ended.
+    """How a run ended: its picture, sRGB in 0..1, after so many steps.
 
     Attributes:
-      image: the picture, sRGB in 0..1.
-      step: how many updates it was given.
       interrupted: whether somebody stopped it before its last step.
       complete: whether all that was asked for beside the picture could be written.
       losses: the first that is logged and the last of the same scale; None where
@@ -80,50 +78,33 @@ def execute(
     log = Log(outputs, config or {}, problem.scales, extras, first, rows)
     snapshots = Snapshots(outputs, preset, extras, problem, images)
     checkpoints = Checkpoints(outputs, log, snapshots, extras)
-    every = outputs.checkpoint_every
-    checkpoint_steps = range(first // every * every, total, every)
     bar = ProgressBar(total=total, initial=first, unit="step", disable=outputs.quiet)
-    snapshots.keep(state, problem)
-    stopping = False
-    with Preview(outputs, preset) as preview:
-        try:
-            with bar:
-                while True:
-                    scale = problem.scale
-                    if len(problem.scales) > 1:
-                        bar.set_description(f"{scale.width}x{scale.height}")
-                    stops = heapq.merge(sorted(outputs.snapshots), checkpoint_steps)
-                    for state, info in run(
-                        problem.steps, state, problem.data, scale.last_step, stops=stops
-                    ):
-                        begin_saving()
-                        log.add(info)
-                        bar.set_postfix_str(progress_text(info), refresh=False)
-                        bar.update(len(info.loss))
-                        snapshots.keep(state, problem)
-                        snapshots.write()
-                        if log.step % every == 0:
-                            checkpoints.write(state, problem)
-                        preview.renew(state, problem)
-                        stopping = any_of_processes(requested())
-                        if stopping:
-                            break
-                    following = None if stopping else problem.next_scale(state)
-                    if following is None:
-                        break
-                    problem, state = following, following.state
-            checkpoints.write(state, problem)
-            last, step = to_numpy(state.image), log.step
-            shown = to_numpy(shown_image(state, preset.keep))
-            state, info = evaluate(problem, state)
-            if preset.keep == "best":
-                shown = to_numpy(state.best_image)
-            if step == total:
-                log.add(info)
-                checkpoints.write_run(last, step)
-        except NonFiniteLossError as error:
-            error.image = finish(error.image, preset, problem.original)
-            raise
+    with bar, Preview(outputs, preset) as preview:
+        for problem, state, info in _run_scales(problem, preset, outputs):
+            begin_saving()
+            log.add(info)
+            bar.set_postfix_str(progress_text(info), refresh=False)
+            if len(problem.scales) > 1:
+                size = f"{problem.scale.width}x{problem.scale.height}"
+                bar.set_description(size, refresh=False)
+            bar.update(len(info.loss))
+            snapshots.keep(state, problem)
+            snapshots.write()
+            if log.step % outputs.checkpoint_every == 0:
+                checkpoints.write(state, problem)
+            preview.renew(state, problem)
+            if any_of_processes(requested()):
+                break
+    checkpoints.write(state, problem)
+    last, step = to_numpy(state.image), log.step
+    shown = to_numpy(shown_image(state, preset.keep))
+    with _finished_images(preset, problem):
+        state, info = evaluate(problem, state)
+    if preset.keep == "best":
+        shown = to_numpy(state.best_image)
+    if step == total:
+        log.add(info)
+        checkpoints.write_run(last, step)
     return Outcome(
         finish(shown, preset, problem.original),
         step,
@@ -131,6 +112,34 @@ def execute(
         complete=not extras.missing,
         losses=log.first_and_last_loss(),
     )
+
+
+def _run_scales(
+    problem: Problem, preset: Preset, outputs: Outputs
+) -> Iterator[tuple[Problem, TransferState, TransferInfo]]:
+    """What ``nstjax.run`` yields at each scale in turn, with the scale's problem."""
+    state, total, every = problem.state, problem.total_steps, outputs.checkpoint_every
+    checkpoints = range(int(state.step) // every * every, total, every)
+    following: Problem | None = problem
+    while following:
+        problem, state = following, following.state
+        stops = heapq.merge(sorted(outputs.snapshots), checkpoints)
+        with _finished_images(preset, problem):
+            for state, info in run(
+                problem.steps, state, problem.data, problem.scale.last_step, stops=stops
+            ):
+                yield problem, state, info
+        following = problem.next_scale(state)
+
+
+@contextlib.contextmanager
+def _finished_images(preset: Preset, problem: Problem) -> Iterator[None]:
+    """Make a picture of the image that comes with an error."""
+    try:
+        yield
+    except NonFiniteLossError as error:
+        error.image = finish(error.image, preset, problem.original)
+        raise
 
 
 def progress_text(info: TransferInfo) -> str:

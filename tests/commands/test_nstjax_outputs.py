@@ -16,7 +16,7 @@ import nstjax
 import nstjax.commands.transfer
 from nstjax.io.weights import read_params
 from nstjax.presets.published import PRESETS
-from nstjax.runs import previews, snapshots
+from nstjax.runs import previews
 
 
 def test_output_suffix_chooses_the_format(studio, command):
@@ -86,8 +86,7 @@ def test_preview_is_renewed_and_removed_at_the_end(studio, command, monkeypatch)
         nstjax.write_image(path, *arguments)
         assert pathlib.Path(path).exists()
 
-    for module in (previews, snapshots):
-        monkeypatch.setattr(module, "write_image", write_image)
+    monkeypatch.setattr(previews, "write_image", write_image)
     preview = "out.nstjax-preview/preview.png"
     out = good(command, *ONE, "--preview_seconds=1e-9")
     assert out.count(f"nstjax: preview in {preview}, renewed every 1e-09 seconds") == 1

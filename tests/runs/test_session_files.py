@@ -16,7 +16,7 @@ from session_runs import (
 
 import nstjax
 from nstjax.io import locks
-from nstjax.runs import checkpoints, log, previews, snapshots
+from nstjax.runs import checkpoints, log, previews
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,6 @@ def test_what_a_run_cannot_write_beside_its_result_is_a_note_once(
         (log, "write_config"),
         (log, "append_metrics"),
         (checkpoints, "write_run"),
-        (snapshots, "write_image"),
         (previews, "write_image"),
     ):
         monkeypatch.setattr(module, name, full)
