@@ -8,8 +8,6 @@ import logging
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import tempfile
 
 import jax
@@ -159,33 +157,6 @@ def program():
 def command(program):
     """Run nstjax in this process: command(*arguments) -> (status, out, err)."""
     return functools.partial(program, "nstjax.commands.nstjax")
-
-
-@pytest.fixture
-def process():
-    """Start nstjax as a process: process(*arguments, first=CODE) -> Popen."""
-    with contextlib.ExitStack() as stack:
-
-        def start(*arguments: object, first: str = "") -> subprocess.Popen[str]:
-            # The code runs before nstjax takes the process over: a preexec_fn would
-            # fork this process, which JAX's threads do not survive.
-            code = (
-                f"import os, sys\n{first}\n"
-                "os.execv(sys.executable, [sys.executable, '-m', 'nstjax', "
-                "*sys.argv[1:]])"
-            )
-            started = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", code, *map(str, arguments)],
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-            )
-            stack.callback(started.kill)
-            return started
-
-        yield start
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import logging
 import os
 import pathlib
 import runpy
-import signal
 import subprocess
 import sys
 import tempfile
@@ -73,35 +72,6 @@ def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
         text=True,
         **options,
     )
-
-
-def signaled_after(
-    number: int,
-    function: str,
-    module: str,
-    *arguments: object,
-    count: int = 1,
-    **options: object,
-) -> tuple[int, str, str]:
-    """Run a program, which gets a signal as a function returns for that time.
-
-    No sooner and no later, however busy the machine is.
-    """
-    process = start(
-        "-c", SIGNALED, int(number), function, count, module, *arguments, **options
-    )
-    out, err = process.communicate()
-    return process.returncode, out, err
-
-
-def killed_after(
-    function: str, module: str, *arguments: object, **options: object
-) -> None:
-    """Run a program, which is killed as a function returns, see ``signaled_after``."""
-    status, _, err = signaled_after(
-        signal.SIGKILL, function, module, *arguments, **options
-    )
-    assert status == -signal.SIGKILL, err
 
 
 @contextlib.contextmanager

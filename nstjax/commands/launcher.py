@@ -51,11 +51,8 @@ def run_command(
 ) -> None:
     """Parse the flags, run ``main`` and exit with its status.
 
-    Args:
-      name: what error lines begin with.
-      module: the module that defines the command's flags.
-      usage: what ``--help`` prints above them.
-      main: takes the paths that are no flags, returns the exit status.
+    Error lines begin with ``name``; ``--help`` prints ``usage`` and the flags that
+    ``module`` defines; ``main`` takes the arguments that are no flags.
     """
 
     def report(message: object, status: int) -> int:
@@ -89,10 +86,8 @@ def run_command(
             return report(error, FAILURE_STATUS)
         except OSError as error:
             what = f"{error.filename} cannot be read or written: "
-            return report(
-                f"{what if error.filename else ''}{error.strerror or error}",
-                USAGE_STATUS,
-            )
+            what = what if error.filename else ""
+            return report(f"{what}{error.strerror or error}", USAGE_STATUS)
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -128,7 +123,7 @@ def define_process_flags() -> None:
         "HOST:PORT of the first of several processes; auto on Slurm, Open MPI or TPU.",
     )
     flags.DEFINE_integer("num_processes", None, "How many processes there are.")
-    flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
+    flags.DEFINE_integer("process_id", None, "Which process this is, from 0.")
     flags.DEFINE_integer(
         "coordinator_timeout", 300, "Seconds to wait for the other processes."
     )

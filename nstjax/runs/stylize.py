@@ -152,8 +152,20 @@ def stylize(
     if init_image is not None:
         start = read_image(init_image, content_size(chosen))
     if fine_style is not None:
+        from nstjax.problem.style_mixing import mix_styles
+
+        if len(paintings) != 1:
+            raise InputError(
+                "fine_style goes with one style image, the coarse one: "
+                f"{len(paintings)} were given"
+            )
         fine = read_image(fine_style, used_size)
-        paintings = [_mixed_style(photo, fine, paintings, params, chosen, mesh)]
+        mixed = mix_styles(
+            *(photo, fine, paintings[0], params, chosen),
+            paint=lambda problem, stage: _paint(problem, stage)[0],
+            mesh=mesh,
+        )
+        paintings = [mixed]
     if memory_gb is not None:
         plan = choose_tile(
             photo,
@@ -200,25 +212,3 @@ def _paint(problem: Problem, preset: Preset) -> tuple[np.ndarray, Losses]:
     joined = jax.tree.map(lambda *leaves: np.concatenate(leaves), *infos, info)
     losses = Losses(joined.loss, *joined.terms)
     return finish(image, preset, problem.original), losses
-
-
-def _mixed_style(
-    photo: np.ndarray,
-    fine: np.ndarray,
-    paintings: Sequence[np.ndarray],
-    params: Params,
-    preset: Preset,
-    mesh: Mesh | None,
-) -> np.ndarray:
-    from nstjax.problem.style_mixing import mix_styles
-
-    if len(paintings) != 1:
-        raise InputError(
-            f"fine_style goes with one style image, the coarse one: {len(paintings)} "
-            "were given"
-        )
-    return mix_styles(
-        *(photo, fine, paintings[0], params, preset),
-        paint=lambda problem, stage: _paint(problem, stage)[0],
-        mesh=mesh,
-    )

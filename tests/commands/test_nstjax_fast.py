@@ -81,7 +81,7 @@ def test_any_painting(folder, fast):
         (("photo.png", "no.png"), "no.png does not exist"),
         (("photo.png", "--model=painterly", "painting.png"), "leave --model out"),
         (("photo.png", "--size=huge"), "huge"),
-        (("photo.png", "--quality=0"), "quality must lie in 1..100, got 0"),
+        (("photo.png", "--quality=0"), "is not an integer in the range [1, 100]"),
         (("photo.png", "--model=arbitrary"), "starry_night"),
         (("photo.png", "--model=painting.png"), "painting.png is not readable"),
     ],

@@ -15,9 +15,8 @@ from command_lines import (
     ONE,
     PICTURES,
     SHALLOW,
-    check_refused,
+    check_bad,
     good,
-    listing,
     metrics,
 )
 from PIL import Image
@@ -171,10 +170,8 @@ def test_network_picture_is_written(studio, command):
 )
 def test_network_picture_takes_no_other_pictures_place(given, studio, command):
     shutil.copy("photo.png", "net.png")
-    before = listing(studio)
-    status, out, err = command(*given, "--network_picture=net.png")
-    check_refused(status, out, err, "net.png is one of the inputs and would be overwr")
-    assert listing(studio) == before
+    says = "net.png is one of the inputs and would be overwr"
+    check_bad(command, *given, "--network_picture=net.png", says=says)
 
 
 def test_list_presets_lists_every_preset(studio, command):

@@ -352,7 +352,7 @@ def flags(folder, *more):
 def test_a_killed_pyramid_resumes_bit_equal(studio, command):
     # In the first scale, and in the second.
     copies = {step: f"killed_{step}" for step in (5, 14)}
-    with copied_after("session.progress_text", copies, "whole"):
+    with copied_after("runs.session.progress_text", copies, "whole"):
         status, _, err = command(*flags("whole"))
     assert status == 0, err
     for killed in copies.values():
