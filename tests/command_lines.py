@@ -4,6 +4,7 @@ import hashlib
 import json
 import pathlib
 
+import numpy as np
 from PIL import Image
 
 import nstjax
@@ -13,6 +14,7 @@ BASE = (
     "--output=out.png", "--size=48", "--steps=2", "--quiet", "--preview_seconds=0",
 )  # fmt: skip
 PICTURES = ("photo.png", "painting.png")
+STUDIO = (("photo.png", (64, 48)), ("painting.png", (56, 72)))
 RUN = (*PICTURES, *BASE)
 # Two blocks of the network, which compile at once.
 SHALLOW = (
@@ -39,6 +41,14 @@ def flip(path: str, position: int = -5) -> None:
     contents = bytearray(pathlib.Path(path).read_bytes())
     contents[position] ^= 1
     pathlib.Path(path).write_bytes(contents)
+
+
+def save_pictures(folder, pictures=STUDIO, seed=0):
+    """Pictures of coarse noise: [(name, size)]."""
+    random = np.random.default_rng(seed)
+    for name, size in pictures:
+        coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        coarse.resize(size).save(folder / name)
 
 
 def halves(path, size, left, right):

@@ -123,3 +123,14 @@ PLAIN = (
     "photo.png", "painting.png", "--size=48", "--optimizer=adam", "--quiet",
     "--output=out.png", "--preview_seconds=1e-9", *BLOCKS,
 )  # fmt: skip
+
+# A program in whose run something happens.
+PATCHED = """
+import os, signal, sys, time
+from nstjax.commands import nstjax as cli
+from nstjax.runtime import interrupts
+from nstjax.runs import session
+{0}
+sys.argv[0] = "nstjax"
+cli.run()
+"""

@@ -1,8 +1,6 @@
 """The command's regions: which painting serves where, and what stays a photo."""
 
-import itertools
 import pathlib
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ from command_lines import MASKED, REGIONS, SHALLOW, TWO, halves, metrics, painte
 from PIL import Image
 
 import nstjax
-from nstjax.network.guides import GuideMode
 
 pytestmark = pytest.mark.usefixtures("pictures")
 
@@ -61,15 +58,6 @@ def test_regions_are_given_by_color_and_by_number(command):
     assert served(*names, "--region_weights=2,1") != in_order
 
 
-def test_a_region_of_no_weight_stays_as_it_is(command):
-    image = painted(
-        *(command, *FLAT_TWO, *ONCE, MASKED, "--region_weights=1,0"),
-        notes=REGIONS.format("painting.png", "second.png"),
-    )
-    np.testing.assert_allclose(image[:, 25:], photo()[:, 25:], atol=HALF)
-    assert np.abs(image - photo())[:, :23].mean() > 1 / 255
-
-
 def test_a_styles_mask_says_what_of_it_counts(command):
     # The first painting is red on its left and blue on its right, as its mask is.
     picture = Image.open("painting.png")
@@ -112,19 +100,6 @@ def test_grey_masks_may_leave_a_part_of_the_photo_and_overlap(command):
     assert np.abs(image - photo())[:, :23].mean() > 1 / 255
 
 
-def test_guide_modes_and_dilations_are_different_guides(command):
-    notes = REGIONS.format("painting.png", "second.png")
-    images = [
-        painted(command, *FLAT_TWO, MASKED, *flags, notes=notes)
-        for flags in [
-            ("--guide_dilation=2",),
-            *((f"--guide_mode={mode}",) for mode in get_args(GuideMode)),
-        ]
-    ]
-    for first, second in itertools.combinations(images, 2):
-        assert (first != second).any()
-
-
 def test_a_layer_that_is_too_deep_for_a_region_is_left_out_with_a_note(command):
     painted(
         *(command, *TWO, "--content_mask=dot.png+white.png", "--workdir=run"),
@@ -165,13 +140,3 @@ def test_a_soft_stylize_mask_fades_to_the_photo(command):
     assert (difference <= share[:, :, :1] + HALF + 0.05).all()
     rows = difference.mean((1, 2))
     assert rows[0] < 0.01 < rows[18] < rows[35]
-
-
-def test_regions_outside_the_stylize_mask_are_left_out(command):
-    only = painted(command, *FLAT_ONE, "--stylize_mask=left.png")
-    image = painted(
-        *(command, *FLAT_TWO, MASKED, "--stylize_mask=left.png"),
-        notes=REGIONS.format("painting.png", "second.png")
-        + "nstjax: note: region #0000ff is outside stylize_mask: left out\n",
-    )
-    np.testing.assert_array_equal(image, only)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from forked import killed_after, run_forked
 from session_runs import (
+    PATCHED,
     PLAIN,
     STEPS,
     check_equal,
@@ -212,18 +213,6 @@ def test_interrupt_at_the_last_step_still_writes_the_picture(
     assert status == 130
     assert "wrote out.png after 4 steps" in out
     assert "interrupted" not in out
-
-
-# A program in whose run something happens.
-PATCHED = """
-import os, signal, sys, time
-from nstjax.commands import nstjax as cli
-from nstjax.runtime import interrupts
-from nstjax.runs import session
-{0}
-sys.argv[0] = "nstjax"
-cli.run()
-"""
 
 
 def test_interrupt_before_the_first_step_writes_nothing(studio):
