@@ -22,13 +22,11 @@ LOGGER = logging.getLogger("nstjax")
 
 
 def paint_photos(request: Request, given: Sequence[str], output: Path | None) -> int:
-    """Paint every photo; one that cannot be painted does not stop the others.
+    """Paint every photo given, also those of folders; returns the exit status.
 
-    Args:
-      request: of all of them; its content and result do not matter.
-      given: photos, and folders of them.
-      output: the folder for the results, which is made with the first; None for the
-        working folder's folder of each photo, or the current one.
+    One that cannot be painted does not stop the others. The results go to the folder
+    ``output``, which is made, else to the working folder's folder of each photo, or to
+    the current one.
 
     Raises:
       InputError: a photo, or all, cannot be painted.

@@ -51,13 +51,8 @@ RUN_FILES = (CONFIG, METRICS, RUN, CHECKPOINT)
 def transfer(request: Request) -> int:
     """Run a transfer and write its result; returns the exit status.
 
-    Nothing is written before everything that can be wrong has been checked.
-
-    Raises:
-      InputError: an input that cannot be used.
-      NonFiniteLossError: the loss became NaN or infinite; the last good image is
-        written first.
-      OSError: a file could not be written.
+    Nothing is written before everything that can be wrong has been checked. Where the
+    loss becomes NaN or infinite, the last good image is written first.
     """
     # Before JAX's first operation: the prediction of the memory counts on it.
     free_before_next_step()

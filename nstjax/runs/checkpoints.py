@@ -1,5 +1,6 @@
 """A run's state on disk, so that it can go on: the checkpoint, and run.h5 beside it."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -14,7 +15,6 @@ from nstjax.optimization.transfer import TransferState
 from nstjax.problem.problem import Problem
 from nstjax.problem.pyramid import Scale
 from nstjax.runs.log import Log
-from nstjax.runs.outputs import Outputs
 from nstjax.runs.previews import Snapshots
 from nstjax.runtime.processes import is_first_process, to_numpy
 
@@ -51,40 +51,32 @@ def _check_state(path: Path, state: TransferState, scale: Scale) -> None:
         raise damaged(path, "an image that is not finite", START_AGAIN)
 
 
+@dataclasses.dataclass
 class Checkpoints:
     """Writes what a run has so far; what cannot be written does not end the run."""
 
-    def __init__(
-        self, outputs: Outputs, log: Log, snapshots: Snapshots, extras: Extras
-    ):
-        self._folder = outputs.workdir
-        self._log = log
-        self._snapshots = snapshots
-        self._extras = extras
+    folder: Path | None
+    log: Log
+    snapshots: Snapshots
+    extras: Extras
 
     def write(self, state: TransferState, problem: Problem) -> None:
         """Write run.h5 and the checkpoint, in this order: it may be killed between."""
-        self._snapshots.write()
-        if not self._folder:
+        self.snapshots.write()
+        if not self.folder:
             return
         whole = jax.tree.map(to_numpy, state)
-        self.write_run(whole.image, self._log.step)
+        self.write_run(whole.image, self.log.step)
         if is_first_process():
-            with self._extras.writing("a checkpoint"):
-                self._log.write()
-                write_checkpoint(self._folder / CHECKPOINT, whole, problem.scale_index)
+            with self.extras.writing("a checkpoint"):
+                self.log.write()
+                write_checkpoint(self.folder / CHECKPOINT, whole, problem.scale_index)
 
     def write_run(self, image: np.ndarray, steps: int) -> None:
         """Write run.h5 with the log so far and this image, of so many updates."""
-        if not self._folder or not is_first_process():
+        if not self.folder or not is_first_process():
             return
-        with self._extras.writing(RUN):
-            self._log.write()
-            write_run(
-                self._folder,
-                self._log.config,
-                self._log.rows,
-                self._snapshots.images,
-                image,
-                steps,
-            )
+        with self.extras.writing(RUN):
+            self.log.write()
+            log, images = self.log, self.snapshots.images
+            write_run(self.folder, log.config, log.rows, images, image, steps)

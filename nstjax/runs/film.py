@@ -123,16 +123,12 @@ def write_film(
     when it ends; it counts time in hundredths of a second. An MP4 holds H.264 in 4:2:0,
     as browsers play it; its last row or column is repeated where its size is odd.
 
-    Args:
-      path: the suffix chooses GIF or MP4.
-      pictures: sRGB in 0..1, all [height, width, 3].
-      fps: pictures a second, up to 50.
-      hold: how many seconds the last picture stays, up to 600.
+    The suffix chooses. Pictures are sRGB in 0..1, [height, width, 3], up to 50 a
+    second; the last of them stays for ``hold`` seconds.
 
     Raises:
       InputError: another suffix, no such folder, another speed, or an MP4 without
         imageio-ffmpeg.
-      OSError: the file cannot be written.
     """
     if not 0 < fps <= MOST_FPS or not 0 <= hold <= LONGEST_HOLD:
         raise InputError(

@@ -17,16 +17,13 @@ from nstjax.runs.request import Request
 
 
 class Inputs(NamedTuple):
-    """Every picture of a request; sRGB in 0..1, shape [height, width, 3].
+    """Every picture of a request, sRGB in 0..1, each [height, width, 3].
 
     Attributes:
-      content: the photo.
       alpha: opacity that the result gets, [height, width] in 0..1, or None.
-      styles: the paintings, each of its own size.
-      style_names: what messages call them.
+      style_names: what messages call the styles.
       fine_style: whose strokes are mixed into the style first, or None.
       init_image: where to start, or None.
-      controls: regions, masks and the paintings' shares.
     """
 
     content: np.ndarray
@@ -39,11 +36,7 @@ class Inputs(NamedTuple):
 
 
 def read_inputs(request: Request) -> Inputs:
-    """Read the pictures and masks.
-
-    Raises:
-      InputError: one that cannot be used; the message says why.
-    """
+    """Read the pictures and masks; ``InputError`` for one that cannot be used."""
     preset, fine_style = request.preset, None
     if request.content is None:
         # scikit-image takes a while to import, and only the demo needs it.

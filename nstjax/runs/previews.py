@@ -1,9 +1,9 @@
 """Pictures of a run before its last one: snapshots, and a preview that is renewed."""
 
 import contextlib
+import dataclasses
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,48 +23,45 @@ from nstjax.runtime.processes import any_of_processes, is_first_process, to_nump
 LOGGER = logging.getLogger("nstjax")
 
 
+@dataclasses.dataclass
 class Snapshots:
     """Images of chosen steps, as pictures and for run.h5.
 
     Attributes:
       images: {step: image in the network's units}, those of a resumed run included.
+      unwritten: pictures that are still to be written.
     """
 
-    def __init__(
-        self,
-        outputs: Outputs,
-        preset: Preset,
-        extras: Extras,
-        problem: Problem,
-        images: Mapping[int, np.ndarray],
-    ):
-        self.images = {**images}
-        self._outputs = outputs
-        self._preset = preset
-        self._extras = extras
-        self._unwritten: dict[Path, np.ndarray] = {}
-        for step in outputs.snapshots:
+    outputs: Outputs
+    preset: Preset
+    extras: Extras
+    images: dict[int, np.ndarray]
+    unwritten: dict[Path, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def begin(self, problem: Problem) -> None:
+        """Tell which steps the run does not come to, and keep its first image."""
+        for step in self.outputs.snapshots:
             if step > problem.total_steps:
                 LOGGER.info("no snapshot of step %d: the run ends before it", step)
-            elif step < int(problem.state.step) and step not in images:
+            elif step < int(problem.state.step) and step not in self.images:
                 LOGGER.info("no snapshot of step %d: the run has passed it", step)
         self.keep(problem.state, problem)
 
     def keep(self, state: TransferState, problem: Problem) -> None:
         """Keep the image if its step is one of those that are wanted."""
         step = int(state.step)
-        if step in self._outputs.snapshots and step not in self.images:
+        if step in self.outputs.snapshots and step not in self.images:
             image = self.images[step] = to_numpy(state.image)
             if is_first_process():
-                picture = finish(image, self._preset, problem.original)
-                self._unwritten[self._outputs.snapshot(step)] = picture
+                picture = finish(image, self.preset, problem.original)
+                self.unwritten[self.outputs.snapshot(step)] = picture
 
     def write(self) -> None:
         """Write the pictures that were not written yet, or could not be."""
-        for path, picture in list(self._unwritten.items()):
-            with self._extras.writing("a snapshot"):
-                write_image(path, picture, self._outputs.quality)
-                del self._unwritten[path]
+        for path, picture in list(self.unwritten.items()):
+            with self.extras.writing("a snapshot"):
+                write_image(path, picture, self.outputs.quality)
+                del self.unwritten[path]
 
 
 class Preview(contextlib.ExitStack):

@@ -156,11 +156,7 @@ def request_record(request: Request) -> dict[str, Any]:
 
 
 def recorded_request(record: dict[str, Any], folder: Path) -> Request:
-    """The request that ``request_record`` recorded, after a way through JSON.
-
-    Args:
-      record: from a run's config.json.
-      folder: of that run.
+    """The request that ``request_record`` recorded in config.json of a run's folder.
 
     Raises:
       InputError: it is none, or another version's.

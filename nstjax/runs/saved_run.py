@@ -52,9 +52,7 @@ class SavedRun(NamedTuple):
 def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
     """Read a run of ``nstjax --workdir=FOLDER`` and prepare its problem again.
 
-    Args:
-      folder: of the run.
-      weights: the network, where it is not found as the run found it.
+    ``weights`` is the network, where it is not found as the run found it.
 
     Raises:
       InputError: no such run, or a picture or network that is gone or has changed.
@@ -115,11 +113,7 @@ def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
 
 
 def recorded_inputs(folder: Path) -> list[Path]:
-    """Every file that a run's picture was made of, and those that tell of the run.
-
-    Raises:
-      InputError: the run's config.json is damaged.
-    """
+    """Every file that a run's picture was made of, and those that tell of the run."""
     paths = [folder / name for name in (CONFIG, METRICS, RUN, CHECKPOINT)]
     if not paths[0].exists():
         return paths

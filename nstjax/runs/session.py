@@ -52,16 +52,8 @@ def execute(
     """Run a problem to its last step, or until somebody interrupts it.
 
     Nothing is written before the first step, and what cannot be written beside the
-    picture does not end the run.
-
-    Args:
-      problem: from ``nstjax.prepare``.
-      preset: its settings.
-      outputs: what to write meanwhile.
-      config: written to the working folder's config.json.
-      resume: whether to go on from the working folder's checkpoint.
-      begin_saving: called once there is something to save, see
-        ``nstjax.runtime.interrupts.saving_on_interrupt``.
+    picture does not end the run. ``begin_saving`` is called once there is something to
+    save, see ``nstjax.runtime.interrupts.saving_on_interrupt``.
 
     Raises:
       InputError: the checkpoint cannot be used.
@@ -76,8 +68,9 @@ def execute(
     state, total = problem.state, problem.total_steps
     first = int(state.step)
     log = Log(outputs, config or {}, problem.scales, extras, first, rows)
-    snapshots = Snapshots(outputs, preset, extras, problem, images)
-    checkpoints = Checkpoints(outputs, log, snapshots, extras)
+    snapshots = Snapshots(outputs, preset, extras, images)
+    snapshots.begin(problem)
+    checkpoints = Checkpoints(outputs.workdir, log, snapshots, extras)
     bar = ProgressBar(total=total, initial=first, unit="step", disable=outputs.quiet)
     with bar, Preview(outputs, preset) as preview:
         for problem, state, info in _run_scales(problem, preset, outputs):
