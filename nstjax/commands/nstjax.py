@@ -74,7 +74,7 @@ define_several(
     "Style layers of each style image, + between them: relu1_1+relu2_1,all.",
 )
 define_path("fine_style", None, "Image whose fine structure is mixed in first.")
-define_path("coarse_style", None, "Its forms go with the strokes of --fine_style.")
+define_path("coarse_style", None, "Image whose forms go with --fine_style's strokes.")
 define_mask(
     "content_mask",
     "Regions of the photo: an image with a color for each, or grey masks a.png+b.png.",
@@ -86,7 +86,7 @@ define_several(
     "Regions of each style image: all, or colors or numbers, white+2.",
 )
 define_several("region_weights", float, "Weights of the regions, one for each.")
-define_path("stylize_mask", None, "Image: where it is black the photo stays.")
+define_path("stylize_mask", None, "Image that is black where the photo stays.")
 flags.DEFINE_enum(
     "transparency",
     "flatten",

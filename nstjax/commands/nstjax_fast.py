@@ -42,8 +42,8 @@ define_path(
 define_path(
     "weights", "slim", "Encoder of an arbitrary-style model: slim, vgg19 or a file."
 )
-flags.DEFINE_float("strength", 1.0, "From 0, the photo, to 1, the style.")
-flags.DEFINE_integer("interpolate", 0, "Steps of a row from style to style.")
+flags.DEFINE_float("strength", 1.0, "Strength of the style, from 0, the photo, to 1.")
+flags.DEFINE_integer("interpolate", 0, "Pictures of a row from style to style.")
 define_mask(
     "mask",
     "Where each style goes: an image with a color for each, the brightest first, or "

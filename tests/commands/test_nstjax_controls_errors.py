@@ -9,26 +9,17 @@ from command_lines import FINE, MASKED, ONE, SHALLOW, TWO, check_bad
 pytestmark = pytest.mark.usefixtures("pictures")
 
 MASKS = [
-    (f"{MASKED} --style_mask=half.png", "mask of painting.png and the photo's have no"),
     ("--content_mask=left.png+black.png", "content mask 2 is all black"),
-    ("--stylize_mask=black.png", "stylize mask is all black"),
-    ("--content_mask=photo.png", "content mask looks like a photo, not a mask"),
-    (f"{MASKED} --style_mask=painting.png", "style mask of painting.png looks like a"),
     ("--stylize_mask=two.png", "stylize mask is colored: the mask of one region is gr"),
-    ("--content_mask=left.png+photo.png", "content mask 2 is colored"),
     (
         "--content_mask=left.png+right.png --style_mask=painting.png+half.png",
         "style mask of painting.png 1 is colored",
     ),
-    ("--content_mask=left.png+nowhere.png", "nowhere.png does not exist"),
     (f"{MASKED} --style_mask=nowhere.png", "nowhere.png does not exist"),
     ("--stylize_mask=nowhere.png", "nowhere.png does not exist"),
     ("--content_mask=.", ". is a folder"),
     ("--content_mask=left.png+", "left.png+ lacks a mask"),
     ("--style_mask=none", "style_mask needs content_mask"),
-    ("--style_regions=all", "style_regions needs content_mask"),
-    ("--region_weights=1", "region_weights needs content_mask"),
-    (f"{MASKED} --style_regions=3", "the photo's are 1 (#ff0000), 2 (#0000ff)"),
     (f"{MASKED} --style_regions=all+sky", "the photo's are 1 (#ff0000), 2 (#0000ff)"),
     (
         "--content_mask=left.png+right.png --style_regions=white",
@@ -53,9 +44,7 @@ MASKS = [
     ),
 ]
 OF_TWO_STYLES = [
-    (f"{MASKED} --style_mask=half.png", "style_mask has 1 entries for 2 style images"),
     (f"{MASKED} --style_mask=none,none,none", "style_mask has 3 entries for 2"),
-    (f"{MASKED} --style_regions=1,2,1", "style_regions has 3 entries for 2 style"),
     (f"{MASKED} --style_regions=", "style_regions has 0 entries for 2 style images"),
     (f"{MASKED} --region_weights=1", "region_weights has 1 values for 2 regions"),
     ("--style_image_layers=all", "style_image_layers has 1 entries for 2 style images"),
@@ -64,7 +53,6 @@ OF_TWO_STYLES = [
         f"{MASKED} --style_blend_weights=1,0",
         "no style image that serves region #0000ff has a weight above 0",
     ),
-    (f"{MASKED} --region_weights=1,nan", "region_weights must be"),
     (f"{MASKED} --region_weights=1,heavy", "region_weights must be"),
     (
         "--style_image_layers=relu1_1,relu3_1",

@@ -1,6 +1,5 @@
 """The command's weights: files it refuses, and the networks it takes without one."""
 
-import functools
 import json
 import shutil
 
@@ -11,7 +10,6 @@ import safetensors.numpy
 from command_lines import ONE, RUN, check_bad, flip, truncate
 
 from nstjax.io import weights
-from nstjax.network.vgg import CONV_LAYERS
 
 
 def with_nan(path: str) -> None:
@@ -82,18 +80,3 @@ def test_without_vgg19_the_bundled_network_paints_and_says_so(
     assert config["weights"] == "vgg19-slim (bundled)"
     assert config["weights_advice"] == network.advice
     assert config["settings"]["weights_sha256"] == network.sha256
-
-
-def test_random_weights_are_those_of_the_seed(studio, command, monkeypatch):
-    # All of VGG-19's channels take seconds.
-    narrow = functools.partial(
-        weights.random_params, widths=dict.fromkeys(CONV_LAYERS, 4)
-    )
-    monkeypatch.setattr(weights, "random_params", narrow)
-    status, out, _ = command(*ONE, "--weights=random", "--seed=5", "--workdir=run")
-    assert status == 0
-    assert "random (seed 5)" in out.splitlines()[0]
-    config = json.loads((studio / "run" / "config.json").read_text())
-    expected = weights.load_network("random", seed=5).sha256
-    assert config["settings"]["weights_sha256"] == expected
-    assert weights.load_network("random", seed=6).sha256 != expected
