@@ -43,7 +43,7 @@ define_path(
     "weights", "slim", "Encoder of an arbitrary-style model: slim, vgg19 or a file."
 )
 flags.DEFINE_float("strength", 1.0, "Strength of the style, from 0, the photo, to 1.")
-flags.DEFINE_integer("interpolate", 0, "Pictures of a row from style to style.")
+flags.DEFINE_integer("interpolate", 0, "Steps between styles in a row of pictures.")
 define_mask(
     "mask",
     "Where each style goes: an image with a color for each, the brightest first, or "
