@@ -75,8 +75,6 @@ def test_any_painting(folder, fast):
         (("photo.png", "--style=mosaic"), f"styles are {STYLES}, or give the path"),
         (("photo.png", "--style=wave:0"), "sum to 0"),
         (("photo.png", "--style="), "give names or paintings"),
-        (("photo.png", "--stile=wave"), "stile"),
-        (("text.png",), "text.png is neither a picture nor a video"),
         (("photo.png", "text.mp4"), "text.mp4 is neither a picture nor a video"),
         (("photo.png", "no.png"), "no.png does not exist"),
         (("photo.png", "--model=painterly", "painting.png"), "leave --model out"),

@@ -130,21 +130,6 @@ def test_the_paintings_masks_pair_with_the_photos():
     assert [[index for index, _ in region.styles] for region in regions] == [[0], [1]]
 
 
-def test_masks_of_other_sizes_are_resized_with_a_note(notes):
-    controls = read(
-        content_mask=halves(64, 160, (255, 0, 0), (0, 0, 255)),
-        style_masks=[STYLE_MAP.repeat(2, 0).repeat(2, 1), None],
-        stylize_mask=halves(16, 20, (255,) * 3, (0,) * 3),
-    )
-    shapes = [region.content_mask.shape for region in controls.regions]
-    assert shapes == [(32, 40), (32, 40)]
-    assert controls.regions[0].styles[0][1].shape == (36, 30)
-    assert controls.stylize_mask.shape == (32, 40)
-    assert notes()[0] == "content mask is 160x64, its picture 40x32: stretched"
-    assert notes()[1] == "style mask of sea.jpg is 60x72, its picture 30x36: resized"
-    assert notes()[3] == "stylize mask is 20x16, its picture 40x32: resized"
-
-
 def test_a_soft_stylize_mask_stays_soft():
     ramp = np.linspace(0, 1, 40, dtype=np.float32)[None].repeat(32, axis=0)
     found = read(stylize_mask=ramp).stylize_mask
@@ -223,30 +208,6 @@ def test_stylize_takes_masks(params, tmp_path, notes):
     assert np.abs(kept - PHOTO)[:, :20].mean() > 0.005
     shared = painted(style_image_layers=[("relu1_1",), None])
     assert (shared != whole).any()
-
-
-def test_stylize_takes_statistics_pyramids_and_colors(params):
-    result = nstjax.stylize(
-        PHOTO,
-        PAINTINGS,
-        params,
-        content_mask=RED_BLUE,
-        stylize_mask=LEFT,
-        style_blend_weights=[1, 2],
-        **{**SHALLOW, "size": 40},
-        style_loss="moments",
-        pyramid="2",
-        pyramid_min_size=20,
-        pyramid_steps=[1],
-        adam_betas=[0.9, 0.99],
-        color="luminance",
-        keep="average",
-    )
-    assert result.image.shape == (32, 40, 3)
-    assert result.losses.total.shape == (4,)
-    assert np.isfinite(result.losses.total).all()
-    assert (result.preset.style_loss, result.preset.pyramid_steps) == ("moments", (1,))
-    np.testing.assert_allclose(result.image[:, 20:], PHOTO[:, 20:], atol=1e-5)
 
 
 @pytest.mark.parametrize(
