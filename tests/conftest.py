@@ -8,12 +8,9 @@ import logging
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import tempfile
 
 import jax
-import numpy as np
 import programs
 import pytest
 import reference
@@ -114,12 +111,12 @@ def slim_weights(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture
 def studio(tmp_path, slim_weights, monkeypatch) -> pathlib.Path:
     """The current folder, with photo.png, painting.png and weights to be found."""
+    # Not at the top: its assertions are to be explained, as registered there.
+    from command_lines import save_pictures
+
     folder = tmp_path / "studio"
     folder.mkdir()
-    random = np.random.default_rng(0)
-    for name, size in {"photo.png": (64, 48), "painting.png": (56, 72)}.items():
-        coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8))
-        coarse.resize(size).save(folder / name)
+    save_pictures(folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("NSTJAX_WEIGHTS", str(slim_weights))
     return folder
@@ -128,8 +125,7 @@ def studio(tmp_path, slim_weights, monkeypatch) -> pathlib.Path:
 @pytest.fixture
 def pictures(studio):
     """Masks of photo.png (64x48) and painting.png (56x72), and other paintings."""
-    # Not at the top: its assertions are to be explained, as registered there.
-    from command_lines import halves
+    from command_lines import halves, save_pictures
 
     photo, painting = (64, 48), (56, 72)
     halves("two.png", photo, "red", "blue")
@@ -143,10 +139,7 @@ def pictures(studio):
     dot.paste("white", (30, 20, 33, 23))
     dot.save("dot.png")
     Image.linear_gradient("L").resize(photo).save("ramp.png")
-    random = np.random.default_rng(5)
-    for name in ("second.png", "third.png"):
-        coarse = Image.fromarray(random.integers(0, 256, (9, 7, 3), dtype=np.uint8))
-        coarse.resize((60, 60)).save(name)
+    save_pictures(studio, [("second.png", (60, 60)), ("third.png", (60, 60))], seed=5)
 
 
 @pytest.fixture(scope="session")
@@ -159,33 +152,6 @@ def program():
 def command(program):
     """Run nstjax in this process: command(*arguments) -> (status, out, err)."""
     return functools.partial(program, "nstjax.commands.nstjax")
-
-
-@pytest.fixture
-def process():
-    """Start nstjax as a process: process(*arguments, first=CODE) -> Popen."""
-    with contextlib.ExitStack() as stack:
-
-        def start(*arguments: object, first: str = "") -> subprocess.Popen[str]:
-            # The code runs before nstjax takes the process over: a preexec_fn would
-            # fork this process, which JAX's threads do not survive.
-            code = (
-                f"import os, sys\n{first}\n"
-                "os.execv(sys.executable, [sys.executable, '-m', 'nstjax', "
-                "*sys.argv[1:]])"
-            )
-            started = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", code, *map(str, arguments)],
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-            )
-            stack.callback(started.kill)
-            return started
-
-        yield start
 
 
 @pytest.fixture(scope="module")

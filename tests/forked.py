@@ -93,18 +93,14 @@ def nstjax_forked(*arguments: object) -> tuple[int, str, str]:
     return run_forked(NSTJAX, *arguments)
 
 
-def signaled_after(
-    number: int, function: str, module: str, *arguments: object, count: int = 1
-) -> tuple[int, str, str]:
-    """Run a program, see ``programs.signaled_after``."""
-    return run_forked(SIGNALED, int(number), function, count, module, *arguments)
-
-
 def killed_after(
     function: str, module: str, *arguments: object, count: int = 1
 ) -> None:
-    """Run a program, which is killed as a function returns for that time."""
-    status, _, err = signaled_after(
-        signal.SIGKILL, function, module, *arguments, count=count
+    """Run a program, which is killed as a function returns for that time.
+
+    No sooner and no later, however busy the machine is.
+    """
+    status, _, err = run_forked(
+        SIGNALED, int(signal.SIGKILL), function, count, module, *arguments
     )
     assert status == -signal.SIGKILL, err

@@ -6,7 +6,6 @@ import logging
 import os
 import pathlib
 import runpy
-import signal
 import subprocess
 import sys
 import tempfile
@@ -44,8 +43,7 @@ with mock.patch(function, last):
 def run_here(module: str, *arguments: object) -> tuple[int, str, str]:
     """Run a program in this process: its status, and what it wrote to out and err.
 
-    Its module runs anew, as ``python -m`` does it and with flags of its own, then its
-    function ``run`` if it is one of those that console scripts call.
+    Its module runs anew, as ``python -m`` does it and with flags of its own.
     """
     # What is imported by another module only once defines its flags only once.
     module = {"nstjax": "nstjax.commands.nstjax"}.get(module, module)
@@ -53,7 +51,7 @@ def run_here(module: str, *arguments: object) -> tuple[int, str, str]:
     argv = [module, *map(str, arguments)]
     with process_kept(), captured() as texts, mock.patch.object(sys, "argv", argv):
         try:
-            runpy.run_module(module, run_name="__main__")["run"]()
+            runpy.run_module(module, run_name="__main__")
         except SystemExit as ended:
             status = ended.code
     out, err = texts
@@ -74,35 +72,6 @@ def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
         text=True,
         **options,
     )
-
-
-def signaled_after(
-    number: int,
-    function: str,
-    module: str,
-    *arguments: object,
-    count: int = 1,
-    **options: object,
-) -> tuple[int, str, str]:
-    """Run a program, which gets a signal as a function returns for that time.
-
-    No sooner and no later, however busy the machine is.
-    """
-    process = start(
-        "-c", SIGNALED, int(number), function, count, module, *arguments, **options
-    )
-    out, err = process.communicate()
-    return process.returncode, out, err
-
-
-def killed_after(
-    function: str, module: str, *arguments: object, **options: object
-) -> None:
-    """Run a program, which is killed as a function returns, see ``signaled_after``."""
-    status, _, err = signaled_after(
-        signal.SIGKILL, function, module, *arguments, **options
-    )
-    assert status == -signal.SIGKILL, err
 
 
 @contextlib.contextmanager

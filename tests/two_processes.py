@@ -57,7 +57,7 @@ def main(number: int, path: pathlib.Path) -> None:
 def run(module: str, arguments: list[str]) -> int | str | None:
     sys.argv = [module, *arguments]
     try:
-        runpy.run_module(module, run_name="__main__")["run"]()
+        runpy.run_module(module, run_name="__main__")
     except SystemExit as ended:
         return ended.code
     return 0

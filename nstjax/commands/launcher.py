@@ -5,6 +5,7 @@ programming errors keep their traceback.
 """
 
 import contextlib
+import dataclasses
 import io
 import logging
 import re
@@ -50,11 +51,8 @@ def run_command(
 ) -> None:
     """Parse the flags, run ``main`` and exit with its status.
 
-    Args:
-      name: what error lines begin with.
-      module: the module that defines the command's flags.
-      usage: what ``--help`` prints above them.
-      main: takes the paths that are no flags, returns the exit status.
+    Error lines begin with ``name``; ``--help`` prints ``usage`` and the flags that
+    ``module`` defines; ``main`` takes the arguments that are no flags.
     """
 
     def report(message: object, status: int) -> int:
@@ -88,10 +86,8 @@ def run_command(
             return report(error, FAILURE_STATUS)
         except OSError as error:
             what = f"{error.filename} cannot be read or written: "
-            return report(
-                f"{what if error.filename else ''}{error.strerror or error}",
-                USAGE_STATUS,
-            )
+            what = what if error.filename else ""
+            return report(f"{what}{error.strerror or error}", USAGE_STATUS)
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -113,6 +109,12 @@ def run_command(
             raise SystemExit(exit_status(ended.code or 0)) from None
 
 
+def flag_values(kind: type) -> dict[str, Any]:
+    """The values of the flags that are named as fields of a dataclass."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    return {name: flags.FLAGS[name].value for name in names if name in flags.FLAGS}
+
+
 def define_process_flags() -> None:
     """Define the flags of a command that can run as several processes."""
     flags.DEFINE_string(
@@ -121,7 +123,7 @@ def define_process_flags() -> None:
         "HOST:PORT of the first of several processes; auto on Slurm, Open MPI or TPU.",
     )
     flags.DEFINE_integer("num_processes", None, "How many processes there are.")
-    flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
+    flags.DEFINE_integer("process_id", None, "Which process this is, from 0.")
     flags.DEFINE_integer(
         "coordinator_timeout", 300, "Seconds to wait for the other processes."
     )

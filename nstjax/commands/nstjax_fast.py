@@ -1,13 +1,12 @@
 """The ``nstjax-fast`` command's flags."""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import get_args
 
 from absl import flags
 
-from nstjax.commands.launcher import FAILURE_STATUS, run_command
+from nstjax.commands.launcher import FAILURE_STATUS, flag_values, run_command
 from nstjax.commands.path_flags import define_mask, define_path
-from nstjax.errors import InputError
 from nstjax.images.options import ColorMatch, ColorSpace
 from nstjax.images.resizing import parse_size
 from nstjax.io.transparency import Transparency
@@ -43,8 +42,8 @@ define_path(
 define_path(
     "weights", "slim", "Encoder of an arbitrary-style model: slim, vgg19 or a file."
 )
-flags.DEFINE_float("strength", 1.0, "From 0, the photo, to 1, the style.")
-flags.DEFINE_integer("interpolate", 0, "Steps of a row from style to style.")
+flags.DEFINE_float("strength", 1.0, "Strength of the style, from 0, the photo, to 1.")
+flags.DEFINE_integer("interpolate", 0, "Steps between styles in a row of pictures.")
 define_mask(
     "mask",
     "Where each style goes: an image with a color for each, the brightest first, or "
@@ -75,22 +74,19 @@ flags.DEFINE_enum(
 flags.DEFINE_string(
     "size", "long:1024", "Pixels at the most: 512, long:512, area:512, … or original."
 )
-flags.DEFINE_string("style_size", "long:512", "The same for paintings.")
+flags.DEFINE_string("style_size", "long:512", "Pixels of paintings at the most.")
 flags.DEFINE_integer("batch_size", 1, "Photos of about one size taken together.")
 flags.DEFINE_integer(
     "tile", None, "Pixels of a tile, 0 for none; large photos are tiled anyway."
 )
 flags.DEFINE_boolean("skip_existing", False, "Keep results that are there already.")
-flags.DEFINE_integer("quality", 95, "Of JPEG and WebP images, 1 to 100.")
+flags.DEFINE_integer(
+    "quality", 95, "Quality of JPEG and WebP images.", lower_bound=1, upper_bound=100
+)
 flags.DEFINE_boolean("quiet", False, "No progress bar.")
 flags.DEFINE_boolean("list_styles", False, "Print the model's styles and stop.")
 
 FLAGS = flags.FLAGS
-OPTIONS = (
-    "model", "weights", "strength", "interpolate", "color", "color_space",
-    "color_match", "batch_size", "tile", "skip_existing", "quality", "quiet",
-    "recursive", "transparency",
-)  # fmt: skip
 
 
 def main(contents: Sequence[str]) -> int:
@@ -99,8 +95,6 @@ def main(contents: Sequence[str]) -> int:
     size, style_size = (
         parse_size(FLAGS[name].value or "") for name in ("size", "style_size")
     )
-    if not 1 <= FLAGS.quality <= 100:
-        raise InputError(f"quality must lie in 1..100, got {FLAGS.quality}")
     from nstjax.feedforward.inference.request import DEFAULT_STYLE, FastRequest
     from nstjax.feedforward.inference.restyle_files import restyle_files
     from nstjax.feedforward.inference.style_specifications import styles_text
@@ -109,22 +103,18 @@ def main(contents: Sequence[str]) -> int:
     if FLAGS.list_styles:
         print(styles_text(FLAGS.model))
         return 0
-    options: dict[str, Any] = {name: FLAGS[name].value for name in OPTIONS}
     style = FLAGS.style
     if style is None:
         contents, paintings = split_paintings(contents)
         style = paintings or [DEFAULT_STYLE]
-    results = restyle_files(
-        FastRequest(
-            contents=contents,
-            style=style,
-            output=FLAGS.output or None,
-            mask=FLAGS.mask,
-            size=size,
-            style_size=style_size,
-            **options,
-        )
-    )
+    given = {
+        "contents": contents,
+        "style": style,
+        "output": FLAGS.output or None,
+        "size": size,
+        "style_size": style_size,
+    }
+    results = restyle_files(FastRequest(**flag_values(FastRequest) | given))
     for path in results.written:
         print(f"nstjax-fast: wrote {path}")
     return 0 if results.complete else FAILURE_STATUS
@@ -133,3 +123,7 @@ def main(contents: Sequence[str]) -> int:
 def run() -> None:
     """Entry point of the console script."""
     run_command("nstjax-fast", __name__, USAGE, main)
+
+
+if __name__ == "__main__":
+    run()

@@ -16,9 +16,20 @@ from nstjax.io.paths import Mask, expand_home, parse_mask, split_paths
 flags.disclaim_key_flags()
 
 
+class Parser(flags.ArgumentParser):
+    """Reads a flag's value by a function."""
+
+    def __init__(self, read: Callable[[str], Any]):
+        self._read = read
+
+    def parse(self, argument: str) -> Any:
+        """The value that is meant."""
+        return self._read(argument)
+
+
 def define_path(name: str, default: str | None, help_text: str) -> flags.FlagHolder:
     """Define a flag that is one path, or a name such as ``auto`` in its place."""
-    return flags.DEFINE(_Parser(expand_home), name, default, help_text)
+    return flags.DEFINE(Parser(expand_home), name, default, help_text)
 
 
 def define_paths(
@@ -31,24 +42,19 @@ def define_paths(
 ) -> flags.FlagHolder:
     """Define a flag that is a list of paths; given again, it adds to the list.
 
-    Args:
-      name: of the flag.
-      default: as somebody would write it.
-      help_text: a line.
-      separator: between the paths of one value; None: each value is one path.
-      flag_values: the flags that it joins.
+    ``separator`` stands between the paths of one value; None: each value is one path.
     """
 
     def parse(text: str) -> list[str]:
         return split_paths(text, separator) if separator else [expand_home(text)]
 
-    flag = _ListFlag(_Parser(parse), None, name, default, help_text)
+    flag = _ListFlag(Parser(parse), None, name, default, help_text)
     return flags.DEFINE_flag(flag, flag_values)
 
 
 def define_mask(name: str, help_text: str) -> flags.FlagHolder:
     """Define a flag that is one mask, see ``parse_mask``."""
-    return flags.DEFINE(_Parser(parse_mask), name, None, help_text)
+    return flags.DEFINE(Parser(parse_mask), name, None, help_text)
 
 
 def define_masks(name: str, help_text: str) -> flags.FlagHolder:
@@ -57,15 +63,7 @@ def define_masks(name: str, help_text: str) -> flags.FlagHolder:
     def parse(text: str) -> list[Mask | None]:
         return list(map(parse_mask, split_paths(text)))
 
-    return flags.DEFINE_flag(_ListFlag(_Parser(parse), None, name, None, help_text))
-
-
-class _Parser(flags.ArgumentParser):
-    def __init__(self, read: Callable[[str], Any]):
-        self._read = read
-
-    def parse(self, argument: str) -> Any:
-        return self._read(argument)
+    return flags.DEFINE_flag(_ListFlag(Parser(parse), None, name, None, help_text))
 
 
 class _ListFlag(flags.Flag):

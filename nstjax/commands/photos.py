@@ -22,23 +22,18 @@ LOGGER = logging.getLogger("nstjax")
 
 
 def paint_photos(request: Request, given: Sequence[str], output: Path | None) -> int:
-    """Paint every photo; one that cannot be painted does not stop the others.
+    """Paint every photo given, also those of folders; returns the exit status.
 
-    Args:
-      request: of all of them; its content and output do not matter.
-      given: photos, and folders of them.
-      output: the folder for the results, which is made with the first; None for the
-        working folder's folder of each photo, or the current one.
-
-    Returns:
-      The exit status.
+    One that cannot be painted does not stop the others. The results go to the folder
+    ``output``, which is made, else to the working folder's folder of each photo, or to
+    the current one.
 
     Raises:
       InputError: a photo, or all, cannot be painted.
     """
     if output and (output.suffix.lower() in FORMATS or output.is_file()):
         raise InputError(f"--output={output} is one file: give a folder for the photos")
-    requests = photo_requests(request, find_photos(given), output)
+    requests = _photo_requests(request, _find_photos(given), output)
     # What is wrong with all of them is told once.
     for name, path in input_paths(request).items():
         if name != "content" and (problem := picture_problem(path)):
@@ -49,7 +44,7 @@ def paint_photos(request: Request, given: Sequence[str], output: Path | None) ->
         # What cannot be read is no photo, and somebody's still.
         inputs = [path for path, _ in given_files(given)]
         for each in requests:
-            check_unlinked([each.output])
+            check_unlinked([each.outputs.result])
             check_inputs_kept(check_outputs(each), inputs)
         for number, each in enumerate(requests, start=1):
             print(f"nstjax: photo {number} of {len(requests)}: {each.content}")
@@ -69,12 +64,8 @@ def paint_photos(request: Request, given: Sequence[str], output: Path | None) ->
     return 0
 
 
-def find_photos(given: Sequence[str]) -> list[Path]:
-    """The photos, those of folders in order of their names.
-
-    Raises:
-      InputError: there are none.
-    """
+def _find_photos(given: Sequence[str]) -> list[Path]:
+    """The photos, those of folders in order of their names."""
     contents = find_contents(given, recursive=None)
     photos = [content.path for content in contents if not content.video]
     videos = [content.path for content in contents if content.video]
@@ -88,27 +79,29 @@ def find_photos(given: Sequence[str]) -> list[Path]:
     return photos
 
 
-def photo_requests(
+def _photo_requests(
     request: Request, photos: Sequence[Path], output: Path | None
 ) -> list[Request]:
-    """A request for each photo, its results under a name of their own.
+    """A request for each photo, resumed where its run has begun.
 
-    Args:
-      request: of all of them; resumed where a photo's run has begun.
-      photos: one or more.
-      output: see ``paint_photos``.
+    Its results have a name of their own in the folder ``output``, else in the working
+    folder's folder of the photo.
     """
     requests = []
     for photo, name in zip(photos, unique_names(photos), strict=True):
-        workdir = request.workdir and request.workdir / name
-        place = (output or Path()) / f"{name}_stylized.png"
+        workdir = request.outputs.workdir and request.outputs.workdir / name
+        result = (output or Path()) / f"{name}_stylized.png"
+        if workdir and not output:
+            result = workdir / "stylized.png"
+        begun = workdir is not None and (workdir / CONFIG).exists()
         requests.append(
             dataclasses.replace(
                 request,
                 content=str(photo),
-                output=workdir / "stylized.png" if workdir and not output else place,
-                workdir=workdir,
-                resume=bool(request.resume and workdir and (workdir / CONFIG).exists()),
+                outputs=dataclasses.replace(
+                    request.outputs, result=result, workdir=workdir
+                ),
+                resume=request.resume and begun,
             )
         )
     return requests

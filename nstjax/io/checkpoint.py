@@ -11,7 +11,7 @@ import safetensors.numpy
 from nstjax.io.atomic import atomic_path
 from nstjax.io.config import START_AGAIN
 from nstjax.io.stored import check_tensors, damaged, open_tensors
-from nstjax.runtime.processes import on_host
+from nstjax.runtime.processes import to_numpy
 
 State = TypeVar("State")
 SCALE = "pyramid/scale"
@@ -85,7 +85,7 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
 
 
 def _named_leaves(state: object) -> dict[str, np.ndarray]:
-    return {name: on_host(leaf) for name, leaf in _by_name(state).items()}
+    return {name: to_numpy(leaf) for name, leaf in _by_name(state).items()}
 
 
 def _by_name(state: object) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from nstjax.optimization.transfer import (
 )
 from nstjax.runtime.compilation import compile_ahead, cpu_compiler_options
 from nstjax.runtime.memory import give_back_freed_memory
-from nstjax.runtime.processes import on_host
+from nstjax.runtime.processes import to_numpy
 
 # XLA:CPU convolutions run several times slower inside a loop primitive than outside, so
 # that there each step is dispatched from Python.
@@ -192,7 +192,7 @@ def run(
 
 def to_host(rows: TransferInfo, length: int) -> TransferInfo:
     """The first ``length`` rows of a chunk's infos as NumPy arrays."""
-    return jax.tree.map(lambda leaf: on_host(leaf)[:length], rows)
+    return jax.tree.map(lambda leaf: to_numpy(leaf)[:length], rows)
 
 
 def check_finite(info: TransferInfo, first_step: int, state: TransferState) -> None:
@@ -202,5 +202,5 @@ def check_finite(info: TransferInfo, first_step: int, state: TransferState) -> N
         raise NonFiniteLossError(
             first_step + int(broken[0]),
             float(info.loss[broken[0]]),
-            on_host(state.finite_image),
+            to_numpy(state.finite_image),
         )

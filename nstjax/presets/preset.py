@@ -176,7 +176,7 @@ def settings_of(preset: Preset) -> dict[str, Any]:
 def setting_choices(name: str) -> tuple[str, ...]:
     """The names that a setting may have; none where it is no choice."""
     tables = {"style_loss": tuple(STATISTICS), "optimizer": OPTIMIZERS}
-    hint = _hints()[name]
+    hint = setting_types()[name]
     return tables.get(name, get_args(hint) if get_origin(hint) is Literal else ())
 
 
@@ -232,8 +232,8 @@ def _paths() -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 @functools.cache
-def _hints() -> dict[str, Any]:
-    """The type of each setting."""
+def setting_types() -> dict[str, Any]:
+    """{setting: type}."""
     hints = {}
     for name, (*groups, field) in _paths():
         group = functools.reduce(getattr, groups, Preset(source=""))
@@ -275,7 +275,7 @@ def customize(preset: Preset, **overrides: Any) -> Preset:
         for name, value in overrides.items()
         if value is not None
     }
-    known = _hints()
+    known = setting_types()
     for name in overrides:
         if name not in known:
             raise InputError(

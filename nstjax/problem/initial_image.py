@@ -14,7 +14,7 @@ from nstjax.presets.preset import INITS, Noise, Preset
 from nstjax.problem.compiled_transfer import to_displayable
 from nstjax.problem.preprocessing import content_in_color, fit, style_in_color
 from nstjax.problem.pyramid import Scale, resample_image, shown_image
-from nstjax.runtime.processes import on_host
+from nstjax.runtime.processes import to_numpy
 
 
 def sample_noise(
@@ -104,7 +104,7 @@ def initial_image(
 
 def handed_on(previous: TransferState, size: tuple[int, int], preset: Preset) -> Array:
     """What a pyramid's scale of that size starts from, after the one before it."""
-    shown = on_host(shown_image(previous, preset.optimizer.keep))
+    shown = to_numpy(shown_image(previous, preset.optimizer.keep))
     image = resample_image(jnp.asarray(shown), *size)
     if preset.image.color == "luminance" and preset.image.color_when == "before":
         grey = deprocess(image).mean(2, keepdims=True)

@@ -36,7 +36,7 @@ from nstjax.problem.preprocessing import (
 )
 from nstjax.problem.pyramid import Scale, content_share, plan_scales, resample_moments
 from nstjax.problem.targets import Controls, make_targets
-from nstjax.runtime.processes import on_host
+from nstjax.runtime.processes import to_numpy
 from nstjax.tiling.plan import needs_tiles, plan_tiles
 
 NO_CONTROLS = Controls()
@@ -281,7 +281,7 @@ def _starting_state(
         and preset.optimizer.name == "adam"
         and preset.pyramid.moments == "resample"
     ):
-        before = jax.tree.map(on_host, previous.opt_state)
+        before = jax.tree.map(to_numpy, previous.opt_state)
         opt_state = resample_moments(opt_state, before)
     return state._replace(
         opt_state=with_learning_rate(opt_state, learning_rate_of(preset)),

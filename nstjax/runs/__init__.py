@@ -1,4 +1,4 @@
-"""One run as a person drives it: its request, controls, log, checkpoints and films.
+"""One run as a person drives it: its request, log, checkpoints, previews, film.
 
 Imports ``feedforward``, ``problem``, ``io`` and what is below.
 """

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -10,6 +11,9 @@ from PIL import Image
 from nstjax.errors import InputError
 from nstjax.io.masks import ImageSource, MaskSource, read_regions
 from nstjax.problem.targets import Controls
+
+if TYPE_CHECKING:
+    from nstjax.images.regions import MaskedRegion
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -31,7 +35,7 @@ def read_controls(
 
     Args:
       content: the photo, shape [height, width, 3].
-      styles: the paintings likewise.
+      styles: the paintings, of the same form.
       style_names: what messages call them.
       content_mask: a map with one color for each region, or a list of grey masks.
       style_masks: the same for each painting, None for one without a mask; for a single
@@ -41,57 +45,67 @@ def read_controls(
       region_weights: one for each region, in the order in which they are named.
       stylize_mask: white where the photo is painted, black where it stays.
       style_image_layers: see ``nstjax.Controls``.
-      style_blend_weights: likewise.
+      style_blend_weights: see ``nstjax.Controls``.
 
     Raises:
       InputError: a mask that cannot be read or paired.
     """
-    if isinstance(style_masks, str | os.PathLike | Image.Image | np.ndarray):
-        style_masks = [style_masks]
-    if content_mask is None:
-        for name, given in (
-            ("style_mask", style_masks),
-            ("style_regions", style_regions),
-            ("region_weights", region_weights),
-        ):
-            if given is not None:
+    regions: Sequence[MaskedRegion] = ()
+    if content_mask is not None:
+        masks = listed(style_masks) or [None] * len(styles)
+        regions = _read_pairs(
+            content, styles, style_names, content_mask, masks, style_regions
+        )
+    else:
+        needing = {
+            "style_mask": style_masks,
+            "style_regions": style_regions,
+            "region_weights": region_weights,
+        }
+        for name in needing:
+            if needing[name] is not None:
                 raise InputError(
                     f"{name} needs content_mask: the regions of the photo that it is "
                     "about"
                 )
-    if content_mask is None and stylize_mask is None:
-        return Controls(
-            style_image_layers=style_image_layers,
-            style_blend_weights=style_blend_weights,
-        )
-    # SciPy takes a while to import.
-    from nstjax.images import regions as masks
-
-    regions: list[masks.MaskedRegion] = []
-    if content_mask is not None:
-        if style_masks is not None and len(style_masks) != len(styles):
-            raise InputError(
-                f"style_mask has {len(style_masks)} entries for {len(styles)} style "
-                "images: give one for each, and none where an image has no mask"
-            )
-        content_regions = read_regions(content_mask, content, "content mask")
-        style_maps = [
-            None if mask is None else read_regions(mask, style, f"style mask of {name}")
-            for mask, style, name in zip(
-                style_masks or [None] * len(styles), styles, style_names, strict=True
-            )
-        ]
-        regions = masks.pair_regions(
-            content_regions, style_maps, style_regions, style_names
-        )
-        LOGGER.info("%s", masks.describe_regions(regions, style_names))
-    kept = None
-    if stylize_mask is not None:
-        kept = read_regions([stylize_mask], content, "stylize mask").masks[0]
     return Controls(
         regions=regions,
         region_weights=region_weights,
-        stylize_mask=kept,
+        stylize_mask=None
+        if stylize_mask is None
+        else read_regions([stylize_mask], content, "stylize mask").masks[0],
         style_image_layers=style_image_layers,
         style_blend_weights=style_blend_weights,
     )
+
+
+def listed(images: Any) -> Any:
+    """A single picture as a list of one."""
+    single = isinstance(images, str | os.PathLike | Image.Image | np.ndarray)
+    return [images] if single else images
+
+
+def _read_pairs(
+    content: np.ndarray,
+    styles: Sequence[np.ndarray],
+    style_names: Sequence[str],
+    content_mask: MaskSource,
+    style_masks: Sequence[MaskSource | None],
+    style_regions: Sequence[str] | None,
+) -> list["MaskedRegion"]:
+    # SciPy takes a while to import.
+    from nstjax.images.regions import describe_regions, pair_regions
+
+    if len(style_masks) != len(styles):
+        raise InputError(
+            f"style_mask has {len(style_masks)} entries for {len(styles)} style "
+            "images: give one for each, and none where an image has no mask"
+        )
+    content_regions = read_regions(content_mask, content, "content mask")
+    style_maps = [
+        None if mask is None else read_regions(mask, style, f"style mask of {name}")
+        for mask, style, name in zip(style_masks, styles, style_names, strict=True)
+    ]
+    regions = pair_regions(content_regions, style_maps, style_regions, style_names)
+    LOGGER.info("%s", describe_regions(regions, style_names))
+    return regions

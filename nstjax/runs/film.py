@@ -37,20 +37,12 @@ MOST_GIF_PIXELS = 2**29
 def film_frames(
     folder: Path, fade: int = 0, most_pixels: int = MOST_PIXELS
 ) -> Iterator[Frame]:
-    """The snapshots of a run, and its last image.
+    """The snapshots of a run and its last image, with blends between: (step, picture).
 
-    A frame is what ``nstjax`` would have written at that step; those of a pyramid's
-    smaller scales are enlarged to the last one's size. Where the photo's own colors or
-    parts show in the result, the photo must still be where the run found it.
-
-    Args:
-      folder: the run's working folder, with run.h5.
-      fade: how many blends between two of them, see ``cross_fade``.
-      most_pixels: of all pictures together.
-
-    Returns:
-      How many updates the image has had, and the picture: sRGB in 0..1, float32,
-      shape [height, width, 3].
+    A picture is what ``nstjax`` would have written at that step, sRGB in 0..1, float32,
+    [height, width, 3]; those of a pyramid's smaller scales are enlarged to the last
+    one's size. Where the photo's own colors or parts show in the result, the photo must
+    still be where the run found it. ``most_pixels`` is of all pictures together.
 
     Raises:
       InputError: the run has left no snapshots, or its log is damaged, or the film
@@ -71,9 +63,9 @@ def film_frames(
             f"than {most_pixels // (height * width)}: give a smaller --fade, or write "
             "an .mp4 of a run with fewer snapshots"
         )
-    finished = _finisher(folder, run.config.get("request"))
+    picture = _finisher(folder, run.config.get("request"))
     frames = (
-        (step, finished(resample_image(jnp.asarray(images[step]), height, width)))
+        (step, picture(resample_image(jnp.asarray(images[step]), height, width)))
         for step in sorted(images)
     )
     return cross_fade(frames, fade)
@@ -85,24 +77,15 @@ def _finisher(
     """From a run's image to its picture."""
     if record is not None:
         request = recorded_request(record, folder)
-        preset = request.preset
-        if (
-            preset.image.color != "style"
-            or request.stylize_mask
-            or preset.image.resize_to_content
-        ):
+        preset, mask = request.preset, request.controls.stylize_mask
+        if preset.image.color != "style" or mask or preset.image.resize_to_content:
             original = read_saved_run(folder).problem.original
             return lambda image: finish(image, preset, original)
     return lambda image: np.asarray(deprocess(image))
 
 
 def cross_fade(frames: Iterable[Frame], between: int) -> Iterator[Frame]:
-    """Insert blends of each two neighbors, numbered like the earlier one.
-
-    Args:
-      frames: of one size.
-      between: how many blends.
-    """
+    """Insert so many blends of each two neighbors, numbered like the earlier one."""
     earlier = None
     for step, picture in frames:
         if earlier is not None:
@@ -113,12 +96,7 @@ def cross_fade(frames: Iterable[Frame], between: int) -> Iterator[Frame]:
 
 
 def numbered(picture: np.ndarray, step: int) -> np.ndarray:
-    """Write the step into the lower left corner, white with a black outline.
-
-    Args:
-      picture: sRGB in 0..1, shape [height, width, 3].
-      step: how many updates it has had.
-    """
+    """Write the step into the lower left corner, white with a black outline."""
     image = Image.fromarray(to_8_bit(picture))
     size = max(12, image.height // 14)
     ImageDraw.Draw(image).text(
@@ -145,16 +123,12 @@ def write_film(
     when it ends; it counts time in hundredths of a second. An MP4 holds H.264 in 4:2:0,
     as browsers play it; its last row or column is repeated where its size is odd.
 
-    Args:
-      path: where to; the suffix chooses GIF or MP4.
-      pictures: sRGB in 0..1, all [height, width, 3].
-      fps: pictures a second, up to 50.
-      hold: how many seconds the last picture stays, up to 600.
+    The suffix chooses. Pictures are sRGB in 0..1, [height, width, 3], up to 50 a
+    second; the last of them stays for ``hold`` seconds.
 
     Raises:
       InputError: another suffix, no such folder, another speed, or an MP4 without
         imageio-ffmpeg.
-      OSError: the file cannot be written.
     """
     if not 0 < fps <= MOST_FPS or not 0 <= hold <= LONGEST_HOLD:
         raise InputError(
@@ -162,14 +136,13 @@ def write_film(
             f"seconds: give up to {MOST_FPS}, and up to {LONGEST_HOLD} seconds"
         )
     check_writable(path)
-    writers = {".gif": _write_gif, ".mp4": _write_mp4}
     suffix = Path(path).suffix.lower()
-    if suffix not in writers:
+    if suffix not in WRITERS:
         raise InputError(
             f"{path} has no suffix of a film's format: "
-            f"end it with one of {' '.join(writers)}"
+            f"end it with one of {' '.join(WRITERS)}"
         )
-    writers[suffix](path, pictures, fps, hold)
+    WRITERS[suffix](path, pictures, fps, hold)
 
 
 def _write_gif(
@@ -204,12 +177,14 @@ def _write_mp4(
         find_ffmpeg(path)
     except InputError as error:
         raise InputError(f"{error}, or write a .gif") from None
-    write_video(path, _held(pictures, round(hold * fps)), fps)
+    frames = map(to_8_bit, pictures)
+    write_video(path, _last_repeated(frames, round(hold * fps)), fps)
 
 
-def _held(pictures: Iterable[np.ndarray], times: int) -> Iterator[np.ndarray]:
-    """The pictures in 8 bits, the last of them as often as it is to be shown."""
-    for picture in pictures:
-        frame = to_8_bit(picture)
+def _last_repeated(frames: Iterable[np.ndarray], times: int) -> Iterator[np.ndarray]:
+    for frame in frames:
         yield frame
     yield from itertools.repeat(frame, times - 1)
+
+
+WRITERS = {".gif": _write_gif, ".mp4": _write_mp4}

@@ -17,73 +17,54 @@ from nstjax.runs.request import Request
 
 
 class Inputs(NamedTuple):
-    """Every picture of a request.
+    """Every picture of a request, sRGB in 0..1, each [height, width, 3].
 
     Attributes:
-      content: the photo, sRGB in 0..1, shape [height, width, 3].
       alpha: opacity that the result gets, [height, width] in 0..1, or None.
-      styles: the paintings likewise, each of its own size.
-      style_names: what messages call them.
+      style_names: what messages call the styles.
+      fine_style: whose strokes are mixed into the style first, or None.
       init_image: where to start, or None.
-      controls: regions, masks and the paintings' shares.
     """
 
     content: np.ndarray
     alpha: np.ndarray | None
-    styles: list[np.ndarray]
-    style_names: list[str]
+    styles: Sequence[np.ndarray]
+    style_names: Sequence[str]
+    fine_style: np.ndarray | None
     init_image: np.ndarray | None
     controls: Controls
 
 
 def read_inputs(request: Request) -> Inputs:
-    """Read the pictures and masks.
-
-    Raises:
-      InputError: one that cannot be used; the message says why.
-    """
+    """Read the pictures and masks; ``InputError`` for one that cannot be used."""
+    preset, fine_style = request.preset, None
     if request.content is None:
         # scikit-image takes a while to import, and only the demo needs it.
         from nstjax.io.demo import demo_pictures
 
         content, *styles = demo_pictures()
-        alpha = None
+        alpha, names = None, ["the demo's painting"]
     else:
         content, alpha = read_photo(
-            request.content, request.transparency, content_size(request.preset)
+            request.content, request.transparency, content_size(preset)
         )
-        used_size = painting_size(content, request.preset)
+        used_size = painting_size(content, preset)
         styles = [read_on_white(path, used_size) for path in request.styles]
-    init = request.preset.image.init
+        names = [Path(path).name for path in request.styles]
+        if request.fine_style is not None:
+            fine_style = read_on_white(request.fine_style, used_size)
     init_image = None
-    if init not in INITS:
-        init_image = read_on_white(init, content_size(request.preset))
-    names = [Path(path).name for path in request.styles] or ["the demo's painting"]
-    controls = read_controls(
-        content,
-        styles,
-        names,
-        content_mask=request.content_mask,
-        style_masks=request.style_masks,
-        style_regions=request.style_regions,
-        region_weights=request.region_weights,
-        stylize_mask=request.stylize_mask,
-        style_image_layers=request.style_image_layers,
-        style_blend_weights=request.style_blend_weights,
-    )
-    return Inputs(content, alpha, styles, names, init_image, controls)
+    if preset.image.init not in INITS:
+        init_image = read_on_white(preset.image.init, content_size(preset))
+    controls = read_controls(content, styles, names, **vars(request.controls))
+    return Inputs(content, alpha, styles, names, fine_style, init_image, controls)
 
 
-def make_problem(
-    inputs: Inputs,
-    params: Params,
-    request: Request,
-    styles: Sequence[np.ndarray] | None = None,
-) -> Problem:
-    """The request's problem, with other style images where they are given."""
+def make_problem(inputs: Inputs, params: Params, request: Request) -> Problem:
+    """The problem of a request's inputs."""
     return prepare(
         inputs.content,
-        inputs.styles if styles is None else styles,
+        inputs.styles,
         params,
         request.preset,
         seed=request.seed,

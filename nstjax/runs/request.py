@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,135 +21,99 @@ from nstjax.io.transparency import Transparency
 from nstjax.io.weights import LoadedParams
 from nstjax.presets.preset import INITS, Preset, customize, nested, settings_of
 from nstjax.problem.pyramid import Scale
+from nstjax.runs.outputs import Outputs
 
 OTHER_VERSION = "was it changed, or written by another version of nstjax?"
-# What decides the problem, beside the preset; the rest of a request is how it is run.
-PROBLEM = (
-    "preset_name",
-    "weights",
-    "seed",
-    "style_blend_weights",
-    "style_image_layers",
-    "style_regions",
-    "region_weights",
-    "transparency",
-)
+# Fields that are paths of pictures; of some, one path or a tuple of them.
 PICTURES = (
-    "content",
-    "styles",
-    "fine_style",
-    "content_mask",
-    "style_masks",
-    "stylize_mask",
-)
+    "content", "styles", "fine_style", "content_mask", "style_masks", "stylize_mask",
+)  # fmt: skip
+Paths = Text | tuple[Text, ...]
 
 
-class RequestRecord(msgspec.Struct, kw_only=True):
-    """What config.json says of a request; the preset is a ``Preset``."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ControlFiles:
+    """What ``nstjax.read_controls`` takes, with files as its masks."""
 
+    content_mask: Paths | None
+    style_masks: tuple[Paths | None, ...] | None
+    style_regions: tuple[Text, ...] | None
+    region_weights: tuple[Amount, ...] | None
+    stylize_mask: Text | None
+    style_image_layers: tuple[tuple[Text, ...] | None, ...] | None
+    style_blend_weights: tuple[Amount, ...] | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecordedRequest:
+    """What config.json says of a request, beside its controls."""
+
+    content: Text | None
+    styles: tuple[Text, ...]
+    fine_style: Text | None
     preset: Preset
     preset_name: Text
     weights: Text
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
-    style_blend_weights: tuple[Amount, ...] | None
-    style_image_layers: tuple[tuple[Text, ...] | None, ...] | None
-    style_regions: tuple[Text, ...] | None
-    region_weights: tuple[Amount, ...] | None
-    content: Text | None
-    styles: tuple[Text, ...]
-    fine_style: Text | None
-    content_mask: Text | tuple[Text, ...] | None
-    style_masks: tuple[Text | tuple[Text, ...] | None, ...] | None
-    stylize_mask: Text | None
     transparency: Transparency = "flatten"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(RecordedRequest):
     """One run as somebody asked for it; ``content`` None is the demo.
 
-    A mask is one map of colors or a tuple of grey masks. The fields are the command's
-    flags, read and checked one by one.
+    The fields are the command's flags, read and checked one by one.
     """
 
-    content: str | None
-    styles: Sequence[str]
-    preset: Preset
-    preset_name: str
-    weights: str
-    output: Path
-    seed: int
-    fine_style: str | None
-    style_blend_weights: tuple[float, ...] | None
-    style_image_layers: tuple[tuple[str, ...] | None, ...] | None
-    content_mask: str | tuple[str, ...] | None
-    style_masks: tuple[str | tuple[str, ...] | None, ...] | None
-    style_regions: tuple[str, ...] | None
-    region_weights: tuple[float, ...] | None
-    stylize_mask: str | None
-    snapshots: tuple[int, ...] = ()
-    workdir: Path | None = None
+    controls: ControlFiles
+    outputs: Outputs
     resume: bool = False
-    checkpoint_every: int = 100
-    log_every: int = 1
-    quality: int = 95
-    preview_seconds: float = 5.0
-    quiet: bool = False
     mesh: Mesh | None = None
     tile: int | None = None
     memory_gb: float | None = None
     no_upscale: bool = False
-    transparency: Transparency = "flatten"
 
 
 def run_settings(
     request: Request, scales: Sequence[Scale], weights_sha256: str
 ) -> dict[str, Any]:
     """All that decides the picture; what a resumed run must have in common."""
-    preset = settings_of(request.preset)
-    return {
+    settings = settings_of(request.preset) | dataclasses.asdict(request.controls)
+    for name in ("montage", "content_mask", "style_masks", "stylize_mask"):
+        del settings[name]
+    return settings | {
         "preset": request.preset_name,
-        **{name: preset[name] for name in preset if name != "montage"},
         "scales": scales,
         "seed": request.seed,
-        "style_blend_weights": request.style_blend_weights,
-        "style_image_layers": request.style_image_layers,
-        "style_regions": request.style_regions,
-        "region_weights": request.region_weights,
         # None as in runs that were written before there was a choice.
         "transparency": None if request.transparency == "flatten" else "keep",
         "weights_sha256": weights_sha256,
-        "image_sha256": input_sha256(request),
+        "image_sha256": {
+            name: file_sha256(path) for name, path in input_paths(request).items()
+        },
     }
-
-
-def input_sha256(request: Request) -> dict[str, str]:
-    """The hash of every picture that goes in, by what it is."""
-    return {name: file_sha256(path) for name, path in input_paths(request).items()}
 
 
 def input_paths(request: Request) -> dict[str, str]:
     """Every picture that goes in, by what it is."""
-    styles = enumerate(request.styles, start=1)
-    paths: dict[str, str | tuple[str, ...] | None] = {
+    init, controls = request.preset.image.init, request.controls
+    given = {
         "content": request.content,
-        "init": None
-        if request.preset.image.init in INITS
-        else request.preset.image.init,
+        "init": None if init in INITS else init,
         "fine_style": request.fine_style,
-        "content_mask": request.content_mask,
-        "stylize_mask": request.stylize_mask,
-        **{f"style_{number}": path for number, path in styles},
+        "content_mask": controls.content_mask,
+        "stylize_mask": controls.stylize_mask,
+        **_numbered("style", request.styles),
+        **_numbered("style_mask", controls.style_masks or ()),
     }
-    masks = enumerate(request.style_masks or (), start=1)
-    paths |= {f"style_mask_{number}": path for number, path in masks}
-    single = {name: path for name, path in paths.items() if isinstance(path, str)}
-    return single | {
-        f"{name}_{number}": path
-        for name, several in paths.items()
-        if isinstance(several, tuple)
-        for number, path in enumerate(several, start=1)
-    }
+    paths: dict[str, Any] = {}
+    for name, path in given.items():
+        paths |= _numbered(name, path) if isinstance(path, tuple) else {name: path}
+    return {name: path for name, path in paths.items() if path is not None}
+
+
+def _numbered(name: str, values: Iterable[Any]) -> dict[str, Any]:
+    return {f"{name}_{number}": value for number, value in enumerate(values, start=1)}
 
 
 def run_config(
@@ -166,10 +130,9 @@ def run_config(
 def environment(network: LoadedParams) -> dict[str, Any]:
     """Where something was run: the network's file, versions and device."""
     packages = ("nstjax", "jax", "jaxlib", "optax", "numpy", "pillow")
+    weights = network.source
     return {
-        "weights": network.source
-        if network.advice
-        else os.path.abspath(network.source),
+        "weights": weights if network.advice else os.path.abspath(weights),
         "weights_advice": network.advice,
         "versions": {
             "python": platform.python_version(),
@@ -182,8 +145,10 @@ def environment(network: LoadedParams) -> dict[str, Any]:
 
 def request_record(request: Request) -> dict[str, Any]:
     """What a request's problem is made of, as JSON data, its paths absolute."""
-    record = {name: getattr(request, name) for name in PROBLEM}
-    record |= {name: _absolute(getattr(request, name)) for name in PICTURES}
+    fields = dataclasses.fields(RecordedRequest)
+    record = {field.name: getattr(request, field.name) for field in fields}
+    record |= dataclasses.asdict(request.controls)
+    record |= {name: _absolute(record[name]) for name in PICTURES}
     preset = settings_of(request.preset)
     if preset["init"] not in INITS:
         preset["init"] = _absolute(preset["init"])
@@ -191,11 +156,7 @@ def request_record(request: Request) -> dict[str, Any]:
 
 
 def recorded_request(record: dict[str, Any], folder: Path) -> Request:
-    """The request that ``request_record`` recorded, after a way through JSON.
-
-    Args:
-      record: from a run's config.json.
-      folder: of that run.
+    """The request that ``request_record`` recorded in config.json of a run's folder.
 
     Raises:
       InputError: it is none, or another version's.
@@ -203,8 +164,9 @@ def recorded_request(record: dict[str, Any], folder: Path) -> Request:
     where = f"the request in {folder / CONFIG}"
     settings = convert(record.get("preset"), dict[str, Any], where, OTHER_VERSION)
     given = convert(
-        record | {"preset": nested(settings)}, RequestRecord, where, OTHER_VERSION
+        record | {"preset": nested(settings)}, RecordedRequest, where, OTHER_VERSION
     )
+    controls = convert(record, ControlFiles, where, OTHER_VERSION)
     unknown = settings.keys() - settings_of(given.preset)
     if unknown:
         raise damaged(where, f"unknown setting {min(unknown)}", OTHER_VERSION)
@@ -215,24 +177,9 @@ def recorded_request(record: dict[str, Any], folder: Path) -> Request:
         preset = customize(given.preset)
     except InputError as error:
         raise damaged(where, error, OTHER_VERSION) from error
-    return Request(
-        **{name: getattr(given, name) for name in (*PROBLEM, *PICTURES)},
-        preset=preset,
-        output=folder / "stylized.png",
-        workdir=folder,
-    )
-
-
-def mixed_style_path(request: Request) -> Path:
-    """Where the style image that fine and coarse style make is kept."""
-    if request.workdir:
-        return request.workdir / "style.png"
-    return request.output.with_name(f"{request.output.stem}.nstjax-style.png")
-
-
-def beside(path: Path, what: str) -> Path:
-    """The path of the same folder and suffix with ``_what`` added to its name."""
-    return path.with_name(f"{path.stem}_{what}{path.suffix}")
+    outputs = Outputs(result=folder / "stylized.png", workdir=folder)
+    fields = vars(given) | {"preset": preset}
+    return Request(**fields, controls=controls, outputs=outputs)
 
 
 def _absolute(given: Any) -> Any:

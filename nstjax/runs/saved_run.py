@@ -17,15 +17,9 @@ from nstjax.presets.preset import Preset
 from nstjax.problem.preprocessing import content_in_color, fit, style_in_color
 from nstjax.problem.problem import Problem
 from nstjax.problem.pyramid import plan_scales
+from nstjax.runs.checkpoints import CHECKPOINT
 from nstjax.runs.inputs import make_problem, read_inputs
-from nstjax.runs.recorder import CHECKPOINT
-from nstjax.runs.request import (
-    Request,
-    input_paths,
-    input_sha256,
-    mixed_style_path,
-    recorded_request,
-)
+from nstjax.runs.request import Request, file_sha256, input_paths, recorded_request
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -34,17 +28,12 @@ class SavedRun(NamedTuple):
     """A run as its folder has it; images in the network's units, [height, width, 3].
 
     Attributes:
-      folder: where it lies.
       settings: all that decided the picture, see ``nstjax.runs.request.run_settings``.
-      request: as somebody asked for it.
-      preset: its settings.
-      network: the network that it used.
       problem: the last scale; ``problem.data`` is what its loss takes.
       content: the photo as the transfer saw it.
       style: the first painting at the photo's size.
       snapshots: {step: image}, those of the last scale.
-      image: the last one.
-      steps: how many updates that one had.
+      image: the last one, after ``steps`` updates.
     """
 
     folder: Path
@@ -63,10 +52,7 @@ class SavedRun(NamedTuple):
 def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
     """Read a run of ``nstjax --workdir=FOLDER`` and prepare its problem again.
 
-    Args:
-      folder: of the run.
-      weights: the network, where it is not found as the run found it; see
-        ``nstjax.io.weights.load_network``.
+    ``weights`` is the network, where it is not found as the run found it.
 
     Raises:
       InputError: no such run, or a picture or network that is gone or has changed.
@@ -80,15 +66,14 @@ def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
         )
     request = recorded_request(config["request"], folder)
     logged = read_run(folder)
+    hashes = settings.get("image_sha256", {})
     for name, path in input_paths(request).items():
-        check_file(
-            path, f"put the {name.replace('_', ' ')} of the run in {folder} back"
-        )
-    for name, sha256 in input_sha256(request).items():
-        if sha256 != settings.get("image_sha256", {}).get(name):
+        words = name.replace("_", " ")
+        check_file(path, f"put the {words} of the run in {folder} back")
+        if file_sha256(path) != hashes.get(name):
             raise InputError(
-                f"{name.replace('_', ' ')} is not the picture of the run in {folder} "
-                "any more: put that one back"
+                f"{words} is not the picture of the run in {folder} any more: put that "
+                "one back"
             )
     inputs = read_inputs(request)
     last = plan_scales(inputs.content.shape[:2], request.preset)[-1]
@@ -98,10 +83,9 @@ def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
             f"the run in {folder} has not reached its last scale: resume it first"
         )
     network = _network(config, request, weights)
-    styles = inputs.styles
     if request.fine_style:
-        styles = [read_image(mixed_style_path(request))]
-    problem = make_problem(inputs, network.params, request, styles)
+        inputs = inputs._replace(styles=[read_image(request.outputs.mixed_style)])
+    problem = make_problem(inputs, network.params, request)
     problem = problem.at_scale(len(problem.scales) - 1, None)
     preset, photo = request.preset, problem.original.photo
     snapshots = {
@@ -112,7 +96,7 @@ def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
     left_out = len(logged.snapshots) - len(snapshots)
     if left_out:
         LOGGER.info("%d snapshots of smaller scales are left out", left_out)
-    style = preprocess(style_in_color(fit(styles[0], *size, preset), photo, preset))
+    style = style_in_color(fit(inputs.styles[0], *size, preset), photo, preset)
     return SavedRun(
         folder=folder,
         settings=settings,
@@ -121,7 +105,7 @@ def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
         network=network,
         problem=problem,
         content=np.asarray(preprocess(content_in_color(photo, preset))),
-        style=np.asarray(style),
+        style=np.asarray(preprocess(style)),
         snapshots=snapshots,
         image=logged.image,
         steps=logged.steps,
@@ -129,11 +113,7 @@ def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
 
 
 def recorded_inputs(folder: Path) -> list[Path]:
-    """Every file that a run's picture was made of, and those that tell of the run.
-
-    Raises:
-      InputError: the run's config.json is damaged.
-    """
+    """Every file that a run's picture was made of, and those that tell of the run."""
     paths = [folder / name for name in (CONFIG, METRICS, RUN, CHECKPOINT)]
     if not paths[0].exists():
         return paths
@@ -143,7 +123,7 @@ def recorded_inputs(folder: Path) -> list[Path]:
     if record := config.get("request"):
         request = recorded_request(record, folder)
         paths += [Path(path) for path in input_paths(request).values()]
-        paths += [Path(request.weights), mixed_style_path(request)]
+        paths += [Path(request.weights), request.outputs.mixed_style]
     return paths
 
 

@@ -1,30 +1,32 @@
 """One run as the command drives it: from its first step to its picture."""
 
-import dataclasses
+import contextlib
 import heapq
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from nstjax.io.extras import Extras
 from nstjax.optimization.steps import NonFiniteLossError, run
-from nstjax.optimization.transfer import TransferInfo
+from nstjax.optimization.transfer import TransferInfo, TransferState
 from nstjax.presets.preset import Preset
+from nstjax.problem.preprocessing import finish
 from nstjax.problem.problem import Problem, evaluate
 from nstjax.problem.pyramid import shown_image
-from nstjax.runs.recorder import Outputs, Recorder
+from nstjax.runs.checkpoints import Checkpoints, resume_from
+from nstjax.runs.log import Log
+from nstjax.runs.outputs import Outputs
+from nstjax.runs.previews import Preview, Snapshots
 from nstjax.runtime.interrupts import requested
-from nstjax.runtime.processes import any_process, on_host
+from nstjax.runtime.processes import any_of_processes, to_numpy
 from nstjax.runtime.progress_bar import ProgressBar
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
+class Outcome(NamedTuple):
+    """How a run ended: its picture, sRGB in 0..1, after so many steps.
 
     Attributes:
-      image: the picture, sRGB in 0..1.
-      step: how many updates it was given.
       interrupted: whether somebody stopped it before its last step.
       complete: whether all that was asked for beside the picture could be written.
       losses: the first that is logged and the last of the same scale; None where
@@ -34,8 +36,8 @@ class Outcome:
     image: np.ndarray
     step: int
     interrupted: bool
-    complete: bool = True
-    losses: tuple[float, float] | None = None
+    complete: bool
+    losses: tuple[float, float] | None
 
 
 def execute(
@@ -45,82 +47,92 @@ def execute(
     *,
     config: dict[str, Any] | None = None,
     resume: bool = False,
-    begin_saving: Callable[[], None] | None = None,
+    begin_saving: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run a problem to its last step, or until somebody interrupts it.
 
-    Args:
-      problem: from ``nstjax.prepare``.
-      preset: its settings.
-      outputs: what to write meanwhile.
-      config: written to the working folder's config.json.
-      resume: whether to go on from the working folder's checkpoint.
-      begin_saving: from ``nstjax.runtime.interrupts.saving_on_interrupt``, called once
-        there is something to save; None where an interrupted run is worth nothing.
-
-    Returns:
-      The picture and how the run ended.
+    Nothing is written before the first step, and what cannot be written beside the
+    picture does not end the run. ``begin_saving`` is called once there is something to
+    save, see ``nstjax.runtime.interrupts.saving_on_interrupt``.
 
     Raises:
       InputError: the checkpoint cannot be used.
       NonFiniteLossError: the loss became NaN or infinite; its image is a picture.
     """
-    begin_saving = begin_saving or (lambda: None)
-    recorder = Recorder(problem, preset, outputs, config or {})
-    state = recorder.start(resume)
-    total = problem.total_steps
-    bar = ProgressBar(
-        total=total, initial=recorder.step, unit="step", disable=outputs.quiet
+    extras = Extras()
+    problem, rows, images = (
+        resume_from(outputs.workdir, problem)
+        if resume and outputs.workdir
+        else (problem, [], {})
     )
-    every = outputs.checkpoint_every
-    checkpoints = range(recorder.step // every * every, total, every)
-    stopping = False
-    try:
-        with bar:
-            while True:
-                scale = recorder.problem.scale
-                if len(problem.scales) > 1:
-                    bar.set_description(f"{scale.width}x{scale.height}")
-                for state, info in run(
-                    recorder.problem.steps,
-                    state,
-                    recorder.problem.data,
-                    scale.last_step,
-                    stops=heapq.merge(sorted(outputs.snapshots), checkpoints),
-                ):
-                    begin_saving()
-                    recorder.log(info)
-                    bar.set_postfix_str(progress_text(info), refresh=False)
-                    bar.update(len(info.loss))
-                    recorder.record(state)
-                    stopping = any_process(requested())
-                    if stopping:
-                        break
-                following = None if stopping else recorder.problem.next_scale(state)
-                if following is None:
-                    break
-                recorder.problem, state = following, following.state
-        recorder.checkpoint(state)
-        step, image = recorder.step, on_host(state.image)
-        shown = on_host(shown_image(state, preset.optimizer.keep))
-        state, info = evaluate(recorder.problem, state)
-        if preset.optimizer.keep == "best":
-            shown = on_host(state.best_image)
-        if step == total:
-            recorder.log(info)
-            recorder.write_run(image, step)
-    except NonFiniteLossError as error:
-        error.image = recorder.picture(error.image)
-        raise
-    finally:
-        recorder.remove_preview()
+    state, total = problem.state, problem.total_steps
+    first = int(state.step)
+    log = Log(outputs, config or {}, problem.scales, extras, first, rows)
+    snapshots = Snapshots(outputs, preset, extras, images)
+    snapshots.begin(problem)
+    checkpoints = Checkpoints(outputs.workdir, log, snapshots, extras)
+    bar = ProgressBar(total=total, initial=first, unit="step", disable=outputs.quiet)
+    with bar, Preview(outputs, preset) as preview:
+        for problem, state, info in _run_scales(problem, preset, outputs):
+            begin_saving()
+            log.add(info)
+            bar.set_postfix_str(progress_text(info), refresh=False)
+            if len(problem.scales) > 1:
+                size = f"{problem.scale.width}x{problem.scale.height}"
+                bar.set_description(size, refresh=False)
+            bar.update(len(info.loss))
+            snapshots.keep(state, problem)
+            snapshots.write()
+            if log.step % outputs.checkpoint_every == 0:
+                checkpoints.write(state, problem)
+            preview.renew(state, problem)
+            if any_of_processes(requested()):
+                break
+    checkpoints.write(state, problem)
+    last, step = to_numpy(state.image), log.step
+    shown = to_numpy(shown_image(state, preset.optimizer.keep))
+    with _finished_images(preset, problem):
+        state, info = evaluate(problem, state)
+    if preset.optimizer.keep == "best":
+        shown = to_numpy(state.best_image)
+    if step == total:
+        log.add(info)
+        checkpoints.write_run(last, step)
     return Outcome(
-        recorder.picture(shown),
+        finish(shown, preset, problem.original),
         step,
         interrupted=step < total,
-        complete=not recorder.extras.missing,
-        losses=recorder.losses(),
+        complete=not extras.missing,
+        losses=log.first_and_last_loss(),
     )
+
+
+def _run_scales(
+    problem: Problem, preset: Preset, outputs: Outputs
+) -> Iterator[tuple[Problem, TransferState, TransferInfo]]:
+    """What ``nstjax.run`` yields at each scale in turn, with the scale's problem."""
+    state, total, every = problem.state, problem.total_steps, outputs.checkpoint_every
+    checkpoints = range(int(state.step) // every * every, total, every)
+    following: Problem | None = problem
+    while following:
+        problem, state = following, following.state
+        stops = heapq.merge(sorted(outputs.snapshots), checkpoints)
+        with _finished_images(preset, problem):
+            for state, info in run(
+                problem.steps, state, problem.data, problem.scale.last_step, stops=stops
+            ):
+                yield problem, state, info
+        following = problem.next_scale(state)
+
+
+@contextlib.contextmanager
+def _finished_images(preset: Preset, problem: Problem) -> Iterator[None]:
+    """Make a picture of the image that comes with an error."""
+    try:
+        yield
+    except NonFiniteLossError as error:
+        error.image = finish(error.image, preset, problem.original)
+        raise
 
 
 def progress_text(info: TransferInfo) -> str:

@@ -1,13 +1,11 @@
 """Style transfer from Python in one call."""
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from PIL import Image
 
 from nstjax.errors import InputError
 from nstjax.images.resizing import parse_size
@@ -22,9 +20,9 @@ from nstjax.problem.memory_plan import choose_tile
 from nstjax.problem.preprocessing import content_size, finish, painting_size
 from nstjax.problem.problem import Problem, evaluate, prepare
 from nstjax.problem.pyramid import shown_image
-from nstjax.runs.controls import read_controls
+from nstjax.runs.controls import listed, read_controls
 from nstjax.runtime.mesh import read_mesh
-from nstjax.runtime.processes import on_host
+from nstjax.runtime.processes import to_numpy
 
 
 class Losses(NamedTuple):
@@ -100,8 +98,7 @@ def stylize(
       style_blend_weights: one for each painting; equal where not given.
       style_image_layers: for each painting the style layers that it serves, or None
         for all.
-      content_mask: where the photo's regions are, see ``nstjax.runs.controls``; so the
-        next three.
+      content_mask: where the photo's regions are, see ``nstjax.read_controls``.
       style_masks: where the paintings' regions are.
       style_regions: which regions each painting is given to.
       region_weights: one for each region.
@@ -134,17 +131,15 @@ def stylize(
     chosen = customize(chosen, **settings)
     if init_image is None and chosen.image.init not in INITS:
         init_image = chosen.image.init
-    if isinstance(style, str | os.PathLike | Image.Image | np.ndarray):
-        style = [style]
     if isinstance(mesh, str):
         mesh = read_mesh(mesh)
     photo = read_image(content, content_size(chosen))
     used_size = painting_size(photo, chosen)
-    paintings = [read_image(image, used_size) for image in style]
+    paintings = [read_image(image, used_size) for image in listed(style)]
     controls = read_controls(
         photo,
         paintings,
-        [f"style image {number}" for number in range(1, len(paintings) + 1)],
+        [f"style image {number}" for number, _ in enumerate(paintings, start=1)],
         content_mask=content_mask,
         style_masks=style_masks,
         style_regions=style_regions,
@@ -153,8 +148,24 @@ def stylize(
         style_image_layers=style_image_layers,
         style_blend_weights=style_blend_weights,
     )
+    start = None
+    if init_image is not None:
+        start = read_image(init_image, content_size(chosen))
     if fine_style is not None:
-        paintings = [_mixed_style(photo, fine_style, paintings, params, chosen, mesh)]
+        from nstjax.problem.style_mixing import mix_styles
+
+        if len(paintings) != 1:
+            raise InputError(
+                "fine_style goes with one style image, the coarse one: "
+                f"{len(paintings)} were given"
+            )
+        fine = read_image(fine_style, used_size)
+        mixed = mix_styles(
+            *(photo, fine, paintings[0], params, chosen),
+            paint=lambda problem, stage: _paint(problem, stage)[0],
+            mesh=mesh,
+        )
+        paintings = [mixed]
     if memory_gb is not None:
         plan = choose_tile(
             photo,
@@ -173,9 +184,7 @@ def stylize(
         params,
         chosen,
         seed=seed,
-        init_image=None
-        if init_image is None
-        else read_image(init_image, content_size(chosen)),
+        init_image=start,
         controls=controls,
         mesh=mesh,
         tile=tile,
@@ -185,7 +194,8 @@ def stylize(
 
 
 def _paint(problem: Problem, preset: Preset) -> tuple[np.ndarray, Losses]:
-    infos, state = [], problem.state
+    infos: list[TransferInfo] = []
+    state = problem.state
     while True:
         for state, info in run(
             problem.steps, state, problem.data, problem.scale.last_step
@@ -195,40 +205,10 @@ def _paint(problem: Problem, preset: Preset) -> tuple[np.ndarray, Losses]:
         if following is None:
             break
         problem, state = following, following.state
-    image = on_host(shown_image(state, preset.optimizer.keep))
+    image = to_numpy(shown_image(state, preset.optimizer.keep))
     state, info = evaluate(problem, state)
     if preset.optimizer.keep == "best":
-        image = on_host(state.best_image)
-    return finish(image, preset, problem.original), losses_of([*infos, info])
-
-
-def _mixed_style(
-    photo: np.ndarray,
-    fine_style: ImageSource,
-    paintings: Sequence[np.ndarray],
-    params: Params,
-    preset: Preset,
-    mesh: Mesh | None,
-) -> np.ndarray:
-    from nstjax.problem.style_mixing import mix_styles
-
-    if len(paintings) != 1:
-        raise InputError(
-            f"fine_style goes with one style image, the coarse one: {len(paintings)} "
-            "were given"
-        )
-    return mix_styles(
-        photo,
-        read_image(fine_style, painting_size(photo, preset)),
-        paintings[0],
-        params,
-        preset,
-        lambda problem, stage: _paint(problem, stage)[0],
-        mesh,
-    )
-
-
-def losses_of(infos: Iterable[TransferInfo]) -> Losses:
-    """Join the infos of consecutive steps."""
-    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves), *infos)
-    return Losses(joined.loss, *joined.terms)
+        image = to_numpy(state.best_image)
+    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves), *infos, info)
+    losses = Losses(joined.loss, *joined.terms)
+    return finish(image, preset, problem.original), losses

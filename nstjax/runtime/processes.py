@@ -2,7 +2,7 @@
 
 Every process runs the same command on the same inputs; ``--process_id`` alone differs.
 Only the first one writes files and tells what it does. What the processes have to
-decide alike, such as whether to stop, they ask each other with ``any_process``.
+decide alike, such as whether to stop, they ask each other with ``any_of_processes``.
 """
 
 import contextlib
@@ -96,14 +96,14 @@ def is_first_process() -> bool:
     return count_processes() == 1 or jax.process_index() == 0
 
 
-def any_process(flag: bool) -> bool:
+def any_of_processes(flag: bool) -> bool:
     """Whether the flag is set in any process; all of them must ask at the same time."""
     if count_processes() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array([flag])).any())
 
 
-def least(value: int) -> int:
+def smallest_of_processes(value: int) -> int:
     """The smallest value of all processes; all of them must ask at the same time."""
     if count_processes() == 1:
         return value
@@ -131,13 +131,13 @@ def all_or_none() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        any_process(True)
+        any_of_processes(True)
         raise
-    if any_process(False):
+    if any_of_processes(False):
         raise InputError("another process could not go on: its message says why")
 
 
-def on_host(array: Any) -> np.ndarray:
+def to_numpy(array: Any) -> np.ndarray:
     """The whole array; of one that is split over processes, all must ask at once."""
     split = isinstance(array, jax.Array) and not (
         array.is_fully_addressable or array.is_fully_replicated

@@ -1,15 +1,11 @@
 """The command's regions: which painting serves where, and what stays a photo."""
 
 import pathlib
-from typing import get_args
 
 import numpy as np
 import pytest
 from command_lines import MASKED, REGIONS, SHALLOW, TWO, halves, metrics, painted, photo
 from PIL import Image
-
-import nstjax
-from nstjax.network.guides import GuideMode
 
 pytestmark = pytest.mark.usefixtures("pictures")
 
@@ -60,15 +56,6 @@ def test_regions_are_given_by_color_and_by_number(command):
     assert served(*names, "--region_weights=2,1") != in_order
 
 
-def test_a_region_of_no_weight_stays_as_it_is(command):
-    image = painted(
-        *(command, *FLAT_TWO, *ONCE, MASKED, "--region_weights=1,0"),
-        notes=REGIONS.format("painting.png", "second.png"),
-    )
-    np.testing.assert_allclose(image[:, 25:], photo()[:, 25:], atol=HALF)
-    assert np.abs(image - photo())[:, :23].mean() > 1 / 255
-
-
 def test_a_styles_mask_says_what_of_it_counts(command):
     # The first painting is red on its left and blue on its right, as its mask is.
     picture = Image.open("painting.png")
@@ -111,32 +98,6 @@ def test_grey_masks_may_leave_a_part_of_the_photo_and_overlap(command):
     assert np.abs(image - photo())[:, :23].mean() > 1 / 255
 
 
-def test_a_mask_of_another_size_is_resized_with_a_note(command):
-    halves("wide.png", (200, 60), "red", "blue")
-    plain = painted(
-        *(command, *FLAT_TWO, MASKED),
-        notes=REGIONS.format("painting.png", "second.png"),
-    )
-    image = painted(
-        *(command, *FLAT_TWO, "--content_mask=wide.png"),
-        notes="nstjax: note: content mask is 200x60, its picture 64x48: stretched\n"
-        + REGIONS.format("painting.png", "second.png"),
-    )
-    assert np.abs(image - plain).mean() < 0.002 < np.abs(image - photo()).mean()
-
-
-@pytest.mark.parametrize("mode", get_args(GuideMode))
-def test_guide_modes_and_dilations_are_different_guides(mode, command):
-    def image(*flags):
-        notes = REGIONS.format("painting.png", "second.png")
-        return painted(command, *FLAT_TWO, MASKED, *flags, notes=notes)
-
-    found = image(f"--guide_mode={mode}")
-    assert (found != image(f"--guide_mode={mode}", "--guide_dilation=2")).any()
-    if mode != "simple":
-        assert (found != image()).any()
-
-
 def test_a_layer_that_is_too_deep_for_a_region_is_left_out_with_a_note(command):
     painted(
         *(command, *TWO, "--content_mask=dot.png+white.png", "--workdir=run"),
@@ -148,15 +109,6 @@ def test_a_layer_that_is_too_deep_for_a_region_is_left_out_with_a_note(command):
         "out there\n",
     )
     assert list(metrics("run")[0]["style_layers"]) == ["relu1_1", "relu2_1"]
-
-
-def test_layers_and_regions_together(command):
-    painted(
-        *(command, *FLAT_TWO, MASKED, "--style_layers=conv1_1,relu1_1"),
-        *("--style_image_layers=conv1_1,relu1_1", "--workdir=run"),
-        notes=REGIONS.format("painting.png", "second.png"),
-    )
-    assert list(metrics("run")[0]["style_layers"]) == ["conv1_1", "relu1_1"]
 
 
 # --- inside and outside stylize_mask ------------------------------------------------
@@ -176,23 +128,3 @@ def test_outside_the_stylize_mask_the_photo_stays(command):
         "nothing\n",
     )
     np.testing.assert_allclose(image, plain, atol=1.01 / 255)
-
-
-def test_a_soft_stylize_mask_fades_to_the_photo(command):
-    image = painted(command, *FLAT_ONE, "--stylize_mask=ramp.png", "--init=style")
-    share = nstjax.resize(nstjax.read_image("ramp.png"), 36, 48, "box")
-    difference = np.abs(image - photo())
-    # Shares of 0.95 and more count as 1.
-    assert (difference <= share[:, :, :1] + HALF + 0.05).all()
-    rows = difference.mean((1, 2))
-    assert rows[0] < 0.01 < rows[18] < rows[35]
-
-
-def test_regions_outside_the_stylize_mask_are_left_out(command):
-    only = painted(command, *FLAT_ONE, "--stylize_mask=left.png")
-    image = painted(
-        *(command, *FLAT_TWO, MASKED, "--stylize_mask=left.png"),
-        notes=REGIONS.format("painting.png", "second.png")
-        + "nstjax: note: region #0000ff is outside stylize_mask: left out\n",
-    )
-    np.testing.assert_array_equal(image, only)

@@ -15,9 +15,8 @@ from command_lines import (
     ONE,
     PICTURES,
     SHALLOW,
-    check_refused,
+    check_bad,
     good,
-    listing,
     metrics,
 )
 from PIL import Image
@@ -25,21 +24,6 @@ from PIL import Image
 import nstjax
 from nstjax.presets.preset import Preset
 from nstjax.presets.published import PRESETS
-
-
-def test_animated_gif_gives_its_first_frame_and_says_so(studio, command):
-    frames = [Image.effect_noise((64, 48), sigma).convert("P") for sigma in (30, 90)]
-    frames[0].save("first.png")
-    frames[0].save("moving.gif", save_all=True, append_images=frames[1:], duration=50)
-    status, _, err = command("moving.gif", "painting.png", *SHALLOW)
-    assert status == 0
-    assert (
-        err == "nstjax: note: moving.gif is animated: using the first of its 2 frames\n"
-    )
-    moving = nstjax.read_image("out.png")
-    assert command("first.png", "painting.png", *SHALLOW)[0] == 0
-    # A GIF has 256 colors.
-    assert np.abs(moving - nstjax.read_image("out.png")).mean() < 0.02
 
 
 def test_several_paintings_blend_by_their_weights(studio, command):
@@ -126,24 +110,15 @@ def test_matlab_resizes_back_and_writes_a_montage(studio, command):
     assert nstjax.read_image("out_montage.png").shape == (48, 64 + 16 + 64 + 16 + 37, 3)
     with h5py.File("run/run.h5") as file:
         assert file["image"].shape == (36, 48, 3)
-
-
-def test_matlab_without_montage_writes_none(studio, command):
+    os.remove("out_montage.png")
     good(command, *FIRST, "--preset=matlab", "--nomontage")
-    assert set(os.listdir()) == {*PICTURES, "out.png"}
+    assert not os.path.exists("out_montage.png")
 
 
 def test_network_prints_the_table_of_the_course(studio, command):
     out = good(command, "--network", "--preset=coursera")
     rows = {line.split()[0]: " ".join(line.split()) for line in out.splitlines()}
-    shapes = {
-        "conv1_1": (300, 400, 64),
-        "conv2_2": (150, 200, 128),
-        "conv3_1": (75, 100, 256),
-        "conv4_2": (38, 50, 512),
-        "conv5_4": (19, 25, 512),
-        "pool5": (10, 13, 512),
-    }
+    shapes = {"conv1_1": (300, 400, 64), "conv4_2": (38, 50, 512)}
     for layer, shape in shapes.items():
         assert rows[layer].startswith(f"{layer} {shape} ")
     # 3·3·3·64 + 64 parameters, and the receptive field of a 3×3 convolution.
@@ -171,10 +146,8 @@ def test_network_picture_is_written(studio, command):
 )
 def test_network_picture_takes_no_other_pictures_place(given, studio, command):
     shutil.copy("photo.png", "net.png")
-    before = listing(studio)
-    status, out, err = command(*given, "--network_picture=net.png")
-    check_refused(status, out, err, "net.png is one of the inputs and would be overwr")
-    assert listing(studio) == before
+    says = "net.png is one of the inputs and would be overwr"
+    check_bad(command, *given, "--network_picture=net.png", says=says)
 
 
 def test_list_presets_lists_every_preset(studio, command):
@@ -186,23 +159,11 @@ def test_list_presets_lists_every_preset(studio, command):
         assert line.endswith(preset.source)
 
 
-def test_help_lists_the_flags(studio, command):
+def test_help_lists_the_flags(command):
     out = good(command, "--help")
     assert "nstjax CONTENT STYLE [STYLE...] --output=out.png" in out
-    flags = """
-        output preset size steps alpha beta tv content_layers style_layers
-        style_layer_weights style_blend_weights init noise_ratio optimizer
-        learning_rate lbfgs_num_correction seed snapshots montage workdir resume demo
-        weights quality
-    """
-    for flag in flags.split():
-        assert f"--{flag}:" in out or f"--[no]{flag}:" in out
-
-
-@pytest.mark.usefixtures("pictures")
-def test_every_choice_of_a_setting_is_a_flags_value(command):
-    status, out, _ = command("--help")
-    assert status == 0
+    for flag in ("output", "preset", "style_blend_weights", "[no]montage", "quality"):
+        assert f"--{flag}:" in out
     text = "".join(out.split())
     for name in ("style_loss", "color", "guide_mode", "pyramid", "keep"):
         choices = get_args(Preset.__annotations__[name])

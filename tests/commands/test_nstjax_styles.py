@@ -20,6 +20,7 @@ from command_lines import (
 )
 from forked import run_forked
 from PIL import Image
+from session_runs import PATCHED
 from style_distances import LOSSES, SAMPLED
 
 import nstjax
@@ -65,17 +66,12 @@ def test_fine_and_coarse_style_make_a_style_image_first(command):
 
 def test_an_interrupt_while_styles_are_mixed_ends_without_a_result(studio):
     before = listing(studio)
-    code = """
-import signal, sys, time
-from nstjax.commands import nstjax as cli
-from nstjax.runs import session
-def progress_text(info):
-    signal.raise_signal(signal.SIGINT)
-    time.sleep(60)
-session.progress_text = progress_text
-sys.argv[0] = "nstjax"
-cli.run()
-"""
+    code = PATCHED.format(
+        "def progress_text(info):\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "    time.sleep(60)\n"
+        "session.progress_text = progress_text"
+    )
     status, _, err = run_forked(code, *MIXED, "--workdir=run", "--steps=50")
     assert (status, err) == (130, "nstjax: interrupted\n")
     assert listing(studio) == before
@@ -117,38 +113,6 @@ def test_a_layer_is_served_by_the_paintings_that_it_is_given_to(command):
     assert given == {"relu1_1": first["relu1_1"], "relu2_1": both["relu2_1"]}
     assert losses(*names, "--style_image_layers=relu1_1+relu2_1,all") == both
     assert settings("run")["style_image_layers"] == [["relu1_1", "relu2_1"], None]
-
-
-def test_style_scale_is_the_size_of_the_painting_beside_the_photo(command):
-    # Half the scale at twice the size is the painting at the same size.
-    halved = ("--style_scale=0.5", "--init=style", "--snapshots=0")
-    plain = painted(command, *ONE, *FIRST)
-    assert (painted(command, *ONE, *FIRST, *halved) != plain).any()
-    status, out, _ = command(*MIXED, "--style_scale=0.5")
-    assert status == 0
-    assert "mixing styles, 18x24 pixels" in out
-    assert nstjax.read_image("out.nstjax-style.png").shape == (24, 18, 3)
-
-
-def test_average_is_the_last_image_where_nothing_is_remembered(command):
-    last = painted(command, *ONE, *FLAT)
-    average = painted(command, *ONE, *FLAT, "--keep=average")
-    assert (average != last).any()
-    forgetful = ("--keep=average", "--average_decay=0")
-    image = painted(command, *ONE, *FLAT, *forgetful)
-    np.testing.assert_array_equal(image, last)
-
-
-def test_normalized_gradients_change_the_steps_and_not_the_losses(command):
-    flags = (*FLAT, "--optimizer=lbfgs", "--learning_rate=0.5")
-    plain = painted(command, *ONE, *flags, "--workdir=plain")
-    image = painted(
-        *(command, *ONE, *flags, "--normalize_gradients", "--workdir=normalized")
-    )
-    assert (image != plain).any()
-    first, second = (metrics(folder)[0] for folder in ("plain", "normalized"))
-    assert first["total"] == pytest.approx(second["total"], rel=1e-6)
-    assert first["gradient_norm"] != pytest.approx(second["gradient_norm"], rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -61,30 +61,24 @@ def read_mp4(path, height, width):
 
 
 def test_frames_are_the_snapshots_and_the_last_image(tmp_path):
-    pictures = {step: smooth(24, 32, step) for step in (999_999, 1, 10**6)}
-    last = smooth(24, 32, 7)
-    log(tmp_path, pictures, 10**6 + 50, last)
+    steps = (1, 999_999, 10**6, 10**6 + 50)
+    pictures = {step: smooth(24, 32, step) * 3 - 1 for step in steps}
+    last = pictures.pop(steps[-1])
+    log(tmp_path, pictures, steps[-1], last)
     frames = list(film_frames(tmp_path))
-    assert [step for step, _ in frames] == [1, 999_999, 10**6, 10**6 + 50]
-    for (_, frame), expected in zip(
-        frames, [pictures[1], pictures[999_999], pictures[10**6], last], strict=True
-    ):
+    assert [step for step, _ in frames] == [*steps]
+    for (_, frame), expected in zip(frames, [*pictures.values(), last], strict=True):
         assert frame.dtype == np.float32
-        np.testing.assert_allclose(frame, expected, atol=1e-6)
+        np.testing.assert_allclose(frame, expected.clip(0, 1), atol=1e-6)
 
 
-def test_a_last_image_that_is_a_snapshot_comes_once_and_colors_are_cut(tmp_path):
-    picture = smooth(24, 32) * 3 - 1
-    log(tmp_path, {5: picture, 9: picture}, 9, picture)
+def test_smaller_scales_are_enlarged_and_a_last_snapshot_comes_once(tmp_path):
+    log(tmp_path, {1: smooth(24, 32), 3: smooth(49, 63)}, 3, smooth(49, 63))
     frames = list(film_frames(tmp_path))
-    assert [step for step, _ in frames] == [5, 9]
-    np.testing.assert_allclose(frames[0][1], picture.clip(0, 1), atol=1e-6)
-
-
-def test_smaller_scales_are_enlarged_to_the_last_ones_size(tmp_path):
-    log(tmp_path, {1: smooth(24, 32), 2: smooth(49, 63)}, 3, smooth(49, 63, 1))
-    frames = list(film_frames(tmp_path))
-    assert [picture.shape for _, picture in frames] == [(49, 63, 3)] * 3
+    assert [(step, picture.shape) for step, picture in frames] == [
+        (1, (49, 63, 3)),
+        (3, (49, 63, 3)),
+    ]
     np.testing.assert_allclose(frames[0][1], smooth(49, 63), atol=0.02)
 
 
@@ -105,11 +99,8 @@ def test_frames_are_finished_as_snapshots_are(studio, command):
 
 
 def test_blends_are_evenly_spaced_and_numbered_like_the_earlier_one():
-    frames = [
-        (1, np.zeros((2, 2, 3))),
-        (9, np.ones((2, 2, 3))),
-        (20, np.ones((2, 2, 3))),
-    ]
+    black, white = np.zeros((2, 2, 3)), np.ones((2, 2, 3))
+    frames = [(1, black), (9, white), (20, white)]
     faded = list(cross_fade(frames, 3))
     assert [step for step, _ in faded] == [1] * 4 + [9] * 4 + [20]
     shades = [picture.mean() for _, picture in faded]
@@ -121,15 +112,11 @@ def test_blends_are_evenly_spaced_and_numbered_like_the_earlier_one():
 def test_a_number_can_be_read_on_black_and_on_white(shade):
     picture = np.full((96, 128, 3), shade, np.float32)
     marked = numbered(picture, 1234)
-    changed = np.argwhere(marked[:, :, 0] != shade)
-    assert changed.size
-    assert changed[:, 0].min() > 70
-    assert changed[:, 1].max() < 64
+    rows, columns = np.nonzero(marked[:, :, 0] != shade)
+    assert rows.min() > 70
+    assert columns.max() < 64
     assert np.ptp(marked) > 0.8
-    assert (picture == shade).all()
     assert (numbered(picture, 1235) != marked).any()
-    wider = np.argwhere(numbered(picture, 123456)[:, :, 0] != shade)
-    assert wider[:, 1].max() > changed[:, 1].max()
 
 
 def test_a_gif_has_the_pictures_and_the_times(tmp_path):
@@ -158,7 +145,7 @@ def test_a_gif_is_dithered_not_banded(tmp_path):
     assert flat(frame) < 0.8 * flat(np.asarray(banded))
 
 
-@pytest.mark.parametrize(("height", "width"), [(32, 48), (33, 47), (33, 48), (32, 47)])
+@pytest.mark.parametrize(("height", "width"), [(32, 48), (33, 47)])
 def test_an_mp4_has_the_pictures_at_an_even_size(height, width, tmp_path):
     path = tmp_path / "film.mp4"
     pictures = [smooth(height, width, seed) for seed in range(3)]
@@ -170,10 +157,7 @@ def test_an_mp4_has_the_pictures_at_an_even_size(height, width, tmp_path):
         np.testing.assert_allclose(frame[:height, :width], expected, atol=0.04)
         assert abs((frame[:height, :width] - expected).mean((0, 1))).max() < 0.01
     np.testing.assert_allclose(frames[:, -1], frames[:, -2], atol=0.04)
-    assert "h264" in said
-    assert "yuv420p" in said
-    assert "bt709" in said
-    assert "5 fps" in said
+    assert all(word in said for word in ("h264", "yuv420p", "bt709", "5 fps"))
 
 
 def test_a_film_that_fails_leaves_the_old_one(tmp_path):
@@ -226,15 +210,10 @@ def test_the_command_makes_a_film_of_a_run(tmp_path, program):
     np.testing.assert_allclose(frames[3][:32], smooth(64, 48, 1)[:32], atol=0.03)
 
 
-def test_a_run_without_snapshots_is_one_line(tmp_path, program):
+def test_a_run_without_snapshots_is_refused(tmp_path):
     log(tmp_path, {}, 9, smooth(24, 32))
-    status, _, err = program(
-        FILM, f"--run={tmp_path}", f"--output={tmp_path / 'film.gif'}"
-    )
-    assert status == 2
-    assert "--snapshots=1,10,100" in err
-    assert len(err.splitlines()) == 1
-    assert not (tmp_path / "film.gif").exists()
+    with pytest.raises(InputError, match="--snapshots=1,10,100"):
+        film_frames(tmp_path)
     with pytest.raises(InputError, match="nowhere"):
         next(film_frames(tmp_path / "nowhere"))
 
@@ -243,9 +222,8 @@ def test_a_run_without_snapshots_is_one_line(tmp_path, program):
     ("fps", "hold"),
     [(0, 1), (51, 1), (math.nan, 1), (5, -1), (5, math.nan), (5, math.inf)],
 )
-@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
-def test_speeds_that_no_film_has(fps, hold, suffix, tmp_path):
+def test_speeds_that_no_film_has(fps, hold, tmp_path):
     pictures = iter([smooth(32, 48, 0)])
     with pytest.raises(InputError, match="give up to 50, and up to 600 seconds"):
-        write_film(tmp_path / f"film{suffix}", pictures, fps=fps, hold=hold)
+        write_film(tmp_path / "film.gif", pictures, fps=fps, hold=hold)
     assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ import os
 import jax
 import numpy as np
 import pytest
+from command_lines import PICTURES, good
 from PIL import Image
 
 from nstjax.errors import InputError
@@ -14,6 +15,15 @@ from nstjax.problem.problem import evaluate
 from nstjax.runs.request import recorded_request, request_record
 from nstjax.runs.saved_run import read_saved_run, recorded_inputs
 
+
+def check_last_loss(run, folder):
+    """The image has the loss that the log says."""
+    state = run.problem.state._replace(image=np.array(run.image))
+    _, info = evaluate(run.problem, state)
+    total = read_run(folder).log["total"][run.steps]
+    np.testing.assert_allclose(info.loss[0], total, rtol=1e-5)
+
+
 RUN = (
     "--steps=3", "--size=32", "--quiet", "--workdir=run", "--preview_seconds=0",
     "--content_layers=relu1_1", "--style_layers=conv1_1,relu1_1", "--optimizer=adam",
@@ -21,10 +31,7 @@ RUN = (
 
 
 def test_the_last_image_has_the_losses_that_the_log_says(studio, command):
-    status, _, err = command(
-        "photo.png", "painting.png", *RUN, "--snapshots=1,2", "--tv=0.01"
-    )
-    assert status == 0, err
+    good(command, *PICTURES, *RUN, "--snapshots=1,2", "--tv=0.01")
     run = read_saved_run(studio / "run")
     logged = read_run(studio / "run")
     assert run.steps == 3
@@ -51,11 +58,7 @@ def test_every_control_comes_back(studio, command):
     )
     assert status == 0, err
     run = read_saved_run(studio / "run")
-    _, info = evaluate(
-        run.problem, run.problem.state._replace(image=np.array(run.image))
-    )
-    logged = read_run(studio / "run")
-    np.testing.assert_allclose(info.loss[0], logged.log["total"][3], rtol=1e-5)
+    check_last_loss(run, studio / "run")
 
 
 def test_pyramid_and_mixed_style(studio, command, slim_weights):
@@ -75,16 +78,11 @@ def test_pyramid_and_mixed_style(studio, command, slim_weights):
     run = read_saved_run(studio / "run")
     assert run.steps == 5
     assert list(run.snapshots) == [4]
-    _, info = evaluate(
-        run.problem, run.problem.state._replace(image=np.array(run.image))
-    )
-    logged = read_run(studio / "run")
-    np.testing.assert_allclose(info.loss[0], logged.log["total"][5], rtol=1e-5)
+    check_last_loss(run, studio / "run")
 
 
 def test_what_is_gone_or_changed_is_said(studio, command, slim_weights, monkeypatch):
-    status, _, err = command("photo.png", "painting.png", *RUN)
-    assert status == 0, err
+    good(command, *PICTURES, *RUN)
     folder = studio / "run"
     with pytest.raises(InputError, match="pass that one as --weights=FILE"):
         read_saved_run(folder, weights="slim")
@@ -110,10 +108,7 @@ def test_what_is_gone_or_changed_is_said(studio, command, slim_weights, monkeypa
 
 
 def test_a_request_survives_json(studio, command):
-    status, _, err = command(
-        "photo.png", "painting.png", *RUN, "--init=photo.png", "--size=64x48"
-    )
-    assert status == 0, err
+    good(command, *PICTURES, *RUN, "--init=photo.png", "--size=64x48")
     record = json.loads((studio / "run" / "config.json").read_text())["request"]
     request = recorded_request(record, studio / "run")
     assert json.loads(json.dumps(request_record(request))) == record

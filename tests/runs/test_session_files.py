@@ -15,10 +15,8 @@ from session_runs import (
 )
 
 import nstjax
-from nstjax.io import config as config_file
 from nstjax.io import locks
-from nstjax.io import run_log as runlog
-from nstjax.runs import recorder
+from nstjax.runs import checkpoints, log, previews
 
 
 @pytest.mark.parametrize(
@@ -65,10 +63,13 @@ def test_what_a_run_cannot_write_beside_its_result_is_a_note_once(
     def full(path, *arguments):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    for name in ("write_metrics", "append_metrics", "write_run"):
-        monkeypatch.setattr(runlog, name, full)
-    monkeypatch.setattr(config_file, "write_config", full)
-    monkeypatch.setattr(recorder, "write_image", full)
+    for module, name in (
+        (log, "write_config"),
+        (log, "append_metrics"),
+        (checkpoints, "write_run"),
+        (previews, "write_image"),
+    ):
+        monkeypatch.setattr(module, name, full)
     status, out, err = command(
         *shortened("run", "--steps=9", "--preview_seconds=1e-9", "--output=out.png")
     )
@@ -85,7 +86,7 @@ def test_what_a_run_cannot_write_beside_its_result_is_a_note_once(
 
 
 def test_the_log_catches_up_when_there_is_room_again(studio, command, monkeypatch):
-    append, calls = runlog.append_metrics, []
+    append, calls = log.append_metrics, []
 
     def once_full(folder, rows):
         calls.append(1)
@@ -93,7 +94,7 @@ def test_the_log_catches_up_when_there_is_room_again(studio, command, monkeypatc
             raise OSError(errno.ENOSPC, "No space left on device", str(folder))
         append(folder, rows)
 
-    monkeypatch.setattr(runlog, "append_metrics", once_full)
+    monkeypatch.setattr(log, "append_metrics", once_full)
     status, _, err = command(*shortened("run", "--steps=5"))
     assert status == 0
     assert err.count("No space left on device; ") <= 1

@@ -37,7 +37,7 @@ from nstjax.runtime.memory import (
     memory_in_use,
     program_bytes,
 )
-from nstjax.runtime.processes import any_process, least
+from nstjax.runtime.processes import any_of_processes, smallest_of_processes
 
 ACTIVATION_COPIES = {"adam": 2, "lbfgs": 2, "lbfgs-linesearch": 4}
 
@@ -85,11 +85,13 @@ def fit_sweep(
     per_lane = estimate_lane_bytes(sweep, lanes, preset)
     available = budget_bytes - memory_in_use()
     # Every process holds its share of the lanes.
-    room = least(int(max(1, jax.process_count() * available / per_lane)))
+    room = smallest_of_processes(
+        int(max(1, jax.process_count() * available / per_lane))
+    )
     size = _equal_chunks(count, min(most, room))
     while True:
         fitted = compile_sweep(sweep, lanes, preset, size)
-        if not any_process(HEADROOM * fitted.peak_bytes > budget_bytes):
+        if not any_of_processes(HEADROOM * fitted.peak_bytes > budget_bytes):
             return fitted
         if size == 1:
             raise InputError(
@@ -99,7 +101,7 @@ def fit_sweep(
             )
         in_use = memory_in_use()
         share = (budget_bytes / HEADROOM - in_use) / (fitted.peak_bytes - in_use)
-        smaller = least(max(1, min(size - 1, int(size * share))))
+        smaller = smallest_of_processes(max(1, min(size - 1, int(size * share))))
         size = _equal_chunks(count, smaller)
 
 

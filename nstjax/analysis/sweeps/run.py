@@ -30,7 +30,7 @@ from nstjax.io.stored import short_json
 from nstjax.presets.preset import Preset
 from nstjax.problem.compiled_transfer import make_transfer
 from nstjax.runtime.memory import GIGABYTE, default_budget, give_back_freed_memory
-from nstjax.runtime.processes import all_or_none, any_process, is_first_process
+from nstjax.runtime.processes import all_or_none, any_of_processes, is_first_process
 from nstjax.runtime.progress_bar import ProgressBar
 
 SWEEP = "sweep.h5"
@@ -161,7 +161,7 @@ def _run_chunks(
         total=steps, unit="step", disable=quiet or not is_first_process()
     ) as bar:
 
-        def tell(length: int) -> None:
+        def callback(length: int) -> None:
             forecast(length)
             bar.update(length)
 
@@ -173,7 +173,7 @@ def _run_chunks(
             lanes = prepare(chunk, size=fitted.lanes)
             if lane_shapes(lanes, fitted.lanes).data != fitted.shapes.data:
                 raise InputError(UNLIKE)
-            results = run_lanes(fitted.sweep, lanes, preset, tell=tell)
+            results = run_lanes(fitted.sweep, lanes, preset, callback=callback)
             if not is_first_process():
                 continue
             # Not before: a sweep that was too long leaves nothing behind.
@@ -218,7 +218,7 @@ class _Forecast:
     def _tell_time(self, minutes: float) -> None:
         tqdm.write(f"sweep: predicted time {minutes:.2g} minutes")
         too_much = minutes > self._limits.minutes or self._count > MOST_UNASKED
-        if any_process(too_much) and not self._limits.yes:
+        if any_of_processes(too_much) and not self._limits.yes:
             raise InputError(
                 f"{self._count} settings would take about {minutes:.2g} minutes and "
                 f"{self._memory}: add --yes to run them"
@@ -264,7 +264,7 @@ def _fit(
         budget = limits.memory_gb * GIGABYTE
     columns = len((*SCALARS, *preset.content_layers, *preset.style_layers))
     log_bytes = 4 * LOG_COPIES * settings.count * (preset.steps + 1) * columns
-    if any_process(log_bytes > budget):
+    if any_of_processes(log_bytes > budget):
         raise InputError(
             f"the losses of {settings.count} settings with {preset.steps} steps would "
             f"need {log_bytes / GIGABYTE:.2f} GB, and --memory_gb allows "

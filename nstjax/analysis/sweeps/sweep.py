@@ -25,7 +25,7 @@ from nstjax.optimization.steps import CompiledSteps, compile_steps, to_host
 from nstjax.optimization.transfer import StyleTransfer, TransferInfo, TransferState
 from nstjax.presets.preset import Preset
 from nstjax.problem.pyramid import shown_image
-from nstjax.runtime.processes import on_host
+from nstjax.runtime.processes import to_numpy
 
 
 class LaneResults(NamedTuple):
@@ -68,7 +68,7 @@ def make_sweep(
     would take the memory of L-BFGS's pairs a second time.
 
     Args:
-      transfer: from ``nstjax.problem.compiled_transfer.make_transfer``.
+      transfer: from ``nstjax.problem.problem.make_transfer``.
       axes: from ``prepare_lanes``.
       longest: the most steps per dispatch; by the device where not given.
     """
@@ -110,7 +110,7 @@ def run_lanes(
     lanes: Lanes,
     preset: Preset,
     *,
-    tell: Callable[[int], None] = lambda steps: None,
+    callback: Callable[[int], None] = lambda steps: None,
 ) -> LaneResults:
     """Run all lanes for ``preset.steps`` updates, and evaluate the last images.
 
@@ -118,7 +118,7 @@ def run_lanes(
       sweep: of the lanes' structure and number.
       lanes: where to start.
       preset: whose ``steps`` and ``keep`` hold.
-      tell: called after every dispatch with the number of its steps; they are
+      callback: called after every dispatch with the number of its steps; they are
         ``preset.steps + 1`` in all.
     """
     state = sweep.init(lanes.images, lanes.learning_rates)
@@ -126,15 +126,15 @@ def run_lanes(
     for length in _dispatches(preset.steps, sweep.steps.longest):
         state, rows = sweep.steps.advance(state, length, *lanes.data)
         infos.append(to_host(rows, length))
-        tell(length)
+        callback(length)
     # A copy, as the state is donated.
     show = jax.vmap(functools.partial(shown_image, keep=preset.optimizer.keep))
-    shown = np.array(on_host(show(state)))
+    shown = np.array(to_numpy(show(state)))
     state, rows = sweep.steps.advance(state, 1, *lanes.data)
     infos.append(to_host(rows, 1))
-    tell(1)
+    callback(1)
     if preset.optimizer.keep == "best":
-        shown = on_host(state.best_image)
+        shown = to_numpy(state.best_image)
 
     log = jax.tree.map(
         lambda *leaves: np.concatenate(leaves)[:, : lanes.filled].T, *infos
@@ -144,7 +144,7 @@ def run_lanes(
     stop_steps = np.where(diverged, finite.argmin(axis=1), preset.steps)
     valid = np.arange(preset.steps + 1)[None, :] < stop_steps[:, None]
     valid |= ~diverged[:, None]
-    last_finite = on_host(state.finite_image)
+    last_finite = to_numpy(state.finite_image)
     return LaneResults(
         log=jax.tree.map(lambda leaf: np.where(valid, leaf, np.float32(np.nan)), log),
         diverged=diverged,

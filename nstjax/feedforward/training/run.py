@@ -45,11 +45,11 @@ from nstjax.io.workdir import one_run_in
 from nstjax.runtime.interrupts import requested, saving_on_interrupt
 from nstjax.runtime.processes import (
     all_or_none,
-    any_process,
+    any_of_processes,
     count_processes,
     is_first_process,
-    on_host,
     place,
+    to_numpy,
 )
 from nstjax.runtime.progress_bar import ProgressBar
 
@@ -119,7 +119,7 @@ def _train(request: TrainingRequest, begin_saving: Callable[[], None]) -> Traine
     state = _run(request, setup, extras, begin_saving)
     if int(state.step) < steps:
         return Trained(None, not extras.missing)
-    state = jax.tree.map(lambda leaf: jax.device_put(on_host(leaf)), state)
+    state = jax.tree.map(lambda leaf: jax.device_put(to_numpy(leaf)), state)
     model = trained_model(request, setup, state, card)
     path = folder / MODEL
     if is_first_process():
@@ -175,7 +175,7 @@ def _run(
             state, info = setup.training.step(state, batch, objective, weight)
             check_finite(info, step)
             begin_saving()
-            stopping = any_process(requested())
+            stopping = any_of_processes(requested())
             # A mean with an update that was left out would be no number.
             if not info.nonfinite:
                 rows.append(step_row(info))
@@ -227,7 +227,7 @@ def _validate(
     ]
     names = list(request.paintings)[: len(evaluated)]
     photos = np.asarray(setup.samples[0].content)
-    outputs = [on_host(output) for _, _, output in evaluated]
+    outputs = [to_numpy(output) for _, _, output in evaluated]
     if is_first_process():
         path = request.folder / SAMPLES / f"{step:06}.png"
         with extras.writing("a sheet of samples"):

@@ -194,7 +194,7 @@ def test_chunks_of_steps_are_the_same_steps():
     settings = list(grid({"learning_rate": [0.5, 30.0]}))
     lanes = lanes_of(preset, settings)
     told = []
-    results = run_lanes(sweep_of(preset, lanes, 3), lanes, preset, tell=told.append)
+    results = run_lanes(sweep_of(preset, lanes, 3), lanes, preset, callback=told.append)
     assert told == [3, 1, 1]
     assert_like_single_runs(preset, settings, results, lanes.original)
 
