@@ -2,16 +2,18 @@
 
 A schema names the datasets, ``*`` standing for any name:
 
-    {"step": Table("i", ("rows",)), "snapshots/*": Table("f", ("*height", "*width", 3))}
+    {"step": Table("i8", ("rows",)), "images/*": Table("f4", ("*height", "*width", 3))}
 
 Only what it names is read, and only where the file itself holds it: links to other
 places and other files are refused, and so are sizes that the file's bytes do not
 account for. All datasets are compared with the schema before the first is read.
 """
 
+import io
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.images.resizing import MAX_SIDE
+from nstjax.io.atomic import atomic_path
 from nstjax.io.stored import Label, check_file, convert, damaged
 
 JSON_SUFFIX = "_json"
@@ -41,7 +44,8 @@ class Table(NamedTuple):
     """A dataset, as a schema has it.
 
     Attributes:
-      kinds: NumPy's letters of what it may hold, "f", "i" and "u"; "s" for text.
+      dtype: NumPy's of what is written, such as "f4"; "s" for text. Of its letter any
+        size is read; of several letters ("fi") what there is is written.
       axes: its lengths: a number, or a name that all axes of that length have in
         common. A name with ``*`` is of the object that the path's ``*`` stands for;
         heights and widths are those of pictures.
@@ -51,9 +55,11 @@ class Table(NamedTuple):
       choices: the texts that it may hold; empty: any line.
       required: whether it must be there.
       attributes: the type of its attributes.
+      scale: by this name it is the dimension scale of its axis in other datasets.
+      compressed: whether it is written compressed, each entry by itself.
     """
 
-    kinds: str
+    dtype: str
     axes: tuple[int | str, ...]
     bounds: tuple[float, float] = (-math.inf, math.inf)
     finite: bool = False
@@ -61,6 +67,13 @@ class Table(NamedTuple):
     choices: tuple[str, ...] = ()
     required: bool = True
     attributes: Any = None
+    scale: str = ""
+    compressed: bool = False
+
+    @property
+    def kinds(self) -> str:
+        """The letters of what may be read."""
+        return self.dtype.rstrip("0123456789")
 
 
 class Stored(NamedTuple):
@@ -84,18 +97,59 @@ class Stored(NamedTuple):
         }
 
 
+def write_hdf5(
+    path: str | os.PathLike[str],
+    schema: str,
+    tables: Mapping[str, Table],
+    attributes: Mapping[str, Mapping[str, Any]],
+    values: Mapping[str, Any],
+) -> None:
+    """Write a file, whole or not at all; the same data give the same bytes.
+
+    Args:
+      path: of the file.
+      schema: its name, kept in the file's attribute ``schema``.
+      tables: its datasets.
+      attributes: {path of a group or dataset: plain data}; the file's own at "".
+      values: {path: what ``tables`` has at that path}, in the order of the names below
+        a group.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    # In memory first: h5py cannot close a file for which the disk has no room.
+    contents = io.BytesIO()
+    with h5py.File(contents, "w") as file:
+        for group in dict.fromkeys(
+            pattern.partition("/*")[0] for pattern in tables if "*" in pattern
+        ):
+            file.create_group(group, track_order=True)
+        for at, value in values.items():
+            _write_table(file, at, _table_at(tables, at), value)
+        for at in values:
+            _attach_scales(file, tables, at)
+        write_attributes(file, {"schema": schema, **attributes.get("", {})})
+        for at, plain in attributes.items():
+            if at:
+                write_attributes(
+                    file[at] if at in file else file.create_group(at), plain
+                )
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(contents.getbuffer())
+
+
 def read_hdf5(
     path: str | os.PathLike[str],
-    name: str,
+    schema: str,
     tables: Mapping[str, Table],
     attributes: Mapping[str, Any],
     remedy: str,
 ) -> Stored:
-    """Read a file.
+    """Read a file that ``write_hdf5`` wrote with the same schema.
 
     Args:
       path: of the file.
-      name: of the schema, which the file's attribute ``schema`` must have.
+      schema: its name.
       tables: its datasets.
       attributes: {path of a group: type of its attributes}.
       remedy: how the message of an error ends.
@@ -110,8 +164,8 @@ def read_hdf5(
     try:
         with h5py.File(path, "r") as file:
             own = read_attributes(file)
-            if own.get("schema") != name:
-                raise ValueError(f"its schema is {own.get('schema')}, not {name}")
+            if own.get("schema") != schema:
+                raise ValueError(f"its schema is {own.get('schema')}, not {schema}")
             found = dict(_datasets(file, tables))
             _check_sizes(found, os.path.getsize(path))
             typed = [(at, lookup(file, at), kind) for at, kind in attributes.items()]
@@ -203,6 +257,36 @@ def read_attributes(where: h5py.HLObject) -> dict[str, Any]:
             name, value = name.removesuffix(JSON_SUFFIX), json.loads(value)
         attributes[name] = value
     return attributes
+
+
+def _table_at(tables: Mapping[str, Table], path: str) -> Table:
+    for pattern, table in tables.items():
+        if re.fullmatch(pattern.replace("*", "[^/]*"), path):
+            return table
+    raise KeyError(path)
+
+
+def _write_table(file: h5py.File, path: str, table: Table, value: Any) -> None:
+    if table.dtype == "s":
+        texts = [str(text) for text in value]
+        file.create_dataset(path, data=texts, dtype=h5py.string_dtype())
+        return
+    data = np.asarray(value, None if table.dtype == table.kinds else table.dtype)
+    options: dict[str, Any] = {"fillvalue": np.nan} if data.dtype.kind == "f" else {}
+    if table.compressed:
+        options |= {"chunks": (1, *data.shape[1:]), "compression": "gzip"}
+    dataset = file.create_dataset(path, data=data, **options)
+    if table.scale:
+        dataset.make_scale(table.scale)
+
+
+def _attach_scales(file: h5py.File, tables: Mapping[str, Table], path: str) -> None:
+    own = _table_at(tables, path)
+    for at, table in tables.items():
+        if table.scale and not own.scale and table.axes[0] in own.axes:
+            dimension = file[path].dims[own.axes.index(table.axes[0])]
+            dimension.label = table.scale
+            dimension.attach_scale(file[at])
 
 
 def _own_attributes(path: str, where: h5py.HLObject | None) -> dict[str, Any]:
