@@ -8,7 +8,7 @@ from absl import flags
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.io.atomic import check_inputs_kept
+from nstjax.io.atomic import check_results
 from nstjax.io.weights import default_weights_path, save_params
 from nstjax.runtime.interrupts import advise
 from weights_convert.convert import convert_file
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     folder = os.path.dirname(output) or "."
     if OUTPUT.value and not os.path.isdir(folder):
         raise InputError(f"--output={output} is in a folder that does not exist")
-    check_inputs_kept([output], [path])
+    check_results(given=[output], inputs=[path])
 
     if path is None:
         advise("the same command again goes on with the download")

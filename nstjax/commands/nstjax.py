@@ -26,7 +26,7 @@ from nstjax.commands.transfer import (
 )
 from nstjax.errors import InputError
 from nstjax.images.resizing import parse_size
-from nstjax.io.atomic import check_inputs_kept, check_unlinked
+from nstjax.io.atomic import check_results
 from nstjax.io.images import FORMATS
 from nstjax.io.transparency import Transparency
 from nstjax.optimization.sharding import read_mesh
@@ -214,7 +214,9 @@ def main(pictures: Sequence[str]) -> int:
         if FLAGS.network:
             print_network(settings)
         if FLAGS.network_picture:
-            check_inputs_kept([FLAGS.network_picture], _given_pictures(pictures))
+            check_results(
+                given=[FLAGS.network_picture], inputs=_given_pictures(pictures)
+            )
             draw_network(settings, FLAGS.network_picture)
         return 0
     contents, styles = _contents_and_styles(pictures)
@@ -274,7 +276,7 @@ def main(pictures: Sequence[str]) -> int:
 
         return paint_photos(request, contents, output)
     if output is None:
-        check_unlinked([request.output])
+        check_results([request.output])
     return transfer(request)
 
 

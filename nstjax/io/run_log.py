@@ -198,7 +198,10 @@ def write_run(
       image: the last one, after ``steps`` updates.
       steps: that it had.
     """
-    attributes = {"": {"config": json.dumps(config)}, "image": {"step": steps}}
+    attributes: dict[str, dict[str, Any]] = {
+        "": {"config": json.dumps(config)},
+        "image": {"step": steps},
+    }
     values: dict[str, Any] = {
         f"log/{name}": [row[name] for row in rows] for name in ("step", *SCALARS)
     }

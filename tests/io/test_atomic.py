@@ -9,7 +9,7 @@ from image_files import smooth
 from nstjax.errors import InputError
 from nstjax.io.atomic import (
     atomic_path,
-    check_inputs_kept,
+    check_results,
     check_workdir,
     check_writable,
 )
@@ -125,8 +125,10 @@ def test_an_input_is_no_place_for_a_result(tmp_path):
     elsewhere = tmp_path / "." / "photo.png"
     for output in (photo, str(photo), link, tmp_path / "hard.png", elsewhere):
         with pytest.raises(InputError, match="is one of the inputs and would be over"):
-            check_inputs_kept([tmp_path / "new.png", output], [None, "auto", photo])
-    check_inputs_kept([tmp_path / "new.png"], [photo, tmp_path / "missing.png"])
+            check_results(
+                [tmp_path / "new.png"], given=[output], inputs=[None, "auto", photo]
+            )
+    check_results([tmp_path / "new.png"], inputs=[photo, tmp_path / "missing.png"])
 
 
 def test_a_folder_that_is_gone_is_told(tmp_path):

@@ -18,7 +18,6 @@ stored: it is α content + β style + tv TV for any weights. Attributes are writ
 ``nstjax.io.hdf5``.
 """
 
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -28,7 +27,7 @@ import msgspec
 import numpy as np
 
 from nstjax.analysis.surfaces.surface import Marks, Plane, Surface, SurfaceValues
-from nstjax.errors import InputError
+from nstjax.io.config import check_same, plain
 from nstjax.io.hdf5 import Stored, Table, read_hdf5, write_hdf5
 from nstjax.io.stored import (
     Amount,
@@ -37,7 +36,6 @@ from nstjax.io.stored import (
     check_file,
     convert,
     damaged,
-    short_json,
 )
 from nstjax.presets.preset import LARGEST_NUMBER
 
@@ -45,8 +43,6 @@ SCHEMA = "nstjax.surface/1"
 WEIGHT_PREFIX = "default_"
 MOST_MARKS = 100
 REMEDY = "remove it and compute the surface again"
-# Differences that an error lists.
-SHOWN = 4
 GRIDS = ("content", "style", "tv", "out_of_gamut")
 # What a surface is computed with may change between two goes; what it is may not. The
 # config repeats some of the settings.
@@ -207,21 +203,13 @@ def check_resumable(
       found: from ``read_surface``.
       wanted: ``Surface.about`` of the surface to compute.
     """
-    before, now = _identity(found.about), _identity(json.loads(json.dumps(wanted)))
-    changed = [
-        f"{name} was {short_json(before.get(name))}, is {short_json(now.get(name))}"
-        for name in sorted(
-            before.keys() | now.keys(), key=lambda x: (not x.startswith("flags"), x)
-        )
-        if before.get(name) != now.get(name)
-    ]
-    if changed:
-        more = len(changed) - SHOWN
-        shown = [*changed[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
-        raise InputError(
-            f"{path} holds another surface ({'; '.join(shown)}): choose another "
-            "--output or remove it"
-        )
+    check_same(
+        _identity(found.about),
+        _identity(plain(wanted)),
+        f"{path} holds another surface",
+        "choose another --output or remove it",
+        most=4,
+    )
 
 
 def _identity(about: Mapping[str, Any]) -> dict[str, Any]:
