@@ -33,11 +33,7 @@ def write_checkpoint(
 
 
 def checkpoint_scale(path: str | os.PathLike[str], scales: int) -> int:
-    """The index of the scale that a checkpoint is of; ``read_checkpoint`` needs it.
-
-    Raises:
-      InputError: the file is damaged, or has none of ``scales`` scales.
-    """
+    """The index of the scale, of so many, that a checkpoint is of."""
     with open_tensors(path, START_AGAIN) as file:
         check_tensors(path, file, {SCALE: SCALE_SHAPE}, [SCALE], START_AGAIN)
         scale = int(file.get_tensor(SCALE))
@@ -49,14 +45,7 @@ def checkpoint_scale(path: str | os.PathLike[str], scales: int) -> int:
 
 
 def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
-    """Read a state back.
-
-    Args:
-      path: written by ``write_checkpoint``.
-      like: a state of the same run, whose shapes and dtypes the file must have.
-
-    Returns:
-      The state, on the devices of the other.
+    """Read a state back, to the devices of another state of the same run.
 
     Raises:
       InputError: the file is damaged, or it is another run's.

@@ -105,9 +105,6 @@ def given_files(
       recursive: whether subfolders count, too.
       output: where results go. A subfolder of that name is left out.
       note: called with each folder that cannot be looked into, and why.
-
-    Raises:
-      InputError: one does not exist.
     """
     files: list[tuple[Path, Path]] = []
     for name in given:
@@ -126,11 +123,7 @@ def given_files(
 def split_paintings(given: Sequence[str]) -> tuple[list[str], list[str]]:
     """What is restyled, and the pictures after the first, whose style it gets.
 
-    Args:
-      given: files and folders; folders and videos are never paintings.
-
-    Raises:
-      InputError: a file that does not exist or cannot be read.
+    Folders and videos are never paintings.
     """
     contents, paintings = list(given[:1]), list[str]()
     for name in given[1:]:
@@ -153,12 +146,7 @@ def split_paintings(given: Sequence[str]) -> tuple[list[str], list[str]]:
 def holds_video(path: Path, animated: bool = False) -> bool:
     """Whether a file is a video rather than a picture, which its content tells.
 
-    Args:
-      path: the file.
-      animated: whether an animated picture is a video.
-
-    Raises:
-      InputError: it is neither, or cannot be read.
+    An animated picture may count as one. ``InputError``: it is neither, or unreadable.
     """
     problem = picture_problem(path)
     if problem is None:
@@ -181,16 +169,12 @@ def holds_video(path: Path, animated: bool = False) -> bool:
 def unique_names(
     paths: Sequence[Path], places: Sequence[Hashable] | None = None
 ) -> list[str]:
-    """The files' names without suffixes, but where two would be the same.
+    """Names for the results of files, which are unique where the places are the same.
 
     None has more than ``LONGEST_NAME`` bytes and a number, or is a folder such as "..".
 
     >>> unique_names([Path("a.png"), Path("b.png"), Path("b.jpg"), Path("c/b.jpg")])
     ['a', 'b_png', 'b_jpg', 'b_jpg_2']
-
-    Args:
-      paths: the files.
-      places: of the names, which may be the same in different ones.
     """
     places = places or [None] * len(paths)
     stems = Counter(

@@ -26,11 +26,7 @@ class Extras:
 
     @contextlib.contextmanager
     def writing(self, what: str) -> Iterator[None]:
-        """Go on after the block whether or not it could write.
-
-        Args:
-          what: that it writes, such as "the preview"; it is told once of each.
-        """
+        """Go on after the block whether or not it could write "the preview", say."""
         try:
             yield
             self.missing.discard(what)

@@ -81,11 +81,7 @@ class RawImageFile(ImageFile.ImageFile):
 
 
 def open_picture(file: IO[bytes], name: str) -> Image.Image:
-    """Open a picture of any format, as far as its header.
-
-    Args:
-      file: open for reading, at its start; it must stay open.
-      name: what messages call it.
+    """Open a picture of any format, as far as its header; the file must stay open.
 
     Raises:
       InputError: reading it takes a package or a program that is not installed.

@@ -83,16 +83,13 @@ def read_colors(
 
     Args:
       source: as for ``read_image``.
-      used_size: likewise.
+      used_size: as for ``read_image``.
       average: whether a picture that is decoded smaller has the averages of its
         pixels, or some of them.
 
     Returns:
       Colors, float32 [height, width, 3], 0..1, and opacity [height, width], 0..1, or
       None where all is opaque.
-
-    Raises:
-      InputError: as in ``read_image``.
     """
     if isinstance(source, (str, os.PathLike)):
         name = os.fspath(source)
@@ -171,14 +168,7 @@ def write_image(
 
 
 def check_output(path: str | os.PathLike[str]) -> None:
-    """Check that a picture can be written, before the work that makes it.
-
-    Args:
-      path: where the picture will go.
-
-    Raises:
-      InputError: an unknown suffix, or a folder that is missing or not writable.
-    """
+    """Check that a picture can be written, before the work that makes it."""
     if Path(path).suffix.lower() not in FORMATS and not Path(path).is_dir():
         raise InputError(
             f"{path} has no suffix of a picture format that can be written: "
@@ -199,8 +189,7 @@ def check_transparent(path: str | os.PathLike[str]) -> None:
 def is_picture(path: str | os.PathLike[str]) -> bool:
     """Whether a file holds a picture, told by its first bytes and not by its name.
 
-    So does one that cannot be read for want of a package, or because it is damaged; a
-    video, a text, a folder or a file that cannot be opened is none.
+    So does one that cannot be read for want of a package, or because it is damaged.
     """
     if not os.path.isfile(path):
         return False
@@ -220,12 +209,7 @@ def is_picture(path: str | os.PathLike[str]) -> bool:
 
 
 def picture_problem(path: str | os.PathLike[str]) -> str | None:
-    """Why a file cannot be read as a picture, as far as its header tells.
-
-    Returns:
-      The message of the ``InputError`` that ``read_image`` would raise; None for a
-      picture whose header is sound.
-    """
+    """What ``read_image`` would say of a picture's header; None if it is sound."""
     try:
         with _opened(os.fspath(path)):
             return None

@@ -75,12 +75,7 @@ def held(lock: Path, what: str, otherwise: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def working_in(folder: Path) -> Iterator[None]:
-    """Hold a working folder, and remove what a killed run has left half-written there.
-
-    Raises:
-      InputError: another process works there, or something else has the lock's name.
-      OSError: the folder cannot be written.
-    """
+    """Hold a working folder, and remove what a killed run has half-written there."""
     otherwise = "wait until it ends, or choose another --workdir"
     with held(folder / LOCK, str(folder), otherwise):
         for path in [folder, *folder.glob("*/")]:
@@ -90,11 +85,7 @@ def working_in(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def temporary_folder(beside: Path) -> Iterator[Path]:
-    """Make a hidden folder beside a file for as long as the block lasts.
-
-    Raises:
-      OSError: it cannot be made.
-    """
+    """Make a hidden folder beside a file for as long as the block lasts."""
     while True:
         token = secrets.token_hex(8)
         folder = beside.with_name(f".{beside.name[:40]}.nstjax-{token}")
@@ -111,9 +102,6 @@ def own_folder(folder: Path) -> Iterator[bool]:
     Yields:
       Whether it could be made: it must not be there yet, unless a dead process has
       left it.
-
-    Raises:
-      OSError: folders cannot be made there.
     """
     _remove_if_dead(folder)
     files: list[BinaryIO] = []

@@ -42,11 +42,9 @@ MOST_SETTING = 70
 
 
 def check_file(path: StoredPath, remedy: str, most_bytes: int | None = None) -> None:
-    """Check that a path is a regular file of a sensible size, without opening it.
+    """Raise ``InputError`` unless a path is a regular file of a sensible size.
 
-    Raises:
-      InputError: it is none: there may be no file, a folder, or a pipe that would never
-        end.
+    It is not opened: a pipe would never end.
     """
     try:
         found = os.stat(path)
@@ -65,11 +63,7 @@ def check_file(path: StoredPath, remedy: str, most_bytes: int | None = None) -> 
 
 
 def read_record(path: StoredPath, kind: type[Kind], remedy: str) -> Kind:
-    """Read a file of JSON as a type.
-
-    Raises:
-      InputError: it cannot be read, or it is something else.
-    """
+    """Read a file of JSON as a type; ``InputError`` where it is something else."""
     check_file(path, remedy, MOST_JSON_BYTES)
     return decode(Path(path).read_bytes(), kind, os.fspath(path), remedy)
 
@@ -103,13 +97,7 @@ def convert(value: Any, kind: type[Kind], where: str, remedy: str) -> Kind:
 
 
 def damaged(where: StoredPath, problem: object, remedy: str) -> InputError:
-    """The error of a file that is not what it should be.
-
-    Args:
-      where: file, or part of one.
-      problem: what was found, or what a library raised.
-      remedy: what to do about it.
-    """
+    """The error of a file, or of a part of one: what was found, and what to do."""
     # msgspec writes: Expected `int`, got `str` - at `$.preset.steps`.
     words, _, field = " ".join(str(problem).split()).partition(" - at ")
     field = field.strip("`").removeprefix("$").removeprefix(".")
@@ -132,9 +120,6 @@ def open_tensors(
     """Open a safetensors file, as ``safetensors.safe_open`` gives it.
 
     Its library has checked that the tensors fill the file and are no larger.
-
-    Raises:
-      InputError: it is none, or damaged.
     """
     check_file(path, remedy, most_bytes)
     try:
@@ -168,9 +153,6 @@ def check_tensors(
       expected: {name: shape and dtype}.
       names: of the tensors that are to be compared too.
       remedy: how the message ends.
-
-    Raises:
-      InputError: one is missing or unknown, or has another shape or dtype.
     """
     known = set(file.keys())
     for name in (*expected, *names):

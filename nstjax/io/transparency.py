@@ -27,7 +27,7 @@ def read_photo(
     """Read a photo whose transparent parts may stay transparent in the result.
 
     Args:
-      source: as for ``nstjax.read_image``.
+      source: a file, a Pillow image or an array.
       transparency: "flatten" puts it on white and says so; "keep" fills the
         transparent parts with what is around them, so that they show in no style.
       used_size: as for ``nstjax.read_image``.
@@ -55,13 +55,7 @@ def read_photo(
 def read_on_white(
     source: ImageSource, used_size: UsedSize | None = None, advice: str = ""
 ) -> np.ndarray:
-    """The same as ``nstjax.read_image``, with a note if it is transparent.
-
-    Args:
-      source: as for ``nstjax.read_image``.
-      used_size: likewise.
-      advice: what the note ends with.
-    """
+    """``nstjax.read_image`` with a note if the picture is transparent, and advice."""
     color, alpha = read_colors(source, used_size)
     if alpha is not None:
         LOGGER.info(
@@ -88,9 +82,6 @@ def fill_holes(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     Args:
       color: [height, width, 3], 0..1.
       alpha: opacity [height, width], 0..1, not 0 everywhere.
-
-    Returns:
-      float32 [height, width, 3], 0..1; where nothing is transparent as it was.
 
     Source:
       Gortler et al. (1996), "The Lumigraph", section 3.4.2: pull and push.

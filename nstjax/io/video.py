@@ -58,11 +58,7 @@ class VideoInfo(NamedTuple):
 
 
 def is_video(path: str | os.PathLike[str]) -> bool:
-    """Whether ffmpeg takes a file for a video, by its content and not by its name.
-
-    Raises:
-      InputError: imageio-ffmpeg is not installed.
-    """
+    """Whether ffmpeg takes a file for a video, by its content and not by its name."""
     with open(path, "rb") as file:
         start = file.read(4096)
     # Most files beside pictures are texts, which need no program to start.
@@ -75,9 +71,6 @@ def is_video(path: str | os.PathLike[str]) -> bool:
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
     """Decode the first frame of a video, to learn how all are read.
-
-    Args:
-      path: a file of any format that ffmpeg reads.
 
     Raises:
       InputError: no such file, not a video, none of its frames can be decoded, one has
@@ -117,10 +110,6 @@ def read_frames(
 
     Where the video's own rate varies, or it starts later than the sound, frames are
     repeated or left out. What is left of a damaged video is read, with a warning.
-
-    Args:
-      path: the video.
-      info: what ``probe`` says of it.
 
     Yields:
       Read-only uint8 [height, width, 3], sRGB.
@@ -177,9 +166,7 @@ def write_video(
         players would not take it, and left out with a note where that fails, too.
 
     Raises:
-      InputError: another suffix, no such folder, no frames, frames of different sizes,
-        a rate that is not positive, audio_from cannot be read, or imageio-ffmpeg is
-        not installed.
+      InputError: bad input, or imageio-ffmpeg is not installed.
       OSError: the file cannot be written; EncodingError where the disk is not why.
     """
     check_video_output(path)
@@ -218,11 +205,7 @@ def write_video(
 
 
 def check_video_output(path: str | os.PathLike[str]) -> None:
-    """Check that a video can be written, before the work that makes it.
-
-    Raises:
-      InputError: another suffix than .mp4, or a folder that is missing or not writable.
-    """
+    """Check that a video can be written, before the work that makes it."""
     if Path(path).suffix.lower() != VIDEO_SUFFIX:
         raise InputError(
             f"{path} has no suffix of a video to write: end it with {VIDEO_SUFFIX}"

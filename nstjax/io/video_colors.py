@@ -29,13 +29,7 @@ class VideoColors(NamedTuple):
 
 
 def video_colors(said: str, height: int, width: int) -> VideoColors:
-    """The colors of a video.
-
-    Args:
-      said: what ffmpeg's filter showinfo says of a frame.
-      height: pixels of a frame.
-      width: likewise.
-    """
+    """The colors of a video, by what ffmpeg's filter showinfo says of a frame."""
     tags = dict(re.findall(r"\bcolor_(space|primaries|trc):(\S+)", said))
     matrix, primaries, transfer = (
         tags.get(name, "unknown") for name in ("space", "primaries", "trc")

@@ -15,9 +15,6 @@ def begin_folder(folder: Path, command: str, written: Sequence[Path]) -> bool:
 
     Returns:
       Whether the folder is a new one.
-
-    Raises:
-      InputError: as ``has_begun``.
     """
     settings = {"command": command}
     if has_begun(folder, settings, written):
@@ -29,11 +26,7 @@ def begin_folder(folder: Path, command: str, written: Sequence[Path]) -> bool:
 
 @contextlib.contextmanager
 def one_run_in(folder: Path | None) -> Iterator[None]:
-    """Work in a folder alone, with the other processes of this run; None for no folder.
-
-    Raises:
-      InputError: another run works there, or it cannot be written.
-    """
+    """Work in a folder, if any, alone with the other processes of this run."""
     with contextlib.ExitStack() as stack:
         with all_or_none():
             if folder:

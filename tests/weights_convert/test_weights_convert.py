@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.io
 from vgg19_files import (
+    BLOCKS,
     KERAS_2,
     KERAS_2016,
     as_bgr,
@@ -22,36 +23,35 @@ from vgg19_files import (
 from nstjax.errors import InputError
 from nstjax.network.vgg import CONV_LAYERS
 from weights_convert import convert_file
-from weights_convert.convert import to_params
-from weights_convert.fingerprint import find_orientation
+from weights_convert.fingerprint import find_orientation, oriented
 from weights_convert.source import LayerArrays
 
 Writer = Callable[[pathlib.Path, LayerArrays], None]
 LAYOUTS: dict[str, tuple[str, Writer, tuple[str, str, str]]] = {
     "keras 2016, with top": (
-        "vgg19.h5",
+        "vgg.h5",
         lambda path, arrays: write_keras(path, as_bgr(arrays), KERAS_2016, top=True),
         ("Keras 2016", "BGR", "row, column"),
     ),
     "keras 2": (
-        "vgg19.hdf5",
+        "vgg.hdf5",
         lambda path, arrays: write_keras(path, as_bgr(arrays), KERAS_2),
         ("Keras 2", "BGR", "row, column"),
     ),
     "keras 2, whole model": (
-        "VGG19.H5",
+        "VGG.H5",
         lambda path, arrays: write_keras(
             path, as_bgr(arrays), KERAS_2, root="model_weights"
         ),
         ("Keras 2", "BGR", "row, column"),
     ),
     "matconvnet beta16": (
-        "vgg19.mat",
+        "vgg.mat",
         lambda path, arrays: write_matconvnet(path, arrays, beta16=True),
         ("MatConvNet beta16", "RGB", "row, column"),
     ),
     "matconvnet, spatial axes exchanged": (
-        "vgg19.mat",
+        "vgg.mat",
         lambda path, arrays: write_matconvnet(path, transposed(arrays), beta16=False),
         ("MatConvNet", "RGB", "column, row"),
     ),
@@ -63,20 +63,23 @@ def arrays() -> LayerArrays:
     return fingerprinted_arrays()
 
 
+@pytest.mark.parametrize("network", BLOCKS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_gives_the_same_params(
-    layout: str, arrays: LayerArrays, tmp_path: pathlib.Path
+    layout: str, network: str, tmp_path: pathlib.Path
 ) -> None:
+    arrays = fingerprinted_arrays(network)
     file_name, write, expected = LAYOUTS[layout]
     path = tmp_path / file_name
     write(path, arrays)
     params, metadata = convert_file(path)
     path.unlink()
-    assert tuple(params) == CONV_LAYERS
+    assert len(params) == sum(BLOCKS[network])
     for layer, (kernel, bias) in arrays.items():
         np.testing.assert_array_equal(params[layer]["kernel"], kernel)
         np.testing.assert_array_equal(params[layer]["bias"], bias)
         assert params[layer]["kernel"].dtype == np.float32
+    assert metadata["network"] == network
     assert metadata["source_file"] == file_name
     assert re.fullmatch("[0-9a-f]{64}", metadata["source_sha256"])
     assert metadata["channel_order"] == "RGB"
@@ -89,24 +92,17 @@ def test_every_layout_gives_the_same_params(
 
 
 # One without the other is what the layouts above have.
-@pytest.mark.parametrize(
-    ("exchange_axes", "exchange_colors"), [(False, False), (True, True)]
-)
+@pytest.mark.parametrize("exchanged", [False, True])
 def test_orientation_follows_from_the_weights(
-    arrays: LayerArrays, exchange_axes: bool, exchange_colors: bool
+    arrays: LayerArrays, exchanged: bool
 ) -> None:
-    given = as_bgr(arrays) if exchange_colors else arrays
-    given = transposed(given) if exchange_axes else given
-    orientation = find_orientation(given)
-    assert orientation.channels == ("BGR" if exchange_colors else "RGB")
-    assert orientation.spatial == ("column, row" if exchange_axes else "row, column")
-    params = to_params(given, orientation)
+    given = transposed(as_bgr(arrays)) if exchanged else arrays
+    orientation = find_orientation(BLOCKS["VGG-19"], given)
+    assert orientation.channels == ("BGR" if exchanged else "RGB")
+    assert orientation.spatial == ("column, row" if exchanged else "row, column")
     for layer, (kernel, _) in arrays.items():
-        np.testing.assert_array_equal(params[layer]["kernel"], kernel)
-
-
-def other_axes_in_conv3_4(arrays: LayerArrays) -> LayerArrays:
-    return {**arrays, "conv3_4": transposed(arrays)["conv3_4"]}
+        found = oriented(layer, given[layer][0], orientation)
+        np.testing.assert_array_equal(found, kernel)
 
 
 def green_first(arrays: LayerArrays) -> LayerArrays:
@@ -150,8 +146,8 @@ def slimmer_conv2_1(arrays: LayerArrays) -> LayerArrays:
     return {**arrays, "conv2_1": (kernel[..., :96], bias[:96])}
 
 
-def vgg16(arrays: LayerArrays) -> LayerArrays:
-    return {layer: arrays[layer] for layer in arrays if not layer.endswith("_4")}
+def three_in_block_5(arrays: LayerArrays) -> LayerArrays:
+    return {layer: arrays[layer] for layer in arrays if layer != "conv5_4"}
 
 
 def integers(arrays: LayerArrays) -> LayerArrays:
@@ -159,16 +155,21 @@ def integers(arrays: LayerArrays) -> LayerArrays:
     return {**arrays, "conv4_4": (kernel.astype(np.int32), bias)}
 
 
+def other_conv3_3(arrays: LayerArrays) -> LayerArrays:
+    kernel, bias = arrays["conv3_3"]
+    return {**arrays, "conv3_3": (-kernel, bias)}
+
+
+OTHER = "not the weights of ImageNet's VGG-19"
 REFUSED: dict[Callable[[LayerArrays], LayerArrays], str] = {
-    other_axes_in_conv3_4: "not the weights of ImageNet's VGG-19.*sums",
-    green_first: "not the weights of ImageNet's VGG-19.*by channel",
-    other_biases: "not the weights of ImageNet's VGG-19.*biases",
-    rotated: "not the weights of ImageNet's VGG-19.*sums",
-    random_weights: "not the weights of ImageNet's VGG-19",
+    green_first: OTHER,
+    other_biases: OTHER,
+    other_conv3_3: OTHER,
+    rotated: OTHER,
+    random_weights: OTHER,
     one_nan: "conv5_3 holds a number that is not finite",
     one_infinite_bias: "conv4_1 holds a number that is not finite",
     slimmer_conv2_1: re.escape("expected [3, 3, 64, 128], got [3, 3, 64, 96]"),
-    vgg16: "no layer conv3_4",
     integers: "conv4_4 holds int32",
 }
 
@@ -178,23 +179,25 @@ def test_other_arrays_are_refused(
     arrays: LayerArrays, change: Callable[[LayerArrays], LayerArrays]
 ) -> None:
     with pytest.raises(InputError, match=REFUSED[change]):
-        find_orientation(change(arrays))
+        find_orientation(BLOCKS["VGG-19"], change(arrays))
 
 
 @pytest.mark.parametrize(
-    ("change", "suffix"),
+    ("change", "suffix", "match"),
     [
-        (slimmer_conv2_1, ".mat"),
-        (vgg16, ".mat"),
-        (integers, ".h5"),
+        (slimmer_conv2_1, ".mat", REFUSED[slimmer_conv2_1]),
+        (three_in_block_5, ".mat", "2, 2, 4, 4, 3 convolutions, so it is neither VGG"),
+        (three_in_block_5, ".h5", "2, 2, 4, 4, 3 convolutions, so it is neither VGG"),
+        (integers, ".h5", REFUSED[integers]),
         # This is not seen as it is read.
-        (other_biases, ".h5"),
+        (other_biases, ".h5", OTHER),
     ],
 )
 def test_files_of_other_networks_are_refused(
     arrays: LayerArrays,
     change: Callable[[LayerArrays], LayerArrays],
     suffix: str,
+    match: str,
     tmp_path: pathlib.Path,
 ) -> None:
     path = tmp_path / f"other{suffix}"
@@ -202,7 +205,7 @@ def test_files_of_other_networks_are_refused(
         write_keras(path, change(arrays), KERAS_2)
     else:
         write_matconvnet(path, change(arrays), beta16=False)
-    with pytest.raises(InputError, match=REFUSED[change]) as caught:
+    with pytest.raises(InputError, match=match) as caught:
         convert_file(path)
     path.unlink()
     assert str(caught.value).startswith(str(path))
@@ -210,20 +213,20 @@ def test_files_of_other_networks_are_refused(
 
 
 def test_declared_shapes_are_checked_before_anything_is_read(
-    tmp_path: pathlib.Path,
+    arrays: LayerArrays, tmp_path: pathlib.Path
 ) -> None:
     path = tmp_path / "huge.h5"
-    with h5py.File(path, "w") as file:
+    write_keras(path, arrays, KERAS_2)
+    with h5py.File(path, "r+") as file:
+        name = "block1_conv1/block1_conv1/kernel:0"
+        del file[name]
         # 16 TB if it were read; on disk it is a few bytes of header.
         file.create_dataset(
-            "block1_conv1/block1_conv1/kernel:0",
-            (3, 3, 2**20, 2**19),
-            np.float32,
-            chunks=(1, 1, 1024, 1024),
+            name, (3, 3, 2**20, 2**19), np.float32, chunks=(1, 1, 1024, 1024)
         )
-        file["block1_conv1/block1_conv1/bias:0"] = np.zeros(64, np.float32)
     with pytest.raises(InputError, match="conv1_1's kernel has the wrong shape"):
         convert_file(path)
+    path.unlink()
 
 
 def test_another_mean_image_is_refused(
@@ -238,7 +241,6 @@ def test_another_mean_image_is_refused(
 def resnet(path: pathlib.Path) -> None:
     with h5py.File(path, "w") as file:
         file["conv1_conv/conv1_conv/kernel:0"] = np.zeros((7, 7, 3, 64), np.float32)
-        file["conv1_conv/conv1_conv/bias:0"] = np.zeros(64, np.float32)
 
 
 def dataset_for_group(path: pathlib.Path) -> None:
@@ -261,11 +263,7 @@ BROKEN_FILES: dict[str, tuple[str, Callable[[pathlib.Path], object], str]] = {
         lambda path: scipy.io.savemat(path, {"layers": 3.0}),
         "no MatConvNet list of layers",
     ),
-    "h5 with a dataset for a group": (
-        "a.h5",
-        dataset_for_group,
-        "has no layer",
-    ),
+    "h5 with a dataset for a group": ("a.h5", dataset_for_group, "has no layer"),
 }
 
 
