@@ -35,12 +35,7 @@ def download(
     """Download Keras' VGG-19 file into the cache, unless it is there already.
 
     A download that was cut off goes on where it stopped, at the same server or another.
-
-    Args:
-      urls: the servers to ask, one after the other.
-      known_hash: the file's hash, as ``algorithm:digest``.
-      size: the file's size in bytes; no server can make the download exceed it.
-      folder: the cache folder, by default the user's cache folder for nstjax.
+    No server can make it exceed the size.
 
     Returns:
       The path of the file, whose hash has been checked.

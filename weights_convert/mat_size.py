@@ -24,15 +24,9 @@ PIECE_BYTES = 2**16
 
 
 def check_mat(path: str, names: Container[str]) -> None:
-    """Check what reading variables of a file would take.
+    """Raise ``ValueError`` where reading variables takes more memory than any VGG.
 
-    Args:
-      path: of the file.
-      names: the variables that are to be read.
-
-    Raises:
-      ValueError: more memory than any VGG-19 takes, or arrays deep in one another, or
-        no MATLAB 5 file.
+    Or where arrays lie deep in one another, or it is no MATLAB 5 file.
     """
     with open(path, "rb") as file:
         order = {b"IM": "<", b"MI": ">"}.get(file.read(128)[126:])

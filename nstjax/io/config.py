@@ -75,8 +75,7 @@ def has_begun(
       inside: what there may be already of folders among that.
 
     Raises:
-      InputError: there is something with other settings, or a link, or something that
-        would be overwritten.
+      InputError: something with other settings, a link, or what would be overwritten.
     """
     written = list(written)
     check_results([folder / CONFIG, *written, *inside])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from PIL import Image, UnidentifiedImageError
 
 from nstjax.errors import InputError
-from nstjax.io.images import is_picture, picture_problem
+from nstjax.io.images import NoPictureError, check_picture
 from nstjax.io.video import VIDEO_SUFFIX, is_video, probe
 
 ANIMATED = ("GIF", "PNG", "WEBP")
@@ -23,13 +23,7 @@ LOGGER = logging.getLogger("nstjax")
 
 
 class Content(NamedTuple):
-    """A photo or a video.
-
-    Attributes:
-      path: of the file.
-      video: whether it is a video.
-      folder: where it lies in the folder that was given.
-    """
+    """A photo or a video, and where it lies in the folder that was given."""
 
     path: Path
     video: bool
@@ -44,17 +38,9 @@ def find_contents(
 ) -> list[Content]:
     """The photos and videos, those of folders in order of their names.
 
-    What a file holds is found in it, whatever its suffix. Of several files, those that
-    cannot be read are left out with one note, and hidden ones without.
-
-    Args:
-      given: files and folders.
-      recursive: whether subfolders count, too; None where nobody is asked.
-      output: where results go. A subfolder of that name holds no contents, and for
-        the file of a video animated pictures are videos.
-
-    Raises:
-      InputError: none that can be read, or a file that does not exist.
+    What a file holds is found in it, whatever its suffix; for the output of a video,
+    animated pictures are videos. Of several files, those that cannot be read are left
+    out with one note. Whether subfolders count is None where nobody is asked.
     """
     if not given:
         raise InputError(
@@ -100,11 +86,7 @@ def given_files(
 ) -> list[tuple[Path, Path]]:
     """The files that are given, whatever they hold, and where they lie in a folder.
 
-    Args:
-      given: files and folders.
-      recursive: whether subfolders count, too.
-      output: where results go. A subfolder of that name is left out.
-      note: called with each folder that cannot be looked into, and why.
+    Results are left out; what cannot be looked into goes to ``note``, and why.
     """
     files: list[tuple[Path, Path]] = []
     for name in given:
@@ -144,15 +126,12 @@ def split_paintings(given: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def holds_video(path: Path, animated: bool = False) -> bool:
-    """Whether a file is a video rather than a picture, which its content tells.
-
-    An animated picture may count as one. ``InputError``: it is neither, or unreadable.
-    """
-    problem = picture_problem(path)
-    if problem is None:
+    """Whether a file is a video, or an animation, rather than a picture."""
+    try:
+        check_picture(path)
         return animated and _is_animation(path)
-    if is_picture(path) or not os.access(path, os.R_OK) or not path.is_file():
-        raise InputError(problem)
+    except NoPictureError:
+        pass
     try:
         video = is_video(path)
     except InputError:
@@ -237,11 +216,7 @@ def files_below(
 ) -> Iterator[Path]:
     """The files of a folder in order of their names, but for hidden ones.
 
-    Args:
-      folder: where to look.
-      recursive: whether in its subfolders, too, but for hidden ones.
-      without: subfolders that are left out.
-      note: called with each folder that cannot be looked into, and why.
+    Subfolders may be left out; what cannot be looked into goes to ``note``, and why.
     """
     left_out = {Path(path).resolve() for path in without}
 

@@ -41,14 +41,7 @@ def write_somewhere(path: Path, write: Callable[[Path], object]) -> Path:
     """Write a result, elsewhere where it cannot be written as it should, with a note.
 
     It is tried beside the path, in the current folder and in the temporary one, under
-    names that are free.
-
-    Args:
-      path: where it should be.
-      write: writes it, from its beginning at each call, to the path that it is given.
-
-    Returns:
-      Where it is.
+    names that are free, by a function that writes it to the path that it is given.
 
     Raises:
       InputError, OSError: what went wrong first, where all of them fail; EncodingError

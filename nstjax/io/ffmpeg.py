@@ -30,6 +30,17 @@ def find_ffmpeg(path: str | os.PathLike[str]) -> str:
         ) from None
 
 
+def run_ffmpeg(path: str | os.PathLike[str], *arguments: str) -> tuple[str, str]:
+    """What ffmpeg says, and what it writes to standard output."""
+    done = subprocess.run(
+        [find_ffmpeg(path), "-hide_banner", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        process_group=0,
+    )
+    return done.stderr.decode(errors="replace"), done.stdout.decode(errors="replace")
+
+
 @contextlib.contextmanager
 def running(
     path: str | os.PathLike[str], arguments: list[str], **pipe: int

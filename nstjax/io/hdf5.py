@@ -113,9 +113,6 @@ def write_hdf5(
       attributes: {path of a group or dataset: plain data}; the file's own at "".
       values: {path: what ``tables`` has at that path}, in the order of the names below
         a group.
-
-    Raises:
-      OSError: the file cannot be written.
     """
     # In memory first: h5py cannot close a file for which the disk has no room.
     contents = io.BytesIO()
@@ -168,19 +165,18 @@ def read_hdf5(
                 raise ValueError(f"its schema is {own.get('schema')}, not {schema}")
             found = dict(_datasets(file, tables))
             _check_sizes(found, os.path.getsize(path))
-            typed = [(at, lookup(file, at), kind) for at, kind in attributes.items()]
-            typed += [
-                (at, each, table.attributes) for at, (each, table) in found.items()
-            ]
+            kinds: dict[str, tuple[Any, Any]] = {
+                at: (lookup(file, at), kind) for at, kind in attributes.items()
+            }
+            kinds |= {
+                at: (each, table.attributes) for at, (each, table) in found.items()
+            }
             return Stored(
+                tables={at: _read(at, *each) for at, each in found.items()},
                 attributes={
-                    at: convert(_own_attributes(at, each), kind, f"{path} {at}", remedy)
-                    for at, each, kind in typed
+                    at: convert(_plain(at, each), kind, f"{path} {at}", remedy)
+                    for at, (each, kind) in kinds.items()
                     if kind is not None
-                },
-                tables={
-                    at: _read(at, dataset, table)
-                    for at, (dataset, table) in found.items()
                 },
             )
     except InputError:
@@ -220,7 +216,7 @@ def _attach_scales(file: h5py.File, tables: Mapping[str, Table], path: str) -> N
             dimension.attach_scale(file[at])
 
 
-def _own_attributes(path: str, where: h5py.HLObject | None) -> dict[str, Any]:
+def _plain(path: str, where: h5py.HLObject | None) -> dict[str, Any]:
     if where is None:
         raise ValueError(f"{path} is missing")
     return read_attributes(where)

@@ -36,16 +36,8 @@ NEW, PREVIEW = "new", "preview.png"
 def held(lock: Path, what: str, otherwise: str) -> Iterator[None]:
     """Hold a lock file for the block; the folders that it takes are made.
 
-    Those that stay empty are removed with it.
-
-    Args:
-      lock: the file.
-      what: that it is for, as the message names it.
-      otherwise: what to do where another process holds it.
-
-    Raises:
-      InputError: another process holds it, or something else has its name.
-      OSError: it cannot be written.
+    Those that stay empty are removed with it. Where another process holds it, the
+    message says what is in use, and what to do.
     """
     made = [folder for folder in lock.parents if not folder.exists()]
     files: list[BinaryIO] = []

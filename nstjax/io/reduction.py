@@ -54,11 +54,8 @@ def reduced_size(image: Image.Image, factor: int) -> tuple[int, int]:
 def decode(image: Image.Image, factor: int = 1, *, average: bool = True) -> Image.Image:
     """Decode a picture, made smaller by a power of two; its orientation is not applied.
 
-    Args:
-      image: not decoded yet.
-      factor: by which it is made smaller.
-      average: over the pixels that fall together; otherwise one of them is taken, as
-        the numbers and colors of a mask need it.
+    The pixels that fall together are averaged, or one of them is taken, as the numbers
+    and colors of a mask need it.
     """
     width = image.width
     if factor > 1:

@@ -95,10 +95,7 @@ TABLES = {
 def metrics_rows(info: TransferInfo, first_step: int, seconds: float) -> list[Row]:
     """One row of plain numbers per step of ``info``, the layers by depth.
 
-    Args:
-      info: from ``nstjax.run``; its leaves have a leading axis of steps.
-      first_step: how many updates the image of the first row has had.
-      seconds: time of the run at the last row.
+    Its leaves have a leading axis of steps; the last row is at ``seconds``.
     """
     return [
         {
@@ -188,16 +185,7 @@ def write_run(
     image: np.ndarray,
     steps: int,
 ) -> None:
-    """Write run.h5, atomically: see the module's schema.
-
-    Args:
-      folder: of the run.
-      config: kept as JSON in the file's attributes.
-      rows: from ``metrics_rows``.
-      snapshots: {step: image [height, width, 3] in the network's units}.
-      image: the last one, after ``steps`` updates.
-      steps: that it had.
-    """
+    """Write run.h5, whole or not at all, with images in the network's units."""
     attributes: dict[str, dict[str, Any]] = {
         "": {"config": json.dumps(config)},
         "image": {"step": steps},
@@ -223,7 +211,6 @@ class LoggedRun(NamedTuple):
       log: {name: values of each logged step}, from "step" to "seconds".
       snapshots: {step: image [height, width, 3] in the network's units}.
       image: the last one, after ``steps`` updates.
-      steps: that it had.
     """
 
     config: dict[str, Any]
@@ -242,11 +229,7 @@ def read_snapshots(folder: Path, through_step: int) -> dict[int, np.ndarray]:
 
 
 def read_run(folder: Path) -> LoggedRun:
-    """Read run.h5.
-
-    Raises:
-      InputError: there is none, or it is damaged.
-    """
+    """Read run.h5; ``InputError``: there is none, or it is damaged."""
     path = folder / RUN
     if not path.exists():
         raise InputError(

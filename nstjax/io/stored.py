@@ -69,17 +69,7 @@ def read_record(path: StoredPath, kind: type[Kind], remedy: str) -> Kind:
 
 
 def decode(text: str | bytes, kind: type[Kind], where: str, remedy: str) -> Kind:
-    """JSON as a type.
-
-    Args:
-      text: the JSON.
-      kind: what it must be.
-      where: file, or part of one, that the message names.
-      remedy: how the message ends.
-
-    Raises:
-      InputError: it is no JSON, or another type's.
-    """
+    """JSON as a type; a message names the file, or the part of one, and a remedy."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -145,14 +135,9 @@ def check_tensors(
     names: Iterable[str],
     remedy: str,
 ) -> None:
-    """Compare tensors with what is expected, before any is read.
+    """Compare tensors with {name: shape and dtype}, before any is read.
 
-    Args:
-      path: of the file.
-      file: from ``open_tensors``.
-      expected: {name: shape and dtype}.
-      names: of the tensors that are to be compared too.
-      remedy: how the message ends.
+    The names are those of tensors that may not be there unless they are expected.
     """
     known = set(file.keys())
     for name in (*expected, *names):

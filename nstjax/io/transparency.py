@@ -26,18 +26,12 @@ def read_photo(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Read a photo whose transparent parts may stay transparent in the result.
 
-    Args:
-      source: a file, a Pillow image or an array.
-      transparency: "flatten" puts it on white and says so; "keep" fills the
-        transparent parts with what is around them, so that they show in no style.
-      used_size: as for ``nstjax.read_image``.
+    They are put on white, which is said, or kept: then they are filled with what is
+    around them, so that they show in no style.
 
     Returns:
       The photo, float32 [height, width, 3], 0..1, and the opacity [height, width],
       0..1, that the result gets; None where all is opaque.
-
-    Raises:
-      InputError: as in ``nstjax.read_image``, or all is to stay transparent.
     """
     if transparency == "flatten":
         advice = ": --transparency=keep keeps them transparent"

@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import itertools
 import logging
+import math
 import os
 import re
 import subprocess
@@ -16,7 +17,7 @@ import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path, check_writable
-from nstjax.io.ffmpeg import complaint, failure, find_ffmpeg, running, url
+from nstjax.io.ffmpeg import complaint, failure, run_ffmpeg, running, url
 from nstjax.io.images import MAX_PIXELS
 from nstjax.io.video_colors import VideoColors, has_tone_mapping, video_colors
 
@@ -30,7 +31,6 @@ CONTAINERS = (
 )
 
 OPENED = "Input #0"
-
 # MP4 also holds Opus, FLAC and PCM, but not every player plays them there.
 MP4_AUDIO = {"aac", "ac3", "alac", "eac3", "mp3"}
 # AAC lacks some layouts of channels.
@@ -41,8 +41,7 @@ class VideoInfo(NamedTuple):
     """How a video is read.
 
     Attributes:
-      width: of a frame as players show it: upright, with square pixels.
-      height: likewise.
+      width, height: of a frame as players show it: upright, with square pixels.
       fps: frames a second.
       frames: how many, estimated from the duration; 0 where that is unknown.
       has_audio: whether it has sound that can be decoded.
@@ -114,13 +113,14 @@ def read_frames(
     Yields:
       Read-only uint8 [height, width, 3], sRGB.
     """
+    colors = info.colors
     # ffmpeg itself fills the time before a late first frame with it.
     filters = f"fps={info.fps},scale={info.width}:{info.height}"
-    filters += f":in_color_matrix={info.colors.matrix}"
-    if info.colors.tone_mapping and has_tone_mapping(find_ffmpeg(path)):
+    filters += f":in_color_matrix={colors.matrix}"
+    if colors.tone_mapping and has_tone_mapping(path):
         LOGGER.info("%s is HDR: its colors are mapped to those of any screen", path)
-        filters += f",{info.colors.tone_mapping}"
-    elif info.colors.tone_mapping:
+        filters += f",{colors.tone_mapping}"
+    elif colors.tone_mapping:
         LOGGER.warning(
             "%s is HDR and will look pale: this ffmpeg has no filters zscale and "
             "tonemap",
@@ -131,7 +131,7 @@ def read_frames(
     output = f"-map 0:V:0 -vf {filters} {exact} -pix_fmt rgb24 -f rawvideo -"
     arguments = ["-i", url(path), *output.split()]
     shape = (info.height, info.width, 3)
-    size = info.height * info.width * 3
+    size = math.prod(shape)
     count = 0
     with running(path, arguments, stdout=subprocess.PIPE) as (process, messages):
         assert process.stdout
@@ -230,16 +230,8 @@ def _describe(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]
 
 
 def _ffmpeg(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]:
-    done = subprocess.run(
-        [
-            *(find_ffmpeg(path), "-hide_banner", "-max_pixels", str(MAX_PIXELS)),
-            *("-format_whitelist", CONTAINERS, "-i", url(path), *output.split()),
-        ],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        process_group=0,
-    )
-    return done.stderr.decode(errors="replace"), done.stdout.decode()
+    limits = f"-max_pixels {MAX_PIXELS} -format_whitelist {CONTAINERS}"
+    return run_ffmpeg(path, *limits.split(), "-i", url(path), *output.split())
 
 
 def _audio(said: str) -> tuple[str, str] | None:

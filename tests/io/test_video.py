@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nstjax.errors import EncodingError, InputError
+from nstjax.io import ffmpeg as ffmpeg_program
 from nstjax.io import video
 from nstjax.io.video import probe, read_frames, write_video
 
@@ -293,7 +294,9 @@ def test_files_that_are_no_videos(tmp_path):
 
 def test_an_ffmpeg_that_crashes(tmp_path, monkeypatch):
     (tmp_path / "video.mp4").touch()
-    monkeypatch.setattr(video, "find_ffmpeg", lambda path: shutil.which("false"))
+    monkeypatch.setattr(
+        ffmpeg_program, "find_ffmpeg", lambda path: shutil.which("false")
+    )
     with pytest.raises(InputError, match=r"ffmpeg can read \(ffmpeg crashed\)"):
         probe(tmp_path / "video.mp4")
 
