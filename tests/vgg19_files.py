@@ -1,22 +1,19 @@
 """Arrays that pass for VGG's, and files of them as other programs write them."""
 
-import pathlib
-from typing import Any
-
 import h5py
 import numpy as np
 import scipy.io
 
 from nstjax.network.vgg import MEAN_RGB
 from weights_convert.fingerprint import FIGURES
-from weights_convert.source import NETWORKS, LayerArrays, kernel_shapes
+from weights_convert.source import NETWORKS, kernel_shapes
 
 KERAS_2016 = ("{0}/{0}_W_1:0", "{0}/{0}_b_1:0")
 KERAS_2 = ("{0}/{0}/kernel:0", "{0}/{0}/bias:0")
 BLOCKS = {name: blocks for blocks, name in NETWORKS.items()}
 
 
-def fingerprinted_arrays(network: str = "VGG-19") -> LayerArrays:
+def fingerprinted_arrays(network="VGG-19"):
     """Random RGB (row, column) arrays with a network's shapes and published figures."""
     rng = np.random.default_rng(0)
     arrays = {
@@ -36,25 +33,19 @@ def fingerprinted_arrays(network: str = "VGG-19") -> LayerArrays:
     return arrays
 
 
-def as_bgr(arrays: LayerArrays) -> LayerArrays:
+def as_bgr(arrays):
     kernel, bias = arrays["conv1_1"]
     return {**arrays, "conv1_1": (kernel[:, :, ::-1, :], bias)}
 
 
-def transposed(arrays: LayerArrays) -> LayerArrays:
+def transposed(arrays):
     return {
         layer: (kernel.transpose(1, 0, 2, 3), bias)
         for layer, (kernel, bias) in arrays.items()
     }
 
 
-def write_keras(
-    path: pathlib.Path,
-    arrays: LayerArrays,
-    names: tuple[str, str],
-    root: str = "/",
-    top: bool = False,
-) -> None:
+def write_keras(path, arrays, names, root="/", top=False):
     with h5py.File(path, "w") as file:
         group = file.require_group(root)
         for layer, values in arrays.items():
@@ -67,10 +58,8 @@ def write_keras(
                     group[name.format(keras)] = np.zeros((4, 4), np.float32)
 
 
-def write_matconvnet(
-    path: pathlib.Path, arrays: LayerArrays, beta16: bool, mean: Any = MEAN_RGB
-) -> None:
-    def struct(**values: Any) -> np.ndarray:
+def write_matconvnet(path, arrays, beta16, mean=MEAN_RGB):
+    def struct(**values):
         record = np.empty((1, 1), [(name, object) for name in values])
         for name, value in values.items():
             record[name][0, 0] = value

@@ -1,40 +1,29 @@
 """python -m weights_convert."""
 
 import os
-import pathlib
-from collections.abc import Callable, Iterator
 
 import pytest
 from vgg19_files import KERAS_2016, as_bgr, fingerprinted_arrays, write_keras
 
 from nstjax.io.weights import params_sha256, read_params
-from weights_convert.source import LayerArrays
 
 CONVERT = "weights_convert"
 
 
 @pytest.fixture(scope="module")
-def arrays() -> LayerArrays:
+def arrays():
     return fingerprinted_arrays()
 
 
 @pytest.fixture(scope="module")
-def keras_file(
-    arrays: LayerArrays, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[pathlib.Path]:
+def keras_file(arrays, tmp_path_factory):
     path = tmp_path_factory.mktemp("keras") / "vgg19.h5"
     write_keras(path, as_bgr(arrays), KERAS_2016)
     yield path
     path.unlink()
 
 
-def test_the_command_converts(
-    keras_file: pathlib.Path,
-    arrays: LayerArrays,
-    tmp_path: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
-    program: Callable[..., tuple[int, str, str]],
-) -> None:
+def test_the_command_converts(keras_file, arrays, tmp_path, monkeypatch, program):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     output = tmp_path / "vgg19.safetensors"
     flags = (f"--input={keras_file}", f"--output={output}")
@@ -69,13 +58,8 @@ def test_the_command_converts(
     ],
 )
 def test_the_command_fails_in_one_line(
-    arguments: list[str],
-    expected: str,
-    keras_file: pathlib.Path,
-    tmp_path: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
-    program: Callable[..., tuple[int, str, str]],
-) -> None:
+    arguments, expected, keras_file, tmp_path, monkeypatch, program
+):
     (tmp_path / "text.h5").write_text("no weights")
     (tmp_path / "taken.safetensors").mkdir()
     before = sorted(tmp_path.iterdir())
