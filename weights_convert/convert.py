@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from nstjax.errors import InputError
+from nstjax.io.stored import check_file
 from weights_convert.fingerprint import find_orientation, oriented
 from weights_convert.keras import read_keras
 from weights_convert.matconvnet import read_matconvnet
@@ -32,11 +33,8 @@ def convert_file(path: str | os.PathLike[str]) -> tuple[NumpyParams, dict[str, s
       InputError: the file cannot be read, or is neither network.
     """
     path = os.fspath(path)
+    check_file(path, WHAT_TO_DO)
     reader = READERS.get(os.path.splitext(path)[1].lower())
-    if os.path.isdir(path):
-        raise InputError(f"{path} is a folder, not a file: {WHAT_TO_DO}")
-    if not os.path.isfile(path):
-        raise InputError(f"{path} does not exist: {WHAT_TO_DO}")
     if reader is None:
         raise InputError(f"{path} does not end in .h5, .hdf5 or .mat: {WHAT_TO_DO}")
     try:

@@ -26,7 +26,8 @@ def write_checkpoint(
     The file also holds the index of the pyramid's scale that the state is of; its
     metadata hold the SHA-256 of all bytes.
     """
-    leaves = _named_leaves(state) | {SCALE: np.array(scale, np.int32)}
+    leaves = {name: on_host(leaf) for name, leaf in _by_name(state).items()}
+    leaves[SCALE] = np.array(scale, np.int32)
     contents = safetensors.numpy.save(leaves, {"sha256": _sha256(leaves)})
     with atomic_path(path) as temporary:
         temporary.write_bytes(contents)
@@ -71,10 +72,6 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
             for name, leaf in expected.items()
         ],
     )
-
-
-def _named_leaves(state: object) -> dict[str, np.ndarray]:
-    return {name: on_host(leaf) for name, leaf in _by_name(state).items()}
 
 
 def _by_name(state: object) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The photos and videos that somebody gives, one by one or in folders."""
 
+import contextlib
+import itertools
 import logging
 import os
 import warnings
@@ -20,6 +22,10 @@ ANIMATED = ("GIF", "PNG", "WEBP")
 LONGEST_NAME = 140
 
 LOGGER = logging.getLogger("nstjax")
+
+
+def nobody(folder: str, why: str) -> None:
+    """Is told of a folder that cannot be looked into."""
 
 
 class Content(NamedTuple):
@@ -63,17 +69,15 @@ def find_contents(
             if len(given) == len(files) == 1 and not Path(given[0]).is_dir():
                 raise
             left_out[path] = error
+    why = left_out_text(left_out)
     if not contents:
         where = ", ".join(given)
         if recursive is False and any(any(Path(name).glob("[!.]*/")) for name in given):
             where += " (--recursive looks into subfolders)"
-        why = left_out_text(left_out) if left_out else "give a folder with some"
+        why = why or "give a folder with some"
         raise InputError(f"no pictures or videos in {where}: {why}")
     if left_out:
-        LOGGER.warning(
-            "left out %d of %d files: %s",
-            *(len(left_out), len(files), left_out_text(left_out)),
-        )
+        LOGGER.warning("left out %d of %d files: %s", len(left_out), len(files), why)
     return contents
 
 
@@ -82,7 +86,7 @@ def given_files(
     *,
     recursive: bool = False,
     output: str | os.PathLike[str] | None = None,
-    note: Callable[[str, str], None] | None = None,
+    note: Callable[[str, str], object] = nobody,
 ) -> list[tuple[Path, Path]]:
     """The files that are given, whatever they hold, and where they lie in a folder.
 
@@ -155,33 +159,27 @@ def unique_names(
     >>> unique_names([Path("a.png"), Path("b.png"), Path("b.jpg"), Path("c/b.jpg")])
     ['a', 'b_png', 'b_jpg', 'b_jpg_2']
     """
-    places = places or [None] * len(paths)
-    stems = Counter(
-        (place, path.stem.casefold()) for place, path in zip(places, paths, strict=True)
-    )
-    names: list[str] = []
+    placed = list(zip(places or [None] * len(paths), paths, strict=True))
+    stems = Counter((place, path.stem.casefold()) for place, path in placed)
     # Some file systems take a.png and A.png for one.
-    taken: set[tuple[Hashable, str]] = set()
-    for place, path in zip(places, paths, strict=True):
+    names: dict[tuple[Hashable, str], str] = {}
+    for place, path in placed:
         # The stem of ...png would be the folder above.
         plain = stems[place, path.stem.casefold()] == 1 and path.stem.strip(".")
-        name = path.stem if plain else path.name.replace(".", "_")
-        name = first = shortened(name, LONGEST_NAME)
-        number = 1
-        while (place, name.casefold()) in taken:
-            number += 1
-            name = f"{first}_{number}"
-        taken.add((place, name.casefold()))
-        names.append(name)
-    return names
+        stem = path.stem if plain else path.name.replace(".", "_")
+        stem = name = shortened(stem, LONGEST_NAME)
+        numbers = itertools.count(2)
+        while (place, name.casefold()) in names:
+            name = f"{stem}_{next(numbers)}"
+        names[place, name.casefold()] = name
+    return list(names.values())
 
 
 def shortened(name: str, most_bytes: int) -> str:
     """The name's beginning, of so many bytes at most in a file's name."""
     encoded = os.fsencode(name)
-    if len(encoded) <= most_bytes:
-        return name
-    return encoded[:most_bytes].decode(errors="ignore")
+    cut = encoded[:most_bytes].decode(errors="ignore")
+    return name if len(encoded) <= most_bytes else cut
 
 
 def left_out_text(left_out: Mapping[Path, InputError]) -> str:
@@ -197,14 +195,13 @@ def left_out_text(left_out: Mapping[Path, InputError]) -> str:
 
 def _is_animation(path: Path) -> bool:
     """Whether a picture has several frames that ffmpeg reads."""
-    try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            Image.open(path, formats=ANIMATED) as image,
-        ):
-            return bool(getattr(image, "is_animated", False))
-    except UnidentifiedImageError:
-        return False
+    with (
+        warnings.catch_warnings(action="ignore"),
+        contextlib.suppress(UnidentifiedImageError),
+        Image.open(path, formats=ANIMATED) as image,
+    ):
+        return bool(getattr(image, "is_animated", False))
+    return False
 
 
 def files_below(
@@ -212,7 +209,7 @@ def files_below(
     *,
     recursive: bool,
     without: Iterable[str | os.PathLike[str]] = (),
-    note: Callable[[str, str], None] | None = None,
+    note: Callable[[str, str], object] = nobody,
 ) -> Iterator[Path]:
     """The files of a folder in order of their names, but for hidden ones.
 
@@ -221,8 +218,7 @@ def files_below(
     left_out = {Path(path).resolve() for path in without}
 
     def unreadable(error: OSError) -> None:
-        if note:
-            note(os.fspath(error.filename), error.strerror or str(error))
+        note(os.fspath(error.filename), error.strerror or str(error))
 
     for parent, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(
@@ -233,8 +229,7 @@ def files_below(
             and Path(parent, name).resolve() not in left_out
         )
         for linked in filter(os.path.islink, (Path(parent, name) for name in folders)):
-            if note:
-                note(os.fspath(linked), "it is a link to a folder, give that folder")
+            note(os.fspath(linked), "it is a link to a folder, give that folder")
         for name in sorted(names):
             if not name.startswith("."):
                 yield Path(parent, name)

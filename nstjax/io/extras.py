@@ -64,8 +64,10 @@ def write_somewhere(path: Path, write: Callable[[Path], object]) -> Path:
 
 def free_path(path: Path) -> Path:
     """The path, or with a number at the end of its stem, where nothing is yet."""
-    numbered = (path.with_stem(f"{path.stem}_{n}") for n in itertools.count(2))
-    return next(p for p in itertools.chain([path], numbered) if not os.path.lexists(p))
+    free, numbers = path, itertools.count(2)
+    while os.path.lexists(free):
+        free = path.with_stem(f"{path.stem}_{next(numbers)}")
+    return free
 
 
 def reason(error: OSError | InputError) -> str:

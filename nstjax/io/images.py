@@ -19,6 +19,7 @@ from nstjax.images.resizing import UsedSize
 from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.formats import open_picture
 from nstjax.io.reduction import MAX_PIXELS, decode, reduced_size, reduction_factor
+from nstjax.io.stored import check_file
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -86,7 +87,7 @@ def read_colors(
       Colors, float32 [height, width, 3], 0..1, and opacity [height, width], 0..1, or
       None where all is opaque.
     """
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
         with _opened(name) as image:
             color, alpha = _from_pillow(image, name, used_size, average)
@@ -200,15 +201,9 @@ def check_picture(path: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def _opened(name: str) -> Iterator[Image.Image]:
-    if os.path.isdir(name):
-        raise InputError(f"{name} is a folder: give one picture file")
-    if os.path.exists(name) and not os.path.isfile(name):
-        # Opening a pipe could wait forever.
-        raise InputError(f"{name} is no regular file: give one picture file")
+    check_file(name, "give one picture file")
     try:
         file = open(name, "rb")  # noqa: SIM115 - decoding has errors of its own
-    except FileNotFoundError:
-        raise InputError(f"{name} does not exist: check the path") from None
     except OSError as error:
         raise InputError(
             f"{name} cannot be opened ({_reason(error)}): check its permissions"
@@ -283,9 +278,8 @@ def _too_large(name: str, limit: int) -> InputError:
 @contextmanager
 def _one_line_errors(name: str) -> Iterator[None]:
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of what is refused below and of metadata that nobody needs.
-            warnings.simplefilter("ignore")
+        # Pillow warns of what is refused below and of metadata that nobody needs.
+        with warnings.catch_warnings(action="ignore"):
             yield
     except InputError:
         raise

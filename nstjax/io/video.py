@@ -19,6 +19,7 @@ from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.ffmpeg import complaint, failure, run_ffmpeg, running, url
 from nstjax.io.images import MAX_PIXELS
+from nstjax.io.stored import check_file
 from nstjax.io.video_colors import VideoColors, has_tone_mapping, video_colors
 
 LOGGER = logging.getLogger("nstjax")
@@ -215,10 +216,7 @@ def check_video_output(path: str | os.PathLike[str]) -> None:
 
 def _describe(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]:
     """What ffmpeg says of a file, and what it writes to standard output."""
-    if os.path.isdir(path):
-        raise InputError(f"{path} is a folder: give one video file")
-    if not os.path.exists(path):
-        raise InputError(f"{path} does not exist: check the path")
+    check_file(path, "give one video file")
     said, written = _ffmpeg(path, output)
     if OPENED not in said:
         reason = said.strip().rpartition(": ")[2] or "ffmpeg crashed"

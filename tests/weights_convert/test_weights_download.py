@@ -119,14 +119,6 @@ def test_a_dropped_download_goes_on_at_the_mirror(server, tmp_path):
     assert 200_000 < int(given.removeprefix("bytes=").removesuffix("-")) <= 350_000
 
 
-@pytest.mark.parametrize(
-    "first", ["absent", "other", "portal", "larger", "endless", "early-end"]
-)
-def test_the_mirror_is_second(server, tmp_path, first):
-    assert fetch(server, tmp_path, first, "good") == CONTENTS
-    assert server.requests[1] == ("/good", None)
-
-
 def test_a_damaged_part_does_not_spoil_the_mirror(server, tmp_path):
     (tmp_path / f"{FILE_NAME}.part").write_bytes(bytes(1000))
     assert fetch(server, tmp_path, "good", "good") == CONTENTS
@@ -143,11 +135,15 @@ def test_a_damaged_part_does_not_spoil_the_mirror(server, tmp_path):
         ("absent", "404"),
     ],
 )
-def test_a_wrong_file_is_refused(server, tmp_path, behavior, expected):
+def test_a_wrong_file_is_refused_and_the_mirror_asked(
+    server, tmp_path, behavior, expected
+):
     with pytest.raises(InputError, match=expected) as caught:
         fetch(server, tmp_path, behavior)
     assert "pass --input=FILE" in str(caught.value)
     assert os.listdir(tmp_path) == []
+    assert fetch(server, tmp_path, behavior, "good") == CONTENTS
+    assert server.requests[2] == ("/good", None)
 
 
 def test_both_servers_dead(server, tmp_path):
