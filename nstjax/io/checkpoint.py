@@ -1,6 +1,5 @@
 """A run's whole state on disk, so that a killed run goes on bit for bit."""
 
-import hashlib
 import os
 from typing import Any, TypeVar
 
@@ -10,7 +9,7 @@ import safetensors.numpy
 
 from nstjax.io.atomic import atomic_path
 from nstjax.io.config import START_AGAIN
-from nstjax.io.stored import check_tensors, damaged, open_tensors
+from nstjax.io.stored import check_tensors, damaged, open_tensors, tensors_sha256
 from nstjax.runtime.processes import on_host
 
 State = TypeVar("State")
@@ -28,7 +27,8 @@ def write_checkpoint(
     """
     leaves = {name: on_host(leaf) for name, leaf in _by_name(state).items()}
     leaves[SCALE] = np.array(scale, np.int32)
-    contents = safetensors.numpy.save(leaves, {"sha256": _sha256(leaves)})
+    sha256 = tensors_sha256(dict(sorted(leaves.items())))
+    contents = safetensors.numpy.save(leaves, {"sha256": sha256})
     with atomic_path(path) as temporary:
         temporary.write_bytes(contents)
 
@@ -57,9 +57,9 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
         check_tensors(
             path, file, shapes | {SCALE: SCALE_SHAPE}, file.keys(), START_AGAIN
         )
-        leaves = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        leaves = {name: file.get_tensor(name) for name in sorted(file.keys())}
         recorded = (file.metadata() or {}).get("sha256")
-    if recorded != _sha256(leaves):
+    if recorded != tensors_sha256(leaves):
         raise damaged(path, "its hash is wrong", START_AGAIN)
     return jax.tree.unflatten(
         jax.tree.structure(like),
@@ -79,11 +79,3 @@ def _by_name(state: object) -> dict[str, Any]:
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(state)
     }
-
-
-def _sha256(leaves: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(leaves):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(leaves[name]).data)
-    return digest.hexdigest()

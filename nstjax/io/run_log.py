@@ -26,14 +26,7 @@ from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
 from nstjax.io.config import START_AGAIN
 from nstjax.io.hdf5 import Table, read_hdf5, write_hdf5
-from nstjax.io.stored import (
-    Amount,
-    Count,
-    check_file,
-    convert,
-    damaged,
-    decode,
-)
+from nstjax.io.stored import Amount, Count, check_file, convert, damaged, decode
 from nstjax.network.vgg import LAYERS
 from nstjax.optimization.transfer import TransferInfo
 from nstjax.whole_number import is_whole_number
@@ -97,21 +90,19 @@ def metrics_rows(info: TransferInfo, first_step: int, seconds: float) -> list[Ro
 
     Its leaves have a leading axis of steps; the last row is at ``seconds``.
     """
+    losses = {
+        "total": info.loss,
+        **{name: getattr(info.terms, name) for name in ("content", "style", "tv")},
+        "gradient_norm": info.gradient_norm,
+    }
+    by_layer = {group: getattr(info.terms, group) for group in LAYER_GROUPS}
     return [
         {
             "step": first_step + i,
-            "total": float(info.loss[i]),
-            "content": float(info.terms.content[i]),
-            "style": float(info.terms.style[i]),
-            "tv": float(info.terms.tv[i]),
-            "gradient_norm": float(info.gradient_norm[i]),
+            **{name: float(values[i]) for name, values in losses.items()},
             **{
-                group: {
-                    layer: float(getattr(info.terms, group)[layer][i])
-                    for layer in LAYERS
-                    if layer in getattr(info.terms, group)
-                }
-                for group in LAYER_GROUPS
+                group: {name: float(found[name][i]) for name in LAYERS if name in found}
+                for group, found in by_layer.items()
             },
             "seconds": round(seconds, 3),
         }
@@ -152,9 +143,9 @@ def read_metrics(
       InputError: the file holds something else than rows.
     """
     path = folder / METRICS
-    rows: list[Row] = []
     if not path.exists():
-        return rows
+        return []
+    rows: list[Row] = []
     check_file(path, START_AGAIN, MOST_METRICS_BYTES)
     with open(path, "rb") as file:
         # One by one: as a list, lines take many times the file's memory.

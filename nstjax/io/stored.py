@@ -5,6 +5,7 @@ another one; HDF5 has ``nstjax.io.hdf5``.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import stat
@@ -41,7 +42,7 @@ MOST_SHOWN = 200
 MOST_SETTING = 70
 
 
-def check_file(path: StoredPath, remedy: str, most_bytes: int | None = None) -> None:
+def check_file(path: StoredPath, remedy: str, most_bytes: int = 2**63) -> None:
     """Raise ``InputError`` unless a path is a regular file of a sensible size.
 
     It is not opened: a pipe would never end.
@@ -51,14 +52,14 @@ def check_file(path: StoredPath, remedy: str, most_bytes: int | None = None) -> 
     except (OSError, ValueError):
         problem = "does not exist"
     else:
-        if stat.S_ISREG(found.st_mode):
-            if most_bytes is None or found.st_size <= most_bytes:
-                return
-            problem = f"is larger than {most_bytes >> 20} MiB"
-        elif stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(found.st_mode):
             problem = "is a folder"
-        else:
+        elif not stat.S_ISREG(found.st_mode):
             problem = "is no regular file"
+        elif found.st_size > most_bytes:
+            problem = f"is larger than {most_bytes >> 20} MiB"
+        else:
+            return
     raise InputError(f"{os.fspath(path) or 'a file of no name'} {problem}: {remedy}")
 
 
@@ -105,7 +106,7 @@ def short_json(value: Any) -> str:
 
 @contextlib.contextmanager
 def open_tensors(
-    path: StoredPath, remedy: str, most_bytes: int | None = None
+    path: StoredPath, remedy: str, most_bytes: int = 2**63
 ) -> Iterator[Any]:
     """Open a safetensors file, as ``safetensors.safe_open`` gives it.
 
@@ -154,6 +155,15 @@ def check_tensors(
                 f"{os.fspath(path)} is damaged or another run's ({name} is {found}, "
                 f"expected {wanted}): {remedy}"
             )
+
+
+def tensors_sha256(tensors: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over each tensor's name and bytes, in their order."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor).data)
+    return digest.hexdigest()
 
 
 def _check_plain(value: Any, levels: int) -> None:

@@ -1,6 +1,5 @@
 """Finding, reading and writing the network's params on disk."""
 
-import hashlib
 import importlib.resources
 import os
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
-from nstjax.io.stored import open_tensors
+from nstjax.io.stored import open_tensors, tensors_sha256
 from nstjax.network.random_weights import random_params
 from nstjax.network.vgg import CONV_LAYERS, Params, kernel_shapes
 
@@ -226,11 +225,9 @@ def _flatten(params: Mapping[str, Mapping[str, ArrayLike]]) -> dict[str, np.ndar
 
 
 def _tensors_sha256(tensors: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in tensors.items():
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor, "<f4").data)
-    return digest.hexdigest()
+    return tensors_sha256(
+        {name: tensor.astype("<f4", copy=False) for name, tensor in tensors.items()}
+    )
 
 
 def _read_safetensors(path: str) -> tuple[dict[str, np.ndarray], str]:
