@@ -72,10 +72,6 @@ def check_results(
       given: those that somebody has named, who means the file that a link leads to.
       inputs: every file that the command reads; None for one that is not given.
       new_in: the working folder of a new run, where none of them may be yet.
-
-    Raises:
-      InputError: it would take the place of an input, of the file that a link leads to,
-        or of something in ``new_in``.
     """
     own = list(map(Path, chosen))
     written = [*own, *map(Path, given)]

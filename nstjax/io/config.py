@@ -42,11 +42,7 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read config.json, of which the fields of ``Config`` are as they should be.
-
-    Raises:
-      InputError: there is none, or it is damaged.
-    """
+    """Read config.json, of which the fields of ``Config`` are as they should be."""
     path = folder / CONFIG
     if not path.exists():
         raise InputError(
@@ -68,14 +64,9 @@ def has_begun(
 
     Its config.json, the first file there, tells it from a person's folder.
 
-    Args:
-      folder: of a run, or of what else keeps a config.json.
-      settings: of it.
-      written: what is going to be written there.
-      inside: what there may be already of folders among that.
-
     Raises:
-      InputError: something with other settings, a link, or what would be overwritten.
+      InputError: it has other settings, or among what is going to be written, or inside
+        its folders, is a link; or a new folder has something of that name already.
     """
     written = list(written)
     check_results([folder / CONFIG, *written, *inside])
@@ -89,8 +80,8 @@ def has_begun(
 def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
     """Raise ``InputError`` unless the run in the folder had the same settings.
 
-    The last scale's steps may have grown: a longer run has the same beginning.
-    ``scales`` are [height, width, first step, last step] of each.
+    The last of the ``scales``, [height, width, first step, last step], may have grown:
+    a longer run has the same beginning.
     """
     before, now = read_config(folder)["settings"], plain(settings)
     if before.get("command") != now.get("command"):

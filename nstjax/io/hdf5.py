@@ -81,8 +81,7 @@ class Stored(NamedTuple):
 
     Attributes:
       tables: {path: array}; text as a list.
-      attributes: {path: attributes} of the type that the schema has; the file's own at
-        "".
+      attributes: {path: attributes} of the schema's types; the file's own at "".
     """
 
     tables: dict[str, Any]
@@ -144,12 +143,7 @@ def read_hdf5(
 ) -> Stored:
     """Read a file that ``write_hdf5`` wrote with the same schema.
 
-    Args:
-      path: of the file.
-      schema: its name.
-      tables: its datasets.
-      attributes: {path of a group: type of its attributes}.
-      remedy: how the message of an error ends.
+    ``attributes`` are {path of a group: type}; datasets have the types of their tables.
 
     Raises:
       InputError: there is no such file, or it is damaged, or another one.

@@ -191,9 +191,7 @@ def picture_problem(path: str | os.PathLike[str]) -> str | None:
 def check_picture(path: str | os.PathLike[str]) -> None:
     """Check a file that should be a picture, as far as its header tells.
 
-    Raises:
-      NoPictureError: it holds something else, whatever its name.
-      InputError: it cannot be read, because it is damaged, say, or lacks a package.
+    ``NoPictureError``: it holds something else, whatever its name.
     """
     with _opened(os.fspath(path)):
         pass

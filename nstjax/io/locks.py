@@ -91,9 +91,8 @@ def temporary_folder(beside: Path) -> Iterator[Path]:
 def own_folder(folder: Path) -> Iterator[bool]:
     """Make a folder that nobody else has, and remove it when the block ends.
 
-    Yields:
-      Whether it could be made: it must not be there yet, unless a dead process has
-      left it.
+    Yields whether it could be made: it must not be there yet, unless a dead process has
+    left it.
     """
     _remove_if_dead(folder)
     files: list[BinaryIO] = []

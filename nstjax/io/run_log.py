@@ -138,9 +138,6 @@ def read_metrics(
     """The rows of metrics.jsonl before a step, each of which must be of the kind.
 
     A last line that a killed run left unfinished is dropped with the rest.
-
-    Raises:
-      InputError: the file holds something else than rows.
     """
     path = folder / METRICS
     if not path.exists():

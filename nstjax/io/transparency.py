@@ -70,12 +70,9 @@ def fit_alpha(alpha: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
 def fill_holes(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Replace the colors of transparent parts by those of their surroundings.
 
-    A hole takes its color from the picture at half the size, in which it is smaller
-    and filled in the same way.
-
-    Args:
-      color: [height, width, 3], 0..1.
-      alpha: opacity [height, width], 0..1, not 0 everywhere.
+    A hole takes its color from the picture at half the size, in which it is smaller and
+    filled in the same way. color [height, width, 3] and opacity alpha [height, width],
+    which is not 0 everywhere, are in 0..1.
 
     Source:
       Gortler et al. (1996), "The Lumigraph", section 3.4.2: pull and push.

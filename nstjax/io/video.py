@@ -73,8 +73,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     """Decode the first frame of a video, to learn how all are read.
 
     Raises:
-      InputError: no such file, not a video, none of its frames can be decoded, one has
-        more than 100 million pixels, or imageio-ffmpeg is not installed.
+      InputError: no frame can be decoded, or it has more than 100 million pixels.
     """
     first_frame = "-map 0:V:0 -vf fps=source_fps,showinfo -frames:v 1 -f framecrc -"
     said, checksums = _describe(path, first_frame)

@@ -34,8 +34,7 @@ class LoadedParams(NamedTuple):
     Attributes:
       params: the network, ``params["conv4_2"]["kernel"]`` ``[3, 3, in, out]`` and
         ``["bias"]`` ``[out]``, float32, for RGB input in 0..255 minus the mean.
-      sha256: ``params_sha256`` of the params, the same whatever file they
-        were read from.
+      sha256: ``params_sha256`` of the params, the same whatever their file.
       source: the path of the file, or what they are instead.
       advice: how to get VGG-19 itself, where this is not it; empty otherwise.
     """
@@ -62,16 +61,10 @@ def find_vgg19() -> str | None:
 
 
 def load_network(weights: str = "auto", *, seed: int = 0) -> LoadedParams:
-    """Find and read a network.
+    """``load_params`` with where the network comes from.
 
-    Args:
-      weights: "auto" for VGG-19 if ``find_vgg19`` finds it, else the bundled network;
-        "vgg19" for VGG-19 and nothing else; "slim" for the bundled network; "random"
-        for VGG-19's layers with random weights; or a path, see ``read_params``.
-      seed: of random weights.
-
-    Raises:
-      InputError: there is no such file, or it is not such a network.
+    "auto" is VGG-19 if ``find_vgg19`` finds it, else the bundled network; "vgg19" is
+    nothing else; "random" is VGG-19's layers with random weights.
     """
     if weights == "slim":
         return _bundled()
@@ -100,7 +93,8 @@ def load_params(weights: str = "auto", *, seed: int = 0) -> Params:
     """The network: VGG-19 if it is found, else the bundled smaller one.
 
     Args:
-      weights: "auto", "vgg19", "slim", "random" or the path of a file.
+      weights: "auto" for that, "vgg19" for VGG-19 alone, "slim" for the bundled
+        network, "random", or the path of a file.
       seed: of random weights.
 
     Raises:
@@ -115,9 +109,6 @@ def read_params(path: str | os.PathLike[str]) -> LoadedParams:
     A ``.safetensors`` file may hold any widths, so that slimmer networks with VGG-19's
     layer names can be read as well; Keras' ``.h5`` and MatConvNet's ``.mat`` files are
     converted on the way and must be VGG-19 itself.
-
-    Raises:
-      InputError: the file cannot be read or is damaged, or is not such a network.
     """
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lower()

@@ -2,13 +2,12 @@
 
 import errno
 import os
-import subprocess
 import sys
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
+from film_files import lavfi
 from PIL import Image
 
 from nstjax.errors import InputError
@@ -39,9 +38,7 @@ def photo(path, size=(20, 16), **options):
 
 
 def film(path, *coding):
-    source = ["-f", "lavfi", "-i", "testsrc=s=32x24:r=25:d=0.2"]
-    program = imageio_ffmpeg.get_ffmpeg_exe()
-    subprocess.run([program, "-v", "error", *source, *coding, path], check=True)
+    lavfi("testsrc=s=32x24:r=25:d=0.2", *coding, path)
 
 
 def animation(path):

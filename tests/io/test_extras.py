@@ -2,7 +2,6 @@ import errno
 import functools
 import io
 import os
-import pathlib
 import tempfile
 
 import pytest
@@ -53,7 +52,7 @@ def places(tmp_path, monkeypatch):
     return folders
 
 
-def write_unless(*refused: pathlib.Path):
+def write_unless(*refused):
     def write(path):
         if path in refused or path.parent.absolute() in refused:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))

@@ -1,7 +1,6 @@
 import contextlib
 import fcntl
 import os
-import pathlib
 import re
 import signal
 
@@ -14,7 +13,7 @@ from nstjax.io import atomic, locks
 DEAD = ".out.png.nstjax-0123456789abcdef"
 
 
-def leave(folder: pathlib.Path, **files: bytes) -> pathlib.Path:
+def leave(folder, **files):
     """A folder as a process leaves it that is killed."""
     folder.mkdir(parents=True)
     for name, contents in files.items():
@@ -22,7 +21,7 @@ def leave(folder: pathlib.Path, **files: bytes) -> pathlib.Path:
     return folder
 
 
-def signed(folder: pathlib.Path) -> pathlib.Path:
+def signed(folder):
     (folder / locks.LOCK).write_bytes(locks.MARK + b"process 1 on a host\n")
     return folder
 

@@ -23,11 +23,11 @@ from nstjax.optimization.transfer import TransferInfo, style_transfer
 LAYERS = {"content_layers": ("relu4_2",), "style_layers": ("conv1_1", "relu5_1")}
 
 
-def info(steps: int) -> TransferInfo:
+def info(steps):
     """Losses that differ from step to step and from term to term."""
     numbers = iter(range(100))
 
-    def column() -> np.ndarray:
+    def column():
         return np.float32(1 / 3) + np.arange(steps, dtype=np.float32) + next(numbers)
 
     # The layers come in another order than the network's.
@@ -111,7 +111,7 @@ def test_config_comes_back(tmp_path):
         config_file.read_config(tmp_path)
 
 
-def pictures(count: int) -> np.ndarray:
+def pictures(count):
     return np.random.default_rng(count).normal(size=(count, 4, 6, 3)).astype("float32")
 
 
@@ -158,7 +158,7 @@ def test_run_file_without_rows_or_snapshots(tmp_path):
 # --- checkpoints ----------------------------------------------------------------------
 
 
-def state_of(optimizer: str, steps: int = 3, height: int = 4):
+def state_of(optimizer, steps=3, height=4):
     """A state some steps into the minimization of a bowl."""
 
     def loss_fn(image):

@@ -9,6 +9,7 @@ import sys
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from film_files import ffmpeg, lavfi
 
 from nstjax.errors import EncodingError, InputError
 from nstjax.io import ffmpeg as ffmpeg_program
@@ -16,18 +17,6 @@ from nstjax.io import video
 from nstjax.io.video import probe, read_frames, write_video
 
 TONE = "aevalsrc=gt(t\\,0.5)*sin(6000*t):s=44100:d=1"
-
-
-def ffmpeg(*arguments):
-    """Run ffmpeg, and what it writes to standard output."""
-    program = imageio_ffmpeg.get_ffmpeg_exe()
-    command = [program, "-v", "error", *map(str, arguments)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-
-
-def lavfi(source, *arguments):
-    """Run ffmpeg on one of its own sources."""
-    return ffmpeg("-f", "lavfi", "-i", source, *arguments)
 
 
 def smooth(count, height=24, width=32):
