@@ -168,7 +168,7 @@ def read_hdf5(
             return Stored(
                 tables={at: _read(at, *each) for at, each in found.items()},
                 attributes={
-                    at: convert(_plain(at, each), kind, f"{path} {at}", remedy)
+                    at: convert(read_attributes(each), kind, f"{path} {at}", remedy)
                     for at, (each, kind) in kinds.items()
                     if kind is not None
                 },
@@ -208,12 +208,6 @@ def _attach_scales(file: h5py.File, tables: Mapping[str, Table], path: str) -> N
             dimension = file[path].dims[own.axes.index(table.axes[0])]
             dimension.label = table.scale
             dimension.attach_scale(file[at])
-
-
-def _plain(path: str, where: h5py.HLObject | None) -> dict[str, Any]:
-    if where is None:
-        raise ValueError(f"{path} is missing")
-    return read_attributes(where)
 
 
 def _datasets(

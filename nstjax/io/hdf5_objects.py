@@ -67,8 +67,10 @@ def write_attributes(where: h5py.HLObject, attributes: Mapping[str, Any]) -> Non
             where.attrs[f"{name}{JSON_SUFFIX}"] = json.dumps(value)
 
 
-def read_attributes(where: h5py.HLObject) -> dict[str, Any]:
+def read_attributes(where: h5py.HLObject | None) -> dict[str, Any]:
     """Read what ``write_attributes`` wrote; what it never writes is left out."""
+    if where is None:
+        raise ValueError("a group is missing")
     if len(where.attrs) > MOST_ATTRIBUTES:
         raise ValueError(f"{where.name} has {len(where.attrs)} attributes")
     attributes = {}

@@ -5,6 +5,7 @@ import os
 import pytest
 from vgg19_files import KERAS_2016, as_bgr, fingerprinted_arrays, write_keras
 
+from nstjax.errors import InputError
 from nstjax.io.weights import params_sha256, read_params
 
 CONVERT = "weights_convert"
@@ -40,6 +41,20 @@ def test_the_command_converts(keras_file, arrays, tmp_path, monkeypatch, program
     }
     assert loaded.sha256 == params_sha256(params)
     assert os.listdir(tmp_path) == [output.name]
+
+
+def test_vgg16_goes_to_a_file_of_its_own(tmp_path, monkeypatch, program):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = tmp_path / "vgg16.h5"
+    write_keras(path, as_bgr(fingerprinted_arrays("VGG-16")), KERAS_2016)
+    status, out, err = program(CONVERT, f"--input={path}")
+    assert (status, err) == (0, "")
+    assert "VGG-16 verified" in out
+    assert os.listdir(tmp_path / "nstjax") == ["vgg16.safetensors"]
+    with pytest.raises(InputError, match="is VGG-16: nstjax paints with VGG-19"):
+        read_params(path)
+    path.unlink()
+    (tmp_path / "nstjax" / "vgg16.safetensors").unlink()
 
 
 @pytest.mark.parametrize(
