@@ -1,5 +1,6 @@
 """Compiled programs on disk, so that a second start need not compile them again."""
 
+import contextlib
 import os
 import warnings
 from pathlib import Path
@@ -9,8 +10,6 @@ import pooch
 
 from nstjax.io.atomic import nearest_folder
 
-# Not "compiled", which older versions filled without the times that JAX needs here.
-FOLDER = "programs"
 MOST_BYTES = 2**31
 
 
@@ -25,10 +24,19 @@ def keep_compiled_programs() -> None:
     warnings.filterwarnings("ignore", r"Error (read|writ)ing persistent compilation")
     if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
-    folder = Path(pooch.os_cache("nstjax")) / FOLDER
+    folder = Path(pooch.os_cache("nstjax")) / "compiled"
     nearest = nearest_folder(folder)
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         return
+    _remove_unfinished(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_compilation_cache_max_size", MOST_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove programs without a time of use: beside one JAX can write no others."""
+    for program in folder.glob("*-cache"):
+        if not Path(f"{str(program).removesuffix('-cache')}-atime").exists():
+            with contextlib.suppress(OSError):
+                program.unlink()

@@ -20,7 +20,7 @@ def cache(tmp_path, monkeypatch):
     jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     reset_cache()
-    yield tmp_path / compilation_cache.FOLDER
+    yield tmp_path / "compiled"
     reset_cache()
     for name, value in before.items():
         jax.config.update(name, value)
@@ -45,6 +45,15 @@ def test_no_folder_is_no_error(cache, tmp_path):
     cache.write_text("a file is where the folder would be")
     keep_compiled_programs()
     assert jax.config.jax_compilation_cache_dir is None
+
+
+def test_what_a_killed_process_was_writing_keeps_no_others_out(cache):
+    cache.mkdir()
+    (cache / "jit_half-cache").write_text("half")
+    keep_compiled_programs()
+    jax.jit(lambda x: 3 * x + 6)(1.0)
+    assert list(cache.glob("*-cache"))
+    assert not (cache / "jit_half-cache").exists()
 
 
 def test_program_cut_short_is_compiled_again_without_a_word(cache):
