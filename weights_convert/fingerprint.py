@@ -87,7 +87,7 @@ def find_orientation(blocks: Blocks, arrays: LayerArrays) -> Orientation:
     """
     for layer, shape in kernel_shapes(blocks).items():
         kernel, bias = arrays[layer]
-        check_declared(layer, shape, kernel.shape, bias.shape, kernel.dtype, bias.dtype)
+        check_declared(layer, shape, kernel, bias)
         if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
             raise InputError(
                 f"{layer} holds a number that is not finite, the file is damaged: "

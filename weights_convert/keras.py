@@ -65,7 +65,7 @@ def _read_group(root: h5py.Group) -> Source:
         kernel, bias = (lookup(root, name.format(keras[layer])) for name in names)
         if not (isinstance(kernel, h5py.Dataset) and isinstance(bias, h5py.Dataset)):
             raise InputError(f"{layer} has no kernel and bias: {WHAT_TO_DO}")
-        check_declared(layer, shape, kernel.shape, bias.shape, kernel.dtype, bias.dtype)
+        check_declared(layer, shape, kernel, bias)
         for part in (kernel, bias):
             check_own_data(layer, part)
         arrays[layer] = (

@@ -55,7 +55,7 @@ def read_matconvnet(path: str) -> Source:
             raise InputError(f"{layer} has no kernel and bias: {WHAT_TO_DO}")
         kernel, bias = map(np.asarray, weights[layer])
         bias = bias.reshape(-1)
-        check_declared(layer, shape, kernel.shape, bias.shape, kernel.dtype, bias.dtype)
+        check_declared(layer, shape, kernel, bias)
         arrays[layer] = (
             np.ascontiguousarray(kernel, np.float32),
             bias.astype(np.float32),

@@ -1,7 +1,7 @@
 """What every reader of a foreign weight file hands on, and the checks they share."""
 
 import itertools
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,28 +68,21 @@ def kernel_shapes(blocks: Blocks) -> dict[str, tuple[int, int, int, int]]:
     }
 
 
-def check_declared(
-    layer: str,
-    expected: tuple[int, ...],
-    kernel_shape: Sequence[int],
-    bias_shape: Sequence[int],
-    *dtypes: Any,
-) -> None:
+def check_declared(layer: str, shape: tuple[int, ...], kernel: Any, bias: Any) -> None:
     """Refuse a layer whose shapes or number types are not the network's.
 
-    It takes shapes, not arrays, so that a reader can ask before it allocates.
+    It takes what has both, so that a reader can ask before it allocates an array.
     """
-    for part, wanted, got in (
-        ("kernel", expected, tuple(kernel_shape)),
-        ("bias", expected[-1:], tuple(bias_shape)),
+    for part, expected, found in (
+        ("kernel", shape, kernel),
+        ("bias", shape[-1:], bias),
     ):
-        if got != wanted:
+        if found.shape != expected:
             raise InputError(
-                f"{layer}'s {part} has the wrong shape: expected {list(wanted)}, got "
-                f"{list(got)}; {WHAT_TO_DO}"
+                f"{layer}'s {part} has the wrong shape: expected {list(expected)}, got "
+                f"{list(found.shape)}; {WHAT_TO_DO}"
             )
-    for dtype in dtypes:
-        if np.dtype(dtype).kind != "f":
+        if found.dtype.kind != "f":
             raise InputError(
-                f"{layer} holds {dtype} numbers, expected float32; {WHAT_TO_DO}"
+                f"{layer} holds {found.dtype} numbers, expected float32; {WHAT_TO_DO}"
             )

@@ -84,13 +84,16 @@ def test_a_plain_tiff_is_no_raw_file(tmp_path):
 
 
 def test_what_is_no_picture(tmp_path):
-    (tmp_path / "text.png").write_text("hello")
+    (tmp_path / "text.png").write_text("hello\n" * 100)
+    (tmp_path / "zeros.png").write_bytes(bytes(999))
+    (tmp_path / "drawing.png").write_text("<svg></svg>")
     (tmp_path / "film.jpg").write_bytes(b"\0\0\0\x18ftypisom" + bytes(99))
     (tmp_path / "film.mpeg").write_bytes(b"\0\0\1\xb3" + bytes(99))
     (tmp_path / "surface.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99))
     for path in tmp_path.iterdir():
         with pytest.raises(NoPictureError, match=path.name):
             check_picture(path)
+        assert "is not a picture" in refused(path)
 
 
 def test_postscript_needs_ghostscript(tmp_path, monkeypatch):

@@ -242,13 +242,16 @@ def test_bundled_network_has_every_layer_and_fits_into_the_wheel():
 @pytest.mark.vgg19
 def test_the_real_weights_have_one_hash_in_every_layout(shared, tmp_path, monkeypatch):
     writer = str(shared / "tools" / "write_vgg19_files.py")
-    command = [writer, str(tmp_path), "keras-v0.1", "matconvnet-xy"]
-    monkeypatch.setattr(sys, "argv", command)
+    layouts = ("keras-v0.1", "keras-2", "matconvnet-xy", "matconvnet-beta16")
+    monkeypatch.setattr(sys, "argv", [writer, str(tmp_path), *layouts])
     runpy.run_path(writer, run_name="__main__")
-    loaded = [weights.read_params(path) for path in sorted(tmp_path.iterdir())]
-    assert loaded[0].sha256 == loaded[1].sha256
+    paths = sorted(tmp_path.iterdir())
+    loaded = [weights.read_params(path) for path in paths]
+    for path in paths:
+        path.unlink()
+    assert len(paths) == 4
+    assert len({each.sha256 for each in loaded}) == 1
     again = tmp_path / "again.safetensors"
     weights.save_params(again, loaded[0].params, {})
     assert weights.read_params(again).sha256 == loaded[0].sha256
-    for path in tmp_path.iterdir():
-        path.unlink()
+    again.unlink()

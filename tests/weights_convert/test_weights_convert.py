@@ -1,7 +1,5 @@
 import os
 import re
-import runpy
-import sys
 
 import h5py
 import numpy as np
@@ -19,7 +17,6 @@ from vgg19_files import (
 )
 
 from nstjax.errors import InputError
-from nstjax.network.vgg import CONV_LAYERS
 from weights_convert import convert_file
 from weights_convert.fingerprint import find_orientation, oriented
 
@@ -241,22 +238,3 @@ def test_truncated_files_are_refused(arrays, layout, tmp_path):
         with pytest.raises(InputError, match="cut short"):
             convert_file(path)
     path.unlink()
-
-
-@pytest.mark.vgg19
-def test_the_real_weights_are_the_same_in_every_layout(shared, tmp_path, monkeypatch):
-    writer = shared / "tools" / "write_vgg19_files.py"
-    # Others are converted in test_weights.py.
-    names = ("keras-2", "matconvnet-beta16")
-    monkeypatch.setattr(sys, "argv", [str(writer), str(tmp_path), *names])
-    runpy.run_path(str(writer), run_name="__main__")
-    keras_file, mat_file = sorted(tmp_path.iterdir())
-    keras, matconvnet = convert_file(keras_file)[0], convert_file(mat_file)[0]
-    with h5py.File(keras_file) as file:
-        bgr = file["block1_conv1/block1_conv1/kernel:0"][()]
-    np.testing.assert_array_equal(keras["conv1_1"]["kernel"], bgr[:, :, ::-1, :])
-    for layer in CONV_LAYERS:
-        for part in ("kernel", "bias"):
-            np.testing.assert_array_equal(matconvnet[layer][part], keras[layer][part])
-    for path in (keras_file, mat_file):
-        path.unlink()
