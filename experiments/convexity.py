@@ -28,8 +28,7 @@ from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
 from nstjax.io.atomic import (
     atomic_path,
-    check_inputs_kept,
-    check_unlinked,
+    check_results,
     check_writable,
 )
 from nstjax.io.stored import read_record
@@ -65,10 +64,12 @@ def main(arguments: Sequence[str]) -> int:
     folder = Path(FLAGS.run)
     paths = FLAGS.surfaces or sorted(map(str, folder.glob("surface_*.h5")))
     output = Path(FLAGS.output or folder / "convexity.json")
-    check_unlinked([] if FLAGS.output else [output])
+    check_results([] if FLAGS.output else [output])
     run = read_saved_run(folder, FLAGS.weights)
     check_writable(output)
-    check_inputs_kept([output], [*paths, *recorded_inputs(folder), FLAGS.weights])
+    check_results(
+        given=[output], inputs=[*paths, *recorded_inputs(folder), FLAGS.weights]
+    )
     found = read_found(output) if output.exists() else {}
     surfaces = {path: read_surface(Path(path)) for path in paths}
     for path, surface in surfaces.items():

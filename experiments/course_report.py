@@ -29,8 +29,7 @@ from nstjax.images.contact_sheet import contact_sheet
 from nstjax.images.resizing import parse_size
 from nstjax.io.atomic import (
     atomic_path,
-    check_inputs_kept,
-    check_unlinked,
+    check_results,
     check_workdir,
 )
 from nstjax.io.demo import painting, stained_glass
@@ -98,10 +97,9 @@ def main(pictures: Sequence[str]) -> int:
     names = ("content.png", "style.png", "result.png", "snapshots.png")
     written = [folder / part.name / name for part in PARTS for name in names]
     written.append(folder / "convexity.md")
-    check_inputs_kept(written, pictures)
     parts = [folder / part.name for part in PARTS]
-    check_unlinked(path for part in parts for path in (part, *part.glob("*")))
-    check_unlinked(written)
+    inside = [path for part in parts for path in part.glob("*")]
+    check_results([*parts, *inside, *written], inputs=pictures)
     given = list(map(read_image, pictures)) or [
         *(read_image(skimage.data.chelsea()), painting()),
         *(read_image(skimage.data.coffee()), stained_glass()),

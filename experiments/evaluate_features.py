@@ -19,7 +19,7 @@ from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 from nstjax.images.contact_sheet import contact_sheet
 from nstjax.images.resizing import parse_size, resize
-from nstjax.io.atomic import atomic_path, check_inputs_kept, check_workdir
+from nstjax.io.atomic import atomic_path, check_results, check_workdir
 from nstjax.io.contents import unique_names
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_network
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str]) -> int:
     names = [f"{pair.name}_{role}.png" for pair in pairs for role in ROLES]
     written = [folder / name for name in (*names, TABLE, SHEET)]
     read = [path for pair in arguments for path in pair.partition(":")[::2]]
-    check_inputs_kept(written, [*read, FLAGS.teacher, FLAGS.weights])
+    check_results(written, inputs=[*read, FLAGS.teacher, FLAGS.weights])
     begin_folder(folder, "evaluate_features", written)
     rows, pictures, labels = [], [], []
     for pair in pairs:

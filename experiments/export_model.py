@@ -7,7 +7,7 @@ from absl import flags
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.io.atomic import check_inputs_kept
+from nstjax.io.atomic import check_results
 
 USAGE = """
 A trained network as ONNX (pip install 'nstjax[export]') or StableHLO, for pictures of
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     from nstjax.feedforward.inference.export import export_model
     from nstjax.feedforward.inference.style_specifications import load_restyler
 
-    check_inputs_kept([FLAGS.output], [FLAGS.model, FLAGS.weights])
+    check_results(given=[FLAGS.output], inputs=[FLAGS.model, FLAGS.weights])
     restyler = load_restyler([], FLAGS.model, FLAGS.weights)
     for file, difference in export_model(FLAGS.output, restyler).items():
         print(f"wrote {file}, which differs from the network by up to {difference:.1e}")

@@ -8,7 +8,7 @@ from absl import flags
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.io.atomic import check_inputs_kept
+from nstjax.io.atomic import check_results
 from nstjax.runs.film import (
     MOST_GIF_PIXELS,
     MOST_PIXELS,
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     if arguments or not FLAGS.run or not FLAGS.output:
         raise InputError("give --run=DIR and --output=FILE, and nothing else")
     folder = Path(FLAGS.run)
-    check_inputs_kept([FLAGS.output], recorded_inputs(folder))
+    check_results(given=[FLAGS.output], inputs=recorded_inputs(folder))
     most = MOST_GIF_PIXELS if FLAGS.output.lower().endswith(".gif") else MOST_PIXELS
     frames = film_frames(folder, FLAGS.fade, most)
     pictures = (

@@ -19,7 +19,7 @@ from nstjax.commands.path_flags import define_path
 from nstjax.commands.photos import made
 from nstjax.errors import InputError
 from nstjax.images.contact_sheet import contact_sheet
-from nstjax.io.atomic import check_inputs_kept, check_workdir
+from nstjax.io.atomic import check_results, check_workdir
 from nstjax.io.config import CONFIG
 from nstjax.io.demo import painting, stained_glass
 from nstjax.io.images import read_image, write_image
@@ -104,7 +104,7 @@ def main(pictures: Sequence[str]) -> int:
     outputs = {label: output_name(label) for label in FLAGS.variants or VARIANTS}
     copies = [folder / f"{name}.png" for name in names]
     painted = [folder / output for output in outputs.values()]
-    check_inputs_kept([*copies, *painted, folder / SHEET], pictures)
+    check_results([*copies, *painted, folder / SHEET], inputs=pictures)
     inputs = list(map(read_image, pictures)) or free_pictures()
     with made(folder):
         is_new = begin_folder(folder, "gallery", [*copies, *painted, folder / SHEET])

@@ -24,8 +24,7 @@ from nstjax.commands.launcher import INTERRUPTED_STATUS, run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 from nstjax.io.atomic import (
-    check_inputs_kept,
-    check_unlinked,
+    check_results,
     check_writable,
     nearest_folder,
 )
@@ -86,8 +85,11 @@ def main(arguments: Sequence[str]) -> int:
     )
     folder = Path(FLAGS.run)
     output = Path(FLAGS.output or folder / f"surface_{kind}.h5")
-    check_inputs_kept([output], [*recorded_inputs(folder), FLAGS.weights])
-    check_unlinked([] if FLAGS.output else [output])
+    check_results(
+        [] if FLAGS.output else [output],
+        given=[output],
+        inputs=[*recorded_inputs(folder), FLAGS.weights],
+    )
     # Its folder is made.
     check_writable(nearest_folder(output.parent) / output.name)
     run = read_saved_run(folder, FLAGS.weights)
@@ -109,8 +111,7 @@ def write_weights_surface(arguments: Sequence[str]) -> int:
     sweep = Path(FLAGS.sweep)
     file = sweep / "sweep.h5" if sweep.is_dir() else sweep
     output = Path(FLAGS.output or file.with_name("surface_weights.h5"))
-    check_inputs_kept([output], [file])
-    check_unlinked([] if FLAGS.output else [output])
+    check_results([] if FLAGS.output else [output], given=[output], inputs=[file])
     check_writable(output)
     surface = weights_surface(read_sweep(file))
     if output.exists():

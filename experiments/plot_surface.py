@@ -20,8 +20,7 @@ from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 from nstjax.io.atomic import (
     atomic_path,
-    check_inputs_kept,
-    check_unlinked,
+    check_results,
     check_writable,
     nearest_folder,
 )
@@ -69,8 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     stem = output_stem(file, FLAGS.output)
     paths = {name: Path(f"{stem}_{name}.{FLAGS.format}") for name in names}
     html = Path(f"{stem}_surfaces.html")
-    check_inputs_kept([*paths.values(), html], [file])
-    check_unlinked([*paths.values(), html])
+    check_results([*paths.values(), html], inputs=[file])
     for path in (*paths.values(), *([html] if page else [])):
         # Its folder is made.
         check_writable(nearest_folder(path.parent) / path.name)

@@ -29,7 +29,7 @@ from nstjax.commands.launcher import (
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 from nstjax.images.resizing import parse_size
-from nstjax.io.atomic import check_inputs_kept
+from nstjax.io.atomic import check_results
 from nstjax.io.transparency import read_on_white
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.io.workdir import one_run_in
@@ -121,9 +121,9 @@ def sweep_pictures(folder: Path, pictures: Sequence[str]) -> int:
     init_image = None
     if preset.image.init not in INITS:
         init_image = read_on_white(preset.image.init, content_size(preset))
-    check_inputs_kept(
+    check_results(
         result_paths(folder, settings.count),
-        [*pictures, FLAGS.settings, preset.image.init, FLAGS.weights],
+        inputs=[*pictures, FLAGS.settings, preset.image.init, FLAGS.weights],
     )
     network = load_network(FLAGS.weights, seed=seed)
     images = {"content": content, "init": init_image}

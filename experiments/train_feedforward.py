@@ -33,7 +33,7 @@ from nstjax.feedforward.training.request import (
 )
 from nstjax.feedforward.training.run import MODEL, SAMPLES, train
 from nstjax.images.resizing import parse_size
-from nstjax.io.atomic import check_inputs_kept, check_workdir
+from nstjax.io.atomic import check_results, check_workdir
 from nstjax.io.paths import expand_home
 from nstjax.io.stored import MOST_SETTING
 from nstjax.io.weights import LoadedParams, load_network
@@ -141,9 +141,9 @@ def main(arguments: Sequence[str]) -> int:
     # The same photos are held out whatever the seed: trainings can be compared.
     held_out = photos[:: len(photos) // FLAGS.held_out][: FLAGS.held_out]
     paintings = _paintings()
-    check_inputs_kept(
+    check_results(
         [folder / MODEL, *(folder / SAMPLES).glob("*")],
-        [*photos, *paintings.values(), FLAGS.initial, FLAGS.weights],
+        inputs=[*photos, *paintings.values(), FLAGS.initial, FLAGS.weights],
     )
     network = load_network(FLAGS.weights)
     initial = read_model(FLAGS.initial) if FLAGS.initial else None

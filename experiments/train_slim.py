@@ -45,9 +45,8 @@ from nstjax.feedforward.training.data import picture_files
 from nstjax.images.resizing import Size, output_size, resize
 from nstjax.io import config as config_file
 from nstjax.io import run_log as runlog
-from nstjax.io.atomic import atomic_path, check_inputs_kept, check_new, check_unlinked
+from nstjax.io.atomic import atomic_path, check_results
 from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
-from nstjax.io.config import check_resumable
 from nstjax.io.images import read_image
 from nstjax.io.stored import check_tensors, damaged, open_tensors
 from nstjax.io.weights import load_network, save_params
@@ -137,13 +136,8 @@ def train_in(folder: Path) -> None:
     settings["teacher_sha256"] = network.sha256
     settings["pictures"] = [len(images) for images in sources]
     written = [folder / name for name in (runlog.METRICS, BATCHES, CHECKPOINT, RESULT)]
-    check_unlinked(
-        [folder / config_file.CONFIG, *written, *(folder / BATCHES).glob("*")]
-    )
-    if (folder / config_file.CONFIG).exists():
-        check_resumable(folder, settings)
-    else:
-        check_new(folder, written)
+    inside = (folder / BATCHES).glob("*")
+    if not config_file.has_begun(folder, settings, written, inside):
         # Before all else: without it a killed training could not go on.
         config_file.write_config(folder, {"settings": settings})
     student = train(folder, sources, network.params)
@@ -336,7 +330,7 @@ def _check_flags(arguments: Sequence[str]) -> None:
     if not FLAGS.workdir:
         raise InputError("give a --workdir")
     folder = Path(FLAGS.workdir)
-    check_inputs_kept([folder / RESULT, folder / CHECKPOINT], [FLAGS.weights])
+    check_results(given=[folder / RESULT, folder / CHECKPOINT], inputs=[FLAGS.weights])
     if len(FLAGS.widths) != BLOCKS or not all(
         is_whole_number(width) and 1 <= int(width) <= channels
         for width, channels in zip(FLAGS.widths, CHANNELS_PER_BLOCK, strict=True)

@@ -1,4 +1,4 @@
-"""VGG-19 weight files as others publish them, converted to this project's params."""
+"""VGG weight files as others publish them, converted to this project's params."""
 
 from weights_convert.convert import convert_file
 

@@ -8,21 +8,21 @@ from absl import flags
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.io.atomic import check_inputs_kept
+from nstjax.io.atomic import check_results
 from nstjax.io.weights import default_weights_path, save_params
 from nstjax.runtime.interrupts import advise
 from weights_convert.convert import convert_file
 from weights_convert.download import download
 
 USAGE = """
-Turn published VGG-19 weights into the file that nstjax reads.
+Turn published VGG-19 or VGG-16 weights into the file that nstjax reads.
 
   python -m weights_convert --download                 fetch Keras' file and convert it
   python -m weights_convert --input=FILE --output=vgg19.safetensors
 """
 
 INPUT = define_path(
-    "input", None, "VGG-19's weight file: Keras' .h5 or MatConvNet's .mat."
+    "input", None, "The network's weight file: Keras' .h5 or MatConvNet's .mat."
 )
 DOWNLOAD = flags.DEFINE_bool(
     "download", False, "Download Keras' VGG-19 weights (80 MB) instead of --input."
@@ -39,25 +39,27 @@ def main(arguments: Sequence[str]) -> int:
     path = INPUT.value
     if (path is None) != DOWNLOAD.value:
         raise InputError("pass either --input=FILE or --download")
-    output = OUTPUT.value or default_weights_path()
+    output = OUTPUT.value
     # Before the download, which may take minutes.
-    if not output.endswith(".safetensors"):
-        raise InputError(f"--output={output} must end in .safetensors")
-    folder = os.path.dirname(output) or "."
-    if OUTPUT.value and not os.path.isdir(folder):
-        raise InputError(f"--output={output} is in a folder that does not exist")
-    check_inputs_kept([output], [path])
+    if output:
+        if not output.endswith(".safetensors"):
+            raise InputError(f"--output={output} must end in .safetensors")
+        if not os.path.isdir(os.path.dirname(output) or "."):
+            raise InputError(f"--output={output} is in a folder that does not exist")
+        check_results(given=[output], inputs=[path])
 
     if path is None:
         advise("the same command again goes on with the download")
         path = download()
     params, metadata = convert_file(path)
     print(
-        f"{path}: VGG-19 verified; {metadata['source_layout']} layout, "
+        f"{path}: {metadata['network']} verified; {metadata['source_layout']} layout, "
         f"{metadata['source_channel_order']} channels, "
         f"kernels by ({metadata['source_spatial_order']})"
     )
-    os.makedirs(folder, exist_ok=True)
+    if not output:
+        output = default_weights_path(metadata["network"])
+        os.makedirs(os.path.dirname(output), exist_ok=True)
     sha256 = save_params(output, params, metadata)
     print(f"{output}: written for RGB input, params sha256 {sha256}")
     return 0

@@ -6,10 +6,11 @@ import os
 import numpy as np
 
 from nstjax.errors import InputError
-from weights_convert.fingerprint import Orientation, find_orientation
+from nstjax.io.stored import check_file
+from weights_convert.fingerprint import find_orientation, oriented
 from weights_convert.keras import read_keras
 from weights_convert.matconvnet import read_matconvnet
-from weights_convert.source import WHAT_TO_DO, FloatArray, LayerArrays
+from weights_convert.source import NETWORKS, WHAT_TO_DO, FloatArray
 
 NumpyParams = dict[str, dict[str, FloatArray]]
 
@@ -17,49 +18,23 @@ READERS = {".h5": read_keras, ".hdf5": read_keras, ".mat": read_matconvnet}
 LICENSE = "CC BY 4.0, Visual Geometry Group, University of Oxford"
 
 
-def to_params(arrays: LayerArrays, orientation: Orientation) -> NumpyParams:
-    """Orders the axes of VGG-19's arrays the way this project uses them.
-
-    Args:
-      arrays: kernel ``[3, 3, in, out]`` and bias ``[out]`` by layer name.
-      orientation: the order of the arrays' axes, as
-        ``weights_convert.fingerprint.find_orientation`` finds it.
+def convert_file(path: str | os.PathLike[str]) -> tuple[NumpyParams, dict[str, str]]:
+    """Read VGG-19 or VGG-16 from a Keras ``.h5`` or MatConvNet ``.mat`` file.
 
     Returns:
       ``params["conv4_2"]["kernel"]`` ``[3, 3, in, out]`` (row, column, in, out) and
       ``params["conv4_2"]["bias"]`` ``[out]``, NumPy float32 arrays, for RGB input in
-      0..255 minus ``nstjax.network.vgg.MEAN_RGB``.
-    """
-    params: NumpyParams = {}
-    for layer, (kernel, bias) in arrays.items():
-        if orientation.spatial == "column, row":
-            kernel = kernel.transpose(1, 0, 2, 3)
-        if layer == "conv1_1" and orientation.channels == "BGR":
-            kernel = kernel[:, :, ::-1, :]
-        params[layer] = {"kernel": np.ascontiguousarray(kernel), "bias": bias}
-    return params
-
-
-def convert_file(path: str | os.PathLike[str]) -> tuple[NumpyParams, dict[str, str]]:
-    """Read VGG-19 from a Keras ``.h5`` or MatConvNet ``.mat`` file.
-
-    Args:
-      path: the file.
-
-    Returns:
-      The params, as ``to_params`` describes them, and where they come from:
-      ``source_file``, ``source_layout``, ``source_sha256``, ``source_channel_order``,
-      ``source_spatial_order``, ``channel_order`` (of the params) and ``license``.
+      0..255 minus ``nstjax.network.vgg.MEAN_RGB``; and where they come from:
+      ``network``, ``source_file``, ``source_layout``, ``source_sha256``,
+      ``source_channel_order``, ``source_spatial_order``, ``channel_order`` (of the
+      params) and ``license``.
 
     Raises:
-      InputError: the file cannot be read, or is not VGG-19.
+      InputError: the file cannot be read, or is neither network.
     """
     path = os.fspath(path)
+    check_file(path, WHAT_TO_DO)
     reader = READERS.get(os.path.splitext(path)[1].lower())
-    if os.path.isdir(path):
-        raise InputError(f"{path} is a folder, not a file: {WHAT_TO_DO}")
-    if not os.path.isfile(path):
-        raise InputError(f"{path} does not exist: {WHAT_TO_DO}")
     if reader is None:
         raise InputError(f"{path} does not end in .h5, .hdf5 or .mat: {WHAT_TO_DO}")
     try:
@@ -69,13 +44,20 @@ def convert_file(path: str | os.PathLike[str]) -> tuple[NumpyParams, dict[str, s
         with open(path, "rb") as file:
             source_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         source = reader(path)
-        orientation = find_orientation(source.arrays)
-        params = to_params(source.arrays, orientation)
+        orientation = find_orientation(source.blocks, source.arrays)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    params = {
+        layer: {
+            "kernel": np.ascontiguousarray(oriented(layer, kernel, orientation)),
+            "bias": bias,
+        }
+        for layer, (kernel, bias) in source.arrays.items()
+    }
     return params, {
+        "network": NETWORKS[source.blocks],
         "source_file": os.path.basename(path),
         "source_layout": source.layout,
         "source_sha256": source_sha256,

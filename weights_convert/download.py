@@ -35,12 +35,7 @@ def download(
     """Download Keras' VGG-19 file into the cache, unless it is there already.
 
     A download that was cut off goes on where it stopped, at the same server or another.
-
-    Args:
-      urls: the servers to ask, one after the other.
-      known_hash: the file's hash, as ``algorithm:digest``.
-      size: the file's size in bytes; no server can make the download exceed it.
-      folder: the cache folder, by default the user's cache folder for nstjax.
+    No server can make it exceed the size.
 
     Returns:
       The path of the file, whose hash has been checked.
@@ -52,15 +47,21 @@ def download(
     # pooch reports every step at level INFO; the progress bar says enough.
     pooch.get_logger().setLevel(logging.WARNING)
     cache = os.fspath(folder if folder is not None else pooch.os_cache("nstjax"))
-    downloader = ResumableDownloader(os.path.join(cache, FILE_NAME + ".part"), size)
+    part = os.path.join(cache, FILE_NAME + ".part")
+
+    def complete(url: str, output: str, _: object) -> None:
+        # pooch's own downloaders begin anew each time.
+        _fetch(url, part, size)
+        # From here on a wrong hash leaves no part behind that could be resumed.
+        os.replace(part, output)
+
     failures = []
     for url in urls:
         try:
-            return str(
-                pooch.retrieve(
-                    url, known_hash, fname=FILE_NAME, path=cache, downloader=downloader
-                )
+            found = pooch.retrieve(
+                url, known_hash, FILE_NAME, cache, downloader=complete
             )
+            return str(found)
         # pooch raises ValueError for a wrong hash. A disk's OSError is let through:
         # another server would not mend it.
         except (requests.RequestException, ValueError) as error:
@@ -71,75 +72,41 @@ def download(
     )
 
 
-class ResumableDownloader:
-    """A downloader for pooch that keeps what has arrived in a ``.part`` file."""
-
-    def __init__(self, part: str, size: int) -> None:
-        self.part = part
-        self.size = size
-
-    def __call__(self, url: str, output_file: str, _: object) -> None:
-        """Completes the ``.part`` file and moves it to ``output_file``.
-
-        Raises:
-          InputError: the server offers another file.
-          requests.RequestException: the network failed; the part is kept.
-        """
-        present = os.path.getsize(self.part) if os.path.exists(self.part) else 0
-        if present > self.size:
-            present = 0
-        if present < self.size:
-            self._fetch(url, present)
-        # From here on a wrong hash leaves no part behind that could be resumed.
-        os.replace(self.part, output_file)
-
-    def _fetch(self, url: str, present: int) -> None:
-        headers = {"Accept-Encoding": "identity"}
-        if present:
-            headers["Range"] = f"bytes={present}-"
-        with requests.get(
-            url, headers=headers, stream=True, timeout=TIMEOUT
-        ) as response:
-            response.raise_for_status()
-            # A server that ignores Range answers 200 and sends the file from its start.
-            resumed = bool(present) and response.status_code == 206
-            start = present if resumed else 0
-            self._check_announced(response, start, resumed)
-            with (
-                open(self.part, "ab" if resumed else "wb") as file,
-                tqdm(
-                    desc="VGG-19",
-                    total=self.size,
-                    initial=start,
-                    unit="B",
-                    unit_scale=True,
-                    disable=None,
-                ) as progress,
-            ):
-                for chunk in response.iter_content(CHUNK_BYTES):
-                    start += len(chunk)
-                    if start > self.size:
-                        break
-                    file.write(chunk)
-                    progress.update(len(chunk))
-            if start > self.size:
-                os.remove(self.part)
-                raise InputError(f"the server sent more than {self.size} bytes")
-            if start < self.size:
-                # Without an announced length an early end may be all that there is.
-                if "Content-Length" not in response.headers:
-                    os.remove(self.part)
-                raise InputError(f"the server sent {start} of {self.size} bytes")
-
-    def _check_announced(
-        self, response: requests.Response, start: int, resumed: bool
-    ) -> None:
-        """Refuse another file before it can overwrite the part."""
-        length = response.headers.get("Content-Length", "")
-        if length.isdigit() and start + int(length) != self.size:
+def _fetch(url: str, part: str, size: int) -> None:
+    """Complete the part that has arrived, which is kept where the network fails."""
+    present = os.path.getsize(part) if os.path.exists(part) else 0
+    if present == size:
+        return
+    start = present if present < size else 0
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        response.raise_for_status()
+        if response.status_code != 206:
+            # A server that ignores Range sends the file from its start.
+            start = 0
+        given = response.headers.get("Content-Range", f"bytes {start}-")
+        if not given.startswith(f"bytes {start}-"):
+            raise InputError(f"the server sent the wrong range ({given!r})")
+        length = response.headers.get("Content-Length")
+        if length is not None and start + int(length) != size:
             raise InputError(
-                f"the server's file has {start + int(length)} bytes, not {self.size}"
+                f"the server's file has {start + int(length)} bytes, not {size}"
             )
-        content_range = response.headers.get("Content-Range", "")
-        if resumed and not content_range.startswith(f"bytes {start}-"):
-            raise InputError(f"the server sent the wrong range ({content_range!r})")
+        options = {"unit": "B", "unit_scale": True, "disable": None}
+        with (
+            open(part, "ab" if start else "wb") as file,
+            tqdm(desc="VGG-19", total=size, initial=start, **options) as progress,
+        ):
+            for chunk in response.iter_content(CHUNK_BYTES):
+                start += len(chunk)
+                if start > size:
+                    break
+                file.write(chunk)
+                progress.update(len(chunk))
+    if start > size or (start < size and length is None):
+        # Without an announced length an early end may be all that there is.
+        os.remove(part)
+    if start != size:
+        raise InputError(f"the server sent {start} bytes, not {size}")

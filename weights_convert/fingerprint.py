@@ -1,4 +1,4 @@
-"""Which way round a file's kernels are, and whether they are VGG-19's at all.
+"""Which way round a file's kernels are, and whether they are VGG's at all.
 
 Files disagree about the order of the color channels and of the two spatial axes, and
 published loaders of one and the same file contradict each other. So neither is taken
@@ -8,119 +8,118 @@ from the layout: both are decided by the numbers of the original network.
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nstjax.errors import InputError
-from nstjax.network.vgg import CONV_LAYERS
 from weights_convert.source import (
+    NETWORKS,
     WHAT_TO_DO,
+    Blocks,
     LayerArrays,
     check_declared,
-    missing_layer,
+    kernel_shapes,
 )
 
-# Figures of Simonyan and Zisserman's VGG-19 as Keras distributes it: the sum over the
-# input and output channels at each (row, column) of the kernel.
-KERNEL_SUMS = {
-    "conv1_1": np.array(
-        [
-            [-0.4487, -0.7782, -1.3984],
-            [0.1175, 1.2902, -0.0063],
-            [-1.4485, -0.1620, -0.7069],
-        ]
+TOLERANCE = 1e-5
+
+
+class Figures(NamedTuple):
+    """Numbers of a network of Simonyan and Zisserman as Keras distributes it.
+
+    Attributes:
+      biases: conv1_1's first four.
+      corner: conv1_1's first filter at (0, 0) for red, green and blue.
+      blue: conv1_1's first filter for blue, [row, column].
+      deeper: conv3_3's first weight and first bias.
+    """
+
+    biases: list[float]
+    corner: list[float]
+    blue: list[list[float]]
+    deeper: list[float]
+
+
+FIGURES: dict[str, Figures] = {
+    "VGG-16": Figures(
+        biases=[0.734298, 0.093404, 0.067757, 0.886297],
+        corner=[0.480015, 0.550379, 0.429471],
+        blue=[
+            [0.429471, 0.373467, -0.061360],
+            [0.274770, 0.038681, -0.367223],
+            [-0.057468, -0.262250, -0.350097],
+        ],
+        deeper=[0.002492, 0.035415],
     ),
-    "conv3_4": np.array(
-        [
-            [-13.3848, 21.8629, -15.9129],
-            [18.3851, 64.2693, 18.2499],
-            [-12.0021, 25.1315, -9.4962],
-        ]
+    "VGG-19": Figures(
+        biases=[0.730178, 0.064936, 0.034288, 0.826039],
+        corner=[0.394167, 0.464184, 0.341195],
+        blue=[
+            [0.341195, 0.339992, -0.044844],
+            [0.232159, 0.089782, -0.303314],
+            [-0.072609, -0.246675, -0.336833],
+        ],
+        deeper=[-0.000198, 0.020551],
     ),
 }
-# conv1_1's mean absolute weight by input channel, and its first biases.
-CHANNEL_MEANS_RGB = np.array([0.157754, 0.172653, 0.139097])
-FIRST_BIASES = np.array([0.730178, 0.064936, 0.034288, 0.826039])
-
-# The figures are rounded to 4 and 6 decimals; the rest allows for summing in any order.
-SUM_TOLERANCE = 1e-3
-VALUE_TOLERANCE = 1e-5
 
 
 class Orientation(NamedTuple):
-    """The order of a file's axes, as its weights tell it.
-
-    Attributes:
-      channels: the order of conv1_1's input channels.
-      spatial: the order of every kernel's first two axes.
-    """
+    """The order of conv1_1's input channels, and of every kernel's first two axes."""
 
     channels: Literal["RGB", "BGR"]
     spatial: Literal["row, column", "column, row"]
 
 
-def find_orientation(arrays: LayerArrays) -> Orientation:
-    """Verify that the arrays are VGG-19's and find the order of their axes.
+ORIENTATIONS = (
+    Orientation("RGB", "row, column"),
+    Orientation("RGB", "column, row"),
+    Orientation("BGR", "row, column"),
+    Orientation("BGR", "column, row"),
+)
 
-    The spatial order follows from ``S[y, x] = sum over c, d of kernel[y, x, c, d]`` of
-    conv1_1 and conv3_4, the order of the channels from the mean of ``|kernel|`` over
-    all axes but conv1_1's input channels ``c``.
 
-    Args:
-      arrays: kernel ``[3, 3, in, out]`` and bias ``[out]`` by layer name.
-
-    Returns:
-      The order of the axes.
+def find_orientation(blocks: Blocks, arrays: LayerArrays) -> Orientation:
+    """Verify that the arrays are a published network's and find the order of axes.
 
     Raises:
-      InputError: a layer is missing, has another shape or a number that is not
-        finite, or the figures are not VGG-19's.
+      InputError: a layer has another shape or a number that is not finite, or the
+        figures are another network's.
     """
-    for layer in CONV_LAYERS:
-        if layer not in arrays:
-            raise missing_layer(layer)
+    for layer, shape in kernel_shapes(blocks).items():
         kernel, bias = arrays[layer]
-        check_declared(layer, kernel.shape, bias.shape, kernel.dtype, bias.dtype)
+        check_declared(layer, shape, kernel, bias)
         if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
             raise InputError(
                 f"{layer} holds a number that is not finite, the file is damaged: "
                 f"{WHAT_TO_DO}"
             )
-    if not np.allclose(
-        arrays["conv1_1"][1][:4], FIRST_BIASES, rtol=0, atol=VALUE_TOLERANCE
+    name = NETWORKS[blocks]
+    figures = FIGURES[name]
+    kernel, bias = arrays["conv3_3"]
+    first, biases = arrays["conv1_1"]
+    if _close(biases[:4], figures.biases) and _close(
+        [kernel[0, 0, 0, 0], bias[0]], figures.deeper
     ):
-        raise _other_network("conv1_1's biases")
-    return Orientation(_channel_order(arrays), _spatial_order(arrays))
-
-
-def _channel_order(arrays: LayerArrays) -> Literal["RGB", "BGR"]:
-    means = np.abs(arrays["conv1_1"][0]).mean(axis=(0, 1, 3), dtype=np.float64)
-    if np.allclose(means, CHANNEL_MEANS_RGB, rtol=0, atol=VALUE_TOLERANCE):
-        return "RGB"
-    if np.allclose(means, CHANNEL_MEANS_RGB[::-1], rtol=0, atol=VALUE_TOLERANCE):
-        return "BGR"
-    raise _other_network("conv1_1's mean absolute weight by channel")
-
-
-def _spatial_order(arrays: LayerArrays) -> Literal["row, column", "column, row"]:
-    sums = {
-        layer: arrays[layer][0].sum(axis=(2, 3), dtype=np.float64)
-        for layer in KERNEL_SUMS
-    }
-
-    def all_close(expected: dict[str, np.ndarray]) -> bool:
-        return all(
-            np.allclose(sums[layer], expected[layer], rtol=0, atol=SUM_TOLERANCE)
-            for layer in sums
-        )
-
-    if all_close(KERNEL_SUMS):
-        return "row, column"
-    if all_close({layer: table.T for layer, table in KERNEL_SUMS.items()}):
-        return "column, row"
-    raise _other_network("the kernels' sums in conv1_1 and conv3_4")
-
-
-def _other_network(figure: str) -> InputError:
-    return InputError(
-        f"these are not the weights of ImageNet's VGG-19: {figure} differ from the "
-        f"published network's; {WHAT_TO_DO}"
+        for orientation in ORIENTATIONS:
+            filters = oriented("conv1_1", first, orientation)[..., 0]
+            if _close(filters[0, 0], figures.corner) and _close(
+                filters[:, :, 2], figures.blue
+            ):
+                return orientation
+    raise InputError(
+        f"these are not the weights of ImageNet's {name}: conv1_1 and conv3_3 differ "
+        f"from the published network's; {WHAT_TO_DO}"
     )
+
+
+def oriented(layer: str, kernel: np.ndarray, orientation: Orientation) -> np.ndarray:
+    """A kernel [3, 3, in, out] as (row, column, in, out), for RGB input."""
+    if orientation.spatial == "column, row":
+        kernel = kernel.transpose(1, 0, 2, 3)
+    if layer == "conv1_1" and orientation.channels == "BGR":
+        kernel = kernel[:, :, ::-1, :]
+    return kernel
+
+
+def _close(found: ArrayLike, expected: ArrayLike) -> bool:
+    return np.allclose(found, expected, rtol=0, atol=TOLERANCE)

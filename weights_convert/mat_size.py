@@ -20,73 +20,73 @@ MOST_BYTES = 3 * 2**28  # VGG-19 has 575 MB
 # What each array takes however small it is, generously: to have few of them.
 ARRAY_BYTES = 4096
 DEEPEST = 16
-PIECE_BYTES = 2**16
+# Deflate makes at most a thousandfold of them.
+PIECE_BYTES = 2**14
 
 
 def check_mat(path: str, names: Container[str]) -> None:
-    """Check what reading variables of a file would take.
+    """Raise ``ValueError`` where reading variables takes more memory than any VGG.
 
-    Args:
-      path: of the file.
-      names: the variables that are to be read.
-
-    Raises:
-      ValueError: more memory than any VGG-19 takes, or arrays deep in one another, or
-        no MATLAB 5 file.
+    Or where arrays lie deep in one another, or it is no MATLAB 5 file.
     """
     with open(path, "rb") as file:
         order = {b"IM": "<", b"MI": ">"}.get(file.read(128)[126:])
         if order is None:
             raise ValueError("its header is another format's")
         total = 0
-        while tag := file.read(8):
+        while (tag := file.read(8)) and total <= MOST_BYTES:
             kind, count = struct.unpack(f"{order}II", tag)
             end = file.tell() + count
-            stream: BinaryIO = file
+            stream = _Stream(file, count, packed=kind == COMPRESSED)
             if kind == COMPRESSED:
-                stream = io.BufferedReader(_Inflated(file, count))
                 kind, count = struct.unpack(f"{order}II", stream.read(8))
             if kind == MATRIX:
                 total += _Walk(stream, order, names).matrix(count, 0)
-            if total > MOST_BYTES:
-                break
             file.seek(end)
     if total > MOST_BYTES:
         raise ValueError(f"its arrays would take more than {MOST_BYTES >> 20} MiB")
 
 
-class _Inflated(io.RawIOBase):
-    """The bytes of a compressed element, a piece at a time."""
+class _Stream:
+    """A variable's bytes, inflated a piece at a time, and no more than is allowed."""
 
-    def __init__(self, file: BinaryIO, count: int):
+    def __init__(self, file: BinaryIO, count: int, packed: bool):
         self._file, self._left = file, count
-        self._stream = zlib.decompressobj()
+        self._inflate = zlib.decompressobj().decompress if packed else bytes
+        self._found, self._passed = io.BytesIO(), 0
 
-    def readable(self) -> bool:
-        return True
+    def read(self, count: int) -> bytes:
+        self._allow(count)
+        return self._take(count)
 
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
-        pieces = self._stream.unconsumed_tail
-        while not self._stream.eof:
-            if not pieces:
-                pieces = self._file.read(min(PIECE_BYTES, self._left))
-                self._left -= len(pieces)
-            if not pieces:
-                break
-            found = self._stream.decompress(pieces, len(buffer))
-            pieces = self._stream.unconsumed_tail
-            if found:
-                buffer[: len(found)] = found
-                return len(found)
-        return 0
+    def skip(self, count: int) -> None:
+        self._allow(count)
+        for start in range(0, count, PIECE_BYTES):
+            self._take(min(PIECE_BYTES, count - start))
+
+    def _allow(self, count: int) -> None:
+        self._passed += count
+        if self._passed > MOST_BYTES:
+            raise ValueError(f"a variable has more than {MOST_BYTES >> 20} MiB")
+
+    def _take(self, count: int) -> bytes:
+        data = self._found.read(count)
+        while len(data) < count:
+            piece = self._file.read(min(PIECE_BYTES, self._left))
+            if not piece:
+                raise ValueError("it is cut short")
+            self._left -= len(piece)
+            self._found = io.BytesIO(self._inflate(piece))
+            data += self._found.read(count - len(data))
+        return data
 
 
 class _Walk:
     """Goes through the elements of one variable, and counts."""
 
-    def __init__(self, stream: BinaryIO, order: str, names: Container[str]):
+    def __init__(self, stream: _Stream, order: str, names: Container[str]):
         self._stream, self._order, self._names = stream, order, names
-        self._total = self._passed = 0
+        self._total = 0
 
     def matrix(self, count: int, depth: int) -> int:
         """Bytes of an array and what is in it; stops beyond the limit."""
@@ -99,16 +99,15 @@ class _Walk:
             return 0
         sides = struct.unpack(f"{self._order}{len(shape) // 4}i", shape)
         kind = struct.unpack(f"{self._order}I", flags[:4])[0] & 0xFF
-        self._total += ARRAY_BYTES + math.prod(map(abs, sides)) * CLASS_BYTES.get(
-            kind, 8
-        )
+        self._total += ARRAY_BYTES
+        self._total += math.prod(map(abs, sides)) * CLASS_BYTES.get(kind, 8)
         while left > 0 and self._total <= MOST_BYTES:
             kind, small, count = self._tag()
             left -= 8 if small else 8 + count + -count % 8
             if kind == MATRIX:
                 self.matrix(count, depth + 1)
             elif not small:
-                self._skip(count + -count % 8)
+                self._stream.skip(count + -count % 8)
         return self._total
 
     def _tag(self) -> tuple[int, bytes, int]:
@@ -128,13 +127,3 @@ class _Walk:
             raise ValueError(f"an array's description of {count} bytes")
         data = self._stream.read(count + -count % 8)
         return data[:count], left - 8 - len(data)
-
-    def _skip(self, count: int) -> None:
-        self._passed += count
-        if self._passed > MOST_BYTES:
-            raise ValueError(f"a variable has more than {MOST_BYTES >> 20} MiB")
-        while count > 0:
-            piece = self._stream.read(min(PIECE_BYTES, count))
-            if not piece:
-                raise ValueError("it is cut short")
-            count -= len(piece)

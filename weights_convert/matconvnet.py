@@ -1,4 +1,4 @@
-"""MatConvNet's VGG-19 file (``imagenet-vgg-verydeep-19.mat``)."""
+"""MatConvNet's files ``imagenet-vgg-verydeep-19.mat`` and ``…-16.mat``."""
 
 import os
 from typing import Any
@@ -7,43 +7,35 @@ import numpy as np
 import scipy.io
 
 from nstjax.errors import InputError
-from nstjax.network.vgg import CONV_LAYERS, MEAN_RGB
+from nstjax.network.vgg import MEAN_RGB
 from weights_convert.mat_size import check_mat
 from weights_convert.source import (
     WHAT_TO_DO,
     LayerArrays,
     Source,
     check_declared,
-    missing_layer,
+    find_blocks,
+    kernel_shapes,
 )
 
-# The published file has 535 MB; loadmat takes a whole variable into memory.
+# The published files have 535 MB; loadmat takes a whole variable into memory.
 LARGEST_FILE_BYTES = 2**30
 VARIABLES = ["layers", "meta", "normalization"]
 
 
 def read_matconvnet(path: str) -> Source:
-    """Read VGG-19's convolutions from a MatConvNet ``.mat`` file.
+    """Read the convolutions from a MatConvNet ``.mat`` file of at most 1 GiB.
 
     The current layout and that of the beta16 release are known; they differ in the
     order of a layer's fields and in where the mean image is. The layers after pool5
     are ignored.
-
-    Args:
-      path: the ``.mat`` file, at most 1 GiB.
-
-    Returns:
-      The layout's name and the arrays as the file orders them.
-
-    Raises:
-      InputError: the file cannot be read, or is not VGG-19.
 
     Source: https://www.vlfeat.org/matconvnet/pretrained/
     """
     size = os.path.getsize(path)
     if size > LARGEST_FILE_BYTES:
         raise InputError(
-            f"the file has {size} bytes, more than any VGG-19 .mat file: {WHAT_TO_DO}"
+            f"the file has {size} bytes, more than any VGG .mat file: {WHAT_TO_DO}"
         )
     try:
         check_mat(path, VARIABLES)
@@ -55,15 +47,22 @@ def read_matconvnet(path: str) -> Source:
             "the file is not readable as a MATLAB 5 file, perhaps cut short "
             f"({type(error).__name__}: {error}): {WHAT_TO_DO}"
         ) from error
-    weights_by_name = _weights_by_name(contents.get("layers"))
+    weights = _weights_by_name(contents.get("layers"))
+    blocks = find_blocks(weights)
     arrays: LayerArrays = {}
-    for layer in CONV_LAYERS:
-        if layer not in weights_by_name:
-            raise missing_layer(layer)
-        arrays[layer] = _kernel_and_bias(layer, weights_by_name[layer])
+    for layer, shape in kernel_shapes(blocks).items():
+        if len(np.shape(weights[layer])) != 1 or len(weights[layer]) != 2:
+            raise InputError(f"{layer} has no kernel and bias: {WHAT_TO_DO}")
+        kernel, bias = map(np.asarray, weights[layer])
+        bias = bias.reshape(-1)
+        check_declared(layer, shape, kernel, bias)
+        arrays[layer] = (
+            np.ascontiguousarray(kernel, np.float32),
+            bias.astype(np.float32),
+        )
     beta16 = "normalization" in contents
     _check_mean(contents if beta16 else contents.get("meta"))
-    return Source("MatConvNet beta16" if beta16 else "MatConvNet", arrays)
+    return Source("MatConvNet beta16" if beta16 else "MatConvNet", blocks, arrays)
 
 
 def _weights_by_name(layers: Any) -> dict[str, Any]:
@@ -74,15 +73,6 @@ def _weights_by_name(layers: Any) -> dict[str, Any]:
         for layer in layers
         if isinstance(layer, dict) and "name" in layer and "weights" in layer
     }
-
-
-def _kernel_and_bias(layer: str, weights: Any) -> tuple[np.ndarray, np.ndarray]:
-    if len(np.shape(weights)) != 1 or len(weights) != 2:
-        raise InputError(f"{layer} has no kernel and bias: {WHAT_TO_DO}")
-    kernel, bias = (np.asarray(part) for part in weights)
-    bias = bias.reshape(-1)
-    check_declared(layer, kernel.shape, bias.shape, kernel.dtype, bias.dtype)
-    return np.ascontiguousarray(kernel, np.float32), bias.astype(np.float32)
 
 
 def _check_mean(parent: Any) -> None:
@@ -97,5 +87,5 @@ def _check_mean(parent: Any) -> None:
     if not np.allclose(mean, MEAN_RGB, atol=0.5):
         raise InputError(
             f"the file's mean color is {np.round(mean, 3).tolist()}, "
-            f"expected VGG-19's {np.round(MEAN_RGB, 3).tolist()}: {WHAT_TO_DO}"
+            f"expected VGG's {np.round(MEAN_RGB, 3).tolist()}: {WHAT_TO_DO}"
         )

@@ -1,19 +1,23 @@
 """What every reader of a foreign weight file hands on, and the checks they share."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Container
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nstjax.errors import InputError
-from nstjax.network.vgg import kernel_shapes
+from nstjax.network.vgg import CHANNELS_PER_BLOCK
 
 FloatArray = NDArray[np.float32]
 LayerArrays = dict[str, tuple[FloatArray, FloatArray]]
+Blocks = tuple[int, ...]
 
+# Convolutions per block: Simonyan and Zisserman (2015), configurations D and E.
+NETWORKS: dict[Blocks, str] = {(2, 2, 3, 3, 3): "VGG-16", (2, 2, 4, 4, 4): "VGG-19"}
 WHAT_TO_DO = (
-    "give VGG-19's .h5 file from Keras or .mat file from MatConvNet, "
+    "give VGG-19's or VGG-16's .h5 file from Keras or .mat file from MatConvNet, "
     "or run: python -m weights_convert --download"
 )
 
@@ -23,50 +27,62 @@ class Source(NamedTuple):
 
     Attributes:
       layout: the name of the file's layout, for people.
+      blocks: how many convolutions each block has, a key of ``NETWORKS``.
       arrays: kernel ``[3, 3, in, out]`` and bias ``[out]`` by layer name
-        (``conv1_1`` … ``conv5_4``), float32. Which spatial axis comes first, and
-        whether ``conv1_1`` takes RGB or BGR, is still open.
+        (``conv1_1`` …), float32. Which spatial axis comes first, and whether
+        ``conv1_1`` takes RGB or BGR, is still open.
     """
 
     layout: str
+    blocks: Blocks
     arrays: LayerArrays
 
 
-def missing_layer(layer: str) -> InputError:
-    """The error for a file that lacks one of VGG-19's convolutions."""
-    return InputError(
-        f"the file has no layer {layer}, so it is not VGG-19: {WHAT_TO_DO}"
-    )
+def find_blocks(layers: Container[str]) -> Blocks:
+    """How many convolutions, ``conv1_1`` and so on, each block of a file has."""
+    counts = [
+        next(n for n in itertools.count() if f"conv{block}_{n + 1}" not in layers)
+        for block in range(1, len(CHANNELS_PER_BLOCK) + 1)
+    ]
+    if tuple(counts) not in NETWORKS:
+        raise InputError(
+            f"the file's blocks have {', '.join(map(str, counts))} convolutions, so it "
+            f"is neither {' nor '.join(NETWORKS.values())}: {WHAT_TO_DO}"
+        )
+    return tuple(counts)
 
 
-def check_declared(
-    layer: str, kernel_shape: Sequence[int], bias_shape: Sequence[int], *dtypes: Any
-) -> None:
-    """Refuse a layer whose shapes or number types are not VGG-19's.
+def kernel_shapes(blocks: Blocks) -> dict[str, tuple[int, int, int, int]]:
+    """Kernel shapes by layer, ``[3, 3, in, out]``."""
+    outputs = {
+        f"conv{block}_{index}": channels
+        for block, (count, channels) in enumerate(
+            zip(blocks, CHANNELS_PER_BLOCK, strict=True), start=1
+        )
+        for index in range(1, count + 1)
+    }
+    inputs = [3, *outputs.values()]
+    return {
+        layer: (3, 3, before, after)
+        for before, (layer, after) in zip(inputs, outputs.items(), strict=False)
+    }
 
-    It takes shapes, not arrays, so that a reader can ask before it allocates.
 
-    Args:
-      layer: the layer's name, such as ``conv4_2``.
-      kernel_shape: the kernel's shape in the file.
-      bias_shape: the bias's shape in the file.
-      *dtypes: the number types of the kernel and the bias in the file.
+def check_declared(layer: str, shape: tuple[int, ...], kernel: Any, bias: Any) -> None:
+    """Refuse a layer whose shapes or number types are not the network's.
 
-    Raises:
-      InputError: the layer is not VGG-19's.
+    It takes what has both, so that a reader can ask before it allocates an array.
     """
-    expected_kernel = kernel_shapes()[layer]
-    for part, expected, got in (
-        ("kernel", expected_kernel, tuple(kernel_shape)),
-        ("bias", expected_kernel[-1:], tuple(bias_shape)),
+    for part, expected, found in (
+        ("kernel", shape, kernel),
+        ("bias", shape[-1:], bias),
     ):
-        if got != expected:
+        if found.shape != expected:
             raise InputError(
-                f"{layer}'s {part} has the wrong shape for VGG-19: "
-                f"expected {list(expected)}, got {list(got)}; {WHAT_TO_DO}"
+                f"{layer}'s {part} has the wrong shape: expected {list(expected)}, got "
+                f"{list(found.shape)}; {WHAT_TO_DO}"
             )
-    for dtype in dtypes:
-        if np.dtype(dtype).kind != "f":
+        if found.dtype.kind != "f":
             raise InputError(
-                f"{layer} holds {dtype} numbers, expected float32; {WHAT_TO_DO}"
+                f"{layer} holds {found.dtype} numbers, expected float32; {WHAT_TO_DO}"
             )

@@ -23,7 +23,7 @@ from nstjax.commands.path_flags import (
 from nstjax.commands.preset_flags import define_settings, define_several, read_settings
 from nstjax.commands.transfer import transfer
 from nstjax.errors import InputError
-from nstjax.io.atomic import check_inputs_kept, check_unlinked
+from nstjax.io.atomic import check_results
 from nstjax.io.images import FORMATS
 from nstjax.io.transparency import Transparency
 from nstjax.presets.preset import Preset
@@ -138,7 +138,7 @@ def main(pictures: Sequence[str]) -> int:
     if FLAGS.network:
         print_network(preset)
     if FLAGS.network_picture:
-        check_inputs_kept([FLAGS.network_picture], _given_pictures(pictures))
+        check_results(given=[FLAGS.network_picture], inputs=_given_pictures(pictures))
         draw_network(preset, FLAGS.network_picture)
     if FLAGS.network or FLAGS.network_picture:
         return 0
@@ -156,7 +156,7 @@ def main(pictures: Sequence[str]) -> int:
 
         return paint_photos(request, contents, output)
     if output is None:
-        check_unlinked([request.outputs.result])
+        check_results([request.outputs.result])
     return transfer(request)
 
 

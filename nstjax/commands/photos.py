@@ -9,7 +9,7 @@ from pathlib import Path
 from nstjax.commands.launcher import FAILURE_STATUS, INTERRUPTED_STATUS
 from nstjax.commands.transfer import check_outputs, transfer
 from nstjax.errors import InputError
-from nstjax.io.atomic import check_inputs_kept, check_unlinked
+from nstjax.io.atomic import check_results
 from nstjax.io.config import CONFIG
 from nstjax.io.contents import find_contents, given_files, unique_names
 from nstjax.io.images import FORMATS, picture_problem
@@ -44,8 +44,8 @@ def paint_photos(request: Request, given: Sequence[str], output: Path | None) ->
         # What cannot be read is no photo, and somebody's still.
         inputs = [path for path, _ in given_files(given)]
         for each in requests:
-            check_unlinked([each.outputs.result])
-            check_inputs_kept(check_outputs(each), inputs)
+            check_results([each.outputs.result])
+            check_results(given=check_outputs(each), inputs=inputs)
         for number, each in enumerate(requests, start=1):
             print(f"nstjax: photo {number} of {len(requests)}: {each.content}")
             try:

@@ -14,9 +14,7 @@ from nstjax.images.contact_sheet import montage
 from nstjax.images.pixels import over_white, to_8_bit
 from nstjax.images.resizing import without_enlargement
 from nstjax.io.atomic import (
-    check_inputs_kept,
-    check_new,
-    check_unlinked,
+    check_results,
     nearest_folder,
 )
 from nstjax.io.config import CONFIG, check_resumable, write_config
@@ -199,17 +197,18 @@ def check_outputs(request: Request) -> list[Path]:
         else:
             check_output(path)
     run_files = [folder / name for name in RUN_FILES if folder]
-    check_inputs_kept(
-        [*paths, *run_files], [*input_paths(request).values(), request.weights]
+    check_results(
+        [*paths[1:], *run_files],
+        given=paths[:1],
+        inputs=[*input_paths(request).values(), request.weights],
     )
-    check_unlinked([*paths[1:], *run_files])
     if folder and not request.resume:
         if (folder / CONFIG).exists():
             raise InputError(
                 f"{folder} already holds a run: add --resume to go on with it, or "
                 "choose another --workdir"
             )
-        check_new(folder, [*run_files, *paths])
+        check_results(given=[*run_files, *paths], new_in=folder)
     return paths
 
 

@@ -1,6 +1,5 @@
 """A run's whole state on disk, so that a killed run goes on bit for bit."""
 
-import hashlib
 import os
 from typing import Any, TypeVar
 
@@ -10,7 +9,7 @@ import safetensors.numpy
 
 from nstjax.io.atomic import atomic_path
 from nstjax.io.config import START_AGAIN
-from nstjax.io.stored import check_tensors, damaged, open_tensors
+from nstjax.io.stored import check_tensors, damaged, open_tensors, tensors_sha256
 from nstjax.runtime.processes import to_numpy
 
 State = TypeVar("State")
@@ -26,18 +25,16 @@ def write_checkpoint(
     The file also holds the index of the pyramid's scale that the state is of; its
     metadata hold the SHA-256 of all bytes.
     """
-    leaves = _named_leaves(state) | {SCALE: np.array(scale, np.int32)}
-    contents = safetensors.numpy.save(leaves, {"sha256": _sha256(leaves)})
+    leaves = {name: to_numpy(leaf) for name, leaf in _by_name(state).items()}
+    leaves[SCALE] = np.array(scale, np.int32)
+    sha256 = tensors_sha256(dict(sorted(leaves.items())))
+    contents = safetensors.numpy.save(leaves, {"sha256": sha256})
     with atomic_path(path) as temporary:
         temporary.write_bytes(contents)
 
 
 def checkpoint_scale(path: str | os.PathLike[str], scales: int) -> int:
-    """The index of the scale that a checkpoint is of; ``read_checkpoint`` needs it.
-
-    Raises:
-      InputError: the file is damaged, or has none of ``scales`` scales.
-    """
+    """The index of the scale, of so many, that a checkpoint is of."""
     with open_tensors(path, START_AGAIN) as file:
         check_tensors(path, file, {SCALE: SCALE_SHAPE}, [SCALE], START_AGAIN)
         scale = int(file.get_tensor(SCALE))
@@ -49,14 +46,7 @@ def checkpoint_scale(path: str | os.PathLike[str], scales: int) -> int:
 
 
 def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
-    """Read a state back.
-
-    Args:
-      path: written by ``write_checkpoint``.
-      like: a state of the same run, whose shapes and dtypes the file must have.
-
-    Returns:
-      The state, on the devices of the other.
+    """Read a state back, to the devices of another state of the same run.
 
     Raises:
       InputError: the file is damaged, or it is another run's.
@@ -67,9 +57,9 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
         check_tensors(
             path, file, shapes | {SCALE: SCALE_SHAPE}, file.keys(), START_AGAIN
         )
-        leaves = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        leaves = {name: file.get_tensor(name) for name in sorted(file.keys())}
         recorded = (file.metadata() or {}).get("sha256")
-    if recorded != _sha256(leaves):
+    if recorded != tensors_sha256(leaves):
         raise damaged(path, "its hash is wrong", START_AGAIN)
     return jax.tree.unflatten(
         jax.tree.structure(like),
@@ -84,20 +74,8 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
     )
 
 
-def _named_leaves(state: object) -> dict[str, np.ndarray]:
-    return {name: to_numpy(leaf) for name, leaf in _by_name(state).items()}
-
-
 def _by_name(state: object) -> dict[str, Any]:
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(state)
     }
-
-
-def _sha256(leaves: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(leaves):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(leaves[name]).data)
-    return digest.hexdigest()

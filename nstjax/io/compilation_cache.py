@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import time
 import warnings
 from pathlib import Path
 
@@ -11,17 +10,15 @@ import pooch
 
 from nstjax.io.atomic import nearest_folder
 
-KEPT_SECONDS = 30 * 24 * 3600.0
+MOST_BYTES = 2**31
 
 
 def keep_compiled_programs() -> None:
-    """Have JAX keep what it compiles in the user's cache folder.
+    """Have JAX keep what it compiles in the user's cache folder, made with the first.
 
-    Programs older than a month are removed, so that the folder does not grow forever
-    and a file that a killed run left half-written does not stay. Does nothing if JAX
-    is given a folder by ``JAX_COMPILATION_CACHE_DIR`` or cannot make one. It is made
-    with the first program. JAX's warnings of files that it can neither read nor write
-    are silenced in either case.
+    Beyond 2 GiB what was not used for longest is removed. Does nothing if JAX is given
+    a folder by ``JAX_COMPILATION_CACHE_DIR`` or cannot make one. JAX's warnings of
+    files that it can neither read nor write are silenced in either case.
     """
     # What cannot be read is compiled again, and what cannot be written is not kept.
     warnings.filterwarnings("ignore", r"Error (read|writ)ing persistent compilation")
@@ -31,13 +28,15 @@ def keep_compiled_programs() -> None:
     nearest = nearest_folder(folder)
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         return
-    _remove_old_files(folder)
+    _remove_unfinished(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", MOST_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
-def _remove_old_files(folder: Path) -> None:
-    for path in folder.glob("*"):
-        with contextlib.suppress(OSError):
-            if path.stat().st_mtime < time.time() - KEPT_SECONDS:
-                path.unlink()
+def _remove_unfinished(folder: Path) -> None:
+    """Remove programs without a time of use: beside one JAX can write no others."""
+    for program in folder.glob("*-cache"):
+        if not Path(f"{str(program).removesuffix('-cache')}-atime").exists():
+            with contextlib.suppress(OSError):
+                program.unlink()

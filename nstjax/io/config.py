@@ -1,14 +1,14 @@
 """config.json: what a run was asked for, and whether another may go on from it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path
+from nstjax.io.atomic import atomic_path, check_results
 from nstjax.io.stored import Count, Text, convert, read_record, short_json
 
 CONFIG = "config.json"
@@ -42,11 +42,7 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read config.json, of which the fields of ``Config`` are as they should be.
-
-    Raises:
-      InputError: there is none, or it is damaged.
-    """
+    """Read config.json, of which the fields of ``Config`` are as they should be."""
     path = folder / CONFIG
     if not path.exists():
         raise InputError(
@@ -58,31 +54,74 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def has_begun(
+    folder: Path,
+    settings: dict[str, Any],
+    written: Iterable[Path],
+    inside: Iterable[Path] = (),
+) -> bool:
+    """Whether a folder holds something with these settings to go on with.
+
+    Its config.json, the first file there, tells it from a person's folder.
+
+    Raises:
+      InputError: it has other settings, or among what is going to be written, or inside
+        its folders, is a link; or a new folder has something of that name already.
+    """
+    written = list(written)
+    check_results([folder / CONFIG, *written, *inside])
+    if (folder / CONFIG).exists():
+        check_resumable(folder, settings)
+        return True
+    check_results(written, new_in=folder)
+    return False
+
+
 def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
     """Raise ``InputError`` unless the run in the folder had the same settings.
 
-    The last scale's steps may have grown: a longer run has the same beginning.
-
-    Args:
-      folder: of the run.
-      settings: of a transfer, with ``scales``: [height, width, first step, last step]
-        of each.
+    The last of the ``scales``, [height, width, first step, last step], may have grown:
+    a longer run has the same beginning.
     """
-    before = read_config(folder)["settings"]
-    now = json.loads(json.dumps(settings))
-    names = before.keys() | now.keys()
+    before, now = read_config(folder)["settings"], plain(settings)
+    if before.get("command") != now.get("command"):
+        raise InputError(f"{folder} holds another run: choose another --workdir")
     if _same_beginning(before.get("scales", []), now.get("scales", [])):
-        names -= {"steps", "pyramid_steps", "scales"}
+        for name in ("steps", "pyramid_steps", "scales"):
+            before.pop(name, None)
+            now.pop(name, None)
+    check_same(
+        before,
+        now,
+        f"the run in {folder} had other settings",
+        "resume it with the same flags or choose another --workdir",
+    )
+
+
+def check_same(
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    problem: str,
+    remedy: str,
+    most: int | None = None,
+) -> None:
+    """Raise ``InputError`` with the settings that differ, all or only the first."""
     changed = [
         f"{name} was {short_json(before.get(name))}, is {short_json(now.get(name))}"
-        for name in sorted(names)
+        for name in sorted(
+            before.keys() | now.keys(), key=lambda x: (not x.startswith("flags"), x)
+        )
         if before.get(name) != now.get(name)
     ]
+    if most and len(changed) > most:
+        changed[most:] = [f"and {len(changed) - most} more"]
     if changed:
-        raise InputError(
-            f"the run in {folder} had other settings ({'; '.join(changed)}): resume it "
-            "with the same flags or choose another --workdir"
-        )
+        raise InputError(f"{problem} ({'; '.join(changed)}): {remedy}")
+
+
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they come back from a file of JSON: tuples are lists there."""
+    return json.loads(json.dumps(settings))
 
 
 def _same_beginning(before: list[list[int]], now: list[list[int]]) -> bool:

@@ -1,5 +1,7 @@
 """The photos and videos that somebody gives, one by one or in folders."""
 
+import contextlib
+import itertools
 import logging
 import os
 import warnings
@@ -11,7 +13,7 @@ from typing import NamedTuple
 from PIL import Image, UnidentifiedImageError
 
 from nstjax.errors import InputError
-from nstjax.io.images import is_picture, picture_problem
+from nstjax.io.images import NoPictureError, check_picture
 from nstjax.io.video import VIDEO_SUFFIX, is_video, probe
 
 ANIMATED = ("GIF", "PNG", "WEBP")
@@ -22,14 +24,12 @@ LONGEST_NAME = 140
 LOGGER = logging.getLogger("nstjax")
 
 
-class Content(NamedTuple):
-    """A photo or a video.
+def nobody(folder: str, why: str) -> None:
+    """Is told of a folder that cannot be looked into."""
 
-    Attributes:
-      path: of the file.
-      video: whether it is a video.
-      folder: where it lies in the folder that was given.
-    """
+
+class Content(NamedTuple):
+    """A photo or a video, and where it lies in the folder that was given."""
 
     path: Path
     video: bool
@@ -44,17 +44,9 @@ def find_contents(
 ) -> list[Content]:
     """The photos and videos, those of folders in order of their names.
 
-    What a file holds is found in it, whatever its suffix. Of several files, those that
-    cannot be read are left out with one note, and hidden ones without.
-
-    Args:
-      given: files and folders.
-      recursive: whether subfolders count, too; None where nobody is asked.
-      output: where results go. A subfolder of that name holds no contents, and for
-        the file of a video animated pictures are videos.
-
-    Raises:
-      InputError: none that can be read, or a file that does not exist.
+    What a file holds is found in it, whatever its suffix; for the output of a video,
+    animated pictures are videos. Of several files, those that cannot be read are left
+    out with one note. Whether subfolders count is None where nobody is asked.
     """
     if not given:
         raise InputError(
@@ -77,17 +69,15 @@ def find_contents(
             if len(given) == len(files) == 1 and not Path(given[0]).is_dir():
                 raise
             left_out[path] = error
+    why = left_out_text(left_out)
     if not contents:
         where = ", ".join(given)
         if recursive is False and any(any(Path(name).glob("[!.]*/")) for name in given):
             where += " (--recursive looks into subfolders)"
-        why = left_out_text(left_out) if left_out else "give a folder with some"
+        why = why or "give a folder with some"
         raise InputError(f"no pictures or videos in {where}: {why}")
     if left_out:
-        LOGGER.warning(
-            "left out %d of %d files: %s",
-            *(len(left_out), len(files), left_out_text(left_out)),
-        )
+        LOGGER.warning("left out %d of %d files: %s", len(left_out), len(files), why)
     return contents
 
 
@@ -96,18 +86,11 @@ def given_files(
     *,
     recursive: bool = False,
     output: str | os.PathLike[str] | None = None,
-    note: Callable[[str, str], None] | None = None,
+    note: Callable[[str, str], object] = nobody,
 ) -> list[tuple[Path, Path]]:
     """The files that are given, whatever they hold, and where they lie in a folder.
 
-    Args:
-      given: files and folders.
-      recursive: whether subfolders count, too.
-      output: where results go. A subfolder of that name is left out.
-      note: called with each folder that cannot be looked into, and why.
-
-    Raises:
-      InputError: one does not exist.
+    Results are left out; what cannot be looked into goes to ``note``, and why.
     """
     files: list[tuple[Path, Path]] = []
     for name in given:
@@ -126,11 +109,7 @@ def given_files(
 def split_paintings(given: Sequence[str]) -> tuple[list[str], list[str]]:
     """What is restyled, and the pictures after the first, whose style it gets.
 
-    Args:
-      given: files and folders; folders and videos are never paintings.
-
-    Raises:
-      InputError: a file that does not exist or cannot be read.
+    Folders and videos are never paintings.
     """
     contents, paintings = list(given[:1]), list[str]()
     for name in given[1:]:
@@ -151,20 +130,12 @@ def split_paintings(given: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def holds_video(path: Path, animated: bool = False) -> bool:
-    """Whether a file is a video rather than a picture, which its content tells.
-
-    Args:
-      path: the file.
-      animated: whether an animated picture is a video.
-
-    Raises:
-      InputError: it is neither, or cannot be read.
-    """
-    problem = picture_problem(path)
-    if problem is None:
+    """Whether a file is a video, or an animation, rather than a picture."""
+    try:
+        check_picture(path)
         return animated and _is_animation(path)
-    if is_picture(path) or not os.access(path, os.R_OK) or not path.is_file():
-        raise InputError(problem)
+    except NoPictureError:
+        pass
     try:
         video = is_video(path)
     except InputError:
@@ -181,44 +152,34 @@ def holds_video(path: Path, animated: bool = False) -> bool:
 def unique_names(
     paths: Sequence[Path], places: Sequence[Hashable] | None = None
 ) -> list[str]:
-    """The files' names without suffixes, but where two would be the same.
+    """Names for the results of files, which are unique where the places are the same.
 
     None has more than ``LONGEST_NAME`` bytes and a number, or is a folder such as "..".
 
     >>> unique_names([Path("a.png"), Path("b.png"), Path("b.jpg"), Path("c/b.jpg")])
     ['a', 'b_png', 'b_jpg', 'b_jpg_2']
-
-    Args:
-      paths: the files.
-      places: of the names, which may be the same in different ones.
     """
-    places = places or [None] * len(paths)
-    stems = Counter(
-        (place, path.stem.casefold()) for place, path in zip(places, paths, strict=True)
-    )
-    names: list[str] = []
+    placed = list(zip(places or [None] * len(paths), paths, strict=True))
+    stems = Counter((place, path.stem.casefold()) for place, path in placed)
     # Some file systems take a.png and A.png for one.
-    taken: set[tuple[Hashable, str]] = set()
-    for place, path in zip(places, paths, strict=True):
+    names: dict[tuple[Hashable, str], str] = {}
+    for place, path in placed:
         # The stem of ...png would be the folder above.
         plain = stems[place, path.stem.casefold()] == 1 and path.stem.strip(".")
-        name = path.stem if plain else path.name.replace(".", "_")
-        name = first = shortened(name, LONGEST_NAME)
-        number = 1
-        while (place, name.casefold()) in taken:
-            number += 1
-            name = f"{first}_{number}"
-        taken.add((place, name.casefold()))
-        names.append(name)
-    return names
+        stem = path.stem if plain else path.name.replace(".", "_")
+        stem = name = shortened(stem, LONGEST_NAME)
+        numbers = itertools.count(2)
+        while (place, name.casefold()) in names:
+            name = f"{stem}_{next(numbers)}"
+        names[place, name.casefold()] = name
+    return list(names.values())
 
 
 def shortened(name: str, most_bytes: int) -> str:
     """The name's beginning, of so many bytes at most in a file's name."""
     encoded = os.fsencode(name)
-    if len(encoded) <= most_bytes:
-        return name
-    return encoded[:most_bytes].decode(errors="ignore")
+    cut = encoded[:most_bytes].decode(errors="ignore")
+    return name if len(encoded) <= most_bytes else cut
 
 
 def left_out_text(left_out: Mapping[Path, InputError]) -> str:
@@ -234,14 +195,13 @@ def left_out_text(left_out: Mapping[Path, InputError]) -> str:
 
 def _is_animation(path: Path) -> bool:
     """Whether a picture has several frames that ffmpeg reads."""
-    try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            Image.open(path, formats=ANIMATED) as image,
-        ):
-            return bool(getattr(image, "is_animated", False))
-    except UnidentifiedImageError:
-        return False
+    with (
+        warnings.catch_warnings(action="ignore"),
+        contextlib.suppress(UnidentifiedImageError),
+        Image.open(path, formats=ANIMATED) as image,
+    ):
+        return bool(getattr(image, "is_animated", False))
+    return False
 
 
 def files_below(
@@ -249,21 +209,16 @@ def files_below(
     *,
     recursive: bool,
     without: Iterable[str | os.PathLike[str]] = (),
-    note: Callable[[str, str], None] | None = None,
+    note: Callable[[str, str], object] = nobody,
 ) -> Iterator[Path]:
     """The files of a folder in order of their names, but for hidden ones.
 
-    Args:
-      folder: where to look.
-      recursive: whether in its subfolders, too, but for hidden ones.
-      without: subfolders that are left out.
-      note: called with each folder that cannot be looked into, and why.
+    Subfolders may be left out; what cannot be looked into goes to ``note``, and why.
     """
     left_out = {Path(path).resolve() for path in without}
 
     def unreadable(error: OSError) -> None:
-        if note:
-            note(os.fspath(error.filename), error.strerror or str(error))
+        note(os.fspath(error.filename), error.strerror or str(error))
 
     for parent, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(
@@ -274,8 +229,7 @@ def files_below(
             and Path(parent, name).resolve() not in left_out
         )
         for linked in filter(os.path.islink, (Path(parent, name) for name in folders)):
-            if note:
-                note(os.fspath(linked), "it is a link to a folder, give that folder")
+            note(os.fspath(linked), "it is a link to a folder, give that folder")
         for name in sorted(names):
             if not name.startswith("."):
                 yield Path(parent, name)

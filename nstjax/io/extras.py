@@ -26,11 +26,7 @@ class Extras:
 
     @contextlib.contextmanager
     def writing(self, what: str) -> Iterator[None]:
-        """Go on after the block whether or not it could write.
-
-        Args:
-          what: that it writes, such as "the preview"; it is told once of each.
-        """
+        """Go on after the block whether or not it could write "the preview", say."""
         try:
             yield
             self.missing.discard(what)
@@ -45,14 +41,7 @@ def write_somewhere(path: Path, write: Callable[[Path], object]) -> Path:
     """Write a result, elsewhere where it cannot be written as it should, with a note.
 
     It is tried beside the path, in the current folder and in the temporary one, under
-    names that are free.
-
-    Args:
-      path: where it should be.
-      write: writes it, from its beginning at each call, to the path that it is given.
-
-    Returns:
-      Where it is.
+    names that are free, by a function that writes it to the path that it is given.
 
     Raises:
       InputError, OSError: what went wrong first, where all of them fail; EncodingError
@@ -75,8 +64,10 @@ def write_somewhere(path: Path, write: Callable[[Path], object]) -> Path:
 
 def free_path(path: Path) -> Path:
     """The path, or with a number at the end of its stem, where nothing is yet."""
-    numbered = (path.with_stem(f"{path.stem}_{n}") for n in itertools.count(2))
-    return next(p for p in itertools.chain([path], numbered) if not os.path.lexists(p))
+    free, numbers = path, itertools.count(2)
+    while os.path.lexists(free):
+        free = path.with_stem(f"{path.stem}_{next(numbers)}")
+    return free
 
 
 def reason(error: OSError | InputError) -> str:

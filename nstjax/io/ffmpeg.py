@@ -13,25 +13,12 @@ from nstjax.errors import EncodingError, InputError
 from nstjax.runtime.interrupts import cleaned_up, undisturbed
 
 # What another folder may not have.
-DISK_ERRORS: tuple[int, ...] = (
-    errno.ENOSPC,
-    errno.EFBIG,
-    errno.EIO,
-    errno.EROFS,
-    errno.EACCES,
-)
-DISK_ERRORS += (errno.EPERM, errno.ENOENT, getattr(errno, "EDQUOT", errno.ENOSPC))
+DISK_ERRORS = [errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES]
+DISK_ERRORS += [errno.EPERM, errno.ENOENT, getattr(errno, "EDQUOT", errno.ENOSPC)]
 
 
 def find_ffmpeg(path: str | os.PathLike[str]) -> str:
-    """The ffmpeg program of imageio-ffmpeg.
-
-    Args:
-      path: the file that needs it, for the message.
-
-    Raises:
-      InputError: imageio-ffmpeg is not installed.
-    """
+    """The ffmpeg program of imageio-ffmpeg, which is needed for a path."""
     try:
         from imageio_ffmpeg import get_ffmpeg_exe
 
@@ -41,6 +28,17 @@ def find_ffmpeg(path: str | os.PathLike[str]) -> str:
         raise InputError(
             f"{path} needs imageio-ffmpeg: pip install 'nstjax[video]'"
         ) from None
+
+
+def run_ffmpeg(path: str | os.PathLike[str], *arguments: str) -> tuple[str, str]:
+    """What ffmpeg says, and what it writes to standard output."""
+    done = subprocess.run(
+        [find_ffmpeg(path), "-hide_banner", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        process_group=0,
+    )
+    return done.stderr.decode(errors="replace"), done.stdout.decode(errors="replace")
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ which is imported only when there is such a file.
 
 import importlib
 import logging
+import re
 from typing import IO, Any
 
 from PIL import (
@@ -20,18 +21,12 @@ from PIL import (
 from nstjax.errors import InputError
 
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-# (offset, bytes) at the start of RAW files that are no TIFF, or one of their own kind.
-RAW_STARTS = (
-    (0, b"FUJIFILMCCD-RAW"),
-    (0, b"IIU\0"),  # Panasonic, Leica
-    (0, b"IIRO"),  # Olympus
-    (0, b"IIRS"),
-    (0, b"MMOR"),
-    (0, b"FOVb"),  # Sigma
-    (0, b"\0MRM"),  # Minolta
-    (6, b"HEAPCCDR"),  # Canon's CRW,
-    (0, b"II*\0\x10\0\0\0CR"),  # CR2
-    (4, b"ftypcrx "),  # and CR3
+# RAW files that are no TIFF, or one of their own kind: of Fujifilm, Panasonic, Olympus,
+# Sigma, Minolta and Canon (CRW, CR2, CR3).
+RAW_START = re.compile(
+    rb"FUJIFILMCCD-RAW|IIU\0|IIR[OS]|MMOR|FOVb|\0MRM|.{6}HEAPCCDR"
+    rb"|II\*\0\x10\0\0\0CR|.{4}ftypcrx ",
+    re.DOTALL,
 )
 JPEG_START = b"\xff\xd8"
 PHASE_ONE = b"IIII"
@@ -81,11 +76,7 @@ class RawImageFile(ImageFile.ImageFile):
 
 
 def open_picture(file: IO[bytes], name: str) -> Image.Image:
-    """Open a picture of any format, as far as its header.
-
-    Args:
-      file: open for reading, at its start; it must stay open.
-      name: what messages call it.
+    """Open a picture of any format, as far as its header; the file must stay open.
 
     Raises:
       InputError: reading it takes a package or a program that is not installed.
@@ -96,7 +87,10 @@ def open_picture(file: IO[bytes], name: str) -> Image.Image:
         _import_extra("rawpy", "raw", f"{name} is a camera's RAW file")
         file.seek(0)
         return RawImageFile(file)
-    if head[4:8] == b"ftyp" and _brands(head) & HEIF_BRANDS:
+    brands = head[8 : int.from_bytes(head[:4], "big")]
+    if head[4:8] == b"ftyp" and HEIF_BRANDS & {
+        brands[start : start + 4] for start in range(0, len(brands), 4)
+    }:
         heif = _import_extra("pillow_heif", "heif", f"{name} is a HEIC picture")
         heif.register_heif_opener()
     file.seek(0)
@@ -120,7 +114,7 @@ def open_picture(file: IO[bytes], name: str) -> Image.Image:
 
 def _is_raw(head: bytes, file: IO[bytes]) -> bool:
     """Whether Pillow would read a camera's thumbnail, or nothing."""
-    if any(head[offset:].startswith(start) for offset, start in RAW_STARTS):
+    if RAW_START.match(head):
         return True
     if head[:4] not in TIFF_STARTS:
         return False
@@ -141,12 +135,6 @@ def _is_raw(head: bytes, file: IO[bytes]) -> bool:
         # A thumbnail first and the picture behind it, as in NEF and ARW.
         or (is_reduced and SUB_IFDS in tags)
     )
-
-
-def _brands(head: bytes) -> set[bytes]:
-    length = int.from_bytes(head[:4], "big")
-    brands = head[8:length]
-    return {brands[start : start + 4] for start in range(0, len(brands), 4)}
 
 
 def _import_extra(module: str, extra: str, what: str) -> Any:

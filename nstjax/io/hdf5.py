@@ -1,17 +1,18 @@
-"""HDF5 files by a schema, which is data; and plain data as attributes.
+"""HDF5 files by a schema, which is data.
 
 A schema names the datasets, ``*`` standing for any name:
 
-    {"step": Table("i", ("rows",)), "snapshots/*": Table("f", ("*height", "*width", 3))}
+    {"step": Table("i8", ("rows",)), "images/*": Table("f4", ("*height", "*width", 3))}
 
 Only what it names is read, and only where the file itself holds it: links to other
 places and other files are refused, and so are sizes that the file's bytes do not
 account for. All datasets are compared with the schema before the first is read.
 """
 
-import json
+import io
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -21,27 +22,30 @@ import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.images.resizing import MAX_SIDE
+from nstjax.io.atomic import atomic_path
+from nstjax.io.hdf5_objects import (
+    FREE_BYTES,
+    MOST_RATIO,
+    check_own_data,
+    lookup,
+    read_attributes,
+    write_attributes,
+)
 from nstjax.io.stored import Label, check_file, convert, damaged
 
-JSON_SUFFIX = "_json"
 MOST_OBJECTS = 100_000
-MOST_ATTRIBUTES = 200
-MOST_ATTRIBUTE_ENTRIES = 1000
 MOST_TEXT = 2**24
-# Of what is compressed; deflate makes at most a thousandth of anything.
-MOST_RATIO = 50
-FREE_BYTES = 2**26
 KINDS = {"f": "float", "i": "integer", "u": "unsigned integer", "s": "text"}
 MOST_ITEM_BYTES = {"f": 8, "i": 8, "u": 8, "s": 4096}
 SIDES = ("height", "width", "*height", "*width")
-FILTERS = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE)
 
 
 class Table(NamedTuple):
     """A dataset, as a schema has it.
 
     Attributes:
-      kinds: NumPy's letters of what it may hold, "f", "i" and "u"; "s" for text.
+      dtype: NumPy's of what is written, such as "f4"; "s" for text. Of its letter any
+        size is read; of several letters ("fi") what there is is written.
       axes: its lengths: a number, or a name that all axes of that length have in
         common. A name with ``*`` is of the object that the path's ``*`` stands for;
         heights and widths are those of pictures.
@@ -51,9 +55,11 @@ class Table(NamedTuple):
       choices: the texts that it may hold; empty: any line.
       required: whether it must be there.
       attributes: the type of its attributes.
+      scale: by this name it is the dimension scale of its axis in other datasets.
+      compressed: whether it is written compressed, each entry by itself.
     """
 
-    kinds: str
+    dtype: str
     axes: tuple[int | str, ...]
     bounds: tuple[float, float] = (-math.inf, math.inf)
     finite: bool = False
@@ -61,6 +67,13 @@ class Table(NamedTuple):
     choices: tuple[str, ...] = ()
     required: bool = True
     attributes: Any = None
+    scale: str = ""
+    compressed: bool = False
+
+    @property
+    def kinds(self) -> str:
+        """The letters of what may be read."""
+        return self.dtype.rstrip("0123456789")
 
 
 class Stored(NamedTuple):
@@ -68,8 +81,7 @@ class Stored(NamedTuple):
 
     Attributes:
       tables: {path: array}; text as a list.
-      attributes: {path: attributes} of the type that the schema has; the file's own at
-        "".
+      attributes: {path: attributes} of the schema's types; the file's own at "".
     """
 
     tables: dict[str, Any]
@@ -84,21 +96,54 @@ class Stored(NamedTuple):
         }
 
 
+def write_hdf5(
+    path: str | os.PathLike[str],
+    schema: str,
+    tables: Mapping[str, Table],
+    attributes: Mapping[str, Mapping[str, Any]],
+    values: Mapping[str, Any],
+) -> None:
+    """Write a file, whole or not at all; the same data give the same bytes.
+
+    Args:
+      path: of the file.
+      schema: its name, kept in the file's attribute ``schema``.
+      tables: its datasets.
+      attributes: {path of a group or dataset: plain data}; the file's own at "".
+      values: {path: what ``tables`` has at that path}, in the order of the names below
+        a group.
+    """
+    # In memory first: h5py cannot close a file for which the disk has no room.
+    contents = io.BytesIO()
+    with h5py.File(contents, "w") as file:
+        for group in dict.fromkeys(
+            pattern.partition("/*")[0] for pattern in tables if "*" in pattern
+        ):
+            file.create_group(group, track_order=True)
+        for at, value in values.items():
+            _write_table(file, at, _table_at(tables, at), value)
+        for at in values:
+            _attach_scales(file, tables, at)
+        write_attributes(file, {"schema": schema, **attributes.get("", {})})
+        for at, plain in attributes.items():
+            if at:
+                write_attributes(
+                    file[at] if at in file else file.create_group(at), plain
+                )
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(contents.getbuffer())
+
+
 def read_hdf5(
     path: str | os.PathLike[str],
-    name: str,
+    schema: str,
     tables: Mapping[str, Table],
     attributes: Mapping[str, Any],
     remedy: str,
 ) -> Stored:
-    """Read a file.
+    """Read a file that ``write_hdf5`` wrote with the same schema.
 
-    Args:
-      path: of the file.
-      name: of the schema, which the file's attribute ``schema`` must have.
-      tables: its datasets.
-      attributes: {path of a group: type of its attributes}.
-      remedy: how the message of an error ends.
+    ``attributes`` are {path of a group: type}; datasets have the types of their tables.
 
     Raises:
       InputError: there is no such file, or it is damaged, or another one.
@@ -110,23 +155,22 @@ def read_hdf5(
     try:
         with h5py.File(path, "r") as file:
             own = read_attributes(file)
-            if own.get("schema") != name:
-                raise ValueError(f"its schema is {own.get('schema')}, not {name}")
+            if own.get("schema") != schema:
+                raise ValueError(f"its schema is {own.get('schema')}, not {schema}")
             found = dict(_datasets(file, tables))
             _check_sizes(found, os.path.getsize(path))
-            typed = [(at, lookup(file, at), kind) for at, kind in attributes.items()]
-            typed += [
-                (at, each, table.attributes) for at, (each, table) in found.items()
-            ]
+            kinds: dict[str, tuple[Any, Any]] = {
+                at: (lookup(file, at), kind) for at, kind in attributes.items()
+            }
+            kinds |= {
+                at: (each, table.attributes) for at, (each, table) in found.items()
+            }
             return Stored(
+                tables={at: _read(at, *each) for at, each in found.items()},
                 attributes={
-                    at: convert(_own_attributes(at, each), kind, f"{path} {at}", remedy)
-                    for at, each, kind in typed
+                    at: convert(read_attributes(each), kind, f"{path} {at}", remedy)
+                    for at, (each, kind) in kinds.items()
                     if kind is not None
-                },
-                tables={
-                    at: _read(at, dataset, table)
-                    for at, (dataset, table) in found.items()
                 },
             )
     except InputError:
@@ -136,79 +180,34 @@ def read_hdf5(
         raise damaged(path, error, remedy) from error
 
 
-def lookup(file: h5py.Group, path: str) -> h5py.HLObject | None:
-    """A file's own object; None where there is none.
-
-    Raises:
-      ValueError: the path leads to another place, perhaps in another file.
-    """
-    found = file
-    for name in path.split("/") if path else ():
-        # h5py itself would follow a link before it says that it is one.
-        links = found.id.links if isinstance(found, h5py.Group) else None
-        if links is None or not links.exists(name.encode()):
-            return None
-        if links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
-            raise ValueError(f"{path} is a link to another place")
-        found = found[name]
-    return found
+def _table_at(tables: Mapping[str, Table], path: str) -> Table:
+    for pattern, table in tables.items():
+        if re.fullmatch(pattern.replace("*", "[^/]*"), path):
+            return table
+    raise KeyError(path)
 
 
-def check_own_data(path: str, dataset: h5py.Dataset) -> tuple[int, int]:
-    """Raise ``ValueError`` unless the file's own bytes account for a dataset.
-
-    Returns:
-      Its bytes in memory, and those of them that are compressed in the file.
-    """
-    plan = dataset.id.get_create_plist()
-    filters = [plan.get_filter(index)[0] for index in range(plan.get_nfilters())]
-    if dataset.is_virtual or dataset.external or not set(filters) <= set(FILTERS):
-        raise ValueError(f"{path} is kept in a way that is not read here")
-    needed = dataset.size * dataset.dtype.itemsize
-    stored = dataset.id.get_storage_size()
-    if needed > (max(FREE_BYTES, MOST_RATIO * stored) if filters else stored):
-        raise ValueError(f"{path} has {needed} bytes, of which {stored} are there")
-    return needed, needed if filters else 0
+def _write_table(file: h5py.File, path: str, table: Table, value: Any) -> None:
+    if table.dtype == "s":
+        texts = [str(text) for text in value]
+        file.create_dataset(path, data=texts, dtype=h5py.string_dtype())
+        return
+    data = np.asarray(value, None if table.dtype == table.kinds else table.dtype)
+    options: dict[str, Any] = {"fillvalue": np.nan} if data.dtype.kind == "f" else {}
+    if table.compressed:
+        options |= {"chunks": (1, *data.shape[1:]), "compression": "gzip"}
+    dataset = file.create_dataset(path, data=data, **options)
+    if table.scale:
+        dataset.make_scale(table.scale)
 
 
-def write_attributes(where: h5py.HLObject, attributes: Mapping[str, Any]) -> None:
-    """Write plain data, in the order that h5py lists it in.
-
-    Text, numbers and lists of these are attributes as they are; anything else is JSON,
-    in an attribute ``<name>_json``. Data that was read is so written again to the same
-    bytes.
-    """
-    for name, value in sorted(attributes.items()):
-        entries = value if isinstance(value, list) and value else [value]
-        if all(isinstance(entry, (str, int, float)) for entry in entries):
-            where.attrs[name] = value
-        else:
-            where.attrs[f"{name}{JSON_SUFFIX}"] = json.dumps(value)
-
-
-def read_attributes(where: h5py.HLObject) -> dict[str, Any]:
-    """Read what ``write_attributes`` wrote; what it never writes is left out."""
-    if len(where.attrs) > MOST_ATTRIBUTES:
-        raise ValueError(f"{where.name} has {len(where.attrs)} attributes")
-    attributes = {}
-    for name in where.attrs:
-        stored = where.attrs.get_id(name)
-        plain = stored.dtype.kind in "bfiu" or h5py.check_string_dtype(stored.dtype)
-        if not plain or math.prod(stored.shape) > MOST_ATTRIBUTE_ENTRIES:
-            continue
-        value = where.attrs[name]
-        if isinstance(value, (np.ndarray, np.generic)):
-            value = value.tolist()
-        if name.endswith(JSON_SUFFIX):
-            name, value = name.removesuffix(JSON_SUFFIX), json.loads(value)
-        attributes[name] = value
-    return attributes
-
-
-def _own_attributes(path: str, where: h5py.HLObject | None) -> dict[str, Any]:
-    if where is None:
-        raise ValueError(f"{path} is missing")
-    return read_attributes(where)
+def _attach_scales(file: h5py.File, tables: Mapping[str, Table], path: str) -> None:
+    own = _table_at(tables, path)
+    for at, table in tables.items():
+        if table.scale and not own.scale and table.axes[0] in own.axes:
+            dimension = file[path].dims[own.axes.index(table.axes[0])]
+            dimension.label = table.scale
+            dimension.attach_scale(file[at])
 
 
 def _datasets(

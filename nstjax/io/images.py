@@ -18,12 +18,8 @@ from nstjax.images.pixels import over_white, to_8_bit, to_srgb
 from nstjax.images.resizing import UsedSize
 from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.formats import open_picture
-from nstjax.io.reduction import (
-    MAX_PIXELS,
-    decode,
-    reduced_size,
-    reduction_factor,
-)
+from nstjax.io.reduction import MAX_PIXELS, decode, reduced_size, reduction_factor
+from nstjax.io.stored import check_file
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -49,6 +45,10 @@ FRAMES = dict.fromkeys(
 ) | {"TIFF": "%s has several pages: using the first of its %d"}
 
 ImageSource = str | os.PathLike[str] | Image.Image | ArrayLike
+
+
+class NoPictureError(InputError):
+    """A file that holds no picture of any format that is known."""
 
 
 def read_image(source: ImageSource, used_size: UsedSize | None = None) -> np.ndarray:
@@ -79,22 +79,15 @@ def read_image(source: ImageSource, used_size: UsedSize | None = None) -> np.nda
 def read_colors(
     source: ImageSource, used_size: UsedSize | None = None, *, average: bool = True
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read a picture as sRGB and opacity.
+    """``read_image`` with the opacity left apart.
 
-    Args:
-      source: as for ``read_image``.
-      used_size: likewise.
-      average: whether a picture that is decoded smaller has the averages of its
-        pixels, or some of them.
+    What is decoded smaller has the averages of its pixels, or some of them.
 
     Returns:
       Colors, float32 [height, width, 3], 0..1, and opacity [height, width], 0..1, or
       None where all is opaque.
-
-    Raises:
-      InputError: as in ``read_image``.
     """
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
         with _opened(name) as image:
             color, alpha = _from_pillow(image, name, used_size, average)
@@ -128,16 +121,13 @@ def write_image(
     """
     check_output(path)
     pixels = np.asarray(image, np.float32)
+    problem = ""
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
-        raise InputError(
-            f"{path} is not written: the image has shape {pixels.shape}, "
-            "expected [height, width, 3]"
-        )
-    if not np.isfinite(pixels).all():
-        raise InputError(
-            f"{path} is not written: the image holds NaN or infinity, "
-            "expected values from 0 to 1"
-        )
+        problem = f"has shape {pixels.shape}, expected [height, width, 3]"
+    elif not np.isfinite(pixels).all():
+        problem = "holds NaN or infinity, expected values from 0 to 1"
+    if problem:
+        raise InputError(f"{path} is not written: the image {problem}")
     if not 1 <= quality <= 100:
         raise InputError(f"quality {quality} is out of range: give 1 to 100")
     format_name = FORMATS[Path(path).suffix.lower()]
@@ -171,14 +161,7 @@ def write_image(
 
 
 def check_output(path: str | os.PathLike[str]) -> None:
-    """Check that a picture can be written, before the work that makes it.
-
-    Args:
-      path: where the picture will go.
-
-    Raises:
-      InputError: an unknown suffix, or a folder that is missing or not writable.
-    """
+    """Check that a picture can be written, before the work that makes it."""
     if Path(path).suffix.lower() not in FORMATS and not Path(path).is_dir():
         raise InputError(
             f"{path} has no suffix of a picture format that can be written: "
@@ -196,54 +179,29 @@ def check_transparent(path: str | os.PathLike[str]) -> None:
         )
 
 
-def is_picture(path: str | os.PathLike[str]) -> bool:
-    """Whether a file holds a picture, told by its first bytes and not by its name.
-
-    So does one that cannot be read for want of a package, or because it is damaged; a
-    video, a text, a folder or a file that cannot be opened is none.
-    """
-    if not os.path.isfile(path):
-        return False
-    try:
-        file = open(path, "rb")  # noqa: SIM115 - decoding has errors of its own
-    except OSError:
-        return False
-    with file, warnings.catch_warnings(action="ignore"):
-        try:
-            open_picture(file, "")
-        except UnidentifiedImageError:
-            return False
-        # It is of a format that is known.
-        except Exception:
-            return True
-    return True
-
-
 def picture_problem(path: str | os.PathLike[str]) -> str | None:
-    """Why a file cannot be read as a picture, as far as its header tells.
-
-    Returns:
-      The message of the ``InputError`` that ``read_image`` would raise; None for a
-      picture whose header is sound.
-    """
+    """What ``read_image`` would say of a picture's header; None if it is sound."""
     try:
-        with _opened(os.fspath(path)):
-            return None
+        check_picture(path)
     except InputError as error:
         return str(error)
+    return None
+
+
+def check_picture(path: str | os.PathLike[str]) -> None:
+    """Check a file that should be a picture, as far as its header tells.
+
+    ``NoPictureError``: it holds something else, whatever its name.
+    """
+    with _opened(os.fspath(path)):
+        pass
 
 
 @contextmanager
 def _opened(name: str) -> Iterator[Image.Image]:
-    if os.path.isdir(name):
-        raise InputError(f"{name} is a folder: give one picture file")
-    if os.path.exists(name) and not os.path.isfile(name):
-        # Opening a pipe could wait forever.
-        raise InputError(f"{name} is no regular file: give one picture file")
+    check_file(name, "give one picture file")
     try:
         file = open(name, "rb")  # noqa: SIM115 - decoding has errors of its own
-    except FileNotFoundError:
-        raise InputError(f"{name} does not exist: check the path") from None
     except OSError as error:
         raise InputError(
             f"{name} cannot be opened ({_reason(error)}): check its permissions"
@@ -272,33 +230,33 @@ def _from_pillow(
 
 
 def _from_array(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    name = "the array"
-    if values.dtype not in (np.uint8, np.uint16) and values.dtype.kind != "f":
+    is_float = values.dtype.kind == "f"
+    if not is_float and values.dtype not in (np.uint8, np.uint16):
         raise InputError(
-            f"{name} has dtype {values.dtype}: give uint8, uint16 or float 0 to 1"
+            f"the array has dtype {values.dtype}: give uint8, uint16 or float 0 to 1"
         )
     if values.ndim == 2:
         values = values[:, :, None]
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4):
         raise InputError(
-            f"{name} has shape {values.shape}: "
+            f"the array has shape {values.shape}: "
             "give [height, width] or [height, width, 1, 3 or 4]"
         )
-    _check_sides(values.shape[0], values.shape[1], name)
-    if values.shape[0] * values.shape[1] > MAX_PIXELS:
-        raise _too_large(name, MAX_PIXELS)
-    if values.dtype.kind == "f":
-        if not (values.min() >= 0 and values.max() <= 1):
-            raise InputError(
-                f"{name} holds values from {values.min():g} to {values.max():g}: "
-                "give floats from 0 to 1 without NaN"
-            )
-        scaled = values.astype(np.float32)
-    else:
-        scaled = values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
-    if values.shape[2] == 4:
+    height, width, channels = values.shape
+    _check_sides(height, width, "the array")
+    if height * width > MAX_PIXELS:
+        raise _too_large("the array", MAX_PIXELS)
+    if is_float and not (values.min() >= 0 and values.max() <= 1):
+        raise InputError(
+            f"the array holds values from {values.min():g} to {values.max():g}: "
+            "give floats from 0 to 1 without NaN"
+        )
+    scaled = values.astype(np.float32)
+    if not is_float:
+        scaled /= np.float32(np.iinfo(values.dtype).max)
+    if channels == 4:
         return scaled[:, :, :3], scaled[:, :, 3]
-    return np.repeat(scaled, 3, axis=2) if values.shape[2] == 1 else scaled, None
+    return np.repeat(scaled, 3, axis=2) if channels == 1 else scaled, None
 
 
 def _check_sides(height: int, width: int, name: str) -> None:
@@ -318,16 +276,15 @@ def _too_large(name: str, limit: int) -> InputError:
 @contextmanager
 def _one_line_errors(name: str) -> Iterator[None]:
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of what is refused below and of metadata that nobody needs.
-            warnings.simplefilter("ignore")
+        # Pillow warns of what is refused below and of metadata that nobody needs.
+        with warnings.catch_warnings(action="ignore"):
             yield
     except InputError:
         raise
     except Image.DecompressionBombError:
         raise _too_large(name, MAX_STORED_PIXELS) from None
     except UnidentifiedImageError:
-        raise InputError(
+        raise NoPictureError(
             f"{name} is not a picture that can be read: convert it to PNG or JPEG"
         ) from None
     # Broken files make the decoders fail with errors of many types.

@@ -36,16 +36,8 @@ NEW, PREVIEW = "new", "preview.png"
 def held(lock: Path, what: str, otherwise: str) -> Iterator[None]:
     """Hold a lock file for the block; the folders that it takes are made.
 
-    Those that stay empty are removed with it.
-
-    Args:
-      lock: the file.
-      what: that it is for, as the message names it.
-      otherwise: what to do where another process holds it.
-
-    Raises:
-      InputError: another process holds it, or something else has its name.
-      OSError: it cannot be written.
+    Those that stay empty are removed with it. Where another process holds it, the
+    message says what is in use, and what to do.
     """
     made = [folder for folder in lock.parents if not folder.exists()]
     files: list[BinaryIO] = []
@@ -75,12 +67,7 @@ def held(lock: Path, what: str, otherwise: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def working_in(folder: Path) -> Iterator[None]:
-    """Hold a working folder, and remove what a killed run has left half-written there.
-
-    Raises:
-      InputError: another process works there, or something else has the lock's name.
-      OSError: the folder cannot be written.
-    """
+    """Hold a working folder, and remove what a killed run has half-written there."""
     otherwise = "wait until it ends, or choose another --workdir"
     with held(folder / LOCK, str(folder), otherwise):
         for path in [folder, *folder.glob("*/")]:
@@ -90,11 +77,7 @@ def working_in(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def temporary_folder(beside: Path) -> Iterator[Path]:
-    """Make a hidden folder beside a file for as long as the block lasts.
-
-    Raises:
-      OSError: it cannot be made.
-    """
+    """Make a hidden folder beside a file for as long as the block lasts."""
     while True:
         token = secrets.token_hex(8)
         folder = beside.with_name(f".{beside.name[:40]}.nstjax-{token}")
@@ -108,12 +91,8 @@ def temporary_folder(beside: Path) -> Iterator[Path]:
 def own_folder(folder: Path) -> Iterator[bool]:
     """Make a folder that nobody else has, and remove it when the block ends.
 
-    Yields:
-      Whether it could be made: it must not be there yet, unless a dead process has
-      left it.
-
-    Raises:
-      OSError: folders cannot be made there.
+    Yields whether it could be made: it must not be there yet, unless a dead process has
+    left it.
     """
     _remove_if_dead(folder)
     files: list[BinaryIO] = []

@@ -19,15 +19,9 @@ MaskSource = ImageSource | Sequence[ImageSource]
 
 
 def read_regions(source: MaskSource, picture: np.ndarray, name: str) -> "RegionMasks":
-    """The regions of a mask at the size of the picture that it is about.
+    """The regions of a mask at the size of its picture [height, width, 3].
 
-    Args:
-      source: one map with a color for each region, or grey masks of one each.
-      picture: [height, width, 3].
-      name: what messages call the mask.
-
-    Raises:
-      InputError: a picture that is no mask.
+    The mask is one map with a color for each region, or grey masks of one each.
     """
     from nstjax.images import regions as masks
 

@@ -21,25 +21,13 @@ def split_escaped(text: str, separator: str) -> list[str]:
 
     >>> split_escaped(r"wave.jpg,paint\,ing.jpg", ",")
     ['wave.jpg', 'paint,ing.jpg']
-
-    Args:
-      text: what somebody wrote; empty for no parts.
-      separator: one character.
-
-    Returns:
-      The parts, without the backslashes that kept them together.
     """
     parts = re.split(rf"(?<!\\){re.escape(separator)}", text) if text else []
     return [part.replace(f"\\{separator}", separator) for part in parts]
 
 
 def split_paths(text: str, separator: str = ",") -> list[str]:
-    """Several paths as somebody wrote them, ``~`` expanded in each.
-
-    Args:
-      text: the paths, or one that has the separator in its name.
-      separator: what stands between them.
-    """
+    """Several paths, or one that has the separator in its name; ``~`` is expanded."""
     whole = expand_home(text)
     if os.path.lexists(whole):
         return [whole]
@@ -47,11 +35,7 @@ def split_paths(text: str, separator: str = ",") -> list[str]:
 
 
 def parse_mask(text: str) -> Mask | None:
-    """What people write for a mask: a map, grey masks with + between, or none.
-
-    Raises:
-      InputError: a + with nothing beside it.
-    """
+    """What people write for a mask: a map, grey masks with + between, or none."""
     if not text or text == "none":
         return None
     masks = tuple(split_paths(text, "+"))

@@ -27,12 +27,9 @@ _stderr_lock = threading.RLock()
 def reduction_factor(image: Image.Image, used_size: UsedSize | None) -> int:
     """The power of two by which a picture can be made smaller when it is decoded.
 
-    What is left is at least twice as large on each side as it is used, so that no
-    detail is lost; just as large where twice would be too much to hold.
-
-    Args:
-      image: not decoded yet.
-      used_size: of the upright picture; None: all of it is used.
+    What is left is at least twice as large on each side as the upright picture is used,
+    so that no detail is lost; just as large where twice would be too much to hold. All
+    of it is used where no size is given.
     """
     if used_size is None or image.height * image.width <= REDUCE_ABOVE:
         return 1
@@ -55,16 +52,10 @@ def reduced_size(image: Image.Image, factor: int) -> tuple[int, int]:
 
 
 def decode(image: Image.Image, factor: int = 1, *, average: bool = True) -> Image.Image:
-    """Decode a picture, made smaller by a factor.
+    """Decode a picture, made smaller by a power of two; its orientation is not applied.
 
-    Args:
-      image: not decoded yet.
-      factor: a power of two.
-      average: over the pixels that fall together; otherwise one of them is taken, as
-        the numbers and colors of a mask need it.
-
-    Returns:
-      The image itself, or a smaller one; the orientation is not applied.
+    The pixels that fall together are averaged, or one of them is taken, as the numbers
+    and colors of a mask need it.
     """
     width = image.width
     if factor > 1:
@@ -141,10 +132,7 @@ def _is_turned(image: Image.Image) -> bool:
 
 @contextmanager
 def _silent_decoder(format_name: str | None) -> Iterator[None]:
-    """Keep what a decoder in C writes to stderr from the person.
-
-    The errors that matter are raised as well.
-    """
+    """Keep what a decoder in C writes to stderr from the person."""
     if format_name not in TALKATIVE:
         yield
         return

@@ -13,29 +13,20 @@ the same losses as arrays, with the snapshots and the last image in the network'
 ``total`` is weighted; every other loss is not.
 """
 
-import io
 import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import msgspec
 import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
 from nstjax.io.config import START_AGAIN
-from nstjax.io.hdf5 import Table, read_hdf5
-from nstjax.io.stored import (
-    Amount,
-    Count,
-    check_file,
-    convert,
-    damaged,
-    decode,
-)
+from nstjax.io.hdf5 import Table, read_hdf5, write_hdf5
+from nstjax.io.stored import Amount, Count, check_file, convert, damaged, decode
 from nstjax.network.vgg import LAYERS
 from nstjax.optimization.transfer import TransferInfo
 from nstjax.whole_number import is_whole_number
@@ -84,42 +75,34 @@ class ImageAttributes(msgspec.Struct):
 
 
 TABLES = {
-    "log/step": Table("i", ("rows",), bounds=(0, math.inf)),
-    **{f"log/{name}": Table("f", ("rows",)) for name in SCALARS},
-    **{f"log/{group}": Table("f", ("rows", group)) for group in LAYER_GROUPS},
-    "snapshots/*": Table("f", ("*height", "*width", 3), finite=True),
+    "log/step": Table("i8", ("rows",), bounds=(0, math.inf)),
+    **{f"log/{name}": Table("f8", ("rows",)) for name in SCALARS},
+    **{f"log/{group}": Table("f8", ("rows", group)) for group in LAYER_GROUPS},
+    "snapshots/*": Table("f4", ("*height", "*width", 3), finite=True),
     "image": Table(
-        "f", ("height", "width", 3), finite=True, attributes=ImageAttributes
+        "f4", ("height", "width", 3), finite=True, attributes=ImageAttributes
     ),
 }
 
 
 def metrics_rows(info: TransferInfo, first_step: int, seconds: float) -> list[Row]:
-    """One row per step of ``info``, whose leaves have a leading axis of steps.
+    """One row of plain numbers per step of ``info``, the layers by depth.
 
-    Args:
-      info: from ``nstjax.run``.
-      first_step: how many updates the image of the first row has had.
-      seconds: time of the run at the last row.
-
-    Returns:
-      Rows of plain numbers: the layers by depth, the losses as Python floats.
+    Its leaves have a leading axis of steps; the last row is at ``seconds``.
     """
+    losses = {
+        "total": info.loss,
+        **{name: getattr(info.terms, name) for name in ("content", "style", "tv")},
+        "gradient_norm": info.gradient_norm,
+    }
+    by_layer = {group: getattr(info.terms, group) for group in LAYER_GROUPS}
     return [
         {
             "step": first_step + i,
-            "total": float(info.loss[i]),
-            "content": float(info.terms.content[i]),
-            "style": float(info.terms.style[i]),
-            "tv": float(info.terms.tv[i]),
-            "gradient_norm": float(info.gradient_norm[i]),
+            **{name: float(values[i]) for name, values in losses.items()},
             **{
-                group: {
-                    layer: float(getattr(info.terms, group)[layer][i])
-                    for layer in LAYERS
-                    if layer in getattr(info.terms, group)
-                }
-                for group in LAYER_GROUPS
+                group: {name: float(found[name][i]) for name in LAYERS if name in found}
+                for group, found in by_layer.items()
             },
             "seconds": round(seconds, 3),
         }
@@ -143,11 +126,7 @@ def append_metrics(folder: Path, rows: list[Row]) -> None:
 def restart_metrics(
     folder: Path, before_step: int, kind: type[LoggedStep] = LoggedLosses
 ) -> list[Row]:
-    """Cut metrics.jsonl back to what ``read_metrics`` returns, and return that.
-
-    Raises:
-      InputError: as ``read_metrics``.
-    """
+    """Cut metrics.jsonl back to what ``read_metrics`` returns, and return that."""
     rows = read_metrics(folder, before_step, kind)
     write_metrics(folder, rows)
     return rows
@@ -156,22 +135,14 @@ def restart_metrics(
 def read_metrics(
     folder: Path, before_step: int, kind: type[LoggedStep] = LoggedLosses
 ) -> list[Row]:
-    """The rows of metrics.jsonl before a step.
+    """The rows of metrics.jsonl before a step, each of which must be of the kind.
 
     A last line that a killed run left unfinished is dropped with the rest.
-
-    Args:
-      folder: of the run or the training.
-      before_step: the first step that is logged again.
-      kind: what each row must be.
-
-    Raises:
-      InputError: the file holds something else than rows.
     """
     path = folder / METRICS
-    rows: list[Row] = []
     if not path.exists():
-        return rows
+        return []
+    rows: list[Row] = []
     check_file(path, START_AGAIN, MOST_METRICS_BYTES)
     with open(path, "rb") as file:
         # One by one: as a list, lines take many times the file's memory.
@@ -202,55 +173,22 @@ def write_run(
     image: np.ndarray,
     steps: int,
 ) -> None:
-    """Write run.h5, atomically: see the module's schema.
-
-    Args:
-      folder: of the run.
-      config: kept as JSON in the file's attributes.
-      rows: from ``metrics_rows``.
-      snapshots: {step: image [height, width, 3] in the network's units}.
-      image: the last one, likewise.
-      steps: how many updates it had.
-    """
-    # In memory first: h5py cannot close a file for which the disk has no room.
-    contents = io.BytesIO()
-    with h5py.File(contents, "w") as file:
-        file.attrs["schema"] = SCHEMA
-        file.attrs["config"] = json.dumps(config)
-        file["log/step"] = np.array([row["step"] for row in rows], np.int64)
-        for name in SCALARS:
-            file[f"log/{name}"] = np.array([row[name] for row in rows], np.float64)
-        for group in LAYER_GROUPS:
-            layers = [
-                name for name in LAYERS if any(name in row[group] for row in rows)
-            ]
-            table = [
-                [row[group].get(name, math.nan) for name in layers] for row in rows
-            ]
-            dataset = file.create_dataset(
-                f"log/{group}",
-                data=np.array(table, np.float64).reshape(len(rows), len(layers)),
-            )
-            dataset.attrs["layers"] = layers
-        file.create_group("snapshots")
-        for step, snapshot in snapshots.items():
-            file[f"snapshots/{step:06d}"] = np.asarray(snapshot, np.float32)
-        file["image"] = np.asarray(image, np.float32)
-        file["image"].attrs["step"] = steps
-    with atomic_path(folder / RUN) as temporary:
-        temporary.write_bytes(contents.getbuffer())
-
-
-def read_snapshots(folder: Path, through_step: int) -> dict[int, np.ndarray]:
-    """The snapshots in run.h5 up to a step, in the network's units.
-
-    Raises:
-      InputError: the file is damaged.
-    """
-    if not (folder / RUN).exists():
-        return {}
-    snapshots = read_run(folder).snapshots
-    return {step: image for step, image in snapshots.items() if step <= through_step}
+    """Write run.h5, whole or not at all, with images in the network's units."""
+    attributes: dict[str, dict[str, Any]] = {
+        "": {"config": json.dumps(config)},
+        "image": {"step": steps},
+    }
+    values: dict[str, Any] = {
+        f"log/{name}": [row[name] for row in rows] for name in ("step", *SCALARS)
+    }
+    for group in LAYER_GROUPS:
+        layers = [name for name in LAYERS if any(name in row[group] for row in rows)]
+        table = [[row[group].get(name, math.nan) for name in layers] for row in rows]
+        values[f"log/{group}"] = np.reshape(table, (len(rows), len(layers)))
+        attributes[f"log/{group}"] = {"layers": layers}
+    values |= {f"snapshots/{step:06d}": snapshots[step] for step in sorted(snapshots)}
+    values["image"] = image
+    write_hdf5(folder / RUN, SCHEMA, TABLES, attributes, values)
 
 
 class LoggedRun(NamedTuple):
@@ -260,8 +198,7 @@ class LoggedRun(NamedTuple):
       config: what config.json held.
       log: {name: values of each logged step}, from "step" to "seconds".
       snapshots: {step: image [height, width, 3] in the network's units}.
-      image: the last one, likewise.
-      steps: how many updates it had.
+      image: the last one, after ``steps`` updates.
     """
 
     config: dict[str, Any]
@@ -271,12 +208,16 @@ class LoggedRun(NamedTuple):
     steps: int
 
 
-def read_run(folder: Path) -> LoggedRun:
-    """Read run.h5.
+def read_snapshots(folder: Path, through_step: int) -> dict[int, np.ndarray]:
+    """The snapshots in run.h5 up to a step; none where there is no such file."""
+    if not (folder / RUN).exists():
+        return {}
+    snapshots = read_run(folder).snapshots
+    return {step: image for step, image in snapshots.items() if step <= through_step}
 
-    Raises:
-      InputError: there is none, or it is damaged.
-    """
+
+def read_run(folder: Path) -> LoggedRun:
+    """Read run.h5; ``InputError``: there is none, or it is damaged."""
     path = folder / RUN
     if not path.exists():
         raise InputError(

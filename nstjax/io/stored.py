@@ -5,6 +5,7 @@ another one; HDF5 has ``nstjax.io.hdf5``.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import stat
@@ -41,51 +42,35 @@ MOST_SHOWN = 200
 MOST_SETTING = 70
 
 
-def check_file(path: StoredPath, remedy: str, most_bytes: int | None = None) -> None:
-    """Check that a path is a regular file of a sensible size, without opening it.
+def check_file(path: StoredPath, remedy: str, most_bytes: int = 2**63) -> None:
+    """Raise ``InputError`` unless a path is a regular file of a sensible size.
 
-    Raises:
-      InputError: it is none: there may be no file, a folder, or a pipe that would never
-        end.
+    It is not opened: a pipe would never end.
     """
     try:
         found = os.stat(path)
     except (OSError, ValueError):
         problem = "does not exist"
     else:
-        if stat.S_ISREG(found.st_mode):
-            if most_bytes is None or found.st_size <= most_bytes:
-                return
-            problem = f"is larger than {most_bytes >> 20} MiB"
-        elif stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(found.st_mode):
             problem = "is a folder"
-        else:
+        elif not stat.S_ISREG(found.st_mode):
             problem = "is no regular file"
+        elif found.st_size > most_bytes:
+            problem = f"is larger than {most_bytes >> 20} MiB"
+        else:
+            return
     raise InputError(f"{os.fspath(path) or 'a file of no name'} {problem}: {remedy}")
 
 
 def read_record(path: StoredPath, kind: type[Kind], remedy: str) -> Kind:
-    """Read a file of JSON as a type.
-
-    Raises:
-      InputError: it cannot be read, or it is something else.
-    """
+    """Read a file of JSON as a type; ``InputError`` where it is something else."""
     check_file(path, remedy, MOST_JSON_BYTES)
     return decode(Path(path).read_bytes(), kind, os.fspath(path), remedy)
 
 
 def decode(text: str | bytes, kind: type[Kind], where: str, remedy: str) -> Kind:
-    """JSON as a type.
-
-    Args:
-      text: the JSON.
-      kind: what it must be.
-      where: file, or part of one, that the message names.
-      remedy: how the message ends.
-
-    Raises:
-      InputError: it is no JSON, or another type's.
-    """
+    """JSON as a type; a message names the file, or the part of one, and a remedy."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -103,13 +88,7 @@ def convert(value: Any, kind: type[Kind], where: str, remedy: str) -> Kind:
 
 
 def damaged(where: StoredPath, problem: object, remedy: str) -> InputError:
-    """The error of a file that is not what it should be.
-
-    Args:
-      where: file, or part of one.
-      problem: what was found, or what a library raised.
-      remedy: what to do about it.
-    """
+    """The error of a file, or of a part of one: what was found, and what to do."""
     # msgspec writes: Expected `int`, got `str` - at `$.preset.steps`.
     words, _, field = " ".join(str(problem).split()).partition(" - at ")
     field = field.strip("`").removeprefix("$").removeprefix(".")
@@ -127,14 +106,11 @@ def short_json(value: Any) -> str:
 
 @contextlib.contextmanager
 def open_tensors(
-    path: StoredPath, remedy: str, most_bytes: int | None = None
+    path: StoredPath, remedy: str, most_bytes: int = 2**63
 ) -> Iterator[Any]:
     """Open a safetensors file, as ``safetensors.safe_open`` gives it.
 
     Its library has checked that the tensors fill the file and are no larger.
-
-    Raises:
-      InputError: it is none, or damaged.
     """
     check_file(path, remedy, most_bytes)
     try:
@@ -160,17 +136,9 @@ def check_tensors(
     names: Iterable[str],
     remedy: str,
 ) -> None:
-    """Compare tensors with what is expected, before any is read.
+    """Compare tensors with {name: shape and dtype}, before any is read.
 
-    Args:
-      path: of the file.
-      file: from ``open_tensors``.
-      expected: {name: shape and dtype}.
-      names: of the tensors that are to be compared too.
-      remedy: how the message ends.
-
-    Raises:
-      InputError: one is missing or unknown, or has another shape or dtype.
+    The names are those of tensors that may not be there unless they are expected.
     """
     known = set(file.keys())
     for name in (*expected, *names):
@@ -187,6 +155,15 @@ def check_tensors(
                 f"{os.fspath(path)} is damaged or another run's ({name} is {found}, "
                 f"expected {wanted}): {remedy}"
             )
+
+
+def tensors_sha256(tensors: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over each tensor's name and bytes, in their order."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor).data)
+    return digest.hexdigest()
 
 
 def _check_plain(value: Any, levels: int) -> None:

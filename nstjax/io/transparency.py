@@ -26,18 +26,12 @@ def read_photo(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Read a photo whose transparent parts may stay transparent in the result.
 
-    Args:
-      source: as for ``nstjax.read_image``.
-      transparency: "flatten" puts it on white and says so; "keep" fills the
-        transparent parts with what is around them, so that they show in no style.
-      used_size: as for ``nstjax.read_image``.
+    They are put on white, which is said, or kept: then they are filled with what is
+    around them, so that they show in no style.
 
     Returns:
       The photo, float32 [height, width, 3], 0..1, and the opacity [height, width],
       0..1, that the result gets; None where all is opaque.
-
-    Raises:
-      InputError: as in ``nstjax.read_image``, or all is to stay transparent.
     """
     if transparency == "flatten":
         advice = ": --transparency=keep keeps them transparent"
@@ -55,13 +49,7 @@ def read_photo(
 def read_on_white(
     source: ImageSource, used_size: UsedSize | None = None, advice: str = ""
 ) -> np.ndarray:
-    """The same as ``nstjax.read_image``, with a note if it is transparent.
-
-    Args:
-      source: as for ``nstjax.read_image``.
-      used_size: likewise.
-      advice: what the note ends with.
-    """
+    """``nstjax.read_image`` with a note if the picture is transparent, and advice."""
     color, alpha = read_colors(source, used_size)
     if alpha is not None:
         LOGGER.info(
@@ -82,15 +70,9 @@ def fit_alpha(alpha: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
 def fill_holes(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Replace the colors of transparent parts by those of their surroundings.
 
-    A hole takes its color from the picture at half the size, in which it is smaller
-    and filled in the same way.
-
-    Args:
-      color: [height, width, 3], 0..1.
-      alpha: opacity [height, width], 0..1, not 0 everywhere.
-
-    Returns:
-      float32 [height, width, 3], 0..1; where nothing is transparent as it was.
+    A hole takes its color from the picture at half the size, in which it is smaller and
+    filled in the same way. color [height, width, 3] and opacity alpha [height, width],
+    which is not 0 everywhere, are in 0..1.
 
     Source:
       Gortler et al. (1996), "The Lumigraph", section 3.4.2: pull and push.

@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import itertools
 import logging
+import math
 import os
 import re
 import subprocess
@@ -16,8 +17,9 @@ import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path, check_writable
-from nstjax.io.ffmpeg import complaint, failure, find_ffmpeg, running, url
+from nstjax.io.ffmpeg import complaint, failure, run_ffmpeg, running, url
 from nstjax.io.images import MAX_PIXELS
+from nstjax.io.stored import check_file
 from nstjax.io.video_colors import VideoColors, has_tone_mapping, video_colors
 
 LOGGER = logging.getLogger("nstjax")
@@ -30,7 +32,6 @@ CONTAINERS = (
 )
 
 OPENED = "Input #0"
-
 # MP4 also holds Opus, FLAC and PCM, but not every player plays them there.
 MP4_AUDIO = {"aac", "ac3", "alac", "eac3", "mp3"}
 # AAC lacks some layouts of channels.
@@ -41,8 +42,7 @@ class VideoInfo(NamedTuple):
     """How a video is read.
 
     Attributes:
-      width: of a frame as players show it: upright, with square pixels.
-      height: likewise.
+      width, height: of a frame as players show it: upright, with square pixels.
       fps: frames a second.
       frames: how many, estimated from the duration; 0 where that is unknown.
       has_audio: whether it has sound that can be decoded.
@@ -58,11 +58,7 @@ class VideoInfo(NamedTuple):
 
 
 def is_video(path: str | os.PathLike[str]) -> bool:
-    """Whether ffmpeg takes a file for a video, by its content and not by its name.
-
-    Raises:
-      InputError: imageio-ffmpeg is not installed.
-    """
+    """Whether ffmpeg takes a file for a video, by its content and not by its name."""
     with open(path, "rb") as file:
         start = file.read(4096)
     # Most files beside pictures are texts, which need no program to start.
@@ -76,12 +72,8 @@ def is_video(path: str | os.PathLike[str]) -> bool:
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
     """Decode the first frame of a video, to learn how all are read.
 
-    Args:
-      path: a file of any format that ffmpeg reads.
-
     Raises:
-      InputError: no such file, not a video, none of its frames can be decoded, one has
-        more than 100 million pixels, or imageio-ffmpeg is not installed.
+      InputError: no frame can be decoded, or it has more than 100 million pixels.
     """
     first_frame = "-map 0:V:0 -vf fps=source_fps,showinfo -frames:v 1 -f framecrc -"
     said, checksums = _describe(path, first_frame)
@@ -118,20 +110,17 @@ def read_frames(
     Where the video's own rate varies, or it starts later than the sound, frames are
     repeated or left out. What is left of a damaged video is read, with a warning.
 
-    Args:
-      path: the video.
-      info: what ``probe`` says of it.
-
     Yields:
       Read-only uint8 [height, width, 3], sRGB.
     """
+    colors = info.colors
     # ffmpeg itself fills the time before a late first frame with it.
     filters = f"fps={info.fps},scale={info.width}:{info.height}"
-    filters += f":in_color_matrix={info.colors.matrix}"
-    if info.colors.tone_mapping and has_tone_mapping(find_ffmpeg(path)):
+    filters += f":in_color_matrix={colors.matrix}"
+    if colors.tone_mapping and has_tone_mapping(path):
         LOGGER.info("%s is HDR: its colors are mapped to those of any screen", path)
-        filters += f",{info.colors.tone_mapping}"
-    elif info.colors.tone_mapping:
+        filters += f",{colors.tone_mapping}"
+    elif colors.tone_mapping:
         LOGGER.warning(
             "%s is HDR and will look pale: this ffmpeg has no filters zscale and "
             "tonemap",
@@ -142,7 +131,7 @@ def read_frames(
     output = f"-map 0:V:0 -vf {filters} {exact} -pix_fmt rgb24 -f rawvideo -"
     arguments = ["-i", url(path), *output.split()]
     shape = (info.height, info.width, 3)
-    size = info.height * info.width * 3
+    size = math.prod(shape)
     count = 0
     with running(path, arguments, stdout=subprocess.PIPE) as (process, messages):
         assert process.stdout
@@ -177,9 +166,7 @@ def write_video(
         players would not take it, and left out with a note where that fails, too.
 
     Raises:
-      InputError: another suffix, no such folder, no frames, frames of different sizes,
-        a rate that is not positive, audio_from cannot be read, or imageio-ffmpeg is
-        not installed.
+      InputError: bad input, or imageio-ffmpeg is not installed.
       OSError: the file cannot be written; EncodingError where the disk is not why.
     """
     check_video_output(path)
@@ -218,11 +205,7 @@ def write_video(
 
 
 def check_video_output(path: str | os.PathLike[str]) -> None:
-    """Check that a video can be written, before the work that makes it.
-
-    Raises:
-      InputError: another suffix than .mp4, or a folder that is missing or not writable.
-    """
+    """Check that a video can be written, before the work that makes it."""
     if Path(path).suffix.lower() != VIDEO_SUFFIX:
         raise InputError(
             f"{path} has no suffix of a video to write: end it with {VIDEO_SUFFIX}"
@@ -232,10 +215,7 @@ def check_video_output(path: str | os.PathLike[str]) -> None:
 
 def _describe(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]:
     """What ffmpeg says of a file, and what it writes to standard output."""
-    if os.path.isdir(path):
-        raise InputError(f"{path} is a folder: give one video file")
-    if not os.path.exists(path):
-        raise InputError(f"{path} does not exist: check the path")
+    check_file(path, "give one video file")
     said, written = _ffmpeg(path, output)
     if OPENED not in said:
         reason = said.strip().rpartition(": ")[2] or "ffmpeg crashed"
@@ -247,16 +227,8 @@ def _describe(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]
 
 
 def _ffmpeg(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]:
-    done = subprocess.run(
-        [
-            *(find_ffmpeg(path), "-hide_banner", "-max_pixels", str(MAX_PIXELS)),
-            *("-format_whitelist", CONTAINERS, "-i", url(path), *output.split()),
-        ],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        process_group=0,
-    )
-    return done.stderr.decode(errors="replace"), done.stdout.decode()
+    limits = f"-max_pixels {MAX_PIXELS} -format_whitelist {CONTAINERS}"
+    return run_ffmpeg(path, *limits.split(), "-i", url(path), *output.split())
 
 
 def _audio(said: str) -> tuple[str, str] | None:

@@ -1,8 +1,10 @@
 """How the colors of a video become sRGB: its tags, and ffmpeg's filters for them."""
 
+import os
 import re
-import subprocess
 from typing import NamedTuple
+
+from nstjax.io.ffmpeg import run_ffmpeg
 
 HDR = {"arib-std-b67", "smpte2084"}  # HLG and PQ
 # White at 203 cd/m² stays white, and what is brighter, up to 1000, is compressed
@@ -29,34 +31,20 @@ class VideoColors(NamedTuple):
 
 
 def video_colors(said: str, height: int, width: int) -> VideoColors:
-    """The colors of a video.
-
-    Args:
-      said: what ffmpeg's filter showinfo says of a frame.
-      height: pixels of a frame.
-      width: likewise.
-    """
-    tags = dict(re.findall(r"\bcolor_(space|primaries|trc):(\S+)", said))
-    matrix, primaries, transfer = (
-        tags.get(name, "unknown") for name in ("space", "primaries", "trc")
-    )
-    if transfer in HDR:
-        primaries = "bt2020" if primaries == "unknown" else primaries
-        return VideoColors(
-            "bt2020" if matrix == "unknown" else "auto",
-            TONE_MAPPING.format(transfer=transfer, primaries=primaries),
-        )
+    """The colors of a video, by what ffmpeg's filter showinfo says of a frame."""
+    tags = dict.fromkeys(("space", "primaries", "trc"), "unknown")
+    tags |= re.findall(r"\bcolor_(space|primaries|trc):(\S+)", said)
+    untagged = tags["space"] == "unknown"
+    if tags["trc"] in HDR:
+        primaries = tags["primaries"].replace("unknown", "bt2020")
+        mapping = TONE_MAPPING.format(transfer=tags["trc"], primaries=primaries)
+        return VideoColors("bt2020" if untagged else "auto", mapping)
     # ffmpeg itself takes all that is untagged for standard definition.
-    guessed = matrix == "unknown" and min(height, width) > STANDARD_DEFINITION
+    guessed = untagged and min(height, width) > STANDARD_DEFINITION
     return VideoColors("bt709" if guessed else "auto")
 
 
-def has_tone_mapping(ffmpeg: str) -> bool:
-    """Whether a build of ffmpeg, which may be anybody's, has the filters."""
-    done = subprocess.run(
-        [ffmpeg, "-hide_banner", "-filters"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        process_group=0,
-    )
-    return all(name in done.stdout for name in (b" zscale ", b" tonemap "))
+def has_tone_mapping(path: str | os.PathLike[str]) -> bool:
+    """Whether the ffmpeg for a path, which may be anybody's, has the filters."""
+    filters = run_ffmpeg(path, "-filters")[1]
+    return all(f" {name} " in filters for name in ("zscale", "tonemap"))

@@ -1,10 +1,9 @@
 """Finding, reading and writing the network's params on disk."""
 
-import hashlib
 import importlib.resources
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,7 +13,7 @@ from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
-from nstjax.io.stored import open_tensors
+from nstjax.io.stored import open_tensors, tensors_sha256
 from nstjax.network.random_weights import random_params
 from nstjax.network.vgg import CONV_LAYERS, Params, kernel_shapes
 
@@ -24,6 +23,9 @@ BUNDLED = importlib.resources.files("nstjax") / "models" / "vgg19_slim.safetenso
 ADVICE = "for VGG-19 itself run python -m weights_convert --download"
 # VGG-19's trunk has 80 MB, with its top 575 MB: anything larger is something else.
 LARGEST_FILE_BYTES = 2**30
+WRITE_AGAIN = "write it again with python -m weights_convert"
+PARTS = ("kernel", "bias")
+TENSORS = [f"{layer}/{part}" for layer in CONV_LAYERS for part in PARTS]
 
 
 class LoadedParams(NamedTuple):
@@ -32,8 +34,7 @@ class LoadedParams(NamedTuple):
     Attributes:
       params: the network, ``params["conv4_2"]["kernel"]`` ``[3, 3, in, out]`` and
         ``["bias"]`` ``[out]``, float32, for RGB input in 0..255 minus the mean.
-      sha256: ``params_sha256`` of the params, the same whatever file they
-        were read from.
+      sha256: ``params_sha256`` of the params, the same whatever their file.
       source: the path of the file, or what they are instead.
       advice: how to get VGG-19 itself, where this is not it; empty otherwise.
     """
@@ -44,17 +45,14 @@ class LoadedParams(NamedTuple):
     advice: str = ""
 
 
-def default_weights_path() -> str:
-    """Where ``python -m weights_convert`` leaves the weights for every later run."""
-    return str(pooch.os_cache("nstjax") / "vgg19.safetensors")
+def default_weights_path(network: str = "VGG-19") -> str:
+    """Where ``python -m weights_convert`` leaves a network for every later run."""
+    name = network.lower().replace("-", "")
+    return str(pooch.os_cache("nstjax") / f"{name}.safetensors")
 
 
 def find_vgg19() -> str | None:
-    """VGG-19's file: ``$NSTJAX_WEIGHTS``, else the cached one, else None.
-
-    Raises:
-      InputError: ``$NSTJAX_WEIGHTS`` is set and no file is there.
-    """
+    """VGG-19's file: ``$NSTJAX_WEIGHTS``, else the cached one, else None."""
     environment = os.environ.get(ENVIRONMENT_VARIABLE)
     if environment:
         return _existing(environment, f" (${ENVIRONMENT_VARIABLE})")
@@ -63,19 +61,10 @@ def find_vgg19() -> str | None:
 
 
 def load_network(weights: str = "auto", *, seed: int = 0) -> LoadedParams:
-    """Find and read a network.
+    """``load_params`` with where the network comes from.
 
-    Args:
-      weights: "auto" for VGG-19 if ``find_vgg19`` finds it, else the bundled network;
-        "vgg19" for VGG-19 and nothing else; "slim" for the bundled network; "random"
-        for VGG-19's layers with random weights; or a path, see ``read_params``.
-      seed: of random weights.
-
-    Returns:
-      The params, their hash and where they come from.
-
-    Raises:
-      InputError: there is no such file, or it is not such a network.
+    "auto" is VGG-19 if ``find_vgg19`` finds it, else the bundled network; "vgg19" is
+    nothing else; "random" is VGG-19's layers with random weights.
     """
     if weights == "slim":
         return _bundled()
@@ -101,10 +90,11 @@ def load_network(weights: str = "auto", *, seed: int = 0) -> LoadedParams:
 
 
 def load_params(weights: str = "auto", *, seed: int = 0) -> Params:
-    """The network: ``load_network`` without where it comes from.
+    """The network: VGG-19 if it is found, else the bundled smaller one.
 
     Args:
-      weights: "auto", "vgg19", "slim", "random" or the path of a file.
+      weights: "auto" for that, "vgg19" for VGG-19 alone, "slim" for the bundled
+        network, "random", or the path of a file.
       seed: of random weights.
 
     Raises:
@@ -119,15 +109,6 @@ def read_params(path: str | os.PathLike[str]) -> LoadedParams:
     A ``.safetensors`` file may hold any widths, so that slimmer networks with VGG-19's
     layer names can be read as well; Keras' ``.h5`` and MatConvNet's ``.mat`` files are
     converted on the way and must be VGG-19 itself.
-
-    Args:
-      path: the file.
-
-    Returns:
-      The params, their hash and the path.
-
-    Raises:
-      InputError: the file cannot be read or is damaged, or is not such a network.
     """
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lower()
@@ -135,7 +116,12 @@ def read_params(path: str | os.PathLike[str]) -> LoadedParams:
         # weights_convert imports nstjax: at the top, this would close a circle.
         from weights_convert import convert_file
 
-        tensors = _flatten(convert_file(path)[0])
+        converted, metadata = convert_file(path)
+        if metadata["network"] != "VGG-19":
+            raise InputError(
+                f"{path} is {metadata['network']}: nstjax paints with VGG-19, {ADVICE}"
+            )
+        tensors = _flatten(converted)
         sha256 = _tensors_sha256(tensors)
     elif suffix == ".safetensors":
         tensors, sha256 = _read_safetensors(path)
@@ -175,7 +161,6 @@ def save_params(
     Raises:
       OSError: the file cannot be written.
     """
-    path = os.fspath(path)
     tensors = _flatten(params)
     if half_precision:
         tensors = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
@@ -222,80 +207,58 @@ def _check_vgg19(network: LoadedParams) -> None:
             )
 
 
-def _tensor_names() -> list[str]:
-    return [f"{layer}/{part}" for layer in CONV_LAYERS for part in ("kernel", "bias")]
-
-
 def _flatten(params: Mapping[str, Mapping[str, ArrayLike]]) -> dict[str, np.ndarray]:
     return {
         f"{layer}/{part}": np.ascontiguousarray(params[layer][part], np.float32)
-        for layer in CONV_LAYERS
-        for part in ("kernel", "bias")
+        for layer in sorted(params)
+        for part in PARTS
     }
 
 
 def _tensors_sha256(tensors: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in _tensor_names():
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensors[name], "<f4").data)
-    return digest.hexdigest()
+    return tensors_sha256(
+        {name: tensor.astype("<f4", copy=False) for name, tensor in tensors.items()}
+    )
 
 
 def _read_safetensors(path: str) -> tuple[dict[str, np.ndarray], str]:
     """The tensors and their hash, once everything about them has been checked."""
-    remedy = "write it again with python -m weights_convert"
-    with open_tensors(path, remedy, LARGEST_FILE_BYTES) as file:
-        metadata = file.metadata() or {}
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-        _check_shapes(
-            path,
-            {name: tuple(part.get_shape()) for name, part in slices.items()},
-            {name: part.get_dtype() for name, part in slices.items()},
-        )
-        tensors = {name: file.get_tensor(name) for name in slices}
+    with open_tensors(path, WRITE_AGAIN, LARGEST_FILE_BYTES) as file:
+        _check_shapes(path, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in TENSORS}
+        recorded = (file.metadata() or {}).get("params_sha256")
     sha256 = _tensors_sha256(tensors)
-    if metadata.get("params_sha256", sha256) != sha256:
+    if recorded not in (None, sha256):
         raise InputError(
-            f"{path} has the wrong hash, so the file is damaged: "
-            "write it again with python -m weights_convert"
+            f"{path} has the wrong hash, so the file is damaged: {WRITE_AGAIN}"
         )
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise InputError(
-                f"{path}: {name} holds a number that is not finite: "
-                "write the file again with python -m weights_convert"
+                f"{path}: {name} holds a number that is not finite: {WRITE_AGAIN}"
             )
     return tensors, sha256
 
 
-def _check_shapes(
-    path: str, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
-) -> None:
+def _check_shapes(path: str, tensors: Mapping[str, Any]) -> None:
     """Refuse tensors that do not make VGG-19's chain of convolutions, of any width."""
     remedy = "pass a file that python -m weights_convert wrote"
-    names = _tensor_names()
-    for name in [*names, *shapes]:
-        if name not in shapes:
+    for name in (*TENSORS, *tensors):
+        if name not in tensors:
             raise InputError(f"{path} has no tensor {name}: {remedy}")
-        if name not in names:
+        if name not in TENSORS:
             raise InputError(f"{path} has an unknown tensor {name}: {remedy}")
-        if dtypes[name] not in ("F16", "F32"):
-            raise InputError(
-                f"{path}: {name} is {dtypes[name]}, not F16 or F32: {remedy}"
-            )
-    channels_in = 3
+        if (dtype := tensors[name].get_dtype()) not in ("F16", "F32"):
+            raise InputError(f"{path}: {name} is {dtype}, not F16 or F32: {remedy}")
+    shapes = {name: list(tensors[name].get_shape()) for name in TENSORS}
+    channels: list[int] = [3]
     for layer in CONV_LAYERS:
-        kernel, bias = shapes[f"{layer}/kernel"], shapes[f"{layer}/bias"]
-        channels_out = kernel[-1] if kernel else 0
-        if kernel != (3, 3, channels_in, channels_out) or channels_out == 0:
-            raise InputError(
-                f"{path}: {layer}/kernel has the wrong shape: expected "
-                f"[3, 3, {channels_in}, out], got {list(kernel)}; {remedy}"
-            )
-        if bias != (channels_out,):
-            raise InputError(
-                f"{path}: {layer}/bias has the wrong shape: expected "
-                f"[{channels_out}], got {list(bias)}; {remedy}"
-            )
-        channels_in = channels_out
+        before, channels = channels, shapes[f"{layer}/kernel"][-1:]
+        wanted = {"kernel": [3, 3, *before, *channels], "bias": channels}
+        for part, expected in wanted.items():
+            found = shapes[f"{layer}/{part}"]
+            if found != expected or 0 in found:
+                raise InputError(
+                    f"{path}: {layer}/{part} has the wrong shape: expected {expected}, "
+                    f"got {found}; {remedy}"
+                )

@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import shutil
-from typing import get_args
 
 import h5py
 import numpy as np
@@ -22,7 +21,7 @@ from command_lines import (
 from PIL import Image
 
 import nstjax
-from nstjax.presets.preset import Preset
+from nstjax.presets.preset import setting_choices
 from nstjax.presets.published import PRESETS
 
 
@@ -88,7 +87,7 @@ FIRST = (
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_runs(preset, studio, command):
     # What each rule makes of 64x48: one size, whose programs presets share.
-    size = {"short": 36, "area": 42}.get(PRESETS[preset].size.rule, 48)
+    size = {"short": 36, "area": 42}.get(PRESETS[preset].image.size.rule, 48)
     flags = (f"--preset={preset}", f"--size={size}", "--workdir=run")
     out = good(command, *FIRST, *flags)
     assert f"preset {preset}," in out
@@ -166,5 +165,5 @@ def test_help_lists_the_flags(command):
         assert f"--{flag}:" in out
     text = "".join(out.split())
     for name in ("style_loss", "color", "guide_mode", "pyramid", "keep"):
-        choices = get_args(Preset.__annotations__[name])
+        choices = setting_choices(name)
         assert f"--{name}:<{'|'.join(choices)}>:" in text

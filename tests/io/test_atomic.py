@@ -9,7 +9,7 @@ from image_files import smooth
 from nstjax.errors import InputError
 from nstjax.io.atomic import (
     atomic_path,
-    check_inputs_kept,
+    check_results,
     check_workdir,
     check_writable,
 )
@@ -30,24 +30,22 @@ def test_atomic_path_replaces_only_at_the_end(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()]
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), None],
 )
-def test_atomic_path_removes_the_part_on_failure(tmp_path, error):
+def test_atomic_path_keeps_the_old_file_on_failure(tmp_path, error):
     path = tmp_path / "data.bin"
     path.write_text("old")
-    with pytest.raises(type(error)), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise error
+    # Without an error nothing is written, which is one.
+    with (
+        pytest.raises(type(error) if error else FileNotFoundError),
+        atomic_path(path) as temporary,
+    ):
+        if error:
+            temporary.write_text("half")
+            raise error
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_atomic_path_needs_the_file_to_be_written(tmp_path):
-    path = tmp_path / "data.bin"
-    path.write_text("old")
-    with pytest.raises(FileNotFoundError), atomic_path(path):
-        pass
-    assert path.read_text() == "old"
 
 
 def test_atomic_path_syncs_before_it_replaces(tmp_path, monkeypatch):
@@ -99,11 +97,10 @@ def test_a_working_folder_may_be_made_but_not_below_a_file(tmp_path):
 def test_a_folder_without_permission_is_told(tmp_path, monkeypatch):
     # The superuser, as in containers, may write anywhere.
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    says = f"the folder {tmp_path} is not writable"
-    with pytest.raises(InputError, match=re.escape(f"new cannot be written: {says}")):
-        check_workdir(tmp_path / "new")
-    with pytest.raises(InputError, match=re.escape(says)):
-        check_writable(tmp_path / "file.json")
+    says = re.escape(f"cannot be written: the folder {tmp_path} is not writable")
+    for check in (check_workdir, check_writable):
+        with pytest.raises(InputError, match=says):
+            check(tmp_path / "new")
 
 
 def test_a_pipe_or_device_is_no_place_for_a_result(tmp_path):
@@ -123,10 +120,23 @@ def test_an_input_is_no_place_for_a_result(tmp_path):
     link.symlink_to(photo)
     (tmp_path / "hard.png").hardlink_to(photo)
     elsewhere = tmp_path / "." / "photo.png"
+    inputs = [None, "auto", photo, tmp_path / "missing.png"]
     for output in (photo, str(photo), link, tmp_path / "hard.png", elsewhere):
         with pytest.raises(InputError, match="is one of the inputs and would be over"):
-            check_inputs_kept([tmp_path / "new.png", output], [None, "auto", photo])
-    check_inputs_kept([tmp_path / "new.png"], [photo, tmp_path / "missing.png"])
+            check_results([tmp_path / "new.png"], given=[output], inputs=inputs)
+    check_results([tmp_path / "new.png"], inputs=inputs)
+
+
+def test_links_and_what_is_there_are_no_place_for_a_result(tmp_path):
+    link, there = tmp_path / "link.png", tmp_path / "there.png"
+    link.symlink_to("nowhere.png")
+    there.touch()
+    with pytest.raises(InputError, match=r"link\.png is a link, and the file that"):
+        check_results([there, link])
+    check_results([there], given=[link])
+    with pytest.raises(InputError, match=r"there\.png is there already, and no run"):
+        check_results(given=[there], new_in=tmp_path)
+    check_results(given=[there], new_in=tmp_path / "run")
 
 
 def test_a_folder_that_is_gone_is_told(tmp_path):

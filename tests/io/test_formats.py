@@ -7,7 +7,13 @@ import pytest
 from image_files import refused, save_raw, smooth
 from PIL import EpsImagePlugin, Image
 
-from nstjax.io.images import is_picture, picture_problem, read_image
+from nstjax.errors import InputError
+from nstjax.io.images import (
+    NoPictureError,
+    check_picture,
+    picture_problem,
+    read_image,
+)
 
 
 def save_heic(path):
@@ -46,7 +52,9 @@ def test_without_the_package_the_line_names_the_extra(
     monkeypatch.setitem(sys.modules, module, None)
     assert f'pip install "nstjax[{extra}]"' in refused(path)
     assert f'pip install "nstjax[{extra}]"' in picture_problem(path)
-    assert is_picture(path)
+    with pytest.raises(InputError) as told:
+        check_picture(path)
+    assert not isinstance(told.value, NoPictureError)
 
 
 @pytest.mark.parametrize(
@@ -76,16 +84,16 @@ def test_a_plain_tiff_is_no_raw_file(tmp_path):
 
 
 def test_what_is_no_picture(tmp_path):
-    (tmp_path / "text.png").write_text("hello")
-    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("hello\n" * 100)
+    (tmp_path / "zeros.png").write_bytes(bytes(999))
+    (tmp_path / "drawing.png").write_text("<svg></svg>")
     (tmp_path / "film.jpg").write_bytes(b"\0\0\0\x18ftypisom" + bytes(99))
     (tmp_path / "film.mpeg").write_bytes(b"\0\0\1\xb3" + bytes(99))
     (tmp_path / "surface.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99))
     for path in tmp_path.iterdir():
-        assert not is_picture(path)
-        assert path.name in picture_problem(path)
-    assert not is_picture(tmp_path)
-    assert not is_picture(tmp_path / "none")
+        with pytest.raises(NoPictureError, match=path.name):
+            check_picture(path)
+        assert "is not a picture" in refused(path)
 
 
 def test_postscript_needs_ghostscript(tmp_path, monkeypatch):

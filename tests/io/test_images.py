@@ -10,9 +10,7 @@ from image_files import NOISE, png, refused, smooth
 from PIL import Image
 
 from nstjax.errors import InputError
-from nstjax.io.images import check_output, is_picture, read_image, write_image
-
-# --- what Pillow reads -----------------------------------------------------------
+from nstjax.io.images import check_output, picture_problem, read_image, write_image
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "ppm"])
@@ -33,9 +31,6 @@ def test_lossy_formats_are_close(tmp_path, suffix):
     assert np.abs(read_image(path) - smooth()).mean() < 0.03
 
 
-# --- animations ------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
 def test_first_frame_of_an_animation_and_a_note(tmp_path, caplog, suffix):
     path = tmp_path / f"moving.{suffix}"
@@ -49,20 +44,20 @@ def test_first_frame_of_an_animation_and_a_note(tmp_path, caplog, suffix):
     ]
 
 
-def test_pages_are_no_animation(tmp_path, caplog):
-    path = tmp_path / "pages.tif"
+@pytest.mark.parametrize(
+    ("name", "format_name", "note"),
+    [
+        ("pages.tif", "TIFF", ["several pages: using the first of its 2"]),
+        # The previews of a phone.
+        ("phone.jpg", "MPO", []),
+    ],
+)
+def test_pages_and_previews_are_no_animation(tmp_path, caplog, name, format_name, note):
+    path = tmp_path / name
     first, second = Image.new("RGB", (20, 20)), Image.new("RGB", (20, 20), "white")
-    first.save(path, save_all=True, append_images=[second])
-    assert read_image(path).max() == 0
-    assert "several pages: using the first of its 2" in caplog.text
-
-
-def test_previews_of_a_phone_are_no_animation(tmp_path, caplog):
-    path = tmp_path / "phone.jpg"
-    first, second = Image.new("RGB", (20, 20)), Image.new("RGB", (20, 20), "white")
-    first.save(path, "MPO", save_all=True, append_images=[second])
+    first.save(path, format_name, save_all=True, append_images=[second])
     assert read_image(path).max() < 0.01
-    assert not caplog.records
+    assert [words in caplog.text for words in note] == [True] * len(caplog.records)
 
 
 def test_a_still_picture_has_no_note(tmp_path, caplog):
@@ -71,20 +66,14 @@ def test_a_still_picture_has_no_note(tmp_path, caplog):
     assert not caplog.records
 
 
-# --- bad files -------------------------------------------------------------------
-
-
-def test_missing_file_folder_and_empty_file(tmp_path):
+def test_what_is_no_file_with_something_in_it(tmp_path):
+    (tmp_path / "empty.png").touch()
+    # It is not waited for.
+    os.mkfifo(tmp_path / "pipe.png")
     assert "does not exist" in refused(tmp_path / "missing.png")
     assert "is a folder" in refused(tmp_path)
-    (tmp_path / "empty.png").touch()
     assert "is empty" in refused(tmp_path / "empty.png")
-
-
-def test_a_pipe_is_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "pipe.png")
     assert "is no regular file" in refused(tmp_path / "pipe.png")
-    assert not is_picture(tmp_path / "pipe.png")
 
 
 def test_unreadable_file(tmp_path, monkeypatch):
@@ -99,12 +88,6 @@ def test_unreadable_file(tmp_path, monkeypatch):
     assert "Permission denied" in refused(path)
 
 
-@pytest.mark.parametrize("content", [b"hello\n" * 100, b"\0" * 999, b"<svg></svg>"])
-def test_not_a_picture(tmp_path, content):
-    (tmp_path / "text.png").write_bytes(content)
-    assert "not a picture" in refused(tmp_path / "text.png")
-
-
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.95])
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "bmp"])
 def test_truncated_file_is_refused(tmp_path, suffix, part):
@@ -114,6 +97,11 @@ def test_truncated_file_is_refused(tmp_path, suffix, part):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * part)])
     assert "damaged or cut short" in refused(path)
+    if suffix == "png":
+        flipped = bytearray(whole)
+        flipped[int(len(whole) * part)] ^= 0xFF
+        path.write_bytes(flipped)
+        assert "damaged or cut short" in refused(path)
 
 
 def test_what_pillow_warns_of_is_not_told(tmp_path):
@@ -122,17 +110,8 @@ def test_what_pillow_warns_of_is_not_told(tmp_path):
     path.write_bytes(path.read_bytes()[:74])
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        is_picture(path)
+        assert picture_problem(path) is not None
     assert told == []
-
-
-def test_corrupt_file_is_refused(tmp_path):
-    path = tmp_path / "corrupt.png"
-    Image.fromarray(NOISE).save(path)
-    content = bytearray(path.read_bytes())
-    content[500] ^= 0xFF
-    path.write_bytes(content)
-    assert "damaged or cut short" in refused(path)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (15, 100), (100, 15)])
@@ -143,20 +122,19 @@ def test_too_small(tmp_path, size):
     refused(np.zeros(size[::-1]))
 
 
-@pytest.mark.parametrize(("side", "limit"), [(20000, 178), (10001, 100)])
-def test_too_many_pixels_is_seen_in_the_header(tmp_path, side, limit):
+@pytest.mark.parametrize(
+    ("side", "says"),
+    [
+        (20000, "more than 178 million"),
+        (10001, "more than 100 million"),
+        # Pillow itself warns from 89 million pixels on.
+        (10000, "damaged or cut short"),
+    ],
+)
+def test_too_many_pixels_is_seen_in_the_header(tmp_path, side, says):
     # There are no pixels behind this header, so decoding would fail otherwise.
     (tmp_path / "huge.png").write_bytes(png(side, side, 8, 2, b""))
-    assert f"more than {limit} million" in refused(tmp_path / "huge.png")
-
-
-def test_just_below_the_limit_is_not_too_many(tmp_path):
-    # Pillow itself warns from 89 million pixels on.
-    (tmp_path / "large.png").write_bytes(png(10000, 10000, 8, 2, b""))
-    assert "damaged or cut short" in refused(tmp_path / "large.png")
-
-
-# --- arrays --------------------------------------------------------------------------
+    assert says in refused(tmp_path / "huge.png")
 
 
 def test_arrays():
@@ -168,17 +146,14 @@ def test_arrays():
         NOISE[:, :, 0].astype(np.uint16) * 257,
         grey,
         grey.astype(np.float64),
-        three,
+        three.copy(),
     ):
+        before = source.copy()
         read = read_image(source)
         assert read.dtype == np.float32
         np.testing.assert_allclose(read, three, atol=1e-7)
-
-
-def test_the_result_is_not_the_array_itself():
-    source = smooth()
-    read_image(source)[:] = 0
-    np.testing.assert_array_equal(source, smooth())
+        read[:] = 0
+        np.testing.assert_array_equal(source, before)
 
 
 def with_value(value):
@@ -208,14 +183,12 @@ def test_bad_arrays(array, message):
     assert message in refused(array)
 
 
-# --- writing -----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff", ".PNG"])
-def test_lossless_round_trip(tmp_path, suffix):
-    path = tmp_path / f"out{suffix}"
-    write_image(path, NOISE.astype(np.float32) / 255)
-    np.testing.assert_array_equal(read_image(path), np.float32(NOISE / 255))
+def test_lossless_round_trip(tmp_path, monkeypatch, suffix):
+    monkeypatch.chdir(tmp_path)
+    write_image(f"out{suffix}", NOISE.astype(np.float32) / 255)
+    np.testing.assert_array_equal(read_image(f"out{suffix}"), np.float32(NOISE / 255))
+    assert os.listdir() == [f"out{suffix}"]
 
 
 @pytest.mark.parametrize(
@@ -247,24 +220,20 @@ def test_jpeg_keeps_full_color_resolution_from_90_on(tmp_path, quality, factors)
 
 
 @pytest.mark.parametrize(
-    ("image", "message"),
+    ("image", "quality", "message"),
     [
-        (np.zeros((20, 20)), "shape"),
-        (np.zeros((20, 20, 4)), "shape"),
-        (np.zeros((0, 20, 3)), "shape"),
-        (np.full((20, 20, 3), np.nan), "NaN"),
+        (np.zeros((20, 20)), 95, "shape"),
+        (np.zeros((20, 20, 4)), 95, "shape"),
+        (np.zeros((0, 20, 3)), 95, "shape"),
+        (np.full((20, 20, 3), np.nan), 95, "NaN"),
+        (smooth(), 0, "quality"),
+        (smooth(), 101, "quality"),
     ],
 )
-def test_bad_images_are_not_written(tmp_path, image, message):
+def test_bad_images_are_not_written(tmp_path, image, quality, message):
     with pytest.raises(InputError, match=message):
-        write_image(tmp_path / "out.png", image)
+        write_image(tmp_path / "out.png", image, quality=quality)
     assert not list(tmp_path.iterdir())
-
-
-def test_quality_out_of_range(tmp_path):
-    for quality in (0, 101):
-        with pytest.raises(InputError, match="quality"):
-            write_image(tmp_path / "out.jpg", smooth(), quality=quality)
 
 
 def test_check_output(tmp_path, monkeypatch):
@@ -285,12 +254,6 @@ def test_check_output(tmp_path, monkeypatch):
     # Taking the permission away would not stop a test that runs as root.
     monkeypatch.setattr(os, "access", lambda *arguments: False)
     assert "not writable" in message(tmp_path / "out.png")
-
-
-def test_check_output_in_the_current_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_image("out.png", smooth())
-    assert os.listdir() == ["out.png"]
 
 
 def test_full_disk_keeps_the_old_file_and_leaves_no_other(tmp_path):

@@ -1,7 +1,6 @@
 import contextlib
 import fcntl
 import os
-import pathlib
 import re
 import signal
 
@@ -14,7 +13,7 @@ from nstjax.io import atomic, locks
 DEAD = ".out.png.nstjax-0123456789abcdef"
 
 
-def leave(folder: pathlib.Path, **files: bytes) -> pathlib.Path:
+def leave(folder, **files):
     """A folder as a process leaves it that is killed."""
     folder.mkdir(parents=True)
     for name, contents in files.items():
@@ -22,7 +21,7 @@ def leave(folder: pathlib.Path, **files: bytes) -> pathlib.Path:
     return folder
 
 
-def signed(folder: pathlib.Path) -> pathlib.Path:
+def signed(folder):
     (folder / locks.LOCK).write_bytes(locks.MARK + b"process 1 on a host\n")
     return folder
 
@@ -49,26 +48,22 @@ def test_a_working_folders_leftovers_are_removed_below_it_too(tmp_path):
 
 def test_what_lives_or_is_somebodys_own_stays(tmp_path):
     live = signed(leave(tmp_path / DEAD, new_png=b"half"))
-    mine = [
-        # A name alone says nothing.
-        leave(tmp_path / ".a.nstjax-0123456789abcdef", new_png=b"mine"),
-        leave(tmp_path / "b.nstjax-preview", preview_png=b"mine"),
-    ]
+    # A name alone says nothing.
+    leave(tmp_path / ".a.nstjax-0123456789abcdef", new_png=b"mine")
+    leave(tmp_path / "b.nstjax-preview", preview_png=b"mine")
     foreign = leave(tmp_path / ".c.nstjax-0123456789abcdef", new_png=b"mine")
     (foreign / locks.LOCK).write_text("mine, too")
     (tmp_path / ".nstjax-notes").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
     # Put into a folder of ours, whose own files go.
     edited = signed(leave(tmp_path / "d.nstjax-preview", preview_png=b"a preview"))
     (edited / "edited.png").write_text("mine")
     with open(live / locks.LOCK, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         locks.remove_dead(tmp_path)
-    for folder in (live, foreign):
-        assert len(os.listdir(folder)) == 2
-    for folder in mine:
-        assert len(os.listdir(folder)) == 1
-    assert (tmp_path / ".nstjax-notes").exists()
-    assert os.listdir(edited) == ["edited.png"]
+    assert sorted(tmp_path.rglob("*")) == sorted(
+        [*before, edited, edited / "edited.png"]
+    )
 
 
 def test_one_process_holds_a_folder(tmp_path):

@@ -31,32 +31,20 @@ def test_ordinary_pictures_are_decoded_whole(tmp_path):
 
 
 SOURCE = smooth(120, 201)
+# What is used, and what of the source is left: twice of it at least.
+USED = {(15, 25): 4, (16, 25): 2, (15, 26): 2, (30, 50): 2, (31, 50): 1, (120, 201): 1}
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "shape"),
-    [
-        # Twice of what is used is left.
-        (15, 25, (30, 51)),
-        (16, 25, (60, 101)),
-        (15, 26, (60, 101)),
-        (30, 50, (60, 101)),
-        (31, 50, (120, 201)),
-        (120, 201, (120, 201)),
-        (1, 1, (2, 4)),
-    ],
-)
+@pytest.mark.parametrize(("size", "factor"), [*USED.items(), ((1, 1), 64)])
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
-def test_large_pictures_are_averaged(
-    tmp_path, small_limits, suffix, height, width, shape
-):
+def test_large_pictures_are_averaged(tmp_path, small_limits, suffix, size, factor):
     path = tmp_path / f"photo.{suffix}"
-    Image.fromarray(np.uint8(SOURCE * 255)).save(path, quality=95)
-    read = read_image(path, used(height, width))
-    assert read.shape == (*shape, 3)
-    factor = 2 ** round(np.log2(120 / shape[0]))
-    expected = Image.fromarray(np.uint8(SOURCE * 255)).reduce(factor)
-    assert np.abs(read - np.asarray(expected) / 255).mean() < 0.02
+    picture = Image.fromarray(np.uint8(SOURCE * 255))
+    picture.save(path, quality=95)
+    read = read_image(path, used(*size))
+    expected = np.asarray(picture.reduce(factor)) / 255
+    assert read.shape == expected.shape
+    assert np.abs(read - expected).mean() < 0.02
 
 
 def test_the_upright_size_counts(tmp_path, small_limits):
@@ -164,14 +152,9 @@ def test_decoders_do_not_write_to_stderr(tmp_path, capfd):
 
 def test_without_stderr_pictures_are_read(tmp_path, monkeypatch):
     Image.fromarray(NOISE).save(tmp_path / "photo.tif")
-
-    def closed(descriptor):
-        raise OSError
-
-    monkeypatch.setattr(reduction.os, "dup", closed)
-    np.testing.assert_array_equal(
-        read_image(tmp_path / "photo.tif"), np.float32(NOISE / 255)
-    )
+    monkeypatch.setattr(reduction.os, "dup", lambda _: reduction.os.close(-1))
+    read = read_image(tmp_path / "photo.tif")
+    np.testing.assert_array_equal(read, np.float32(NOISE / 255))
 
 
 def test_raw_files_are_developed_at_half_the_size(tmp_path, small_limits, monkeypatch):

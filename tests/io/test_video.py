@@ -9,19 +9,14 @@ import sys
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from film_files import ffmpeg, lavfi
 
 from nstjax.errors import EncodingError, InputError
+from nstjax.io import ffmpeg as ffmpeg_program
 from nstjax.io import video
 from nstjax.io.video import probe, read_frames, write_video
 
 TONE = "aevalsrc=gt(t\\,0.5)*sin(6000*t):s=44100:d=1"
-
-
-def ffmpeg(*arguments):
-    """Run ffmpeg, and what it writes to standard output."""
-    program = imageio_ffmpeg.get_ffmpeg_exe()
-    command = [program, "-v", "error", *map(str, arguments)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
 
 
 def smooth(count, height=24, width=32):
@@ -50,7 +45,7 @@ def sound(path):
 
 @pytest.fixture
 def started(monkeypatch):
-    """The processes that the test has started."""
+    """What is started."""
     processes = []
 
     class Recorded(subprocess.Popen):
@@ -84,8 +79,7 @@ def test_frames_come_back(height, width, fps, tmp_path):
 
 def test_sound_is_copied(tmp_path):
     source, path = tmp_path / "source.mp4", tmp_path / "video.mp4"
-    pictures = "testsrc=s=32x24:r=10:d=1"
-    ffmpeg("-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", TONE, source)
+    lavfi("testsrc=s=32x24:r=10:d=1", "-f", "lavfi", "-i", TONE, source)
     assert probe(source).has_audio
     write_video(path, smooth(10), 10, audio_from=source)
     assert probe(path)[:5] == (32, 24, 10, 10, True)
@@ -98,7 +92,7 @@ def test_sound_is_copied(tmp_path):
 
 def test_sound_that_few_players_know_becomes_aac(tmp_path):
     source, path = tmp_path / "source.mkv", tmp_path / "video.mp4"
-    ffmpeg("-f", "lavfi", "-i", TONE, "-c:a", "flac", source)
+    lavfi(TONE, "-c:a", "flac", source)
     write_video(path, smooth(10), 10, audio_from=source)
     program = imageio_ffmpeg.get_ffmpeg_exe()
     said = subprocess.run([program, "-i", path], capture_output=True, text=True).stderr
@@ -112,7 +106,7 @@ def test_sound_that_few_players_know_becomes_aac(tmp_path):
 def test_a_source_without_sound_gives_none(tmp_path):
     silent, unknown = tmp_path / "silent.mp4", tmp_path / "unknown.mkv"
     write_video(silent, smooth(2), 10)
-    ffmpeg("-f", "lavfi", "-i", TONE, "-c:a", "aac", unknown)
+    lavfi(TONE, "-c:a", "aac", unknown)
     # A codec that nobody knows.
     unknown.write_bytes(unknown.read_bytes().replace(b"A_AAC", b"A_ZZZ"))
     for source in (silent, unknown):
@@ -133,7 +127,7 @@ def test_sound_costs_no_video(
     suffix, tone, coding, kept, tmp_path, monkeypatch, caplog
 ):
     source, path = tmp_path / f"source.{suffix}", tmp_path / "video.mp4"
-    ffmpeg("-f", "lavfi", "-i", tone, "-c:a", *coding.split(), source)
+    lavfi(tone, "-c:a", *coding.split(), source)
     if not kept:
         monkeypatch.setattr(video, "CONVERSIONS", ["nothing"])
     write_video(path, smooth(2), 10, audio_from=source)
@@ -145,7 +139,7 @@ def test_pictures_keep_step_with_the_sound(late, tmp_path):
     flash = np.zeros((20, 24, 32, 3), np.uint8)
     flash[10] = 255
     write_video(tmp_path / "flash.mp4", flash, 20)
-    ffmpeg("-f", "lavfi", "-i", TONE, tmp_path / "tone.wav")
+    lavfi(TONE, tmp_path / "tone.wav")
     source, path = tmp_path / "source.mkv", tmp_path / "video.mp4"
     offsets = ["-itsoffset", "0.25"], ["-itsoffset", "0"]
     pictures, tone = offsets if late == "pictures" else offsets[::-1]
@@ -186,28 +180,22 @@ def test_a_turned_video_is_read_upright(tmp_path):
 
 def test_pixels_become_square(tmp_path):
     path = tmp_path / "wide.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc=s=32x24:d=0.2,setsar=4/3", path)
+    lavfi("testsrc=s=32x24:d=0.2,setsar=4/3", path)
     assert probe(path)[:2] == (43, 24)
     assert read(path).shape == (5, 24, 43, 3)
 
 
 def test_the_first_of_several_videos_is_read(tmp_path):
-    inputs = []
-    for source in ("color=gray:s=32x24:d=1", "color=red:s=64x48:d=1"):
-        inputs += ["-f", "lavfi", "-i", source]
-    chosen = "-map 0 -map 1 -disposition:0 0 -disposition:1 default"
-    ffmpeg(*inputs, *chosen.split(), tmp_path / "video.mp4")
+    chosen = "-f lavfi -i color=red:s=64x48:d=1 -map 0 -map 1 -disposition:0 0"
+    chosen += " -disposition:1 default"
+    lavfi("color=gray:s=32x24:d=1", *chosen.split(), tmp_path / "video.mp4")
     assert np.ptp(read(tmp_path / "video.mp4")) < 8
 
 
 def test_a_size_that_changes_midway(tmp_path):
     sources = [f"color=gray:s={size}:r=25:d=0.4" for size in ("32x24", "48x40")]
     path = tmp_path / "changing.h264"
-    path.write_bytes(
-        b"".join(
-            ffmpeg("-f", "lavfi", "-i", source, "-f", "h264", "-") for source in sources
-        )
-    )
+    path.write_bytes(b"".join(lavfi(each, "-f", "h264", "-") for each in sources))
     back = read(path)
     assert len(back) == pytest.approx(20, abs=1)
     assert back.shape[1:] == (24, 32, 3)
@@ -231,8 +219,7 @@ def test_a_video_cut_short_is_read_as_far_as_it_goes(tmp_path, caplog):
 def test_a_reader_that_is_left_ends_its_process(tmp_path, started):
     path = tmp_path / "video.mp4"
     write_video(path, noise(50), 10)
-    info = probe(path)
-    frames = read_frames(path, info)
+    frames = read_frames(path, probe(path))
     next(frames)
     assert started[-1].returncode is None
     frames.close()
@@ -268,49 +255,48 @@ def test_names_that_ffmpeg_would_take_for_something_else(tmp_path, monkeypatch):
     assert len(read("http:video %d.mp4")) == 2
 
 
-def test_files_that_are_no_videos(tmp_path):
-    def refused(name, match):
-        for use in (
-            probe,
-            lambda path: write_video(
-                tmp_path / "out.mp4", smooth(1), 1, audio_from=path
-            ),
-        ):
-            with pytest.raises(InputError, match=match) as error:
-                use(tmp_path / name)
-            assert name in str(error.value)
-            assert len(str(error.value).splitlines()) == 1
-
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("text.mp4", r"not a video that ffmpeg can read \(Invalid data"),
+        ("empty.mp4", "not a video that ffmpeg can read"),
+        ("folder.mp4", "is a folder: give one video file"),
+        ("nowhere.mp4", "does not exist"),
+    ],
+)
+def test_files_that_are_no_videos(name, match, tmp_path):
     (tmp_path / "text.mp4").write_text("Once upon a time")
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "folder.mp4").mkdir()
-    refused("text.mp4", r"not a video that ffmpeg can read \(Invalid data")
-    refused("empty.mp4", "not a video that ffmpeg can read")
-    refused("folder.mp4", "is a folder: give one video file")
-    refused("nowhere.mp4", "does not exist")
-    assert not (tmp_path / "out.mp4").exists()
+    output, path = tmp_path / "out.mp4", tmp_path / name
+    for use in (probe, lambda path: write_video(output, smooth(1), 1, audio_from=path)):
+        with pytest.raises(InputError, match=match) as error:
+            use(path)
+        assert name in str(error.value)
+        assert len(str(error.value).splitlines()) == 1
+    assert not output.exists()
 
 
 def test_an_ffmpeg_that_crashes(tmp_path, monkeypatch):
     (tmp_path / "video.mp4").touch()
-    monkeypatch.setattr(video, "find_ffmpeg", lambda path: shutil.which("false"))
+    monkeypatch.setattr(
+        ffmpeg_program, "find_ffmpeg", lambda path: shutil.which("false")
+    )
     with pytest.raises(InputError, match=r"ffmpeg can read \(ffmpeg crashed\)"):
         probe(tmp_path / "video.mp4")
 
 
 def test_videos_without_frames(tmp_path):
-    ffmpeg("-f", "lavfi", "-i", TONE, tmp_path / "sound.mp4")
-    source = "-f", "lavfi", "-i", "testsrc=s=32x24:d=1"
-    ffmpeg(*source, "-frames:v", 0, tmp_path / "none.mp4")
+    lavfi(TONE, tmp_path / "sound.mp4")
+    lavfi("testsrc=s=32x24:d=1", "-frames:v", 0, tmp_path / "none.mp4")
     for name in ("sound.mp4", "none.mp4"):
         with pytest.raises(InputError, match=rf"{name} has no video frames"):
             probe(tmp_path / name)
 
 
 def test_frames_that_are_too_large(tmp_path, monkeypatch):
-    source = "-f", "lavfi", "-i"
-    ffmpeg(*source, "testsrc=s=32x24:d=0.1", tmp_path / "large.mp4")
-    ffmpeg(*source, "testsrc=s=32x24:d=0.1,setsar=8", tmp_path / "wide.mp4")
+    lavfi("testsrc=s=32x24:d=0.1", tmp_path / "large.mp4")
+    lavfi("testsrc=s=32x24:d=0.1,setsar=8", tmp_path / "wide.mp4")
     assert probe(tmp_path / "large.mp4")[:2] == (32, 24)
     # Decoders add a margin.
     for name, most in {"large.mp4": 32 * 24 - 1, "wide.mp4": 64 * 64}.items():

@@ -1,10 +1,8 @@
 """Colors of videos: by the formulas of BT.2100, and tags of every kind."""
 
-import subprocess
-
-import imageio_ffmpeg
 import numpy as np
 import pytest
+from film_files import ffmpeg, lavfi
 
 from nstjax.io import video
 from nstjax.io.video import probe, read_frames
@@ -15,12 +13,6 @@ COLORS = np.array([[190, 48, 64], [40, 120, 60], [60, 70, 190], [128, 128, 128]]
 TO_2020 = np.array(
     [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]
 )
-
-
-def ffmpeg(*arguments, frames=None):
-    program = imageio_ffmpeg.get_ffmpeg_exe()
-    command = [program, "-v", "error", *map(str, arguments)]
-    subprocess.run(command, check=True, input=frames)
 
 
 def luminance(colors):
@@ -107,6 +99,6 @@ def test_the_matrix_and_the_range_of_the_colors(matrix, tag, levels, size, tmp_p
     coding = "-c:v", "libx264", "-crf", "1", "-color_range", levels
     filters = "-vf", f"{scaled},{tagged}"
     path = tmp_path / "film.mp4"
-    ffmpeg("-f", "lavfi", "-i", source, *filters, *coding, path)
+    lavfi(source, *filters, *coding, path)
     (frame, *_) = read_frames(path, probe(path))
     assert abs(frame[24, 32].astype(int) - COLORS[0]).max() <= 3

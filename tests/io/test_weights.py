@@ -1,10 +1,8 @@
 import functools
 import importlib.resources
 import os
-import pathlib
 import runpy
 import sys
-from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -21,7 +19,7 @@ NetworkParams = dict[str, dict[str, np.ndarray]]
 
 
 @pytest.fixture
-def params() -> NetworkParams:
+def params():
     """A slim network with VGG-19's layer names."""
     rng = np.random.default_rng(0)
     params = {}
@@ -39,24 +37,13 @@ def params() -> NetworkParams:
 
 
 @pytest.fixture
-def path(params: NetworkParams, tmp_path: pathlib.Path) -> pathlib.Path:
+def path(params, tmp_path):
     path = tmp_path / "slim.safetensors"
     weights.save_params(path, params, {"license": "CC BY 4.0"})
     return path
 
 
-def rewrite(
-    path: pathlib.Path, change: Callable[[dict[str, np.ndarray]], object]
-) -> None:
-    """Changes the tensors of a file, which then has no hash."""
-    tensors = safetensors.numpy.load_file(path)
-    change(tensors)
-    safetensors.numpy.save_file(tensors, path)
-
-
-def test_params_come_back_as_they_were(
-    params: NetworkParams, path: pathlib.Path
-) -> None:
+def test_params_come_back_as_they_were(params, path):
     loaded = weights.read_params(path)
     assert tuple(loaded.params) == CONV_LAYERS
     for layer in CONV_LAYERS:
@@ -74,15 +61,13 @@ def test_params_come_back_as_they_were(
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_the_hash_depends_on_every_number(params: NetworkParams) -> None:
+def test_the_hash_depends_on_every_number(params):
     before = weights.params_sha256(params)
     params["conv5_4"]["bias"][-1] += 1e-3
     assert weights.params_sha256(params) != before
 
 
-def test_float64_params_are_saved_as_float32(
-    params: NetworkParams, tmp_path: pathlib.Path
-) -> None:
+def test_float64_params_are_saved_as_float32(params, tmp_path):
     doubled = {
         layer: {part: np.float64(tensor) for part, tensor in parts.items()}
         for layer, parts in params.items()
@@ -92,9 +77,7 @@ def test_float64_params_are_saved_as_float32(
     assert weights.read_params(path).sha256 == weights.params_sha256(params)
 
 
-def test_a_failed_write_leaves_nothing(
-    params: NetworkParams, tmp_path: pathlib.Path
-) -> None:
+def test_a_failed_write_leaves_nothing(params, tmp_path):
     target = tmp_path / "taken.safetensors"
     target.mkdir()
     with pytest.raises(OSError):
@@ -102,7 +85,7 @@ def test_a_failed_write_leaves_nothing(
     assert os.listdir(tmp_path) == [target.name]
 
 
-def test_a_flipped_byte_anywhere_in_the_tensors_is_found(path: pathlib.Path) -> None:
+def test_a_flipped_byte_anywhere_in_the_tensors_is_found(path):
     contents = bytearray(path.read_bytes())
     header = 8 + int.from_bytes(contents[:8], "little")
     for position in (header, (header + len(contents)) // 2, len(contents) - 1):
@@ -114,103 +97,65 @@ def test_a_flipped_byte_anywhere_in_the_tensors_is_found(path: pathlib.Path) -> 
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.999])
-def test_a_truncated_file_is_refused(path: pathlib.Path, kept: float) -> None:
+def test_a_truncated_file_is_refused(path, kept):
     size = path.stat().st_size
     os.truncate(path, int(kept * size) if kept < 1 else int(kept))
     with pytest.raises(InputError, match="cut short"):
         weights.read_params(path)
 
 
-def test_a_header_of_absurd_length_is_refused(path: pathlib.Path) -> None:
+def test_a_header_of_absurd_length_is_refused(path):
     path.write_bytes((2**62).to_bytes(8, "little") + path.read_bytes()[8:])
     with pytest.raises(InputError, match="not readable"):
         weights.read_params(path)
 
 
-def test_a_file_without_a_hash_is_read(
-    params: NetworkParams, path: pathlib.Path
-) -> None:
-    rewrite(path, lambda tensors: None)
+def test_a_file_without_a_hash_is_read(params, path):
+    safetensors.numpy.save_file(safetensors.numpy.load_file(path), path)
     assert weights.read_params(path).sha256 == weights.params_sha256(params)
 
 
-def one_nan(tensors: dict[str, np.ndarray]) -> None:
-    tensors["conv3_1/kernel"][0, 0, 0, 0] = np.nan
-
-
-def one_infinity(tensors: dict[str, np.ndarray]) -> None:
-    tensors["conv5_4/bias"][0] = -np.inf
-
-
-def missing(tensors: dict[str, np.ndarray]) -> None:
-    del tensors["conv4_2/bias"]
-
-
-def extra(tensors: dict[str, np.ndarray]) -> None:
-    tensors["fc6/kernel"] = np.zeros((2, 2), np.float32)
-
-
-def double_precision(tensors: dict[str, np.ndarray]) -> None:
-    tensors["conv1_2/bias"] = tensors["conv1_2/bias"].astype(np.float64)
-
-
-def large_kernel(tensors: dict[str, np.ndarray]) -> None:
-    tensors["conv1_1/kernel"] = np.zeros((5, 5, 3, 4), np.float32)
-
-
-def grayscale(tensors: dict[str, np.ndarray]) -> None:
-    tensors["conv1_1/kernel"] = np.zeros((3, 3, 1, 4), np.float32)
-
-
-def broken_chain(tensors: dict[str, np.ndarray]) -> None:
-    tensors["conv2_1/kernel"] = np.zeros((3, 3, 7, 6), np.float32)
-
-
-def long_bias(tensors: dict[str, np.ndarray]) -> None:
-    tensors["conv2_1/bias"] = np.zeros(7, np.float32)
-
-
-def scalar_kernel(tensors: dict[str, np.ndarray]) -> None:
-    tensors["conv2_1/kernel"] = np.zeros((), np.float32)
+def zeros(*shape):
+    return lambda tensor: np.zeros(shape, np.float32)
 
 
 @pytest.mark.parametrize(
-    ("change", "expected"),
+    ("name", "change", "expected"),
     [
-        (one_nan, "conv3_1/kernel holds a number that is not finite"),
-        (one_infinity, "conv5_4/bias holds a number that is not finite"),
-        (missing, "no tensor conv4_2/bias"),
-        (extra, "unknown tensor fc6/kernel"),
-        (double_precision, "conv1_2/bias is F64"),
-        (large_kernel, r"conv1_1/kernel .* got \[5, 5, 3, 4\]"),
-        (grayscale, r"conv1_1/kernel .* expected \[3, 3, 3, out\]"),
-        (broken_chain, r"conv2_1/kernel .* expected \[3, 3, 5, out\], got \[3, 3, 7"),
-        (long_bias, r"conv2_1/bias .* expected \[6\], got \[7\]"),
-        (scalar_kernel, r"conv2_1/kernel .* got \[\]"),
+        ("conv3_1/kernel", lambda tensor: tensor * np.nan, "that is not finite"),
+        ("conv5_4/bias", lambda tensor: tensor - np.inf, "that is not finite"),
+        ("conv4_2/bias", None, "no tensor conv4_2/bias"),
+        ("fc6/kernel", zeros(2, 2), "unknown tensor fc6/kernel"),
+        ("conv1_2/bias", np.float64, "conv1_2/bias is F64"),
+        ("conv1_1/kernel", zeros(5, 5, 3, 4), r"got \[5, 5, 3, 4\]"),
+        ("conv1_1/kernel", zeros(3, 3, 1, 4), r"expected \[3, 3, 3, 4\], got"),
+        ("conv2_1/kernel", zeros(3, 3, 7, 6), r"expected \[3, 3, 5, 6\], got"),
+        ("conv2_1/bias", zeros(7), r"expected \[6\], got \[7\]"),
+        ("conv2_1/kernel", zeros(), r"got \[\]"),
     ],
 )
-def test_other_tensors_are_refused(
-    path: pathlib.Path,
-    change: Callable[[dict[str, np.ndarray]], None],
-    expected: str,
-) -> None:
-    rewrite(path, change)
+def test_other_tensors_are_refused(path, name, change, expected):
+    tensors = safetensors.numpy.load_file(path)
+    if change is None:
+        del tensors[name]
+    else:
+        tensors[name] = change(tensors.get(name))
+    safetensors.numpy.save_file(tensors, path)
     with pytest.raises(InputError, match=expected) as caught:
         weights.read_params(path)
+    assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a", "a.pth", "a.h5", "a.safetensors"])
-def test_files_that_are_no_weights_are_refused(
-    name: str, tmp_path: pathlib.Path
-) -> None:
+def test_files_that_are_no_weights_are_refused(name, tmp_path):
     (tmp_path / name).write_text("These are not the weights you are looking for.")
     with pytest.raises(InputError, match=name):
         weights.read_params(tmp_path / name)
 
 
 @pytest.fixture
-def no_vgg19(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+def no_vgg19(tmp_path, monkeypatch):
     """A machine without VGG-19; returns the path where the cached file would be."""
     cached = tmp_path / "cache" / "vgg19.safetensors"
     monkeypatch.delenv("NSTJAX_WEIGHTS", raising=False)
@@ -218,17 +163,9 @@ def no_vgg19(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib
     return cached
 
 
-def wide_as_vgg19(path: pathlib.Path) -> None:
-    params = {
-        layer: {"kernel": np.zeros(shape), "bias": np.zeros(shape[-1])}
-        for layer, shape in kernel_shapes().items()
-    }
-    weights.save_params(path, params, half_precision=True)
-
-
-def test_auto_takes_what_is_set_then_what_is_cached_then_the_bundled(
-    path: pathlib.Path, no_vgg19: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_takes_what_is_set_then_cached_then_the_bundled(
+    path, no_vgg19, monkeypatch
+):
     bundled = weights.load_network("slim")
     assert bundled.source == "vgg19-slim (bundled)"
     assert "python -m weights_convert --download" in bundled.advice
@@ -251,23 +188,24 @@ def test_auto_takes_what_is_set_then_what_is_cached_then_the_bundled(
         weights.load_network(str(path.parent))
 
 
-def test_vgg19_is_asked_for_and_nothing_else_will_do(
-    path: pathlib.Path, no_vgg19: pathlib.Path
-) -> None:
+def test_vgg19_is_asked_for_and_nothing_else_will_do(path, no_vgg19):
     with pytest.raises(InputError, match="python -m weights_convert --download"):
         weights.load_network("vgg19")
     no_vgg19.parent.mkdir()
     no_vgg19.write_bytes(path.read_bytes())
     with pytest.raises(InputError, match="is not VGG-19: conv1_1 has 4 channels"):
         weights.load_network("vgg19")
-    wide_as_vgg19(no_vgg19)
+    wide = {
+        layer: {"kernel": np.zeros(shape), "bias": np.zeros(shape[-1])}
+        for layer, shape in kernel_shapes().items()
+    }
+    weights.save_params(no_vgg19, wide, half_precision=True)
     assert weights.load_network("vgg19").source == str(no_vgg19)
 
 
-def test_random_weights_follow_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    narrow = functools.partial(
-        weights.random_params, widths=dict.fromkeys(CONV_LAYERS, 8)
-    )
+def test_random_weights_follow_the_seed(monkeypatch):
+    widths = dict.fromkeys(CONV_LAYERS, 8)
+    narrow = functools.partial(weights.random_params, widths=widths)
     monkeypatch.setattr(weights, "random_params", narrow)
     first = weights.load_network("random", seed=3)
     assert first.source == "random (seed 3)"
@@ -275,7 +213,7 @@ def test_random_weights_follow_the_seed(monkeypatch: pytest.MonkeyPatch) -> None
     assert weights.load_network("random", seed=4).sha256 != first.sha256
 
 
-def test_half_precision_is_read_as_float32(tmp_path: pathlib.Path) -> None:
+def test_half_precision_is_read_as_float32(tmp_path):
     # Of few shapes: each is another program.
     params = reference.random_params(channels=(16, 16, 16, 16, 16))
     params = jax.tree.map(np.float32, params)
@@ -292,7 +230,7 @@ def test_half_precision_is_read_as_float32(tmp_path: pathlib.Path) -> None:
     assert path.stat().st_size < 0.6 * whole.stat().st_size
 
 
-def test_bundled_network_has_every_layer_and_fits_into_the_wheel() -> None:
+def test_bundled_network_has_every_layer_and_fits_into_the_wheel():
     network = weights.load_network("slim")
     widths = {layer: part["bias"].size for layer, part in network.params.items()}
     assert tuple(widths) == CONV_LAYERS
@@ -302,17 +240,18 @@ def test_bundled_network_has_every_layer_and_fits_into_the_wheel() -> None:
 
 
 @pytest.mark.vgg19
-def test_the_real_weights_have_one_hash_in_every_layout(
-    shared: pathlib.Path, tmp_path: pathlib.Path, monkeypatch
-) -> None:
+def test_the_real_weights_have_one_hash_in_every_layout(shared, tmp_path, monkeypatch):
     writer = str(shared / "tools" / "write_vgg19_files.py")
-    command = [writer, str(tmp_path), "keras-v0.1", "matconvnet-xy"]
-    monkeypatch.setattr(sys, "argv", command)
+    layouts = ("keras-v0.1", "keras-2", "matconvnet-xy", "matconvnet-beta16")
+    monkeypatch.setattr(sys, "argv", [writer, str(tmp_path), *layouts])
     runpy.run_path(writer, run_name="__main__")
-    loaded = [weights.read_params(path) for path in sorted(tmp_path.iterdir())]
-    assert loaded[0].sha256 == loaded[1].sha256
+    paths = sorted(tmp_path.iterdir())
+    loaded = [weights.read_params(path) for path in paths]
+    for path in paths:
+        path.unlink()
+    assert len(paths) == 4
+    assert len({each.sha256 for each in loaded}) == 1
     again = tmp_path / "again.safetensors"
     weights.save_params(again, loaded[0].params, {})
     assert weights.read_params(again).sha256 == loaded[0].sha256
-    for path in tmp_path.iterdir():
-        path.unlink()
+    again.unlink()

@@ -1,40 +1,30 @@
 """python -m weights_convert."""
 
 import os
-import pathlib
-from collections.abc import Callable, Iterator
 
 import pytest
 from vgg19_files import KERAS_2016, as_bgr, fingerprinted_arrays, write_keras
 
+from nstjax.errors import InputError
 from nstjax.io.weights import params_sha256, read_params
-from weights_convert.source import LayerArrays
 
 CONVERT = "weights_convert"
 
 
 @pytest.fixture(scope="module")
-def arrays() -> LayerArrays:
+def arrays():
     return fingerprinted_arrays()
 
 
 @pytest.fixture(scope="module")
-def keras_file(
-    arrays: LayerArrays, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[pathlib.Path]:
+def keras_file(arrays, tmp_path_factory):
     path = tmp_path_factory.mktemp("keras") / "vgg19.h5"
     write_keras(path, as_bgr(arrays), KERAS_2016)
     yield path
     path.unlink()
 
 
-def test_the_command_converts(
-    keras_file: pathlib.Path,
-    arrays: LayerArrays,
-    tmp_path: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
-    program: Callable[..., tuple[int, str, str]],
-) -> None:
+def test_the_command_converts(keras_file, arrays, tmp_path, monkeypatch, program):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     output = tmp_path / "vgg19.safetensors"
     flags = (f"--input={keras_file}", f"--output={output}")
@@ -53,6 +43,20 @@ def test_the_command_converts(
     assert os.listdir(tmp_path) == [output.name]
 
 
+def test_vgg16_goes_to_a_file_of_its_own(tmp_path, monkeypatch, program):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = tmp_path / "vgg16.h5"
+    write_keras(path, as_bgr(fingerprinted_arrays("VGG-16")), KERAS_2016)
+    status, out, err = program(CONVERT, f"--input={path}")
+    assert (status, err) == (0, "")
+    assert "VGG-16 verified" in out
+    assert os.listdir(tmp_path / "nstjax") == ["vgg16.safetensors"]
+    with pytest.raises(InputError, match="is VGG-16: nstjax paints with VGG-19"):
+        read_params(path)
+    path.unlink()
+    (tmp_path / "nstjax" / "vgg16.safetensors").unlink()
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -69,13 +73,8 @@ def test_the_command_converts(
     ],
 )
 def test_the_command_fails_in_one_line(
-    arguments: list[str],
-    expected: str,
-    keras_file: pathlib.Path,
-    tmp_path: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
-    program: Callable[..., tuple[int, str, str]],
-) -> None:
+    arguments, expected, keras_file, tmp_path, monkeypatch, program
+):
     (tmp_path / "text.h5").write_text("no weights")
     (tmp_path / "taken.safetensors").mkdir()
     before = sorted(tmp_path.iterdir())

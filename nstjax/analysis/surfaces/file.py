@@ -18,21 +18,17 @@ stored: it is α content + β style + tv TV for any weights. Attributes are writ
 ``nstjax.io.hdf5``.
 """
 
-import io
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import h5py
 import msgspec
 import numpy as np
 
 from nstjax.analysis.surfaces.surface import Marks, Plane, Surface, SurfaceValues
-from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path
-from nstjax.io.hdf5 import Stored, Table, read_hdf5, write_attributes
+from nstjax.io.config import check_same, plain
+from nstjax.io.hdf5 import Stored, Table, read_hdf5, write_hdf5
 from nstjax.io.stored import (
     Amount,
     Label,
@@ -40,7 +36,6 @@ from nstjax.io.stored import (
     check_file,
     convert,
     damaged,
-    short_json,
 )
 from nstjax.presets.preset import LARGEST_NUMBER
 
@@ -48,8 +43,6 @@ SCHEMA = "nstjax.surface/1"
 WEIGHT_PREFIX = "default_"
 MOST_MARKS = 100
 REMEDY = "remove it and compute the surface again"
-# Differences that an error lists.
-SHOWN = 4
 GRIDS = ("content", "style", "tv", "out_of_gamut")
 # What a surface is computed with may change between two goes; what it is may not. The
 # config repeats some of the settings.
@@ -77,25 +70,32 @@ class Layers(msgspec.Struct):
 
 
 LARGEST = (-LARGEST_NUMBER, LARGEST_NUMBER)
-IMAGE = Table("f", ("height", "width", 3), LARGEST, finite=True, required=False)
+IMAGE = Table("f4", ("height", "width", 3), LARGEST, finite=True, required=False)
 COORDINATES = Table(
-    "f", ("nu",), LARGEST, finite=True, increasing=True, attributes=Axis
+    "f8",
+    ("nu",),
+    LARGEST,
+    finite=True,
+    increasing=True,
+    attributes=Axis,
+    scale="s",
 )
-NODES = Table("f", ("nu", "nv"), LARGEST)
+NODES = Table("f8", ("nu", "nv"), LARGEST)
 TABLES = {
     "origin": IMAGE,
     **{f"axes/{name}": IMAGE._replace(attributes=dict[str, Any]) for name in "uv"},
     "axes/s": COORDINATES,
-    "axes/t": COORDINATES._replace(axes=("nv",)),
+    "axes/t": COORDINATES._replace(axes=("nv",), scale="t"),
     **{f"values/{name}": NODES for name in GRIDS},
+    "values/out_of_gamut": NODES._replace(dtype="f4"),
     "values/style_layers": Table(
-        "f", ("layers", "nu", "nv"), LARGEST, attributes=Layers
+        "f8", ("layers", "nu", "nv"), LARGEST, attributes=Layers
     ),
-    "done": Table("u", ("nu", "nv"), (0, 1)),
+    "done": Table("u1", ("nu", "nv"), (0, 1)),
     "points/names": Table("s", ("points",)),
-    "trajectory/*/step": Table("i", ("*points",), (0, math.inf)),
+    "trajectory/*/step": Table("i4", ("*points",), (0, math.inf)),
     **{
-        f"{group}/{column}": Table("f", (count, *rest), LARGEST, column != "losses")
+        f"{group}/{column}": Table("f8", (count, *rest), LARGEST, column != "losses")
         for group, count in (("points", "points"), ("trajectory/*", "*points"))
         for column, rest in (("coords", (2,)), ("residual", ()), ("losses", (3,)))
     },
@@ -109,32 +109,37 @@ def write_surface(path: str | os.PathLike[str], surface: Surface) -> None:
     Raises:
       OSError: the file cannot be written.
     """
-    # In memory first: h5py cannot close a file for which the disk has no room.
-    contents = io.BytesIO()
-    with h5py.File(contents, "w") as file:
-        about = dict(surface.about)
-        config = {
-            **about.pop("config", {}),
-            **{f"{WEIGHT_PREFIX}{name}": x for name, x in surface.weights.items()},
-        }
-        write_attributes(file, {"schema": SCHEMA, **about})
-        write_attributes(file.create_group("config"), config)
-        if surface.plane is not None:
-            _write_plane(file, surface.plane)
-        _write_axes(file, surface)
-        _write_values(file, surface.values)
-        file["done"] = np.asarray(surface.done, np.uint8)
-        _write_marks(file.create_group("points"), surface.points)
-        file["points"].create_dataset(
-            "names", data=list(surface.points.names), dtype=h5py.string_dtype()
-        )
-        file.create_group("trajectory")
-        for run, marks in sorted(surface.trajectories.items()):
-            group = file.create_group(f"trajectory/{run}")
-            group["step"] = np.array([int(name) for name in marks.names], np.int32)
-            _write_marks(group, marks)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(contents.getbuffer())
+    about = dict(surface.about)
+    config = {
+        **about.pop("config", {}),
+        **{f"{WEIGHT_PREFIX}{name}": x for name, x in surface.weights.items()},
+    }
+    attributes = {"": about, "config": config}
+    values: dict[str, Any] = {}
+    plane = surface.plane
+    if plane is not None:
+        values["origin"] = plane.origin
+        for name, label in zip("uv", plane.labels, strict=True):
+            values[f"axes/{name}"] = getattr(plane, name)
+            described = {"kind": plane.kind, "label": label, **plane.details}
+            attributes[f"axes/{name}"] = described
+    for name, label in zip("st", surface.labels, strict=True):
+        values[f"axes/{name}"] = getattr(surface, name)
+        attributes[f"axes/{name}"] = {"label": label, **_unit(plane)}
+    values |= {f"values/{name}": getattr(surface.values, name) for name in GRIDS}
+    layers = surface.values.style_layers
+    values["values/style_layers"] = np.reshape(
+        [*layers.values()], (len(layers), *surface.values.style.shape)
+    )
+    attributes["values/style_layers"] = {"layers": list(layers)}
+    values["done"] = surface.done
+    values["points/names"] = surface.points.names
+    values |= _columns("points", surface.points)
+    for run, marks in sorted(surface.trajectories.items()):
+        steps = [int(name) for name in marks.names]
+        values[f"trajectory/{run}/step"] = steps
+        values |= _columns(f"trajectory/{run}", marks)
+    write_hdf5(path, SCHEMA, TABLES, attributes, values)
 
 
 def read_surface(path: str | os.PathLike[str]) -> Surface:
@@ -198,21 +203,13 @@ def check_resumable(
       found: from ``read_surface``.
       wanted: ``Surface.about`` of the surface to compute.
     """
-    before, now = _identity(found.about), _identity(json.loads(json.dumps(wanted)))
-    changed = [
-        f"{name} was {short_json(before.get(name))}, is {short_json(now.get(name))}"
-        for name in sorted(
-            before.keys() | now.keys(), key=lambda x: (not x.startswith("flags"), x)
-        )
-        if before.get(name) != now.get(name)
-    ]
-    if changed:
-        more = len(changed) - SHOWN
-        shown = [*changed[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
-        raise InputError(
-            f"{path} holds another surface ({'; '.join(shown)}): choose another "
-            "--output or remove it"
-        )
+    check_same(
+        _identity(found.about),
+        _identity(plain(wanted)),
+        f"{path} holds another surface",
+        "choose another --output or remove it",
+        most=4,
+    )
 
 
 def _identity(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,59 +222,23 @@ def _identity(about: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _write_plane(file: h5py.File, plane: Plane) -> None:
-    file["origin"] = np.asarray(plane.origin, np.float32)
-    for name, label in zip("uv", plane.labels, strict=True):
-        direction = np.asarray(getattr(plane, name), np.float32)
-        dataset = file.create_dataset(f"axes/{name}", data=direction)
-        write_attributes(dataset, {"kind": plane.kind, "label": label, **plane.details})
+def _unit(plane: Plane | None) -> dict[str, float]:
+    if plane is None:
+        return {}
+    length = plane.unit_length
+    return {
+        "unit_length": length,
+        "rms_8bit_per_unit": length / math.sqrt(plane.origin.size),
+    }
 
 
-def _write_axes(file: h5py.File, surface: Surface) -> None:
-    plane = surface.plane
-    for name, label in zip("st", surface.labels, strict=True):
-        coordinates = np.asarray(getattr(surface, name), np.float64)
-        axis = file.create_dataset(f"axes/{name}", data=coordinates)
-        axis.attrs["label"] = label
-        if plane is not None:
-            axis.attrs["unit_length"] = plane.unit_length
-            axis.attrs["rms_8bit_per_unit"] = plane.unit_length / math.sqrt(
-                plane.origin.size
-            )
-        axis.make_scale(name)
-
-
-def _write_values(file: h5py.File, values: SurfaceValues) -> None:
-    for name in GRIDS:
-        dtype = np.float32 if name == "out_of_gamut" else np.float64
-        grid = file.create_dataset(
-            f"values/{name}", data=getattr(values, name), dtype=dtype, fillvalue=np.nan
-        )
-        _attach_scales(file, grid, first=0)
-    layers = list(values.style_layers)
-    grid = file.create_dataset(
-        "values/style_layers",
-        data=np.reshape(
-            [values.style_layers[layer] for layer in layers],
-            (len(layers), *values.style.shape),
-        ),
-        dtype=np.float64,
-        fillvalue=np.nan,
-    )
-    grid.attrs["layers"] = layers
-    _attach_scales(file, grid, first=1)
-
-
-def _attach_scales(file: h5py.File, grid: h5py.Dataset, first: int) -> None:
-    for axis, name in enumerate("st", start=first):
-        grid.dims[axis].label = name
-        grid.dims[axis].attach_scale(file[f"axes/{name}"])
-
-
-def _write_marks(group: h5py.Group, marks: Marks) -> None:
-    group["coords"] = np.asarray(marks.coordinates, np.float64)
-    group["residual"] = np.asarray(marks.residuals, np.float64)
-    group["losses"] = np.asarray(marks.losses, np.float64)
+def _columns(group: str, marks: Marks) -> dict[str, Any]:
+    columns = {
+        "coords": marks.coordinates,
+        "residual": marks.residuals,
+        "losses": marks.losses,
+    }
+    return {f"{group}/{name}": column for name, column in columns.items()}
 
 
 def _plane(path: str | os.PathLike[str], stored: Stored) -> Plane:

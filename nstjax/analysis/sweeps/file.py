@@ -22,13 +22,12 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import h5py
 import msgspec
 import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
-from nstjax.io.hdf5 import Table, read_hdf5
+from nstjax.io.hdf5 import Table, read_hdf5, write_hdf5
 from nstjax.io.stored import Amount, Label, convert, damaged, decode
 from nstjax.presets.preset import LARGEST_NUMBER
 
@@ -68,15 +67,15 @@ STEPS = (0, 2**31)
 TABLES = {
     "settings/*": Table("fi", ("runs",), (0, math.inf), finite=True),
     "status": Table("s", ("runs",), choices=("done", "diverged")),
-    "nstop": Table("i", ("runs",), STEPS),
-    "log/step": Table("i", ("rows",), STEPS, increasing=True),
-    **{f"log/{name}": Table("f", ("runs", "rows")) for name in SCALARS},
+    "nstop": Table("i4", ("runs",), STEPS),
+    "log/step": Table("i4", ("rows",), STEPS, increasing=True),
+    **{f"log/{name}": Table("f4", ("runs", "rows")) for name in SCALARS},
     **{
-        f"log/{group}": Table("f", ("runs", "rows", group), attributes=Layers)
+        f"log/{group}": Table("f4", ("runs", "rows", group), attributes=Layers)
         for group in LAYER_GROUPS
     },
-    **{f"final/{name}": Table("f", ("runs",), LARGEST) for name in FINAL},
-    "images": Table("u", ("runs", "height", "width", 3), (0, 255)),
+    **{f"final/{name}": Table("f8", ("runs",), LARGEST) for name in FINAL},
+    "images": Table("u1", ("runs", "height", "width", 3), (0, 255), compressed=True),
 }
 NAME = re.compile("[a-z0-9_.]+")
 REMEDY = "delete it and run the sweep again"
@@ -115,37 +114,20 @@ def write_sweep(path: str | os.PathLike[str], sweep: Sweep) -> None:
     Raises:
       OSError: the file cannot be written.
     """
-    # In memory first: h5py cannot close a file for which the disk has no room.
-    contents = io.BytesIO()
-    with h5py.File(contents, "w") as file:
-        file.attrs["schema"] = SCHEMA
-        file.attrs["config"] = json.dumps(sweep.config)
-        group = file.create_group("settings", track_order=True)
-        for name, values in sweep.settings.items():
-            group[name] = values
-        status = [str(each) for each in sweep.status]
-        file.create_dataset("status", data=status, dtype=h5py.string_dtype())
-        file["nstop"] = np.asarray(sweep.stop_steps, np.int32)
-        file["log/step"] = np.asarray(sweep.log["step"], np.int32)
-        for name in SCALARS:
-            file[f"log/{name}"] = np.asarray(sweep.log[name], np.float32)
-        for layer_group in LAYER_GROUPS:
-            layers = sweep.log[layer_group]
-            table = np.stack([*layers.values()], axis=-1)
-            dataset = file.create_dataset(
-                f"log/{layer_group}", data=np.asarray(table, np.float32)
-            )
-            dataset.attrs["layers"] = list(layers)
-        for name in FINAL:
-            file[f"final/{name}"] = np.asarray(sweep.final[name], np.float64)
-        file.create_dataset(
-            "images",
-            data=sweep.images,
-            chunks=(1, *sweep.images.shape[1:]),
-            compression="gzip",
-        )
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(contents.getbuffer())
+    attributes: dict[str, dict[str, Any]] = {"": {"config": json.dumps(sweep.config)}}
+    values: dict[str, Any] = {
+        **{f"settings/{name}": column for name, column in sweep.settings.items()},
+        "status": sweep.status,
+        "nstop": sweep.stop_steps,
+        **{f"log/{name}": sweep.log[name] for name in ("step", *SCALARS)},
+        **{f"final/{name}": sweep.final[name] for name in FINAL},
+        "images": sweep.images,
+    }
+    for group in LAYER_GROUPS:
+        layers = sweep.log[group]
+        values[f"log/{group}"] = np.stack([*layers.values()], axis=-1)
+        attributes[f"log/{group}"] = {"layers": list(layers)}
+    write_hdf5(path, SCHEMA, TABLES, attributes, values)
 
 
 def read_sweep(path: str | os.PathLike[str]) -> Sweep:

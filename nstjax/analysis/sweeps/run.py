@@ -24,7 +24,7 @@ from nstjax.analysis.sweeps.results import as_sweep, result_paths
 from nstjax.analysis.sweeps.settings import Settings
 from nstjax.analysis.sweeps.sweep import make_sweep, run_lanes
 from nstjax.errors import InputError
-from nstjax.io.atomic import check_new, check_unlinked, check_workdir
+from nstjax.io.atomic import check_results, check_workdir
 from nstjax.io.config import CONFIG, read_config, write_config
 from nstjax.io.stored import short_json
 from nstjax.presets.preset import Preset
@@ -94,11 +94,11 @@ def run_sweep(
     written = [folder / SWEEP, folder / CHUNKS, *results]
     folders = {path.parent for path in results} - {folder}
     chunks = (folder / CHUNKS).glob("*")
-    check_unlinked([folder / CONFIG, *written, *folders, *chunks])
+    check_results([folder / CONFIG, *written, *folders, *chunks])
     if (folder / CONFIG).exists():
         config = _begun_config(folder, config)
     else:
-        check_new(folder, written)
+        check_results(written, new_in=folder)
     if not (folder / SWEEP).exists():
         fitted = _fit(prepare, preset, settings, config, limits)
         config = {**config, LANES_PER_CHUNK: fitted.size}

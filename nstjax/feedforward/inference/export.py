@@ -34,7 +34,7 @@ from nstjax.feedforward.networks.networks import (
     to_network_units,
 )
 from nstjax.feedforward.networks.normalization import instance_statistics
-from nstjax.io.atomic import atomic_path, check_unlinked, check_writable
+from nstjax.io.atomic import atomic_path, check_results, check_writable
 from nstjax.network.vgg import LAYERS, Params, Pool
 
 TOLERANCE = 1e-4
@@ -118,7 +118,7 @@ def export_model(path: str | os.PathLike[str], restyler: Restyler) -> dict[Path,
     }
     for file in graphs:
         check_writable(file)
-    check_unlinked(graphs.keys() - {path})
+    check_results(graphs.keys() - {path})
     notes = {"styles": restyler.model.styles, "card": restyler.model.card}
     differences = {}
     with contextlib.ExitStack() as files:

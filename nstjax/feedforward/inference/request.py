@@ -11,7 +11,7 @@ from nstjax.errors import InputError
 from nstjax.feedforward.inference.style_specifications import Look, parse_styles
 from nstjax.images.options import ColorMatch, ColorSpace
 from nstjax.images.resizing import Size
-from nstjax.io.atomic import check_inputs_kept, check_unlinked, nearest_folder
+from nstjax.io.atomic import check_results, nearest_folder
 from nstjax.io.contents import Content, given_files, unique_names
 from nstjax.io.images import FORMATS, check_output
 from nstjax.io.masks import MaskSource
@@ -133,9 +133,12 @@ def plan_jobs(
         parent = job.output.parent
         # The folder of several results is made when the first is written.
         check((nearest_folder(parent) if folder else parent) / job.output.name)
-    if folder is not None:
-        check_unlinked(job.output for job in jobs)
-    check_inputs_kept((job.output for job in jobs), _inputs(request))
+    outputs = [job.output for job in jobs]
+    check_results(
+        outputs if folder else [],
+        given=[] if folder else outputs,
+        inputs=_inputs(request),
+    )
     return jobs
 
 

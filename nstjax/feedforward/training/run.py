@@ -35,8 +35,6 @@ from nstjax.feedforward.training.update import (
 )
 from nstjax.io import config as config_file
 from nstjax.io import run_log as runlog
-from nstjax.io.atomic import check_new, check_unlinked
-from nstjax.io.config import check_resumable
 from nstjax.io.extras import Extras, write_somewhere
 from nstjax.io.images import write_image
 from nstjax.io.locks import NEW, temporary_folder
@@ -246,9 +244,4 @@ def _has_begun(folder: Path, settings: dict[str, Any]) -> bool:
     names = (runlog.METRICS, CHECKPOINTS, SAMPLES, EVENTS, MODEL)
     written = [folder / name for name in names]
     inside = (path for name in (SAMPLES, EVENTS) for path in (folder / name).glob("*"))
-    check_unlinked([folder / config_file.CONFIG, *written, *inside])
-    if (folder / config_file.CONFIG).exists():
-        check_resumable(folder, settings)
-        return True
-    check_new(folder, written)
-    return False
+    return config_file.has_begun(folder, settings, written, inside)
