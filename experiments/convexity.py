@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from nstjax.analysis.convexity import study
-from nstjax.analysis.convexity.table import markdown_table
-from nstjax.analysis.surfaces.file import read_surface
-from nstjax.analysis.surfaces.loss_terms import (
+from nstjax.analysis.study import study
+from nstjax.analysis.study.loss_terms import (
     double_precision,
     rounding_error,
     single_precision,
 )
+from nstjax.analysis.study.table import markdown_table
+from nstjax.analysis.surfaces.file import read_surface
 from nstjax.analysis.surfaces.saved_surface import check_same_run, surface_structure
 from nstjax.analysis.surfaces.surface import Surface
 from nstjax.commands.launcher import run_command

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import skimage.data
 from absl import flags
 
-from nstjax.analysis.convexity.study import check_places
-from nstjax.analysis.convexity.table import markdown_table
+from nstjax.analysis.study.study import check_places
+from nstjax.analysis.study.table import markdown_table
 from nstjax.analysis.surfaces.request import KINDS, parse_grid
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path

@@ -1,9 +1,9 @@
-"""What ``nstjax.analysis.convexity.study`` found, as Markdown tables."""
+"""What ``nstjax.analysis.study.study`` found, as Markdown tables."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from nstjax.analysis.surfaces.loss_terms import TERMS
+from nstjax.analysis.study.loss_terms import TERMS
 
 PLANE_HEADER = """\
 | run | plane | nodes above a chord: total | content | style | envelope gap: total \

@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 import reference
 
-from nstjax.analysis.convexity import study
-from nstjax.analysis.convexity.table import markdown_table
-from nstjax.analysis.surfaces.loss_terms import (
+from nstjax.analysis.study import study
+from nstjax.analysis.study.loss_terms import (
     TERMS,
     double_precision,
     rounding_error,
     single_precision,
 )
+from nstjax.analysis.study.table import markdown_table
 from nstjax.analysis.surfaces.planes import plane_through
 from nstjax.analysis.surfaces.surface import (
     Marks,

@@ -14,7 +14,7 @@ import numpy as np
 
 from nstjax.analysis.convexity import convexity
 from nstjax.analysis.convexity.curvature import extreme_eigenvalues, negative
-from nstjax.analysis.surfaces.loss_terms import TERMS, Terms, term_loss
+from nstjax.analysis.study.loss_terms import TERMS, Terms, term_loss
 from nstjax.analysis.surfaces.panels import total
 from nstjax.analysis.surfaces.planes import point
 from nstjax.analysis.surfaces.surface import Surface
