@@ -16,11 +16,16 @@ import jax
 import numpy as np
 from absl import flags
 
-from nstjax.analysis.sweeps.batch import prepare_lanes
+from nstjax.analysis.sweeps.batch import prepare_batch
 from nstjax.analysis.sweeps.results import result_paths, tell_diverged, write_results
-from nstjax.analysis.sweeps.run import Limits, run_sweep
-from nstjax.analysis.sweeps.settings import Settings, check_settings, seed_with
-from nstjax.analysis.sweeps.settings_input import parse_grid, read_settings
+from nstjax.analysis.sweeps.run import Limits, SweepJob, run_sweep
+from nstjax.analysis.sweeps.settings import (
+    Settings,
+    check_settings,
+    parse_grid,
+    read_settings,
+    seed_with,
+)
 from nstjax.commands.launcher import (
     define_process_flags,
     join_processes_of_flags,
@@ -122,9 +127,9 @@ def sweep_pictures(folder: Path, pictures: Sequence[str]) -> int:
     network = load_network(FLAGS.weights, seed=seed)
     images = {"content": content, "init": init_image}
     images |= {f"style_{number}": style for number, style in enumerate(styles, 1)}
-    sweep = run_sweep(
+    job = SweepJob(
         functools.partial(
-            prepare_lanes,
+            prepare_batch,
             content,
             styles,
             network.params,
@@ -138,6 +143,7 @@ def sweep_pictures(folder: Path, pictures: Sequence[str]) -> int:
         sweep_config(preset, settings, seed, network, images),
         Limits(FLAGS.memory_gb, FLAGS.limit_minutes, FLAGS.yes),
     )
+    sweep = run_sweep(job)
     if is_first_process():
         write_results(folder, sweep, content, styles)
     tell_diverged(sweep)

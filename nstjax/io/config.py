@@ -1,7 +1,7 @@
 """config.json: what a run was asked for, and whether another may go on from it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +13,8 @@ from nstjax.io.stored import Count, Text, convert, read_record, short_json
 
 CONFIG = "config.json"
 START_AGAIN = "start again in an empty --workdir"
+# What a longer run has other than the shorter one that it goes on from.
+GROWING = ("steps", "pyramid_steps", "scales")
 
 
 class Settings(msgspec.Struct):
@@ -58,6 +60,19 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], left_out: Collection[str] = ()
+) -> list[str]:
+    """What a stored mapping and a new one differ in: ["beta was 1.0, is 7.0"]."""
+    # Tuples are lists in JSON.
+    now = json.loads(json.dumps(now))
+    return [
+        f"{name} was {short_json(before.get(name))}, is {short_json(now.get(name))}"
+        for name in sorted(before.keys() | now.keys())
+        if name not in left_out and before.get(name) != now.get(name)
+    ]
+
+
 def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
     """Raise ``InputError`` unless the run in the folder had the same settings.
 
@@ -70,14 +85,8 @@ def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
     """
     before = read_config(folder)["settings"]
     now = json.loads(json.dumps(settings))
-    names = before.keys() | now.keys()
-    if _same_beginning(before.get("scales", []), now.get("scales", [])):
-        names -= {"steps", "pyramid_steps", "scales"}
-    changed = [
-        f"{name} was {short_json(before.get(name))}, is {short_json(now.get(name))}"
-        for name in sorted(names)
-        if before.get(name) != now.get(name)
-    ]
+    longer = _same_beginning(before.get("scales", []), now.get("scales", []))
+    changed = differences(before, now, GROWING if longer else ())
     if changed:
         raise InputError(
             f"the run in {folder} had other settings ({'; '.join(changed)}): resume it "

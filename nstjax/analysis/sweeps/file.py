@@ -29,6 +29,7 @@ import numpy as np
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
 from nstjax.io.hdf5 import Table, read_hdf5
+from nstjax.io.new_hdf5 import new_hdf5
 from nstjax.io.stored import Amount, Label, convert, damaged, decode
 from nstjax.presets.preset import LARGEST_NUMBER
 
@@ -110,42 +111,36 @@ class Sweep(NamedTuple):
 
 
 def write_sweep(path: str | os.PathLike[str], sweep: Sweep) -> None:
-    """Write a sweep, whole or not at all; the same sweep gives the same bytes.
-
-    Raises:
-      OSError: the file cannot be written.
-    """
-    # In memory first: h5py cannot close a file for which the disk has no room.
-    contents = io.BytesIO()
-    with h5py.File(contents, "w") as file:
-        file.attrs["schema"] = SCHEMA
+    """Write a sweep, whole or not at all; the same sweep gives the same bytes."""
+    log = {
+        name: np.stack([*values.values()], axis=-1)
+        if isinstance(values, dict)
+        else values
+        for name, values in sweep.log.items()
+    }
+    tables = {
+        **{f"settings/{name}": values for name, values in sweep.settings.items()},
+        "nstop": np.int32(sweep.stop_steps),
+        "log/step": np.int32(log["step"]),
+        **{f"log/{name}": np.float32(log[name]) for name in (*SCALARS, *LAYER_GROUPS)},
+        **{f"final/{name}": np.float64(sweep.final[name]) for name in FINAL},
+    }
+    with new_hdf5(path, SCHEMA) as file:
         file.attrs["config"] = json.dumps(sweep.config)
-        group = file.create_group("settings", track_order=True)
-        for name, values in sweep.settings.items():
-            group[name] = values
-        status = [str(each) for each in sweep.status]
-        file.create_dataset("status", data=status, dtype=h5py.string_dtype())
-        file["nstop"] = np.asarray(sweep.stop_steps, np.int32)
-        file["log/step"] = np.asarray(sweep.log["step"], np.int32)
-        for name in SCALARS:
-            file[f"log/{name}"] = np.asarray(sweep.log[name], np.float32)
-        for layer_group in LAYER_GROUPS:
-            layers = sweep.log[layer_group]
-            table = np.stack([*layers.values()], axis=-1)
-            dataset = file.create_dataset(
-                f"log/{layer_group}", data=np.asarray(table, np.float32)
-            )
-            dataset.attrs["layers"] = list(layers)
-        for name in FINAL:
-            file[f"final/{name}"] = np.asarray(sweep.final[name], np.float64)
+        file.create_group("settings", track_order=True)
+        for name, table in tables.items():
+            file[name] = table
+        for group in LAYER_GROUPS:
+            file[f"log/{group}"].attrs["layers"] = list(sweep.log[group])
+        file.create_dataset(
+            "status", data=list(map(str, sweep.status)), dtype=h5py.string_dtype()
+        )
         file.create_dataset(
             "images",
             data=sweep.images,
             chunks=(1, *sweep.images.shape[1:]),
             compression="gzip",
         )
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(contents.getbuffer())
 
 
 def read_sweep(path: str | os.PathLike[str]) -> Sweep:
@@ -185,28 +180,21 @@ def join_sweeps(parts: Sequence[Sweep]) -> Sweep:
     Raises:
       InputError: they are not of one sweep.
     """
-    first = parts[0]
     if len({_structure(part) for part in parts}) > 1:
         raise InputError(f"the chunks of the sweep are not of one sweep: {REMEDY}")
 
-    def joined(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        return {
-            name: joined([table[name] for table in tables])
-            if isinstance(values, dict)
-            else np.concatenate([table[name] for table in tables])
-            for name, values in tables[0].items()
-        }
+    def joined(values: Sequence[Any]) -> Any:
+        if isinstance(values[0], dict):
+            return {name: joined([each[name] for each in values]) for name in values[0]}
+        return np.concatenate(values)
 
-    log = joined([part.log for part in parts])
-    return Sweep(
-        settings=joined([part.settings for part in parts]),
-        status=np.concatenate([part.status for part in parts]),
-        stop_steps=np.concatenate([part.stop_steps for part in parts]),
-        log=log | {"step": first.log["step"]},
-        final=joined([part.final for part in parts]),
-        images=np.concatenate([part.images for part in parts]),
-        config=first.config,
+    first = parts[0]
+    tables = [name for name in Sweep._fields if name != "config"]
+    whole = first._replace(
+        **{name: joined([getattr(part, name) for part in parts]) for name in tables}
     )
+    whole.log["step"] = first.log["step"]
+    return whole
 
 
 def _structure(sweep: Sweep) -> tuple:
@@ -217,16 +205,15 @@ def _structure(sweep: Sweep) -> tuple:
 
 def write_settings_table(path: str | os.PathLike[str], sweep: Sweep) -> None:
     """Write settings.csv: index, settings, status and final losses, a line per run."""
+    columns = {
+        "index": np.arange(len(sweep.status)),
+        **sweep.settings,
+        "status": sweep.status,
+        **{f"{name}_loss": values for name, values in sweep.final.items()},
+    }
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    losses = [f"{name}_loss" for name in sweep.final]
-    writer.writerow(["index", *sweep.settings, "status", *losses])
-    columns = [
-        range(len(sweep.status)),
-        *(values.tolist() for values in sweep.settings.values()),
-        sweep.status.tolist(),
-        *(values.tolist() for values in sweep.final.values()),
-    ]
-    writer.writerows(zip(*columns, strict=True))
+    writer.writerow(columns)
+    writer.writerows(zip(*(each.tolist() for each in columns.values()), strict=True))
     with atomic_path(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")

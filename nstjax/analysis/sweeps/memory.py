@@ -1,6 +1,6 @@
-"""How many lanes fit into memory: estimated, then compiled and counted.
+"""How many runs fit into memory: estimated, then compiled and counted.
 
-A lane of h·w pixels takes about
+A run of h·w pixels takes about
 
     4 B · Σ_l f · h_l w_l c_l  +  its state  +  its data
 
@@ -15,11 +15,11 @@ largest of their results.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
-from nstjax.analysis.sweeps.batch import Lanes, lane_shapes
+from nstjax.analysis.sweeps.batch import Batch, batch_shapes
 from nstjax.analysis.sweeps.sweep import CompiledSweep
 from nstjax.errors import InputError
 from nstjax.network.vgg import (
@@ -29,7 +29,6 @@ from nstjax.network.vgg import (
     layer_channels,
     summarize,
 )
-from nstjax.presets.preset import Preset
 from nstjax.runtime.memory import (
     GIGABYTE,
     HEADROOM,
@@ -42,53 +41,28 @@ from nstjax.runtime.processes import any_process, least
 ACTIVATION_COPIES = {"adam": 2, "lbfgs": 2, "lbfgs-linesearch": 4}
 
 
-class FittedSweep(NamedTuple):
-    """A sweep compiled for a number of lanes.
-
-    Attributes:
-      sweep: with the compiled program as its steps.
-      shapes: what ``nstjax.analysis.sweeps.batch.lane_shapes`` says of the lanes.
-      size: how many settings run at a time.
-      lanes: the same with the padding that the devices need.
-      peak_bytes: predicted peak of the process's memory (on an accelerator: of the
-        devices').
-    """
-
-    sweep: CompiledSweep
-    shapes: Lanes
-    size: int
-    lanes: int
-    peak_bytes: int
-
-
 def fit_sweep(
-    sweep: CompiledSweep,
-    lanes: Lanes,
-    preset: Preset,
-    count: int,
-    most: int,
-    budget_bytes: float,
-) -> FittedSweep:
+    sweep: CompiledSweep, batch: Batch, count: int, most: int, budget_bytes: float
+) -> CompiledSweep:
     """Compile for chunks of equal size that a budget holds.
 
     Args:
       sweep: from ``make_sweep``.
-      lanes: some of its lanes; only their shapes matter.
-      preset: its settings.
+      batch: some of its runs; only their shapes matter.
       count: how many settings there are.
       most: of them in a chunk.
       budget_bytes: for all of the process (on an accelerator: of the devices').
 
     Raises:
-      InputError: not even one lane for each device fits.
+      InputError: not even one run for each device fits.
     """
-    per_lane = estimate_lane_bytes(sweep, lanes, preset)
+    per_run = estimate_run_bytes(sweep, batch)
     available = budget_bytes - memory_in_use()
-    # Every process holds its share of the lanes.
-    room = least(int(max(1, jax.process_count() * available / per_lane)))
+    # Every process holds its share of the runs.
+    room = least(int(max(1, jax.process_count() * available / per_run)))
     size = _equal_chunks(count, min(most, room))
     while True:
-        fitted = compile_sweep(sweep, lanes, preset, size)
+        fitted = compile_sweep(sweep, batch, size)
         if not any_process(HEADROOM * fitted.peak_bytes > budget_bytes):
             return fitted
         if size == 1:
@@ -103,12 +77,10 @@ def fit_sweep(
         size = _equal_chunks(count, smaller)
 
 
-def compile_sweep(
-    sweep: CompiledSweep, lanes: Lanes, preset: Preset, size: int
-) -> FittedSweep:
-    """Compile for a number of lanes and predict the peak of the memory."""
+def compile_sweep(sweep: CompiledSweep, batch: Batch, size: int) -> CompiledSweep:
+    """Compile for so many settings at a time and predict the peak of the memory."""
     devices = jax.device_count()
-    shapes = lane_shapes(lanes, math.ceil(size / devices) * devices)
+    shapes = batch_shapes(batch, math.ceil(size / devices) * devices)
     state = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=shapes.images.sharding
@@ -119,25 +91,23 @@ def compile_sweep(
     compiled = advance.lower(state, 1, *shapes.data).compile()
     scratch_bytes = 0
     if jax.default_backend() == "cpu":
-        largest = max(_convolution_sizes(lanes, preset))
-        lanes_here = shapes.images.shape[0] // jax.process_count()
-        scratch_bytes = 4 * lanes_here * largest
-    return FittedSweep(
-        sweep._replace(steps=sweep.steps._replace(advance=compiled)),
-        shapes,
-        size,
-        shapes.images.shape[0],
-        memory_in_use()
+        runs_here = shapes.images.shape[0] // jax.process_count()
+        scratch_bytes = 4 * runs_here * max(_convolution_sizes(batch))
+    return sweep._replace(
+        steps=sweep.steps._replace(advance=compiled),
+        shapes=shapes,
+        size=size,
+        peak_bytes=memory_in_use()
         + devices * program_bytes(compiled)
         + scratch_bytes
         + array_bytes(shapes.images),
     )
 
 
-def estimate_lane_bytes(sweep: CompiledSweep, lanes: Lanes, preset: Preset) -> int:
-    """What one lane takes, by the formula above."""
+def estimate_run_bytes(sweep: CompiledSweep, batch: Batch) -> int:
+    """What one run takes, by the formula above."""
     devices = jax.device_count()
-    shapes = lane_shapes(lanes, devices)
+    shapes = batch_shapes(batch, devices)
     state = jax.eval_shape(sweep.init, shapes.images, shapes.learning_rates)
     data = jax.tree.map(
         lambda axis, value: 0 if axis is None else array_bytes(value),
@@ -146,15 +116,16 @@ def estimate_lane_bytes(sweep: CompiledSweep, lanes: Lanes, preset: Preset) -> i
         is_leaf=lambda x: x is None,
     )
     own = (array_bytes(state) + sum(jax.tree.leaves(data))) // devices
-    activations = 4 * sum(_convolution_sizes(lanes, preset))
-    return ACTIVATION_COPIES[preset.optimizer] * activations + own
+    activations = 4 * sum(_convolution_sizes(batch))
+    return ACTIVATION_COPIES[batch.preset.optimizer] * activations + own
 
 
-def _convolution_sizes(lanes: Lanes, preset: Preset) -> list[int]:
-    """Numbers in the result of each convolution that the loss needs, for one lane."""
-    _, height, width, _ = lanes.images.shape
+def _convolution_sizes(batch: Batch) -> list[int]:
+    """Numbers in the result of each convolution that the loss needs, for one run."""
+    preset = batch.preset
+    _, height, width, _ = batch.images.shape
     widths = {layer: layer_channels(layer) for layer in CONV_LAYERS} | {
-        layer: part["bias"].size for layer, part in lanes.data.params.items()
+        layer: part["bias"].size for layer, part in batch.data.params.items()
     }
     rows = summarize(
         height,

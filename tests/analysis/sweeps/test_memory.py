@@ -2,17 +2,16 @@
 
 import numpy as np
 import pytest
-from sweep_examples import lanes_of, shallow, sweep_of
+from sweep_examples import batch_of, shallow, sweep_of
 
 from nstjax.analysis.sweeps import memory as sweep_memory
 from nstjax.analysis.sweeps.memory import (
-    FittedSweep,
     compile_sweep,
-    estimate_lane_bytes,
+    estimate_run_bytes,
     fit_sweep,
 )
 from nstjax.analysis.sweeps.settings import grid
-from nstjax.analysis.sweeps.sweep import run_lanes
+from nstjax.analysis.sweeps.sweep import CompiledSweep, run_batch
 from nstjax.errors import InputError
 
 
@@ -27,8 +26,8 @@ from nstjax.errors import InputError
 )
 def test_the_estimate_is_its_formula(optimizer, copies, images):
     preset = shallow("gatys2016", optimizer=optimizer, lbfgs_num_correction=3)
-    lanes = lanes_of(preset, grid({"beta": [1.0, 2.0]}))
-    estimate = estimate_lane_bytes(sweep_of(preset, lanes), lanes, preset)
+    lanes = batch_of(preset, grid({"beta": [1.0, 2.0]}))
+    estimate = estimate_run_bytes(sweep_of(preset, lanes), lanes)
     activations = 16 * 20 * (4 + 4)  # conv1_1 and conv1_2
     expected = 4 * (copies * activations + images * 16 * 20 * 3)
     assert expected < estimate < expected + 200  # scalars
@@ -36,20 +35,20 @@ def test_the_estimate_is_its_formula(optimizer, copies, images):
 
 def test_chunks_fit_into_the_memory(monkeypatch):
     preset = shallow("gatys2016")
-    lanes = lanes_of(preset, grid({"beta": [1.0]}))
+    lanes = batch_of(preset, grid({"beta": [1.0]}))
     compiled = []
 
-    def compile_for(sweep, lanes, preset, size):
+    def compile_for(sweep, batch, size):
         compiled.append(size)
-        return FittedSweep(sweep, lanes, size, size, 1000 + 100 * size)
+        return CompiledSweep(None, None, None, size, 1000 + 100 * size)
 
     monkeypatch.setattr(sweep_memory, "memory_in_use", lambda: 1000)
     monkeypatch.setattr(sweep_memory, "compile_sweep", compile_for)
 
     def fitted(estimate, count, most, budget):
         compiled.clear()
-        monkeypatch.setattr(sweep_memory, "estimate_lane_bytes", lambda *_: estimate)
-        return fit_sweep(None, lanes, preset, count, most, 1.05 * budget).size
+        monkeypatch.setattr(sweep_memory, "estimate_run_bytes", lambda *_: estimate)
+        return fit_sweep(None, lanes, count, most, 1.05 * budget).size
 
     assert fitted(100, 20, 64, 1e9) == 20
     assert fitted(100, 20, 8, 1e9) == 7
@@ -68,14 +67,12 @@ def test_the_compiled_program_is_counted_and_runs(monkeypatch):
     monkeypatch.setattr(sweep_memory, "memory_in_use", lambda: 0)
     preset = shallow("gatys2016", optimizer="adam", steps=2)
     settings = list(grid({"beta": [1.0, 2.0]}))
-    lanes = lanes_of(preset, settings)
+    lanes = batch_of(preset, settings)
     sweep = sweep_of(preset, lanes)
-    fitted = compile_sweep(sweep, lanes_of(preset, settings[:1]), preset, 2)
-    assert (fitted.size, fitted.lanes) == (2, 2)
-    estimate = estimate_lane_bytes(sweep, lanes, preset)
+    fitted = compile_sweep(sweep, batch_of(preset, settings[:1]), 2)
+    assert (fitted.size, fitted.shapes.images.shape[0]) == (2, 2)
+    estimate = estimate_run_bytes(sweep, lanes)
     # With so few channels, what has 3 or 27 of them counts more than in a network.
     assert 2 * estimate < fitted.peak_bytes < 10 * estimate
-    results = run_lanes(fitted.sweep, lanes, preset)
-    np.testing.assert_array_equal(
-        results.log.loss, run_lanes(sweep, lanes, preset).log.loss
-    )
+    results = run_batch(fitted, lanes)
+    np.testing.assert_array_equal(results.log.loss, run_batch(sweep, lanes).log.loss)

@@ -244,7 +244,7 @@ def test_a_grid_lies_where_its_settings_say():
     tops, lefts = np.empty((2, 6), int)
     for lane in range(6):
         tops[lane], _, lefts[lane], _ = place(sheet, sweep, lane)
-    # Lanes by learning rate down and beta across.
+    # Batch by learning rate down and beta across.
     grid = np.array([[3, 5, 1], [2, 4, 0]])
     assert (tops[grid] == tops[grid][:, :1]).all()
     assert (lefts[grid] == lefts[grid][:1]).all()

@@ -14,10 +14,11 @@ from nstjax.analysis.sweeps.settings import (
     controls_with,
     grid,
     known_names,
+    parse_grid,
     preset_with,
+    read_settings,
     seed_with,
 )
-from nstjax.analysis.sweeps.settings_input import parse_grid, read_settings
 from nstjax.errors import InputError
 from nstjax.presets.preset import customize
 from nstjax.presets.published import get_preset

@@ -1,4 +1,4 @@
-"""Lanes side by side against single runs."""
+"""Batch side by side against single runs."""
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +7,9 @@ import pytest
 import reference
 
 from nstjax.analysis.sweeps import sweep as sweep_lanes
-from nstjax.analysis.sweeps.batch import prepare_lanes
+from nstjax.analysis.sweeps.batch import prepare_batch
 from nstjax.analysis.sweeps.settings import controls_with, grid, preset_with, seed_with
-from nstjax.analysis.sweeps.sweep import make_sweep, run_lanes
+from nstjax.analysis.sweeps.sweep import make_sweep, run_batch
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size
 from nstjax.losses.total import LossTerms
@@ -46,7 +46,7 @@ def shallow(name, **overrides):
 
 
 def lanes_of(preset, settings, styles=1, **options):
-    return prepare_lanes(
+    return prepare_batch(
         CONTENT, STYLES[:styles], PARAMS, preset, list(settings), **options
     )
 
@@ -99,12 +99,12 @@ def assert_like_single_runs(preset, settings, results, original):
 def test_lanes_are_single_runs(preset, values):
     settings = list(grid(values))
     lanes = lanes_of(preset, settings)
-    results = run_lanes(sweep_of(preset, lanes), lanes, preset)
+    results = run_batch(sweep_of(preset, lanes), lanes)
     assert not results.diverged.any()
     assert results.stop_steps.tolist() == [preset.steps] * len(settings)
     assert results.log.loss.shape == (len(settings), preset.steps + 1)
     assert results.log.gradient_norm.shape == results.log.loss.shape
-    # Lanes that are all alike would show nothing.
+    # Batch that are all alike would show nothing.
     assert len(np.unique(results.log.loss[:, -1])) == len(settings)
     assert_like_single_runs(preset, settings, results, lanes.original)
 
@@ -161,7 +161,7 @@ def test_lanes_start_from_what_prepare_gives(preset, values, styles):
         style = b"".join(np.asarray(x).tobytes() for x in jax.tree.leaves(data.targets))
         image = np.asarray(lanes.images[index]).tobytes()
         starts.add((style, image, float(data.weights.content_layers["relu1_1"])))
-    # Lanes that are all alike would show nothing.
+    # Batch that are all alike would show nothing.
     assert len(starts) == len(settings)
 
 
@@ -193,7 +193,7 @@ def test_chunks_of_steps_are_the_same_steps():
     settings = list(grid({"learning_rate": [0.5, 30.0]}))
     lanes = lanes_of(preset, settings)
     told = []
-    results = run_lanes(sweep_of(preset, lanes, 3), lanes, preset, tell=told.append)
+    results = run_batch(sweep_of(preset, lanes, 3), lanes, tell=told.append)
     assert told == [3, 1, 1]
     assert_like_single_runs(preset, settings, results, lanes.original)
 
@@ -215,13 +215,13 @@ def test_one_trace_serves_every_chunk_and_grid():
     settings = list(grid({"beta": [1.0, 2, 3, 4, 5], "learning_rate": [1.0]}))
     first = lanes_of(preset, settings[:3])
     sweep = make_sweep(transfer._replace(step=step), first.axes)
-    whole = run_lanes(sweep, first, preset)
+    whole = run_batch(sweep, first)
     rest = lanes_of(preset, settings[3:], size=3)
     assert rest.images.shape[0] == 3
     assert rest.filled == 2
-    padded = run_lanes(sweep, rest, preset)
+    padded = run_batch(sweep, rest)
     other = grid({"beta": np.array([7, 8, 9]), "learning_rate": [np.float64(3)]})
-    run_lanes(sweep, lanes_of(preset, other), preset)
+    run_batch(sweep, lanes_of(preset, other))
     assert traces == [(16, 20, 3)]
     assert sweep.steps.advance._cache_size() == 1
     assert sweep.init._cache_size() == 1
@@ -240,7 +240,7 @@ def test_a_diverging_lane_is_frozen_and_harms_nobody(keep):
         {"learning_rate": 1.0, "beta": 3e38},
     ]
     lanes = lanes_of(preset, settings)
-    results = run_lanes(sweep_of(preset, lanes), lanes, preset)
+    results = run_batch(sweep_of(preset, lanes), lanes)
     assert results.diverged.tolist() == [False, True, True, False, True]
     assert results.stop_steps.tolist() == [4, 1, 1, 4, 0]
     for index in np.flatnonzero(results.diverged):
@@ -272,7 +272,7 @@ def test_a_gradient_that_is_not_finite_freezes_a_lane_too():
     images[:, 0, 0, 0] = 0.0
     lanes = lanes._replace(images=images, data=(np.float32([2.0, 0.5]),), axes=(0,))
     sweep = make_sweep(transfer, lanes.axes)
-    results = run_lanes(sweep, lanes, preset)
+    results = run_batch(sweep, lanes)
     assert results.diverged.tolist() == [False, True]
     assert results.stop_steps.tolist() == [4, 0]
     assert np.isnan(results.log.loss[1]).all()
