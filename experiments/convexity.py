@@ -95,27 +95,24 @@ def run_tests(run: SavedRun, surfaces: Sequence[Surface]) -> dict[str, Any]:
     """What the tests find."""
     loss_fn = loss_function(**surface_structure(run.preset))
     data = run.problem.data
-    batches = single_precision(loss_fn, data, study.BATCH)
-    one_by_one = single_precision(loss_fn, data, 1)
-    double = double_precision(loss_fn, data)
     group = study.members(run.content, run.style, run.snapshots, run.image, FLAGS.seed)
     places = study.places(group, FLAGS.curvature_at)
     print(f"weights {run.network.source}, {len(group)} images", flush=True)
+    batches = single_precision(loss_fn, data, study.BATCH)
+    double = double_precision(loss_fn, data)
     images = np.stack([member.image for member in group])
     epsilon = rounding_error(batches, double, images)
+    one_by_one = single_precision(loss_fn, data, 1)
+    evaluators = study.Evaluators(epsilon, batches, one_by_one, double)
     return {
         "weights": run.network.source,
         "relative_error": epsilon,
         "planes": {
-            surface.plane.kind: study.surface_study(
-                surface, epsilon, one_by_one, double
-            )
+            surface.plane.kind: study.surface_study(surface, evaluators)
             for surface in surfaces
             if surface.plane
         },
-        "segments": study.segment_study(
-            group, epsilon, batches, double, FLAGS.segments, FLAGS.seed
-        ),
+        "segments": study.segment_study(group, evaluators, FLAGS.segments, FLAGS.seed),
         "curvature": study.curvature_study(loss_fn, data, places),
     }
 

@@ -21,7 +21,7 @@ from absl import flags
 
 from nstjax.analysis.study.study import check_places
 from nstjax.analysis.study.table import markdown_table
-from nstjax.analysis.surfaces.request import KINDS, parse_grid
+from nstjax.analysis.surfaces.request import KINDS, parse_nodes
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
@@ -130,7 +130,7 @@ def check_flags_of_parts() -> None:
             raise InputError(
                 f"no plane {plane!r}: give --planes with some of {', '.join(KINDS)}"
             )
-        parse_grid(FLAGS.grid, plane)
+        parse_nodes(FLAGS.grid, plane)
     check_places(FLAGS.curvature_at)
     preset = get_preset(PRESET)
     size = parse_size(FLAGS.size, default_size_rule(preset))

@@ -13,8 +13,8 @@ from nstjax.analysis.surfaces.file import check_resumable, read_surface, write_s
 from nstjax.analysis.surfaces.request import (
     KINDS,
     SurfaceRequest,
-    parse_grid,
     parse_line,
+    parse_nodes,
     parse_ranges,
 )
 from nstjax.analysis.surfaces.saved_surface import compute_surface
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("give --run=DIR, the --workdir of a run, and flags alone")
     request = SurfaceRequest(
         kind=kind,
-        grid=parse_grid(FLAGS.grid, kind),
+        grid=parse_nodes(FLAGS.grid, kind),
         ranges=parse_ranges(FLAGS.range, kind) if FLAGS.range else None,
         seed=FLAGS.seed,
         norm=FLAGS.norm,

@@ -12,7 +12,6 @@ S, T = np.linspace(-1, 2, 4), np.linspace(0, 1, 6)
 GRID = np.meshgrid(S, T, indexing="ij")
 # One of these is off the plane.
 POINTS = {"content": (1.0, 0.5, 0.0), "result": (0.0, 0.0, 0.0), "seed 2": (1, 1, 0.25)}
-NO_MARKS = Marks((), np.zeros((0, 2)), np.zeros(0), np.zeros((0, 3)))
 
 
 def tilted(s, t):

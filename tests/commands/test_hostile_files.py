@@ -20,11 +20,12 @@ from hostile_files import Hostile
 from matplotlib.text import Text
 from model_files import make_model
 from PIL import Image
-from surfaces import NO_MARKS
 from sweep_examples import example
 
 from nstjax.analysis.surfaces.file import read_surface
+from nstjax.analysis.surfaces.panels import View
 from nstjax.analysis.surfaces.plots import map_figure
+from nstjax.analysis.surfaces.surface import NO_MARKS
 from nstjax.analysis.sweeps.file import read_sweep, write_sweep
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.model_file import read_model, write_model
@@ -287,7 +288,7 @@ def test_stored_words_are_no_formulas(hostile):
         points=surface.points._replace(names=(texts[2], texts[3], "$y$")),
         trajectories={"$z$": surface.trajectories["run"], "empty": NO_MARKS},
     )
-    figure = map_figure(surface, 1, 1, 0, title="$t$")
+    figure = map_figure(surface, View(1, 1, 0, title="$t$"))
     figure.draw_without_rendering()
     shown = "\n".join(each.get_text() for each in figure.findobj(Text))
     for text in (*texts, "$y$", "$z$", "$t$"):

@@ -1,11 +1,13 @@
 """Convexity tests of a loss from its values on a grid and along segments.
 
 A slice can refute convexity and never prove it. What refutes it here is a secant: a
-value above the chord between two others, which no convex function has.
+value above the chord between two others, which no convex function has. Values have
+rounding errors of a relative size ε, to be measured by evaluating again in another
+batch or in float64: what is below a tolerance τ is no violation.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +25,7 @@ class LatticeTest(NamedTuple):
       worst: most negative second difference of a violation, over the range of the
         values; 0 without a violation.
       worst_at: (i, j) of its midpoint; None without a violation.
-      direction: (di, dj) from the midpoint to the chord's ends; likewise.
+      direction: (di, dj) from the midpoint to the chord's ends; None with it.
       tested: number of nodes that are the midpoint of at least one chord.
       violations: number of those that lie above at least one of their chords.
     """
@@ -55,35 +57,19 @@ class SegmentSummary(NamedTuple):
 
 
 def evaluation_tolerance(values: ArrayLike, epsilon: float) -> float:
-    """Tolerance of the tests for values with rounding errors: τ = 8 ε max|Z|.
+    """Tolerance for a grid: τ = 8 ε max|Z|, NaN being not known.
 
     A second difference adds up four errors; the rest is room.
-
-    Args:
-      values: Z, any shape; NaN where not known.
-      epsilon: ε, relative error of one value: measured by evaluating again in another
-        batch or in float64.
-
-    Raises:
-      InputError: no value is known.
     """
     values = np.asarray(values, np.float64)
     return 8 * epsilon * float(np.abs(_finite(values)).max())
 
 
 def segment_tolerances(values: ArrayLike, epsilon: float) -> np.ndarray:
-    """Tolerance of each segment: τ = 8 ε max|f|, by its own values.
+    """Tolerance of each segment: τ = 8 ε max|f|, by its own finite values [m, 2 + k].
 
     With one tolerance for all, a segment that ends at an image of huge loss would hide
     what the others show.
-
-    Args:
-      values: f at both ends and between, shape [m, 2 + k]; what is not finite does not
-        count.
-      epsilon: ε, relative error of one value.
-
-    Returns:
-      τ, float64 [m].
     """
     values = np.asarray(values, np.float64)
     sizes = np.abs(np.where(np.isfinite(values), values, 0.0))
@@ -213,44 +199,10 @@ def convex_envelope_gap(s: ArrayLike, t: ArrayLike, values: ArrayLike) -> float:
     return float(np.nanmax(Z - convex_envelope(s, t, Z)) / extent)
 
 
-def smallest_hessian_eigenvalue(
-    s: ArrayLike, t: ArrayLike, values: ArrayLike
-) -> np.ndarray:
-    """Map of the smaller eigenvalue of the discrete Hessian: a picture, not a proof.
-
-    λ = (a + b)/2 - √(((a - b)/2)² + c²), where a and b are the second differences
-    along the axes and c the mixed central difference. A convex function with a kink
-    can have λ < 0: max(x + y - 1, 0) on the unit lattice has a = b = 0 and c = 1/4 at
-    the origin.
-
-    Args:
-      s: coordinates of the rows, evenly spaced, shape [nu].
-      t: coordinates of the columns, likewise, shape [nv].
-      values: shape [nu, nv].
-
-    Returns:
-      λ at the inner nodes, shape [nu - 2, nv - 2].
-
-    Raises:
-      InputError: fewer than 3 × 3 nodes, or uneven spacing.
-    """
-    Z = np.asarray(values, np.float64)
-    if min(Z.shape) < 3:
-        raise InputError(
-            f"a Hessian map of {Z.shape[0]}×{Z.shape[1]} nodes: give at least 3×3"
-        )
-    h_u, h_v = _spacing(s), _spacing(t)
-    inner = Z[1:-1, 1:-1]
-    a = (Z[2:, 1:-1] + Z[:-2, 1:-1] - 2 * inner) / h_u**2
-    b = (Z[1:-1, 2:] + Z[1:-1, :-2] - 2 * inner) / h_v**2
-    c = (Z[2:, 2:] + Z[:-2, :-2] - Z[2:, :-2] - Z[:-2, 2:]) / (4 * h_u * h_v)
-    return (a + b) / 2 - np.hypot((a - b) / 2, c)
-
-
 def segment_violations(
-    f_a: ArrayLike,
-    f_b: ArrayLike,
-    f_mid: ArrayLike,
+    f_a: np.ndarray,
+    f_b: np.ndarray,
+    f_mid: np.ndarray,
     thetas: ArrayLike,
     tolerance: ArrayLike,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -269,71 +221,38 @@ def segment_violations(
       The excess, float64 [m, k], and where it is above τ, bool [m, k].
 
     Raises:
-      InputError: the shapes differ, or the tolerance is below 0 or NaN.
+      InputError: the tolerance is below 0 or NaN.
     """
     _check_tolerance(tolerance)
-    f_a, f_b, f_mid, thetas = (
-        np.asarray(array, np.float64) for array in (f_a, f_b, f_mid, thetas)
-    )
-    if f_b.shape != f_a.shape or f_mid.shape != f_a.shape + thetas.shape:
-        raise InputError(
-            f"segments have ends of shape {f_a.shape} and {f_b.shape} and inner values "
-            f"of shape {f_mid.shape}: give [m], [m] and [m, {thetas.size}]"
-        )
-    excess = f_mid - f_a[:, None] * thetas - f_b[:, None] * (1 - thetas)
+    thetas = np.asarray(thetas, np.float64)
+    excess = f_mid - np.outer(f_a, thetas) - np.outer(f_b, 1 - thetas)
     return excess, excess > np.reshape(tolerance, (-1, 1))
 
 
 def summarize_segments(
-    excess: ArrayLike, kinds: Sequence[str], tolerance: ArrayLike
+    excess: np.ndarray, kinds: Sequence[str], tolerance: ArrayLike
 ) -> dict[str, SegmentSummary]:
-    """Count the segments above their chord, by kind.
+    """Count the segments above their chord, by kind, such as "content – style", [m].
 
-    Args:
-      excess: see ``segment_violations``, shape [m, k]. Segments with a value that is
-        not finite are left out.
-      kinds: what each segment connects, such as "content to style", length m.
-      tolerance: τ, shape [m] or one for all; a segment is violated if any of its k
-        values is above it.
+    A segment is violated if any of its excesses [m, k] is above τ, shape [m] or one
+    for all; one with a value that is not finite is left out.
 
-    Raises:
-      InputError: the tolerance is below 0 or NaN.
+    Source:
+      Wilson (1927), "Probable Inference, the Law of Succession, and Statistical
+      Inference", for the interval of a share; 0 to 1 where nothing was counted.
     """
-    _check_tolerance(tolerance)
-    largest = np.max(np.asarray(excess, np.float64), axis=1)
+    largest = np.max(excess, axis=1)
     summaries = {}
     for kind in dict.fromkeys(kinds):
         chosen = np.equal(kinds, kind) & np.isfinite(largest)
         above = largest[chosen & (largest > tolerance)]
-        summaries[kind] = SegmentSummary(
-            int(chosen.sum()),
-            len(above),
-            *wilson_interval(len(above), int(chosen.sum())),
-            float(above.max(initial=0.0)),
-        )
+        count, low, high = int(chosen.sum()), 0.0, 1.0
+        if count:
+            test = binomtest(len(above), count)
+            low, high = map(float, test.proportion_ci(method="wilson"))
+        worst = float(above.max(initial=0.0))
+        summaries[kind] = SegmentSummary(count, len(above), low, high, worst)
     return summaries
-
-
-def wilson_interval(
-    violations: int, count: int, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Wilson's score interval of a share; 0 to 1 where nothing was counted.
-
-    Source:
-      Wilson (1927), "Probable Inference, the Law of Succession, and Statistical
-      Inference".
-    """
-    if count == 0:
-        return 0.0, 1.0
-    interval = binomtest(violations, count).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
-def verdict(
-    confirmed_violations: int,
-) -> Literal["refuted", "not refuted on the tested set"]:
-    """What violations that a second evaluation has confirmed say; never "convex"."""
-    return "refuted" if confirmed_violations else "not refuted on the tested set"
 
 
 def _height_above_hull(coordinates: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -361,16 +280,6 @@ def _finite(values: np.ndarray) -> np.ndarray:
     if not finite.size:
         raise InputError("no value of the grid is known: evaluate some nodes first")
     return finite
-
-
-def _spacing(axis: ArrayLike) -> float:
-    steps = np.diff(np.asarray(axis, np.float64))
-    if not np.allclose(steps, steps[0], rtol=1e-6, atol=0):
-        raise InputError(
-            f"coordinates with steps of {steps.min():.6g} to {steps.max():.6g}: "
-            "space them evenly"
-        )
-    return float(steps[0])
 
 
 def _check_tolerance(tolerance: ArrayLike) -> None:

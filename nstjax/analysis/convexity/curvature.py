@@ -39,9 +39,9 @@ class Curvature(NamedTuple):
       largest: λ at the upper end.
       smallest_residual: ‖Hv - λv‖ and the rounding error of the image's type: an
         eigenvalue lies within it of λ.
-      largest_residual: likewise.
+      largest_residual: the same at the upper end.
       smallest_vector: v of unit length, float64, in the image's shape.
-      largest_vector: likewise.
+      largest_vector: v of the upper end.
       products: number of Hessian-vector products that it took.
     """
 
@@ -57,19 +57,12 @@ class Curvature(NamedTuple):
 def hessian_vector_product(
     loss: Loss, image: ArrayLike
 ) -> Callable[[ArrayLike], Array]:
-    """The map v ↦ Hv, H the Hessian of a loss at an image.
+    """The map v ↦ Hv in the image's shape, H the Hessian of a loss at an image.
 
     Compiled once for a loss and all images of one shape, at the highest precision of
-    matrix products and convolutions.
-
-    Args:
-      loss: image -> scalar. Give the same object again for it not to be compiled
-        again, or ``jax.tree_util.Partial(function, *arrays)``, whose arrays are
-        arguments of the compiled program and not part of it.
-      image: any shape.
-
-    Returns:
-      A function of v in the image's shape; the result has the image's type.
+    matrix products and convolutions. The loss should be the same object again, or
+    ``jax.tree_util.Partial(function, *arrays)``, whose arrays are arguments of the
+    compiled program and not part of it.
     """
     image = jnp.asarray(image)
     if not isinstance(loss, jax.tree_util.Partial):

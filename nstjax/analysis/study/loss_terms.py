@@ -23,22 +23,16 @@ Terms = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 def single_precision(loss_fn: LossFunction, data: TransferData, batch: int) -> Terms:
-    """The terms as a run sees them: images [n, height, width, 3] -> {term: [n]}.
-
-    Args:
-      loss_fn: from ``nstjax.losses.objective.loss_function``.
-      data: what it takes beside the image.
-      batch: images in one dispatch.
-    """
+    """The terms as a run sees them, of so many images in one dispatch."""
     compiled = jax.jit(jax.vmap(_terms(loss_fn), in_axes=(0, None)))
 
     def evaluate(images: np.ndarray) -> dict[str, np.ndarray]:
         rows = []
         for first in range(0, len(images), batch):
-            part = images[first : first + batch]
+            part = np.asarray(images[first : first + batch], np.float32)
             padded = np.concatenate([part, part[:1].repeat(batch - len(part), axis=0)])
             with jax.default_matmul_precision("highest"):
-                values = compiled(np.float32(padded), data)
+                values = compiled(padded, data)
             rows.append({term: np.asarray(values[term])[: len(part)] for term in TERMS})
         return {
             term: np.concatenate([row[term] for row in rows]).astype(np.float64)

@@ -18,8 +18,6 @@ stored: it is α content + β style + tv TV for any weights. Attributes are writ
 ``nstjax.io.hdf5``.
 """
 
-import io
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -31,17 +29,10 @@ import numpy as np
 
 from nstjax.analysis.surfaces.surface import Marks, Plane, Surface, SurfaceValues
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path
+from nstjax.io.config import differences
 from nstjax.io.hdf5 import Stored, Table, read_hdf5, write_attributes
-from nstjax.io.stored import (
-    Amount,
-    Label,
-    Positive,
-    check_file,
-    convert,
-    damaged,
-    short_json,
-)
+from nstjax.io.new_hdf5 import new_hdf5
+from nstjax.io.stored import Amount, Label, Positive, check_file, convert, damaged
 from nstjax.presets.preset import LARGEST_NUMBER
 
 SCHEMA = "nstjax.surface/1"
@@ -104,37 +95,64 @@ GROUPS = {"": dict[str, Any], "config": dict[str, Any]}
 
 
 def write_surface(path: str | os.PathLike[str], surface: Surface) -> None:
-    """Write a surface, whole or not at all.
-
-    Raises:
-      OSError: the file cannot be written.
-    """
-    # In memory first: h5py cannot close a file for which the disk has no room.
-    contents = io.BytesIO()
-    with h5py.File(contents, "w") as file:
-        about = dict(surface.about)
-        config = {
-            **about.pop("config", {}),
-            **{f"{WEIGHT_PREFIX}{name}": x for name, x in surface.weights.items()},
-        }
-        write_attributes(file, {"schema": SCHEMA, **about})
+    """Write a surface, whole or not at all; the same surface gives the same bytes."""
+    about = dict(surface.about)
+    config = about.pop("config", {}) | {
+        f"{WEIGHT_PREFIX}{name}": weight for name, weight in surface.weights.items()
+    }
+    plane, layers = surface.plane, list(surface.values.style_layers)
+    with new_hdf5(path, SCHEMA) as file:
+        write_attributes(file, about)
         write_attributes(file.create_group("config"), config)
-        if surface.plane is not None:
-            _write_plane(file, surface.plane)
-        _write_axes(file, surface)
-        _write_values(file, surface.values)
-        file["done"] = np.asarray(surface.done, np.uint8)
-        _write_marks(file.create_group("points"), surface.points)
-        file["points"].create_dataset(
-            "names", data=list(surface.points.names), dtype=h5py.string_dtype()
-        )
         file.create_group("trajectory")
-        for run, marks in sorted(surface.trajectories.items()):
-            group = file.create_group(f"trajectory/{run}")
-            group["step"] = np.array([int(name) for name in marks.names], np.int32)
-            _write_marks(group, marks)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(contents.getbuffer())
+        for name, table in _tables(surface).items():
+            file[name] = table
+        names = list(surface.points.names)
+        file.create_dataset("points/names", data=names, dtype=h5py.string_dtype())
+        file["values/style_layers"].attrs["layers"] = layers
+        for place, (name, label) in enumerate(zip("st", surface.labels, strict=True)):
+            axis = file[f"axes/{name}"]
+            axis.attrs["label"] = label
+            axis.make_scale(name)
+            if plane is not None:
+                r = plane.unit_length
+                axis.attrs["unit_length"] = r
+                axis.attrs["rms_8bit_per_unit"] = r / math.sqrt(plane.origin.size)
+            for grid in file["values"].values():
+                dimension = grid.dims[grid.ndim - 2 + place]
+                dimension.label = name
+                dimension.attach_scale(axis)
+        if plane is not None:
+            for name, label in zip("uv", plane.labels, strict=True):
+                attributes = {"kind": plane.kind, "label": label, **plane.details}
+                write_attributes(file[f"axes/{name}"], attributes)
+
+
+def _tables(surface: Surface) -> dict[str, Any]:
+    values, plane = surface.values, surface.plane
+    tables: dict[str, Any] = {
+        "axes/s": np.float64(surface.s),
+        "axes/t": np.float64(surface.t),
+        **{f"values/{name}": np.float64(getattr(values, name)) for name in GRIDS},
+        "values/out_of_gamut": np.float32(values.out_of_gamut),
+        "values/style_layers": np.reshape(
+            [*values.style_layers.values()], (-1, *values.style.shape)
+        ),
+        "done": np.uint8(surface.done),
+    }
+    if plane is not None:
+        tables["origin"] = np.float32(plane.origin)
+        tables |= {"axes/u": np.float32(plane.u), "axes/v": np.float32(plane.v)}
+    groups = {"points": surface.points}
+    for run, marks in sorted(surface.trajectories.items()):
+        groups[f"trajectory/{run}"] = marks
+        steps = np.array([int(name) for name in marks.names], np.int32)
+        tables[f"trajectory/{run}/step"] = steps
+    for group, marks in groups.items():
+        tables[f"{group}/coords"] = np.float64(marks.coordinates)
+        tables[f"{group}/residual"] = np.float64(marks.residuals)
+        tables[f"{group}/losses"] = np.float64(marks.losses)
+    return tables
 
 
 def read_surface(path: str | os.PathLike[str]) -> Surface:
@@ -148,17 +166,14 @@ def read_surface(path: str | os.PathLike[str]) -> Surface:
     tables, attributes = stored.tables, stored.attributes
     about, config = attributes[""], attributes["config"]
     del about["schema"]
-    weights = convert(
-        {
-            name.removeprefix(WEIGHT_PREFIX): config.pop(name)
-            for name in list(config)
-            if name.startswith(WEIGHT_PREFIX)
-        },
-        dict[str, Amount],
-        f"{path} config",
-        REMEDY,
-    )
-    if "origin" in tables and weights.keys() != {"alpha", "beta", "tv"}:
+    weights = {
+        name.removeprefix(WEIGHT_PREFIX): config.pop(name)
+        for name in list(config)
+        if name.startswith(WEIGHT_PREFIX)
+    }
+    weights = convert(weights, dict[str, Amount], f"{path} config", REMEDY)
+    plane = _plane(path, stored) if "origin" in tables else None
+    if plane is not None and weights.keys() != {"alpha", "beta", "tv"}:
         raise damaged(path, f"the weights of {', '.join(weights)} alone", REMEDY)
     if len(tables["points/names"]) > MOST_MARKS:
         raise damaged(path, f"more than {MOST_MARKS} points", REMEDY)
@@ -166,19 +181,17 @@ def read_surface(path: str | os.PathLike[str]) -> Surface:
     if len(layers) != len(tables["values/style_layers"]) or not tables["done"].size:
         raise damaged(path, f"{len(layers)} names of layers, or no nodes", REMEDY)
     return Surface(
-        plane=_plane(path, stored) if "origin" in tables else None,
+        plane=plane,
         s=tables["axes/s"],
         t=tables["axes/t"],
         values=SurfaceValues(
-            **{
-                name: np.asarray(tables[f"values/{name}"], np.float64) for name in GRIDS
-            },
+            **{name: tables[f"values/{name}"].astype(np.float64) for name in GRIDS},
             style_layers=dict(zip(layers, tables["values/style_layers"], strict=True)),
         ),
         done=tables["done"].astype(bool),
         points=_marks(stored, "points", tables["points/names"]),
         trajectories={
-            path.split("/")[1]: _marks(stored, path.rpartition("/")[0], steps)
+            path.split("/")[1]: _marks(stored, path.removesuffix("/step"), steps)
             for path, steps in tables.items()
             if path.endswith("/step")
         },
@@ -191,21 +204,10 @@ def read_surface(path: str | os.PathLike[str]) -> Surface:
 def check_resumable(
     path: str | os.PathLike[str], found: Surface, wanted: Mapping[str, Any]
 ) -> None:
-    """Raise ``InputError`` unless the surface on disk is the one that is wanted.
-
-    Args:
-      path: of the file.
-      found: from ``read_surface``.
-      wanted: ``Surface.about`` of the surface to compute.
-    """
-    before, now = _identity(found.about), _identity(json.loads(json.dumps(wanted)))
-    changed = [
-        f"{name} was {short_json(before.get(name))}, is {short_json(now.get(name))}"
-        for name in sorted(
-            before.keys() | now.keys(), key=lambda x: (not x.startswith("flags"), x)
-        )
-        if before.get(name) != now.get(name)
-    ]
+    """Raise ``InputError`` unless a file holds the surface of ``Surface.about``."""
+    changed = differences(_identity(found.about), _identity(wanted))
+    # What was asked for comes first.
+    changed.sort(key=lambda difference: not difference.startswith("flags"))
     if changed:
         more = len(changed) - SHOWN
         shown = [*changed[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
@@ -223,61 +225,6 @@ def _identity(about: Mapping[str, Any]) -> dict[str, Any]:
             tables = value if isinstance(value, dict) else {"": value}
             flat |= {f"{name} {key}".strip(): entry for key, entry in tables.items()}
     return flat
-
-
-def _write_plane(file: h5py.File, plane: Plane) -> None:
-    file["origin"] = np.asarray(plane.origin, np.float32)
-    for name, label in zip("uv", plane.labels, strict=True):
-        direction = np.asarray(getattr(plane, name), np.float32)
-        dataset = file.create_dataset(f"axes/{name}", data=direction)
-        write_attributes(dataset, {"kind": plane.kind, "label": label, **plane.details})
-
-
-def _write_axes(file: h5py.File, surface: Surface) -> None:
-    plane = surface.plane
-    for name, label in zip("st", surface.labels, strict=True):
-        coordinates = np.asarray(getattr(surface, name), np.float64)
-        axis = file.create_dataset(f"axes/{name}", data=coordinates)
-        axis.attrs["label"] = label
-        if plane is not None:
-            axis.attrs["unit_length"] = plane.unit_length
-            axis.attrs["rms_8bit_per_unit"] = plane.unit_length / math.sqrt(
-                plane.origin.size
-            )
-        axis.make_scale(name)
-
-
-def _write_values(file: h5py.File, values: SurfaceValues) -> None:
-    for name in GRIDS:
-        dtype = np.float32 if name == "out_of_gamut" else np.float64
-        grid = file.create_dataset(
-            f"values/{name}", data=getattr(values, name), dtype=dtype, fillvalue=np.nan
-        )
-        _attach_scales(file, grid, first=0)
-    layers = list(values.style_layers)
-    grid = file.create_dataset(
-        "values/style_layers",
-        data=np.reshape(
-            [values.style_layers[layer] for layer in layers],
-            (len(layers), *values.style.shape),
-        ),
-        dtype=np.float64,
-        fillvalue=np.nan,
-    )
-    grid.attrs["layers"] = layers
-    _attach_scales(file, grid, first=1)
-
-
-def _attach_scales(file: h5py.File, grid: h5py.Dataset, first: int) -> None:
-    for axis, name in enumerate("st", start=first):
-        grid.dims[axis].label = name
-        grid.dims[axis].attach_scale(file[f"axes/{name}"])
-
-
-def _write_marks(group: h5py.Group, marks: Marks) -> None:
-    group["coords"] = np.asarray(marks.coordinates, np.float64)
-    group["residual"] = np.asarray(marks.residuals, np.float64)
-    group["losses"] = np.asarray(marks.losses, np.float64)
 
 
 def _plane(path: str | os.PathLike[str], stored: Stored) -> Plane:

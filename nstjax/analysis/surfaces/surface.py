@@ -7,6 +7,7 @@ unit changes the image by as much as its own contrast. Nothing is cut to 0..255.
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nstjax.errors import InputError
 from nstjax.losses.total import LossTerms
 from nstjax.network.vgg import MEAN_RGB
 from nstjax.optimization.transfer import LossFunction
@@ -68,14 +70,17 @@ class Marks(NamedTuple):
     losses: np.ndarray
 
 
+NO_MARKS = Marks((), np.zeros((0, 2)), np.zeros(0), np.zeros((0, 3)))
+
+
 class SurfaceValues(NamedTuple):
-    """Unweighted losses on the grid; NaN where they are not known yet.
+    """Unweighted losses on the grid, float64 [nu, nv]; NaN where not known yet.
 
     Attributes:
-      content: Σ_l w_l C_l, float64 [nu, nv]; index i along s, j along t.
-      style: Σ_l w_l E_l, likewise.
-      tv: total variation, likewise.
-      style_layers: {layer: E_l}, likewise, without w_l.
+      content: Σ_l w_l C_l; index i along s, j along t.
+      style: Σ_l w_l E_l.
+      tv: total variation.
+      style_layers: {layer: E_l}, without w_l.
       out_of_gamut: share of the values outside 0..255.
     """
 
@@ -114,6 +119,17 @@ class Surface(NamedTuple):
     about: dict[str, Any]
 
 
+def total(surface: Surface, alpha: float, beta: float, tv: float) -> np.ndarray:
+    """The weighted loss α content + β style + tv TV, [nu, nv]; NaN where not known."""
+    for name, weight in {"alpha": alpha, "beta": beta, "tv": tv}.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise InputError(f"{name} is {weight}: give a number from 0 on")
+    values = surface.values
+    # Far out a loss overflows; 0 times infinity is not known.
+    with np.errstate(invalid="ignore"):
+        return alpha * values.content + beta * values.style + tv * values.tv
+
+
 def make_evaluator(loss_fn: LossFunction) -> Evaluator:
     """Compile the losses of a batch of points of a plane.
 
@@ -150,36 +166,24 @@ def make_evaluator(loss_fn: LossFunction) -> Evaluator:
 def image_losses(
     evaluator: Evaluator, images: Sequence[np.ndarray], data: tuple
 ) -> np.ndarray:
-    """Unweighted content, style and tv of images, float64 [k, 3].
-
-    Args:
-      evaluator: from ``make_evaluator``.
-      images: in the network's units, all of one size.
-      data: what the loss takes beside the image and the step.
-    """
+    """Unweighted content, style and tv of images of one size, float64 [k, 3]."""
     losses = np.zeros((len(images), 3))
     nowhere = np.zeros(1, np.float32)
-    for i, image in enumerate(images):
+    for row, image in zip(losses, images, strict=True):
         still = np.zeros_like(image)
         terms, _ = evaluator(image, still, still, 0.0, nowhere, nowhere, data)
-        losses[i] = terms.content[0], terms.style[0], terms.tv[0]
+        row[:] = terms.content[0], terms.style[0], terms.tv[0]
     return losses
 
 
 def unknown_values(shape: tuple[int, int], layers: Sequence[str]) -> SurfaceValues:
-    """Values of which none is known yet.
+    """Values [nu, nv] of which none is known yet, with layers of the style loss."""
 
-    Args:
-      shape: (nu, nv).
-      layers: of the style loss.
-    """
-    return SurfaceValues(
-        content=np.full(shape, np.nan),
-        style=np.full(shape, np.nan),
-        tv=np.full(shape, np.nan),
-        style_layers={layer: np.full(shape, np.nan) for layer in layers},
-        out_of_gamut=np.full(shape, np.nan),
-    )
+    def unknown() -> np.ndarray:
+        return np.full(shape, np.nan)
+
+    by_layer = {layer: unknown() for layer in layers}
+    return SurfaceValues(unknown(), unknown(), unknown(), by_layer, unknown())
 
 
 def default_batch(height: int, width: int) -> int:
@@ -196,16 +200,10 @@ def default_batch(height: int, width: int) -> int:
 def fill(
     surface: Surface, evaluator: Evaluator, data: tuple, batch: int
 ) -> Iterator[Surface]:
-    """Evaluate the nodes that are not done, in batches.
+    """Evaluate the nodes that are not done, so many at once.
 
     With the same batch, a surface that is filled in several goes gets the same bits as
-    one that is filled at once.
-
-    Args:
-      surface: with a plane; left as it is.
-      evaluator: from ``make_evaluator``.
-      data: what the loss takes beside the image and the step.
-      batch: how many nodes at once; the last batch repeats its last node.
+    one that is filled at once: the last batch repeats its last node.
 
     Yields:
       The surface after each batch, valid until the next one.
@@ -227,15 +225,8 @@ def fill(
             terms.content, terms.style, terms.tv, terms.style_layers, out_of_gamut
         )
         i, j = i[: len(nodes)], j[: len(nodes)]
-        _store(values, found, i, j)
+        grids, losses = jax.tree.leaves(values), jax.tree.leaves(found)
+        for grid, batch_losses in zip(grids, losses, strict=True):
+            grid[i, j] = batch_losses[: len(nodes)]
         done[i, j] = True
         yield surface._replace(values=values, done=done)
-
-
-def _store(
-    values: SurfaceValues, found: SurfaceValues, i: np.ndarray, j: np.ndarray
-) -> None:
-    def store(grid: np.ndarray, batch: np.ndarray) -> None:
-        grid[i, j] = batch[: len(i)]
-
-    jax.tree.map(store, values, found)

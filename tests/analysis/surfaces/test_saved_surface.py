@@ -11,8 +11,8 @@ from nstjax.analysis.surfaces.file import read_surface
 from nstjax.analysis.surfaces.planes import contrast, project
 from nstjax.analysis.surfaces.request import (
     SurfaceRequest,
-    parse_grid,
     parse_line,
+    parse_nodes,
     parse_ranges,
 )
 from nstjax.analysis.surfaces.saved_surface import compute_surface
@@ -240,9 +240,9 @@ def test_a_killed_command_leaves_a_surface_that_is_finished(run, tmp_path):
 
 
 def test_what_flags_mean():
-    assert parse_grid(None, "pca") == (51, 51)
-    assert parse_grid(None, "line") == (201, 1)
-    assert parse_grid("3x1001", "plane3") == (3, 1001)
+    assert parse_nodes(None, "pca") == (51, 51)
+    assert parse_nodes(None, "line") == (201, 1)
+    assert parse_nodes("3x1001", "plane3") == (3, 1001)
     assert parse_ranges("-.5:1e1", "line")[0] == (-0.5, 10)
     assert parse_line("content:style") == ("content", "style")
 
@@ -252,9 +252,9 @@ def test_what_flags_mean():
 )
 def test_bad_grids(text):
     with pytest.raises(InputError, match="is not understood: give 51x51"):
-        parse_grid(text, "plane3")
+        parse_nodes(text, "plane3")
     with pytest.raises(InputError, match="is not understood: give 201"):
-        parse_grid(f"{text}x", "line")
+        parse_nodes(f"{text}x", "line")
 
 
 @pytest.mark.parametrize(
