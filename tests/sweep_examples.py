@@ -15,28 +15,32 @@ from nstjax.presets.published import PRESETS
 from nstjax.problem.problem import make_transfer
 
 PARAMS = jax.tree.map(np.float32, reference.random_params())
+CONTENT, *STYLES = (
+    np.random.default_rng(seed).random(size, dtype=np.float32)
+    for seed, size in enumerate([(20, 24, 3), (20, 24, 3), (24, 18, 3)])
+)
 
 
 def shallow(name, **overrides):
-    """A preset of one block of the trunk, which compiles at once."""
-    return customize(
-        PRESETS[name],
-        content_layers=("relu1_2",),
-        style_layers=("relu1_1", "relu1_2"),
-        size=Size("exact", (16, 20)),
-        pyramid="none",
-        **overrides,
+    """A preset of one convolution, which compiles at once."""
+    settings = {
+        "content_layers": ("relu1_1",),
+        "style_layers": ("conv1_1", "relu1_1"),
+        "size": Size("exact", (16, 20)),
+        "pyramid": "none",
+        "steps": 4,
+    }
+    return customize(PRESETS[name], **{**settings, **overrides})
+
+
+def batch_of(preset, settings, styles=1, **options):
+    return prepare_batch(
+        CONTENT, STYLES[:styles], PARAMS, preset, list(settings), **options
     )
 
 
-def batch_of(preset, settings, **options):
-    random = np.random.default_rng(0)
-    content, style = random.random((2, 20, 24, 3), dtype=np.float32)
-    return prepare_batch(content, [style], PARAMS, preset, list(settings), **options)
-
-
-def sweep_of(preset, batch):
-    return make_sweep(make_transfer(preset), batch.axes)
+def sweep_of(preset, batch, longest=None):
+    return make_sweep(make_transfer(preset), batch.axes, longest)
 
 
 def spread(runs):
@@ -45,24 +49,24 @@ def spread(runs):
     settings = grid({"beta": [0.1, 1.0, 10.0], "seed": [0, 1, 2]})
     first = batch_of(preset, [settings[0]])
     sweep = compile_sweep(sweep_of(preset, first), first, settings.count)
-    prepared = batch_of(preset, settings, size=sweep.size)
-    assert prepared.filled == 9
-    assert sweep.shapes.images.shape[0] == prepared.images.shape[0] == runs
+    batch = batch_of(preset, settings, size=sweep.size)
+    assert batch.filled == 9
+    assert sweep.shapes.images.shape[0] == batch.images.shape[0] == runs
     assert estimate_run_bytes(sweep, first) < 1e6
-    return prepared, run_batch(sweep, prepared)
+    return batch, run_batch(sweep, batch)
 
 
 LAYERS = {"content_layers": ("relu4_2",), "style_layers": ("relu5_1", "conv1_1")}
 
 
-def example(first=0, count=3, rows=4):
+def example(count=3, rows=4):
     """A sweep whose numbers all differ, with settings that are not in order."""
-    random = np.random.default_rng(first)
+    random = np.random.default_rng(0)
 
     def table():
         return random.random((count, rows)).astype(np.float32)
 
-    runs = np.arange(first, first + count)
+    runs = np.arange(count)
     return Sweep(
         settings={
             "tv": runs / 3,
