@@ -20,14 +20,10 @@ from nstjax.errors import InputError
 class LatticeTest(NamedTuple):
     """Result of the midpoint test on a grid.
 
-    Attributes:
-      fraction: share of the tested nodes that violate the inequality.
-      worst: most negative second difference of a violation, over the range of the
-        values; 0 without a violation.
-      worst_at: (i, j) of its midpoint; None without a violation.
-      direction: (di, dj) from the midpoint to the chord's ends; None with it.
-      tested: number of nodes that are the midpoint of at least one chord.
-      violations: number of those that lie above at least one of their chords.
+    ``fraction`` is the share of violations in the ``tested`` nodes, which are the
+    midpoint of at least one chord; ``worst`` the most negative second difference over
+    the range of the values, at midpoint (i, j), with the chord's ends (di, dj) away: 0
+    and None where there is no violation.
     """
 
     fraction: float
@@ -41,12 +37,8 @@ class LatticeTest(NamedTuple):
 class SegmentSummary(NamedTuple):
     """Result of the segment test for one kind of segment.
 
-    Attributes:
-      segments: how many there are.
-      violations: number of those that lie above their chord somewhere.
-      low: lower end of the 95 % Wilson interval of the share of violations.
-      high: its upper end.
-      worst: largest excess of a violation, in the loss's own units; 0 without one.
+    ``low`` and ``high`` are the 95 % Wilson interval of the share of violations,
+    ``worst`` the largest excess of one, in the loss's own units; 0 without one.
     """
 
     segments: int
@@ -86,16 +78,8 @@ def lattice_midpoint_test(
         Z[p + d] + Z[p - d] - 2 Z[p] ≥ 0
 
     A node is violated where one of these is below -τ. The inequality holds for every
-    convex function, smooth or not, so a violation refutes convexity.
-
-    Args:
-      values: Z, shape [nu, nv], at coordinates that are evenly spaced along each axis;
-        nv = 1 for a line. NaN where not known: triples with one are not tested.
-      tolerance: τ, see ``evaluation_tolerance``.
-      strides: the k.
-
-    Raises:
-      InputError: the tolerance is below 0 or NaN.
+    convex function, smooth or not, so a violation refutes convexity. Z is [nu, nv],
+    with nv = 1 for a line; triples with a value that is not finite are not tested.
 
     Example:
       >>> lattice_midpoint_test([[0.0], [3.0], [2.0]], 0.0).worst
@@ -141,18 +125,10 @@ def lattice_midpoint_test(
 
 
 def convex_envelope(s: ArrayLike, t: ArrayLike, values: ArrayLike) -> np.ndarray:
-    """Largest convex function below the values: the lower convex hull of (s, t, Z).
+    """Largest convex function below Z [nu, nv]: the lower convex hull of (s, t, Z).
 
-    Args:
-      s: coordinates of the rows, shape [nu].
-      t: coordinates of the columns, shape [nv]; one for a line.
-      values: Z, shape [nu, nv]; NaN where not known: left out.
-
-    Returns:
-      The envelope at the nodes, float64 [nu, nv]; NaN where Z is.
-
-    Raises:
-      InputError: no value is known.
+    s is [nu] and t [nv], of one node for a line; what is not finite is left out, and
+    NaN in the envelope.
     """
     Z = np.asarray(values, np.float64)
     known = np.isfinite(Z)
@@ -186,7 +162,7 @@ def convex_envelope_gap(s: ArrayLike, t: ArrayLike, values: ArrayLike) -> float:
     """How far the values are from convex: max(Z - envelope) / range(Z).
 
     0, up to rounding, if and only if some convex function has these values: on the
-    grid the test is complete. Arguments and errors as in ``convex_envelope``.
+    grid the test is complete.
 
     Example:
       >>> convex_envelope_gap([0, 1, 2], [0], [[0.0], [3.0], [2.0]])
@@ -206,22 +182,11 @@ def segment_violations(
     thetas: ArrayLike,
     tolerance: ArrayLike,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Test the chord inequality along segments between pairs of images.
+    """Test the chord inequality on m segments between pairs of images a and b.
 
     excess = f(θ a + (1 - θ) b) - θ f(a) - (1 - θ) f(b), never above 0 for a convex f.
-
-    Args:
-      f_a: loss at one end, shape [m].
-      f_b: loss at the other end, shape [m].
-      f_mid: loss at θ a + (1 - θ) b, shape [m, k].
-      thetas: θ, shape [k], between 0 and 1.
-      tolerance: τ, shape [m] or one for all, see ``segment_tolerances``.
-
-    Returns:
-      The excess, float64 [m, k], and where it is above τ, bool [m, k].
-
-    Raises:
-      InputError: the tolerance is below 0 or NaN.
+    f_a and f_b are [m], f_mid is [m, k] at θ [k]; τ is [m] or one for all. Returns the
+    excess [m, k], and where it is above τ.
     """
     _check_tolerance(tolerance)
     thetas = np.asarray(thetas, np.float64)

@@ -34,14 +34,7 @@ Figures = dict[str, dict[str, Any]]  # {term: what was found}
 
 
 class Member(NamedTuple):
-    """An image that segments join.
-
-    Attributes:
-      kind: "content", "style", "shifted style", "noise" or "iterate", an image of the
-        run.
-      name: which of them.
-      image: in the network's units, shape [height, width, 3].
-    """
+    """An image that segments join, in the network's units, [height, width, 3]."""
 
     kind: str
     name: str
@@ -49,14 +42,7 @@ class Member(NamedTuple):
 
 
 class Evaluators(NamedTuple):
-    """How the terms are evaluated.
-
-    Attributes:
-      epsilon: relative error of a value, by term.
-      batches: batches of images, see ``single_precision``.
-      one_by_one: the same, image by image.
-      double: image by image in float64.
-    """
+    """How the terms are evaluated, and the relative error of a float32 value."""
 
     epsilon: Mapping[str, float]
     batches: Terms

@@ -10,12 +10,8 @@ from typing import Literal
 import numpy as np
 
 from nstjax.analysis.convexity.curvature import Curvature
-from nstjax.analysis.surfaces.planes import (
-    channel_contrasts,
-    check_sizes,
-    normalized,
-    spanned_plane,
-)
+from nstjax.analysis.surfaces import planes
+from nstjax.analysis.surfaces.planes import spanned_plane
 from nstjax.analysis.surfaces.surface import Plane
 from nstjax.errors import InputError
 
@@ -32,17 +28,10 @@ def random_plane(
 ) -> Plane:
     """Two random directions, of kind "random" or "random_pink".
 
-    Args:
-      origin: x₀.
-      seed: of the directions.
-      spectrum: "white": Gaussian noise, every pixel on its own; "pink": Gaussian noise
-        whose amplitude falls as 1/f, as that of photos does, in each channel.
-      norm: "image": a unit is the contrast of the image; "channel": also that, and of
-        its channels each gets a share as in the image; "none": a unit is an RMS of one
-        8-bit level.
-
-    Raises:
-      InputError: the image is flat.
+    "white" is Gaussian noise, every pixel on its own; "pink" Gaussian noise whose
+    amplitude falls as 1/f, as that of photos does, in each channel. With the norms
+    "image" and "channel" a unit is the contrast of the image, of which each channel
+    gets its share with "channel"; with "none" it is an RMS of one 8-bit level.
     """
     rng = np.random.default_rng(seed)
 
@@ -51,7 +40,9 @@ def random_plane(
         if spectrum == "pink":
             noise = _pink(noise)
         if norm == "channel":
-            noise *= channel_contrasts(origin) / np.linalg.norm(noise, axis=(0, 1))
+            noise *= planes.channel_contrasts(origin) / np.linalg.norm(
+                noise, axis=(0, 1)
+            )
         return noise
 
     kind, name = {
@@ -68,22 +59,14 @@ def random_plane(
 def principal_plane(snapshots: Sequence[np.ndarray], origin: np.ndarray) -> Plane:
     """The plane that a trajectory comes closest to, by its principal components.
 
-    X = snapshots - x_T, and u, v = Xᵀw / ‖Xᵀw‖ for the two eigenvectors w of X Xᵀ with
-    the largest eigenvalues; the first snapshot has coordinates of 0 or more.
-
-    Args:
-      snapshots: in their order; of more than 64, 64 or fewer at logarithmic distances.
-      origin: x_T, the last image.
-
-    Returns:
-      The plane; ``details["explained_variance_ratio"]`` are the two eigenvalues' shares
-      in the sum of all, about the last image and not about the mean.
-
-    Raises:
-      InputError: sizes differ, or the snapshots do not span a plane.
+    X = snapshots - x_T, x_T the last image, and u, v = Xᵀw / ‖Xᵀw‖ for the two
+    eigenvectors w of X Xᵀ with the largest eigenvalues; the first snapshot has
+    coordinates of 0 or more. Of more than 64 snapshots, 64 or fewer count at
+    logarithmic distances. ``details["explained_variance_ratio"]`` are the two
+    eigenvalues' shares in the sum of all, about the last image and not about the mean.
     """
     numbered = {f"snapshot {i}": image for i, image in enumerate(snapshots, start=1)}
-    check_sizes({"the last image": origin, **numbered})
+    planes.check_sizes({"the last image": origin, **numbered})
     count = len(snapshots)
     kept = list(range(count))
     if count > MOST_SNAPSHOTS:
@@ -137,12 +120,8 @@ def hessian_plane(origin: np.ndarray, ends: Curvature) -> Plane:
 
 
 def gradient_plane(origin: np.ndarray, gradient: np.ndarray, seed: int) -> Plane:
-    """The gradient of the total loss at x₀, and white noise orthogonal to it.
-
-    Raises:
-      InputError: the gradient is 0 or not finite.
-    """
-    normalized(gradient, "the gradient")
+    """The gradient of the total loss at x₀, and white noise orthogonal to it."""
+    planes.normalized(gradient, "the gradient")
     noise = np.random.default_rng(seed).normal(size=np.shape(origin))
     labels = "gradient", "white noise"
     return spanned_plane("gradient", origin, gradient, noise, labels, seed=seed)

@@ -156,11 +156,7 @@ def _tables(surface: Surface) -> dict[str, Any]:
 
 
 def read_surface(path: str | os.PathLike[str]) -> Surface:
-    """Read a surface, finished or not.
-
-    Raises:
-      InputError: there is none, or it is damaged, or something else.
-    """
+    """Read a surface, finished or not; ``InputError`` if it is none."""
     check_file(path, "give a file of a loss surface")
     stored = read_hdf5(path, SCHEMA, TABLES, GROUPS, REMEDY)
     tables, attributes = stored.tables, stored.attributes

@@ -4,16 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from nstjax.analysis.surfaces.panels import (
-    TITLES,
-    Levels,
-    View,
-    contour_levels,
-    heading,
-    mark_losses,
-    mark_texts,
-    surface_panels,
-)
+from nstjax.analysis.surfaces import panels
+from nstjax.analysis.surfaces.panels import Levels, View
 from nstjax.analysis.surfaces.surface import Surface
 from nstjax.errors import InputError
 
@@ -25,9 +17,6 @@ def surface_html(surface: Surface, view: View) -> str:
 
     The page is whole: nothing is loaded from a network. A mark stands at the height of
     its image's own loss, which is not the surface's where the image is off the plane.
-
-    Raises:
-      InputError: plotly is absent, or see ``surface_panels``.
     """
     try:
         from plotly import graph_objects as plotly
@@ -36,16 +25,16 @@ def surface_html(surface: Surface, view: View) -> str:
         raise InputError(
             "a page of a surface needs plotly: pip install 'nstjax[plotly]'"
         ) from None
-    shown = surface_panels(surface, view)
+    shown = panels.surface_panels(surface, view)
     S, T = np.meshgrid(surface.s, surface.t, indexing="ij")
     figure = make_subplots(
         cols=len(shown),
         specs=[[{"type": "scene"}] * len(shown)],
-        subplot_titles=[TITLES[name] for name in shown],
+        subplot_titles=[panels.TITLES[name] for name in shown],
         horizontal_spacing=0.06,
     )
     for column, (name, values) in enumerate(shown.items(), start=1):
-        levels = contour_levels(values, view.log or view.log_height)
+        levels = panels.contour_levels(values, view.log or view.log_height)
         trace = plotly.Surface(
             x=S,
             y=T,
@@ -60,8 +49,8 @@ def surface_html(surface: Surface, view: View) -> str:
             trace = plotly.Scatter3d(
                 x=marks.coordinates[:, 0],
                 y=marks.coordinates[:, 1],
-                z=mark_losses(marks, view)[name],
-                text=mark_texts(marks, "plane"),
+                z=panels.mark_losses(marks, view)[name],
+                text=panels.mark_texts(marks, "plane"),
                 mode="markers+text" if run == "points" else "lines+markers",
                 marker_size=4,
                 name=run,
@@ -76,7 +65,7 @@ def surface_html(surface: Surface, view: View) -> str:
         zaxis_type="log" if view.log_height else "linear",
         aspectmode="cube",
     )
-    title = "<br>".join(heading(surface, view))
+    title = "<br>".join(panels.heading(surface, view))
     figure.update_layout(title_text=title, legend={"orientation": "h"})
     # Without a name of its own each page would get a random one.
     return figure.to_html(include_plotlyjs=True, div_id="surface")

@@ -7,12 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nstjax.analysis.surfaces.figure_parts import (
-    add_legend,
-    draw_points,
-    literal,
-    new_figure,
-)
+from nstjax.analysis.surfaces import figure_parts
 from nstjax.analysis.surfaces.panels import TITLES, View, mark_losses, panels
 from nstjax.analysis.surfaces.surface import Marks, Surface
 
@@ -28,25 +23,22 @@ def line_figure(surface: Surface, view: View) -> Figure:
     A chord joins the outermost of these points, or the ends of the curve where there
     are not two; where the curve is above it, the space between them is filled. Final
     losses over one setting have neither total nor chord.
-
-    Raises:
-      InputError: see ``panels``.
     """
     shown = panels(surface, view)
     on_line = surface.points.residuals < ON_LINE
     names = np.array(surface.points.names, object)[on_line]
     points = Marks(tuple(names), *(column[on_line] for column in surface.points[1:]))
     heights = mark_losses(points, view)
-    figure = new_figure(surface, view, len(shown), 4.6)
+    figure = figure_parts.new_figure(surface, view, len(shown), 4.6)
     for column, (name, values) in enumerate(shown.items()):
         curve = values[:, 0]
         axes = figure.add_subplot(1, len(shown), column + 1)
         axes.plot(surface.s, curve, color="#2c5f8a", marker=".", markersize=2)
         if surface.plane is not None:
             _draw_chord(axes, *_chord(surface.s, curve, points, heights[name]))
-        draw_points(axes, points, heights[name], "line")
+        figure_parts.draw_points(axes, points, heights[name], "line")
         axes.set_title(TITLES[name], fontsize=11)
-        axes.set_xlabel(literal(surface.labels[0]), fontsize=9)
+        axes.set_xlabel(figure_parts.literal(surface.labels[0]), fontsize=9)
         axes.set_xlim(surface.s[0], surface.s[-1])
         axes.tick_params(labelsize=8)
         if view.log_height:
@@ -55,17 +47,14 @@ def line_figure(surface: Surface, view: View) -> Figure:
             axes.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("loss", fontsize=9)
-    add_legend(figure)
+    figure_parts.add_legend(figure)
     return figure
 
 
 def _chord(
     s: np.ndarray, curve: np.ndarray, points: Marks, heights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """s, curve and chord where there is one; curve and chord agree at both ends.
-
-    The curve [nu] is NaN where it is not known; heights [k] are those of the points.
-    """
+    """s, curve and chord where there is one; curve and chord agree at both ends."""
     known = np.isfinite(curve)
     ends, end_heights = s[known][[0, -1]], curve[known][[0, -1]]
     if len(points.names) > 1:

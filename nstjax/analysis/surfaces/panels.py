@@ -10,11 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nstjax.analysis.convexity.convexity import (
-    convex_envelope_gap,
-    evaluation_tolerance,
-    lattice_midpoint_test,
-)
+from nstjax.analysis.convexity import convexity
 from nstjax.analysis.surfaces.surface import Marks, Surface, total
 from nstjax.errors import InputError
 
@@ -31,15 +27,9 @@ TITLES = {
 class View(NamedTuple):
     """How somebody looks at a surface.
 
-    Attributes:
-      alpha: content weight of the total loss.
-      beta: style weight.
-      tv: weight of total variation.
-      log: colors and contours at equal ratios.
-      log_height: logarithmic heights too.
-      elevation: of the eye, in degrees.
-      azimuth: of the eye, in degrees.
-      title: a line above the description.
+    The weights make the total loss; ``log`` are colors and contours at equal ratios,
+    ``log_height`` heights too; the eye is in degrees; the title a line above the
+    description.
     """
 
     alpha: float
@@ -53,23 +43,14 @@ class View(NamedTuple):
 
 
 class Levels(NamedTuple):
-    """Where contours lie and colors change.
-
-    Attributes:
-      values: increasing, float64 [LEVELS].
-      log: whether their ratios are equal, rather than their differences.
-    """
+    """Where contours lie and colors change, [LEVELS], and whether at equal ratios."""
 
     values: np.ndarray
     log: bool
 
 
 def panels(surface: Surface, view: View) -> dict[str, np.ndarray]:
-    """What is plotted: total, content and style on the grid, NaN where not known.
-
-    Raises:
-      InputError: a weight is negative or not finite, or no node is evaluated.
-    """
+    """What is plotted: total, content and style on the grid, NaN where not known."""
     shown = {"content": surface.values.content, "style": surface.values.style}
     if surface.plane is not None:
         shown = {"total": total(surface, view.alpha, view.beta, view.tv), **shown}
@@ -126,10 +107,11 @@ def contour_levels(values: np.ndarray, log: bool = True) -> Levels:
 
 def convexity_caption(surface: Surface, values: np.ndarray) -> str:
     """How far a plane's loss is from convex; nothing of other surfaces."""
-    test = lattice_midpoint_test(values, evaluation_tolerance(values, ROUNDING))
+    tolerance = convexity.evaluation_tolerance(values, ROUNDING)
+    test = convexity.lattice_midpoint_test(values, tolerance)
     if surface.plane is None or not test.tested:
         return ""
-    gap = convex_envelope_gap(surface.s, surface.t, values)
+    gap = convexity.convex_envelope_gap(surface.s, surface.t, values)
     return f"{test.fraction:.1%} of nodes above a chord, envelope gap {gap:.0e}"
 
 

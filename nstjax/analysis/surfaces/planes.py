@@ -25,11 +25,7 @@ MARGIN = 0.3
 
 
 def contrast(image: np.ndarray) -> float:
-    """The contrast r = ‖x - mean(x)‖₂, the mean being each channel's.
-
-    Raises:
-      InputError: the image is flat.
-    """
+    """The contrast r = ‖x - mean(x)‖₂, the mean being each channel's."""
     norm = float(np.linalg.norm(channel_contrasts(image)))
     if not norm > LEAST_CONTRAST * math.sqrt(np.size(image)):
         raise InputError(
@@ -56,9 +52,6 @@ def spanned_plane(
     """The plane of two directions at an image, whose contrast becomes the unit.
 
     The first becomes u, and what of the second is orthogonal to it becomes v.
-
-    Raises:
-      InputError: the image is flat, or a direction is 0 or not finite.
     """
     u = normalized(first, f"the first direction of the plane {kind}")
     second = normalized(second, f"the second direction of the plane {kind}")
@@ -79,10 +72,7 @@ def plane_through(result: np.ndarray, content: np.ndarray, style: np.ndarray) ->
     """The plane of a result x*, its photo c and its painting s, with x* at (0, 0).
 
     u = (c - x*) / ‖c - x*‖, v = what of s - x* is orthogonal to u;
-    ``details["sine"]`` is that of the angle at the result.
-
-    Raises:
-      InputError: sizes differ, or the three are nearly on one line: sine below 0.05.
+    ``details["sine"]`` is that of the angle at the result, which must be 0.05 or more.
     """
     check_sizes({"result": result, "content": content, "style": style})
     to_content = np.subtract(content, result, dtype=np.float64)
@@ -108,11 +98,7 @@ def plane_through(result: np.ndarray, content: np.ndarray, style: np.ndarray) ->
 
 
 def line_through(start: np.ndarray, end: np.ndarray, labels: tuple[str, str]) -> Plane:
-    """The line on which s = 0 is the first image and s = 1 the second; v is 0.
-
-    Raises:
-      InputError: sizes differ, or the images are the same.
-    """
+    """The line on which s = 0 is the first image and s = 1 the second; v is 0."""
     check_sizes({labels[0]: start, labels[1]: end})
     direction = np.subtract(end, start, dtype=np.float64)
     u = normalized(direction, f"the difference of {labels[0]} and {labels[1]}")
@@ -139,15 +125,10 @@ def project(
     names: Sequence[str],
     losses: np.ndarray,
 ) -> Marks:
-    """Where images are on the plane, by orthogonal projection.
+    """Where images of the plane's size are on it, by orthogonal projection.
 
-    s = ⟨x - x₀, u⟩ / r, t = ⟨x - x₀, v⟩ / r, residual = ‖x - x(s, t)‖₂ / r.
-
-    Args:
-      plane: from one of the functions above.
-      images: of the plane's size.
-      names: one for each.
-      losses: unweighted content, style and tv of each, shape [k, 3].
+    s = ⟨x - x₀, u⟩ / r, t = ⟨x - x₀, v⟩ / r, residual = ‖x - x(s, t)‖₂ / r; the losses
+    [k, 3] go with them.
     """
     coordinates, residuals = np.zeros((len(images), 2)), np.zeros(len(images))
     u, v = np.float64(plane.u), np.float64(plane.v)

@@ -11,23 +11,9 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from scipy.ndimage import binary_opening
 
-from nstjax.analysis.surfaces.figure_parts import (
-    COLOR_MAP,
-    add_color_bar,
-    add_legend,
-    draw_points,
-    in_two_lines,
-    literal,
-    new_figure,
-)
-from nstjax.analysis.surfaces.panels import (
-    TITLES,
-    Levels,
-    View,
-    contour_levels,
-    convexity_caption,
-    surface_panels,
-)
+from nstjax.analysis.surfaces import figure_parts, panels
+from nstjax.analysis.surfaces.figure_parts import COLOR_MAP, in_two_lines, literal
+from nstjax.analysis.surfaces.panels import Levels, View
 from nstjax.analysis.surfaces.surface import Marks, Surface
 from nstjax.errors import InputError
 
@@ -38,26 +24,22 @@ STEP_DISTANCE = 0.1
 
 
 def surface_figure(surface: Surface, view: View) -> Figure:
-    """Total, content and style as surfaces in 3-D, their contours projected below.
-
-    Raises:
-      InputError: the eye is nowhere, or see ``surface_panels``.
-    """
-    shown = surface_panels(surface, view)
+    """Total, content and style as surfaces in 3-D, their contours projected below."""
+    shown = panels.surface_panels(surface, view)
     eye = view.elevation, view.azimuth
     if not np.isfinite(eye).all():
         raise InputError(f"an eye at {eye[0]:g}, {eye[1]:g} degrees: give numbers")
-    figure = new_figure(surface, view, len(shown), 5.8)
+    figure = figure_parts.new_figure(surface, view, len(shown), 5.8)
     # Automatic layouts leave no room for what stands around axes in 3-D.
     figure.set_layout_engine("none")
     width = 1 / len(shown)
     height = 0.78 - 0.04 * len(figure.get_suptitle().splitlines())
     for column, (name, values) in enumerate(shown.items()):
-        levels = contour_levels(values, view.log or view.log_height)
+        levels = panels.contour_levels(values, view.log or view.log_height)
         left = column * width
         area = (left, 0.15, 0.95 * width, height)
         axes: Any = figure.add_axes(area, projection="3d")
-        axes.set_title(TITLES[name], fontsize=11, pad=-2)
+        axes.set_title(panels.TITLES[name], fontsize=11, pad=-2)
         z, ticks, z_label = _heights(values, levels, view.log_height)
         norm = _draw_surface(
             axes, surface, z, ticks, levels.log and not view.log_height
@@ -65,7 +47,7 @@ def surface_figure(surface: Surface, view: View) -> Figure:
         axes.set_zlabel(z_label, fontsize=8)
         axes.view_init(*eye)
         bar = figure.add_axes((left + 0.15 * width, 0.06, 0.7 * width, 0.022))
-        add_color_bar(figure, norm, ticks, levels, cax=bar, extend="both")
+        figure_parts.add_color_bar(figure, norm, ticks, levels, cax=bar, extend="both")
     return figure
 
 
@@ -74,30 +56,29 @@ def map_figure(surface: Surface, view: View) -> Figure:
 
     The legend tells how far each point is off the plane, in units of r; the numbers
     beside a trajectory are its steps. What is not evaluated stays grey.
-
-    Raises:
-      InputError: see ``surface_panels``.
     """
-    shown = surface_panels(surface, view)
-    figure = new_figure(surface, view, len(shown), 5.6)
+    shown = panels.surface_panels(surface, view)
+    figure = figure_parts.new_figure(surface, view, len(shown), 5.6)
     for column, (name, values) in enumerate(shown.items()):
-        levels = contour_levels(values, view.log)
+        levels = panels.contour_levels(values, view.log)
         axes = figure.add_subplot(1, len(shown), column + 1)
-        caption = convexity_caption(surface, values)
-        axes.set_title(f"{TITLES[name]}\n{caption}".rstrip(), fontsize=10)
+        caption = panels.convexity_caption(surface, values)
+        axes.set_title(f"{panels.TITLES[name]}\n{caption}".rstrip(), fontsize=10)
         norm = _draw_map(axes, surface, values, levels.values)
         for run, color in zip(
             surface.trajectories, itertools.cycle(TRAJECTORY_COLORS), strict=False
         ):
             _draw_trajectory(axes, run, surface.trajectories[run], color)
-        draw_points(axes, surface.points, surface.points.coordinates[:, 1], "plane")
+        figure_parts.draw_points(
+            axes, surface.points, surface.points.coordinates[:, 1], "plane"
+        )
         axes.set_xlabel(literal(surface.labels[0]), fontsize=9)
         if column == 0:
             axes.set_ylabel(in_two_lines(surface.labels[1]), fontsize=9)
         axes.tick_params(labelsize=8)
         place = {"ax": axes, "shrink": 0.85, "aspect": 32}
-        add_color_bar(figure, norm, levels.values, levels, **place)
-    add_legend(figure)
+        figure_parts.add_color_bar(figure, norm, levels.values, levels, **place)
+    figure_parts.add_legend(figure)
     return figure
 
 

@@ -17,13 +17,9 @@ LARGEST_SIDE = 1001
 class SurfaceRequest(NamedTuple):
     """A surface as somebody asked for it.
 
-    Attributes:
-      kind: of the plane.
-      grid: nodes along s and t; (n, 1) for a line.
-      ranges: of s and t; None for what suits the plane.
-      seed: of random directions.
-      norm: of random planes, see ``nstjax.analysis.surfaces.directions.random_plane``.
-      line: which two of "result", "content" and "style" a line joins.
+    A grid of (n, 1) nodes is a line's, which joins two of "result", "content" and
+    "style"; ranges of None are what suits the plane. Seed and norm are of random
+    directions, see ``random_plane``.
     """
 
     kind: Kind = "plane3"

@@ -65,24 +65,13 @@ def compute_surface(
 ) -> Surface:
     """Compute a surface into a file, or the rest of it where the file has a part.
 
-    The file is replaced after a batch, as often as a tenth of the time allows, and at
-    the end: whenever the program is killed, there is a surface that can be read,
-    plotted and finished.
-
-    Args:
-      path: of the file.
-      run: whose loss it is.
-      request: which surface.
-      batch: nodes at once; None for ``default_batch``.
-      quiet: whether the progress bar is left out.
-
-    Returns:
-      The surface; not all of it is done where a signal has come.
+    The file is replaced after a batch of so many nodes, as often as a tenth of the time
+    allows, and at the end: whenever the program is killed, there is a surface that can
+    be read, plotted and finished. Not all of it is done where a signal has come.
 
     Raises:
       InputError: the file holds another surface or another process computes it, or
         there is no such plane.
-      OSError: the file cannot be written.
     """
     lock = path.with_name(f".{path.name[:40]}{LOCK}")
     with (
@@ -176,11 +165,7 @@ def _style_layers(run: SavedRun) -> list[str]:
 
 
 def make_plane(run: SavedRun, request: SurfaceRequest) -> Plane:
-    """The plane of a request, at the run's last image.
-
-    Raises:
-      InputError: the run has no such plane.
-    """
+    """The plane of a request, at the run's last image."""
     kind, images = request.kind, _images(run)
     if kind == "plane3":
         return planes.plane_through(**images)

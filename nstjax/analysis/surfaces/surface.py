@@ -32,17 +32,10 @@ GAMUT_TOLERANCE = 0.01
 
 
 class Plane(NamedTuple):
-    """A plane through image space, or a line.
+    """A plane through image space, or a line, in the network's units.
 
-    Attributes:
-      kind: "plane3", "random", "random_pink", "pca", "hessian", "gradient" or "line".
-      origin: x₀ in the network's units, shape [height, width, 3].
-      u: first direction, of unit length, same shape.
-      v: second direction, orthogonal to u; all 0 for a line.
-      unit_length: r.
-      labels: what the axes are, one for each.
-      details: what else is to be known of the plane: seed, raw_cosine,
-        explained_variance_ratio, eigenvalues; plain numbers, lists and text.
+    x₀, u and v are [height, width, 3]; of a line, v is 0. ``details`` are what else is
+    to be known, such as seed, raw_cosine or eigenvalues: plain numbers, lists and text.
     """
 
     kind: str
@@ -55,13 +48,11 @@ class Plane(NamedTuple):
 
 
 class Marks(NamedTuple):
-    """Images that are shown on the plane, by their orthogonal projection.
+    """k images that are shown on the plane, by their orthogonal projection.
 
-    Attributes:
-      names: one for each, such as "content", or the step of a trajectory.
-      coordinates: (s, t), float64 [k, 2].
-      residuals: distance from the plane in units of r, float64 [k].
-      losses: unweighted content, style and tv of the image itself, float64 [k, 3].
+    Names such as "content", or the step of a trajectory; (s, t) float64 [k, 2];
+    distance from the plane in units of r, [k]; unweighted content, style and tv of the
+    image itself, [k, 3].
     """
 
     names: tuple[str, ...]
@@ -76,12 +67,8 @@ NO_MARKS = Marks((), np.zeros((0, 2)), np.zeros(0), np.zeros((0, 3)))
 class SurfaceValues(NamedTuple):
     """Unweighted losses on the grid, float64 [nu, nv]; NaN where not known yet.
 
-    Attributes:
-      content: Σ_l w_l C_l; index i along s, j along t.
-      style: Σ_l w_l E_l.
-      tv: total variation.
-      style_layers: {layer: E_l}, without w_l.
-      out_of_gamut: share of the values outside 0..255.
+    Σ_l w_l C_l, Σ_l w_l E_l, total variation, {layer: E_l} and the share of values
+    outside 0..255; index i along s, j along t.
     """
 
     content: np.ndarray
@@ -101,8 +88,8 @@ class Surface(NamedTuple):
       values: on the grid.
       done: bool [nu, nv].
       points: marked images.
-      trajectories: {run: its snapshots}, the names being steps.
-      weights: the run's own {"alpha": α, "beta": β, "tv": weight}.
+      trajectories: {run: its snapshots}.
+      weights: the run's own alpha, beta and tv.
       labels: of the two axes, with their units.
       about: where it comes from: hashes, versions, layers; plain JSON data.
     """
@@ -131,18 +118,12 @@ def total(surface: Surface, alpha: float, beta: float, tv: float) -> np.ndarray:
 
 
 def make_evaluator(loss_fn: LossFunction) -> Evaluator:
-    """Compile the losses of a batch of points of a plane.
+    """Compile (x₀, u, v, r, s [n], t [n], data) -> (LossTerms, share out of 0..255) of [n].
 
     The points are made inside, at the highest matrix precision; nothing is compiled in
     but the shapes, so that one compilation serves every plane and every run of a size.
-
-    Args:
-      loss_fn: (image, step, *data) -> (total, LossTerms), from
-        ``nstjax.losses.objective.loss_function``. It is asked about step 0 alone, where
-        the sampled style losses draw the same samples for every point.
-
-    Returns:
-      (x₀, u, v, r, s [n], t [n], data) -> (LossTerms of [n], share out of 0..255 [n]).
+    The loss is asked about step 0 alone, where the sampled style losses draw the same
+    samples for every point.
     """
 
     def losses_at(
@@ -203,10 +184,8 @@ def fill(
     """Evaluate the nodes that are not done, so many at once.
 
     With the same batch, a surface that is filled in several goes gets the same bits as
-    one that is filled at once: the last batch repeats its last node.
-
-    Yields:
-      The surface after each batch, valid until the next one.
+    one that is filled at once: the last batch repeats its last node. What is yielded
+    after each batch is valid until the next one.
     """
     plane = surface.plane
     assert plane is not None

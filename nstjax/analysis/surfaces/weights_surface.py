@@ -21,15 +21,9 @@ def weights_surface(sweep: Sweep) -> Surface:
     """The surface of a sweep that varies alpha or beta, and at most one other setting.
 
     Where alpha and beta both vary and nothing else does, alpha is the second setting.
-
-    Returns:
-      Unweighted losses over s = log10(β/α) and t, the second setting, or its log10
-      where its values are positive and span a factor of 100. Diverged runs, and nodes
-      without a run, are not done. There is no plane.
-
-    Raises:
-      InputError: other settings vary, or two runs would be one node, or there are too
-        many nodes.
+    Unweighted losses over s = log10(β/α) and t, the second setting, or its log10 where
+    its values are positive and span a factor of 100. Diverged runs, and nodes without a
+    run, are not done. There is no plane.
     """
     count = len(sweep.status)
     alpha, beta = weights_of(sweep)

@@ -11,14 +11,9 @@ WEIGHTS = ("alpha", "beta")
 
 
 class Grid(NamedTuple):
-    """Two settings in all their combinations.
+    """Two settings in all their combinations, and each one's index in the sweep, [R, C].
 
-    Attributes:
-      row_name: the setting that goes down.
-      row_values: its values, ascending, [R].
-      column_name: the setting that goes across.
-      column_values: its values, ascending, [C].
-      runs: index of each combination in the sweep, [R, C].
+    The row's setting goes down, the column's across; their values ascend, [R] and [C].
     """
 
     row_name: str
@@ -39,11 +34,7 @@ def varied(sweep: Sweep) -> dict[str, np.ndarray]:
 
 
 def weights_of(sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:
-    """Alpha and beta of every setting, float64 [N] each.
-
-    Raises:
-      InputError: the sweep is a part of one.
-    """
+    """Alpha and beta of every setting, float64 [N] each."""
     fixed = sweep.config.get("settings")
     if fixed is None:
         raise InputError("the sweep does not say its alpha and beta: give sweep.h5")

@@ -8,21 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.sharding import (
-    AxisType,
-    NamedSharding,
-    PartitionSpec,
-    Sharding,
-    SingleDeviceSharding,
-)
+from jax import sharding as shardings
 
-from nstjax.analysis.sweeps.settings import (
-    BLEND_WEIGHTS,
-    Setting,
-    controls_with,
-    preset_with,
-    seed_with,
-)
+from nstjax.analysis.sweeps import settings as swept
+from nstjax.analysis.sweeps.settings import BLEND_WEIGHTS, Setting
 from nstjax.errors import InputError
 from nstjax.losses.objective import TransferData
 from nstjax.losses.total import Region, Targets
@@ -41,16 +30,11 @@ UNLIKE = (
 
 
 class Batch(NamedTuple):
-    """Runs side by side.
+    """Runs side by side, and the preset and the original that they have in common.
 
-    Attributes:
-      images: where they start, [run, height, width, 3].
-      learning_rates: [run].
-      data: what the loss takes beside the image, with a run axis where ``axes`` has 0.
-      axes: a prefix of ``data``: 0 where the runs may differ, None elsewhere.
-      filled: how many runs are settings; those that follow are padding.
-      original: what the results are finished with.
-      preset: what the runs have in common.
+    Where they start, [run, height, width, 3]; their learning rates, [run]; and what the
+    loss takes beside the image, with a run axis where ``axes``, a prefix of it, has 0
+    and not None. The first ``filled`` runs are settings, those that follow are padding.
     """
 
     images: Array
@@ -87,18 +71,15 @@ def prepare_batch(
       controls: regions, masks and the paintings' shares.
       size: how many runs there are to be at least; the last setting fills them up, to
         a multiple of the number of devices.
-
-    Raises:
-      InputError: see ``prepare``; or targets that one program cannot serve.
     """
     if preset.pyramid != "none":
         raise InputError("a sweep has a single scale: choose pyramid=none")
     prepared: dict[Any, tuple[Array, TransferData, Original]] = {}
     starts = []
     for setting in settings:
-        own = preset_with(setting, preset)
-        own_seed = seed_with(setting, seed)
-        own_controls = controls_with(setting, controls, len(styles))
+        own = swept.preset_with(setting, preset)
+        own_seed = swept.seed_with(setting, seed)
+        own_controls = swept.controls_with(setting, controls, len(styles))
         blend = tuple(own_controls.style_blend_weights or ())
         key = (own_seed, own.noise_ratio, blend)
         if key not in prepared:
@@ -116,7 +97,9 @@ def prepare_batch(
         image, data, original = prepared[key]
         data = data._replace(weights=make_weights(own))
         starts.append((image, np.float32(own.learning_rate), data))
-    _check_alike([data.targets for _, _, data in starts])
+    shapes = [jax.tree.map(jnp.shape, data.targets) for _, _, data in starts]
+    if any(each != shapes[0] for each in shapes):
+        raise InputError(UNLIKE)
     devices = jax.device_count()
     size = math.ceil(max(size, len(settings)) / devices) * devices
     starts += [starts[-1]] * (size - len(starts))
@@ -152,15 +135,16 @@ def batch_shapes(batch: Batch, size: int) -> Batch:
     return batch._replace(images=images, learning_rates=rates, data=data)
 
 
-def run_shardings() -> tuple[Sharding, Sharding]:
+def run_shardings() -> tuple[shardings.Sharding, shardings.Sharding]:
     """Of what has a run axis, spread over all devices, and of what all runs share."""
     devices = jax.devices()
     if len(devices) == 1:
         # A mesh of one device would come out of the program as another than went in.
-        return (SingleDeviceSharding(devices[0]),) * 2
-    mesh = jax.make_mesh((len(devices),), ("settings",), axis_types=(AxisType.Auto,))
-    by_run = NamedSharding(mesh, PartitionSpec("settings"))
-    return by_run, NamedSharding(mesh, PartitionSpec())
+        return (shardings.SingleDeviceSharding(devices[0]),) * 2
+    types = (shardings.AxisType.Auto,)
+    mesh = jax.make_mesh((len(devices),), ("settings",), axis_types=types)
+    by_run = shardings.NamedSharding(mesh, shardings.PartitionSpec("settings"))
+    return by_run, shardings.NamedSharding(mesh, shardings.PartitionSpec())
 
 
 def _run_axes(data: TransferData, setting: Setting, preset: Preset) -> TransferData:
@@ -170,19 +154,8 @@ def _run_axes(data: TransferData, setting: Setting, preset: Preset) -> TransferD
     by_run: Any = 0
     style = by_run if drawn_anew or blended else shared
     regions = tuple(Region(shared, style, shared) for _ in data.targets.regions)
-    return TransferData(
-        params=shared,
-        targets=Targets(shared, style, regions),
-        weights=by_run,
-        key=by_run,
-        kept=shared,
-    )
-
-
-def _check_alike(targets: Sequence[Targets]) -> None:
-    shapes = [jax.tree.map(jnp.shape, each) for each in targets]
-    if any(each != shapes[0] for each in shapes):
-        raise InputError(UNLIKE)
+    targets = Targets(shared, style, regions)
+    return TransferData(shared, targets, weights=by_run, key=by_run, kept=shared)
 
 
 def _is_none(value: Any) -> bool:

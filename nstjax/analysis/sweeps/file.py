@@ -84,7 +84,7 @@ REMEDY = "delete it and run the sweep again"
 
 
 class Sweep(NamedTuple):
-    """Runs that differ in numbers only.
+    """N runs that differ in numbers only.
 
     Attributes:
       settings: {name: values [N]} of what differs.
@@ -96,8 +96,8 @@ class Sweep(NamedTuple):
         "style_layers", {layer: [N, T]}. All but "total" without weights.
       final: "total", "content", "style" and "tv" [N]: the row of the log that is the
         image's, NaN where there is none. Of a moving average it is the last image's.
-      images: the results, sRGB in 0..255, uint8 [N, height, width, 3]; of a diverged
-        run the last image whose loss was finite.
+      images: sRGB in 0..255, uint8 [N, height, width, 3]; of a diverged run the last
+        image whose loss was finite.
       config: "settings", and what the sweep was run with; plain JSON data.
     """
 
@@ -144,11 +144,7 @@ def write_sweep(path: str | os.PathLike[str], sweep: Sweep) -> None:
 
 
 def read_sweep(path: str | os.PathLike[str]) -> Sweep:
-    """Read a sweep.
-
-    Raises:
-      InputError: there is none, or it is damaged, or something else.
-    """
+    """Read a sweep; ``InputError`` if it is none, or damaged."""
     stored = read_hdf5(path, SCHEMA, TABLES, {"": Attributes}, REMEDY)
     tables = stored.tables
     where = f"{path} config"
@@ -175,11 +171,7 @@ def read_sweep(path: str | os.PathLike[str]) -> Sweep:
 
 
 def join_sweeps(parts: Sequence[Sweep]) -> Sweep:
-    """One sweep of consecutive parts, with the first one's config.
-
-    Raises:
-      InputError: they are not of one sweep.
-    """
+    """One sweep of consecutive parts, with the first one's config."""
     if len({_structure(part) for part in parts}) > 1:
         raise InputError(f"the chunks of the sweep are not of one sweep: {REMEDY}")
 

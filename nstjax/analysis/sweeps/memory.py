@@ -22,20 +22,9 @@ import jax
 from nstjax.analysis.sweeps.batch import Batch, batch_shapes
 from nstjax.analysis.sweeps.sweep import CompiledSweep
 from nstjax.errors import InputError
-from nstjax.network.vgg import (
-    CONV_LAYERS,
-    LAYERS,
-    kernel_shapes,
-    layer_channels,
-    summarize,
-)
-from nstjax.runtime.memory import (
-    GIGABYTE,
-    HEADROOM,
-    array_bytes,
-    memory_in_use,
-    program_bytes,
-)
+from nstjax.network import vgg
+from nstjax.runtime import memory
+from nstjax.runtime.memory import GIGABYTE, HEADROOM, array_bytes
 from nstjax.runtime.processes import any_process, least
 
 ACTIVATION_COPIES = {"adam": 2, "lbfgs": 2, "lbfgs-linesearch": 4}
@@ -44,20 +33,13 @@ ACTIVATION_COPIES = {"adam": 2, "lbfgs": 2, "lbfgs-linesearch": 4}
 def fit_sweep(
     sweep: CompiledSweep, batch: Batch, count: int, most: int, budget_bytes: float
 ) -> CompiledSweep:
-    """Compile for chunks of equal size that a budget holds.
+    """Compile for chunks of equal size, of ``most`` settings, that a budget holds.
 
-    Args:
-      sweep: from ``make_sweep``.
-      batch: some of its runs; only their shapes matter.
-      count: how many settings there are.
-      most: of them in a chunk.
-      budget_bytes: for all of the process (on an accelerator: of the devices').
-
-    Raises:
-      InputError: not even one run for each device fits.
+    The budget is for all of the process (on an accelerator: of the devices'); of the
+    batch only the shapes matter.
     """
     per_run = estimate_run_bytes(sweep, batch)
-    available = budget_bytes - memory_in_use()
+    available = budget_bytes - memory.memory_in_use()
     # Every process holds its share of the runs.
     room = least(int(max(1, jax.process_count() * available / per_run)))
     size = _equal_chunks(count, min(most, room))
@@ -71,7 +53,7 @@ def fit_sweep(
                 f"{fitted.peak_bytes / GIGABYTE:.2f} GB, and --memory_gb allows "
                 f"{budget_bytes / GIGABYTE:.2f}: allow more, or choose a smaller size"
             )
-        in_use = memory_in_use()
+        in_use = memory.memory_in_use()
         share = (budget_bytes / HEADROOM - in_use) / (fitted.peak_bytes - in_use)
         smaller = least(max(1, min(size - 1, int(size * share))))
         size = _equal_chunks(count, smaller)
@@ -97,8 +79,8 @@ def compile_sweep(sweep: CompiledSweep, batch: Batch, size: int) -> CompiledSwee
         steps=sweep.steps._replace(advance=compiled),
         shapes=shapes,
         size=size,
-        peak_bytes=memory_in_use()
-        + devices * program_bytes(compiled)
+        peak_bytes=memory.memory_in_use()
+        + devices * memory.program_bytes(compiled)
         + scratch_bytes
         + array_bytes(shapes.images),
     )
@@ -124,22 +106,16 @@ def _convolution_sizes(batch: Batch) -> list[int]:
     """Numbers in the result of each convolution that the loss needs, for one run."""
     preset = batch.preset
     _, height, width, _ = batch.images.shape
-    widths = {layer: layer_channels(layer) for layer in CONV_LAYERS} | {
-        layer: part["bias"].size for layer, part in batch.data.params.items()
-    }
-    rows = summarize(
-        height,
-        width,
-        pool_padding=preset.pool_padding,
-        kernels=kernel_shapes(widths),
+    widths = {layer: vgg.layer_channels(layer) for layer in vgg.CONV_LAYERS}
+    for layer, part in batch.data.params.items():
+        widths[layer] = part["bias"].size
+    kernels = vgg.kernel_shapes(widths)
+    rows = vgg.summarize(
+        height, width, pool_padding=preset.pool_padding, kernels=kernels
     )
     seen = (*preset.content_layers, *preset.style_layers)
-    deepest = max(map(LAYERS.index, seen))
-    return [
-        math.prod(row.shape)
-        for row in rows[: deepest + 1]
-        if row.name.startswith("conv")
-    ]
+    rows = rows[: max(map(vgg.LAYERS.index, seen)) + 1]
+    return [math.prod(row.shape) for row in rows if row.name.startswith("conv")]
 
 
 def _equal_chunks(count: int, size: int) -> int:

@@ -10,13 +10,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from nstjax.analysis.sweeps.axes import (
-    full_grid,
-    number_text,
-    setting_text,
-    varied,
-    weights_of,
-)
+from nstjax.analysis.sweeps import axes as grids
 from nstjax.analysis.sweeps.file import Sweep
 from nstjax.analysis.sweeps.pareto import knee, non_dominated
 from nstjax.errors import InputError
@@ -67,7 +61,7 @@ def pareto_figure(sweep: Sweep) -> Figure:
             edgecolors="#d62728",
             linewidths=1.8,
             zorder=3,
-            label=f"knee\n{setting_text(sweep, marked)}",
+            label=f"knee\n{grids.setting_text(sweep, marked)}",
         )
         axes.legend(loc="best")
     axes.grid(alpha=0.25)
@@ -111,12 +105,8 @@ def curves_figure(sweep: Sweep) -> Figure:
 
 
 def heat_map_figure(sweep: Sweep) -> Figure:
-    """Final losses over two settings; diverged cells are hatched.
-
-    Raises:
-      InputError: the settings are no full grid of two.
-    """
-    grid = full_grid(sweep)
+    """Final losses over a full grid of two settings; diverged cells are hatched."""
+    grid = grids.full_grid(sweep)
     if grid is None:
         raise InputError("a heat map needs a full grid of two settings: sweep one")
     rows, columns = grid.runs.shape
@@ -136,7 +126,7 @@ def heat_map_figure(sweep: Sweep) -> Figure:
         ):
             every = math.ceil(numbers.size / 10)
             places = np.arange(0, numbers.size, every)
-            labels = [number_text(number) for number in numbers[places]]
+            labels = [grids.number_text(number) for number in numbers[places]]
             axis.set_ticks(places + 0.5, labels, fontsize=8)
         axes.tick_params(axis="x", rotation=90)
         axes.set_title(title, fontsize=10)
@@ -164,12 +154,12 @@ def _ended(sweep: Sweep, name: str) -> np.ndarray:
 
 
 def _colors(sweep: Sweep) -> _Colors:
-    alpha, beta = weights_of(sweep)
+    alpha, beta = grids.weights_of(sweep)
     with np.errstate(divide="ignore", invalid="ignore"):
         values = beta / alpha
     label = "β/α"
     if np.unique(values).size == 1:
-        label, values = next(iter(varied(sweep).items()))
+        label, values = next(iter(grids.varied(sweep).items()))
     norm = _norm(values)
     if isinstance(norm, LogNorm) and (values == 0).any():
         label += " (grey: 0)"

@@ -45,11 +45,8 @@ LOG_COPIES = 4
 class Limits(NamedTuple):
     """What a sweep may take.
 
-    Attributes:
-      memory_gb: of the process, or of the accelerators; None: half of what is free.
-      minutes: predicted; a longer sweep needs ``yes``, and so does one of more than
-        1000 settings.
-      yes: whether such a sweep goes on.
+    Memory of the process, or of the accelerators; None: half of what is free. Predicted
+    minutes, above which, as above 1000 settings, a sweep needs ``yes``.
     """
 
     memory_gb: float | None = None
@@ -58,18 +55,11 @@ class Limits(NamedTuple):
 
 
 class SweepJob(NamedTuple):
-    """A sweep to be run.
+    """A sweep to be run, of settings that ``check_settings`` has passed.
 
-    Attributes:
-      prepare: ``nstjax.analysis.sweeps.batch.prepare_batch`` but for its settings and
-        size.
-      preset: the same that it has.
-      settings: checked by ``nstjax.analysis.sweeps.settings.check_settings``.
-      folder: where the files go.
-      config: plain JSON data; its "settings" are what a resumed sweep must have in
-        common.
-      limits: what the sweep may take.
-      quiet: whether the progress bar is left out.
+    ``prepare`` is ``prepare_batch`` but for its settings and size, of the same preset.
+    The config is plain JSON data; its "settings" are what a resumed sweep must have in
+    common.
     """
 
     prepare: Callable[..., Batch]

@@ -91,9 +91,6 @@ def parse_grid(text: str) -> Settings:
 
     START:STOP:COUNT has equal steps from start to stop, both included; with ``:log``
     equal ratios.
-
-    Raises:
-      InputError: something else was given.
     """
     axes = []
     for part in text.split(","):
@@ -105,11 +102,7 @@ def parse_grid(text: str) -> Settings:
 
 
 def read_settings(path: str | os.PathLike[str]) -> Settings:
-    """Read a CSV file: names of settings in the first line, then a line for each run.
-
-    Raises:
-      InputError: something else is there.
-    """
+    """Read a CSV file: names in the first line, then a line for each run."""
     check_file(path, "give a CSV file of settings", MOST_BYTES)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:

@@ -7,13 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from nstjax.analysis.sweeps.axes import (
-    Grid,
-    full_grid,
-    in_lines,
-    number_text,
-    setting_text,
-)
+from nstjax.analysis.sweeps import axes
 from nstjax.analysis.sweeps.file import Sweep
 from nstjax.images.contact_sheet import contact_sheet, montage
 from nstjax.images.pixels import to_8_bit
@@ -40,7 +34,7 @@ def sweep_sheet(
     sources = [content, *styles]
     source_labels = ["content", *["style"] * len(styles)]
     count = len(sweep.status)
-    grid = full_grid(sweep)
+    grid = axes.full_grid(sweep)
     if grid and count <= MAX_PICTURES:
         header = contact_sheet(sources, source_labels, len(sources), side)
         parts = header, _grid_with_margins(sweep, grid, side)
@@ -53,7 +47,8 @@ def sweep_sheet(
         runs = np.linspace(0, count - 1, MAX_PICTURES).round().astype(int).tolist()
         LOGGER.info("the sheet shows %d of %d settings", MAX_PICTURES, count)
     labels = [
-        "\n".join([setting_text(sweep, run), *_failure(sweep, run)]) for run in runs
+        "\n".join([axes.setting_text(sweep, run), *_failure(sweep, run)])
+        for run in runs
     ]
     pictures = [_picture(sweep, run) for run in runs]
     return contact_sheet(sources + pictures, source_labels + labels, cell=side)
@@ -73,13 +68,13 @@ def _failure(sweep: Sweep, run: int) -> list[str]:
     return ["diverged", f"step {sweep.stop_steps[run]}"]
 
 
-def _grid_with_margins(sweep: Sweep, grid: Grid, side: int) -> np.ndarray:
+def _grid_with_margins(sweep: Sweep, grid: axes.Grid, side: int) -> np.ndarray:
     _, height, width, _ = sweep.images.shape
     height, width = output_size(height, width, Size("long", side))
     size, gap = max(12, side // 14), side // 16
     font = ImageFont.load_default(size)
     heads, sides = (
-        [f"{in_lines(name)}\n{number_text(value)}" for value in values]
+        [f"{axes.in_lines(name)}\n{axes.number_text(value)}" for value in values]
         for name, values in (
             (grid.column_name, grid.column_values),
             (grid.row_name, grid.row_values),

@@ -30,13 +30,10 @@ from nstjax.runtime.processes import on_host
 class BatchResults(NamedTuple):
     """How the runs ended, without padding.
 
-    Attributes:
-      log: losses of the image after 0, 1, …, steps updates, leaves [run, steps + 1];
-        NaN from ``stop_steps`` on where a run diverged.
-      diverged: whether loss or gradient became NaN or infinite, [run].
-      stop_steps: after how many updates that was, else how many there were, [run].
-      images: what each run shows, in the network's units, [run, height, width, 3]; of
-        a diverged one the last image whose loss was finite.
+    The log has the losses of the image after 0, 1, …, steps updates, leaves
+    [run, steps + 1]. A run diverged when its loss or gradient became NaN or infinite,
+    after ``stop_steps`` updates; from there on its log is NaN, and its image, in the
+    network's units, [run, height, width, 3], is the last whose loss was finite.
     """
 
     log: TransferInfo
@@ -51,11 +48,9 @@ class CompiledSweep(NamedTuple):
     Attributes:
       init: (images, learning rates) -> TransferState with a run axis on every leaf.
       steps: as ``nstjax.compile_steps`` gives them, rows [step, run].
-      shapes: of the batch that it was compiled for; None: it is compiled for whatever
-        it gets.
-      size: how many settings run at a time, without the padding in ``shapes``.
-      peak_bytes: predicted peak of the process's memory (on an accelerator: of the
-        devices').
+      shapes: of the batch that it is compiled for, with padding; None: of any.
+      size: how many settings run at a time.
+      peak_bytes: predicted peak of the process's memory, or of the accelerators'.
     """
 
     init: Callable[[Array, Array], TransferState]
@@ -68,16 +63,12 @@ class CompiledSweep(NamedTuple):
 def make_sweep(
     transfer: StyleTransfer, axes: TransferData, longest: int | None = None
 ) -> CompiledSweep:
-    """Compile a transfer for a batch of runs: once, whatever their numbers.
+    """Compile a transfer for batches of such axes: once, whatever their numbers.
 
-    A run whose loss or gradient is not finite keeps its image, and with that its
-    loss, to the end. Its optimizer's state matters no more and may change: to keep it
-    would take the memory of L-BFGS's pairs a second time.
-
-    Args:
-      transfer: from ``nstjax.problem.problem.make_transfer``.
-      axes: of the batch.
-      longest: the most steps per dispatch; by the device where not given.
+    A run whose loss or gradient is not finite keeps its image, and with that its loss,
+    to the end. Its optimizer's state matters no more and may change: to keep it would
+    take the memory of L-BFGS's pairs a second time. A dispatch has ``longest`` steps at
+    most; by the device where not given.
     """
 
     def init(image: Array, learning_rate: Array) -> TransferState:

@@ -36,7 +36,7 @@ def test_chunks_fit_into_the_memory(monkeypatch):
         compiled.append(size)
         return CompiledSweep(None, None, None, size, 1000 + 100 * size)
 
-    monkeypatch.setattr(sweep_memory, "memory_in_use", lambda: 1000)
+    monkeypatch.setattr(sweep_memory.memory, "memory_in_use", lambda: 1000)
     monkeypatch.setattr(sweep_memory, "compile_sweep", compile_for)
 
     def fitted(estimate, count, most, budget):
@@ -58,7 +58,7 @@ def test_chunks_fit_into_the_memory(monkeypatch):
 
 
 def test_the_compiled_program_is_counted_and_runs(monkeypatch):
-    monkeypatch.setattr(sweep_memory, "memory_in_use", lambda: 0)
+    monkeypatch.setattr(sweep_memory.memory, "memory_in_use", lambda: 0)
     layers = {"content_layers": ("relu1_2",), "style_layers": ("relu1_1", "relu1_2")}
     preset = shallow("gatys2016", optimizer="adam", steps=2, **layers)
     settings = list(grid({"beta": [1.0, 2.0]}))
