@@ -14,11 +14,7 @@ import numpy as np
 from absl import flags
 
 from nstjax.analysis.study import study
-from nstjax.analysis.study.loss_terms import (
-    double_precision,
-    rounding_error,
-    single_precision,
-)
+from nstjax.analysis.study.loss_terms import make_terms, rounding_error
 from nstjax.analysis.study.table import markdown_table
 from nstjax.analysis.surfaces.file import read_surface
 from nstjax.analysis.surfaces.saved_surface import check_same_run, surface_structure
@@ -98,11 +94,11 @@ def run_tests(run: SavedRun, surfaces: Sequence[Surface]) -> dict[str, Any]:
     group = study.members(run.content, run.style, run.snapshots, run.image, FLAGS.seed)
     places = study.places(group, FLAGS.curvature_at)
     print(f"weights {run.network.source}, {len(group)} images", flush=True)
-    batches = single_precision(loss_fn, data, study.BATCH)
-    double = double_precision(loss_fn, data)
+    batches = make_terms(loss_fn, data, study.BATCH)
+    double = make_terms(loss_fn, data, 1, np.float64)
     images = np.stack([member.image for member in group])
     epsilon = rounding_error(batches, double, images)
-    one_by_one = single_precision(loss_fn, data, 1)
+    one_by_one = make_terms(loss_fn, data, 1)
     evaluators = study.Evaluators(epsilon, batches, one_by_one, double)
     return {
         "weights": run.network.source,

@@ -22,37 +22,34 @@ NEGLIGIBLE_SHARE = 1e-6
 Terms = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
-def single_precision(loss_fn: LossFunction, data: TransferData, batch: int) -> Terms:
-    """The terms as a run sees them, of so many images in one dispatch."""
-    compiled = jax.jit(jax.vmap(_terms(loss_fn), in_axes=(0, None)))
+def make_terms(
+    loss_fn: LossFunction, data: TransferData, batch: int, dtype: Any = np.float32
+) -> Terms:
+    """The terms as a run sees them or in float64, so many images in one dispatch."""
+
+    def all_terms(image: Array, data: TransferData) -> list[Array]:
+        loss, parts = loss_fn(image, jnp.int32(0), *data)
+        return [loss, parts.content, parts.style]
+
+    def typed(leaf: Any) -> Any:
+        other = jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.dtype != dtype
+        return np.asarray(leaf, dtype) if other else leaf
+
+    compiled = jax.jit(jax.vmap(all_terms, in_axes=(0, None)))
 
     def evaluate(images: np.ndarray) -> dict[str, np.ndarray]:
         rows = []
-        for first in range(0, len(images), batch):
-            part = np.asarray(images[first : first + batch], np.float32)
-            padded = np.concatenate([part, part[:1].repeat(batch - len(part), axis=0)])
-            with jax.default_matmul_precision("highest"):
-                values = compiled(padded, data)
-            rows.append({term: np.asarray(values[term])[: len(part)] for term in TERMS})
-        return {
-            term: np.concatenate([row[term] for row in rows]).astype(np.float64)
-            for term in TERMS
-        }
-
-    return evaluate
-
-
-def double_precision(loss_fn: LossFunction, data: TransferData) -> Terms:
-    """The same in float64, image by image."""
-    compiled = jax.jit(_terms(loss_fn))
-
-    def evaluate(images: np.ndarray) -> dict[str, np.ndarray]:
-        with jax.enable_x64(True):
-            wide = jax.tree.map(_widened, data)
-            rows = [compiled(np.float64(image), wide) for image in images]
-            return {
-                term: np.array([float(row[term]) for row in rows]) for term in TERMS
-            }
+        with (
+            jax.enable_x64(dtype == np.float64),
+            jax.default_matmul_precision("highest"),
+        ):
+            own = jax.tree.map(typed, data)
+            for first in range(0, len(images), batch):
+                part = np.asarray(images[first : first + batch], dtype)
+                padding = [(0, batch - len(part)), (0, 0), (0, 0), (0, 0)]
+                values = compiled(np.pad(part, padding, "edge"), own)
+                rows.append(np.asarray(values, np.float64)[:, : len(part)])
+        return dict(zip(TERMS, np.concatenate(rows, axis=1), strict=True))
 
     return evaluate
 
@@ -80,18 +77,5 @@ def term_loss(
     loss_fn: LossFunction, term: str, data: TransferData, image: Array
 ) -> Array:
     """One term at an image, to be differentiated."""
-    return _terms(loss_fn)(image, data)[term]
-
-
-def _terms(loss_fn: LossFunction) -> Callable[[Array, TransferData], dict[str, Array]]:
-    def terms(image: Array, data: TransferData) -> dict[str, Array]:
-        loss, parts = loss_fn(image, jnp.int32(0), *data)
-        return {"total": loss, "content": parts.content, "style": parts.style}
-
-    return terms
-
-
-def _widened(leaf: Any) -> Any:
-    if jnp.issubdtype(leaf.dtype, jnp.floating):
-        return np.asarray(leaf, np.float64)
-    return leaf
+    loss, parts = loss_fn(image, jnp.int32(0), *data)
+    return {"total": loss, "content": parts.content, "style": parts.style}[term]

@@ -41,9 +41,8 @@ def surface_figure(surface: Surface, view: View) -> Figure:
         axes: Any = figure.add_axes(area, projection="3d")
         axes.set_title(panels.TITLES[name], fontsize=11, pad=-2)
         z, ticks, z_label = _heights(values, levels, view.log_height)
-        norm = _draw_surface(
-            axes, surface, z, ticks, levels.log and not view.log_height
-        )
+        log_color = levels.log and not view.log_height
+        norm = _draw_surface(axes, surface, z, ticks, log_color)
         axes.set_zlabel(z_label, fontsize=8)
         axes.view_init(*eye)
         bar = figure.add_axes((left + 0.15 * width, 0.06, 0.7 * width, 0.022))
@@ -69,9 +68,8 @@ def map_figure(surface: Surface, view: View) -> Figure:
             surface.trajectories, itertools.cycle(TRAJECTORY_COLORS), strict=False
         ):
             _draw_trajectory(axes, run, surface.trajectories[run], color)
-        figure_parts.draw_points(
-            axes, surface.points, surface.points.coordinates[:, 1], "plane"
-        )
+        t = surface.points.coordinates[:, 1]
+        figure_parts.draw_points(axes, surface.points, t, "plane")
         axes.set_xlabel(literal(surface.labels[0]), fontsize=9)
         if column == 0:
             axes.set_ylabel(in_two_lines(surface.labels[1]), fontsize=9)

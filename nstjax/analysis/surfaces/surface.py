@@ -118,7 +118,7 @@ def total(surface: Surface, alpha: float, beta: float, tv: float) -> np.ndarray:
 
 
 def make_evaluator(loss_fn: LossFunction) -> Evaluator:
-    """Compile (x₀, u, v, r, s [n], t [n], data) -> (LossTerms, share out of 0..255) of [n].
+    """Compile (x₀, u, v, r, s [n], t [n], data) -> (terms, share out of gamut), of [n].
 
     The points are made inside, at the highest matrix precision; nothing is compiled in
     but the shapes, so that one compilation serves every plane and every run of a size.

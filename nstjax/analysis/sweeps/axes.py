@@ -11,7 +11,7 @@ WEIGHTS = ("alpha", "beta")
 
 
 class Grid(NamedTuple):
-    """Two settings in all their combinations, and each one's index in the sweep, [R, C].
+    """Two settings in all their combinations, whose runs in the sweep are [R, C].
 
     The row's setting goes down, the column's across; their values ascend, [R] and [C].
     """

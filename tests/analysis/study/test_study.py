@@ -5,12 +5,7 @@ import reference
 from surfaces import empty_surface
 
 from nstjax.analysis.study import study
-from nstjax.analysis.study.loss_terms import (
-    TERMS,
-    double_precision,
-    rounding_error,
-    single_precision,
-)
+from nstjax.analysis.study.loss_terms import TERMS, make_terms, rounding_error
 from nstjax.analysis.study.table import markdown_table
 from nstjax.analysis.surfaces.planes import plane_through
 from nstjax.analysis.surfaces.surface import fill, make_evaluator
@@ -58,9 +53,9 @@ def problem():
     return prepare(content, [style], params, preset), loss_fn
 
 
-def evaluators_of(loss_fn, data, images, single=None):
-    single = single or single_precision(loss_fn, data, 4)
-    double = double_precision(loss_fn, data)
+def evaluators_of(loss_fn, data, images):
+    single = make_terms(loss_fn, data, 4)
+    double = make_terms(loss_fn, data, 1, np.float64)
     epsilon = rounding_error(single, double, np.stack(images))
     return study.Evaluators(epsilon, single, single, double)
 
