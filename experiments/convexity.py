@@ -114,11 +114,7 @@ def run_tests(run: SavedRun, surfaces: Sequence[Surface]) -> dict[str, Any]:
 
 
 def read_found(path: Path) -> dict[str, Any]:
-    """What an earlier test has found.
-
-    Raises:
-      InputError: the file is none of convexity's: somebody may need it.
-    """
+    """What an earlier test has found; ``InputError`` if somebody may need the file."""
     remedy = "remove it or choose another --output"
     found = read_record(path, dict[str, Any], remedy)
     asked = found.get("asked")

@@ -66,10 +66,8 @@ PRESET = "gatys2016"
 class Part(NamedTuple):
     """One pair's run.
 
-    Attributes:
-      name: of its folder.
-      snapshots: the updates after which the report shows the image; the last ends it.
-      columns: of its sheet.
+    The report shows the image after so many updates, of which the last ends the run,
+    in so many columns.
     """
 
     name: str
@@ -95,29 +93,25 @@ def main(pictures: Sequence[str]) -> int:
     check_flags_of_parts()
     folder = Path(FLAGS.workdir).absolute()
     check_workdir(folder)
+    table_file, pairs = folder / "convexity.md", [folder / part.name for part in PARTS]
     names = ("content.png", "style.png", "result.png", "snapshots.png")
-    written = [folder / part.name / name for part in PARTS for name in names]
-    written.append(folder / "convexity.md")
+    written = [table_file, *(pair / name for pair in pairs for name in names)]
     check_inputs_kept(written, pictures)
-    parts = [folder / part.name for part in PARTS]
-    check_unlinked(path for part in parts for path in (part, *part.glob("*")))
-    check_unlinked(written)
+    there = [path for pair in pairs for path in (pair, *pair.glob("*"))]
+    check_unlinked([*there, *written])
     given = list(map(read_image, pictures)) or [
         *(read_image(skimage.data.chelsea()), painting()),
         *(read_image(skimage.data.coffee()), stained_glass()),
     ]
-    begin_folder(folder, "course_report", [*parts, folder / "convexity.md"])
+    begin_folder(folder, "course_report", [*pairs, table_file])
     studies = {}
-    for index, part in enumerate(PARTS):
-        pair = folder / part.name
+    for part, pair, *images in zip(PARTS, pairs, given[::2], given[1::2], strict=True):
         pair.mkdir(parents=True, exist_ok=True)
-        for name, image in zip(
-            ("content", "style"), given[2 * index : 2 * index + 2], strict=True
-        ):
+        for name, image in zip(("content", "style"), images, strict=True):
             write_image(pair / f"{name}.png", image)
         studies[part.name] = make_part(part, pair)
     table = markdown_table(studies)
-    with atomic_path(folder / "convexity.md") as temporary:
+    with atomic_path(table_file) as temporary:
         temporary.write_text(table, encoding="utf-8")
     print(table)
     return 0

@@ -28,12 +28,12 @@ import msgspec
 import numpy as np
 
 from nstjax.analysis.surfaces.surface import Marks, Plane, Surface, SurfaceValues
+from nstjax.analysis.sweeps.file import LARGEST, Layers
 from nstjax.errors import InputError
 from nstjax.io.config import differences
 from nstjax.io.hdf5 import Stored, Table, read_hdf5, write_attributes
 from nstjax.io.new_hdf5 import new_hdf5
 from nstjax.io.stored import Amount, Label, Positive, check_file, convert, damaged
-from nstjax.presets.preset import LARGEST_NUMBER
 
 SCHEMA = "nstjax.surface/1"
 WEIGHT_PREFIX = "default_"
@@ -61,13 +61,6 @@ class Axis(msgspec.Struct):
     unit_length: Positive | None = None
 
 
-class Layers(msgspec.Struct):
-    """The attributes of the losses by layer."""
-
-    layers: list[Label]
-
-
-LARGEST = (-LARGEST_NUMBER, LARGEST_NUMBER)
 IMAGE = Table("f", ("height", "width", 3), LARGEST, finite=True, required=False)
 COORDINATES = Table(
     "f", ("nu",), LARGEST, finite=True, increasing=True, attributes=Axis

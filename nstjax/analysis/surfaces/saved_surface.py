@@ -127,8 +127,7 @@ def _unknown_surface(
     run: SavedRun, request: SurfaceRequest, evaluator: Evaluator, about: dict[str, Any]
 ) -> Surface:
     """The surface with its plane, its axes and its marks, and no values yet."""
-    plane = make_plane(run, request)
-    data = run.problem.data
+    plane, data = make_plane(run, request), run.problem.data
 
     def marks(images: dict[str, np.ndarray]) -> Marks:
         pictures = list(images.values())
@@ -254,7 +253,7 @@ def _hashes(run: SavedRun) -> dict[str, str]:
         for name, image in _images(run).items()
     }
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in images.items()}
-    return hashes | {"vgg_sha256": run.network.sha256}
+    return {**hashes, "vgg_sha256": run.network.sha256}
 
 
 def _default_ranges(

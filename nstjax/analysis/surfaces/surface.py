@@ -79,19 +79,12 @@ class SurfaceValues(NamedTuple):
 
 
 class Surface(NamedTuple):
-    """A surface as its file holds it.
+    """A surface as its file holds it; without a plane, final losses over two settings.
 
-    Attributes:
-      plane: where in image space; None for final losses over two settings.
-      s: coordinates along u, float64 [nu].
-      t: coordinates along v, float64 [nv]; [0] for a line.
-      values: on the grid.
-      done: bool [nu, nv].
-      points: marked images.
-      trajectories: {run: its snapshots}.
-      weights: the run's own alpha, beta and tv.
-      labels: of the two axes, with their units.
-      about: where it comes from: hashes, versions, layers; plain JSON data.
+    s [nu] and t [nv], [0] for a line, are coordinates along u and v, with labels that
+    say their units; ``done`` is bool [nu, nv]. Marked images, and {run: its snapshots};
+    the run's own "alpha", "beta" and "tv"; ``about`` is where it comes from, as plain
+    JSON data: hashes, versions, layers.
     """
 
     plane: Plane | None

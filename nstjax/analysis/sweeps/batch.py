@@ -60,17 +60,9 @@ def prepare_batch(
 ) -> Batch:
     """The runs of some settings, each as ``nstjax.prepare`` makes it.
 
-    Args:
-      content: the photo, sRGB in 0..1, shape [height, width, 3].
-      styles: the paintings in the same form, each of its own size.
-      params: the network.
-      preset: what the settings change; of a single scale (pyramid="none").
-      settings: with the same names each, see ``nstjax.analysis.sweeps.settings``.
-      seed: of the runs whose setting has none.
-      init_image: where to start in place of the preset's init.
-      controls: regions, masks and the paintings' shares.
-      size: how many runs there are to be at least; the last setting fills them up, to
-        a multiple of the number of devices.
+    The settings have the same names each, and change a preset of a single scale;
+    ``seed`` is of the runs whose setting has none. The last setting fills the runs up
+    to ``size`` at least, and to a multiple of the number of devices.
     """
     if preset.pyramid != "none":
         raise InputError("a sweep has a single scale: choose pyramid=none")

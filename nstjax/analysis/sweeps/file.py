@@ -84,21 +84,14 @@ REMEDY = "delete it and run the sweep again"
 
 
 class Sweep(NamedTuple):
-    """N runs that differ in numbers only.
+    """N runs that differ in numbers only: the tables above, by the same names.
 
-    Attributes:
-      settings: {name: values [N]} of what differs.
-      status: "done" or "diverged", [N].
-      stop_steps: [N], how many updates each image has had when its run ended; of a
-        diverged one, when its loss or gradient was no longer finite.
-      log: "step" [T]; "total", "content", "style", "tv" and "gradient_norm" [N, T], NaN
-        from ``stop_steps`` on where a run diverged; "content_layers" and
-        "style_layers", {layer: [N, T]}. All but "total" without weights.
-      final: "total", "content", "style" and "tv" [N]: the row of the log that is the
-        image's, NaN where there is none. Of a moving average it is the last image's.
-      images: sRGB in 0..255, uint8 [N, height, width, 3]; of a diverged run the last
-        image whose loss was finite.
-      config: "settings", and what the sweep was run with; plain JSON data.
+    ``stop_steps`` [N] are how many updates each image has had when its run ended; of a
+    diverged one, when its loss or gradient was no longer finite: from there on its log
+    is NaN, and its image the last whose loss was finite. ``final`` is the row of the
+    log that is the image's, NaN where there is none; of a moving average it is the last
+    image's. The config is "settings" and what the sweep was run with, as plain JSON
+    data.
     """
 
     settings: dict[str, np.ndarray]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from tqdm import tqdm
 
 from nstjax.analysis.sweeps.batch import UNLIKE, Batch, batch_shapes
@@ -116,16 +115,10 @@ def run_sweep(job: SweepJob) -> Sweep:
 
 def _check_complete(job: SweepJob, sweep: Sweep) -> None:
     """Raise ``InputError`` unless a sweep's file holds these settings and steps."""
-    names = job.settings.names
-    wanted = [tuple(setting[name] for name in names) for setting in job.settings]
-    columns = [sweep.settings.get(name, np.zeros(0)) for name in names]
-    found = list(zip(*(column.tolist() for column in columns), strict=False))
-    steps = sweep.log["step"].tolist()
-    if (
-        found != wanted
-        or set(sweep.settings) != set(names)
-        or steps != list(range(job.preset.steps + 1))
-    ):
+    names, steps = job.settings.names, range(job.preset.steps + 1)
+    wanted = {name: [setting[name] for setting in job.settings] for name in names}
+    found = {name: values.tolist() for name, values in sweep.settings.items()}
+    if found != wanted or sweep.log["step"].tolist() != list(steps):
         raise InputError(
             f"the sweep in {job.folder} holds other settings or steps than its "
             f"{CONFIG} says: choose another --workdir"
@@ -136,7 +129,7 @@ def _run_chunks(job: SweepJob, fitted: CompiledSweep) -> None:
     """Write the chunks that are missing."""
     missing = {path: first for path, first in _chunks(job).items() if not path.exists()}
     steps = len(missing) * (job.preset.steps + 1)
-    forecast = _Forecast(job, steps, fitted)
+    forecast = _forecast(job, fitted, steps)
     with ProgressBar(
         total=steps, unit="step", disable=job.quiet or not is_first_process()
     ) as bar:
@@ -173,35 +166,32 @@ def _chunks(job: SweepJob) -> dict[Path, int]:
     }
 
 
-class _Forecast:
-    """Says what the sweep will take: memory at once, time after its second dispatch."""
+def _forecast(
+    job: SweepJob, fitted: CompiledSweep, steps: int
+) -> Callable[[int], None]:
+    """Say what the sweep will take: memory at once, time after its second dispatch."""
+    count, memory = job.settings.count, f"{fitted.peak_bytes / GIGABYTE:.2f} GB"
+    times = [time.monotonic()]
+    print(
+        f"sweep: {count} settings, {fitted.size} at a time, predicted peak memory "
+        f"{memory}"
+    )
 
-    def __init__(self, job: SweepJob, steps: int, fitted: CompiledSweep):
-        self._count, self._limits, self._steps = job.settings.count, job.limits, steps
-        self._memory = f"{fitted.peak_bytes / GIGABYTE:.2f} GB"
-        self._dispatches = 0
-        self._before = time.monotonic()
-        print(
-            f"sweep: {self._count} settings, {fitted.size} at a time, predicted peak "
-            f"memory {self._memory}"
-        )
-
-    def __call__(self, length: int) -> None:
-        now = time.monotonic()
-        self._dispatches += 1
+    def tell(length: int) -> None:
+        times.append(time.monotonic())
         # The first one warms up.
-        if self._dispatches == 2:
-            self._tell_time((now - self._before) / length * self._steps / 60)
-        self._before = now
-
-    def _tell_time(self, minutes: float) -> None:
+        if len(times) != 3:
+            return
+        minutes = (times[2] - times[1]) / length * steps / 60
         tqdm.write(f"sweep: predicted time {minutes:.2g} minutes")
-        too_much = minutes > self._limits.minutes or self._count > MOST_UNASKED
-        if any_process(too_much) and not self._limits.yes:
+        too_much = minutes > job.limits.minutes or count > MOST_UNASKED
+        if any_process(too_much) and not job.limits.yes:
             raise InputError(
-                f"{self._count} settings would take about {minutes:.2g} minutes and "
-                f"{self._memory}: add --yes to run them"
+                f"{count} settings would take about {minutes:.2g} minutes and "
+                f"{memory}: add --yes to run them"
             )
+
+    return tell
 
 
 def _check_limits(limits: Limits) -> None:

@@ -6,6 +6,7 @@ gives them as a grid in one line, or as a table in a file.
 
 import csv
 import dataclasses
+import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,11 +70,9 @@ class Settings:
     def __getitem__(self, index: int) -> Setting:
         if not 0 <= index < self.count:
             raise IndexError(index)
-        chosen = []
-        for axis in reversed(self.axes):
-            index, place = divmod(index, len(axis.rows))
-            chosen.append(zip(axis.names, axis.rows[place], strict=True))
-        return {name: value for pairs in reversed(chosen) for name, value in pairs}
+        places = np.unravel_index(index, [len(axis.rows) for axis in self.axes])
+        rows = (axis.rows[i] for axis, i in zip(self.axes, places, strict=True))
+        return dict(zip(self.names, itertools.chain(*rows), strict=True))
 
     def __iter__(self) -> Iterator[Setting]:
         return (self[index] for index in range(self.count))

@@ -43,14 +43,11 @@ class BatchResults(NamedTuple):
 
 
 class CompiledSweep(NamedTuple):
-    """The program of a sweep.
+    """The program of a sweep, compiled for one batch's shapes or, without, for any.
 
-    Attributes:
-      init: (images, learning rates) -> TransferState with a run axis on every leaf.
-      steps: as ``nstjax.compile_steps`` gives them, rows [step, run].
-      shapes: of the batch that it is compiled for, with padding; None: of any.
-      size: how many settings run at a time.
-      peak_bytes: predicted peak of the process's memory, or of the accelerators'.
+    ``init`` makes a TransferState with a run axis on every leaf of images and learning
+    rates; the rows of ``steps`` are [step, run]. ``size`` settings run at a time,
+    without padding, and ``peak_bytes`` of memory are predicted.
     """
 
     init: Callable[[Array, Array], TransferState]

@@ -98,12 +98,6 @@ def test_the_lattice_test_equals_a_loop_over_all_triples():
         assert found.worst == pytest.approx(worst / extent, rel=1e-12)
 
 
-def test_differences_within_the_tolerance_are_no_violations():
-    Z = np.array([[0.0, 0.1, 0.0]])
-    assert lattice_midpoint_test(Z, 0.21).violations == 0
-    assert lattice_midpoint_test(Z, 0.19).violations == 1
-
-
 @pytest.mark.parametrize("tolerance", [-1e-9, np.nan, [0.1, -1.0]])
 def test_a_tolerance_below_0_is_refused(tolerance):
     ends = np.zeros(2)
@@ -180,14 +174,17 @@ def test_known_nodes_on_a_slanting_line_and_alone():
     np.testing.assert_allclose(convex_envelope(s, t, Z), expected)
 
 
-def test_rounding_to_float32_leaves_a_gap_of_its_size():
+def test_differences_within_the_tolerance_are_no_violations():
+    Z = np.array([[0.0, 0.1, 0.0]])
+    assert lattice_midpoint_test(Z, 0.21).violations == 0
+    assert lattice_midpoint_test(Z, 0.19).violations == 1
+    # As large as the rounding to float32.
     s, t, Z = grid(CONVEX["affine"], 51, 51)
-    rounded = Z.astype(np.float32)
-    rounding = np.finfo(np.float32).eps * Z.max()
-    assert 0 < convex_envelope_gap(s, t, rounded) < rounding / np.ptp(Z)
-    tolerance = evaluation_tolerance(rounded, np.finfo(np.float32).eps)
+    rounded, epsilon = Z.astype(np.float32), np.finfo(np.float32).eps
     assert lattice_midpoint_test(rounded, TOLERANCE).violations > 0
+    tolerance = evaluation_tolerance(rounded, epsilon)
     assert lattice_midpoint_test(rounded, tolerance).violations == 0
+    assert 0 < convex_envelope_gap(s, t, rounded) < epsilon * Z.max() / np.ptp(Z)
 
 
 def test_tolerances_are_eight_errors_of_the_largest_value():

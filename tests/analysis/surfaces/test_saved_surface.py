@@ -3,7 +3,6 @@ import os
 
 import numpy as np
 import pytest
-from forked import killed_after
 from PIL import Image
 
 from nstjax.analysis.surfaces import saved_surface
@@ -200,18 +199,6 @@ def test_one_process_computes_a_surface(run, path):
     ):
         compute(path, run)
     assert os.listdir(path.parent) == []
-
-
-def test_a_killed_command_leaves_a_surface_that_is_finished(run, path):
-    # At first it is written with no node, then with those of the first batch.
-    killed_after(
-        "nstjax.analysis.surfaces.saved_surface.write_surface",
-        *(LOSS_SURFACE, f"--run={run.folder}", f"--output={path}"),
-        *("--grid=4x3", "--quiet", "--batch=5"),
-        count=2,
-    )
-    assert read_surface(path).done.sum() == 5
-    check_finished(path, run, batch=5, grid=(4, 3))
 
 
 @pytest.mark.parametrize(

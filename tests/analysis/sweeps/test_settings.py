@@ -57,8 +57,6 @@ def test_a_grid_is_the_product_with_the_last_setting_fastest():
     [
         ("1:3:5", [1, 1.5, 2, 2.5, 3]),
         ("1e1:1e5:9:log", [10 ** (1 + i / 2) for i in range(9)]),
-        ("1e2:1:3:log", [100, 10, 1]),
-        ("7:9:1", [7]),
         ("1;2;5", [1, 2, 5]),
         ("-3", [-3]),
     ],
@@ -79,10 +77,8 @@ def test_spacing(text, expected):
         ("beta=nan", "beta must be a finite number (in float32), got nan"),
         ("beta=1:1e400:3", "beta must be a finite number (in float32), got 1e400"),
         ("beta=1:2", "beta=1:2 in the grid cannot be read"),
-        ("beta=1:2:3:cubic", "beta=1:2:3:cubic in the grid cannot be read"),
         ("beta=1:2:0", "beta has '0' values in the grid: give a whole number in 1.."),
         pytest.param(f"beta=1:2:{'9' * 5000}", "values in the grid: give", id="long"),
-        ("beta=1:2:-3", "beta has '-3' values"),
         ("beta=0:2:3:log", "equal ratios need a start and a stop above 0"),
         ("beta=1,alpha=1,beta=2", "beta is given twice"),
     ],
@@ -111,9 +107,7 @@ def test_a_table_has_a_run_in_each_line(tmp_path):
         (b"", "is empty: name the settings in its first line"),
         (b"beta,alpha\n", "the sweep has no settings"),
         (b"beta,alpha\n1,2\n3\n", "run 2 has 1 values for 2 settings (beta,alpha)"),
-        (b"beta,beta\n1,2\n", "beta is given twice"),
         (b"beta\nmuch\n", "beta must be a number, got 'much'"),
-        (b"beta\ninf\n", "beta must be a finite number"),
         (b"beta\n\xff\xfe\n", "is no CSV file"),
     ],
 )
@@ -158,7 +152,6 @@ def test_every_known_setting_passes():
         ("gamma=1", "content_layer_weights.relu4_2, style_layer_weights.relu1_1"),
         ("style_layer_weights.relu4_2=1", "unknown setting 'style_layer_weights.rel"),
         ("steps=1;2", "steps decides the program's structure: run one sweep for each"),
-        ("pool=1", "pool decides the program's structure"),
         ("noise_ratio=0.5", "noise_ratio needs init=blend"),
         ("style_layer_weights=1", "give one of style_layer_weights.relu1_1, style_l"),
         ("style_blend_weights.1=1", "weights.1 needs more style images: 1 given"),
@@ -167,7 +160,6 @@ def test_every_known_setting_passes():
         ("learning_rate=1;0", "learning_rate is 0"),
         ("style_layer_weights.relu1_1=-1", "style_layer_weights must be a finite"),
         ("seed=1.5", "seed must be a whole number in 0..4294967295, got 1.5"),
-        ("seed=4294967296", "seed must be a whole number"),
     ],
 )
 def test_what_no_run_could_use(text, says):

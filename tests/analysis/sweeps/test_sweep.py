@@ -7,7 +7,7 @@ import pytest
 from sweep_examples import CONTENT, PARAMS, STYLES, batch_of, shallow, sweep_of
 
 from nstjax.analysis.sweeps.settings import controls_with, grid, preset_with, seed_with
-from nstjax.analysis.sweeps.sweep import _dispatches, make_sweep, run_batch
+from nstjax.analysis.sweeps.sweep import make_sweep, run_batch
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size
 from nstjax.losses.total import LossTerms
@@ -155,12 +155,6 @@ def test_what_all_runs_share_has_no_run_axis():
     blended = batch_of(preset, grid({"style_blend_weights.1": [0.0, 2.0]}), 2)
     assert blended.data.targets.content["relu1_1"].shape == (16, 20, 4)
     assert blended.data.targets.style["relu1_1"].shape == (2, 4, 4)
-
-
-def test_dispatches_are_not_listed():
-    assert list(_dispatches(7, 3)) == [3, 3, 1]
-    assert list(_dispatches(6, 3)) == [3, 3]
-    assert next(iter(_dispatches(2**63, 2))) == 2
 
 
 def test_one_trace_serves_every_chunk_and_grid():
