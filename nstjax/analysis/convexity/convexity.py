@@ -7,7 +7,7 @@ batch or in float64: what is below a tolerance τ is no violation.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -48,24 +48,15 @@ class SegmentSummary(NamedTuple):
     worst: float
 
 
-def evaluation_tolerance(values: ArrayLike, epsilon: float) -> float:
-    """Tolerance for a grid: τ = 8 ε max|Z|, NaN being not known.
+def tolerances(values: ArrayLike, epsilon: float, axis: int | None = None) -> Any:
+    """τ = 8 ε max|f| of all finite values, or along an axis for each segment its own.
 
-    A second difference adds up four errors; the rest is room.
-    """
-    values = np.asarray(values, np.float64)
-    return 8 * epsilon * float(np.abs(_finite(values)).max())
-
-
-def segment_tolerances(values: ArrayLike, epsilon: float) -> np.ndarray:
-    """Tolerance of each segment: τ = 8 ε max|f|, by its own finite values [m, 2 + k].
-
-    With one tolerance for all, a segment that ends at an image of huge loss would hide
-    what the others show.
+    A second difference adds up four errors; the rest is room. With one tolerance for
+    all, a segment that ends at an image of huge loss would hide what the others show.
     """
     values = np.asarray(values, np.float64)
     sizes = np.abs(np.where(np.isfinite(values), values, 0.0))
-    return 8 * epsilon * sizes.max(axis=1)
+    return 8 * epsilon * sizes.max(axis=axis)
 
 
 def lattice_midpoint_test(
@@ -92,28 +83,18 @@ def lattice_midpoint_test(
     tested, violated = np.zeros((2, nu, nv), bool)
     lowest, worst_at, direction = 0.0, None, None
     for k in strides:
+        padded = np.pad(Z, k, constant_values=np.nan)
         for di, dj in ((k, 0), (0, k), (k, k), (k, -k)):
-            rows, columns = (di, nu - di), (abs(dj), nv - abs(dj))
-            if rows[0] >= rows[1] or columns[0] >= columns[1]:
-                continue
-
-            inner = np.s_[slice(*rows), slice(*columns)]
-            ahead, behind = (
-                Z[
-                    rows[0] + sign * di : rows[1] + sign * di,
-                    columns[0] + sign * dj : columns[1] + sign * dj,
-                ]
-                for sign in (1, -1)
-            )
-            differences = ahead + behind - 2 * Z[inner]
-            tested[inner] |= np.isfinite(differences)
-            violated[inner] |= differences < -tolerance
+            ahead = padded[k + di : k + di + nu, k + dj : k + dj + nv]
+            behind = padded[k - di : k - di + nu, k - dj : k - dj + nv]
+            differences = ahead + behind - 2 * Z
+            tested |= np.isfinite(differences)
+            violated |= differences < -tolerance
             differences = np.nan_to_num(differences)
             if differences.min() < min(lowest, -tolerance):
                 lowest = float(differences.min())
                 i, j = np.unravel_index(differences.argmin(), differences.shape)
-                worst_at = int(i) + rows[0], int(j) + columns[0]
-                direction = di, dj
+                worst_at, direction = (int(i), int(j)), (di, dj)
     return LatticeTest(
         fraction=float(violated.sum() / max(tested.sum(), 1)),
         worst=float(lowest / np.ptp(_finite(Z))) if worst_at else 0.0,

@@ -63,7 +63,7 @@ def surface_study(surface: Surface, evaluators: Evaluators) -> Figures:
     grids = {"total": weighted, "content": values.content, "style": values.style}
     study = {}
     for term, grid in grids.items():
-        tolerance = convexity.evaluation_tolerance(grid, evaluators.epsilon[term])
+        tolerance = convexity.tolerances(grid, evaluators.epsilon[term])
         test = convexity.lattice_midpoint_test(grid, tolerance)
         images = []
         if test.worst_at and test.direction:
@@ -150,13 +150,10 @@ def segment_study(
         f_a, f_b = (ends[term][[pair[end] for pair in pairs]] for end in (0, 1))
         f_mid = np.concatenate([values[term] for values in inner])
         f_mid = f_mid.reshape(len(pairs), len(THETAS))
-        tolerances = convexity.segment_tolerances(
-            np.column_stack([f_a, f_b, f_mid]), evaluators.epsilon[term]
-        )
-        excess, above = convexity.segment_violations(
-            f_a, f_b, f_mid, THETAS, tolerances
-        )
-        summary = convexity.summarize_segments(excess, kinds, tolerances)
+        values = np.column_stack([f_a, f_b, f_mid])
+        tau = convexity.tolerances(values, evaluators.epsilon[term], axis=1)
+        excess, above = convexity.segment_violations(f_a, f_b, f_mid, THETAS, tau)
+        summary = convexity.summarize_segments(excess, kinds, tau)
         shares = excess / (np.outer(f_a, thetas) + np.outer(f_b, 1 - thetas))
         # Where both ends are nearly 0, a share may be large and still be rounding.
         counted = np.where(above, shares, -np.inf) if above.any() else shares

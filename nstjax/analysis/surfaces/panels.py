@@ -107,7 +107,7 @@ def contour_levels(values: np.ndarray, log: bool = True) -> Levels:
 
 def convexity_caption(surface: Surface, values: np.ndarray) -> str:
     """How far a plane's loss is from convex; nothing of other surfaces."""
-    tolerance = convexity.evaluation_tolerance(values, ROUNDING)
+    tolerance = convexity.tolerances(values, ROUNDING)
     test = convexity.lattice_midpoint_test(values, tolerance)
     if surface.plane is None or not test.tested:
         return ""

@@ -80,9 +80,7 @@ class Settings:
 
 def grid(values: Mapping[str, Sequence[float]]) -> Settings:
     """Every combination of {name: values}, the last setting fastest."""
-    return Settings(
-        tuple(Axis((name,), tuple((x,) for x in row)) for name, row in values.items())
-    )
+    return Settings(tuple(_axis(name, row) for name, row in values.items()))
 
 
 def parse_grid(text: str) -> Settings:
@@ -96,7 +94,7 @@ def parse_grid(text: str) -> Settings:
         name, equals, values = (piece.strip() for piece in part.partition("="))
         if not name or not equals:
             raise InputError(f"{part.strip()!r} in the grid has no values: {GRID_HELP}")
-        axes.append(Axis((name,), tuple((x,) for x in _parse_values(name, values))))
+        axes.append(_axis(name, _parse_values(name, values)))
     return Settings(tuple(axes))
 
 
@@ -197,6 +195,10 @@ def controls_with(setting: Setting, controls: Controls, styles: int) -> Controls
     weights = tuple(map(setting.get, names, weights))
     check_weights(BLEND_WEIGHTS, weights, styles, "style images")
     return dataclasses.replace(controls, style_blend_weights=weights)
+
+
+def _axis(name: str, values: Sequence[float]) -> Axis:
+    return Axis((name,), tuple((value,) for value in values))
 
 
 def _blend_names(styles: int) -> list[str]:
