@@ -5,14 +5,13 @@ import functools
 import json
 import signal
 
-import jax
 import numpy as np
 import pytest
-import reference
 import skimage.data
 from forked import run_forked
 from PIL import Image
 from programs import SIGNALED
+from sweep_examples import CONTENT, PARAMS, STYLES, shallow
 
 from nstjax.analysis.sweeps import run as sweep_run
 from nstjax.analysis.sweeps.batch import prepare_batch
@@ -21,25 +20,13 @@ from nstjax.analysis.sweeps.results import tell_diverged
 from nstjax.analysis.sweeps.run import Limits, SweepJob, run_sweep
 from nstjax.analysis.sweeps.settings import grid
 from nstjax.errors import InputError
-from nstjax.images.resizing import Size
 from nstjax.io.images import read_colors
 from nstjax.presets.preset import customize
-from nstjax.presets.published import get_preset
 from nstjax.runs.stylize import stylize
 
 SWEEP = "experiments.sweep"
-PARAMS = jax.tree.map(np.float32, reference.random_params())
-RANDOM = np.random.default_rng(0)
-CONTENT, STYLE = RANDOM.random((2, 20, 24, 3), dtype=np.float32)
-PRESET = customize(
-    get_preset("gatys2016"),
-    content_layers=("relu1_2",),
-    style_layers=("relu1_1",),
-    optimizer="adam",
-    size=Size("exact", (16, 20)),
-    pyramid="none",
-    steps=2,
-)
+STYLE = STYLES[0]
+PRESET = shallow("gatys2016", optimizer="adam", steps=2)
 SETTINGS = grid({"learning_rate": [1.0, 1e30, 3.0], "seed": [0, 1]})
 CONFIG = {"settings": {"alpha": PRESET.alpha, "beta": PRESET.beta, "seed": 0}}
 
@@ -52,8 +39,7 @@ def chunks_of_three(monkeypatch):
 def drive(folder, settings=SETTINGS, config=CONFIG, limits=None, preset=PRESET):
     prepare = functools.partial(prepare_batch, CONTENT, [STYLE], PARAMS, preset)
     limits = limits or Limits()
-    job = SweepJob(prepare, preset, settings, folder, config, limits, quiet=True)
-    return run_sweep(job)
+    return run_sweep(SweepJob(prepare, preset, settings, folder, config, limits))
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
@@ -68,22 +54,22 @@ def test_a_sweep_holds_every_run(tmp_path, chunks_of_three, capsys, caplog, keep
     assert (sweep.status == "diverged").tolist() == diverged
     assert sweep.stop_steps.tolist() == [2, 2, 1, 1, 2, 2]
     assert sweep.log["step"].tolist() == [0, 1, 2]
-    for lane in (0, 5):
+    for run in (0, 5):
         alone = stylize(
             CONTENT,
             STYLE,
             PARAMS,
             preset,
-            seed=int(sweep.settings["seed"][lane]),
-            learning_rate=float(sweep.settings["learning_rate"][lane]),
+            seed=int(sweep.settings["seed"][run]),
+            learning_rate=float(sweep.settings["learning_rate"][run]),
         )
         row = alone.best_step if keep == "best" else 2
         for name in ("total", "content", "style", "tv"):
             losses = getattr(alone.losses, name)
             tolerance = 1e-5 * np.abs(losses).max()
-            np.testing.assert_allclose(sweep.log[name][lane], losses, atol=tolerance)
-            assert sweep.final[name][lane] == sweep.log[name][lane, row]
-        difference = sweep.images[lane] / 255 - alone.image
+            np.testing.assert_allclose(sweep.log[name][run], losses, atol=tolerance)
+            assert sweep.final[name][run] == sweep.log[name][run, row]
+        difference = sweep.images[run] / 255 - alone.image
         assert np.abs(difference).max() < 0.51 / 255
     # The image of a run that diverged is the one before.
     assert sweep.final["total"][2] == sweep.log["total"][2, 0]
@@ -189,17 +175,14 @@ def test_another_sweep_is_told(tmp_path):
         drive(tmp_path / "sweep.h5" / "below")
 
 
-@pytest.mark.parametrize(
-    ("limits", "says"),
-    [
-        (Limits(memory_gb=float("nan")), "--memory_gb=nan: give a number of 0 or more"),
-        (Limits(memory_gb=-1.0), "--memory_gb=-1.0"),
-        (Limits(minutes=float("nan")), "--limit_minutes=nan"),
-    ],
-)
-def test_limits_are_numbers(limits, says, tmp_path):
-    with pytest.raises(InputError, match=says):
-        drive(tmp_path / "none", limits=limits)
+def test_limits_are_numbers(tmp_path):
+    for limits, says in {
+        Limits(memory_gb=float("nan")): "--memory_gb=nan: give a number of 0 or more",
+        Limits(memory_gb=-1.0): "--memory_gb=-1.0",
+        Limits(minutes=float("nan")): "--limit_minutes=nan",
+    }.items():
+        with pytest.raises(InputError, match=says):
+            drive(tmp_path / "none", limits=limits)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -67,7 +67,6 @@ class SweepJob(NamedTuple):
     folder: Path
     config: Mapping[str, Any]
     limits: Limits = Limits()
-    quiet: bool = False
 
 
 def run_sweep(job: SweepJob) -> Sweep:
@@ -130,9 +129,7 @@ def _run_chunks(job: SweepJob, fitted: CompiledSweep) -> None:
     missing = {path: first for path, first in _chunks(job).items() if not path.exists()}
     steps = len(missing) * (job.preset.steps + 1)
     forecast = _forecast(job, fitted, steps)
-    with ProgressBar(
-        total=steps, unit="step", disable=job.quiet or not is_first_process()
-    ) as bar:
+    with ProgressBar(total=steps, unit="step", disable=not is_first_process()) as bar:
 
         def tell(length: int) -> None:
             forecast(length)

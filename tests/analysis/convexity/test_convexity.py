@@ -52,18 +52,13 @@ def test_convex_functions_are_not_refuted(name, size):
 @pytest.mark.parametrize("name", REFUTED)
 def test_other_functions_are_refuted_by_midpoints_and_envelope(name):
     s, t, Z = grid(REFUTED[name], 13, 18)
-    assert lattice_midpoint_test(Z, TOLERANCE).violations > 0
-    assert convex_envelope_gap(s, t, Z) > 0.02
-
-
-def test_gaps_of_a_ring_and_a_concave_function():
-    s, t, Z = grid(REFUTED["ring"], 21, 31)
-    # The envelope is 0 within the ring, up to its corners between the nodes.
-    assert convex_envelope_gap(s, t, Z) == pytest.approx(1 / np.ptp(Z), rel=0.01)
-    s, t, Z = grid(REFUTED["concave"], 21, 31)
-    np.testing.assert_allclose(convex_envelope(s, t, Z), -3.25, rtol=1e-14)
-    assert convex_envelope_gap(s, t, Z) == pytest.approx(1, rel=1e-12)
-    assert lattice_midpoint_test(Z, TOLERANCE).fraction == 1
+    found = lattice_midpoint_test(Z, TOLERANCE)
+    gap = convex_envelope_gap(s, t, Z)
+    assert found.violations > 0
+    assert gap > 0.02
+    if name == "concave":
+        assert found.fraction == 1
+        assert gap == pytest.approx(1, rel=1e-12)
 
 
 def test_the_lattice_test_equals_a_loop_over_all_triples():

@@ -3,7 +3,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nstjax.analysis.convexity.convexity import segment_violations
 from nstjax.analysis.convexity.curvature import (
     extreme_eigenvalues,
     hessian_vector_product,
@@ -151,25 +150,3 @@ def test_matrix_products_are_of_the_highest_precision():
 def test_a_hessian_that_is_not_finite_is_refused():
     with pytest.raises(InputError, match="no finite Hessian"):
         extreme_eigenvalues(lambda x: jnp.sqrt(jnp.sum(x**2)), np.zeros(SHAPE))
-
-
-def test_segments_refute_a_content_loss_which_its_hessian_cannot(float64):
-    random = np.random.default_rng(0)
-    W = random.normal(size=(20, 60))
-    c = np.maximum(W @ (2 * image(9).ravel()), 0)
-
-    @jax.jit
-    def loss(x):
-        return 0.5 * jnp.sum((jax.nn.relu(W @ x.ravel()) - c) ** 2)
-
-    for seed in range(2):
-        found = extreme_eigenvalues(loss, image(seed))
-        assert found.smallest > -1e-12 * found.largest
-        assert not negative(found)
-
-    a, b = random.normal(size=(2, 64, *SHAPE))
-    losses = jax.vmap(loss)(jnp.concatenate([a, b, (a + b) / 2]))
-    f_a, f_b, f_mid = losses.reshape(3, 64)
-    tolerance = 1e-9 * float(f_a.max())
-    _, violations = segment_violations(f_a, f_b, f_mid[:, None], [0.5], tolerance)
-    assert 3 < violations.sum() < 64

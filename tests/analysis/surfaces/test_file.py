@@ -111,6 +111,7 @@ def test_surface_comes_back(tmp_path, surface, kind):
 
 
 def test_what_other_programs_find(path, surface):
+    plane = surface.plane
     with h5py.File(path) as file:
         assert file.attrs["schema"] == "nstjax.surface/1"
         assert file.attrs["vgg_sha256"] == "f" * 64
@@ -118,37 +119,35 @@ def test_what_other_programs_find(path, surface):
         config = file["config"].attrs
         assert config["content_layers"].tolist() == ["relu4_2"]
         assert config["default_alpha"] == 1e-5
-        plane = surface.plane
         for name, label in zip("uv", plane.labels, strict=True):
-            direction = file[f"axes/{name}"]
-            assert direction.dtype == np.float32
-            assert direction.attrs["kind"] == "plane3"
-            assert direction.attrs["label"] == label
-            assert direction.attrs["raw_cosine"] == plane.details["raw_cosine"]
-        for name, label in zip("st", surface.labels, strict=True):
+            found = file[f"axes/{name}"].attrs
+            assert (found["kind"], found["label"]) == ("plane3", label)
+            assert found["raw_cosine"] == plane.details["raw_cosine"]
+        for place, (name, label) in enumerate(zip("st", surface.labels, strict=True)):
             axis = file[f"axes/{name}"]
             assert axis.is_scale
             assert axis.attrs["label"] == label
             assert axis.attrs["unit_length"] == plane.unit_length
             assert f"{axis.attrs['rms_8bit_per_unit']:.3g} levels" in label
-        values = file["values"]
-        for name in ("content", "style", "tv", "out_of_gamut"):
-            assert values[name].shape == (NU, NV)
-            assert values[name].dtype == (np.float32 if "_" in name else np.float64)
-            for axis, scale in enumerate("st"):
-                assert values[name].dims[axis][0] == file[f"axes/{scale}"]
-        by_layer = values["style_layers"]
+            for values in file["values"].values():
+                assert values.dims[values.ndim - 2 + place][0] == axis
+        for name, kind, shape in (
+            ("axes/u", "f4", (5, 7, 3)),
+            ("values/tv", "f8", (NU, NV)),
+            ("values/out_of_gamut", "f4", (NU, NV)),
+            ("values/style_layers", "f8", (2, NU, NV)),
+            ("done", "u1", (NU, NV)),
+            ("trajectory/run/step", "i4", (3,)),
+            ("trajectory/run/residual", "f8", (3,)),
+        ):
+            assert (file[name].dtype, file[name].shape) == (kind, shape), name
+        by_layer = file["values/style_layers"]
         assert tuple(by_layer.attrs["layers"]) == LAYERS
-        assert by_layer.dims[2][0] == file["axes/t"]
-        np.testing.assert_array_equal(
-            by_layer[1], surface.values.style_layers["conv1_1"]
-        )
-        assert file["done"].dtype == np.uint8
+        expected = surface.values.style_layers["conv1_1"]
+        np.testing.assert_array_equal(by_layer[1], expected)
         assert file["done"][()].sum() == 5
         assert file["points/names"].asstr()[()].tolist() == ["result", "straße"]
-        assert file["trajectory/run/step"].dtype == np.int32
         assert file["trajectory/run/step"][()].tolist() == [1, 20, 100]
-        assert file["trajectory/run/residual"].shape == (3,)
 
 
 # --- the same surface ----------------------------------------------------------------
