@@ -13,14 +13,10 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from nstjax.analysis.convexity import study
-from nstjax.analysis.convexity.table import markdown_table
+from nstjax.analysis.study import study
+from nstjax.analysis.study.loss_terms import make_terms, rounding_error
+from nstjax.analysis.study.table import markdown_table
 from nstjax.analysis.surfaces.file import read_surface
-from nstjax.analysis.surfaces.loss_terms import (
-    double_precision,
-    rounding_error,
-    single_precision,
-)
 from nstjax.analysis.surfaces.saved_surface import check_same_run, true_loss
 from nstjax.analysis.surfaces.surface import Surface
 from nstjax.commands.launcher import run_command
@@ -96,37 +92,30 @@ def run_tests(run: SavedRun, surfaces: Sequence[Surface]) -> dict[str, Any]:
     """What the tests find."""
     loss_fn = loss_function(true_loss(run.preset))
     data = run.problem.data
-    batches = single_precision(loss_fn, data, study.BATCH)
-    one_by_one = single_precision(loss_fn, data, 1)
-    double = double_precision(loss_fn, data)
     group = study.members(run.content, run.style, run.snapshots, run.image, FLAGS.seed)
     places = study.places(group, FLAGS.curvature_at)
     print(f"weights {run.network.source}, {len(group)} images", flush=True)
+    batches = make_terms(loss_fn, data, study.BATCH)
+    double = make_terms(loss_fn, data, 1, np.float64)
     images = np.stack([member.image for member in group])
     epsilon = rounding_error(batches, double, images)
+    one_by_one = make_terms(loss_fn, data, 1)
+    evaluators = study.Evaluators(epsilon, batches, one_by_one, double)
     return {
         "weights": run.network.source,
         "relative_error": epsilon,
         "planes": {
-            surface.plane.kind: study.surface_study(
-                surface, epsilon, one_by_one, double
-            )
+            surface.plane.kind: study.surface_study(surface, evaluators)
             for surface in surfaces
             if surface.plane
         },
-        "segments": study.segment_study(
-            group, epsilon, batches, double, FLAGS.segments, FLAGS.seed
-        ),
+        "segments": study.segment_study(group, evaluators, FLAGS.segments, FLAGS.seed),
         "curvature": study.curvature_study(loss_fn, data, places),
     }
 
 
 def read_found(path: Path) -> dict[str, Any]:
-    """What an earlier test has found.
-
-    Raises:
-      InputError: the file is none of convexity's: somebody may need it.
-    """
+    """What an earlier test has found; ``InputError`` if somebody may need the file."""
     remedy = "remove it or choose another --output"
     found = read_record(path, dict[str, Any], remedy)
     asked = found.get("asked")

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import skimage.data
 from absl import flags
 
-from nstjax.analysis.convexity.study import check_places
-from nstjax.analysis.convexity.table import markdown_table
-from nstjax.analysis.surfaces.request import KINDS, parse_grid
+from nstjax.analysis.study.study import check_places
+from nstjax.analysis.study.table import markdown_table
+from nstjax.analysis.surfaces.request import KINDS, parse_nodes
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
@@ -65,10 +65,8 @@ PRESET = "gatys2016"
 class Part(NamedTuple):
     """One pair's run.
 
-    Attributes:
-      name: of its folder.
-      snapshots: the updates after which the report shows the image; the last ends it.
-      columns: of its sheet.
+    The report shows the image after so many updates, of which the last ends the run,
+    in so many columns.
     """
 
     name: str
@@ -94,28 +92,24 @@ def main(pictures: Sequence[str]) -> int:
     check_flags_of_parts()
     folder = Path(FLAGS.workdir).absolute()
     check_workdir(folder)
+    table_file, pairs = folder / "convexity.md", [folder / part.name for part in PARTS]
     names = ("content.png", "style.png", "result.png", "snapshots.png")
-    written = [folder / part.name / name for part in PARTS for name in names]
-    written.append(folder / "convexity.md")
-    parts = [folder / part.name for part in PARTS]
-    inside = [path for part in parts for path in part.glob("*")]
-    check_results([*parts, *inside, *written], inputs=pictures)
+    written = [table_file, *(pair / name for pair in pairs for name in names)]
+    there = [path for pair in pairs for path in (pair, *pair.glob("*"))]
+    check_results([*there, *written], inputs=pictures)
     given = list(map(read_image, pictures)) or [
         *(read_image(skimage.data.chelsea()), painting()),
         *(read_image(skimage.data.coffee()), stained_glass()),
     ]
-    begin_folder(folder, "course_report", [*parts, folder / "convexity.md"])
+    begin_folder(folder, "course_report", [*pairs, table_file])
     studies = {}
-    for index, part in enumerate(PARTS):
-        pair = folder / part.name
+    for part, pair, *images in zip(PARTS, pairs, given[::2], given[1::2], strict=True):
         pair.mkdir(parents=True, exist_ok=True)
-        for name, image in zip(
-            ("content", "style"), given[2 * index : 2 * index + 2], strict=True
-        ):
+        for name, image in zip(("content", "style"), images, strict=True):
             write_image(pair / f"{name}.png", image)
         studies[part.name] = make_part(part, pair)
     table = markdown_table(studies)
-    with atomic_path(folder / "convexity.md") as temporary:
+    with atomic_path(table_file) as temporary:
         temporary.write_text(table, encoding="utf-8")
     print(table)
     return 0
@@ -128,7 +122,7 @@ def check_flags_of_parts() -> None:
             raise InputError(
                 f"no plane {plane!r}: give --planes with some of {', '.join(KINDS)}"
             )
-        parse_grid(FLAGS.grid, plane)
+        parse_nodes(FLAGS.grid, plane)
     check_places(FLAGS.curvature_at)
     preset = get_preset(PRESET)
     size = parse_size(FLAGS.size, default_size_rule(preset))

@@ -13,8 +13,8 @@ from nstjax.analysis.surfaces.file import check_resumable, read_surface, write_s
 from nstjax.analysis.surfaces.request import (
     KINDS,
     SurfaceRequest,
-    parse_grid,
     parse_line,
+    parse_nodes,
     parse_ranges,
 )
 from nstjax.analysis.surfaces.saved_surface import compute_surface
@@ -70,29 +70,33 @@ FLAGS = flags.FLAGS
 
 def main(arguments: Sequence[str]) -> int:
     """Compute a surface; returns the exit status."""
-    kind = FLAGS.plane
-    if kind == "weights":
-        return write_weights_surface(arguments)
-    if arguments or not FLAGS.run:
-        raise InputError("give --run=DIR, the --workdir of a run, and flags alone")
+    source = "sweep" if FLAGS.plane == "weights" else "run"
+    folder = getattr(FLAGS, source)
+    if arguments or not folder:
+        raise InputError(
+            f"give --{source}=DIR, the --workdir of a {source}, and flags alone"
+        )
+    given = Path(folder)
+    if source == "sweep":
+        file = given / "sweep.h5" if given.is_dir() else given
+        output = checked_output(file.parent, [file])
+        check_writable(output)
+        surface = weights_surface(read_sweep(file))
+        if output.exists():
+            check_resumable(output, read_surface(output), surface.about)
+        write_surface(output, surface)
+        print(f"wrote {output}")
+        return 0
     request = SurfaceRequest(
-        kind=kind,
-        grid=parse_grid(FLAGS.grid, kind),
-        ranges=parse_ranges(FLAGS.range, kind) if FLAGS.range else None,
+        kind=FLAGS.plane,
+        grid=parse_nodes(FLAGS.grid, FLAGS.plane),
+        ranges=parse_ranges(FLAGS.range, FLAGS.plane) if FLAGS.range else None,
         seed=FLAGS.seed,
         norm=FLAGS.norm,
         line=parse_line(FLAGS.line),
     )
-    folder = Path(FLAGS.run)
-    output = Path(FLAGS.output or folder / f"surface_{kind}.h5")
-    check_results(
-        [] if FLAGS.output else [output],
-        given=[output],
-        inputs=[*recorded_inputs(folder), FLAGS.weights],
-    )
-    # Its folder is made.
-    check_writable(nearest_folder(output.parent) / output.name)
-    run = read_saved_run(folder, FLAGS.weights)
+    output = checked_output(given, [*recorded_inputs(given), FLAGS.weights])
+    run = read_saved_run(given, FLAGS.weights)
     advise("the same command again goes on with the nodes that are left")
     surface = compute_surface(
         output, run, request, batch=FLAGS.batch, quiet=FLAGS.quiet
@@ -104,21 +108,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def write_weights_surface(arguments: Sequence[str]) -> int:
-    """Write the surface of a sweep; returns the exit status."""
-    if arguments or not FLAGS.sweep:
-        raise InputError("give --sweep=DIR, the --workdir of a sweep, and flags alone")
-    sweep = Path(FLAGS.sweep)
-    file = sweep / "sweep.h5" if sweep.is_dir() else sweep
-    output = Path(FLAGS.output or file.with_name("surface_weights.h5"))
-    check_results([] if FLAGS.output else [output], given=[output], inputs=[file])
-    check_writable(output)
-    surface = weights_surface(read_sweep(file))
-    if output.exists():
-        check_resumable(output, read_surface(output), surface.about)
-    write_surface(output, surface)
-    print(f"wrote {output}")
-    return 0
+def checked_output(folder: Path, inputs: Sequence[str | Path | None]) -> Path:
+    """Where the surface goes: no input, and a place that can be written."""
+    output = Path(FLAGS.output or folder / f"surface_{FLAGS.plane}.h5")
+    check_results([] if FLAGS.output else [output], given=[output], inputs=inputs)
+    # The folder of a run's surface is made.
+    check_writable(nearest_folder(output.parent) / output.name)
+    return output
 
 
 if __name__ == "__main__":

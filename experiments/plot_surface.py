@@ -7,14 +7,12 @@ loaded and nothing is evaluated.
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
 from nstjax.analysis.surfaces.file import read_surface
 from nstjax.analysis.surfaces.html import surface_html
-from nstjax.analysis.surfaces.panels import incomplete
-from nstjax.analysis.surfaces.surface import Surface
+from nstjax.analysis.surfaces.panels import View, incomplete
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
@@ -56,17 +54,17 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("give one file of a loss surface")
     file = Path(arguments[0])
     surface = read_surface(file)
-    given = {"alpha": FLAGS.alpha, "beta": FLAGS.beta, "tv": FLAGS.tv}
     # Final losses over settings have no weights of their own, and show no total.
-    weights = [
-        surface.weights.get(name, 0.0) if weight is None else weight
-        for name, weight in given.items()
-    ]
-    options = {"log": FLAGS.log, "log_height": FLAGS.log_height, "title": FLAGS.title}
-    page = surface_html(surface, *weights, **options) if FLAGS.html else None
-    names = ("line",) if surface.done.shape[1] == 1 else ("surfaces", "maps")
+    own = {"alpha": 0.0, "beta": 0.0, **surface.weights}
+    given = {name: FLAGS[name].value for name in View._fields}
+    view = View(**own | {name: x for name, x in given.items() if x is not None})
+    page = surface_html(surface, view) if FLAGS.html else None
+    is_line = surface.done.shape[1] == 1
     stem = output_stem(file, FLAGS.output)
-    paths = {name: Path(f"{stem}_{name}.{FLAGS.format}") for name in names}
+    paths = {
+        name: Path(f"{stem}_{name}.{FLAGS.format}")
+        for name in (["line"] if is_line else ["surfaces", "maps"])
+    }
     html = Path(f"{stem}_surfaces.html")
     check_results([*paths.values(), html], inputs=[file])
     for path in (*paths.values(), *([html] if page else [])):
@@ -74,43 +72,22 @@ def main(arguments: Sequence[str]) -> int:
         check_writable(nearest_folder(path.parent) / path.name)
     # Matplotlib writes a list of fonts: wrong input is told before.
     from nstjax.analysis.figures import save_figure
+    from nstjax.analysis.surfaces.line_plot import line_figure
+    from nstjax.analysis.surfaces.plots import map_figure, surface_figure
 
-    figures = draw(surface, weights)
+    draw = {"line": line_figure, "surfaces": surface_figure, "maps": map_figure}
+    figures = {path: draw[name](surface, view) for name, path in paths.items()}
     for words in incomplete(surface):
         LOGGER.info("%s: %s, plotted as it is", file, words)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    for name, path in paths.items():
-        save_figure(figures[name], path)
+    for path, figure in figures.items():
+        save_figure(figure, path)
         print(f"wrote {path}")
     if page:
         with atomic_path(html) as temporary:
             temporary.write_text(page, encoding="utf-8")
         print(f"wrote {html}")
     return 0
-
-
-def draw(surface: Surface, weights: Sequence[float]) -> dict[str, Any]:
-    """The figures, by what their files are called."""
-    from nstjax.analysis.surfaces.line_plot import line_figure
-    from nstjax.analysis.surfaces.plots import map_figure, surface_figure
-
-    log_height, title = FLAGS.log_height, FLAGS.title
-    if surface.done.shape[1] == 1:
-        return {
-            "line": line_figure(surface, *weights, log_height=log_height, title=title)
-        }
-    return {
-        "surfaces": surface_figure(
-            surface,
-            *weights,
-            log=FLAGS.log,
-            elevation=FLAGS.elevation,
-            azimuth=FLAGS.azimuth,
-            log_height=log_height,
-            title=title,
-        ),
-        "maps": map_figure(surface, *weights, log=FLAGS.log, title=title),
-    }
 
 
 def output_stem(file: Path, output: str | None) -> Path:

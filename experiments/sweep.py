@@ -10,17 +10,21 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 from absl import flags
 
-from nstjax.analysis.sweeps.batch import prepare_lanes
+from nstjax.analysis.sweeps.batch import prepare_batch
+from nstjax.analysis.sweeps.file import Sweep
 from nstjax.analysis.sweeps.results import result_paths, tell_diverged, write_results
-from nstjax.analysis.sweeps.run import Limits, run_sweep
-from nstjax.analysis.sweeps.settings import Settings, check_settings, seed_with
-from nstjax.analysis.sweeps.settings_input import parse_grid, read_settings
+from nstjax.analysis.sweeps.run import Limits, SweepJob, run_sweep
+from nstjax.analysis.sweeps.settings import (
+    check_settings,
+    parse_grid,
+    read_settings,
+    seed_with,
+)
 from nstjax.commands.launcher import (
     define_process_flags,
     join_processes_of_flags,
@@ -31,7 +35,7 @@ from nstjax.errors import InputError
 from nstjax.images.resizing import parse_size
 from nstjax.io.atomic import check_results
 from nstjax.io.transparency import read_on_white
-from nstjax.io.weights import LoadedParams, load_network
+from nstjax.io.weights import load_network
 from nstjax.io.workdir import one_run_in
 from nstjax.presets.preset import (
     INITS,
@@ -108,47 +112,60 @@ def main(pictures: Sequence[str]) -> int:
     folder = Path(FLAGS.workdir)
     advise("the same command again goes on with the settings that are left")
     with one_run_in(folder):
-        return sweep_pictures(folder, pictures)
-
-
-def sweep_pictures(folder: Path, pictures: Sequence[str]) -> int:
-    """Read the pictures and run the sweep, in a folder that nobody else works in."""
-    preset = read_preset()
-    content, *styles = read_pictures(pictures, preset)
-    settings = parse_grid(FLAGS.grid) if FLAGS.grid else read_settings(FLAGS.settings)
-    seed = seed_with({}, FLAGS.seed)
-    check_settings(settings, preset, len(styles), NO_CONTROLS)
-    init_image = None
-    if preset.image.init not in INITS:
-        init_image = read_on_white(preset.image.init, content_size(preset))
-    check_results(
-        result_paths(folder, settings.count),
-        inputs=[*pictures, FLAGS.settings, preset.image.init, FLAGS.weights],
-    )
-    network = load_network(FLAGS.weights, seed=seed)
-    images = {"content": content, "init": init_image}
-    images |= {f"style_{number}": style for number, style in enumerate(styles, 1)}
-    sweep = run_sweep(
-        functools.partial(
-            prepare_lanes,
-            content,
-            styles,
-            network.params,
-            preset,
-            seed=seed,
-            init_image=init_image,
-        ),
-        preset,
-        settings,
-        folder,
-        sweep_config(preset, settings, seed, network, images),
-        Limits(FLAGS.memory_gb, FLAGS.limit_minutes, FLAGS.yes),
-    )
-    if is_first_process():
-        write_results(folder, sweep, content, styles)
+        content, styles, sweep = sweep_pictures(folder, pictures)
+        if is_first_process():
+            write_results(folder, sweep, content, styles)
     tell_diverged(sweep)
     print(f"sweep: wrote {folder / 'sweep.h5'}, settings.csv, images and figures")
     return 0
+
+
+def sweep_pictures(
+    folder: Path, paths: Sequence[str]
+) -> tuple[np.ndarray, list[np.ndarray], Sweep]:
+    """The photo, the paintings, and the sweep in a folder of its own."""
+    preset = read_preset()
+    content, *styles = read_pictures(paths, preset)
+    settings = parse_grid(FLAGS.grid) if FLAGS.grid else read_settings(FLAGS.settings)
+    seed = seed_with({}, FLAGS.seed)
+    check_settings(settings, preset, len(styles), NO_CONTROLS)
+    images = {"content": content}
+    images |= {f"style_{number}": style for number, style in enumerate(styles, 1)}
+    if preset.image.init not in INITS:
+        images["init"] = read_on_white(preset.image.init, content_size(preset))
+    check_results(
+        result_paths(folder, settings.count),
+        inputs=[*paths, FLAGS.settings, preset.image.init, FLAGS.weights],
+    )
+    network = load_network(FLAGS.weights, seed=seed)
+    # All that decides the images, and with what they ran.
+    config = {
+        "settings": {
+            "preset": FLAGS.preset,
+            **settings_of(preset),
+            "seed": seed,
+            "swept": [dataclasses.asdict(axis) for axis in settings.axes],
+            "weights_sha256": network.sha256,
+            "image_sha256": {
+                name: hashlib.sha256(image.tobytes()).hexdigest()
+                for name, image in images.items()
+            },
+        },
+        **environment(network),
+        "devices": jax.device_count(),
+    }
+    prepare = functools.partial(
+        prepare_batch,
+        content,
+        styles,
+        network.params,
+        preset,
+        seed=seed,
+        init_image=images.get("init"),
+    )
+    limits = Limits(FLAGS.memory_gb, FLAGS.limit_minutes, FLAGS.yes)
+    sweep = run_sweep(SweepJob(prepare, preset, settings, folder, config, limits))
+    return content, styles, sweep
 
 
 def read_preset() -> Preset:
@@ -169,32 +186,6 @@ def read_pictures(paths: Sequence[str], preset: Preset) -> list[np.ndarray]:
     from nstjax.io.demo import demo_pictures
 
     return list(demo_pictures())
-
-
-def sweep_config(
-    preset: Preset,
-    settings: Settings,
-    seed: int,
-    network: LoadedParams,
-    images: dict[str, np.ndarray | None],
-) -> dict[str, Any]:
-    """What config.json holds: all that decides the images, and with what they ran."""
-    return {
-        "settings": {
-            "preset": FLAGS.preset,
-            **settings_of(preset),
-            "seed": seed,
-            "swept": [dataclasses.asdict(axis) for axis in settings.axes],
-            "weights_sha256": network.sha256,
-            "image_sha256": {
-                name: hashlib.sha256(image.tobytes()).hexdigest()
-                for name, image in images.items()
-                if image is not None
-            },
-        },
-        **environment(network),
-        "devices": jax.device_count(),
-    }
 
 
 if __name__ == "__main__":

@@ -6,13 +6,19 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
-from nstjax.analysis.surfaces.surface import Marks, Plane, Surface, SurfaceValues
+from nstjax.analysis.surfaces.planes import project
+from nstjax.analysis.surfaces.surface import (
+    Marks,
+    Plane,
+    Surface,
+    SurfaceValues,
+    unknown_values,
+)
 
 S, T = np.linspace(-1, 2, 4), np.linspace(0, 1, 6)
 GRID = np.meshgrid(S, T, indexing="ij")
 # One of these is off the plane.
 POINTS = {"content": (1.0, 0.5, 0.0), "result": (0.0, 0.0, 0.0), "seed 2": (1, 1, 0.25)}
-NO_MARKS = Marks((), np.zeros((0, 2)), np.zeros(0), np.zeros((0, 3)))
 
 
 def tilted(s, t):
@@ -34,8 +40,8 @@ def make_surface(content=tilted, style=bowl, s=S, t=T, kind="plane3", nodes=None
         return Marks(tuple(names), places[:, :2], places[:, 2], np.stack(losses, 1))
 
     grid = np.meshgrid(s, t, indexing="ij")
-    done = (np.arange(grid[0].size) < (nodes or grid[0].size)).reshape(grid[0].shape)
-    done &= nodes != 0
+    nodes = grid[0].size if nodes is None else nodes
+    done = np.arange(grid[0].size).reshape(grid[0].shape) < nodes
 
     def known(function):
         return np.where(done, function(*grid), np.nan)
@@ -59,6 +65,34 @@ def make_surface(content=tilted, style=bowl, s=S, t=T, kind="plane3", nodes=None
         ("toward content (1 = 52.3 levels RMS)", "toward style (1 = 52.3 levels RMS)"),
         {"vgg_sha256": "0"},
     )
+
+
+def make_line(content):
+    return make_surface(content, s=np.linspace(-1, 2, 31), t=np.zeros(1), kind="line")
+
+
+def empty_surface(plane, s, t, layers):
+    """A surface that knows nothing yet."""
+    shape, weights = (len(s), len(t)), {"alpha": 1.0, "beta": 1.0, "tv": 0.0}
+    return Surface(
+        plane,
+        s,
+        t,
+        unknown_values(shape, layers),
+        np.zeros(shape, bool),
+        project(plane, [], (), []),
+        {},
+        weights,
+        ("s", "t"),
+        {},
+    )
+
+
+def check_orthonormal(plane):
+    u, v = np.float64(plane.u), np.float64(plane.v)
+    assert plane.origin.dtype == plane.u.dtype == plane.v.dtype == np.float32
+    products = [np.vdot(u, u), np.vdot(v, v), np.vdot(u, v)]
+    np.testing.assert_allclose(products, [1, 1, 0], atol=1e-6)
 
 
 def render(figure, layout=True):
@@ -92,10 +126,6 @@ def cells_of(axes):
 def colored(pixels):
     """Share of the pixels that are neither white, grey nor black."""
     return (np.ptp(pixels, axis=-1) > 0.2).mean()
-
-
-def make_line(content):
-    return make_surface(content, s=np.linspace(-1, 2, 31), t=np.zeros(1), kind="line")
 
 
 def figure_of(page):

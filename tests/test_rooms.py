@@ -22,6 +22,9 @@ FLOORS = [
     ["feedforward.training", "feedforward.inference"],
     ["runs"],
     ["analysis"],
+    ["analysis.convexity", "analysis.sweeps"],
+    ["analysis.surfaces"],
+    ["analysis.study"],
     ["commands"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

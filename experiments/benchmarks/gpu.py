@@ -24,10 +24,10 @@ from absl import flags
 from experiments.benchmarks.flag_values import exact_size, no_arguments
 from experiments.benchmarks.step_workers import count_operations, make_task
 from experiments.benchmarks.tables import print_rows, write_json
-from nstjax.analysis.sweeps.batch import prepare_lanes
+from nstjax.analysis.sweeps.batch import prepare_batch
 from nstjax.analysis.sweeps.memory import compile_sweep
 from nstjax.analysis.sweeps.settings import grid
-from nstjax.analysis.sweeps.sweep import make_sweep, run_lanes
+from nstjax.analysis.sweeps.sweep import make_sweep, run_batch
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.images.resizing import Size
@@ -126,12 +126,12 @@ def sweep_row(precision: str, peak: float) -> dict[str, float]:
     params = jax.tree.map(jnp.asarray, task.params)
     content, style = demo_pictures()
     betas = preset.beta * np.geomspace(0.1, 10, FLAGS.lanes)
-    lanes = prepare_lanes(
+    batch = prepare_batch(
         content, [style], params, preset, list(grid({"beta": betas.tolist()}))
     )
-    sweep = make_sweep(make_transfer(preset), lanes.axes)
-    fitted = compile_sweep(sweep, lanes, preset, FLAGS.lanes)
-    seconds = timed(lambda: run_lanes(fitted.sweep, lanes, preset))
+    sweep = make_sweep(make_transfer(preset), batch.axes)
+    sweep = compile_sweep(sweep, batch, FLAGS.lanes)
+    seconds = timed(lambda: run_batch(sweep, batch))
     operations = FLAGS.lanes * (FLAGS.sweep_steps + 1) * count_operations(task)
     return row(seconds, operations, peak)
 

@@ -26,10 +26,10 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from nstjax.analysis.sweeps.batch import Lanes, prepare_lanes
-from nstjax.analysis.sweeps.memory import FittedSweep, compile_sweep
+from nstjax.analysis.sweeps.batch import Batch, prepare_batch
+from nstjax.analysis.sweeps.memory import CompiledSweep, compile_sweep
 from nstjax.analysis.sweeps.settings import Settings, grid, preset_with
-from nstjax.analysis.sweeps.sweep import make_sweep, run_lanes
+from nstjax.analysis.sweeps.sweep import make_sweep, run_batch
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
@@ -114,11 +114,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def speed_table(task: Task) -> str:
     """Settings per second both ways, and their ratio."""
-    lanes, fitted = compiled(task)
+    batch, sweep = compiled(task)
     problem = prepare(task.pictures[0], task.pictures[1:], task.params, task.preset)
 
     def side_by_side() -> None:
-        run_lanes(fitted.sweep, lanes, task.preset)
+        run_batch(sweep, batch)
 
     def one_by_one() -> None:
         for setting in task.settings:
@@ -159,27 +159,27 @@ def timed(work: Callable[[], None]) -> tuple[float, float]:
 
 def measured_memory(task: Task) -> tuple[int, int]:
     """Predicted and measured peak bytes of this process, or of the accelerator."""
-    lanes, fitted = compiled(task)
-    run_lanes(fitted.sweep, lanes, task.preset)
+    batch, sweep = compiled(task)
+    run_batch(sweep, batch)
     stats = jax.devices()[0].memory_stats()
     if stats:
-        return fitted.peak_bytes, stats["peak_bytes_in_use"]
+        return sweep.peak_bytes, stats["peak_bytes_in_use"]
     status = Path("/proc/self/status").read_text().splitlines()
     peak = next(line for line in status if line.startswith("VmHWM:"))
-    return fitted.peak_bytes, 1024 * int(peak.split()[1])
+    return sweep.peak_bytes, 1024 * int(peak.split()[1])
 
 
-def compiled(task: Task) -> tuple[Lanes, FittedSweep]:
-    """All settings as lanes, and the program for them."""
+def compiled(task: Task) -> tuple[Batch, CompiledSweep]:
+    """All settings as a batch, and the program for them."""
     content, *styles = task.pictures
 
-    def lanes_of(settings: list) -> Lanes:
-        return prepare_lanes(content, styles, task.params, task.preset, settings)
+    def batch_of(settings: list) -> Batch:
+        return prepare_batch(content, styles, task.params, task.preset, settings)
 
-    first = lanes_of([task.settings[0]])
+    first = batch_of([task.settings[0]])
     sweep = make_sweep(make_transfer(task.preset), first.axes)
-    fitted = compile_sweep(sweep, first, task.preset, task.settings.count)
-    return lanes_of(list(task.settings)), fitted
+    compiled_sweep = compile_sweep(sweep, first, task.settings.count)
+    return batch_of(list(task.settings)), compiled_sweep
 
 
 if __name__ == "__main__":

@@ -16,13 +16,7 @@ FORMATS = (".png", ".pdf")
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure whole or not at all; the same figure gives the same bytes.
 
-    Args:
-      figure: drawn without pyplot, so that no window is needed.
-      path: where to; the suffix chooses PNG or PDF.
-
-    Raises:
-      InputError: another suffix.
-      OSError: the file cannot be written.
+    The suffix, .png or .pdf, chooses the format.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:

@@ -11,18 +11,21 @@ import zlib
 import h5py
 import hostile_files
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import safetensors.numpy
-from command_lines import SHALLOW, listing, save_pictures
+from command_lines import SHALLOW, listing
 from forked import run_forked
 from hostile_files import Hostile
 from matplotlib.text import Text
 from model_files import make_model
-from surfaces import NO_MARKS
+from PIL import Image
 from sweep_examples import example
 
 from nstjax.analysis.surfaces.file import read_surface
+from nstjax.analysis.surfaces.panels import View
 from nstjax.analysis.surfaces.plots import map_figure
+from nstjax.analysis.surfaces.surface import NO_MARKS
 from nstjax.analysis.sweeps.file import read_sweep, write_sweep
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.model_file import read_model, write_model
@@ -39,7 +42,10 @@ MOST_BYTES, MOST_SECONDS = 1.5e9, 20
 def real(tmp_path_factory, slim_weights, program) -> pathlib.Path:
     """A folder with pictures, a run of them, its surface, a sweep and a model."""
     folder = tmp_path_factory.mktemp("real")
-    save_pictures(folder)
+    random = np.random.default_rng(0)
+    for name, size in {"photo.png": (64, 48), "painting.png": (56, 72)}.items():
+        coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        coarse.resize(size).save(folder / name)
     shutil.copy(slim_weights, folder / "weights.safetensors")
     with contextlib.chdir(folder):
         weights = "--weights=weights.safetensors"
@@ -193,10 +199,16 @@ LARGE = [
     (FILM[0], "run.h5", "snapshots: link to a pipe", "another place"),
     (FILM[0], "run.h5", "image: claims much", "image is float32"),
     (FILM[0], "run.h5", f"image: {MUCH}", "image is float32"),
+    (FILM[0], "run.h5", f"log/step: {MUCH}", "log/step is float32 [30000]"),
     (FILM[0], "config.json", "a pipe", "is no regular file"),
     (FILM[0], "run.h5", "a pipe", "is no regular file"),
     (PLOT[0], "surface_plane3.h5", "values/tv: virtual", "is kept in a way"),
-    (PLOT[0], "surface_plane3.h5", f"values/tv: {MUCH}", "values/tv is float32"),
+    (
+        PLOT[0],
+        "surface_plane3.h5",
+        f"values/tv: {MUCH}",
+        "values/tv is float32",
+    ),
     (SURFACE[0], "sweep.h5", f"images: {MUCH}", "images is float32"),
     (SURFACE[0], "sweep.h5", "log/total: other file's bytes", "is kept in a way"),
 ]
@@ -276,7 +288,7 @@ def test_stored_words_are_no_formulas(hostile):
         points=surface.points._replace(names=(texts[2], texts[3], "$y$")),
         trajectories={"$z$": surface.trajectories["run"], "empty": NO_MARKS},
     )
-    figure = map_figure(surface, 1, 1, 0, title="$t$")
+    figure = map_figure(surface, View(1, 1, 0, title="$t$"))
     figure.draw_without_rendering()
     shown = "\n".join(each.get_text() for each in figure.findobj(Text))
     for text in (*texts, "$y$", "$z$", "$t$"):

@@ -8,7 +8,7 @@ from command_lines import PICTURES, check_refused, listing
 from surfaces import make_surface
 
 from nstjax.analysis.surfaces.file import write_surface
-from nstjax.analysis.sweeps.run import Limits, run_sweep
+from nstjax.analysis.sweeps.run import SweepJob, run_sweep
 from nstjax.analysis.sweeps.settings import grid
 from nstjax.errors import InputError
 from nstjax.feedforward.training import run as training_run
@@ -94,7 +94,7 @@ def check_no_links(folder: pathlib.Path, names, begin) -> None:
 def test_a_sweep_refuses_links(tmp_path):
     def begin(folder):
         settings = grid({"seed": [0, 1]})
-        run_sweep(None, PRESETS["gatys2016"], settings, folder, {}, Limits())
+        run_sweep(SweepJob(None, PRESETS["gatys2016"], settings, folder, {}))
 
     names = ("config.json", "sweep.h5", "settings.csv", "chunks", "images")
     inside = ("chunks/chunk_00000.h5", "images/0001.png")

@@ -5,61 +5,41 @@ import functools
 import json
 import signal
 
-import jax
 import numpy as np
 import pytest
-import reference
 import skimage.data
 from forked import run_forked
 from PIL import Image
 from programs import SIGNALED
+from sweep_examples import CONTENT, PARAMS, STYLES, shallow
 
 from nstjax.analysis.sweeps import run as sweep_run
-from nstjax.analysis.sweeps.batch import prepare_lanes
+from nstjax.analysis.sweeps.batch import prepare_batch
 from nstjax.analysis.sweeps.file import read_sweep
 from nstjax.analysis.sweeps.results import tell_diverged
-from nstjax.analysis.sweeps.run import Limits, run_sweep
+from nstjax.analysis.sweeps.run import Limits, SweepJob, run_sweep
 from nstjax.analysis.sweeps.settings import grid
 from nstjax.errors import InputError
-from nstjax.images.resizing import Size
 from nstjax.io.images import read_colors
 from nstjax.presets.preset import customize
-from nstjax.presets.published import get_preset
 from nstjax.runs.stylize import stylize
 
 SWEEP = "experiments.sweep"
-PARAMS = jax.tree.map(np.float32, reference.random_params())
-RANDOM = np.random.default_rng(0)
-CONTENT, STYLE = RANDOM.random((2, 20, 24, 3), dtype=np.float32)
-PRESET = customize(
-    get_preset("gatys2016"),
-    content_layers=("relu1_2",),
-    style_layers=("relu1_1",),
-    optimizer="adam",
-    size=Size("exact", (16, 20)),
-    pyramid="none",
-    steps=2,
-)
+STYLE = STYLES[0]
+PRESET = shallow("gatys2016", optimizer="adam", steps=2)
 SETTINGS = grid({"learning_rate": [1.0, 1e30, 3.0], "seed": [0, 1]})
-PREPARE = functools.partial(prepare_lanes, CONTENT, [STYLE], PARAMS, PRESET)
 CONFIG = {"settings": {"alpha": PRESET.alpha, "beta": PRESET.beta, "seed": 0}}
 
 
 @pytest.fixture
 def chunks_of_three(monkeypatch):
-    monkeypatch.setattr(sweep_run, "MOST_LANES_PER_DEVICE", 3)
+    monkeypatch.setattr(sweep_run, "MOST_RUNS_PER_DEVICE", 3)
 
 
 def drive(folder, settings=SETTINGS, config=CONFIG, limits=None, preset=PRESET):
-    return run_sweep(
-        functools.partial(prepare_lanes, CONTENT, [STYLE], PARAMS, preset),
-        preset,
-        settings,
-        folder,
-        config,
-        limits or Limits(),
-        quiet=True,
-    )
+    prepare = functools.partial(prepare_batch, CONTENT, [STYLE], PARAMS, preset)
+    limits = limits or Limits()
+    return run_sweep(SweepJob(prepare, preset, settings, folder, config, limits))
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
@@ -74,22 +54,22 @@ def test_a_sweep_holds_every_run(tmp_path, chunks_of_three, capsys, caplog, keep
     assert (sweep.status == "diverged").tolist() == diverged
     assert sweep.stop_steps.tolist() == [2, 2, 1, 1, 2, 2]
     assert sweep.log["step"].tolist() == [0, 1, 2]
-    for lane in (0, 5):
+    for run in (0, 5):
         alone = stylize(
             CONTENT,
             STYLE,
             PARAMS,
             preset,
-            seed=int(sweep.settings["seed"][lane]),
-            learning_rate=float(sweep.settings["learning_rate"][lane]),
+            seed=int(sweep.settings["seed"][run]),
+            learning_rate=float(sweep.settings["learning_rate"][run]),
         )
         row = alone.best_step if keep == "best" else 2
         for name in ("total", "content", "style", "tv"):
             losses = getattr(alone.losses, name)
             tolerance = 1e-5 * np.abs(losses).max()
-            np.testing.assert_allclose(sweep.log[name][lane], losses, atol=tolerance)
-            assert sweep.final[name][lane] == sweep.log[name][lane, row]
-        difference = sweep.images[lane] / 255 - alone.image
+            np.testing.assert_allclose(sweep.log[name][run], losses, atol=tolerance)
+            assert sweep.final[name][run] == sweep.log[name][run, row]
+        difference = sweep.images[run] / 255 - alone.image
         assert np.abs(difference).max() < 0.51 / 255
     # The image of a run that diverged is the one before.
     assert sweep.final["total"][2] == sweep.log["total"][2, 0]
@@ -109,15 +89,15 @@ def test_an_interrupted_sweep_gives_the_same_file(
     whole = (tmp_path / "whole" / "sweep.h5").read_bytes()
     assert not (tmp_path / "whole" / "chunks").exists()
     killed = tmp_path / "killed"
-    run_lanes, runs = sweep_run.run_lanes, []
+    run_batch, runs = sweep_run.run_batch, []
 
     def interrupted(*arguments, **options):
         if len(runs) == 1:
             raise KeyboardInterrupt
         runs.append(1)
-        return run_lanes(*arguments, **options)
+        return run_batch(*arguments, **options)
 
-    monkeypatch.setattr(sweep_run, "run_lanes", interrupted)
+    monkeypatch.setattr(sweep_run, "run_batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         drive(killed)
     assert [path.name for path in (killed / "chunks").iterdir()] == ["chunk_00000.h5"]
@@ -156,16 +136,16 @@ def test_a_sweep_overwrites_and_removes_nothing_that_it_has_not_written(
     with pytest.raises(InputError, match=r"settings\.csv is there already"):
         drive(folder)
     assert [path.name for path in folder.iterdir()] == ["settings.csv"]
-    run_lanes = sweep_run.run_lanes
+    run_batch = sweep_run.run_batch
     folder = tmp_path / "run"
 
     def noting(*arguments, **options):
         (folder / "chunks").mkdir(parents=True, exist_ok=True)
         (folder / "chunks" / "notes.txt").write_text("mine")
-        return run_lanes(*arguments, **options)
+        return run_batch(*arguments, **options)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sweep_run, "run_lanes", noting)
+        patched.setattr(sweep_run, "run_batch", noting)
         drive(folder)
     assert [path.name for path in (folder / "chunks").iterdir()] == ["notes.txt"]
 
@@ -195,17 +175,14 @@ def test_another_sweep_is_told(tmp_path):
         drive(tmp_path / "sweep.h5" / "below")
 
 
-@pytest.mark.parametrize(
-    ("limits", "says"),
-    [
-        (Limits(memory_gb=float("nan")), "--memory_gb=nan: give a number of 0 or more"),
-        (Limits(memory_gb=-1.0), "--memory_gb=-1.0"),
-        (Limits(minutes=float("nan")), "--limit_minutes=nan"),
-    ],
-)
-def test_limits_are_numbers(limits, says, tmp_path):
-    with pytest.raises(InputError, match=says):
-        drive(tmp_path / "none", limits=limits)
+def test_limits_are_numbers(tmp_path):
+    for limits, says in {
+        Limits(memory_gb=float("nan")): "--memory_gb=nan: give a number of 0 or more",
+        Limits(memory_gb=-1.0): "--memory_gb=-1.0",
+        Limits(minutes=float("nan")): "--limit_minutes=nan",
+    }.items():
+        with pytest.raises(InputError, match=says):
+            drive(tmp_path / "none", limits=limits)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -224,7 +201,7 @@ def test_what_takes_long_is_asked_for(tmp_path, chunks_of_three):
 def test_a_log_that_does_not_fit_is_told(tmp_path):
     preset, limits = customize(PRESET, steps=10**6), Limits(memory_gb=0.01)
     with pytest.raises(InputError, match=r"6 settings with 1000000 steps .* fewer ste"):
-        run_sweep(lambda settings: None, preset, SETTINGS, tmp_path, CONFIG, limits)
+        run_sweep(SweepJob(lambda _: None, preset, SETTINGS, tmp_path, CONFIG, limits))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -251,7 +228,7 @@ def pictures(tmp_path_factory):
 # Runs a program as SIGNALED does, but with few settings at a time.
 SMALL_CHUNKS = f"""
 from nstjax.analysis.sweeps import run as sweep_run
-sweep_run.MOST_LANES_PER_DEVICE = 6
+sweep_run.MOST_RUNS_PER_DEVICE = 6
 {SIGNALED}"""
 
 
@@ -275,7 +252,7 @@ def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path, program, monke
     assert status == -signal.SIGKILL, err
     assert not (killed / "sweep.h5").exists()
     assert [path.name for path in (killed / "chunks").iterdir()] == ["chunk_00000.h5"]
-    monkeypatch.setattr(sweep_run, "MOST_LANES_PER_DEVICE", 6)
+    monkeypatch.setattr(sweep_run, "MOST_RUNS_PER_DEVICE", 6)
     # What figures look like has tests of its own.
     monkeypatch.setattr(
         "nstjax.analysis.figures.save_figure", lambda _, path: path.touch()

@@ -1,4 +1,4 @@
-"""Whether a loss is convex: curvature and chords.
+"""Tests of convexity by chords and by curvature.
 
-Imports ``analysis.surfaces``.
+Imports no other room of ``analysis``.
 """

@@ -1,11 +1,13 @@
 """Convexity tests of a loss from its values on a grid and along segments.
 
 A slice can refute convexity and never prove it. What refutes it here is a secant: a
-value above the chord between two others, which no convex function has.
+value above the chord between two others, which no convex function has. Values have
+rounding errors of a relative size ε, to be measured by evaluating again in another
+batch or in float64: what is below a tolerance τ is no violation.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,14 +20,10 @@ from nstjax.errors import InputError
 class LatticeTest(NamedTuple):
     """Result of the midpoint test on a grid.
 
-    Attributes:
-      fraction: share of the tested nodes that violate the inequality.
-      worst: most negative second difference of a violation, over the range of the
-        values; 0 without a violation.
-      worst_at: (i, j) of its midpoint; None without a violation.
-      direction: (di, dj) from the midpoint to the chord's ends; likewise.
-      tested: number of nodes that are the midpoint of at least one chord.
-      violations: number of those that lie above at least one of their chords.
+    ``fraction`` is the share of violations in the ``tested`` nodes, which are the
+    midpoint of at least one chord; ``worst`` the most negative second difference over
+    the range of the values, at midpoint (i, j), with the chord's ends (di, dj) away: 0
+    and None where there is no violation.
     """
 
     fraction: float
@@ -39,12 +37,8 @@ class LatticeTest(NamedTuple):
 class SegmentSummary(NamedTuple):
     """Result of the segment test for one kind of segment.
 
-    Attributes:
-      segments: how many there are.
-      violations: number of those that lie above their chord somewhere.
-      low: lower end of the 95 % Wilson interval of the share of violations.
-      high: its upper end.
-      worst: largest excess of a violation, in the loss's own units; 0 without one.
+    ``low`` and ``high`` are the 95 % Wilson interval of the share of violations,
+    ``worst`` the largest excess of one, in the loss's own units; 0 without one.
     """
 
     segments: int
@@ -54,40 +48,15 @@ class SegmentSummary(NamedTuple):
     worst: float
 
 
-def evaluation_tolerance(values: ArrayLike, epsilon: float) -> float:
-    """Tolerance of the tests for values with rounding errors: τ = 8 ε max|Z|.
+def tolerances(values: ArrayLike, epsilon: float, axis: int | None = None) -> Any:
+    """τ = 8 ε max|f| of all finite values, or along an axis for each segment its own.
 
-    A second difference adds up four errors; the rest is room.
-
-    Args:
-      values: Z, any shape; NaN where not known.
-      epsilon: ε, relative error of one value: measured by evaluating again in another
-        batch or in float64.
-
-    Raises:
-      InputError: no value is known.
-    """
-    values = np.asarray(values, np.float64)
-    return 8 * epsilon * float(np.abs(_finite(values)).max())
-
-
-def segment_tolerances(values: ArrayLike, epsilon: float) -> np.ndarray:
-    """Tolerance of each segment: τ = 8 ε max|f|, by its own values.
-
-    With one tolerance for all, a segment that ends at an image of huge loss would hide
-    what the others show.
-
-    Args:
-      values: f at both ends and between, shape [m, 2 + k]; what is not finite does not
-        count.
-      epsilon: ε, relative error of one value.
-
-    Returns:
-      τ, float64 [m].
+    A second difference adds up four errors; the rest is room. With one tolerance for
+    all, a segment that ends at an image of huge loss would hide what the others show.
     """
     values = np.asarray(values, np.float64)
     sizes = np.abs(np.where(np.isfinite(values), values, 0.0))
-    return 8 * epsilon * sizes.max(axis=1)
+    return 8 * epsilon * sizes.max(axis=axis)
 
 
 def lattice_midpoint_test(
@@ -100,16 +69,8 @@ def lattice_midpoint_test(
         Z[p + d] + Z[p - d] - 2 Z[p] ≥ 0
 
     A node is violated where one of these is below -τ. The inequality holds for every
-    convex function, smooth or not, so a violation refutes convexity.
-
-    Args:
-      values: Z, shape [nu, nv], at coordinates that are evenly spaced along each axis;
-        nv = 1 for a line. NaN where not known: triples with one are not tested.
-      tolerance: τ, see ``evaluation_tolerance``.
-      strides: the k.
-
-    Raises:
-      InputError: the tolerance is below 0 or NaN.
+    convex function, smooth or not, so a violation refutes convexity. Z is [nu, nv],
+    with nv = 1 for a line; triples with a value that is not finite are not tested.
 
     Example:
       >>> lattice_midpoint_test([[0.0], [3.0], [2.0]], 0.0).worst
@@ -122,28 +83,18 @@ def lattice_midpoint_test(
     tested, violated = np.zeros((2, nu, nv), bool)
     lowest, worst_at, direction = 0.0, None, None
     for k in strides:
+        padded = np.pad(Z, k, constant_values=np.nan)
         for di, dj in ((k, 0), (0, k), (k, k), (k, -k)):
-            rows, columns = (di, nu - di), (abs(dj), nv - abs(dj))
-            if rows[0] >= rows[1] or columns[0] >= columns[1]:
-                continue
-
-            inner = np.s_[slice(*rows), slice(*columns)]
-            ahead, behind = (
-                Z[
-                    rows[0] + sign * di : rows[1] + sign * di,
-                    columns[0] + sign * dj : columns[1] + sign * dj,
-                ]
-                for sign in (1, -1)
-            )
-            differences = ahead + behind - 2 * Z[inner]
-            tested[inner] |= np.isfinite(differences)
-            violated[inner] |= differences < -tolerance
+            ahead = padded[k + di : k + di + nu, k + dj : k + dj + nv]
+            behind = padded[k - di : k - di + nu, k - dj : k - dj + nv]
+            differences = ahead + behind - 2 * Z
+            tested |= np.isfinite(differences)
+            violated |= differences < -tolerance
             differences = np.nan_to_num(differences)
             if differences.min() < min(lowest, -tolerance):
                 lowest = float(differences.min())
                 i, j = np.unravel_index(differences.argmin(), differences.shape)
-                worst_at = int(i) + rows[0], int(j) + columns[0]
-                direction = di, dj
+                worst_at, direction = (int(i), int(j)), (di, dj)
     return LatticeTest(
         fraction=float(violated.sum() / max(tested.sum(), 1)),
         worst=float(lowest / np.ptp(_finite(Z))) if worst_at else 0.0,
@@ -155,18 +106,10 @@ def lattice_midpoint_test(
 
 
 def convex_envelope(s: ArrayLike, t: ArrayLike, values: ArrayLike) -> np.ndarray:
-    """Largest convex function below the values: the lower convex hull of (s, t, Z).
+    """Largest convex function below Z [nu, nv]: the lower convex hull of (s, t, Z).
 
-    Args:
-      s: coordinates of the rows, shape [nu].
-      t: coordinates of the columns, shape [nv]; one for a line.
-      values: Z, shape [nu, nv]; NaN where not known: left out.
-
-    Returns:
-      The envelope at the nodes, float64 [nu, nv]; NaN where Z is.
-
-    Raises:
-      InputError: no value is known.
+    s is [nu] and t [nv], of one node for a line; what is not finite is left out, and
+    NaN in the envelope.
     """
     Z = np.asarray(values, np.float64)
     known = np.isfinite(Z)
@@ -200,7 +143,7 @@ def convex_envelope_gap(s: ArrayLike, t: ArrayLike, values: ArrayLike) -> float:
     """How far the values are from convex: max(Z - envelope) / range(Z).
 
     0, up to rounding, if and only if some convex function has these values: on the
-    grid the test is complete. Arguments and errors as in ``convex_envelope``.
+    grid the test is complete.
 
     Example:
       >>> convex_envelope_gap([0, 1, 2], [0], [[0.0], [3.0], [2.0]])
@@ -213,127 +156,49 @@ def convex_envelope_gap(s: ArrayLike, t: ArrayLike, values: ArrayLike) -> float:
     return float(np.nanmax(Z - convex_envelope(s, t, Z)) / extent)
 
 
-def smallest_hessian_eigenvalue(
-    s: ArrayLike, t: ArrayLike, values: ArrayLike
-) -> np.ndarray:
-    """Map of the smaller eigenvalue of the discrete Hessian: a picture, not a proof.
-
-    λ = (a + b)/2 - √(((a - b)/2)² + c²), where a and b are the second differences
-    along the axes and c the mixed central difference. A convex function with a kink
-    can have λ < 0: max(x + y - 1, 0) on the unit lattice has a = b = 0 and c = 1/4 at
-    the origin.
-
-    Args:
-      s: coordinates of the rows, evenly spaced, shape [nu].
-      t: coordinates of the columns, likewise, shape [nv].
-      values: shape [nu, nv].
-
-    Returns:
-      λ at the inner nodes, shape [nu - 2, nv - 2].
-
-    Raises:
-      InputError: fewer than 3 × 3 nodes, or uneven spacing.
-    """
-    Z = np.asarray(values, np.float64)
-    if min(Z.shape) < 3:
-        raise InputError(
-            f"a Hessian map of {Z.shape[0]}×{Z.shape[1]} nodes: give at least 3×3"
-        )
-    h_u, h_v = _spacing(s), _spacing(t)
-    inner = Z[1:-1, 1:-1]
-    a = (Z[2:, 1:-1] + Z[:-2, 1:-1] - 2 * inner) / h_u**2
-    b = (Z[1:-1, 2:] + Z[1:-1, :-2] - 2 * inner) / h_v**2
-    c = (Z[2:, 2:] + Z[:-2, :-2] - Z[2:, :-2] - Z[:-2, 2:]) / (4 * h_u * h_v)
-    return (a + b) / 2 - np.hypot((a - b) / 2, c)
-
-
 def segment_violations(
-    f_a: ArrayLike,
-    f_b: ArrayLike,
-    f_mid: ArrayLike,
+    f_a: np.ndarray,
+    f_b: np.ndarray,
+    f_mid: np.ndarray,
     thetas: ArrayLike,
     tolerance: ArrayLike,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Test the chord inequality along segments between pairs of images.
+    """Test the chord inequality on m segments between pairs of images a and b.
 
     excess = f(θ a + (1 - θ) b) - θ f(a) - (1 - θ) f(b), never above 0 for a convex f.
-
-    Args:
-      f_a: loss at one end, shape [m].
-      f_b: loss at the other end, shape [m].
-      f_mid: loss at θ a + (1 - θ) b, shape [m, k].
-      thetas: θ, shape [k], between 0 and 1.
-      tolerance: τ, shape [m] or one for all, see ``segment_tolerances``.
-
-    Returns:
-      The excess, float64 [m, k], and where it is above τ, bool [m, k].
-
-    Raises:
-      InputError: the shapes differ, or the tolerance is below 0 or NaN.
+    f_a and f_b are [m], f_mid is [m, k] at θ [k]; τ is [m] or one for all. Returns the
+    excess [m, k], and where it is above τ.
     """
     _check_tolerance(tolerance)
-    f_a, f_b, f_mid, thetas = (
-        np.asarray(array, np.float64) for array in (f_a, f_b, f_mid, thetas)
-    )
-    if f_b.shape != f_a.shape or f_mid.shape != f_a.shape + thetas.shape:
-        raise InputError(
-            f"segments have ends of shape {f_a.shape} and {f_b.shape} and inner values "
-            f"of shape {f_mid.shape}: give [m], [m] and [m, {thetas.size}]"
-        )
-    excess = f_mid - f_a[:, None] * thetas - f_b[:, None] * (1 - thetas)
+    thetas = np.asarray(thetas, np.float64)
+    excess = f_mid - np.outer(f_a, thetas) - np.outer(f_b, 1 - thetas)
     return excess, excess > np.reshape(tolerance, (-1, 1))
 
 
 def summarize_segments(
-    excess: ArrayLike, kinds: Sequence[str], tolerance: ArrayLike
+    excess: np.ndarray, kinds: Sequence[str], tolerance: ArrayLike
 ) -> dict[str, SegmentSummary]:
-    """Count the segments above their chord, by kind.
+    """Count the segments above their chord, by kind, such as "content – style", [m].
 
-    Args:
-      excess: see ``segment_violations``, shape [m, k]. Segments with a value that is
-        not finite are left out.
-      kinds: what each segment connects, such as "content to style", length m.
-      tolerance: τ, shape [m] or one for all; a segment is violated if any of its k
-        values is above it.
+    A segment is violated if any of its excesses [m, k] is above τ, shape [m] or one
+    for all; one with a value that is not finite is left out.
 
-    Raises:
-      InputError: the tolerance is below 0 or NaN.
+    Source:
+      Wilson (1927), "Probable Inference, the Law of Succession, and Statistical
+      Inference", for the interval of a share; 0 to 1 where nothing was counted.
     """
-    _check_tolerance(tolerance)
-    largest = np.max(np.asarray(excess, np.float64), axis=1)
+    largest = np.max(excess, axis=1)
     summaries = {}
     for kind in dict.fromkeys(kinds):
         chosen = np.equal(kinds, kind) & np.isfinite(largest)
         above = largest[chosen & (largest > tolerance)]
-        summaries[kind] = SegmentSummary(
-            int(chosen.sum()),
-            len(above),
-            *wilson_interval(len(above), int(chosen.sum())),
-            float(above.max(initial=0.0)),
-        )
+        count, low, high = int(chosen.sum()), 0.0, 1.0
+        if count:
+            test = binomtest(len(above), count)
+            low, high = map(float, test.proportion_ci(method="wilson"))
+        worst = float(above.max(initial=0.0))
+        summaries[kind] = SegmentSummary(count, len(above), low, high, worst)
     return summaries
-
-
-def wilson_interval(
-    violations: int, count: int, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Wilson's score interval of a share; 0 to 1 where nothing was counted.
-
-    Source:
-      Wilson (1927), "Probable Inference, the Law of Succession, and Statistical
-      Inference".
-    """
-    if count == 0:
-        return 0.0, 1.0
-    interval = binomtest(violations, count).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
-def verdict(
-    confirmed_violations: int,
-) -> Literal["refuted", "not refuted on the tested set"]:
-    """What violations that a second evaluation has confirmed say; never "convex"."""
-    return "refuted" if confirmed_violations else "not refuted on the tested set"
 
 
 def _height_above_hull(coordinates: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -361,16 +226,6 @@ def _finite(values: np.ndarray) -> np.ndarray:
     if not finite.size:
         raise InputError("no value of the grid is known: evaluate some nodes first")
     return finite
-
-
-def _spacing(axis: ArrayLike) -> float:
-    steps = np.diff(np.asarray(axis, np.float64))
-    if not np.allclose(steps, steps[0], rtol=1e-6, atol=0):
-        raise InputError(
-            f"coordinates with steps of {steps.min():.6g} to {steps.max():.6g}: "
-            "space them evenly"
-        )
-    return float(steps[0])
 
 
 def _check_tolerance(tolerance: ArrayLike) -> None:

@@ -13,12 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
-from scipy.sparse.linalg import (
-    ArpackError,
-    ArpackNoConvergence,
-    LinearOperator,
-    eigsh,
-)
+from scipy.sparse import linalg
 
 from nstjax.errors import InputError
 
@@ -31,18 +26,10 @@ BASIS = 50
 class Curvature(NamedTuple):
     """Both ends of the Hessian's spectrum, as far as the iteration came.
 
-    Each value is vᵀHv of its unit vector v: the smallest eigenvalue is at most
-    ``smallest`` and the largest at least ``largest``, whatever the residuals.
-
-    Attributes:
-      smallest: λ at the lower end.
-      largest: λ at the upper end.
-      smallest_residual: ‖Hv - λv‖ and the rounding error of the image's type: an
-        eigenvalue lies within it of λ.
-      largest_residual: likewise.
-      smallest_vector: v of unit length, float64, in the image's shape.
-      largest_vector: likewise.
-      products: number of Hessian-vector products that it took.
+    Each value is vᵀHv of its unit vector v, float64 in the image's shape: the smallest
+    eigenvalue is at most ``smallest`` and the largest at least ``largest``. A residual
+    is ‖Hv - λv‖ and the rounding error of the image's type: an eigenvalue lies within
+    it of λ. ``products`` is the number of Hessian-vector products that it took.
     """
 
     smallest: float
@@ -57,19 +44,12 @@ class Curvature(NamedTuple):
 def hessian_vector_product(
     loss: Loss, image: ArrayLike
 ) -> Callable[[ArrayLike], Array]:
-    """The map v ↦ Hv, H the Hessian of a loss at an image.
+    """The map v ↦ Hv in the image's shape, H the Hessian of a loss at an image.
 
     Compiled once for a loss and all images of one shape, at the highest precision of
-    matrix products and convolutions.
-
-    Args:
-      loss: image -> scalar. Give the same object again for it not to be compiled
-        again, or ``jax.tree_util.Partial(function, *arrays)``, whose arrays are
-        arguments of the compiled program and not part of it.
-      image: any shape.
-
-    Returns:
-      A function of v in the image's shape; the result has the image's type.
+    matrix products and convolutions. The loss should be the same object again, or
+    ``jax.tree_util.Partial(function, *arrays)``, whose arrays are arguments of the
+    compiled program and not part of it.
     """
     image = jnp.asarray(image)
     if not isinstance(loss, jax.tree_util.Partial):
@@ -83,22 +63,15 @@ def extreme_eigenvalues(
     *,
     max_iterations: int = 10,
     tolerance: float = 1e-3,
-    seed: int = 0,
 ) -> Curvature:
     """Smallest and largest eigenvalue of a loss's Hessian at an image, by Lanczos.
 
     The first run finds the end that is larger in magnitude, λ₁; the second finds the
     other as the end of H - λ₁I that is larger in magnitude, so that an end near 0 is
-    found to the same share of the spectrum's width.
-
-    Args:
-      loss: see ``hessian_vector_product``.
-      image: any shape of at least 2 values.
-      max_iterations: restarts of a run, each of up to 50 products. A run that has not
-        converged by then gives the best of a single start; its residual tells.
-      tolerance: residual at which a run stops, as a share of the end's magnitude in
-        that run.
-      seed: of the vector that both runs start from.
+    found to the same share of the spectrum's width. A run of so many restarts, each of
+    up to 50 products, that has not converged to the tolerance, a share of the end's
+    magnitude, gives the best of a single start; its residual tells. Both start from one
+    random vector.
 
     Raises:
       InputError: the Hessian is not finite.
@@ -120,23 +93,23 @@ def extreme_eigenvalues(
             )
         return result.ravel()
 
-    start = np.random.default_rng(seed).standard_normal(image.size)
+    start = np.random.default_rng(0).standard_normal(image.size)
 
     def outer_end(shift: float) -> tuple[float, float, np.ndarray]:
-        operator = LinearOperator(
+        operator = linalg.LinearOperator(
             (image.size, image.size),
             matvec=lambda vector: multiply(vector) - shift * vector.ravel(),
             dtype=np.float64,
         )
         options = {"k": 1, "which": "LM", "v0": start, "ncv": min(BASIS, image.size)}
         try:
-            _, vectors = eigsh(
+            _, vectors = linalg.eigsh(
                 operator, tol=tolerance, maxiter=max_iterations, **options
             )
-        except ArpackNoConvergence:
+        except linalg.ArpackNoConvergence:
             # ARPACK hands out only what has converged: here anything has.
-            _, vectors = eigsh(operator, tol=1e30, **options)
-        except ArpackError:
+            _, vectors = linalg.eigsh(operator, tol=1e30, **options)
+        except linalg.ArpackError:
             # It refuses a multiple of the identity, of which any vector is right.
             vectors = start[:, None] / np.linalg.norm(start)
         vector = vectors[:, 0]

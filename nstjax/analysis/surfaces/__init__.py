@@ -1,4 +1,4 @@
-"""The losses on planes and lines through image space.
+"""The losses on planes and lines through image space, and their figures.
 
-Imports ``analysis.sweeps``.
+Imports ``analysis.convexity`` and ``analysis.sweeps``.
 """

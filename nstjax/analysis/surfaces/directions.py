@@ -1,7 +1,6 @@
 """Planes along directions that are drawn or computed: noise, trajectory, curvature.
 
-Images are in the network's units, shape [height, width, 3]; see
-``nstjax.analysis.surfaces.planes``.
+Images are in the network's units, shape [height, width, 3]; x₀ is the plane's origin.
 """
 
 import math
@@ -10,12 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from nstjax.analysis.surfaces.planes import (
-    channel_contrasts,
-    check_sizes,
-    normalized,
-    spanned_plane,
-)
+from nstjax.analysis.convexity.curvature import Curvature
+from nstjax.analysis.surfaces import planes
+from nstjax.analysis.surfaces.planes import spanned_plane
 from nstjax.analysis.surfaces.surface import Plane
 from nstjax.errors import InputError
 
@@ -30,22 +26,12 @@ LEAST_VARIANCE_RATIO = 1e-10
 def random_plane(
     origin: np.ndarray, seed: int, spectrum: Spectrum = "white", norm: Norm = "image"
 ) -> Plane:
-    """Two random directions.
+    """Two random directions, of kind "random" or "random_pink".
 
-    Args:
-      origin: x₀.
-      seed: of the directions.
-      spectrum: "white": Gaussian noise, every pixel on its own; "pink": Gaussian noise
-        whose amplitude falls as 1/f, as that of photos does, in each channel.
-      norm: "image": a unit is the contrast of the image; "channel": likewise, and of
-        its channels each gets a share as in the image; "none": a unit is an RMS of one
-        8-bit level.
-
-    Returns:
-      A plane of kind "random" or "random_pink".
-
-    Raises:
-      InputError: the image is flat.
+    "white" is Gaussian noise, every pixel on its own; "pink" Gaussian noise whose
+    amplitude falls as 1/f, as that of photos does, in each channel. With the norms
+    "image" and "channel" a unit is the contrast of the image, of which each channel
+    gets its share with "channel"; with "none" it is an RMS of one 8-bit level.
     """
     rng = np.random.default_rng(seed)
 
@@ -54,22 +40,17 @@ def random_plane(
         if spectrum == "pink":
             noise = _pink(noise)
         if norm == "channel":
-            noise *= channel_contrasts(origin) / np.linalg.norm(noise, axis=(0, 1))
+            noise *= planes.channel_contrasts(origin) / np.linalg.norm(
+                noise, axis=(0, 1)
+            )
         return noise
 
     kind, name = {
         "white": ("random", "white noise"),
         "pink": ("random_pink", "1/f noise"),
     }[spectrum]
-    plane = spanned_plane(
-        kind,
-        origin,
-        draw(),
-        draw(),
-        (f"{name} 1", f"{name} 2"),
-        seed=seed,
-        norm=norm,
-    )
+    labels = f"{name} 1", f"{name} 2"
+    plane = spanned_plane(kind, origin, draw(), draw(), labels, seed=seed, norm=norm)
     if norm == "none":
         plane = plane._replace(unit_length=math.sqrt(np.size(origin)))
     return plane
@@ -78,22 +59,14 @@ def random_plane(
 def principal_plane(snapshots: Sequence[np.ndarray], origin: np.ndarray) -> Plane:
     """The plane that a trajectory comes closest to, by its principal components.
 
-    X = snapshots - x_T, and u, v = Xᵀw / ‖Xᵀw‖ for the two eigenvectors w of X Xᵀ with
-    the largest eigenvalues; the first snapshot has coordinates of 0 or more.
-
-    Args:
-      snapshots: in their order; of more than 64, 64 or fewer at logarithmic distances.
-      origin: x_T, the last image.
-
-    Returns:
-      The plane; ``details["explained_variance_ratio"]`` are the two eigenvalues' shares
-      in the sum of all, about the last image and not about the mean.
-
-    Raises:
-      InputError: sizes differ, or the snapshots do not span a plane.
+    X = snapshots - x_T, x_T the last image, and u, v = Xᵀw / ‖Xᵀw‖ for the two
+    eigenvectors w of X Xᵀ with the largest eigenvalues; the first snapshot has
+    coordinates of 0 or more. Of more than 64 snapshots, 64 or fewer count at
+    logarithmic distances. ``details["explained_variance_ratio"]`` are the two
+    eigenvalues' shares in the sum of all, about the last image and not about the mean.
     """
     numbered = {f"snapshot {i}": image for i, image in enumerate(snapshots, start=1)}
-    check_sizes({"the last image": origin, **numbered})
+    planes.check_sizes({"the last image": origin, **numbered})
     count = len(snapshots)
     kept = list(range(count))
     if count > MOST_SNAPSHOTS:
@@ -113,68 +86,45 @@ def principal_plane(snapshots: Sequence[np.ndarray], origin: np.ndarray) -> Plan
         for w in (eigenvectors[:, -1], eigenvectors[:, -2])
     )
     ratios = [float(eigenvalues[-i] / eigenvalues.sum()) for i in (1, 2)]
+    labels = (
+        f"principal component 1, {ratios[0]:.1%} of the variance",
+        f"principal component 2, {ratios[1]:.1%}",
+    )
     return spanned_plane(
         "pca",
         origin,
         first,
         second,
-        (
-            f"principal component 1, {ratios[0]:.1%} of the variance",
-            f"principal component 2, {ratios[1]:.1%}",
-        ),
+        labels,
         explained_variance_ratio=ratios,
         centering="last image",
         snapshots=len(kept),
     )
 
 
-def hessian_plane(
-    origin: np.ndarray,
-    largest_vector: np.ndarray,
-    smallest_vector: np.ndarray,
-    eigenvalues: tuple[float, float],
-    residuals: tuple[float, float],
-) -> Plane:
-    """The directions in which the loss curves most and least.
-
-    Args:
-      origin: x₀, where the Hessian is taken.
-      largest_vector: eigenvector of its largest eigenvalue, becomes u.
-      smallest_vector: of its smallest one, becomes v.
-      eigenvalues: largest and smallest.
-      residuals: ‖H w - λ w‖₂ of the two.
-    """
-    names = ("largest", "smallest")
+def hessian_plane(origin: np.ndarray, ends: Curvature) -> Plane:
+    """The directions in which the loss curves most and least at x₀."""
+    labels = (
+        f"largest Hessian eigenvalue, {ends.largest:.3g}",
+        f"smallest Hessian eigenvalue, {ends.smallest:.3g}",
+    )
     return spanned_plane(
         "hessian",
         origin,
-        np.reshape(largest_vector, np.shape(origin)),
-        np.reshape(smallest_vector, np.shape(origin)),
-        tuple(
-            f"{name} Hessian eigenvalue, {value:.3g}"
-            for name, value in zip(names, eigenvalues, strict=True)
-        ),
-        eigenvalues=[float(value) for value in eigenvalues],
-        residuals=[float(residual) for residual in residuals],
+        ends.largest_vector,
+        ends.smallest_vector,
+        labels,
+        eigenvalues=[ends.largest, ends.smallest],
+        residuals=[ends.largest_residual, ends.smallest_residual],
     )
 
 
 def gradient_plane(origin: np.ndarray, gradient: np.ndarray, seed: int) -> Plane:
-    """The gradient and a random direction that is orthogonal to it.
-
-    Args:
-      origin: x₀.
-      gradient: of the total loss there, becomes u.
-      seed: of v, which is white Gaussian noise.
-
-    Raises:
-      InputError: the gradient is 0 or not finite.
-    """
-    normalized(gradient, "the gradient")
+    """The gradient of the total loss at x₀, and white noise orthogonal to it."""
+    planes.normalized(gradient, "the gradient")
     noise = np.random.default_rng(seed).normal(size=np.shape(origin))
-    return spanned_plane(
-        "gradient", origin, gradient, noise, ("gradient", "white noise"), seed=seed
-    )
+    labels = "gradient", "white noise"
+    return spanned_plane("gradient", origin, gradient, noise, labels, seed=seed)
 
 
 def _pink(noise: np.ndarray) -> np.ndarray:

@@ -10,33 +10,20 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from nstjax.analysis.surfaces.panels import Levels, describe
+from nstjax.analysis.surfaces.panels import Levels, View, heading, mark_texts
 from nstjax.analysis.surfaces.surface import Marks, Surface
 
 COLOR_MAP = "viridis"
 MARKERS = {"content": "o", "style": "s", "result": "*"}
 OTHER_MARKERS = "D^vP<>X"
-PANEL_INCHES = 5.0
-DOTS_PER_INCH = 150
 
 
-def new_figure(
-    surface: Surface,
-    alpha: float,
-    beta: float,
-    tv: float,
-    title: str,
-    columns: int,
-    height: float,
-) -> Figure:
+def new_figure(surface: Surface, view: View, columns: int, height: float) -> Figure:
     """An empty figure, so many panels wide, with its title above the description."""
-    figure = Figure(
-        figsize=(PANEL_INCHES * columns, height),
-        dpi=DOTS_PER_INCH,
-        layout="constrained",
-    )
-    description = textwrap.fill(describe(surface, alpha, beta, tv), 50 * columns)
-    figure.suptitle(literal(f"{title}\n{description}".strip()), fontsize=11)
+    figure = Figure((5 * columns, height), 150, layout="constrained")
+    *title, description = heading(surface, view)
+    lines = [*title, textwrap.fill(description, 50 * columns)]
+    figure.suptitle(literal("\n".join(lines).strip()), fontsize=11)
     return figure
 
 
@@ -55,12 +42,8 @@ def add_color_bar(
 ) -> None:
     """A bar below a panel, on which five of the levels are written.
 
-    Args:
-      figure: to draw on.
-      norm: of the colors.
-      ticks: where the levels lie on the norm's scale.
-      levels: what they are.
-      place: as ``Figure.colorbar`` takes it.
+    They lie at ``ticks`` on the norm's scale; ``place`` is as ``Figure.colorbar`` takes
+    it.
     """
     every = (len(ticks) - 1) // 4
     written = levels.values[::every]
@@ -77,17 +60,14 @@ def add_color_bar(
 
 
 def draw_points(axes: Axes, points: Marks, heights: np.ndarray, where: str) -> None:
-    """Draw marked images at (s, height); the legend says how far off they are.
-
-    Args:
-      axes: to draw on.
-      points: images.
-      heights: t, or a loss, shape [k].
-      where: "plane" or "line".
-    """
+    """Draw marked images at (s, height); the legend says how far off they are."""
     others = iter(OTHER_MARKERS * len(points.names))
-    for name, s, height, residual in zip(
-        points.names, points.coordinates[:, 0], heights, points.residuals, strict=True
+    for name, text, s, height in zip(
+        points.names,
+        mark_texts(points, where),
+        points.coordinates[:, 0],
+        heights,
+        strict=True,
     ):
         axes.plot(
             s,
@@ -97,7 +77,7 @@ def draw_points(axes: Axes, points: Marks, heights: np.ndarray, where: str) -> N
             markersize=12 if name == "result" else 8,
             markerfacecolor="white",
             markeredgecolor="black",
-            label=f"{literal(name)} ({residual:.2f} off the {where})",
+            label=literal(text),
             zorder=6,
         )
 

@@ -27,6 +27,7 @@ import msgspec
 import numpy as np
 
 from nstjax.analysis.surfaces.surface import Marks, Plane, Surface, SurfaceValues
+from nstjax.analysis.sweeps.file import LARGEST, Layers
 from nstjax.io.config import check_same, plain
 from nstjax.io.hdf5 import Stored, Table, read_hdf5, write_hdf5
 from nstjax.io.stored import (
@@ -37,7 +38,6 @@ from nstjax.io.stored import (
     convert,
     damaged,
 )
-from nstjax.presets.preset import LARGEST_NUMBER
 
 SCHEMA = "nstjax.surface/1"
 WEIGHT_PREFIX = "default_"
@@ -63,13 +63,6 @@ class Axis(msgspec.Struct):
     unit_length: Positive | None = None
 
 
-class Layers(msgspec.Struct):
-    """The attributes of the losses by layer."""
-
-    layers: list[Label]
-
-
-LARGEST = (-LARGEST_NUMBER, LARGEST_NUMBER)
 IMAGE = Table("f4", ("height", "width", 3), LARGEST, finite=True, required=False)
 COORDINATES = Table(
     "f8",

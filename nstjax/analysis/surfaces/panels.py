@@ -1,16 +1,17 @@
-"""What is plotted of a loss surface: panels, levels and words, from saved values."""
+"""What is plotted of a loss surface: panels, levels and words, from saved values.
 
-import math
+Heights are linear unless asked otherwise, since a logarithm bends a bowl until it looks
+non-convex; colors are logarithmic, since losses span powers of ten. Final losses over
+two settings (``surface.plane`` is None) have no total, since every point has weights of
+its own.
+"""
+
 from typing import NamedTuple
 
 import numpy as np
 
-from nstjax.analysis.convexity.convexity import (
-    convex_envelope_gap,
-    evaluation_tolerance,
-    lattice_midpoint_test,
-)
-from nstjax.analysis.surfaces.surface import Marks, Surface
+from nstjax.analysis.convexity import convexity
+from nstjax.analysis.surfaces.surface import Marks, Surface, total
 from nstjax.errors import InputError
 
 LEVELS = 21
@@ -23,60 +24,36 @@ TITLES = {
 }
 
 
-class Levels(NamedTuple):
-    """Where contours lie and colors change.
+class View(NamedTuple):
+    """How somebody looks at a surface.
 
-    Attributes:
-      values: increasing, float64 [LEVELS].
-      log: whether their ratios are equal, rather than their differences.
+    The weights make the total loss; ``log`` are colors and contours at equal ratios,
+    ``log_height`` heights too; the eye is in degrees; the title a line above the
+    description.
     """
+
+    alpha: float
+    beta: float
+    tv: float = 0.0
+    log: bool = True
+    log_height: bool = False
+    elevation: float = 30
+    azimuth: float = -60
+    title: str = ""
+
+
+class Levels(NamedTuple):
+    """Where contours lie and colors change, [LEVELS], and whether at equal ratios."""
 
     values: np.ndarray
     log: bool
 
 
-def total(surface: Surface, alpha: float, beta: float, tv: float) -> np.ndarray:
-    """The weighted loss on the grid: α content + β style + tv TV.
-
-    Returns:
-      Shape [nu, nv]; NaN where it is not known yet.
-
-    Raises:
-      InputError: a weight is negative or not finite.
-    """
-    for name, weight in {"alpha": alpha, "beta": beta, "tv": tv}.items():
-        if not (math.isfinite(weight) and weight >= 0):
-            raise InputError(f"{name} is {weight}: give a number from 0 on")
-    values = surface.values
-    # Far out a loss overflows; 0 times infinity is not known.
-    with np.errstate(invalid="ignore"):
-        return alpha * values.content + beta * values.style + tv * values.tv
-
-
-def convexity_caption(surface: Surface, values: np.ndarray) -> str:
-    """How far the grid is from convex, see ``nstjax.analysis.convexity.convexity``."""
-    tolerance = evaluation_tolerance(values, ROUNDING)
-    test = lattice_midpoint_test(values, tolerance)
-    if not test.tested:
-        return ""
-    gap = convex_envelope_gap(surface.s, surface.t, values)
-    return f"{test.fraction:.1%} of nodes above a chord, envelope gap {gap:.0e}"
-
-
-def panels(
-    surface: Surface, alpha: float, beta: float, tv: float
-) -> dict[str, np.ndarray]:
-    """What is plotted: total, content and style on the grid, NaN where not known.
-
-    Final losses over two settings (``surface.plane`` is None) have no total, since
-    every point has weights of its own.
-
-    Raises:
-      InputError: a weight is negative or not finite, or no node is evaluated.
-    """
+def panels(surface: Surface, view: View) -> dict[str, np.ndarray]:
+    """What is plotted: total, content and style on the grid, NaN where not known."""
     shown = {"content": surface.values.content, "style": surface.values.style}
     if surface.plane is not None:
-        shown = {"total": total(surface, alpha, beta, tv), **shown}
+        shown = {"total": total(surface, view.alpha, view.beta, view.tv), **shown}
     for name, values in shown.items():
         known = surface.done & np.isfinite(values)
         if not known.any():
@@ -87,21 +64,33 @@ def panels(
     return shown
 
 
-def mark_losses(
-    marks: Marks, alpha: float, beta: float, tv: float
-) -> dict[str, np.ndarray]:
+def surface_panels(surface: Surface, view: View) -> dict[str, np.ndarray]:
+    """``panels`` of a surface; a line is refused."""
+    nu, nv = surface.done.shape
+    if min(nu, nv) < 2:
+        raise InputError(f"a grid of {nu} by {nv} nodes is no surface but a line")
+    return panels(surface, view)
+
+
+def mark_losses(marks: Marks, view: View) -> dict[str, np.ndarray]:
     """The losses of the marked images themselves, by the panels' names, each [k]."""
     content, style, variation = marks.losses.T
-    weighted = alpha * content + beta * style + tv * variation
+    weighted = view.alpha * content + view.beta * style + view.tv * variation
     return {"total": weighted, "content": content, "style": style}
+
+
+def mark_texts(marks: Marks, where: str) -> list[str]:
+    """The names of marked images, with their distance from the plane or line."""
+    return [
+        f"{name} ({residual:.2f} off the {where})"
+        for name, residual in zip(marks.names, marks.residuals, strict=True)
+    ]
 
 
 def contour_levels(values: np.ndarray, log: bool = True) -> Levels:
     """Increasing levels between the 1st and the 99th percentile of the finite values.
 
-    Args:
-      values: of any shape; NaN is left out.
-      log: equal ratios instead of equal differences, where the values are positive.
+    With ``log`` their ratios are equal, where the values are positive.
     """
     finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, [1, 99])
@@ -116,20 +105,30 @@ def contour_levels(values: np.ndarray, log: bool = True) -> Levels:
     return Levels(space(low, high, LEVELS), log)
 
 
-def describe(surface: Surface, alpha: float, beta: float, tv: float) -> str:
-    """One line: which plane, its unit, the weights, and how much of it is evaluated."""
-    if surface.plane is None:
-        parts = ["final losses of runs"]
-    else:
+def convexity_caption(surface: Surface, values: np.ndarray) -> str:
+    """How far a plane's loss is from convex; nothing of other surfaces."""
+    tolerance = convexity.tolerances(values, ROUNDING)
+    test = convexity.lattice_midpoint_test(values, tolerance)
+    if surface.plane is None or not test.tested:
+        return ""
+    gap = convexity.convex_envelope_gap(surface.s, surface.t, values)
+    return f"{test.fraction:.1%} of nodes above a chord, envelope gap {gap:.0e}"
+
+
+def heading(surface: Surface, view: View) -> list[str]:
+    """The title, and which plane, its unit, the weights, how much is evaluated."""
+    parts = ["final losses of runs"]
+    if surface.plane is not None:
         kind = surface.plane.kind
         parts = [
             kind if kind == "line" else f"plane: {kind}",
             f"one unit: r = {surface.plane.unit_length:.5g}",
-            f"α = {alpha:g}",
-            f"β = {beta:g}",
-            f"tv = {tv:g}",
+            f"α = {view.alpha:g}",
+            f"β = {view.beta:g}",
+            f"tv = {view.tv:g}",
         ]
-    return ", ".join([*parts, *incomplete(surface)])
+    description = ", ".join([*parts, *incomplete(surface)])
+    return [view.title, description] if view.title else [description]
 
 
 def incomplete(surface: Surface) -> list[str]:
@@ -139,10 +138,3 @@ def incomplete(surface: Surface) -> list[str]:
     share = f"{surface.done.sum()} of {surface.done.size}"
     # A run that diverged does not make a sweep unfinished.
     return [f"{share} runs" if surface.plane is None else f"unfinished ({share} nodes)"]
-
-
-def check_two_dimensional(surface: Surface) -> None:
-    """Raise InputError for a line, which is no surface."""
-    nu, nv = surface.done.shape
-    if min(nu, nv) < 2:
-        raise InputError(f"a grid of {nu} by {nv} nodes is no surface but a line")

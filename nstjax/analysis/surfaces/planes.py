@@ -20,14 +20,12 @@ Range = tuple[float, float]
 LEAST_SINE = 0.05
 # RMS in 8-bit levels, below which an image is flat but for rounding.
 LEAST_CONTRAST = 1e-3
+# Of the extent, on each side of what a plane has to show.
+MARGIN = 0.3
 
 
 def contrast(image: np.ndarray) -> float:
-    """The contrast r = ‖x - mean(x)‖₂, the mean being each channel's.
-
-    Raises:
-      InputError: the image is flat.
-    """
+    """The contrast r = ‖x - mean(x)‖₂, the mean being each channel's."""
     norm = float(np.linalg.norm(channel_contrasts(image)))
     if not norm > LEAST_CONTRAST * math.sqrt(np.size(image)):
         raise InputError(
@@ -48,21 +46,12 @@ def spanned_plane(
     origin: np.ndarray,
     first: np.ndarray,
     second: np.ndarray,
-    labels: tuple[str, ...],
+    labels: tuple[str, str],
     **details: Any,
 ) -> Plane:
     """The plane of two directions at an image, whose contrast becomes the unit.
 
-    Args:
-      kind: see ``Plane``.
-      origin: x₀.
-      first: becomes u.
-      second: what of it is orthogonal to u becomes v.
-      labels: what the axes are.
-      **details: what else is to be known; ``raw_cosine`` of the two is added.
-
-    Raises:
-      InputError: the image is flat, or a direction is 0 or not finite.
+    The first becomes u, and what of the second is orthogonal to it becomes v.
     """
     u = normalized(first, f"the first direction of the plane {kind}")
     second = normalized(second, f"the second direction of the plane {kind}")
@@ -74,73 +63,42 @@ def spanned_plane(
         u=np.asarray(u, np.float32),
         v=np.asarray(v, np.float32),
         unit_length=contrast(origin),
-        labels=(labels[0], labels[1]),
+        labels=labels,
         details={"raw_cosine": float(cosine), **details},
     )
 
 
 def plane_through(result: np.ndarray, content: np.ndarray, style: np.ndarray) -> Plane:
-    """The plane of a result, its photo and its painting, with the result at (0, 0).
+    """The plane of a result x*, its photo c and its painting s, with x* at (0, 0).
 
-    u = (c - x*) / ‖c - x*‖, v = what of s - x* is orthogonal to u.
-
-    Args:
-      result: x*.
-      content: c.
-      style: s, of the same size.
-
-    Returns:
-      The plane; ``details["sine"]`` is that of the angle at the result.
-
-    Raises:
-      InputError: sizes differ, or the three are nearly on one line: sine below 0.05.
+    u = (c - x*) / ‖c - x*‖, v = what of s - x* is orthogonal to u;
+    ``details["sine"]`` is that of the angle at the result, which must be 0.05 or more.
     """
-    images = {"result": result, "content": content, "style": style}
-    check_sizes(images)
+    check_sizes({"result": result, "content": content, "style": style})
     to_content = np.subtract(content, result, dtype=np.float64)
     to_style = np.subtract(style, result, dtype=np.float64)
     lengths = {
-        ("result", "content"): np.linalg.norm(to_content),
-        ("result", "style"): np.linalg.norm(to_style),
-        ("content", "style"): np.linalg.norm(to_content - to_style),
+        "result and content": np.linalg.norm(to_content),
+        "result and style": np.linalg.norm(to_style),
+        "content and style": np.linalg.norm(to_content - to_style),
     }
-    product = lengths["result", "content"] * lengths["result", "style"]
+    product = lengths["result and content"] * lengths["result and style"]
     cosine = float(np.vdot(to_content, to_style) / product) if product else 1.0
     sine = math.sqrt(max(0.0, 1 - cosine**2))
     if sine < LEAST_SINE:
-        (one, other), shortest = min(lengths.items(), key=lambda pair: pair[1])
-        if shortest < LEAST_SINE * max(lengths.values()):
-            what = f"{one} and {other} nearly coincide"
-        else:
-            what = "result, content and style lie nearly on one line"
+        what = "result, content and style lie nearly on one line"
+        if min(lengths.values()) < LEAST_SINE * max(lengths.values()):
+            what = f"{min(lengths, key=lambda pair: lengths[pair])} nearly coincide"
         raise InputError(
             f"{what} (sine of the angle at the result {sine:.2g}, needed "
             f"{LEAST_SINE}): no plane goes through them, choose another one"
         )
-    return spanned_plane(
-        "plane3",
-        result,
-        to_content,
-        to_style,
-        ("result → content", "towards style, orthogonal to content"),
-        sine=sine,
-    )
+    labels = "result → content", "towards style, orthogonal to content"
+    return spanned_plane("plane3", result, to_content, to_style, labels, sine=sine)
 
 
 def line_through(start: np.ndarray, end: np.ndarray, labels: tuple[str, str]) -> Plane:
-    """The line on which s = 0 is the first image and s = 1 the second.
-
-    Args:
-      start: x₀.
-      end: of the same size.
-      labels: what the two images are.
-
-    Returns:
-      A line: v is 0, the unit is the distance of the two.
-
-    Raises:
-      InputError: sizes differ, or the images are the same.
-    """
+    """The line on which s = 0 is the first image and s = 1 the second; v is 0."""
     check_sizes({labels[0]: start, labels[1]: end})
     direction = np.subtract(end, start, dtype=np.float64)
     u = normalized(direction, f"the difference of {labels[0]} and {labels[1]}")
@@ -167,15 +125,10 @@ def project(
     names: Sequence[str],
     losses: np.ndarray,
 ) -> Marks:
-    """Where images are on the plane, by orthogonal projection.
+    """Where images of the plane's size are on it, by orthogonal projection.
 
-    s = ⟨x - x₀, u⟩ / r, t likewise, residual = ‖x - x(s, t)‖₂ / r.
-
-    Args:
-      plane: from one of the functions above.
-      images: of the plane's size.
-      names: one for each.
-      losses: unweighted content, style and tv of each, shape [k, 3].
+    s = ⟨x - x₀, u⟩ / r, t = ⟨x - x₀, v⟩ / r, residual = ‖x - x(s, t)‖₂ / r; the losses
+    [k, 3] go with them.
     """
     coordinates, residuals = np.zeros((len(images), 2)), np.zeros(len(images))
     u, v = np.float64(plane.u), np.float64(plane.v)
@@ -188,15 +141,10 @@ def project(
     return Marks(tuple(names), coordinates, residuals, losses)
 
 
-def bounding_range(coordinates: np.ndarray, margin: float = 0.3) -> tuple[Range, Range]:
-    """Intervals of s and t that hold all coordinates [k, 2], and a margin on each side.
-
-    Args:
-      coordinates: such as those of ``Marks``.
-      margin: share of the extent.
-    """
+def bounding_range(coordinates: np.ndarray) -> tuple[Range, Range]:
+    """Intervals of s and t that hold all coordinates [k, 2], and a margin."""
     low, high = np.min(coordinates, axis=0), np.max(coordinates, axis=0)
-    low, high = low - margin * (high - low), high + margin * (high - low)
+    low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
     return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
 
 
@@ -211,11 +159,7 @@ def axis_labels(plane: Plane) -> tuple[str, str]:
 
 
 def normalized(direction: np.ndarray, what: str) -> np.ndarray:
-    """The direction at unit length, in float64.
-
-    Raises:
-      InputError: it is 0 or not finite.
-    """
+    """The direction at unit length, in float64; ``InputError`` if there is none."""
     norm = np.linalg.norm(np.asarray(direction, np.float64))
     if not 0 < norm < np.inf:
         raise InputError(f"{what} is 0 or not finite: choose another plane")

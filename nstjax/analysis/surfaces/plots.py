@@ -1,9 +1,6 @@
-"""Figures of a loss surface, from its saved values, for any alpha and beta.
+"""Figures of a loss surface, from its saved values, for any alpha and beta."""
 
-Heights are linear unless asked otherwise, since a logarithm bends a bowl until it looks
-non-convex; colors are logarithmic, since losses span powers of ten.
-"""
-
+import itertools
 from typing import Any
 
 import numpy as np
@@ -12,24 +9,11 @@ from matplotlib.colors import BoundaryNorm, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from scipy.ndimage import binary_opening
 
-from nstjax.analysis.surfaces.figure_parts import (
-    COLOR_MAP,
-    add_color_bar,
-    add_legend,
-    draw_points,
-    in_two_lines,
-    literal,
-    new_figure,
-)
-from nstjax.analysis.surfaces.panels import (
-    TITLES,
-    Levels,
-    check_two_dimensional,
-    contour_levels,
-    convexity_caption,
-    panels,
-)
+from nstjax.analysis.surfaces import figure_parts, panels
+from nstjax.analysis.surfaces.figure_parts import COLOR_MAP, in_two_lines, literal
+from nstjax.analysis.surfaces.panels import Levels, View
 from nstjax.analysis.surfaces.surface import Marks, Surface
 from nstjax.errors import InputError
 
@@ -39,107 +23,60 @@ TRAJECTORY_COLORS = ("#e8432e", "#ff9f1c", "#f15bb5", "white")
 STEP_DISTANCE = 0.1
 
 
-def surface_figure(
-    surface: Surface,
-    alpha: float,
-    beta: float,
-    tv: float,
-    *,
-    log: bool = True,
-    log_height: bool = False,
-    elevation: float = 30,
-    azimuth: float = -60,
-    title: str = "",
-) -> Figure:
-    """Total, content and style as surfaces in 3-D, their contours projected below.
-
-    Final losses over two settings have no total.
-
-    Args:
-      surface: finished or not.
-      alpha: content weight.
-      beta: style weight.
-      tv: weight of total variation.
-      log: colors and contours at equal ratios.
-      log_height: logarithmic heights too.
-      elevation: of the eye, in degrees.
-      azimuth: of the eye, in degrees.
-      title: a line above the description.
-
-    Raises:
-      InputError: the surface is a line, or see ``surface_panels.panels``.
-    """
-    check_two_dimensional(surface)
-    if not np.isfinite([elevation, azimuth]).all():
-        raise InputError(f"an eye at {elevation:g}, {azimuth:g} degrees: give numbers")
-    shown = panels(surface, alpha, beta, tv)
-    figure = new_figure(surface, alpha, beta, tv, title, len(shown), 5.8)
+def surface_figure(surface: Surface, view: View) -> Figure:
+    """Total, content and style as surfaces in 3-D, their contours projected below."""
+    shown = panels.surface_panels(surface, view)
+    eye = view.elevation, view.azimuth
+    if not np.isfinite(eye).all():
+        raise InputError(f"an eye at {eye[0]:g}, {eye[1]:g} degrees: give numbers")
+    figure = figure_parts.new_figure(surface, view, len(shown), 5.8)
     # Automatic layouts leave no room for what stands around axes in 3-D.
     figure.set_layout_engine("none")
     width = 1 / len(shown)
     height = 0.78 - 0.04 * len(figure.get_suptitle().splitlines())
     for column, (name, values) in enumerate(shown.items()):
-        levels = contour_levels(values, log or log_height)
+        levels = panels.contour_levels(values, view.log or view.log_height)
         left = column * width
         area = (left, 0.15, 0.95 * width, height)
         axes: Any = figure.add_axes(area, projection="3d")
-        axes.set_title(TITLES[name], fontsize=11, pad=-2)
-        z, ticks, z_label = _heights(values, levels, log_height)
-        norm = _draw_surface(axes, surface, z, ticks, levels.log and not log_height)
+        axes.set_title(panels.TITLES[name], fontsize=11, pad=-2)
+        z, ticks, z_label = _heights(values, levels, view.log_height)
+        log_color = levels.log and not view.log_height
+        norm = _draw_surface(axes, surface, z, ticks, log_color)
         axes.set_zlabel(z_label, fontsize=8)
-        axes.view_init(elevation, azimuth)
+        axes.view_init(*eye)
         bar = figure.add_axes((left + 0.15 * width, 0.06, 0.7 * width, 0.022))
-        add_color_bar(figure, norm, ticks, levels, cax=bar, extend="both")
+        figure_parts.add_color_bar(figure, norm, ticks, levels, cax=bar, extend="both")
     return figure
 
 
-def map_figure(
-    surface: Surface,
-    alpha: float,
-    beta: float,
-    tv: float,
-    *,
-    log: bool = True,
-    title: str = "",
-) -> Figure:
+def map_figure(surface: Surface, view: View) -> Figure:
     """Total, content and style as contour maps, with the trajectories and the points.
 
     The legend tells how far each point is off the plane, in units of r; the numbers
-    beside a trajectory are its steps. What is not evaluated stays grey. Final losses
-    over two settings have no total.
-
-    Args:
-      surface: finished or not.
-      alpha: content weight.
-      beta: style weight.
-      tv: weight of total variation.
-      log: levels at equal ratios.
-      title: a line above the description.
-
-    Raises:
-      InputError: the surface is a line, or see ``surface_panels.panels``.
+    beside a trajectory are its steps. What is not evaluated stays grey.
     """
-    check_two_dimensional(surface)
-    shown = panels(surface, alpha, beta, tv)
-    figure = new_figure(surface, alpha, beta, tv, title, len(shown), 5.6)
+    shown = panels.surface_panels(surface, view)
+    figure = figure_parts.new_figure(surface, view, len(shown), 5.6)
     for column, (name, values) in enumerate(shown.items()):
-        levels = contour_levels(values, log)
+        levels = panels.contour_levels(values, view.log)
         axes = figure.add_subplot(1, len(shown), column + 1)
-        caption = convexity_caption(surface, values) if surface.plane else ""
-        axes.set_title(f"{TITLES[name]}\n{caption}".rstrip(), fontsize=10)
+        caption = panels.convexity_caption(surface, values)
+        axes.set_title(f"{panels.TITLES[name]}\n{caption}".rstrip(), fontsize=10)
         norm = _draw_map(axes, surface, values, levels.values)
-        for index, (run, marks) in enumerate(surface.trajectories.items()):
-            color = TRAJECTORY_COLORS[index % len(TRAJECTORY_COLORS)]
-            _draw_trajectory(axes, run, marks, color)
-        draw_points(axes, surface.points, surface.points.coordinates[:, 1], "plane")
+        for run, color in zip(
+            surface.trajectories, itertools.cycle(TRAJECTORY_COLORS), strict=False
+        ):
+            _draw_trajectory(axes, run, surface.trajectories[run], color)
+        t = surface.points.coordinates[:, 1]
+        figure_parts.draw_points(axes, surface.points, t, "plane")
         axes.set_xlabel(literal(surface.labels[0]), fontsize=9)
         if column == 0:
             axes.set_ylabel(in_two_lines(surface.labels[1]), fontsize=9)
         axes.tick_params(labelsize=8)
-        add_color_bar(
-            figure, norm, levels.values, levels, ax=axes, shrink=0.85, aspect=32
-        )
-    add_legend(figure)
+        place = {"ax": axes, "shrink": 0.85, "aspect": 32}
+        figure_parts.add_color_bar(figure, norm, levels.values, levels, **place)
+    figure_parts.add_legend(figure)
     return figure
 
 
@@ -216,12 +153,7 @@ def _draw_map(
 def _isolated(values: np.ndarray) -> np.ndarray:
     """Known nodes that no whole cell has as a corner: only a dot can show them."""
     known = ~np.isnan(values)
-    whole = known[:-1, :-1] & known[1:, :-1] & known[:-1, 1:] & known[1:, 1:]
-    corners = np.zeros_like(known)
-    for part in (np.s_[:-1], np.s_[1:]):
-        corners[part, :-1] |= whole
-        corners[part, 1:] |= whole
-    return known & ~corners
+    return known & ~binary_opening(known, np.ones((2, 2)))
 
 
 def _draw_trajectory(axes: Axes, run: str, marks: Marks, color: str) -> None:

@@ -17,13 +17,9 @@ LARGEST_SIDE = 1001
 class SurfaceRequest(NamedTuple):
     """A surface as somebody asked for it.
 
-    Attributes:
-      kind: of the plane.
-      grid: nodes along s and t; (n, 1) for a line.
-      ranges: of s and t; None for what suits the plane.
-      seed: of random directions.
-      norm: of random planes, see ``nstjax.analysis.surfaces.directions.random_plane``.
-      line: which two of "result", "content" and "style" a line joins.
+    A grid of (n, 1) nodes is a line's, which joins two of "result", "content" and
+    "style"; ranges of None are what suits the plane. Seed and norm are of random
+    directions, see ``random_plane``.
     """
 
     kind: Kind = "plane3"
@@ -34,20 +30,13 @@ class SurfaceRequest(NamedTuple):
     line: tuple[str, str] = ("result", "content")
 
 
-def parse_grid(text: str | None, kind: Kind) -> tuple[int, int]:
-    """Read a grid: ``51x51`` along s and t, or ``201`` for a line.
+def parse_nodes(text: str | None, kind: Kind) -> tuple[int, int]:
+    """Read the nodes of a grid: ``51x51`` along s and t, or ``201`` for a line.
 
-    >>> parse_grid("31x21", "plane3")
+    >>> parse_nodes("31x21", "plane3")
     (31, 21)
-    >>> parse_grid("101", "line")
+    >>> parse_nodes("101", "line")
     (101, 1)
-
-    Args:
-      text: None for the defaults, 51x51 and 201.
-      kind: of the plane.
-
-    Raises:
-      InputError: anything else, fewer than 2 nodes or more than 1001 on a side.
     """
     is_line = kind == "line"
     if text is None:
@@ -64,21 +53,17 @@ def parse_grid(text: str | None, kind: Kind) -> tuple[int, int]:
 
 
 def parse_ranges(text: str, kind: Kind) -> tuple[Range, Range]:
-    """Read the ranges of s and t: ``-1:1,-0.5:2``, or one range for a line.
+    """Read the ranges of s and t, finite in float32, or one range for a line.
 
     >>> parse_ranges("-1:1,-0.5:2", "plane3")
     ((-1.0, 1.0), (-0.5, 2.0))
-
-    Raises:
-      InputError: anything else, or a range that is empty or not finite in float32.
     """
-    wanted = 1 if kind == "line" else 2
+    wanted, example = (1, "-0.5:1.5") if kind == "line" else (2, "-1:1,-1:1")
     try:
         ranges = [_range(part) for part in text.split(",")]
         if len(ranges) != wanted:
             raise ValueError
     except ValueError:
-        example = "-0.5:1.5" if wanted == 1 else "-1:1,-1:1"
         raise InputError(
             f"range {text!r} is not understood: give {example}, low before high"
         ) from None
@@ -86,11 +71,7 @@ def parse_ranges(text: str, kind: Kind) -> tuple[Range, Range]:
 
 
 def parse_line(text: str) -> tuple[str, str]:
-    """Read the ends of a line: ``result:content``.
-
-    Raises:
-      InputError: anything but two different ones of result, content and style.
-    """
+    """Read the ends of a line, two of result, content and style: ``result:content``."""
     start, _, end = text.partition(":")
     if start == end or not {start, end} <= set(IMAGES):
         raise InputError(

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import logging
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,25 +15,12 @@ import numpy as np
 from jax import Array
 
 from nstjax.analysis.convexity.curvature import extreme_eigenvalues
-from nstjax.analysis.surfaces.directions import (
-    gradient_plane,
-    hessian_plane,
-    principal_plane,
-    random_plane,
-)
+from nstjax.analysis.surfaces import directions, planes
 from nstjax.analysis.surfaces.file import (
     REMEDY,
     check_resumable,
     read_surface,
     write_surface,
-)
-from nstjax.analysis.surfaces.planes import (
-    Range,
-    axis_labels,
-    bounding_range,
-    line_through,
-    plane_through,
-    project,
 )
 from nstjax.analysis.surfaces.request import SurfaceRequest
 from nstjax.analysis.surfaces.surface import (
@@ -63,6 +49,12 @@ LOGGER = logging.getLogger("nstjax")
 LINE_RANGE = (-0.5, 1.5)
 # A large image takes as long to write as a small batch takes to evaluate.
 WRITING_SHARE = 0.1
+# What matters to which planes alone.
+ONLY_OF = {
+    "seed": ("random", "random_pink", "gradient"),
+    "norm": ("random", "random_pink"),
+    "line": ("line",),
+}
 
 
 def compute_surface(
@@ -75,88 +67,74 @@ def compute_surface(
 ) -> Surface:
     """Compute a surface into a file, or the rest of it where the file has a part.
 
-    The file is replaced after a batch, as often as a tenth of the time allows, and at
-    the end: whenever the program is killed, there is a surface that can be read,
-    plotted and finished.
-
-    Args:
-      path: of the file.
-      run: whose loss it is.
-      request: which surface.
-      batch: nodes at once; None for ``nstjax.analysis.surfaces.surface.default_batch``.
-      quiet: whether the progress bar is left out.
-
-    Returns:
-      The surface; not all of it is done where a signal has come.
+    The file is replaced after a batch of so many nodes, as often as a tenth of the time
+    allows, and at the end: whenever the program is killed, there is a surface that can
+    be read, plotted and finished. Not all of it is done where a signal has come.
 
     Raises:
       InputError: the file holds another surface or another process computes it, or
         there is no such plane.
-      OSError: the file cannot be written.
     """
     lock = path.with_name(f".{path.name[:40]}{LOCK}")
     with (
         held(lock, str(path), "wait until it ends, or choose another --output"),
         saving_on_interrupt("stopping after this batch") as begin_saving,
     ):
-        return _compute(path, run, request, batch, quiet, begin_saving)
-
-
-def _compute(
-    path: Path,
-    run: SavedRun,
-    request: SurfaceRequest,
-    batch: int | None,
-    quiet: bool,
-    begin_saving: Callable[[], None],
-) -> Surface:
-    evaluator = _evaluator(true_loss(run.preset))
-    about = describe(run, request)
-    if path.exists():
-        surface = read_surface(path)
-        check_resumable(path, surface, about)
-        check_same_run(path, surface, run)
-        if surface.done.shape != request.grid or (
-            surface.values.style_layers.keys() != set(_style_layers(run))
-        ):
-            raise damaged(path, "another grid or other layers than it says", REMEDY)
+        evaluator = _evaluator(true_loss(run.preset))
+        surface = _begun_surface(path, run, request, evaluator)
         if surface.done.all():
             LOGGER.info("%s is finished: nothing is left to compute", path)
             return surface
-    else:
-        surface = unknown_surface(run, request, evaluator, about)
-        write_surface(path, surface)
-    batch = batch or default_batch(*run.image.shape[:2])
-    done = np.count_nonzero(surface.done)
-    bar = ProgressBar(total=surface.done.size, initial=done, unit="node", disable=quiet)
-    started, writing = time.monotonic(), 0.0
-    with bar:
-        try:
-            for surface in fill(surface, evaluator, run.problem.data, batch):
-                begin_saving()
-                bar.update(np.count_nonzero(surface.done) - bar.n)
-                before = time.monotonic()
-                if writing <= WRITING_SHARE * (before - started):
-                    write_surface(path, surface)
-                    writing += time.monotonic() - before
-                if requested():
-                    break
-        finally:
-            write_surface(path, surface)
+        batch = batch or default_batch(*run.image.shape[:2])
+        done = np.count_nonzero(surface.done)
+        started, writing = time.monotonic(), 0.0
+        with ProgressBar(
+            total=surface.done.size, initial=done, unit="node", disable=quiet
+        ) as bar:
+            try:
+                for surface in fill(surface, evaluator, run.problem.data, batch):
+                    begin_saving()
+                    bar.update(np.count_nonzero(surface.done) - bar.n)
+                    before = time.monotonic()
+                    if writing <= WRITING_SHARE * (before - started):
+                        write_surface(path, surface)
+                        writing += time.monotonic() - before
+                    if requested():
+                        break
+            finally:
+                write_surface(path, surface)
     return surface
 
 
-def unknown_surface(
+def _begun_surface(
+    path: Path, run: SavedRun, request: SurfaceRequest, evaluator: Evaluator
+) -> Surface:
+    """The surface in the file, or else a new one that is written there."""
+    about = _about(run, request)
+    if not path.exists():
+        surface = _unknown_surface(run, request, evaluator, about)
+        write_surface(path, surface)
+        return surface
+    surface = read_surface(path)
+    check_resumable(path, surface, about)
+    check_same_run(path, surface, run)
+    if surface.done.shape != request.grid or (
+        surface.values.style_layers.keys() != set(_style_layers(run))
+    ):
+        raise damaged(path, "another grid or other layers than it says", REMEDY)
+    return surface
+
+
+def _unknown_surface(
     run: SavedRun, request: SurfaceRequest, evaluator: Evaluator, about: dict[str, Any]
 ) -> Surface:
     """The surface with its plane, its axes and its marks, and no values yet."""
-    plane = make_plane(run, request)
-    data = run.problem.data
+    plane, data = make_plane(run, request), run.problem.data
 
     def marks(images: dict[str, np.ndarray]) -> Marks:
         pictures = list(images.values())
         losses = image_losses(evaluator, pictures, data)
-        return project(plane, pictures, list(images), losses)
+        return planes.project(plane, pictures, list(images), losses)
 
     points = marks(_images(run))
     snapshots = {**run.snapshots, run.steps: run.image}
@@ -176,7 +154,7 @@ def unknown_surface(
             "beta": float(data.weights.style),
             "tv": float(data.weights.tv),
         },
-        labels=axis_labels(plane),
+        labels=planes.axis_labels(plane),
         about=about,
     )
 
@@ -188,23 +166,18 @@ def _style_layers(run: SavedRun) -> list[str]:
 
 
 def make_plane(run: SavedRun, request: SurfaceRequest) -> Plane:
-    """The plane of a request, at the run's last image.
-
-    Raises:
-      InputError: the run has no such plane.
-    """
+    """The plane of a request, at the run's last image."""
     kind, images = request.kind, _images(run)
     if kind == "plane3":
-        return plane_through(**images)
+        return planes.plane_through(**images)
     if kind == "line":
         start, end = request.line
-        return line_through(images[start], images[end], request.line)
+        return planes.line_through(images[start], images[end], request.line)
     if kind == "pca":
-        return principal_plane(list(run.snapshots.values()), run.image)
-    if kind == "random":
-        return random_plane(run.image, request.seed, "white", request.norm)
-    if kind == "random_pink":
-        return random_plane(run.image, request.seed, "pink", request.norm)
+        return directions.principal_plane(list(run.snapshots.values()), run.image)
+    if kind == "random" or kind == "random_pink":
+        spectrum: directions.Spectrum = "white" if kind == "random" else "pink"
+        return directions.random_plane(run.image, request.seed, spectrum, request.norm)
     loss_fn = loss_function(true_loss(run.preset))
 
     def total(data: tuple, image: Array) -> Array:
@@ -213,29 +186,14 @@ def make_plane(run: SavedRun, request: SurfaceRequest) -> Plane:
     if kind == "gradient":
         with jax.default_matmul_precision("highest"):
             gradient = jax.jit(jax.grad(total, argnums=1))(run.problem.data, run.image)
-        return gradient_plane(run.image, np.asarray(gradient), request.seed)
-    ends = extreme_eigenvalues(
-        jax.tree_util.Partial(total, run.problem.data), run.image
-    )
-    return hessian_plane(
-        run.image,
-        ends.largest_vector,
-        ends.smallest_vector,
-        (ends.largest, ends.smallest),
-        (ends.largest_residual, ends.smallest_residual),
-    )
+        return directions.gradient_plane(run.image, gradient, request.seed)
+    loss = jax.tree_util.Partial(total, run.problem.data)
+    return directions.hessian_plane(run.image, extreme_eigenvalues(loss, run.image))
 
 
 def check_same_run(path: Path, surface: Surface, run: SavedRun) -> None:
-    """Raise ``InputError`` unless a surface is one of this run's.
-
-    Args:
-      path: of its file.
-      surface: what the file holds.
-      run: the run.
-    """
-    expected = _hashes(run)
-    for name, sha256 in expected.items():
+    """Raise ``InputError`` unless the surface of a file is one of this run's."""
+    for name, sha256 in _hashes(run).items():
         if surface.about.get(name) != sha256:
             what = name.removesuffix("_sha256")
             raise InputError(
@@ -251,15 +209,8 @@ def true_loss(preset: Preset) -> LossOptions:
     return dataclasses.replace(preset.loss, normalize_gradients=False)
 
 
-def describe(run: SavedRun, request: SurfaceRequest) -> dict[str, Any]:
+def _about(run: SavedRun, request: SurfaceRequest) -> dict[str, Any]:
     """``Surface.about``: whose surface it is, and what it is computed with."""
-    asked = request._asdict()
-    if request.kind not in ("random", "random_pink", "gradient"):
-        del asked["seed"]
-    if request.kind not in ("random", "random_pink"):
-        del asked["norm"]
-    if request.kind != "line":
-        del asked["line"]
     preset = run.preset
     height, width, _ = run.image.shape
     return {
@@ -270,7 +221,11 @@ def describe(run: SavedRun, request: SurfaceRequest) -> dict[str, Any]:
         "matmul_precision": "highest",
         **_hashes(run),
         "seed": run.request.seed,
-        "flags": asked,
+        "flags": {
+            name: value
+            for name, value in request._asdict().items()
+            if request.kind in ONLY_OF.get(name, (request.kind,))
+        },
         "settings": run.settings,
         "config": {
             "content_layers": list(preset.content_layers),
@@ -286,7 +241,7 @@ def describe(run: SavedRun, request: SurfaceRequest) -> dict[str, Any]:
 
 @functools.lru_cache
 def _evaluator(loss: LossOptions) -> Evaluator:
-    """One compilation for all surfaces of a loss."""
+    """One compilation for all surfaces of a structure."""
     return make_evaluator(loss_function(loss))
 
 
@@ -295,20 +250,20 @@ def _images(run: SavedRun) -> dict[str, np.ndarray]:
 
 
 def _hashes(run: SavedRun) -> dict[str, str]:
-    hashes = {f"{name}_sha256": _sha256(image) for name, image in _images(run).items()}
-    return hashes | {"vgg_sha256": run.network.sha256}
-
-
-def _sha256(image: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(image, "<f4").data).hexdigest()
+    images = {
+        f"{name}_sha256": np.ascontiguousarray(image, "<f4").data
+        for name, image in _images(run).items()
+    }
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in images.items()}
+    return {**hashes, "vgg_sha256": run.network.sha256}
 
 
 def _default_ranges(
     plane: Plane, points: Marks, trajectory: Marks
-) -> tuple[Range, Range]:
+) -> tuple[planes.Range, planes.Range]:
     if plane.kind == "line":
         return LINE_RANGE, LINE_RANGE
     shown = {"plane3": points, "pca": trajectory}
     if plane.kind in shown:
-        return bounding_range(shown[plane.kind].coordinates)
+        return planes.bounding_range(shown[plane.kind].coordinates)
     return (-1.0, 1.0), (-1.0, 1.0)

@@ -7,6 +7,7 @@ unit changes the image by as much as its own contrast. Nothing is cut to 0..255.
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nstjax.errors import InputError
 from nstjax.losses.terms import LossTerms
 from nstjax.network.vgg import MEAN_RGB
 from nstjax.optimization.transfer import LossFunction
@@ -30,17 +32,10 @@ GAMUT_TOLERANCE = 0.01
 
 
 class Plane(NamedTuple):
-    """A plane through image space, or a line.
+    """A plane through image space, or a line, in the network's units.
 
-    Attributes:
-      kind: "plane3", "random", "random_pink", "pca", "hessian", "gradient" or "line".
-      origin: x₀ in the network's units, shape [height, width, 3].
-      u: first direction, of unit length, same shape.
-      v: second direction, orthogonal to u; all 0 for a line.
-      unit_length: r.
-      labels: what the axes are, one for each.
-      details: what else is to be known of the plane: seed, raw_cosine,
-        explained_variance_ratio, eigenvalues; plain numbers, lists and text.
+    x₀, u and v are [height, width, 3]; of a line, v is 0. ``details`` are what else is
+    to be known, such as seed, raw_cosine or eigenvalues: plain numbers, lists and text.
     """
 
     kind: str
@@ -53,13 +48,11 @@ class Plane(NamedTuple):
 
 
 class Marks(NamedTuple):
-    """Images that are shown on the plane, by their orthogonal projection.
+    """k images that are shown on the plane, by their orthogonal projection.
 
-    Attributes:
-      names: one for each, such as "content", or the step of a trajectory.
-      coordinates: (s, t), float64 [k, 2].
-      residuals: distance from the plane in units of r, float64 [k].
-      losses: unweighted content, style and tv of the image itself, float64 [k, 3].
+    Names such as "content", or the step of a trajectory; (s, t) float64 [k, 2];
+    distance from the plane in units of r, [k]; unweighted content, style and tv of the
+    image itself, [k, 3].
     """
 
     names: tuple[str, ...]
@@ -68,15 +61,14 @@ class Marks(NamedTuple):
     losses: np.ndarray
 
 
-class SurfaceValues(NamedTuple):
-    """Unweighted losses on the grid; NaN where they are not known yet.
+NO_MARKS = Marks((), np.zeros((0, 2)), np.zeros(0), np.zeros((0, 3)))
 
-    Attributes:
-      content: Σ_l w_l C_l, float64 [nu, nv]; index i along s, j along t.
-      style: Σ_l w_l E_l, likewise.
-      tv: total variation, likewise.
-      style_layers: {layer: E_l}, likewise, without w_l.
-      out_of_gamut: share of the values outside 0..255.
+
+class SurfaceValues(NamedTuple):
+    """Unweighted losses on the grid, float64 [nu, nv]; NaN where not known yet.
+
+    Σ_l w_l C_l, Σ_l w_l E_l, total variation, {layer: E_l} and the share of values
+    outside 0..255; index i along s, j along t.
     """
 
     content: np.ndarray
@@ -87,19 +79,12 @@ class SurfaceValues(NamedTuple):
 
 
 class Surface(NamedTuple):
-    """A surface as its file holds it.
+    """A surface as its file holds it; without a plane, final losses over two settings.
 
-    Attributes:
-      plane: where in image space; None for final losses over two settings.
-      s: coordinates along u, float64 [nu].
-      t: coordinates along v, float64 [nv]; [0] for a line.
-      values: on the grid.
-      done: bool [nu, nv].
-      points: marked images.
-      trajectories: {run: its snapshots}, the names being steps.
-      weights: the run's own {"alpha": α, "beta": β, "tv": weight}.
-      labels: of the two axes, with their units.
-      about: where it comes from: hashes, versions, layers; plain JSON data.
+    s [nu] and t [nv], [0] for a line, are coordinates along u and v, with labels that
+    say their units; ``done`` is bool [nu, nv]. Marked images, and {run: its snapshots};
+    the run's own "alpha", "beta" and "tv"; ``about`` is where it comes from, as plain
+    JSON data: hashes, versions, layers.
     """
 
     plane: Plane | None
@@ -114,19 +99,24 @@ class Surface(NamedTuple):
     about: dict[str, Any]
 
 
+def total(surface: Surface, alpha: float, beta: float, tv: float) -> np.ndarray:
+    """The weighted loss α content + β style + tv TV, [nu, nv]; NaN where not known."""
+    for name, weight in {"alpha": alpha, "beta": beta, "tv": tv}.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise InputError(f"{name} is {weight}: give a number from 0 on")
+    values = surface.values
+    # Far out a loss overflows; 0 times infinity is not known.
+    with np.errstate(invalid="ignore"):
+        return alpha * values.content + beta * values.style + tv * values.tv
+
+
 def make_evaluator(loss_fn: LossFunction) -> Evaluator:
-    """Compile the losses of a batch of points of a plane.
+    """Compile (x₀, u, v, r, s [n], t [n], data) -> (terms, share out of gamut), of [n].
 
     The points are made inside, at the highest matrix precision; nothing is compiled in
     but the shapes, so that one compilation serves every plane and every run of a size.
-
-    Args:
-      loss_fn: (image, step, *data) -> (total, LossTerms), from
-        ``nstjax.losses.objective.loss_function``. It is asked about step 0 alone, where
-        the sampled style losses draw the same samples for every point.
-
-    Returns:
-      (x₀, u, v, r, s [n], t [n], data) -> (LossTerms of [n], share out of 0..255 [n]).
+    The loss is asked about step 0 alone, where the sampled style losses draw the same
+    samples for every point.
     """
 
     def losses_at(
@@ -150,36 +140,24 @@ def make_evaluator(loss_fn: LossFunction) -> Evaluator:
 def image_losses(
     evaluator: Evaluator, images: Sequence[np.ndarray], data: tuple
 ) -> np.ndarray:
-    """Unweighted content, style and tv of images, float64 [k, 3].
-
-    Args:
-      evaluator: from ``make_evaluator``.
-      images: in the network's units, all of one size.
-      data: what the loss takes beside the image and the step.
-    """
+    """Unweighted content, style and tv of images of one size, float64 [k, 3]."""
     losses = np.zeros((len(images), 3))
     nowhere = np.zeros(1, np.float32)
-    for i, image in enumerate(images):
+    for row, image in zip(losses, images, strict=True):
         still = np.zeros_like(image)
         terms, _ = evaluator(image, still, still, 0.0, nowhere, nowhere, data)
-        losses[i] = terms.content[0], terms.style[0], terms.tv[0]
+        row[:] = terms.content[0], terms.style[0], terms.tv[0]
     return losses
 
 
 def unknown_values(shape: tuple[int, int], layers: Sequence[str]) -> SurfaceValues:
-    """Values of which none is known yet.
+    """Values [nu, nv] of which none is known yet, with layers of the style loss."""
 
-    Args:
-      shape: (nu, nv).
-      layers: of the style loss.
-    """
-    return SurfaceValues(
-        content=np.full(shape, np.nan),
-        style=np.full(shape, np.nan),
-        tv=np.full(shape, np.nan),
-        style_layers={layer: np.full(shape, np.nan) for layer in layers},
-        out_of_gamut=np.full(shape, np.nan),
-    )
+    def unknown() -> np.ndarray:
+        return np.full(shape, np.nan)
+
+    by_layer = {layer: unknown() for layer in layers}
+    return SurfaceValues(unknown(), unknown(), unknown(), by_layer, unknown())
 
 
 def default_batch(height: int, width: int) -> int:
@@ -196,19 +174,11 @@ def default_batch(height: int, width: int) -> int:
 def fill(
     surface: Surface, evaluator: Evaluator, data: tuple, batch: int
 ) -> Iterator[Surface]:
-    """Evaluate the nodes that are not done, in batches.
+    """Evaluate the nodes that are not done, so many at once.
 
     With the same batch, a surface that is filled in several goes gets the same bits as
-    one that is filled at once.
-
-    Args:
-      surface: with a plane; left as it is.
-      evaluator: from ``make_evaluator``.
-      data: what the loss takes beside the image and the step.
-      batch: how many nodes at once; the last batch repeats its last node.
-
-    Yields:
-      The surface after each batch, valid until the next one.
+    one that is filled at once: the last batch repeats its last node. What is yielded
+    after each batch is valid until the next one.
     """
     plane = surface.plane
     assert plane is not None
@@ -227,15 +197,8 @@ def fill(
             terms.content, terms.style, terms.tv, terms.style_layers, out_of_gamut
         )
         i, j = i[: len(nodes)], j[: len(nodes)]
-        _store(values, found, i, j)
+        grids, losses = jax.tree.leaves(values), jax.tree.leaves(found)
+        for grid, batch_losses in zip(grids, losses, strict=True):
+            grid[i, j] = batch_losses[: len(nodes)]
         done[i, j] = True
         yield surface._replace(values=values, done=done)
-
-
-def _store(
-    values: SurfaceValues, found: SurfaceValues, i: np.ndarray, j: np.ndarray
-) -> None:
-    def store(grid: np.ndarray, batch: np.ndarray) -> None:
-        grid[i, j] = batch[: len(i)]
-
-    jax.tree.map(store, values, found)

@@ -8,7 +8,7 @@ image depends on their ratio alone. No more can be read from such axes.
 import numpy as np
 
 from nstjax.analysis.surfaces.request import LARGEST_SIDE
-from nstjax.analysis.surfaces.surface import Marks, Surface, unknown_values
+from nstjax.analysis.surfaces.surface import NO_MARKS, Surface, unknown_values
 from nstjax.analysis.sweeps.axes import WEIGHTS, weights_of
 from nstjax.analysis.sweeps.file import Sweep
 from nstjax.errors import InputError
@@ -21,18 +21,9 @@ def weights_surface(sweep: Sweep) -> Surface:
     """The surface of a sweep that varies alpha or beta, and at most one other setting.
 
     Where alpha and beta both vary and nothing else does, alpha is the second setting.
-
-    Args:
-      sweep: from ``nstjax.analysis.sweeps.file.read_sweep``.
-
-    Returns:
-      Unweighted losses over s = log10(β/α) and t, the second setting, or its log10
-      where its values are positive and span a factor of 100. Diverged runs, and nodes
-      without a run, are not done. There is no plane.
-
-    Raises:
-      InputError: other settings vary, or two runs would be one node, or there are too
-        many nodes.
+    Unweighted losses over s = log10(β/α) and t, the second setting, or its log10 where
+    its values are positive and span a factor of 100. Diverged runs, and nodes without a
+    run, are not done. There is no plane.
     """
     count = len(sweep.status)
     alpha, beta = weights_of(sweep)
@@ -80,7 +71,7 @@ def weights_surface(sweep: Sweep) -> Surface:
         t=t,
         values=known,
         done=done,
-        points=Marks((), np.zeros((0, 2)), np.zeros(0), np.zeros((0, 3))),
+        points=NO_MARKS,
         trajectories={},
         weights={},
         labels=("log10(β/α)", second),

@@ -1,4 +1,4 @@
 """Many runs at once, and their figures.
 
-Imports no other room of ``analysis``.
+Imports ``analysis.figures`` and no room of ``analysis``.
 """

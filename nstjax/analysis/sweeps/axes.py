@@ -1,4 +1,4 @@
-"""The settings of a sweep as the rows and columns of a grid."""
+"""The settings of a sweep as the rows and columns of a grid, and as text."""
 
 from typing import NamedTuple
 
@@ -11,39 +11,30 @@ WEIGHTS = ("alpha", "beta")
 
 
 class Grid(NamedTuple):
-    """Two settings in all their combinations.
+    """Two settings in all their combinations, whose runs in the sweep are [R, C].
 
-    Attributes:
-      row_name: the setting that goes down.
-      row_values: its values, ascending, [R].
-      column_name: the setting that goes across.
-      column_values: likewise, [C].
-      lanes: index of each combination in the sweep, [R, C].
+    The row's setting goes down, the column's across; their values ascend, [R] and [C].
     """
 
     row_name: str
     row_values: np.ndarray
     column_name: str
     column_values: np.ndarray
-    lanes: np.ndarray
+    runs: np.ndarray
 
 
 def varied(sweep: Sweep) -> dict[str, np.ndarray]:
     """The settings that are not the same throughout; all of them where none varies."""
-    settings = {
+    differing = {
         name: values
         for name, values in sweep.settings.items()
         if np.unique(values).size > 1
     }
-    return settings or dict(sweep.settings)
+    return differing or sweep.settings
 
 
 def weights_of(sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:
-    """Alpha and beta of every setting, float64 [N] each.
-
-    Raises:
-      InputError: the sweep is a part of one.
-    """
+    """Alpha and beta of every setting, float64 [N] each."""
     fixed = sweep.config.get("settings")
     if fixed is None:
         raise InputError("the sweep does not say its alpha and beta: give sweep.h5")
@@ -67,11 +58,11 @@ def full_grid(sweep: Sweep) -> Grid | None:
     (row_values, rows), (column_values, columns) = (
         np.unique(sweep.settings[name], return_inverse=True) for name in names
     )
-    lanes = np.full((row_values.size, column_values.size), -1)
-    lanes[rows, columns] = np.arange(rows.size)
-    if lanes.size != rows.size or (lanes < 0).any():
+    runs = np.full((row_values.size, column_values.size), -1)
+    runs[rows, columns] = np.arange(rows.size)
+    if runs.size != rows.size or (runs < 0).any():
         return None
-    return Grid(names[0], row_values, names[1], column_values, lanes)
+    return Grid(names[0], row_values, names[1], column_values, runs)
 
 
 def number_text(value: float | np.integer) -> str:
@@ -81,10 +72,10 @@ def number_text(value: float | np.integer) -> str:
     return f"{value:.3g}"
 
 
-def setting_text(sweep: Sweep, lane: int) -> str:
-    """What varies, at one index of the sweep: a line for each setting."""
+def setting_text(sweep: Sweep, run: int) -> str:
+    """What varies: a line for each setting."""
     return "\n".join(
-        f"{in_lines(name)} = {number_text(values[lane])}"
+        f"{in_lines(name)} = {number_text(values[run])}"
         for name, values in varied(sweep).items()
     )
 

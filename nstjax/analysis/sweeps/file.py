@@ -82,21 +82,14 @@ REMEDY = "delete it and run the sweep again"
 
 
 class Sweep(NamedTuple):
-    """Runs that differ in numbers only.
+    """N runs that differ in numbers only: the tables above, by the same names.
 
-    Attributes:
-      settings: {name: values [N]} of what differs.
-      status: "done" or "diverged", [N].
-      stop_steps: [N], how many updates each image has had when its run ended; of a
-        diverged one, when its loss or gradient was no longer finite.
-      log: "step" [T]; "total", "content", "style", "tv" and "gradient_norm" [N, T], NaN
-        from ``stop_steps`` on where a run diverged; "content_layers" and
-        "style_layers", {layer: [N, T]}. All but "total" without weights.
-      final: "total", "content", "style" and "tv" [N]: the row of the log that is the
-        image's, NaN where there is none. Of a moving average it is the last image's.
-      images: the results, sRGB in 0..255, uint8 [N, height, width, 3]; of a diverged
-        run the last image whose loss was finite.
-      config: "settings", and what the sweep was run with; plain JSON data.
+    ``stop_steps`` [N] are how many updates each image has had when its run ended; of a
+    diverged one, when its loss or gradient was no longer finite: from there on its log
+    is NaN, and its image the last whose loss was finite. ``final`` is the row of the
+    log that is the image's, NaN where there is none; of a moving average it is the last
+    image's. The config is "settings" and what the sweep was run with, as plain JSON
+    data.
     """
 
     settings: dict[str, np.ndarray]
@@ -109,11 +102,7 @@ class Sweep(NamedTuple):
 
 
 def write_sweep(path: str | os.PathLike[str], sweep: Sweep) -> None:
-    """Write a sweep, whole or not at all; the same sweep gives the same bytes.
-
-    Raises:
-      OSError: the file cannot be written.
-    """
+    """Write a sweep, whole or not at all; the same sweep gives the same bytes."""
     attributes: dict[str, dict[str, Any]] = {"": {"config": json.dumps(sweep.config)}}
     values: dict[str, Any] = {
         **{f"settings/{name}": column for name, column in sweep.settings.items()},
@@ -131,11 +120,7 @@ def write_sweep(path: str | os.PathLike[str], sweep: Sweep) -> None:
 
 
 def read_sweep(path: str | os.PathLike[str]) -> Sweep:
-    """Read a sweep.
-
-    Raises:
-      InputError: there is none, or it is damaged, or something else.
-    """
+    """Read a sweep; ``InputError`` if it is none, or damaged."""
     stored = read_hdf5(path, SCHEMA, TABLES, {"": Attributes}, REMEDY)
     tables = stored.tables
     where = f"{path} config"
@@ -162,33 +147,22 @@ def read_sweep(path: str | os.PathLike[str]) -> Sweep:
 
 
 def join_sweeps(parts: Sequence[Sweep]) -> Sweep:
-    """One sweep of consecutive parts, with the first one's config.
-
-    Raises:
-      InputError: they are not of one sweep.
-    """
-    first = parts[0]
+    """One sweep of consecutive parts, with the first one's config."""
     if len({_structure(part) for part in parts}) > 1:
         raise InputError(f"the chunks of the sweep are not of one sweep: {REMEDY}")
 
-    def joined(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        return {
-            name: joined([table[name] for table in tables])
-            if isinstance(values, dict)
-            else np.concatenate([table[name] for table in tables])
-            for name, values in tables[0].items()
-        }
+    def joined(values: Sequence[Any]) -> Any:
+        if isinstance(values[0], dict):
+            return {name: joined([each[name] for each in values]) for name in values[0]}
+        return np.concatenate(values)
 
-    log = joined([part.log for part in parts])
-    return Sweep(
-        settings=joined([part.settings for part in parts]),
-        status=np.concatenate([part.status for part in parts]),
-        stop_steps=np.concatenate([part.stop_steps for part in parts]),
-        log=log | {"step": first.log["step"]},
-        final=joined([part.final for part in parts]),
-        images=np.concatenate([part.images for part in parts]),
-        config=first.config,
+    first = parts[0]
+    tables = [name for name in Sweep._fields if name != "config"]
+    whole = first._replace(
+        **{name: joined([getattr(part, name) for part in parts]) for name in tables}
     )
+    whole.log["step"] = first.log["step"]
+    return whole
 
 
 def _structure(sweep: Sweep) -> tuple:
@@ -199,16 +173,15 @@ def _structure(sweep: Sweep) -> tuple:
 
 def write_settings_table(path: str | os.PathLike[str], sweep: Sweep) -> None:
     """Write settings.csv: index, settings, status and final losses, a line per run."""
+    columns = {
+        "index": np.arange(len(sweep.status)),
+        **sweep.settings,
+        "status": sweep.status,
+        **{f"{name}_loss": values for name, values in sweep.final.items()},
+    }
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    losses = [f"{name}_loss" for name in sweep.final]
-    writer.writerow(["index", *sweep.settings, "status", *losses])
-    columns = [
-        range(len(sweep.status)),
-        *(values.tolist() for values in sweep.settings.values()),
-        sweep.status.tolist(),
-        *(values.tolist() for values in sweep.final.values()),
-    ]
-    writer.writerows(zip(*columns, strict=True))
+    writer.writerow(columns)
+    writer.writerows(zip(*(each.tolist() for each in columns.values()), strict=True))
     with atomic_path(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")

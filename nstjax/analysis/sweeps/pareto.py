@@ -1,18 +1,10 @@
-"""Which settings trade two losses best."""
+"""Which settings trade two losses best: [N] of each, where NaN does not count."""
 
 import numpy as np
 
 
 def non_dominated(content: np.ndarray, style: np.ndarray) -> np.ndarray:
-    """Where no other point is as small in both losses and smaller in one.
-
-    Args:
-      content: [N]; NaN marks a point that does not count.
-      style: [N], likewise.
-
-    Returns:
-      bool, [N].
-    """
+    """Where no other point is as small in both losses and smaller in one, bool [N]."""
     no_larger = (content[:, None] <= content[None, :]) & (
         style[:, None] <= style[None, :]
     )
@@ -22,17 +14,10 @@ def non_dominated(content: np.ndarray, style: np.ndarray) -> np.ndarray:
 
 
 def knee(content: np.ndarray, style: np.ndarray) -> int | None:
-    """The point where the front bends most, so that what one loss costs changes.
+    """The point where the front bends most; None when it is straight.
 
     Both logarithms are scaled to 0..1 over the front; the knee is farthest from the
     chord between the front's ends, on either side.
-
-    Args:
-      content: positive, [N]; NaN marks a point that does not count.
-      style: likewise.
-
-    Returns:
-      Its index; None when the front is straight.
 
     Source:
       Satopää et al. (2011), "Kneedle", without its smoothing.

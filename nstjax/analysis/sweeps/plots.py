@@ -10,13 +10,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from nstjax.analysis.sweeps.axes import (
-    full_grid,
-    number_text,
-    setting_text,
-    varied,
-    weights_of,
-)
+from nstjax.analysis.sweeps import axes as grids
 from nstjax.analysis.sweeps.file import Sweep
 from nstjax.analysis.sweeps.pareto import knee, non_dominated
 from nstjax.errors import InputError
@@ -36,13 +30,12 @@ def pareto_figure(sweep: Sweep) -> Figure:
     Settings that diverged, and losses of 0, which a logarithm cannot show, are left
     out.
     """
-    ended = sweep.status == "done"
     content, style = (
-        np.where(ended & (sweep.final[name] > 0), sweep.final[name], np.nan)
-        for name in ("content", "style")
+        np.where(final > 0, final, np.nan)
+        for final in (_ended(sweep, "content"), _ended(sweep, "style"))
     )
     colors = _colors(sweep)
-    figure = Figure(figsize=(6.4, 5.4), dpi=150, layout="constrained")
+    figure = _new_figure(6.4, 5.4)
     axes = figure.subplots()
     axes.set(xscale="log", yscale="log", xlabel="content loss", ylabel="style loss")
     axes.set_title(_counts(sweep), fontsize=10)
@@ -53,7 +46,7 @@ def pareto_figure(sweep: Sweep) -> Figure:
     axes.scatter(
         content[shown],
         style[shown],
-        c=colors.of_lanes[shown],
+        c=colors.of_runs[shown],
         edgecolors="black",
         linewidths=0.4,
         zorder=2,
@@ -68,7 +61,7 @@ def pareto_figure(sweep: Sweep) -> Figure:
             edgecolors="#d62728",
             linewidths=1.8,
             zorder=3,
-            label=f"knee\n{setting_text(sweep, marked)}",
+            label=f"knee\n{grids.setting_text(sweep, marked)}",
         )
         axes.legend(loc="best")
     axes.grid(alpha=0.25)
@@ -89,20 +82,16 @@ def curves_figure(sweep: Sweep) -> Figure:
     }
     columns = min(4, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure((3.2 * columns + 0.8, 2.6 * rows + 0.4), 150, layout="constrained")
+    figure = _new_figure(3.2 * columns + 0.8, 2.6 * rows + 0.4)
     grid = figure.subplots(rows, columns, squeeze=False)
     colors = _colors(sweep)
     steps = sweep.log["step"]
     for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
-        for lane, curve in enumerate(curves):
-            positive = np.isfinite(curve) & (curve > 0)
-            (line,) = axes.plot(
-                steps[positive],
-                curve[positive],
-                color=colors.of_lanes[lane],
-                linewidth=1,
-            )
-            if sweep.status[lane] == "diverged":
+        for run, curve in enumerate(curves):
+            shown = np.isfinite(curve) & (curve > 0)
+            color = colors.of_runs[run]
+            (line,) = axes.plot(steps[shown], curve[shown], color=color, linewidth=1)
+            if sweep.status[run] == "diverged":
                 line.set(marker="x", markevery=[-1], markersize=5)
         axes.set_yscale("log")
         axes.set_title(title, fontsize=10)
@@ -116,28 +105,18 @@ def curves_figure(sweep: Sweep) -> Figure:
 
 
 def heat_map_figure(sweep: Sweep) -> Figure:
-    """Final losses over two settings; diverged cells are hatched.
-
-    Raises:
-      InputError: the settings are no full grid of two.
-    """
-    grid = full_grid(sweep)
+    """Final losses over a full grid of two settings; diverged cells are hatched."""
+    grid = grids.full_grid(sweep)
     if grid is None:
         raise InputError("a heat map needs a full grid of two settings: sweep one")
-    rows, columns = grid.lanes.shape
-    figure = Figure(
-        (3 * (2 + 0.28 * min(columns, 16)), 2 + 0.28 * min(rows, 16)),
-        150,
-        layout="constrained",
-    )
-    for axes, name in zip(
-        figure.subplots(1, 3), ("total", "content", "style"), strict=True
-    ):
-        ended = (sweep.status == "done") & np.isfinite(sweep.final[name])
-        values = np.where(ended, sweep.final[name], np.nan)[grid.lanes]
+    rows, columns = grid.runs.shape
+    figure = _new_figure(3 * (2 + 0.28 * min(columns, 16)), 2 + 0.28 * min(rows, 16))
+    titles = {"total": "total, weighted", "content": "content", "style": "style"}
+    for axes, (name, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
+        values = _ended(sweep, name)[grid.runs]
         mesh = axes.pcolormesh(values, cmap=COLOR_MAP, norm=_norm(values))
         figure.colorbar(mesh, ax=axes).ax.tick_params(labelsize=8)
-        for row, column in np.argwhere(~ended[grid.lanes]):
+        for row, column in np.argwhere(np.isnan(values)):
             cell = Rectangle((column, row), 1, 1, hatch="////")
             cell.set(facecolor="0.9", edgecolor="0.5", linewidth=0)
             axes.add_patch(cell)
@@ -147,10 +126,10 @@ def heat_map_figure(sweep: Sweep) -> Figure:
         ):
             every = math.ceil(numbers.size / 10)
             places = np.arange(0, numbers.size, every)
-            labels = [number_text(number) for number in numbers[places]]
+            labels = [grids.number_text(number) for number in numbers[places]]
             axis.set_ticks(places + 0.5, labels, fontsize=8)
         axes.tick_params(axis="x", rotation=90)
-        axes.set_title(name if name != "total" else "total, weighted", fontsize=10)
+        axes.set_title(title, fontsize=10)
     figure.supxlabel(grid.column_name, fontsize=10)
     figure.supylabel(grid.row_name, fontsize=10)
     figure.suptitle(f"Final losses of {_counts(sweep)}", fontsize=11)
@@ -161,16 +140,26 @@ class _Colors(NamedTuple):
     label: str
     values: np.ndarray
     norm: Normalize
-    of_lanes: np.ndarray
+    of_runs: np.ndarray
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    return Figure((width, height), 150, layout="constrained")
+
+
+def _ended(sweep: Sweep, name: str) -> np.ndarray:
+    """A final loss of all runs; NaN of those that diverged."""
+    final = sweep.final[name]
+    return np.where((sweep.status == "done") & np.isfinite(final), final, np.nan)
 
 
 def _colors(sweep: Sweep) -> _Colors:
-    alpha, beta = weights_of(sweep)
+    alpha, beta = grids.weights_of(sweep)
     with np.errstate(divide="ignore", invalid="ignore"):
         values = beta / alpha
     label = "β/α"
     if np.unique(values).size == 1:
-        label, values = next(iter(varied(sweep).items()))
+        label, values = next(iter(grids.varied(sweep).items()))
     norm = _norm(values)
     if isinstance(norm, LogNorm) and (values == 0).any():
         label += " (grey: 0)"

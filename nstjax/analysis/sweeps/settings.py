@@ -1,15 +1,23 @@
 """The settings of a sweep: numbers that may differ between its runs.
 
-All other settings decide the program's structure, which is compiled once.
+All other settings decide the program's structure, which is compiled once. A command
+gives them as a grid in one line, or as a table in a file.
 """
 
+import csv
 import dataclasses
+import itertools
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from nstjax.errors import InputError
-from nstjax.presets.preset import Preset, customize, settings_of
+from nstjax.io.stored import check_file
+from nstjax.presets.preset import LARGEST_NUMBER, Preset, customize, settings_of
 from nstjax.problem.targets import Controls, check_weights
+from nstjax.whole_number import is_whole_number
 
 Setting = Mapping[str, float]  # of one run: {name: value}
 
@@ -17,16 +25,14 @@ SCALARS = ("alpha", "beta", "tv", "learning_rate")
 BLEND_WEIGHTS = "style_blend_weights"
 MOST_SETTINGS = 100_000
 LARGEST_SEED = 2**32 - 1
+# For the most settings that a sweep may have, 160 characters each.
+MOST_BYTES = 2**24
+GRID_HELP = "give NAME=START:STOP:COUNT[:log] or NAME=VALUE;VALUE"
 
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """Settings that change together.
-
-    Attributes:
-      names: of the settings.
-      rows: their values, a row after another.
-    """
+    """Settings that change together: their names, and rows of their values."""
 
     names: tuple[str, ...]
     rows: tuple[tuple[float, ...], ...]
@@ -34,11 +40,7 @@ class Axis:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The product of some axes, the last one fastest; made when it is asked for.
-
-    Attributes:
-      axes: no name on two of them.
-    """
+    """The product of some axes, the last one fastest; made when it is asked for."""
 
     axes: tuple[Axis, ...]
 
@@ -68,40 +70,61 @@ class Settings:
     def __getitem__(self, index: int) -> Setting:
         if not 0 <= index < self.count:
             raise IndexError(index)
-        chosen = []
-        for axis in reversed(self.axes):
-            index, place = divmod(index, len(axis.rows))
-            chosen.append(zip(axis.names, axis.rows[place], strict=True))
-        return {name: value for pairs in reversed(chosen) for name, value in pairs}
+        places = np.unravel_index(index, [len(axis.rows) for axis in self.axes])
+        rows = (axis.rows[i] for axis, i in zip(self.axes, places, strict=True))
+        return dict(zip(self.names, itertools.chain(*rows), strict=True))
 
     def __iter__(self) -> Iterator[Setting]:
         return (self[index] for index in range(self.count))
 
 
 def grid(values: Mapping[str, Sequence[float]]) -> Settings:
-    """Every combination of some values, the last setting fastest.
+    """Every combination of {name: values}, the last setting fastest."""
+    return Settings(tuple(_axis(name, row) for name, row in values.items()))
 
-    Args:
-      values: {name: values}.
+
+def parse_grid(text: str) -> Settings:
+    """Read beta=1e1:1e5:9:log,learning_rate=1;2;5.
+
+    START:STOP:COUNT has equal steps from start to stop, both included; with ``:log``
+    equal ratios.
     """
-    return Settings(
-        tuple(Axis((name,), tuple((x,) for x in row)) for name, row in values.items())
-    )
+    axes = []
+    for part in text.split(","):
+        name, equals, values = (piece.strip() for piece in part.partition("="))
+        if not name or not equals:
+            raise InputError(f"{part.strip()!r} in the grid has no values: {GRID_HELP}")
+        axes.append(_axis(name, _parse_values(name, values)))
+    return Settings(tuple(axes))
+
+
+def read_settings(path: str | os.PathLike[str]) -> Settings:
+    """Read a CSV file: names in the first line, then a line for each run."""
+    check_file(path, "give a CSV file of settings", MOST_BYTES)
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = [line for line in csv.reader(file) if any(line)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is no CSV file ({error})") from error
+    if not lines:
+        raise InputError(f"{path} is empty: name the settings in its first line")
+    names = tuple(name.strip() for name in lines[0])
+    rows = []
+    for number, line in enumerate(lines[1:], start=1):
+        if len(line) != len(names):
+            raise InputError(
+                f"{path}: run {number} has {len(line)} values for {len(names)} "
+                f"settings ({','.join(names)})"
+            )
+        rows.append(tuple(map(_parse_number, names, line)))
+    return Settings((Axis(names, tuple(rows)),))
 
 
 def check_settings(
     settings: Settings, preset: Preset, styles: int, controls: Controls
 ) -> None:
-    """Raise ``InputError`` unless a run could use every one of the settings.
-
-    Args:
-      settings: of the sweep.
-      preset: what they change.
-      styles: number of paintings.
-      controls: whose blend weights they change.
-    """
+    """Raise ``InputError`` unless a run with so many paintings could use every one."""
     known = known_names(preset, styles)
-    known_settings = settings_of(preset)
     for name in settings.names:
         if name in known:
             continue
@@ -114,7 +137,7 @@ def check_settings(
             raise InputError(f"{name} needs more style images: {styles} given")
         if name == "noise_ratio":
             raise InputError("noise_ratio needs init=blend: there it is noise's share")
-        if name in known_settings:
+        if name in settings_of(preset):
             raise InputError(
                 f"{name} decides the program's structure: run one sweep for each {name}"
             )
@@ -133,16 +156,12 @@ def known_names(preset: Preset, styles: int) -> list[str]:
         *(["noise_ratio"] if preset.image.init == "blend" else []),
         *(f"content_layer_weights.{layer}" for layer in preset.content_layers),
         *(f"style_layer_weights.{layer}" for layer in preset.style_layers),
-        *(f"{BLEND_WEIGHTS}.{i}" for i in range(1, styles + 1) if styles > 1),
+        *(_blend_names(styles) if styles > 1 else []),
     ]
 
 
 def preset_with(setting: Setting, preset: Preset) -> Preset:
-    """The preset of one run.
-
-    Raises:
-      InputError: see ``nstjax.customize``.
-    """
+    """The preset of one run."""
     overrides: dict[str, float | tuple[float, ...]] = {
         name: setting[name] for name in (*SCALARS, "noise_ratio") if name in setting
     }
@@ -157,11 +176,7 @@ def preset_with(setting: Setting, preset: Preset) -> Preset:
 
 
 def seed_with(setting: Setting, seed: int) -> int:
-    """The seed of one run: its own, or the one given.
-
-    Raises:
-      InputError: it is no whole number of 32 bits.
-    """
+    """The seed of one run: its own, or the one given."""
     value = setting.get("seed", seed)
     if not 0 <= value <= LARGEST_SEED or value != int(value):
         raise InputError(
@@ -171,15 +186,54 @@ def seed_with(setting: Setting, seed: int) -> int:
 
 
 def controls_with(setting: Setting, controls: Controls, styles: int) -> Controls:
-    """The controls of one run, with its blend weights.
-
-    Raises:
-      InputError: see ``nstjax.problem.targets.check_weights``.
-    """
-    names = [f"{BLEND_WEIGHTS}.{number}" for number in range(1, styles + 1)]
+    """The controls of one run, with its blend weights."""
+    names = _blend_names(styles)
     if not any(name in setting for name in names):
         return controls
     weights = controls.style_blend_weights or (1.0,) * styles
     weights = tuple(map(setting.get, names, weights))
     check_weights(BLEND_WEIGHTS, weights, styles, "style images")
     return dataclasses.replace(controls, style_blend_weights=weights)
+
+
+def _axis(name: str, values: Sequence[float]) -> Axis:
+    return Axis((name,), tuple((value,) for value in values))
+
+
+def _blend_names(styles: int) -> list[str]:
+    return [f"{BLEND_WEIGHTS}.{number}" for number in range(1, styles + 1)]
+
+
+def _parse_values(name: str, text: str) -> list[float]:
+    if ":" not in text:
+        return [_parse_number(name, value) for value in text.split(";")]
+    start_text, stop_text, *rest = text.split(":")
+    start, stop = (_parse_number(name, value) for value in (start_text, stop_text))
+    spacing = rest[1].strip() if len(rest) == 2 else "lin"
+    if len(rest) not in (1, 2) or spacing not in ("lin", "log"):
+        raise InputError(f"{name}={text} in the grid cannot be read: {GRID_HELP}")
+    count = rest[0].strip()
+    if not is_whole_number(count) or not 1 <= int(count) <= MOST_SETTINGS:
+        raise InputError(
+            f"{name} has {count!r} values in the grid: give a whole number in "
+            f"1..{MOST_SETTINGS}"
+        )
+    if spacing == "lin":
+        return np.linspace(start, stop, int(count)).tolist()
+    if min(start, stop) <= 0:
+        raise InputError(
+            f"{name}={text} in the grid: equal ratios need a start and a stop above 0"
+        )
+    return np.geomspace(start, stop, int(count)).tolist()
+
+
+def _parse_number(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"{name} must be a number, got {text.strip()!r}") from None
+    if not abs(value) <= LARGEST_NUMBER:
+        raise InputError(
+            f"{name} must be a finite number (in float32), got {text.strip()}"
+        )
+    return value

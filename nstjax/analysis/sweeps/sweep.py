@@ -1,11 +1,11 @@
-"""Many runs at once: ``jit(vmap(step))`` over lanes that differ in numbers only.
+"""Many runs at once: ``jit(vmap(step))`` over runs that differ in numbers only.
 
-    lanes = prepare_lanes(content, styles, params, preset, settings)
-    sweep = make_sweep(make_transfer(preset), lanes.axes)
-    results = run_lanes(sweep, lanes, preset)
+    batch = prepare_batch(content, styles, params, preset, settings)
+    sweep = make_sweep(make_transfer(preset), batch.axes)
+    results = run_batch(sweep, batch)
 
-Every lane is the run that ``nstjax.prepare`` makes of its setting. What all
-lanes share has no lane axis; the lanes are spread over all devices.
+Every run of the batch is the one that ``nstjax.prepare`` makes of its setting. What
+all runs share has no run axis; the runs are spread over all devices.
 """
 
 import functools
@@ -18,26 +18,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nstjax.analysis.sweeps.batch import Lanes, lane_shardings
+from nstjax.analysis.sweeps.batch import Batch, run_shardings
 from nstjax.losses.objective import TransferData
 from nstjax.optimization.optimizers import with_learning_rate
 from nstjax.optimization.steps import CompiledSteps, compile_steps, to_host
 from nstjax.optimization.transfer import StyleTransfer, TransferInfo, TransferState
-from nstjax.presets.preset import Preset
 from nstjax.problem.pyramid import shown_image
 from nstjax.runtime.processes import to_numpy
 
 
-class LaneResults(NamedTuple):
+class BatchResults(NamedTuple):
     """How the runs ended, without padding.
 
-    Attributes:
-      log: losses of the image after 0, 1, …, steps updates, leaves [lane, steps + 1];
-        NaN from ``stop_steps`` on where a run diverged.
-      diverged: whether loss or gradient became NaN or infinite, [lane].
-      stop_steps: after how many updates that was, else how many there were, [lane].
-      images: what each run shows, in the network's units, [lane, height, width, 3]; of
-        a diverged one the last image whose loss was finite.
+    The log has the losses of the image after 0, 1, …, steps updates, leaves
+    [run, steps + 1]. A run diverged when its loss or gradient became NaN or infinite,
+    after ``stop_steps`` updates; from there on its log is NaN, and its image, in the
+    network's units, [run, height, width, 3], is the last whose loss was finite.
     """
 
     log: TransferInfo
@@ -47,30 +43,29 @@ class LaneResults(NamedTuple):
 
 
 class CompiledSweep(NamedTuple):
-    """The compiled program of a sweep.
+    """The program of a sweep, compiled for one batch's shapes or, without, for any.
 
-    Attributes:
-      init: (images, learning rates) -> TransferState with a lane axis on every leaf.
-      steps: as ``nstjax.compile_steps`` gives them, rows [step, lane].
+    ``init`` makes a TransferState with a run axis on every leaf of images and learning
+    rates; the rows of ``steps`` are [step, run]. ``size`` settings run at a time,
+    without padding, and ``peak_bytes`` of memory are predicted.
     """
 
     init: Callable[[Array, Array], TransferState]
     steps: CompiledSteps
+    shapes: Batch | None = None
+    size: int = 0
+    peak_bytes: int = 0
 
 
 def make_sweep(
     transfer: StyleTransfer, axes: TransferData, longest: int | None = None
 ) -> CompiledSweep:
-    """Compile a transfer for lanes: once, whatever their numbers.
+    """Compile a transfer for batches of such axes: once, whatever their numbers.
 
-    A lane whose loss or gradient is not finite keeps its image, and with that its
-    loss, to the end. Its optimizer's state matters no more and may change: to keep it
-    would take the memory of L-BFGS's pairs a second time.
-
-    Args:
-      transfer: from ``nstjax.problem.problem.make_transfer``.
-      axes: from ``prepare_lanes``.
-      longest: the most steps per dispatch; by the device where not given.
+    A run whose loss or gradient is not finite keeps its image, and with that its loss,
+    to the end. Its optimizer's state matters no more and may change: to keep it would
+    take the memory of L-BFGS's pairs a second time. A dispatch has ``longest`` steps at
+    most; by the device where not given.
     """
 
     def init(image: Array, learning_rate: Array) -> TransferState:
@@ -89,70 +84,63 @@ def make_sweep(
         )
         return new_state._replace(image=image, step=count, average=average), info
 
-    by_lane, _ = lane_shardings()
-    step_lanes = jax.vmap(step, in_axes=(0, *axes))
+    by_run, _ = run_shardings()
+    step_runs = jax.vmap(step, in_axes=(0, *axes))
 
     def sharded_step(
         state: TransferState, *data: object
     ) -> tuple[TransferState, TransferInfo]:
-        state, info = step_lanes(state, *data)
+        state, info = step_runs(state, *data)
         # What comes out goes in again: another sharding would be another program.
-        return jax.lax.with_sharding_constraint(state, by_lane), info
+        return jax.lax.with_sharding_constraint(state, by_run), info
 
     return CompiledSweep(
-        jax.jit(jax.vmap(init), out_shardings=by_lane),
+        jax.jit(jax.vmap(init), out_shardings=by_run),
         compile_steps(transfer._replace(step=sharded_step), longest),
     )
 
 
-def run_lanes(
+def run_batch(
     sweep: CompiledSweep,
-    lanes: Lanes,
-    preset: Preset,
+    batch: Batch,
     *,
-    callback: Callable[[int], None] = lambda steps: None,
-) -> LaneResults:
-    """Run all lanes for ``preset.steps`` updates, and evaluate the last images.
+    tell: Callable[[int], None] = lambda steps: None,
+) -> BatchResults:
+    """Run all for the preset's steps, and evaluate the last images.
 
-    Args:
-      sweep: of the lanes' structure and number.
-      lanes: where to start.
-      preset: whose ``steps`` and ``keep`` hold.
-      callback: called after every dispatch with the number of its steps; they are
-        ``preset.steps + 1`` in all.
+    After every dispatch ``tell`` is called with the number of its steps; they are
+    ``preset.steps + 1`` in all.
     """
-    state = sweep.init(lanes.images, lanes.learning_rates)
+    steps, keep, filled = batch.preset.steps, batch.preset.optimizer.keep, batch.filled
+    state = sweep.init(batch.images, batch.learning_rates)
     infos = []
-    for length in _dispatches(preset.steps, sweep.steps.longest):
-        state, rows = sweep.steps.advance(state, length, *lanes.data)
+    for length in _dispatches(steps, sweep.steps.longest):
+        state, rows = sweep.steps.advance(state, length, *batch.data)
         infos.append(to_host(rows, length))
-        callback(length)
+        tell(length)
     # A copy, as the state is donated.
-    show = jax.vmap(functools.partial(shown_image, keep=preset.optimizer.keep))
+    show = jax.vmap(functools.partial(shown_image, keep=keep))
     shown = np.array(to_numpy(show(state)))
-    state, rows = sweep.steps.advance(state, 1, *lanes.data)
+    state, rows = sweep.steps.advance(state, 1, *batch.data)
     infos.append(to_host(rows, 1))
-    callback(1)
-    if preset.optimizer.keep == "best":
+    tell(1)
+    if keep == "best":
         shown = to_numpy(state.best_image)
 
-    log = jax.tree.map(
-        lambda *leaves: np.concatenate(leaves)[:, : lanes.filled].T, *infos
-    )
+    log = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:, :filled].T, *infos)
     finite = np.isfinite(log.loss) & np.isfinite(log.gradient_norm)
     diverged = ~finite.all(axis=1)
-    stop_steps = np.where(diverged, finite.argmin(axis=1), preset.steps)
-    valid = np.arange(preset.steps + 1)[None, :] < stop_steps[:, None]
+    stop_steps = np.where(diverged, finite.argmin(axis=1), steps)
+    valid = np.arange(steps + 1)[None, :] < stop_steps[:, None]
     valid |= ~diverged[:, None]
-    last_finite = to_numpy(state.finite_image)
-    return LaneResults(
+    return BatchResults(
         log=jax.tree.map(lambda leaf: np.where(valid, leaf, np.float32(np.nan)), log),
         diverged=diverged,
         stop_steps=stop_steps.astype(np.int32),
         images=np.where(
             diverged[:, None, None, None],
-            last_finite[: lanes.filled],
-            shown[: lanes.filled],
+            to_numpy(state.finite_image)[:filled],
+            shown[:filled],
         ),
     )
 

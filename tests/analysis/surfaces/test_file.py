@@ -54,11 +54,7 @@ def make_surface(plane, nv=NV):
     )
     # jax.tree.map has sorted the layers.
     layers = {layer: values.style_layers[layer] for layer in LAYERS}
-    values = values._replace(
-        style_layers=layers,
-        out_of_gamut=values.out_of_gamut.astype(np.float32).astype(np.float64),
-    )
-    named = {"result": image(0), "straße": image(1)}
+    rounded = values.out_of_gamut.astype(np.float32).astype(np.float64)
     snapshots = {"1": image(3), "20": image(4), "100": image(0)}
 
     def marks(images):
@@ -69,9 +65,9 @@ def make_surface(plane, nv=NV):
         plane=plane,
         s=np.linspace(-1, 1, NU),
         t=np.linspace(0, 1 / 3, nv),
-        values=values,
+        values=values._replace(style_layers=layers, out_of_gamut=rounded),
         done=done,
-        points=marks(named),
+        points=marks({"result": image(0), "straße": image(1)}),
         trajectories={"run": marks(snapshots), "another": marks({})},
         weights={"alpha": 1e-5, "beta": 1.0, "tv": 0.0},
         labels=axis_labels(plane),
@@ -90,44 +86,32 @@ def path(tmp_path, surface):
     return tmp_path / "surface.h5"
 
 
-def check_same(found, expected):
+@pytest.mark.parametrize("kind", ["plane", "line", "two settings"])
+def test_surface_comes_back(tmp_path, surface, kind):
+    if kind == "line":
+        surface = make_surface(line_through(image(0), image(1), ("a", "b")), nv=1)
+    if kind == "two settings":
+        surface = surface._replace(plane=None, labels=("log10(β/α)", "learning rate"))
+    path = tmp_path / "surface.h5"
+    write_surface(path, surface)
+    found = read_surface(path)
     found_leaves, found_tree = jax.tree.flatten(found)
-    leaves, tree = jax.tree.flatten(expected)
+    leaves, tree = jax.tree.flatten(surface)
     assert found_tree == tree
     for leaf, wanted in zip(found_leaves, leaves, strict=True):
+        assert type(leaf) is type(wanted)
+        np.testing.assert_array_equal(leaf, wanted)
         if isinstance(wanted, np.ndarray):
             assert leaf.dtype == wanted.dtype
-            np.testing.assert_array_equal(leaf, wanted)
-        else:
-            assert type(leaf) is type(wanted)
-            assert leaf == wanted
-
-
-def test_surface_comes_back(path, surface, tmp_path):
-    found = read_surface(path)
-    check_same(found, surface)
     assert list(found.values.style_layers) == list(LAYERS)
     write_surface(tmp_path / "again.h5", found)
     assert (tmp_path / "again.h5").read_bytes() == path.read_bytes()
-
-
-def test_line_comes_back(tmp_path):
-    line = make_surface(line_through(image(0), image(1), ("a", "b")), nv=1)
-    write_surface(tmp_path / "line.h5", line)
-    check_same(read_surface(tmp_path / "line.h5"), line)
-
-
-def test_surface_of_two_settings_has_no_plane(tmp_path, surface):
-    settings = surface._replace(plane=None, labels=("log10(β/α)", "learning rate"))
-    write_surface(tmp_path / "weights.h5", settings)
-    check_same(read_surface(tmp_path / "weights.h5"), settings)
-    with h5py.File(tmp_path / "weights.h5") as file:
-        assert "origin" not in file
-        assert list(file["axes"]) == ["s", "t"]
-        assert file["axes/s"].attrs["label"] == "log10(β/α)"
+    with h5py.File(path) as file:
+        assert ("origin" in file) == ("u" in file["axes"]) == (kind != "two settings")
 
 
 def test_what_other_programs_find(path, surface):
+    plane = surface.plane
     with h5py.File(path) as file:
         assert file.attrs["schema"] == "nstjax.surface/1"
         assert file.attrs["vgg_sha256"] == "f" * 64
@@ -135,39 +119,35 @@ def test_what_other_programs_find(path, surface):
         config = file["config"].attrs
         assert config["content_layers"].tolist() == ["relu4_2"]
         assert config["default_alpha"] == 1e-5
-        plane = surface.plane
         for name, label in zip("uv", plane.labels, strict=True):
-            direction = file[f"axes/{name}"]
-            assert direction.dtype == np.float32
-            assert direction.attrs["kind"] == "plane3"
-            assert direction.attrs["label"] == label
-            assert direction.attrs["raw_cosine"] == plane.details["raw_cosine"]
-        for name, label in zip("st", surface.labels, strict=True):
+            found = file[f"axes/{name}"].attrs
+            assert (found["kind"], found["label"]) == ("plane3", label)
+            assert found["raw_cosine"] == plane.details["raw_cosine"]
+        for place, (name, label) in enumerate(zip("st", surface.labels, strict=True)):
             axis = file[f"axes/{name}"]
             assert axis.is_scale
             assert axis.attrs["label"] == label
             assert axis.attrs["unit_length"] == plane.unit_length
             assert f"{axis.attrs['rms_8bit_per_unit']:.3g} levels" in label
-        values = file["values"]
-        assert values["content"].dtype == np.float64
-        assert np.isnan(values["content"].fillvalue)
-        assert values["out_of_gamut"].dtype == np.float32
-        for name in ("content", "style", "tv", "out_of_gamut"):
-            assert values[name].shape == (NU, NV)
-            for axis, scale in enumerate("st"):
-                assert values[name].dims[axis][0] == file[f"axes/{scale}"]
-        by_layer = values["style_layers"]
+            for values in file["values"].values():
+                assert values.dims[values.ndim - 2 + place][0] == axis
+        for name, kind, shape in (
+            ("axes/u", "f4", (5, 7, 3)),
+            ("values/tv", "f8", (NU, NV)),
+            ("values/out_of_gamut", "f4", (NU, NV)),
+            ("values/style_layers", "f8", (2, NU, NV)),
+            ("done", "u1", (NU, NV)),
+            ("trajectory/run/step", "i4", (3,)),
+            ("trajectory/run/residual", "f8", (3,)),
+        ):
+            assert (file[name].dtype, file[name].shape) == (kind, shape), name
+        by_layer = file["values/style_layers"]
         assert tuple(by_layer.attrs["layers"]) == LAYERS
-        assert by_layer.dims[2][0] == file["axes/t"]
-        np.testing.assert_array_equal(
-            by_layer[1], surface.values.style_layers["conv1_1"]
-        )
-        assert file["done"].dtype == np.uint8
+        expected = surface.values.style_layers["conv1_1"]
+        np.testing.assert_array_equal(by_layer[1], expected)
         assert file["done"][()].sum() == 5
         assert file["points/names"].asstr()[()].tolist() == ["result", "straße"]
-        assert file["trajectory/run/step"].dtype == np.int32
         assert file["trajectory/run/step"][()].tolist() == [1, 20, 100]
-        assert file["trajectory/run/residual"].shape == (3,)
 
 
 # --- the same surface ----------------------------------------------------------------
@@ -181,36 +161,31 @@ def test_the_same_surface_is_resumed_with_other_versions(path):
 
 
 @pytest.mark.parametrize(
-    ("table", "name", "value", "says"),
+    ("change", "says"),
     [
-        (None, "content_sha256", "0", 'content_sha256 was "ccc.*", is "0"'),
-        (None, "vgg_sha256", "0", "vgg_sha256 was"),
-        (None, "seed", 4, "seed was 3, is 4"),
-        ("flags", "kind", "pca", 'flags kind was "plane3", is "pca"'),
-        ("flags", "grid", [4, 4], r"flags grid was \[4, 3\], is \[4, 4\]"),
-        ("flags", "seed", 0, "flags seed was null, is 0"),
-        ("settings", "beta", 6.0, r"settings beta was 5\.0, is 6\.0"),
+        ({"content_sha256": "0"}, 'content_sha256 was "ccc.*, is "0"'),
+        ({"seed": 4}, "seed was 3, is 4"),
+        ({"flags": {"kind": "pca"}}, 'flags kind was "plane3", is "pca"'),
+        ({"flags": {"grid": [4, 4]}}, r"flags grid was \[4, 3\], is \[4, 4\]"),
+        ({"flags": {"seed": 0}}, "flags seed was null, is 0"),
+        ({"settings": {"beta": 6.0}}, r"settings beta was 5\.0, is 6\.0"),
+        (
+            {"settings": dict.fromkeys("abcdefgh", 0), "flags": {"grid": 0, "kind": 0}},
+            r"\(flags grid was \[4, 3\], is 0; flags kind .*; and 6 more\)",
+        ),
     ],
 )
-def test_another_surface_is_refused(path, table, name, value, says):
-    if table:
-        wanted = {**ABOUT, table: {**ABOUT[table], name: value}}
-    else:
-        wanted = {**ABOUT, name: value}
+def test_another_surface_is_refused(path, change, says):
+    wanted = {
+        name: value | change.get(name, {})
+        if isinstance(value, dict)
+        else change.get(name, value)
+        for name, value in ABOUT.items()
+    }
     with pytest.raises(InputError, match=says) as caught:
         check_resumable(path, read_surface(path), wanted)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_many_differences_are_counted(path):
-    settings = {name: 0 for name in "abcdefgh"}
-    wanted = {**ABOUT, "settings": settings, "flags": {"kind": "line"}}
-    with pytest.raises(InputError) as caught:
-        check_resumable(path, read_surface(path), wanted)
-    assert "(flags grid was [4, 3], is null; flags kind" in str(caught.value)
-    # Two flags and eleven settings differ.
-    assert "; and 9 more)" in str(caught.value)
 
 
 # --- bad files -----------------------------------------------------------------------
@@ -230,7 +205,7 @@ def test_no_file_and_other_files_are_refused(tmp_path):
         read_surface(tmp_path / "run.h5")
 
 
-@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("share", [0.001, 0.5, 0.999])
 def test_truncated_file_is_refused(path, share):
     contents = path.read_bytes()
     path.write_bytes(contents[: int(share * len(contents))])
@@ -239,53 +214,37 @@ def test_truncated_file_is_refused(path, share):
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "config",
-        "axes/u",
-        "axes/t",
-        "values/tv",
-        "values/style_layers",
-        "done",
-        "points/names",
-        "points/losses",
-        "trajectory",
-        "trajectory/run/step",
-    ],
-)
-def test_a_missing_part_is_said(path, name):
-    with h5py.File(path, "r+") as file:
-        del file[name]
-    with pytest.raises(InputError, match=r"surface\.h5 is damaged"):
-        read_surface(path)
-
-
-@pytest.mark.parametrize(
     ("name", "array"),
     [
+        *(
+            (name, None)
+            for name in (
+                *("config", "axes/u", "axes/t", "values/tv", "done", "points/names"),
+                *("points/losses", "trajectory", "trajectory/run/step"),
+            )
+        ),
         ("values/content", np.zeros((NV, NU))),
         ("values/out_of_gamut", np.zeros(NU)),
         ("values/style_layers", np.zeros((1, NU, NV))),
         ("values/style_layers", np.zeros((2, NV, NU))),
         ("done", np.zeros((NU, NV + 1), np.uint8)),
         ("axes/s", np.zeros(NU + 1)),
-        ("axes/s", np.zeros((NU, 1))),
         ("axes/v", np.zeros((5, 6, 3), np.float32)),
         ("origin", np.zeros((5, 7), np.float32)),
         ("points/coords", np.zeros((2, 3))),
-        ("points/residual", np.zeros(3)),
         ("trajectory/run/losses", np.zeros((2, 3))),
         ("values/tv", np.array([["text"] * NV] * NU, "S4")),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(path, name, array):
+def test_what_is_missing_or_does_not_fit_is_refused(path, name, array):
     with h5py.File(path, "r+") as file:
         attributes = dict(file[name].attrs)
         del file[name]
-        file[name] = array
-        for attribute, value in attributes.items():
-            if attribute in ("label", "kind", "unit_length", "layers"):
-                file[name].attrs[attribute] = value
+        if array is not None:
+            file[name] = array
+            for attribute in ("label", "kind", "unit_length", "layers"):
+                if attribute in attributes:
+                    file[name].attrs[attribute] = attributes[attribute]
     with pytest.raises(InputError, match=r"surface\.h5 is damaged"):
         read_surface(path)
 

@@ -1,11 +1,9 @@
 import numpy as np
-import pytest
-from surfaces import NO_MARKS, bowl, colored, make_line, panels_of, render
+from surfaces import bowl, colored, make_line, panels_of, render
 
-from nstjax.analysis.surfaces import line_plot
-from nstjax.analysis.surfaces import plots as surface_plots
-from nstjax.analysis.surfaces.html import surface_html
-from nstjax.errors import InputError
+from nstjax.analysis.surfaces.line_plot import line_figure
+from nstjax.analysis.surfaces.panels import View
+from nstjax.analysis.surfaces.surface import NO_MARKS
 
 
 def filled(axes):
@@ -21,7 +19,7 @@ def test_where_a_curve_is_above_its_chord_is_filled():
 
     # content at s = 1, result at s = 0 and seed 2 off the line.
     for curve, count in ((concave, 1), (straight, 0), (bowl, 0)):
-        figure = line_plot.line_figure(make_line(curve), 1, 0, 0)
+        figure = line_figure(make_line(curve), View(1, 0))
         content = panels_of(figure)[1]
         line, chord, *points = content.lines
         np.testing.assert_allclose(line.get_ydata(), curve(np.linspace(-1, 2, 31), 0))
@@ -40,9 +38,8 @@ def test_without_points_the_chord_joins_the_ends_of_what_is_known():
     line = make_line(bowl)
     done = line.done.copy()
     done[-1] = False
-    figure = line_plot.line_figure(
-        line._replace(points=NO_MARKS, done=done), 1, 0, 0, log_height=True
-    )
+    line = line._replace(points=NO_MARKS, done=done)
+    figure = line_figure(line, View(1, 0, log_height=True))
     for axes in panels_of(figure):
         s, losses = axes.lines[1].get_data()
         np.testing.assert_allclose(s[[0, -1]], [-1, 1.9])
@@ -50,10 +47,3 @@ def test_without_points_the_chord_joins_the_ends_of_what_is_known():
         assert axes.get_yscale() == "log"
     assert "line, one unit" in figure.get_suptitle()
     assert "unfinished (30 of 31 nodes)" in figure.get_suptitle()
-
-
-def test_a_line_is_no_surface():
-    line = make_line(bowl)
-    for draw in (surface_plots.surface_figure, surface_plots.map_figure, surface_html):
-        with pytest.raises(InputError, match="31 by 1 nodes is no surface but a line"):
-            draw(line, 1, 1, 0)

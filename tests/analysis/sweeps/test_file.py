@@ -1,9 +1,9 @@
 """A sweep on disk."""
 
 import csv
-import os
 
 import h5py
+import jax
 import numpy as np
 import pytest
 from sweep_examples import LAYERS, example
@@ -12,7 +12,6 @@ from nstjax.analysis.sweeps.file import (
     FINAL,
     SCALARS,
     SCHEMA,
-    Sweep,
     join_sweeps,
     read_sweep,
     write_settings_table,
@@ -39,12 +38,7 @@ def test_what_is_written_is_read(tmp_path):
     assert read.settings["seed"].dtype == np.int64
     write_sweep(tmp_path / "b.h5", read)
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
-
-
-def test_the_file_has_the_schema(tmp_path):
-    sweep = example()
-    write_sweep(tmp_path / "sweep.h5", sweep)
-    with h5py.File(tmp_path / "sweep.h5") as file:
+    with h5py.File(tmp_path / "a.h5") as file:
         assert file.attrs["schema"] == SCHEMA == "nstjax.sweep/1"
         assert file["settings/style_layer_weights.relu4_1"].shape == (3,)
         assert file["status"].asstr()[1] == "diverged"
@@ -56,9 +50,8 @@ def test_the_file_has_the_schema(tmp_path):
         layers = file["log/style_layers"]
         assert layers.shape == (3, 4, 2)
         assert tuple(layers.attrs["layers"]) == LAYERS["style_layers"]
-        np.testing.assert_array_equal(
-            layers[:, :, 1], sweep.log["style_layers"]["conv1_1"]
-        )
+        expected = sweep.log["style_layers"]["conv1_1"]
+        np.testing.assert_array_equal(layers[:, :, 1], expected)
         assert file["final/content"].dtype == np.float64
         assert file["images"].chunks == (1, 5, 6, 3)
         assert file["images"].compression == "gzip"
@@ -66,26 +59,26 @@ def test_the_file_has_the_schema(tmp_path):
 
 def test_parts_make_the_whole():
     whole = example(count=7)
-    parts = []
-    for first, last in ((0, 3), (3, 6), (6, 7)):
+
+    def part(first, last):
+        tables = whole._replace(config=None)
+        tables = jax.tree.map(lambda table: table[first:last], tables)
         log = {
-            name: {layer: table[first:last] for layer, table in values.items()}
+            # In their order, which jax.tree.map has not kept.
+            name: {layer: tables.log[name][layer] for layer in values}
             if isinstance(values, dict)
-            else values[first:last]
+            else tables.log[name]
             for name, values in whole.log.items()
         }
-        parts.append(
-            Sweep(
-                {name: values[first:last] for name, values in whole.settings.items()},
-                whole.status[first:last],
-                whole.stop_steps[first:last],
-                log | {"step": whole.log["step"]},
-                {name: values[first:last] for name, values in whole.final.items()},
-                whole.images[first:last],
-                whole.config,
-            )
-        )
+        settings = {name: tables.settings[name] for name in whole.settings}
+        log["step"] = whole.log["step"]
+        return tables._replace(settings=settings, log=log, config=whole.config)
+
+    parts = [part(0, 3), part(3, 6), part(6, 7)]
     assert_same(whole, join_sweeps(parts))
+    parts[1].log["step"] = np.arange(4) + 1
+    with pytest.raises(InputError, match="chunks of the sweep are not of one sweep"):
+        join_sweeps(parts)
 
 
 def test_a_damaged_file_is_told(tmp_path):
@@ -95,31 +88,11 @@ def test_a_damaged_file_is_told(tmp_path):
     path.write_bytes(contents[: len(contents) // 2])
     with pytest.raises(InputError, match=r"sweep\.h5 is damaged"):
         read_sweep(path)
-    path.write_text("losses")
-    with pytest.raises(InputError, match="is no HDF5 file: check the path"):
-        read_sweep(path)
     path.write_bytes(contents)
     with h5py.File(path, "r+") as file:
         file.attrs["schema"] = "nstjax.sweep/9"
     with pytest.raises(InputError, match=r"its schema is nstjax\.sweep/9"):
         read_sweep(path)
-    with pytest.raises(InputError, match="does not exist"):
-        read_sweep(tmp_path / "nothing.h5")
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "sweep.h5"
-    write_sweep(path, example())
-    before = path.read_bytes()
-
-    def fail(*arguments):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="No space left"):
-        write_sweep(path, example(5))
-    assert path.read_bytes() == before
-    assert [each.name for each in tmp_path.iterdir()] == ["sweep.h5"]
 
 
 def test_the_table_has_a_line_for_each_run(tmp_path):
@@ -131,8 +104,7 @@ def test_the_table_has_a_line_for_each_run(tmp_path):
     assert [row["index"] for row in rows] == ["0", "1", "2"]
     assert [row["status"] for row in rows] == ["done", "diverged", "done"]
     assert [row["seed"] for row in rows] == ["0", "1", "2"]
-    for name in FINAL:
-        values = [float(row[f"{name}_loss"]) for row in rows]
-        np.testing.assert_array_equal(values, sweep.final[name])
-    values = [float(row["tv"]) for row in rows]
-    np.testing.assert_array_equal(values, sweep.settings["tv"])
+    columns = {"tv": sweep.settings["tv"]}
+    columns |= {f"{name}_loss": sweep.final[name] for name in FINAL}
+    for name, values in columns.items():
+        np.testing.assert_array_equal([float(row[name]) for row in rows], values)

@@ -1,18 +1,13 @@
-"""How many lanes fit into memory and on the devices."""
+"""How many runs fit into memory and on the devices."""
 
 import numpy as np
 import pytest
-from sweep_examples import lanes_of, shallow, sweep_of
+from sweep_examples import batch_of, shallow, sweep_of
 
 from nstjax.analysis.sweeps import memory as sweep_memory
-from nstjax.analysis.sweeps.memory import (
-    FittedSweep,
-    compile_sweep,
-    estimate_lane_bytes,
-    fit_sweep,
-)
+from nstjax.analysis.sweeps.memory import compile_sweep, estimate_run_bytes, fit_sweep
 from nstjax.analysis.sweeps.settings import grid
-from nstjax.analysis.sweeps.sweep import run_lanes
+from nstjax.analysis.sweeps.sweep import CompiledSweep, run_batch
 from nstjax.errors import InputError
 
 
@@ -27,29 +22,27 @@ from nstjax.errors import InputError
 )
 def test_the_estimate_is_its_formula(optimizer, copies, images):
     preset = shallow("gatys2016", optimizer=optimizer, lbfgs_num_correction=3)
-    lanes = lanes_of(preset, grid({"beta": [1.0, 2.0]}))
-    estimate = estimate_lane_bytes(sweep_of(preset, lanes), lanes, preset)
-    activations = 16 * 20 * (4 + 4)  # conv1_1 and conv1_2
-    expected = 4 * (copies * activations + images * 16 * 20 * 3)
+    batch = batch_of(preset, grid({"beta": [1.0, 2.0]}))
+    estimate = estimate_run_bytes(sweep_of(preset, batch), batch)
+    expected = 4 * 16 * 20 * (copies * 4 + images * 3)  # conv1_1 has 4 channels
     assert expected < estimate < expected + 200  # scalars
 
 
 def test_chunks_fit_into_the_memory(monkeypatch):
-    preset = shallow("gatys2016")
-    lanes = lanes_of(preset, grid({"beta": [1.0]}))
+    batch = batch_of(shallow("gatys2016"), grid({"beta": [1.0]}))
     compiled = []
 
-    def compile_for(sweep, lanes, preset, size):
+    def compile_for(sweep, batch, size):
         compiled.append(size)
-        return FittedSweep(sweep, lanes, size, size, 1000 + 100 * size)
+        return CompiledSweep(None, None, None, size, 1000 + 100 * size)
 
-    monkeypatch.setattr(sweep_memory, "memory_in_use", lambda: 1000)
+    monkeypatch.setattr(sweep_memory.memory, "memory_in_use", lambda: 1000)
     monkeypatch.setattr(sweep_memory, "compile_sweep", compile_for)
 
     def fitted(estimate, count, most, budget):
         compiled.clear()
-        monkeypatch.setattr(sweep_memory, "estimate_lane_bytes", lambda *_: estimate)
-        return fit_sweep(None, lanes, preset, count, most, 1.05 * budget).size
+        monkeypatch.setattr(sweep_memory, "estimate_run_bytes", lambda *_: estimate)
+        return fit_sweep(None, batch, count, most, 1.05 * budget).size
 
     assert fitted(100, 20, 64, 1e9) == 20
     assert fitted(100, 20, 8, 1e9) == 7
@@ -65,17 +58,16 @@ def test_chunks_fit_into_the_memory(monkeypatch):
 
 
 def test_the_compiled_program_is_counted_and_runs(monkeypatch):
-    monkeypatch.setattr(sweep_memory, "memory_in_use", lambda: 0)
-    preset = shallow("gatys2016", optimizer="adam", steps=2)
+    monkeypatch.setattr(sweep_memory.memory, "memory_in_use", lambda: 0)
+    layers = {"content_layers": ("relu1_2",), "style_layers": ("relu1_1", "relu1_2")}
+    preset = shallow("gatys2016", optimizer="adam", steps=2, **layers)
     settings = list(grid({"beta": [1.0, 2.0]}))
-    lanes = lanes_of(preset, settings)
-    sweep = sweep_of(preset, lanes)
-    fitted = compile_sweep(sweep, lanes_of(preset, settings[:1]), preset, 2)
-    assert (fitted.size, fitted.lanes) == (2, 2)
-    estimate = estimate_lane_bytes(sweep, lanes, preset)
+    batch = batch_of(preset, settings)
+    sweep = sweep_of(preset, batch)
+    fitted = compile_sweep(sweep, batch_of(preset, settings[:1]), 2)
+    assert (fitted.size, fitted.shapes.images.shape) == (2, (2, 16, 20, 3))
+    estimate = estimate_run_bytes(sweep, batch)
     # With so few channels, what has 3 or 27 of them counts more than in a network.
     assert 2 * estimate < fitted.peak_bytes < 10 * estimate
-    results = run_lanes(fitted.sweep, lanes, preset)
-    np.testing.assert_array_equal(
-        results.log.loss, run_lanes(sweep, lanes, preset).log.loss
-    )
+    found, expected = (run_batch(each, batch).log.loss for each in (fitted, sweep))
+    np.testing.assert_array_equal(found, expected)

@@ -25,7 +25,7 @@ RED, GREEN = np.float32([1, 0, 0]), np.float32([0, 1, 0])
 
 
 def make_sweep(settings, diverged=(), side=128):
-    """Losses and a color of its own for every lane; a diverged one stops at step 10."""
+    """Losses and a color of its own for every run; a diverged one stops at step 10."""
     settings = {name: np.asarray(values) for name, values in settings.items()}
     count = len(next(iter(settings.values())))
     random = np.random.default_rng(0)
@@ -36,14 +36,18 @@ def make_sweep(settings, diverged=(), side=128):
         return np.where(lost, np.nan, 10 ** random.uniform(-2, 6, (count, STEPS.size)))
 
     log = {name: losses() for name in (*FINAL, "gradient_norm")}
-    layers = {layer: losses() for layer in ("relu2_1",)}
     colors = np.stack([np.full(count, 90), np.arange(count), np.full(count, 7)], 1)
     images = np.broadcast_to(colors[:, None, None, :], (count, side // 2, side, 3))
     return Sweep(
         settings=settings,
         status=status,
         stop_steps=np.where(status == "diverged", 10, 100),
-        log={"step": STEPS, **log, "content_layers": {}, "style_layers": layers},
+        log={
+            "step": STEPS,
+            **log,
+            "content_layers": {},
+            "style_layers": {"relu2_1": losses()},
+        },
         final={name: log[name][:, -1] for name in FINAL},
         images=images.astype(np.uint8),
         config={"settings": {"alpha": 0.1, "beta": 5.0}},
@@ -51,9 +55,8 @@ def make_sweep(settings, diverged=(), side=128):
 
 
 def grid_of(**values):
-    names = list(values)
     tables = np.meshgrid(*values.values(), indexing="ij")
-    return dict(zip(names, (table.ravel() for table in tables), strict=True))
+    return dict(zip(values, (table.ravel() for table in tables), strict=True))
 
 
 # --- figures ------------------------------------------------------------------------
@@ -72,19 +75,16 @@ def test_pareto_figure_shows_what_ended():
     figure = drawn(pareto_figure(sweep))
     axes, bar = figure.axes
     content, style = sweep.final["content"], sweep.final["style"]
-    kept = np.delete(np.arange(30), [3, 7])
+    both = np.stack([content, style], 1)
     points, ring = axes.collections
-    np.testing.assert_allclose(
-        points.get_offsets(), np.stack([content[kept], style[kept]], 1)
-    )
+    expected = np.delete(both, [3, 7], axis=0)
+    np.testing.assert_allclose(points.get_offsets(), expected)
     assert axes.get_title() == "30 settings, 2 diverged"
     (front,) = axes.lines
-    best = np.flatnonzero(non_dominated(content, style))
-    best = best[np.argsort(content[best])]
-    np.testing.assert_array_equal(front.get_xdata(), content[best])
-    np.testing.assert_array_equal(front.get_ydata(), style[best])
+    best = both[non_dominated(content, style)]
+    np.testing.assert_array_equal(front.get_xydata(), best[np.argsort(best[:, 0])])
     chosen = knee(content, style)
-    np.testing.assert_allclose(ring.get_offsets(), [[content[chosen], style[chosen]]])
+    np.testing.assert_allclose(ring.get_offsets(), [both[chosen]])
     beta = number_text(sweep.settings["beta"][chosen])
     assert axes.get_legend().get_texts()[0].get_text() == f"knee\nbeta = {beta}"
     assert axes.get_xscale() == axes.get_yscale() == "log"
@@ -97,37 +97,34 @@ def test_pareto_figure_shows_what_ended():
     assert "supported part" in figure.get_supxlabel()
 
 
-def test_the_ratio_is_of_both_weights_and_else_the_first_setting_colors():
-    both = make_sweep({"alpha": [1.0, 10.0, 100.0], "beta": [1.0, 10.0, 10.0]})
-    bar = pareto_figure(both).axes[1]
-    assert bar.get_ylabel() == "β/α"
-    np.testing.assert_allclose(bar.get_ylim(), [0.1, 1])
-    rates = make_sweep({"beta": [1.0] * 3, "learning_rate": [1.0, 2.0, 4.0]})
-    bar = pareto_figure(rates).axes[1]
-    assert bar.get_ylabel() == "learning_rate"
-    np.testing.assert_allclose(bar.get_ylim(), [1, 4])
-    zero = make_sweep({"tv": [0.0, 1e-3, 1.0]})
-    bar = pareto_figure(zero).axes[1]
-    assert bar.get_ylabel() == "tv (grey: 0)"
-    np.testing.assert_allclose(bar.get_ylim(), [1e-3, 1])
-
-
 @pytest.mark.parametrize(
-    ("draw", "settings", "diverged"),
+    ("settings", "label", "limits"),
     [
-        (pareto_figure, {"beta": [3.0]}, ()),
-        (curves_figure, {"beta": [3.0]}, ()),
-        (pareto_figure, {"beta": [0.0, 1.0]}, (0, 1)),
-        (curves_figure, {"beta": [0.0, 1.0]}, (0, 1)),
-        (pareto_figure, {"alpha": [0.0, 1.0, 2.0]}, ()),
+        ({"alpha": [1.0, 10, 100], "beta": [1.0, 10, 10]}, "β/α", [0.1, 1]),
+        ({"beta": [1.0] * 3, "rate": [1.0, 2, 4]}, "rate", [1, 4]),
+        ({"tv": [0.0, 1e-3, 1]}, "tv (grey: 0)", [1e-3, 1]),
     ],
 )
-def test_odd_sweeps_can_be_drawn(draw, settings, diverged):
-    sweep = make_sweep(settings, diverged)
-    figure = drawn(draw(sweep))
-    varies = len(set(next(iter(settings.values())))) > 1
-    bars = [axes for axes in figure.axes if axes.get_label() == "<colorbar>"]
-    assert len(bars) == varies
+def test_the_ratio_of_the_weights_or_else_the_first_setting_colors(
+    settings, label, limits
+):
+    bar = pareto_figure(make_sweep(settings)).axes[1]
+    assert bar.get_ylabel() == label
+    np.testing.assert_allclose(bar.get_ylim(), limits)
+
+
+@pytest.mark.parametrize("draw", [pareto_figure, curves_figure])
+@pytest.mark.parametrize(
+    ("settings", "diverged", "bars"),
+    [
+        ({"beta": [3.0]}, (), 0),
+        ({"beta": [0.0, 1.0]}, (0, 1), 1),
+        ({"alpha": [0.0, 1.0, 2.0]}, (), 1),
+    ],
+)
+def test_odd_sweeps_can_be_drawn(draw, settings, diverged, bars):
+    figure = drawn(draw(make_sweep(settings, diverged)))
+    assert [axes.get_label() for axes in figure.axes].count("<colorbar>") == bars
 
 
 def test_losses_of_zero_and_constant_losses_can_be_drawn():
@@ -159,11 +156,11 @@ def test_curves_have_a_panel_for_each_loss_and_a_line_for_each_setting():
     assert [panel.get_title() for panel in panels] == list(curves)
     for panel, values in zip(panels, curves.values(), strict=True):
         assert panel.get_yscale() == "log"
-        for lane, line in enumerate(panel.lines):
-            shown = 2 if lane == 1 else 4
+        for run, line in enumerate(panel.lines):
+            shown = 2 if run == 1 else 4
             np.testing.assert_array_equal(line.get_xdata(), STEPS[:shown])
-            np.testing.assert_array_equal(line.get_ydata(), values[lane, :shown])
-            assert line.get_marker() == ("x" if lane == 1 else "None")
+            np.testing.assert_array_equal(line.get_ydata(), values[run, :shown])
+            assert line.get_marker() == ("x" if run == 1 else "None")
         colors = [to_rgb(line.get_color()) for line in panel.lines]
         assert colors[0] == colors[1] != colors[2] == colors[3]
     assert figure.get_suptitle() == "Unweighted losses of 4 settings, 1 diverged"
@@ -175,11 +172,10 @@ def test_a_heat_map_has_ratio_across_and_hatches_what_diverged():
     figure = drawn(heat_map_figure(sweep), layout=True)
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("beta", "learning_rate")
     for axes, name in zip(figure.axes, ("total", "content", "style"), strict=False):
-        final = sweep.final[name]
         (mesh,) = axes.collections
         np.testing.assert_array_equal(
             np.ma.filled(mesh.get_array(), np.nan),
-            [final[[3, 1, 5]], final[[2, 0, 4]]],
+            sweep.final[name][[[3, 1, 5], [2, 0, 4]]],
         )
         assert isinstance(mesh.norm, LogNorm)
         ticks = [label.get_text() for label in axes.get_xticklabels()]
@@ -187,8 +183,7 @@ def test_a_heat_map_has_ratio_across_and_hatches_what_diverged():
         assert [label.get_text() for label in axes.get_yticklabels()] == ["1", "2"]
         (cell,) = (patch for patch in axes.patches if isinstance(patch, Rectangle))
         assert (cell.get_xy(), cell.get_hatch()) == ((1, 0), "////")
-    nothing = make_sweep(settings, diverged=range(6))
-    drawn(heat_map_figure(nothing))
+    drawn(heat_map_figure(make_sweep(settings, diverged=range(6))))
 
 
 @pytest.mark.parametrize(
@@ -211,78 +206,75 @@ def test_other_settings_are_no_grid(settings):
 # --- the sheet ----------------------------------------------------------------------
 
 
+SOURCES = [np.full((128, 128, 3), color) for color in (RED, GREEN)]
+
+
 def sheet_of(sweep):
-    content, style = (np.full((128, 128, 3), color) for color in (RED, GREEN))
-    return sweep_sheet(sweep, content, [style])
+    return sweep_sheet(sweep, SOURCES[0], SOURCES[1:])
 
 
-def place(sheet, sweep, lane):
-    """Top, bottom, left and right of a lane's picture, which must be whole."""
-    color = sweep.images[lane, 0, 0] / np.float32(255)
+def extent(found):
+    """Top, bottom, left and right of what is found."""
+    (top, left), (bottom, right) = found.min(axis=0), found.max(axis=0) + 1
+    return top, bottom, left, right
+
+
+def place(sheet, sweep, run):
+    """Where a run's picture is, which must be whole."""
+    color = sweep.images[run, 0, 0] / np.float32(255)
     found = np.argwhere((np.abs(sheet - color) < 1e-6).all(axis=2))
-    top, left = found.min(axis=0)
-    bottom, right = found.max(axis=0) + 1
+    top, bottom, left, right = extent(found)
     assert (bottom - top, right - left) == sweep.images.shape[1:3]
     assert len(found) == (bottom - top) * (right - left)
     return top, bottom, left, right
 
 
 def changed(first, second):
-    """Top, bottom, left and right of where two sheets differ."""
-    found = np.argwhere((first != second).any(axis=2))
-    (top, left), (bottom, right) = found.min(axis=0), found.max(axis=0) + 1
-    return top, bottom, left, right
+    """Where two sheets differ."""
+    return extent(np.argwhere((first != second).any(axis=2)))
 
 
 BETAS, RATES = [100.0, 1.0, 10.0], [0.5, 0.1]
+# Beta, named first and unsorted, goes across nevertheless.
+SETTINGS = grid_of(beta=BETAS, learning_rate=RATES)
 
 
 def test_a_grid_lies_where_its_settings_say():
-    # Beta, named first and unsorted, goes across nevertheless.
-    sweep = make_sweep(grid_of(beta=BETAS, learning_rate=RATES))
+    sweep = make_sweep(SETTINGS)
     sheet = sheet_of(sweep)
-    tops, lefts = np.empty((2, 6), int)
-    for lane in range(6):
-        tops[lane], _, lefts[lane], _ = place(sheet, sweep, lane)
-    # Lanes by learning rate down and beta across.
-    grid = np.array([[3, 5, 1], [2, 4, 0]])
-    assert (tops[grid] == tops[grid][:, :1]).all()
-    assert (lefts[grid] == lefts[grid][:1]).all()
-    assert (np.diff(tops[grid], axis=0) > 0).all()
-    assert (np.diff(lefts[grid], axis=1) > 0).all()
+    places = np.array([place(sheet, sweep, run) for run in range(6)])
+    # Runs by learning rate down and beta across.
+    tops, _, lefts, _ = np.moveaxis(places[[[3, 5, 1], [2, 4, 0]]], -1, 0)
+    assert (tops == tops[:, :1]).all()
+    assert (lefts == lefts[:1]).all()
+    assert (np.diff(tops, axis=0) > 0).all()
+    assert (np.diff(lefts, axis=1) > 0).all()
+    # Content and style are in the top corner.
+    red = np.argwhere((sheet == RED).all(axis=2))
+    green = np.argwhere((sheet == GREEN).all(axis=2))
+    assert len(red) == len(green) == 128 * 128
+    assert extent(red)[3] <= extent(green)[2]
+    assert max(extent(red)[1], extent(green)[1]) <= tops.min()
 
 
 def test_the_margins_say_the_settings():
-    sweep = make_sweep(grid_of(beta=BETAS, learning_rate=RATES))
+    sweep = make_sweep(SETTINGS)
     sheet = sheet_of(sweep)
+    top, bottom, left, right = place(sheet, sweep, 3)
     # Another value, in the same order, changes only the head of its column ...
     other = sheet_of(make_sweep(grid_of(beta=[100, 2, 10], learning_rate=RATES)))
-    top, bottom, left, right = place(sheet, sweep, 3)
     where = changed(sheet, other)
     assert left <= where[2] < where[3] <= right
     assert top - 60 < where[0] < where[1] <= top
     # ... and only the side of its row.
     other = sheet_of(make_sweep(grid_of(beta=BETAS, learning_rate=[0.5, 0.2])))
-    top, bottom, left, right = place(sheet, sweep, 3)
     where = changed(sheet, other)
     assert top <= where[0] < where[1] <= bottom
     assert where[3] <= left
 
 
-def test_content_and_style_are_in_the_top_corner():
-    sweep = make_sweep(grid_of(beta=BETAS, learning_rate=RATES))
-    sheet = sheet_of(sweep)
-    red = np.argwhere((sheet == RED).all(axis=2))
-    green = np.argwhere((sheet == GREEN).all(axis=2))
-    assert len(red) == len(green) == 128 * 128
-    assert red[:, 1].max() < green[:, 1].min()
-    first = place(sheet, sweep, 3)[0]
-    assert max(red[:, 0].max(), green[:, 0].max()) < first
-
-
 def test_a_diverged_cell_is_grey_and_says_so():
-    settings = grid_of(beta=BETAS, learning_rate=RATES)
-    sweep, failed = make_sweep(settings), make_sweep(settings, diverged=(5,))
+    sweep, failed = make_sweep(SETTINGS), make_sweep(SETTINGS, diverged=(5,))
     before, after = sheet_of(sweep), sheet_of(failed)
     top, bottom, left, right = place(before, sweep, 5)
     assert changed(before, after) == (top, bottom, left, right)
@@ -293,15 +285,13 @@ def test_a_diverged_cell_is_grey_and_says_so():
 
 
 def test_large_pictures_are_brought_to_a_common_size():
-    sweep = make_sweep(grid_of(beta=BETAS, learning_rate=RATES), side=384)
-    sheet = sheet_of(sweep)
+    sheet = sheet_of(make_sweep(SETTINGS, side=384))
     assert ((sheet * 255).round() == [90, 4, 7]).all(axis=2).sum() == 256 * 128
 
 
 @pytest.mark.parametrize(
     ("settings", "labels"),
     [
-        ({"beta": [1.0, 2500.0]}, ["beta = 1", "beta = 2500\ndiverged\nstep 10"]),
         (
             {"style_layer_weights.relu1_1": [0.25, 1e-7], "seed": [0, 2**32 - 1]},
             [
@@ -315,33 +305,29 @@ def test_large_pictures_are_brought_to_a_common_size():
 )
 def test_other_sweeps_are_a_captioned_sheet(settings, labels):
     sweep = make_sweep(settings, diverged=(1,))
-    content, style = (np.full((128, 128, 3), color) for color in (RED, GREEN))
     pictures = [image / np.float32(255) for image in sweep.images]
     if len(pictures) > 1:
         grey = pictures[1].mean(axis=2, keepdims=True)
         pictures[1] = np.repeat(0.65 + 0.25 * grey, 3, axis=2)
-    expected = contact_sheet(
-        [content, style, *pictures], ["content", "style", *labels], cell=128
-    )
+    labels = ["content", "style", *labels]
+    expected = contact_sheet([*SOURCES, *pictures], labels, cell=128)
     np.testing.assert_array_equal(sheet_of(sweep), expected)
 
 
 def test_too_many_settings_are_chosen_evenly_and_it_is_said(monkeypatch, caplog):
     monkeypatch.setattr(sheet_module, "MAX_PICTURES", 5)
-    settings = grid_of(beta=[1.0, 2.0, 3.0], learning_rate=[1.0, 2.0, 3.0])
-    sweep = make_sweep(settings)
+    sweep = make_sweep(grid_of(beta=[1.0, 2.0, 3.0], learning_rate=[1.0, 2.0, 3.0]))
     with caplog.at_level(logging.INFO, "nstjax"):
         sheet = sheet_of(sweep)
     assert "the sheet shows 5 of 9 settings" in caplog.text
-    for lane in range(9):
-        color = sweep.images[lane, 0, 0] / np.float32(255)
-        assert (sheet == color).all(axis=2).any() == (lane % 2 == 0)
+    for run in range(9):
+        color = sweep.images[run, 0, 0] / np.float32(255)
+        assert (sheet == color).all(axis=2).any() == (run % 2 == 0)
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (1.0, "1"),
         (100_000.0, "100000"),
         (31_622.776, "3.16e+04"),
         (1e8, "1e+08"),

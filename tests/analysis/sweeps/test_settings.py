@@ -1,6 +1,5 @@
 """The settings of a sweep: grids, tables, and what a run cannot use."""
 
-import math
 import os
 
 import numpy as np
@@ -8,16 +7,15 @@ import pytest
 
 from nstjax.analysis.sweeps.settings import (
     MOST_SETTINGS,
-    Axis,
-    Settings,
     check_settings,
     controls_with,
     grid,
     known_names,
+    parse_grid,
     preset_with,
+    read_settings,
     seed_with,
 )
-from nstjax.analysis.sweeps.settings_input import parse_grid, read_settings
 from nstjax.errors import InputError
 from nstjax.presets.preset import customize
 from nstjax.presets.published import get_preset
@@ -29,6 +27,13 @@ BLEND = customize(get_preset("coursera"))
 
 def check(text, preset=PRESET, styles=1, controls=None):
     check_settings(parse_grid(text), preset, styles, controls or Controls())
+
+
+def says_of(call, *arguments):
+    """What the error of a wrong call says."""
+    with pytest.raises(InputError) as raised:
+        call(*arguments)
+    return str(raised.value)
 
 
 def test_a_grid_is_the_product_with_the_last_setting_fastest():
@@ -51,10 +56,7 @@ def test_a_grid_is_the_product_with_the_last_setting_fastest():
     ("text", "expected"),
     [
         ("1:3:5", [1, 1.5, 2, 2.5, 3]),
-        ("3:1:3:lin", [3, 2, 1]),
         ("1e1:1e5:9:log", [10 ** (1 + i / 2) for i in range(9)]),
-        ("1e2:1:3:log", [100, 10, 1]),
-        ("7:9:1", [7]),
         ("1;2;5", [1, 2, 5]),
         ("-3", [-3]),
     ],
@@ -67,8 +69,7 @@ def test_spacing(text, expected):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "'' in the grid has no values: give NAME=START:STOP:COUNT"),
-        ("beta", "'beta' in the grid has no values"),
+        ("beta", "'beta' in the grid has no values: give NAME=START:STOP:COUNT"),
         ("=1;2", "'=1;2' in the grid has no values"),
         ("beta=1;2,", "'' in the grid has no values"),
         ("beta=", "beta must be a number, got ''"),
@@ -76,43 +77,21 @@ def test_spacing(text, expected):
         ("beta=nan", "beta must be a finite number (in float32), got nan"),
         ("beta=1:1e400:3", "beta must be a finite number (in float32), got 1e400"),
         ("beta=1:2", "beta=1:2 in the grid cannot be read"),
-        ("beta=1:2:3:cubic", "beta=1:2:3:cubic in the grid cannot be read"),
-        ("beta=1:2:3:log:4", "cannot be read"),
         ("beta=1:2:0", "beta has '0' values in the grid: give a whole number in 1.."),
-        ("beta=1:2:2.5", "beta has '2.5' values"),
         pytest.param(f"beta=1:2:{'9' * 5000}", "values in the grid: give", id="long"),
-        ("beta=1:2:-3", "beta has '-3' values"),
         ("beta=0:2:3:log", "equal ratios need a start and a stop above 0"),
         ("beta=1,alpha=1,beta=2", "beta is given twice"),
     ],
 )
 def test_what_is_no_grid(text, says):
-    with pytest.raises(InputError) as raised:
-        parse_grid(text)
-    assert says in str(raised.value)
+    assert says in says_of(parse_grid, text)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "beta=1:2:1000000000000",
-        ",".join(
-            f"style_layer_weights.relu{i}_1=0:1:{MOST_SETTINGS}" for i in range(9)
-        ),
-    ],
-)
-def test_a_huge_grid_is_told_without_being_made(text):
+def test_a_huge_grid_is_told_without_being_made():
     # Its product would not fit into any memory.
-    with pytest.raises(InputError, match=f"{MOST_SETTINGS}"):
-        parse_grid(text)
-
-
-def test_the_product_is_not_expanded():
-    axis = tuple((float(i),) for i in range(40))
-    settings = Settings(tuple(Axis((name,), axis) for name in ("alpha", "beta", "tv")))
-    assert settings.count == 64000
-    assert settings[63999] == {"alpha": 39.0, "beta": 39.0, "tv": 39.0}
-    assert settings[41] == {"alpha": 0.0, "beta": 1.0, "tv": 1.0}
+    axes = (f"style_layer_weights.relu{i}_1=0:1:{MOST_SETTINGS}" for i in range(9))
+    for text in ("beta=1:2:1000000000000", ",".join(axes)):
+        assert f"{MOST_SETTINGS}" in says_of(parse_grid, text)
 
 
 def test_a_table_has_a_run_in_each_line(tmp_path):
@@ -128,18 +107,14 @@ def test_a_table_has_a_run_in_each_line(tmp_path):
         (b"", "is empty: name the settings in its first line"),
         (b"beta,alpha\n", "the sweep has no settings"),
         (b"beta,alpha\n1,2\n3\n", "run 2 has 1 values for 2 settings (beta,alpha)"),
-        (b"beta,beta\n1,2\n", "beta is given twice"),
         (b"beta\nmuch\n", "beta must be a number, got 'much'"),
-        (b"beta\ninf\n", "beta must be a finite number"),
         (b"beta\n\xff\xfe\n", "is no CSV file"),
     ],
 )
 def test_what_is_no_table(tmp_path, content, says):
     path = tmp_path / "settings.csv"
     path.write_bytes(content)
-    with pytest.raises(InputError) as raised:
-        read_settings(path)
-    assert says in str(raised.value)
+    assert says in says_of(read_settings, path)
 
 
 def make_huge(path):
@@ -151,15 +126,12 @@ def make_huge(path):
     ("make", "says"),
     [
         (os.mkfifo, "is no regular file: give a CSV file of settings"),
-        (os.mkdir, "is a folder"),
         (make_huge, "is larger than 16 MiB"),
     ],
 )
 def test_a_table_that_is_not_opened(tmp_path, make, says):
-    path = tmp_path / "settings.csv"
-    make(path)
-    with pytest.raises(InputError, match=says):
-        read_settings(path)
+    make(tmp_path / "settings.csv")
+    assert says in says_of(read_settings, tmp_path / "settings.csv")
 
 
 def test_every_known_setting_passes():
@@ -180,7 +152,6 @@ def test_every_known_setting_passes():
         ("gamma=1", "content_layer_weights.relu4_2, style_layer_weights.relu1_1"),
         ("style_layer_weights.relu4_2=1", "unknown setting 'style_layer_weights.rel"),
         ("steps=1;2", "steps decides the program's structure: run one sweep for each"),
-        ("pool=1", "pool decides the program's structure"),
         ("noise_ratio=0.5", "noise_ratio needs init=blend"),
         ("style_layer_weights=1", "give one of style_layer_weights.relu1_1, style_l"),
         ("style_blend_weights.1=1", "weights.1 needs more style images: 1 given"),
@@ -189,25 +160,20 @@ def test_every_known_setting_passes():
         ("learning_rate=1;0", "learning_rate is 0"),
         ("style_layer_weights.relu1_1=-1", "style_layer_weights must be a finite"),
         ("seed=1.5", "seed must be a whole number in 0..4294967295, got 1.5"),
-        ("seed=0;-1", "seed must be a whole number"),
-        ("seed=4294967296", "seed must be a whole number"),
     ],
 )
 def test_what_no_run_could_use(text, says):
-    with pytest.raises(InputError) as raised:
-        check(text)
-    assert says in str(raised.value)
+    assert says in says_of(check, text)
 
 
 def test_noise_ratio_and_blend_weights_are_checked_where_they_are_known():
-    with pytest.raises(InputError, match=r"noise_ratio must lie in 0\.\.1"):
-        check("noise_ratio=0.5;2", BLEND)
-    with pytest.raises(InputError, match="style_blend_weights must be finite numbers"):
-        check("style_blend_weights.1=0,style_blend_weights.2=1;0", styles=2)
-    with pytest.raises(InputError, match="needs more style images: 2 given"):
-        check("style_blend_weights.3=1", styles=2)
-    with pytest.raises(InputError, match=r"give one of style_blend_weights\.1, sty"):
-        check("style_blend_weights=1", styles=2)
+    assert "noise_ratio must lie in 0..1" in says_of(check, "noise_ratio=0.5;2", BLEND)
+    for text, says in {
+        "style_blend_weights.1=0,style_blend_weights.2=1;0": "must be finite numbers",
+        "style_blend_weights.3=1": "needs more style images: 2 given",
+        "style_blend_weights=1": "give one of style_blend_weights.1, style_bl",
+    }.items():
+        assert says in says_of(check, text, PRESET, 2)
     check("style_blend_weights.1=0;1,style_blend_weights.2=1", styles=2)
 
 
@@ -225,4 +191,3 @@ def test_a_setting_changes_what_it_names_and_nothing_else():
     assert changed == Controls(style_blend_weights=(2.0, 9.0))
     equal = controls_with({"style_blend_weights.1": 9.0}, Controls(), 2)
     assert equal.style_blend_weights == (9.0, 1.0)
-    assert math.isclose(preset.learning_rate, PRESET.learning_rate)

@@ -1,15 +1,13 @@
-"""Lanes side by side against single runs."""
+"""Runs side by side against single runs."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
+from sweep_examples import CONTENT, PARAMS, STYLES, batch_of, shallow, sweep_of
 
-from nstjax.analysis.sweeps import sweep as sweep_lanes
-from nstjax.analysis.sweeps.batch import prepare_lanes
 from nstjax.analysis.sweeps.settings import controls_with, grid, preset_with, seed_with
-from nstjax.analysis.sweeps.sweep import make_sweep, run_lanes
+from nstjax.analysis.sweeps.sweep import make_sweep, run_batch
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size
 from nstjax.losses.terms import LossTerms
@@ -17,65 +15,33 @@ from nstjax.optimization.optimizers import make_optimizer
 from nstjax.optimization.steps import NonFiniteLossError, run
 from nstjax.optimization.transfer import style_transfer
 from nstjax.presets.preset import customize
-from nstjax.presets.published import PRESETS
 from nstjax.problem.compiled_transfer import make_transfer
 from nstjax.problem.preprocessing import finish
 from nstjax.problem.problem import prepare
 from nstjax.problem.targets import Controls
 from nstjax.runs.stylize import stylize
 
-# One convolution compiles at once.
-SHALLOW = {
-    "content_layers": ("relu1_1",),
-    "style_layers": ("conv1_1", "relu1_1"),
-    "size": Size("exact", (16, 20)),
-    "pyramid": "none",
-    "steps": 4,
-}
-PARAMS = jax.tree.map(np.float32, reference.random_params())
 
-
-def picture(seed, height=20, width=24):
-    return np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
-
-
-CONTENT, STYLES = picture(1), [picture(2), picture(3, 24, 18)]
-
-
-def shallow(name, **overrides):
-    return customize(PRESETS[name], **{**SHALLOW, **overrides})
-
-
-def lanes_of(preset, settings, styles=1, **options):
-    return prepare_lanes(
-        CONTENT, STYLES[:styles], PARAMS, preset, list(settings), **options
-    )
-
-
-def sweep_of(preset, lanes, longest=None):
-    return make_sweep(make_transfer(preset), lanes.axes, longest)
-
-
-def assert_like_single_runs(preset, settings, results, original):
+def assert_like_single_runs(settings, batch, results):
     for index, setting in enumerate(settings):
-        chosen = preset_with(setting, preset)
+        chosen = preset_with(setting, batch.preset)
         seed = seed_with(setting, 0)
         alone = stylize(CONTENT, STYLES[0], PARAMS, chosen, seed=seed)
-        log = results.log
+        log, losses = results.log, alone.losses
         for mine, its in (
-            (log.loss, alone.losses.total),
-            (log.terms.content, alone.losses.content),
-            (log.terms.style, alone.losses.style),
-            (log.terms.tv, alone.losses.tv),
-            *(
-                (log.terms.style_layers[layer], alone.losses.style_layers[layer])
-                for layer in preset.style_layers
+            (log.loss, losses.total),
+            (log.terms.content, losses.content),
+            (log.terms.style, losses.style),
+            (log.terms.tv, losses.tv),
+            *zip(
+                map(log.terms.style_layers.get, chosen.style_layers),
+                map(losses.style_layers.get, chosen.style_layers),
+                strict=True,
             ),
         ):
-            np.testing.assert_allclose(
-                mine[index], its, rtol=1e-5, atol=1e-5 * np.abs(its).max()
-            )
-        image = finish(results.images[index], preset, original)
+            tolerance = 1e-5 * np.abs(its).max()
+            np.testing.assert_allclose(mine[index], its, rtol=1e-5, atol=tolerance)
+        image = finish(results.images[index], batch.preset, batch.original)
         np.testing.assert_allclose(image, alone.image, atol=1e-5)
 
 
@@ -97,17 +63,20 @@ def assert_like_single_runs(preset, settings, results, original):
     ],
     ids=["adam", "lbfgs"],
 )
-def test_lanes_are_single_runs(preset, values):
+def test_a_batch_is_single_runs(preset, values):
     settings = list(grid(values))
-    lanes = lanes_of(preset, settings)
-    results = run_lanes(sweep_of(preset, lanes), lanes, preset)
+    batch = batch_of(preset, settings)
+    told = []
+    # Steps are dispatched three at a time.
+    results = run_batch(sweep_of(preset, batch, 3), batch, tell=told.append)
+    assert told == [3, 1, 1]
     assert not results.diverged.any()
     assert results.stop_steps.tolist() == [preset.steps] * len(settings)
     assert results.log.loss.shape == (len(settings), preset.steps + 1)
     assert results.log.gradient_norm.shape == results.log.loss.shape
-    # Lanes that are all alike would show nothing.
+    # Runs that are all alike would show nothing.
     assert len(np.unique(results.log.loss[:, -1])) == len(settings)
-    assert_like_single_runs(preset, settings, results, lanes.original)
+    assert_like_single_runs(settings, batch, results)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +103,9 @@ def test_lanes_are_single_runs(preset, values):
     ],
     ids=["noise", "blends", "sampled blends"],
 )
-def test_lanes_start_from_what_prepare_gives(preset, values, styles):
+def test_runs_start_from_what_prepare_gives(preset, values, styles):
     settings = list(grid(values))
-    lanes = lanes_of(preset, settings, styles)
+    batch = batch_of(preset, settings, styles)
     starts = set()
     for index, setting in enumerate(settings):
         problem = prepare(
@@ -148,21 +117,21 @@ def test_lanes_start_from_what_prepare_gives(preset, values, styles):
             controls=controls_with(setting, Controls(), styles),
         )
         data = jax.tree.map(
-            lambda axis, tree, lane=index: (
-                tree if axis is None else jax.tree.map(lambda leaf: leaf[lane], tree)
+            lambda axis, tree, run=index: (
+                tree if axis is None else jax.tree.map(lambda leaf: leaf[run], tree)
             ),
-            lanes.axes,
-            lanes.data,
+            batch.axes,
+            batch.data,
             is_leaf=lambda x: x is None,
         )
         assert_trees_equal(data, problem.data)
-        np.testing.assert_array_equal(lanes.images[index], problem.state.image)
+        np.testing.assert_array_equal(batch.images[index], problem.state.image)
         rate = problem.state.opt_state.hyperparams["learning_rate"]
-        assert lanes.learning_rates[index] == rate
+        assert batch.learning_rates[index] == rate
         style = b"".join(np.asarray(x).tobytes() for x in jax.tree.leaves(data.targets))
-        image = np.asarray(lanes.images[index]).tobytes()
+        image = np.asarray(batch.images[index]).tobytes()
         starts.add((style, image, float(data.weights.content_layers["relu1_1"])))
-    # Lanes that are all alike would show nothing.
+    # Runs that are all alike would show nothing.
     assert len(starts) == len(settings)
 
 
@@ -176,33 +145,17 @@ def assert_trees_equal(tree, other):
         np.testing.assert_array_equal(leaf, its)
 
 
-def test_what_all_lanes_share_has_no_lane_axis():
+def test_what_all_runs_share_has_no_run_axis():
     preset = shallow("gatys2016", optimizer="adam")
-    lanes = lanes_of(preset, grid({"beta": [1.0, 2.0], "seed": [0, 1]}))
+    batch = batch_of(preset, grid({"beta": [1.0, 2.0], "seed": [0, 1]}))
     kernel = PARAMS["conv1_1"]["kernel"]
-    assert lanes.data.params["conv1_1"]["kernel"].shape == kernel.shape
-    assert lanes.data.targets.content["relu1_1"].shape == (16, 20, 4)
-    assert lanes.data.targets.style["relu1_1"].shape == (4, 4)
-    assert lanes.data.weights.tv.shape == lanes.data.key.shape == (4,)
-    blended = lanes_of(preset, grid({"style_blend_weights.1": [0.0, 2.0]}), 2)
+    assert batch.data.params["conv1_1"]["kernel"].shape == kernel.shape
+    assert batch.data.targets.content["relu1_1"].shape == (16, 20, 4)
+    assert batch.data.targets.style["relu1_1"].shape == (4, 4)
+    assert batch.data.weights.tv.shape == batch.data.key.shape == (4,)
+    blended = batch_of(preset, grid({"style_blend_weights.1": [0.0, 2.0]}), 2)
     assert blended.data.targets.content["relu1_1"].shape == (16, 20, 4)
     assert blended.data.targets.style["relu1_1"].shape == (2, 4, 4)
-
-
-def test_chunks_of_steps_are_the_same_steps():
-    preset = shallow("gatys2016", optimizer="adam")
-    settings = list(grid({"learning_rate": [0.5, 30.0]}))
-    lanes = lanes_of(preset, settings)
-    told = []
-    results = run_lanes(sweep_of(preset, lanes, 3), lanes, preset, callback=told.append)
-    assert told == [3, 1, 1]
-    assert_like_single_runs(preset, settings, results, lanes.original)
-
-
-def test_dispatches_are_not_listed():
-    assert list(sweep_lanes._dispatches(7, 3)) == [3, 3, 1]
-    assert list(sweep_lanes._dispatches(6, 3)) == [3, 3]
-    assert next(iter(sweep_lanes._dispatches(2**63, 2))) == 2
 
 
 def test_one_trace_serves_every_chunk_and_grid():
@@ -214,34 +167,34 @@ def test_one_trace_serves_every_chunk_and_grid():
         return transfer.step(state, *data)
 
     settings = list(grid({"beta": [1.0, 2, 3, 4, 5], "learning_rate": [1.0]}))
-    first = lanes_of(preset, settings[:3])
+    first = batch_of(preset, settings[:3])
     sweep = make_sweep(transfer._replace(step=step), first.axes)
-    whole = run_lanes(sweep, first, preset)
-    rest = lanes_of(preset, settings[3:], size=3)
+    whole = run_batch(sweep, first)
+    rest = batch_of(preset, settings[3:], size=3)
     assert rest.images.shape[0] == 3
     assert rest.filled == 2
-    padded = run_lanes(sweep, rest, preset)
+    padded = run_batch(sweep, rest)
     other = grid({"beta": np.array([7, 8, 9]), "learning_rate": [np.float64(3)]})
-    run_lanes(sweep, lanes_of(preset, other), preset)
+    run_batch(sweep, batch_of(preset, other))
     assert traces == [(16, 20, 3)]
     assert sweep.steps.advance._cache_size() == 1
     assert sweep.init._cache_size() == 1
-    # The lane that pads is nobody's result.
+    # The run that pads is nobody's result.
     assert padded.images.shape == (2, 16, 20, 3)
     assert padded.log.loss.shape == (2, 4)
-    for results, part in ((whole, settings[:3]), (padded, settings[3:])):
-        assert_like_single_runs(preset, part, results, first.original)
+    assert_like_single_runs(settings[:3], first, whole)
+    assert_like_single_runs(settings[3:], rest, padded)
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
-def test_a_diverging_lane_is_frozen_and_harms_nobody(keep):
+def test_a_diverging_run_is_frozen_and_harms_nobody(keep):
     preset = shallow("gatys2016", optimizer="adam", keep=keep, init="noise")
     settings = [
         *grid({"learning_rate": [1.0, 1e15, 1e30, 2.0], "beta": [1.0]}),
         {"learning_rate": 1.0, "beta": 3e38},
     ]
-    lanes = lanes_of(preset, settings)
-    results = run_lanes(sweep_of(preset, lanes), lanes, preset)
+    batch = batch_of(preset, settings)
+    results = run_batch(sweep_of(preset, batch), batch)
     assert results.diverged.tolist() == [False, True, True, False, True]
     assert results.stop_steps.tolist() == [4, 1, 1, 4, 0]
     for index in np.flatnonzero(results.diverged):
@@ -254,13 +207,12 @@ def test_a_diverging_lane_is_frozen_and_harms_nobody(keep):
         with pytest.raises(NonFiniteLossError) as raised:
             list(run(problem.steps, problem.state, problem.data, preset.steps))
         np.testing.assert_allclose(results.images[index], raised.value.image)
-    fine = [index for index in range(5) if not results.diverged[index]]
+    fine = np.flatnonzero(~results.diverged)
     harmless = jax.tree.map(lambda leaf: leaf[fine], results)
-    those = [settings[index] for index in fine]
-    assert_like_single_runs(preset, those, harmless, lanes.original)
+    assert_like_single_runs([settings[index] for index in fine], batch, harmless)
 
 
-def test_a_gradient_that_is_not_finite_freezes_a_lane_too():
+def test_a_gradient_that_is_not_finite_freezes_a_run_too():
     def loss_fn(image, power):
         # At 0 the gradient of |x|^p is infinite for p < 1, and the loss is not.
         loss = jnp.sum(jnp.abs(image) ** power)
@@ -268,12 +220,11 @@ def test_a_gradient_that_is_not_finite_freezes_a_lane_too():
 
     transfer = style_transfer(loss_fn, make_optimizer("adam"))
     preset = shallow("gatys2016")
-    lanes = lanes_of(preset, grid({"beta": [1.0, 2.0]}))
     images = np.ones((2, 2, 2, 3), np.float32)
     images[:, 0, 0, 0] = 0.0
-    lanes = lanes._replace(images=images, data=(np.float32([2.0, 0.5]),), axes=(0,))
-    sweep = make_sweep(transfer, lanes.axes)
-    results = run_lanes(sweep, lanes, preset)
+    batch = batch_of(preset, grid({"beta": [1.0, 2.0]}))
+    batch = batch._replace(images=images, data=(np.float32([2.0, 0.5]),), axes=(0,))
+    results = run_batch(make_sweep(transfer, batch.axes), batch)
     assert results.diverged.tolist() == [False, True]
     assert results.stop_steps.tolist() == [4, 0]
     assert np.isnan(results.log.loss[1]).all()
@@ -284,8 +235,8 @@ def test_a_gradient_that_is_not_finite_freezes_a_lane_too():
 def test_what_one_program_cannot_serve_is_told():
     pyramid = customize(shallow("gatys2016"), pyramid="2")
     with pytest.raises(InputError, match="a sweep has a single scale"):
-        lanes_of(pyramid, grid({"beta": [1.0]}))
+        batch_of(pyramid, grid({"beta": [1.0]}))
     sampled = shallow("gatys2016", style_loss="sliced")
     with pytest.raises(InputError, match="style_blend_weights of 0 leave other layers"):
-        lanes_of(sampled, grid({"style_blend_weights.1": [0.0, 1.0]}), 2)
-    lanes_of(sampled, grid({"style_blend_weights.1": [0.1, 1.0]}), 2)
+        batch_of(sampled, grid({"style_blend_weights.1": [0.0, 1.0]}), 2)
+    batch_of(sampled, grid({"style_blend_weights.1": [0.1, 1.0]}), 2)

@@ -2,23 +2,13 @@ import jax
 import numpy as np
 import pytest
 import reference
+from surfaces import empty_surface
 
-from nstjax.analysis.convexity import study
-from nstjax.analysis.convexity.table import markdown_table
-from nstjax.analysis.surfaces.loss_terms import (
-    TERMS,
-    double_precision,
-    rounding_error,
-    single_precision,
-)
+from nstjax.analysis.study import study
+from nstjax.analysis.study.loss_terms import TERMS, make_terms, rounding_error
+from nstjax.analysis.study.table import markdown_table
 from nstjax.analysis.surfaces.planes import plane_through
-from nstjax.analysis.surfaces.surface import (
-    Marks,
-    Surface,
-    fill,
-    make_evaluator,
-    unknown_values,
-)
+from nstjax.analysis.surfaces.surface import fill, make_evaluator
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size
 from nstjax.losses.objective import loss_function
@@ -27,8 +17,8 @@ from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
 from nstjax.problem.problem import prepare
 
-NOWHERE = Marks((), np.zeros((0, 2)), np.zeros(0), np.zeros((0, 3)))
-WEIGHTS = {"alpha": 1e-5, "beta": 1.0, "tv": 0.0}
+NOT_REFUTED = "not refuted on the tested set"
+ZERO = (np.zeros((6, 8, 3), np.float32),)
 
 
 def bowl(image, step, data):
@@ -47,6 +37,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def problem():
+    """A small problem, and its loss."""
     params = jax.tree.map(np.float32, reference.random_params())
     preset = customize(
         PRESETS["gatys2016"],
@@ -58,22 +49,26 @@ def problem():
         np.random.default_rng(seed).random((16, 16, 3), dtype=np.float32)
         for seed in (1, 2)
     )
-    return prepare(content, [style], params, preset), preset
+    loss_fn = loss_function(preset.loss)
+    return prepare(content, [style], params, preset), loss_fn
 
 
-def evaluators(loss_fn, data):
-    return (
-        single_precision(loss_fn, data, 4),
-        double_precision(loss_fn, data),
-    )
+def evaluators_of(loss_fn, data, images):
+    single = make_terms(loss_fn, data, 4)
+    double = make_terms(loss_fn, data, 1, np.float64)
+    epsilon = rounding_error(single, double, np.stack(images))
+    return study.Evaluators(epsilon, single, single, double)
+
+
+def images_of(group):
+    return [member.image for member in group]
 
 
 def test_both_precisions_see_the_same_terms(problem):
-    problem, preset = problem
-    loss_fn = loss_function(preset.loss)
-    single, double = evaluators(loss_fn, problem.data)
+    problem, loss_fn = problem
     images = np.random.default_rng(3).normal(0, 50, (5, 16, 16, 3))
-    narrow, wide = single(images), double(images)
+    evaluators = evaluators_of(loss_fn, problem.data, images)
+    narrow, wide = evaluators.batches(images), evaluators.double(images)
     total, terms = jax.jit(loss_fn)(np.float32(images[4]), 0, *problem.data)
     expected = (total, terms.content, terms.style)
     for term, value in zip(TERMS, expected, strict=True):
@@ -82,8 +77,7 @@ def test_both_precisions_see_the_same_terms(problem):
         np.testing.assert_allclose(narrow[term][4], value, rtol=1e-5)
         # float64 it is: float32 would repeat the same bits.
         assert (narrow[term] != wide[term]).any()
-    errors = rounding_error(single, double, images)
-    assert all(0 < error < 1e-4 for error in errors.values())
+        assert 0 < evaluators.epsilon[term] < 1e-4
 
 
 def test_the_rounding_error_is_relative_to_each_value():
@@ -91,39 +85,24 @@ def test_the_rounding_error_is_relative_to_each_value():
     errors = np.array([1e9, 1e-3, 5e-4, 0, 1e-12])
     wide = dict.fromkeys(TERMS, values)
     narrow = {term: values + errors for term in TERMS}
-    found = rounding_error(lambda _: narrow, lambda _: wide, np.zeros(5))
-    assert found == pytest.approx(dict.fromkeys(TERMS, 1e-6))
-    narrow["style"] = values + np.array([0, 0, 0, 0, 1e-7])
     # Of the 0: 1e-7 over 1e-6 of the median.
+    narrow["style"] = values + np.array([0, 0, 0, 0, 1e-7])
     found = rounding_error(lambda _: narrow, lambda _: wide, np.zeros(5))
-    assert found["style"] == pytest.approx(1e-4)
+    assert found == pytest.approx({"total": 1e-6, "content": 1e-6, "style": 1e-4})
 
 
 def test_a_quadratic_is_not_refuted_and_a_ring_is(images):
     # The ring's radius lies within what the plane shows.
     result, content, style = images
     plane = plane_through(result * 0.1, content, style)
-    shape = (9, 7)
-    surface = Surface(
-        plane,
-        np.linspace(-8, 8, shape[0]),
-        np.linspace(-8, 8, shape[1]),
-        unknown_values(shape, ["ring"]),
-        np.zeros(shape, bool),
-        NOWHERE,
-        {},
-        {"alpha": 1.0, "beta": 1.0, "tv": 0.0},
-        ("s", "t"),
-        {},
-    )
-    data = (np.zeros((6, 8, 3), np.float32),)
-    *_, surface = fill(surface, make_evaluator(bowl), data, 16)
-    single, double = evaluators(bowl, data)
-    epsilon = rounding_error(single, double, np.stack(images))
-    found = study.surface_study(surface, epsilon, single, double)
+    axes = np.linspace(-8, 8, 9), np.linspace(-8, 8, 7)
+    surface = empty_surface(plane, *axes, ["ring"])
+    *_, surface = fill(surface, make_evaluator(bowl), ZERO, 16)
+    evaluators = evaluators_of(bowl, ZERO, images)
+    found = study.surface_study(surface, evaluators)
     assert found["content"]["fraction"] == 0
     assert found["content"]["gap"] < 1e-6
-    assert found["content"]["verdict"] == "not refuted on the tested set"
+    assert found["content"]["verdict"] == NOT_REFUTED
     assert found["content"]["excess"] == {}
     assert found["style"]["fraction"] > 0.02
     assert found["style"]["confirmed"]
@@ -131,79 +110,70 @@ def test_a_quadratic_is_not_refuted_and_a_ring_is(images):
     # The two checks see the same excess, which is that of the grid.
     excess = found["style"]["excess"]
     np.testing.assert_allclose(excess["float32"], excess["float64"], rtol=1e-3)
-    grid = surface.values.style
-    np.testing.assert_allclose(
-        -2 * excess["float64"], found["style"]["worst"] * np.ptp(grid), rtol=1e-3
-    )
+    worst = found["style"]["worst"] * np.ptp(surface.values.style)
+    np.testing.assert_allclose(-2 * excess["float64"], worst, rtol=1e-3)
 
     group = [
         *study.members(content, style, {1: images[0]}, result),
         study.Member("ring", "here", result * 40 / np.linalg.norm(result)),
         study.Member("ring", "opposite", -result * 40 / np.linalg.norm(result)),
     ]
-    segments = study.segment_study(group, epsilon, single, double)
-    assert segments["content"]["verdict"] == "not refuted on the tested set"
+    segments = study.segment_study(group, evaluators)
+    assert segments["content"]["verdict"] == NOT_REFUTED
     assert segments["style"]["verdict"] == "refuted"
     assert segments["style"]["kinds"]["ring"]["violations"] == 1
-    counts = [kind["segments"] for kind in segments["style"]["kinds"].values()]
-    assert sum(counts) == len(group) * (len(group) - 1) // 2
-    few = study.segment_study(group, epsilon, single, double, most=5)
-    assert sum(kind["segments"] for kind in few["style"]["kinds"].values()) == 5
+    few = study.segment_study(group, evaluators, most=5)
+    for each, count in ((segments, len(group) * (len(group) - 1) // 2), (few, 5)):
+        kinds = each["style"]["kinds"].values()
+        assert sum(kind["segments"] for kind in kinds) == count
 
 
 def test_an_image_of_huge_loss_hides_no_other(images):
-    data = (np.zeros((6, 8, 3), np.float32),)
-    single, double = evaluators(bowl, data)
     radius = 41 / np.linalg.norm(images[0])
     group = [
         study.Member("ring", "here", images[0] * radius),
         study.Member("ring", "opposite", -images[0] * radius),
         study.Member("wild", "far", images[1] * 1e4),
     ]
-    stack = np.stack([member.image for member in group])
-    values = single(stack)["style"]
+    evaluators = evaluators_of(bowl, ZERO, images_of(group))
+    values = evaluators.double(np.stack(images_of(group)))["style"]
     assert values[2] > 1e12 * values[:2].max()
-    epsilon = rounding_error(single, double, stack)
-    found = study.segment_study(group, epsilon, single, double)
+    found = study.segment_study(group, evaluators)
     assert found["style"]["kinds"]["ring"]["violations"] == 1
     assert found["style"]["worst_between"] == ["here", "opposite", 0.5]
     assert found["style"]["confirmed"]
-    assert found["content"]["verdict"] == "not refuted on the tested set"
+    assert found["content"]["verdict"] == NOT_REFUTED
 
 
 def test_a_violation_that_float64_does_not_see_refutes_nothing(images):
-    data = (np.zeros((6, 8, 3), np.float32),)
-    single, double = evaluators(bowl, data)
-    group = study.members(*images[:2], {}, images[2])
+    evaluators = evaluators_of(bowl, ZERO, images)
 
     def deceived(points):
-        values = single(points)
+        values = evaluators.double(points)
         # As a coarse machine would: the middle is seen too high.
         values["content"] = values["content"] + 1e3 * (np.arange(len(points)) == 2)
         return values
 
-    epsilon = dict.fromkeys(TERMS, 1e-6)
-    found = study.segment_study(group, epsilon, deceived, double)
+    evaluators = evaluators._replace(batches=deceived, one_by_one=deceived)
+    group = study.members(*images[:2], {}, images[2])
+    found = study.segment_study(group, evaluators)
     assert any(kind["violations"] for kind in found["content"]["kinds"].values())
+    assert found["content"]["excess"]["float32"] > 0
     assert not found["content"]["confirmed"]
-    assert found["content"]["verdict"] == "not refuted on the tested set"
+    assert found["content"]["verdict"] == NOT_REFUTED
 
 
 def test_content_is_refuted_by_segments_and_never_by_curvature(problem):
-    problem, preset = problem
-    loss_fn = loss_function(preset.loss)
-    single, double = evaluators(loss_fn, problem.data)
+    problem, loss_fn = problem
     random = np.random.default_rng(5)
     photo = np.asarray(problem.state.image)
     style = random.normal(0, 60, photo.shape).astype(np.float32)
     snapshots = {3: 0.5 * photo + 0.5 * style, 6: style}
     group = study.members(photo, style, snapshots, style)
-    assert [member.name for member in group if member.kind == "iterate"] == [
-        "iterate 3",
-        "result",
-    ]
-    epsilon = rounding_error(single, double, np.stack([m.image for m in group]))
-    found = study.segment_study(group, epsilon, single, double)
+    iterates = [member.name for member in group if member.kind == "iterate"]
+    assert iterates == ["iterate 3", "result"]
+    evaluators = evaluators_of(loss_fn, problem.data, images_of(group))
+    found = study.segment_study(group, evaluators)
     assert found["content"]["verdict"] == "refuted"
     assert found["content"]["excess"]["float64"] > 0
     places = study.places(group, ["content", "noise", "middle", "result"])
@@ -221,12 +191,9 @@ def test_content_is_refuted_by_segments_and_never_by_curvature(problem):
     with pytest.raises(InputError, match="no image 'nowhere': known are"):
         study.places(group, ["nowhere"])
 
-    planes = {
-        "random": {term: {**found[term], "fraction": 0, "gap": 0} for term in TERMS}
-    }
-    table = markdown_table(
-        {"one": {"planes": planes, "segments": found, "curvature": curvature}}
-    )
+    plane = {term: {**found[term], "fraction": 0, "gap": 0} for term in TERMS}
+    one = {"planes": {"random": plane}, "segments": found, "curvature": curvature}
+    table = markdown_table({"one": one})
     assert "| one | segments | refuted | refuted | refuted |" in table
     assert "| one | random | 0.000 | 0.000 | 0.000 | 0.0e+00 |" in table
     rows = [line.count("|") for line in table.split("\n\n")[2].splitlines()]
