@@ -6,6 +6,7 @@ grey pictures of 16 or 32 bits without one keep their precision.
 
 import io
 import logging
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
@@ -118,6 +119,5 @@ def _through(
 ) -> Image.Image:
     srgb = ImageCms.createProfile("sRGB")
     converted = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
-    if converted is None:
-        raise AssertionError("Pillow returns an image unless asked to work in place")
-    return converted
+    # It is None only for a picture that is changed in place.
+    return cast(Image.Image, converted)

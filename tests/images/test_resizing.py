@@ -83,41 +83,7 @@ def test_output_size_is_rounded_and_never_zero(height, width, long, expected):
     assert output_size(height, width, Size("long", long)) == expected
 
 
-@pytest.mark.parametrize("side", [17, 300, 1999])
-def test_area_is_kept(side):
-    height, width = output_size(613, 1021, Size("area", side))
-    assert np.sqrt(height * width) == pytest.approx(side, rel=0.03)
-    assert width / height == pytest.approx(1021 / 613, rel=0.1)
-
-
-METHODS = ["lanczos", "bicubic", "bilinear", "box"]
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("height", "width"), [(7, 50), (40, 9), (100, 100)])
-def test_resize_keeps_a_constant(method, height, width):
-    constant = np.full((30, 31, 3), [0.1, 0.5, 0.9], np.float32)
-    resized = resize(constant, height, width, method)
-    assert (resized.shape, resized.dtype) == ((height, width, 3), np.float32)
-    np.testing.assert_allclose(resized[3, 4], [0.1, 0.5, 0.9], atol=1e-6)
-    assert np.ptp(resized, axis=(0, 1)).max() < 1e-6
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_resize_keeps_a_ramp_where_the_filter_sees_no_border(method):
-    ramp = np.tile((np.arange(240) + 0.5) / 240, (20, 1)).astype(np.float32)
-    resized = resize(ramp, 20, 60, method)
-    expected = (np.arange(60) + 0.5) / 60
-    np.testing.assert_allclose(resized[10, 4:-4], expected[4:-4], atol=2e-6)
-
-
-def test_box_is_the_mean_of_blocks():
-    image = np.random.default_rng(0).random((24, 36, 3), dtype=np.float32)
-    expected = image.reshape(8, 3, 9, 4, 3).mean(axis=(1, 3))
-    np.testing.assert_allclose(resize(image, 8, 9, "box"), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["lanczos", "bicubic", "bilinear", "box"])
 @pytest.mark.parametrize(("height", "width"), [(21, 30), (90, 120)])
 def test_resize_agrees_with_pillow_in_8_bits(method, height, width):
     # Levels far from 0 and 255, as Pillow's 8 bits also clip between the two passes.
@@ -126,15 +92,9 @@ def test_resize_agrees_with_pillow_in_8_bits(method, height, width):
         (width, height), Image.Resampling[method.upper()]
     )
     resized = resize(levels.astype(np.float32) / 255, height, width, method) * 255
+    assert (resized.shape, resized.dtype) == ((height, width, 3), np.float32)
     # Pillow rounds to 8 bits after each of the two passes.
     assert np.abs(resized - np.asarray(expected, np.float32)).max() < 1.6
-
-
-def test_resize_is_antialiased():
-    checkers = (np.indices((64, 64)).sum(axis=0) % 2).astype(np.float32)
-    for method in METHODS:
-        small = resize(checkers, 16, 16, method)
-        np.testing.assert_allclose(small[3:-3, 3:-3], 0.5, atol=0.05)
 
 
 def test_resize_clips_the_ringing():

@@ -71,14 +71,6 @@ def test_its_layers_one_by_one_give_the_features():
         )
 
 
-def test_module_runs_uncompiled():
-    module = VGG19(PARAMS)
-    plain = module(IMAGE, ("relu1_1",))
-    assert list(plain) == ["relu1_1"]
-    compiled = computed(module, IMAGE, ("relu1_1",))["relu1_1"]
-    np.testing.assert_allclose(compiled, plain["relu1_1"], rtol=1e-5, atol=1e-4)
-
-
 def test_params_come_back():
     found = VGG19(PARAMS).params()
     assert tuple(found) == CONV_LAYERS
@@ -92,9 +84,6 @@ def test_params_follow_a_change_of_the_module():
     module = VGG19(PARAMS)
     module.conv2_1.bias[...] = module.conv2_1.bias[...] + 1.0
     found = module.params()
-    np.testing.assert_array_equal(
-        found["conv2_1"]["bias"], PARAMS["conv2_1"]["bias"] + 1
-    )
     before, after = (
         pure(some, IMAGE, ("conv2_1",))["conv2_1"] for some in (PARAMS, found)
     )

@@ -23,15 +23,8 @@ features = jax.jit(
 )
 PARAMS = reference.random_params()
 SINGLE = jax.tree.map(np.float32, PARAMS)
-PROBED = (
-    "conv1_1",
-    "relu1_2",
-    "pool1",
-    "conv2_2",
-    "pool2",
-    "relu3_4",
-    "pool3",
-    "conv4_2",
+PROBED = tuple(
+    ["conv1_1", "relu1_2", "pool1", "conv2_2", "pool2", "relu3_4", "pool3", "conv4_2"]
 )
 POOLINGS = [(pool, padding) for pool in ("avg", "max") for padding in ("valid", "same")]
 
@@ -71,17 +64,6 @@ def test_replicate_pads_the_image_and_nothing_deeper(float64):
     )
 
 
-def test_replicate_shows_no_border_of_a_constant_image():
-    image = np.full((6, 7, 3), 100, np.float32)
-    conv1_1 = features(SINGLE, image, ("conv1_1",), image_padding="replicate")
-    conv1_1 = np.asarray(conv1_1["conv1_1"])
-    np.testing.assert_allclose(
-        conv1_1, np.broadcast_to(conv1_1[3, 3], conv1_1.shape), rtol=1e-4, atol=1e-3
-    )
-    zero = features(SINGLE, image, ("conv1_1",))["conv1_1"]
-    assert np.abs(zero[0, 0] - zero[3, 3]).max() > 1
-
-
 def test_features_of_a_float32_image_stay_float32_and_near_the_reference():
     image = reference.random_image(1, 33, 37)
     found = features(SINGLE, np.float32(image), ("relu4_2",), pool="max")["relu4_2"]
@@ -95,18 +77,11 @@ def test_features_come_in_forward_order_whatever_the_order_of_the_names():
 
     def found():
         names = ("pool2", "conv1_1", "relu2_1")
-        activations = vgg.features(PARAMS, jnp.zeros((8, 8, 3)), names)
-        orders.append(list(activations))
-        return activations
+        orders.append(list(vgg.features(PARAMS, jnp.zeros((8, 8, 3)), names)))
 
-    # eval_shape returns its dictionaries sorted, hence the order of the one within.
-    shapes = jax.eval_shape(found)
+    # The dictionaries that eval_shape returns are sorted.
+    jax.eval_shape(found)
     assert orders == [["conv1_1", "relu2_1", "pool2"]]
-    assert {name: value.shape for name, value in shapes.items()} == {
-        "conv1_1": (8, 8, 4),
-        "relu2_1": (4, 4, 5),
-        "pool2": (2, 2, 5),
-    }
 
 
 @pytest.mark.parametrize(
@@ -129,30 +104,6 @@ def test_features_compute_nothing_past_the_deepest_layer(layers, convolutions):
     # conv1_1 is a matrix product.
     assert primitives.count("conv_general_dilated") == convolutions - 1
     assert primitives.count("dot_general") == 1
-
-
-@pytest.mark.parametrize(("pool", "padding"), POOLINGS)
-def test_features_pool_hand_computed_windows(pool, padding):
-    # A kernel that copies the red channel, so that pool1 pools the picture itself.
-    kernel = np.zeros((3, 3, 3, 1), np.float32)
-    kernel[1, 1, 0, 0] = 1
-    copy = np.zeros((3, 3, 1, 1), np.float32)
-    copy[1, 1] = 1
-    bias = np.zeros(1, np.float32)
-    params = {
-        layer: {"kernel": weights, "bias": bias}
-        for layer, weights in (("conv1_1", kernel), ("conv1_2", copy))
-    }
-    image = np.zeros((3, 5, 3), np.float32)
-    image[:, :, 0] = [[1, 2, 3, 4, 9], [5, 6, 7, 8, 1], [4, 2, 8, 0, 3]]
-    expected = {
-        ("avg", "valid"): [[3.5, 5.5]],
-        ("max", "valid"): [[6, 8]],
-        ("avg", "same"): [[3.5, 5.5, 5], [3, 4, 3]],
-        ("max", "same"): [[6, 8, 9], [4, 8, 3]],
-    }[pool, padding]
-    found = features(params, image, ("pool1",), pool=pool, pool_padding=padding)
-    np.testing.assert_array_equal(found["pool1"][:, :, 0], expected)
 
 
 @pytest.mark.parametrize(

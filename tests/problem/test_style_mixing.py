@@ -62,17 +62,6 @@ def mix(**settings):
     return mixed, paint
 
 
-def test_one_scale_starts_from_the_coarse_style_at_its_size():
-    mixed, paint = mix()
-    # 50 rows become the photo's 40 pixels on the long side.
-    assert mixed.shape == (40, 29, 3)
-    start = resize(COARSE, 40, 29, "lanczos")
-    np.testing.assert_allclose(mixed, np.clip(start + 0.1, 0, 1), atol=1e-6)
-    (problem,) = paint.problems
-    np.testing.assert_allclose(problem.state.image, network_units(start), atol=1e-3)
-    assert problem.total_steps == 4
-
-
 def check_gram(problem, size):
     """The target of relu1_1 is the fine style's at that size."""
     (gram,) = problem.data.targets.style.values()
@@ -81,11 +70,16 @@ def check_gram(problem, size):
     np.testing.assert_allclose(gram, reference.gram(F) / size**2, rtol=1e-3, atol=1)
 
 
-def test_only_the_fine_styles_statistics_are_asked_for():
-    _, paint = mix()
+def test_one_scale_starts_from_the_coarse_style_at_its_size():
+    mixed, paint = mix()
+    # 50 rows become the photo's 40 pixels on the long side.
+    start = resize(COARSE, 40, 29, "lanczos")
+    np.testing.assert_allclose(mixed, np.clip(start + 0.1, 0, 1), atol=1e-6)
     (stage,), (problem,) = paint.stages, paint.problems
+    np.testing.assert_allclose(problem.state.image, network_units(start), atol=1e-3)
+    assert problem.total_steps == 4
+    # Only the fine style's statistics are asked for, at the transfer's own weight.
     assert (stage.alpha, stage.style_layers) == (0, ("relu1_1",))
-    # The transfer's own weight of that layer.
     assert stage.style_layer_weights == (3.0,)
     assert float(problem.data.weights.content) == 0
     check_gram(problem, 40)

@@ -23,16 +23,19 @@ PARAMS = jax.tree.map(np.float32, reference.random_params(blocks=3))
 PHOTO, *PAINTINGS = photo_and_paintings()
 
 
-def targets(controls, paintings=2, **settings):
+def targets(paintings=2, **options):
+    """Those of one layer or more, from fields of ``Controls`` and from settings."""
+    fields = Controls.__dataclass_fields__.keys() & options.keys()
+    controls = Controls(**{name: options.pop(name) for name in fields})
     layers = {"content_layers": ("relu1_1",), "style_layers": LAYERS}
-    preset = customize(PRESETS["gatys2016"], **layers | settings)
+    preset = customize(PRESETS["gatys2016"], **layers | options)
     styles, key = PAINTINGS[:paintings], jax.random.key(0)
     return make_targets(PARAMS, PHOTO, styles, preset, controls, key)
 
 
 def blended(*weights):
     """The targets of the paintings, none of which has a region."""
-    return targets(Controls(style_blend_weights=weights)).style
+    return targets(style_blend_weights=weights).style
 
 
 @pytest.fixture
@@ -62,7 +65,7 @@ def mean_gram(F):
 
 
 def test_targets_are_the_activations_and_grams_of_the_reference():
-    found = targets(Controls(), 1)
+    found = targets(1)
     photo = activations(PHOTO, "relu1_1")["relu1_1"]
     np.testing.assert_allclose(found.content["relu1_1"], photo, rtol=1e-4, atol=0.01)
     for layer, F in activations(PAINTINGS[0], *LAYERS).items():
@@ -75,8 +78,8 @@ def test_targets_are_the_activations_and_grams_of_the_reference():
 def test_regions_have_the_grams_of_their_parts():
     # Half a painting for one region, all of another for the other.
     half = columns(0, 9, 22, 18)
-    controls = Controls(regions=two_regions(((0, half),), ((1, None),)))
-    found = targets(controls, style_layers=("relu1_1",))
+    regions = two_regions(((0, half),), ((1, None),))
+    found = targets(regions=regions, style_layers=("relu1_1",))
     assert found.style == {}
     first, second = (activations(P, "relu1_1")["relu1_1"] for P in PAINTINGS[:2])
     for region, mask, F in zip(
@@ -101,7 +104,7 @@ def test_regions_have_the_grams_of_their_parts():
     ],
 )
 def test_regions_get_their_share_of_the_weight(weights, expected):
-    found = targets(Controls(regions=two_regions(), region_weights=weights))
+    found = targets(regions=two_regions(), region_weights=weights)
     assert [float(r.weight) for r in found.regions] == pytest.approx(expected)
 
 
@@ -110,9 +113,7 @@ def test_masks_of_the_photos_own_size_are_resized():
         region._replace(content_mask=np.kron(region.content_mask, np.ones((3, 3))))
         for region in two_regions()
     ]
-    check_equal(
-        targets(Controls(regions=large)), targets(Controls(regions=two_regions()))
-    )
+    check_equal(targets(regions=large), targets(regions=two_regions()))
 
 
 def test_paintings_blend_by_their_weights_in_the_whole_and_in_regions():
@@ -125,38 +126,28 @@ def test_paintings_blend_by_their_weights_in_the_whole_and_in_regions():
     }
     check_equal(blended(3, 1), expected)
     both = ((0, None), (1, None))
-    found = targets(
-        Controls(regions=two_regions(both, ((1, None),)), style_blend_weights=(3, 1))
-    )
+    found = targets(regions=two_regions(both), style_blend_weights=(3, 1))
     check_equal(found.regions[0].style, expected)
     # Alone in a region, a painting counts whole whatever its weight.
     check_equal(found.regions[1].style, alone[1])
-    found = targets(
-        Controls(regions=two_regions(both, both), style_blend_weights=(2, 0))
-    )
+    found = targets(regions=two_regions(both, both), style_blend_weights=(2, 0))
     check_equal(found.regions[0].style, alone[0])
 
 
 def test_a_painting_serves_the_layers_that_it_is_given():
-    controls = Controls(style_image_layers=(("relu1_1",), ("relu2_1",)))
-    expected = {
-        "relu1_1": blended(1, 0)["relu1_1"],
-        "relu2_1": blended(0, 1)["relu2_1"],
-    }
-    check_equal(targets(controls).style, expected)
+    found = targets(style_image_layers=(("relu1_1",), ("relu2_1",))).style
+    first, second = blended(1, 0), blended(0, 1)
+    expected = {"relu1_1": first["relu1_1"], "relu2_1": second["relu2_1"]}
+    check_equal(found, expected)
     for layers in ((None, None), (LAYERS, None), ((), LAYERS)):
-        check_equal(
-            targets(Controls(style_image_layers=layers)).style,
-            targets(Controls()).style,
-        )
+        check_equal(targets(style_image_layers=layers).style, targets().style)
 
 
 def test_a_region_has_only_the_layers_that_its_paintings_serve(notes):
-    controls = Controls(
-        regions=two_regions(((0, None),), ((0, None), (1, None))),
+    left, right = targets(
+        regions=two_regions(right=((0, None), (1, None))),
         style_image_layers=(("relu1_1",), ("relu2_1",)),
-    )
-    left, right = targets(controls).regions
+    ).regions
     assert list(left.style) == list(left.guides) == ["relu1_1"]
     assert set(right.style) == set(right.guides) == set(LAYERS)
     # Nothing is too small there.
@@ -171,7 +162,7 @@ def test_layers_that_are_too_deep_for_a_region_are_left_out_with_a_note(notes):
         MaskedRegion("right", RIGHT, ((1, None),)),
     ]
     layers = ("relu3_1", "relu1_1", "relu2_1")
-    dot, right = targets(Controls(regions=regions), style_layers=layers).regions
+    dot, right = targets(regions=regions, style_layers=layers).regions
     assert set(dot.style) == set(dot.guides) == {"relu1_1"}
     assert set(right.style) == set(layers)
     assert notes() == [
@@ -183,25 +174,23 @@ def test_a_part_of_a_painting_that_is_too_small_leaves_its_layers_to_the_others(
     dot = np.zeros((22, 18), np.float32)
     dot[4, 4:6] = 1
     serving = ((0, dot), (1, None))
-    found, _ = targets(Controls(regions=two_regions(serving, serving))).regions
+    found, _ = targets(regions=two_regions(serving, serving)).regions
     second = blended(0, 1)
     check_equal(found.style["relu2_1"], second["relu2_1"])
     assert np.abs(found.style["relu1_1"] - second["relu1_1"]).max() > 1
 
 
 def test_stylize_mask_alone_is_one_region_of_all_paintings():
-    whole = targets(Controls()).style
-    found = targets(Controls(stylize_mask=LEFT))
+    found = targets(stylize_mask=LEFT)
     (inside,) = found.regions
-    assert found.style == {}
-    assert float(inside.weight) == 1
-    check_equal(inside.style, whole)
+    assert (found.style, float(inside.weight)) == ({}, 1)
+    check_equal(inside.style, targets().style)
     np.testing.assert_array_equal(inside.guides["relu1_1"] > 0, LEFT > 0)
 
 
 def test_stylize_mask_cuts_the_regions(notes):
     middle = columns(6, 18)
-    found = targets(Controls(regions=two_regions(), stylize_mask=middle)).regions
+    found = targets(regions=two_regions(), stylize_mask=middle).regions
     for region, mask in zip(found, (LEFT, RIGHT), strict=True):
         np.testing.assert_array_equal(region.guides["relu1_1"] > 0, mask * middle > 0)
     assert notes() == []
@@ -210,27 +199,28 @@ def test_stylize_mask_cuts_the_regions(notes):
 def test_a_region_outside_the_stylize_mask_leaves_its_weight(notes):
     regions = two_regions()
     regions += [MaskedRegion("all", np.ones((HEIGHT, WIDTH), np.float32), ((0, None),))]
-    controls = Controls(regions=regions, stylize_mask=LEFT, region_weights=(1, 4, 3))
-    found = targets(controls).regions
+    found = targets(
+        regions=regions, stylize_mask=LEFT, region_weights=(1, 4, 3)
+    ).regions
     assert [float(region.weight) for region in found] == [0.25, 0.75]
     assert notes() == ["region right is outside stylize_mask: left out"]
-    check_equal(
-        found[0]._replace(weight=1),
-        targets(Controls(stylize_mask=LEFT), 1).regions[0]._replace(weight=1),
-    )
+    (inside,) = targets(1, stylize_mask=LEFT).regions
+    check_equal(found[0]._replace(weight=inside.weight), inside)
 
 
 @pytest.mark.parametrize("mode", ["simple", "inside", "all"])
 def test_guides_follow_the_presets_mode(mode):
-    controls = Controls(regions=two_regions())
-    left = targets(controls, guide_mode=mode).regions[0].guides["relu2_1"]
+
+    def left(**settings):
+        region = targets(regions=two_regions(), guide_mode=mode, **settings).regions[0]
+        return np.asarray(region.guides["relu2_1"])
+
     # Position i is pooled from the columns 2i and 2i + 1 and sees 2i - 4 to 2i + 5, of
     # which those below 12 are the region's.
     last = {"simple": 6, "inside": 4, "all": 8}[mode]
-    assert (np.asarray(left)[:, :last] > 0).all()
-    assert (np.asarray(left)[:, last:] == 0).all()
-    wider = targets(controls, guide_mode=mode, guide_dilation=1).regions[0]
-    assert (np.asarray(wider.guides["relu2_1"])[:, : last + 1] > 0).all()
+    assert (left()[:, :last] > 0).all()
+    assert (left()[:, last:] == 0).all()
+    assert (left(guide_dilation=1)[:, : last + 1] > 0).all()
 
 
 DOT = np.zeros((HEIGHT, WIDTH), np.float32)
@@ -282,7 +272,7 @@ DOT[8, 8] = 1
 )
 def test_controls_that_do_not_fit_are_refused(controls, message):
     with pytest.raises(InputError, match=f"^{message}") as raised:
-        targets(Controls(**controls))
+        targets(**controls)
     assert "\n" not in str(raised.value)
 
 
@@ -296,7 +286,7 @@ def test_controls_that_do_not_fit_are_refused(controls, message):
 def test_a_region_that_is_too_small_for_every_layer_is_refused(name, controls):
     says = f"^region {name} is too small for every style layer at 24x20 pixels: choose"
     with pytest.raises(InputError, match=says):
-        targets(Controls(**controls), style_layers=("relu2_1",))
+        targets(**controls, style_layers=("relu2_1",))
 
 
 def test_check_weights_scales_the_largest_to_1():
