@@ -18,16 +18,13 @@ from nstjax.optimization.transfer import (
     UpdateFunction,
 )
 from nstjax.runtime.compilation import compile_ahead, cpu_compiler_options
-from nstjax.runtime.memory import give_back_freed_memory
+from nstjax.runtime.memory import settle_memory
 from nstjax.runtime.processes import to_numpy
 
 # XLA:CPU convolutions run several times slower inside a loop primitive than outside, so
 # that there each step is dispatched from Python.
 CPU_STEPS_PER_DISPATCH = 1
 ACCELERATOR_STEPS_PER_DISPATCH = 25
-# Small arrays that come to stay among a step's large ones, so that the next step's do
-# not fit there any more, come in the first steps.
-SETTLING_STEPS = 3
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -172,14 +169,12 @@ def run(
     Raises:
       NonFiniteLossError: at the first loss that is NaN or infinite.
     """
-    if isinstance(steps.advance, jax.stages.Wrapped):
-        compile_ahead(steps.advance, state, 1, *data)
+    compile_ahead(steps.advance, state, 1, *data)
     done = first = int(state.step)
     for stop in itertools.chain(stops, [num_steps]):
         while done < min(stop, num_steps):
             length = min(steps.longest, min(stop, num_steps) - done)
-            if first < done < first + SETTLING_STEPS:
-                give_back_freed_memory()
+            settle_memory(done - first)
             state, rows = steps.advance(state, length, *data)
             info = to_host(rows, length)
             check_finite(info, done, state)
