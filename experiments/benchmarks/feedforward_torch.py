@@ -3,6 +3,7 @@
 Eager and channels-last, with the same weights.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from experiments.benchmarks.feedforward_implementations import (
+from experiments.benchmarks.feedforward_programs import (
     FIRST_STEPS,
     LEARNING_RATE,
     LOSS,
     FirstRun,
-    Program,
+    Task,
 )
-from experiments.benchmarks.feedforward_tasks import Task
+from experiments.benchmarks.workers import Program
 from nstjax.feedforward.networks.adain import CODE_LAYER, EPSILON
 from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
@@ -28,6 +29,7 @@ from nstjax.network.vgg import LAYERS, MEAN_RGB, layer_channels
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MEAN = torch.tensor(MEAN_RGB, device=DEVICE)[None, :, None, None]
+Weights = dict[str, Tensor]
 
 
 def torch_inference(task: Task) -> Program:
@@ -36,42 +38,32 @@ def torch_inference(task: Task) -> Program:
     dtype = getattr(torch, task.precision)
     weights, vgg = weights_of(task, dtype)
     images = from_nhwc(task.images).to(dtype)
-
     if isinstance(task.architecture, AdaINArchitecture):
-        mean, variance = (torch.tensor(part, device=DEVICE) for part in task.style)
-        upsampling = task.architecture.upsampling
-        forward = partial(arbitrary, weights, vgg, images, mean, variance, upsampling)
+        style = [torch.tensor(part, device=DEVICE) for part in task.style]
+        forward = partial(
+            arbitrary, weights, vgg, images, style, task.architecture.upsampling
+        )
     else:
-        style = torch.tensor(task.style[None], device=DEVICE, dtype=dtype)
-        forward = partial(transform, weights, images, style, task.architecture)
-
-    def run(count: int) -> None:
-        with torch.inference_mode():
-            for _ in range(count):
-                forward()
-        wait()
-
+        style_weights = torch.tensor(task.style[None], device=DEVICE, dtype=dtype)
+        forward = partial(transform, weights, images, style_weights, task.architecture)
     with torch.inference_mode():
         result = forward().permute(0, 2, 3, 1).float().cpu().numpy()
-    return FirstRun(DEVICE, 0.0, result), run
+    run = torch.inference_mode()(partial(repeat, forward))
+    return Program(FirstRun(DEVICE, None, result), run)
 
 
 def torch_training(task: Task) -> Program:
     """Forward, backward and Adam, with the losses of ``LOSS``."""
     prepare(task)
     assert task.paintings is not None
-    assert isinstance(task.architecture, TransformArchitecture)
+    architecture: Any = task.architecture
     weights, vgg = weights_of(task, torch.float32)
     images, paintings = from_nhwc(task.images), from_nhwc(task.paintings)
     style = torch.arange(len(images), device=DEVICE) % len(paintings)
     style_weights = functional.one_hot(style, len(paintings)).float()
-    architecture = task.architecture
     with torch.no_grad():
         painted = features(vgg, paintings, LOSS.style_layers)
-        targets = {
-            layer: gram(layer, activation)[style]
-            for layer, activation in painted.items()
-        }
+        targets = {layer: gram(layer, painted[layer])[style] for layer in painted}
         del painted
     for weight in weights.values():
         weight.requires_grad_()
@@ -96,36 +88,24 @@ def torch_training(task: Task) -> Program:
         optimizer.step()
         return loss
 
-    def run(count: int) -> None:
-        for _ in range(count):
-            step()
-        wait()
-
     losses = [step().item() for _ in range(FIRST_STEPS)]
-    return FirstRun(DEVICE, 0.0, np.array(losses)), run
+    return Program(FirstRun(DEVICE, None, np.array(losses)), partial(repeat, step))
 
 
 def transform(
-    weights: dict[str, Tensor],
-    images: Tensor,
-    style: Tensor,
-    architecture: TransformArchitecture,
+    weights: Weights, images: Tensor, style: Tensor, architecture: TransformArchitecture
 ) -> Tensor:
     """``TransformNet`` with reflection, no transposed convolution, and a sigmoid.
 
-    Args:
-      weights: by path.
-      images: in 0..1, [batch, 3, height, width].
-      style: [batch, styles], or [1, styles] for all.
-      architecture: its epsilon and upsampling; the rest is written here.
+    The images are [batch, 3, height, width] in 0..1; the style is [batch, styles], or
+    [1, styles] for all.
     """
 
     def layer(name: str, x: Tensor, stride: int = 1) -> Tensor:
         kernel = weights[f"{name}/convolution/kernel"]
+        bias = weights.get(f"{name}/convolution/bias")
         x = functional.pad(x, [kernel.shape[-1] // 2] * 4, "reflect")
-        x = functional.conv2d(
-            x, kernel, weights.get(f"{name}/convolution/bias"), stride
-        )
+        x = functional.conv2d(x, kernel, bias, stride)
         if f"{name}/norm/gamma" not in weights:
             return x
         gamma = style @ weights[f"{name}/norm/gamma"]
@@ -159,35 +139,35 @@ def instance_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Ten
 
 
 def arbitrary(
-    weights: dict[str, Tensor],
+    weights: Weights,
     vgg: dict[str, Any],
     images: Tensor,
-    mean: Tensor,
-    variance: Tensor,
+    style: Sequence[Tensor],
     upsampling: str,
 ) -> Tensor:
     """Encoder, AdaIN to a style's mean and variance [channels], ``AdaINDecoder``."""
     code = features(vgg, images, [CODE_LAYER])[CODE_LAYER].float()
-    mean, variance = mean[None, :, None, None], variance[None, :, None, None]
+    mean, variance = (part[None, :, None, None] for part in style)
     own_variance, own_mean = torch.var_mean(code, (2, 3), correction=0, keepdim=True)
     scale = torch.sqrt((variance + EPSILON) / (own_variance + EPSILON))
     x = torch.addcmul(mean - own_mean * scale, code, scale).to(images.dtype)
-    kernels = [name for name in weights if name.endswith("kernel")]
+    kernels = sorted(name for name in weights if name.endswith("kernel"))
     block = "0"
-    for name in sorted(kernels):
+    for name in kernels:
         if name.split("/")[1] != block:
             block = name.split("/")[1]
             x = functional.interpolate(x, scale_factor=2, mode=upsampling)
         bias = weights[name.replace("kernel", "bias")]
-        x = functional.conv2d(
-            functional.pad(x, [1] * 4, "reflect"), weights[name], bias
-        )
-        if name != max(kernels):
+        x = functional.pad(x, [1] * 4, "reflect")
+        x = functional.conv2d(x, weights[name], bias)
+        if name != kernels[-1]:
             x = x.relu_()
     return x[:, :, : images.shape[2], : images.shape[3]]
 
 
-def features(vgg: dict[str, Any], images: Tensor, layers: Any) -> dict[str, Tensor]:
+def features(
+    vgg: dict[str, Any], images: Tensor, layers: Sequence[str]
+) -> dict[str, Tensor]:
     """Activations of VGG-19's layers, with maximum pooling that keeps odd borders."""
     x = (255 * images - MEAN).to(images.dtype)
     activations = {}
@@ -211,9 +191,7 @@ def gram(layer: str, activation: Tensor) -> Tensor:
 
 def total_variation(images: Tensor) -> Tensor:
     """Mean dx² + mean dy²."""
-    dx = images[:, :, :, 1:] - images[:, :, :, :-1]
-    dy = images[:, :, 1:] - images[:, :, :-1]
-    return dx.square().mean() + dy.square().mean()
+    return sum(images.diff(dim=axis).square().mean() for axis in (2, 3))
 
 
 def prepare(task: Task) -> None:
@@ -223,15 +201,15 @@ def prepare(task: Task) -> None:
     torch.backends.cudnn.allow_tf32 = task.precision != "float32"
 
 
-def wait() -> None:
-    """Until the GPU has done what it was given."""
+def repeat(work: Callable[[], Tensor], count: int) -> None:
+    """Do it so many times, until the GPU has done it, too."""
+    for _ in range(count):
+        work()
     if DEVICE == "cuda":
         torch.cuda.synchronize()
 
 
-def weights_of(
-    task: Task, dtype: torch.dtype
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def weights_of(task: Task, dtype: torch.dtype) -> tuple[Weights, dict[str, Any]]:
     """The network's weights by path, and VGG-19's by layer: kernels are OIHW."""
 
     def tensor(array: np.ndarray) -> Tensor:

@@ -24,11 +24,11 @@ EVERY_STEP = {"TQDM_MININTERVAL": "0", "TQDM_MINITERS": "1", "PYTHONUNBUFFERED":
 
 
 class Moment(NamedTuple):
-    """When a process is made to stand still: at a time, or before a change of a file.
+    """When a process is made to stand still.
 
     Attributes:
       seconds: from its start, or None.
-      change: the number of the change, 0 for none.
+      change: the number of the change of a file that is next, 0 for none.
     """
 
     seconds: float | None = None
@@ -44,8 +44,8 @@ class Trial:
     """A folder in which a command is started, once or several times.
 
     Attributes:
-      command: the command.
-      files: the folder of all that the command may write.
+      command: what is started.
+      files: the folder of all that it may write.
       work: its current folder.
     """
 

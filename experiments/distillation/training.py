@@ -10,7 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from experiments.distillation.kernel_matching import Mismatch, matching_loss
-from experiments.distillation.labels import Batch, sampled_features
+from experiments.distillation.teacher_features import Batch, sampled_features
 from nstjax.network.vgg import Params, Pool
 
 WARM_UP_STEPS = 50
@@ -49,12 +49,7 @@ class Training(NamedTuple):
 
 
 def training(learning_rate: float, steps: int) -> Training:
-    """Adam on the matching loss, with a linear warm-up and a cosine decay to 0.
-
-    Args:
-      learning_rate: the highest.
-      steps: how many updates there will be.
-    """
+    """Adam on the matching loss, with a linear warm-up and a cosine decay to 0."""
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, learning_rate, min(WARM_UP_STEPS, steps // 2), steps
     )
@@ -78,10 +73,7 @@ def training(learning_rate: float, steps: int) -> Training:
         scaled = optax.apply_updates(scaled, updates)
         return TrainingState(scaled, opt_state, state.step + 1), loss, mismatches
 
-    return Training(
-        init,
-        jax.jit(step, static_argnames="pool", donate_argnums=0),
-    )
+    return Training(init, jax.jit(step, static_argnames="pool", donate_argnums=0))
 
 
 def trained_params(state: TrainingState) -> Params:
@@ -95,10 +87,8 @@ def batch_loss(
     """The matching loss of a batch: its positions are compared across its pictures."""
     student = sampled_features(params, batch.pictures, batch.positions, pool)
     return matching_loss(
-        *(
-            {layer: _rows(activation) for layer, activation in network.items()}
-            for network in (student, batch.teacher)
-        )
+        {layer: _rows(activation) for layer, activation in student.items()},
+        {layer: _rows(activation) for layer, activation in batch.teacher.items()},
     )
 
 

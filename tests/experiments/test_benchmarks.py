@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from programs import process_kept
 
-from experiments.benchmarks.tables import print_rows
+from experiments.benchmarks.benchmark import print_rows
 from nstjax.network import vgg
 from nstjax.network.vgg import summarize
 from nstjax.presets.preset import customize

@@ -10,8 +10,7 @@ import pytest
 from flax import nnx
 from programs import start
 
-from experiments.benchmarks.feedforward_implementations import nstjax_inference
-from experiments.benchmarks.feedforward_tasks import read_task
+from experiments.benchmarks.feedforward_programs import nstjax_inference, read_task
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.adain import make_encoder, restyled_code
 from nstjax.feedforward.networks.architecture import (

@@ -1,0 +1,266 @@
+"""What ``experiments.benchmarks.feedforward`` times: tasks, and nstjax's programs."""
+
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax import Array
+
+from experiments.benchmarks.workers import Program
+from nstjax.errors import InputError
+from nstjax.feedforward.inference.restyle import make_restyler
+from nstjax.feedforward.networks.adain import (
+    CODE_LAYER,
+    EPSILON,
+    adaptive_instance_normalization,
+)
+from nstjax.feedforward.networks.architecture import Architecture, TransformArchitecture
+from nstjax.feedforward.networks.model_file import (
+    BUNDLED,
+    bundled_model,
+    network_tensors,
+    read_model,
+)
+from nstjax.feedforward.networks.networks import (
+    AdaINDecoder,
+    TransformNet,
+    make_network,
+)
+from nstjax.feedforward.networks.normalization import InstanceNorm, instance_statistics
+from nstjax.feedforward.training.objective import (
+    Batch,
+    Objective,
+    make_loss,
+    stacked_styles,
+)
+from nstjax.feedforward.training.presets import LENGSTROM_LOSS
+from nstjax.feedforward.training.update import make_training
+from nstjax.images.resizing import resize
+from nstjax.io.weights import load_network
+from nstjax.network.vgg import features, preprocess
+from nstjax.problem.problem import make_weights
+from nstjax.runtime.allocator import keep_freed_memory
+
+LOSS = LENGSTROM_LOSS
+LEARNING_RATE = 1e-3
+FIRST_STEPS = 3
+# What is written in PyTorch for comparison has these values.
+FIXED_FIELDS = {"padding": "reflect", "pixels": "0..1", "output": "sigmoid"}
+
+
+class Task(NamedTuple):
+    """What every worker is given, as plain data.
+
+    Attributes:
+      architecture: of the network.
+      tensors: its parameters by path.
+      vgg: params of arbitrary style's encoder, or in training of the network that
+        compares.
+      style: weights of the styles, [styles], or for arbitrary style a painting's mean
+        and variance, [channels] each; not used in training.
+      threads: how many PyTorch uses.
+      images: photos, sRGB in 0..1, [batch, height, width, 3].
+      paintings: one for each style if the network is trained, [styles, height, width,
+        3].
+      precision: float32, or in inference bfloat16 with statistics in float32.
+    """
+
+    architecture: Architecture
+    tensors: dict[str, np.ndarray]
+    vgg: dict[str, dict[str, np.ndarray]]
+    style: Any
+    threads: int
+    images: np.ndarray = np.empty((0, 0, 0, 3), np.float32)
+    paintings: np.ndarray | None = None
+    precision: str = "float32"
+
+
+class FirstRun(NamedTuple):
+    """What an implementation gives before it is timed.
+
+    Attributes:
+      device: such as "cpu".
+      compile_seconds: what tracing and compiling took; None where nothing is compiled.
+      result: the pictures [batch, height, width, 3], or the losses of the first steps.
+    """
+
+    device: str
+    compile_seconds: float | None
+    result: np.ndarray
+
+
+def read_task(model: str, painting: np.ndarray, weights: str, threads: int) -> Task:
+    """A model and a style for it, without pictures.
+
+    Args:
+      model: a bundled model's name, a file, or "random" for painterly's architecture.
+      painting: arbitrary style, sRGB in 0..1, [height, width, 3].
+      weights: the encoder of arbitrary style, see ``nstjax.io.weights.load_network``.
+      threads: how many PyTorch uses.
+
+    Raises:
+      InputError: there is no such model, or none of its kind for PyTorch.
+    """
+    name = "painterly" if model == "random" else model
+    loaded = bundled_model(name) if name in BUNDLED else read_model(name)
+    architecture, tensors = loaded.network.architecture, network_tensors(loaded.network)
+    if not isinstance(architecture, TransformArchitecture):
+        restyler = make_restyler(loaded, lambda: load_network(weights))
+        mean, deviation = as_numpy(restyler.style_of([painting]))
+        style = (mean, np.square(deviation) - EPSILON)
+        return Task(architecture, tensors, as_numpy(restyler.encoder), style, threads)
+    if (
+        architecture.normalization == "batch"
+        or architecture.upsampling not in ("nearest", "bilinear")
+        or any(getattr(architecture, key) != FIXED_FIELDS[key] for key in FIXED_FIELDS)
+    ):
+        raise InputError(
+            f"{model} is of another kind than painterly and arbitrary: only those "
+            "are written in PyTorch here"
+        )
+    if model == "random":
+        rng = np.random.default_rng(0)
+        tensors = network_tensors(make_network(architecture))
+        for path, tensor in tensors.items():
+            if "/norm/" in path:
+                tensors[path] = tensor + 0.3 * rng.standard_normal(tensor.shape, "f4")
+    first = np.eye(architecture.styles, dtype=np.float32)[0]
+    return Task(architecture, tensors, {}, first, threads)
+
+
+def shifted(picture: np.ndarray, count: int, height: int, width: int) -> np.ndarray:
+    """As many different pictures, [count, height, width, 3]."""
+    picture = resize(picture, height, width)
+    shifts = np.arange(count) * width // count
+    return np.stack([np.roll(picture, shift, axis=1) for shift in shifts])
+
+
+def as_numpy(tree: Any) -> Any:
+    """The same, to be sent to another process."""
+    return jax.tree.map(np.asarray, tree)
+
+
+def feedforward_program(name: str, task: Task) -> Program:
+    """The implementation of that name."""
+    keep_freed_memory()
+    training = task.paintings is not None
+    if name == "nstjax":
+        return nstjax_training(task) if training else nstjax_inference(task)
+    # Not at the top: it may not be installed, and nstjax's workers do without.
+    from experiments.benchmarks import feedforward_torch as in_torch
+
+    return (in_torch.torch_training if training else in_torch.torch_inference)(task)
+
+
+class Float32InstanceNorm(InstanceNorm):
+    """Its statistics in float32, whatever the activation is in."""
+
+    def __call__(self, activation: Array, style: Array) -> Array:
+        """Normalize, see ``InstanceNorm``."""
+        normalized = super().__call__(activation.astype(jnp.float32), style)
+        return normalized.astype(activation.dtype)
+
+
+def nstjax_inference(task: Task) -> Program:
+    """A network's forward pass; arbitrary style's begins with the encoder."""
+    use_full_float32(task)
+    graph, state = nnx.split(network_of(task))
+    images, vgg, style = jax.tree.map(jnp.asarray, (task.images, task.vgg, task.style))
+    images, vgg, state = jax.tree.map(
+        lambda leaf: leaf.astype(task.precision), (images, vgg, state)
+    )
+
+    def encode(vgg: Any, image: Array) -> Array:
+        image = preprocess(image).astype(task.precision)
+        options: Any = {"pool": "max", "pool_padding": "same"}
+        return features(vgg, image, [CODE_LAYER], **options)[CODE_LAYER]
+
+    def restyle(state: nnx.State, vgg: Any, images: Array, style: Any) -> Array:
+        network = nnx.merge(graph, state)
+        style = jax.tree.map(
+            lambda part: jnp.broadcast_to(part[None, :], (len(images), len(part))),
+            style,
+        )
+        if isinstance(network, TransformNet):
+            return network(images, style)
+        code = jax.vmap(encode, (None, 0))(vgg, images).astype(jnp.float32)
+        code = adaptive_instance_normalization(code, instance_statistics(code), style)
+        height, width = images.shape[1:3]
+        return network(code.astype(task.precision))[:, :height, :width]
+
+    arguments = (state, vgg, images, style)
+    seconds, compiled = compiled_in(jax.jit(restyle), *arguments)
+
+    def run(count: int) -> None:
+        jax.block_until_ready([compiled(*arguments) for _ in range(count)][-1])
+
+    result = np.asarray(compiled(*arguments), np.float32)
+    return Program(FirstRun(jax.default_backend(), seconds, result), run)
+
+
+def nstjax_training(task: Task) -> Program:
+    """The product's own training step."""
+    use_full_float32(task)
+    assert task.paintings is not None
+    network = network_of(task)
+    training = make_training(network, make_loss(LOSS), optax.adam(LEARNING_RATE))
+    state = training.init(network, None)
+    vgg = jax.tree.map(jnp.asarray, task.vgg)
+    styles = len(task.paintings)
+    objective = Objective(
+        vgg,
+        make_weights(LOSS),
+        stacked_styles(vgg, LOSS, list(task.paintings)),
+        jnp.ones(styles),
+        jax.random.key(0),
+    )
+    batch = Batch(jnp.asarray(task.images), jnp.arange(len(task.images)) % styles)
+    data = (batch, objective, jnp.float32(0))
+    seconds, compiled = compiled_in(training.step, state, *data)
+    losses = []
+    for _ in range(FIRST_STEPS):
+        state, info = compiled(state, *data)
+        losses.append(float(info.loss))
+
+    def run(count: int) -> None:
+        nonlocal state
+        for _ in range(count):
+            state, info = compiled(state, *data)
+        jax.block_until_ready((state, info))
+
+    return Program(FirstRun(jax.default_backend(), seconds, np.array(losses)), run)
+
+
+def compiled_in(function: Any, *arguments: Any) -> tuple[float, Any]:
+    """Seconds of tracing and compiling, and the program."""
+    start = time.perf_counter()
+    compiled = function.lower(*arguments).compile()
+    return time.perf_counter() - start, compiled
+
+
+def network_of(task: Task) -> TransformNet | AdaINDecoder:
+    """The network with its weights."""
+
+    def with_float32_statistics(path: Any, node: Any) -> Any:
+        if not isinstance(node, InstanceNorm):
+            return node
+        styles, channels = node.gamma.shape
+        return Float32InstanceNorm(channels, styles, node.epsilon)
+
+    network = nnx.eval_shape(lambda: make_network(task.architecture))
+    if task.precision == "bfloat16":
+        network = nnx.recursive_map(with_float32_statistics, network)
+    for path, variable in nnx.to_flat_state(nnx.state(network, nnx.Param)):
+        tensor = task.tensors["/".join(map(str, path))]
+        variable.set_value(jnp.asarray(tensor))
+    return network
+
+
+def use_full_float32(task: Task) -> None:
+    """Keep a GPU from rounding float32 to TF32, so that outputs can be compared."""
+    if task.precision == "float32" and jax.default_backend() == "gpu":
+        jax.config.update("jax_default_matmul_precision", "highest")
