@@ -1,6 +1,4 @@
-"""The gallery and the pyramid's benchmark, on small pictures."""
-
-import json
+"""The gallery, on small pictures."""
 
 import numpy as np
 import pytest
@@ -9,8 +7,6 @@ from PIL import Image
 from programs import children_here
 
 from nstjax.io.workdir import begin_folder
-from nstjax.presets.preset import customize
-from nstjax.presets.published import PRESETS
 
 
 @pytest.fixture
@@ -109,59 +105,3 @@ def test_gallery_overwrites_no_file_of_a_person(name, tiny, tmp_path, program):
     assert f"own/{name}" in err
     assert len(err.splitlines()) == 1
     assert listing(folder) == before
-
-
-PYRAMID = "experiments.benchmarks.pyramid"
-
-
-def test_pyramid_benchmark_prints_ratios(
-    tiny, tmp_path, slim_weights, program, monkeypatch
-):
-    # Of one block.
-    layers = {"content_layers": ("relu1_2",), "style_layers": ("relu1_1",)}
-    monkeypatch.setattr(
-        "nstjax.presets.published.get_preset",
-        lambda name: customize(PRESETS[name], **layers),
-    )
-    # A pyramid begins above 512 pixels: the long side of a narrow photo.
-    with Image.open(tiny[0]) as photo:
-        photo.resize((520, 16)).save(tmp_path / "wide.png")
-    status, out, err = program(
-        *(PYRAMID, tmp_path / "wide.png", tiny[1], "--size=520"),
-        *("--optimizers=adam", "--factors=2", "--steps=2", "--coarse_steps=4"),
-        *("--repeats=2", f"--weights={slim_weights}"),
-    )
-    assert status == 0, err
-    first, *lines, last = out.splitlines()
-    assert str(slim_weights) in first
-    rows = [json.loads(line) for line in lines]
-    assert [row["round"] for row in rows] == [1, 2]
-    for row in rows:
-        assert (row["optimizer"], row["factor"]) == ("adam", "2")
-        assert row["single_seconds"] > 0
-        assert row["ratio"] == row["pyramid_seconds"] / row["single_seconds"]
-        assert 1 <= row["last_scale_steps"] <= 2
-        assert np.isfinite(row["loss"])
-    ratios = [row["ratio"] for row in rows]
-    assert last == (
-        f"adam, factor 2: {np.median(ratios):.2f} of the single scale's time "
-        f"({min(ratios):.2f} to {max(ratios):.2f})"
-    )
-
-
-@pytest.mark.parametrize(
-    ("flags", "says"),
-    [
-        ((), "give a photo and a painting"),
-        (("a.png", "b.png"), "a.png does not exist"),
-        (("PHOTO", "PHOTO", "--preset=gatys2016"), "choose gatys-code"),
-        (("PHOTO", "PHOTO", "--optimizers=sgd"), "unknown optimizer 'sgd'"),
-    ],
-)
-def test_bad_pyramid_benchmark_is_one_line(flags, says, tiny, slim_weights, program):
-    arguments = [tiny[0] if flag == "PHOTO" else flag for flag in flags]
-    weights = f"--weights={slim_weights}"
-    status, _, err = program(PYRAMID, weights, *arguments)
-    assert status == 2
-    assert says in err
-    assert len(err.splitlines()) == 1
