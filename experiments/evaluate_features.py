@@ -1,4 +1,7 @@
-"""Compare features for style transfer: ``python -m experiments.evaluate_features``.
+"""How well a network's features serve style transfer, as VGG-19 sees the results.
+
+  python -m experiments.evaluate_features PHOTO:PAINTING... --workdir=DIR
+  python -m experiments.evaluate_features --free_pictures --workdir=DIR
 
 The same preset paints each pair with VGG-19, with a narrower network and with random
 weights of that network's widths; VGG-19 then scores all three results.
@@ -30,12 +33,7 @@ from nstjax.presets.published import get_preset
 from nstjax.problem.problem import evaluate, prepare
 from nstjax.runs.stylize import stylize
 
-USAGE = """
-How well a network's features serve style transfer, as VGG-19 sees the results.
-
-  python -m experiments.evaluate_features PHOTO:PAINTING... --workdir=DIR
-  python -m experiments.evaluate_features --free_pictures --workdir=DIR
-"""
+USAGE = __doc__ or ""
 
 define_path("teacher", "vgg19", "What scores: vgg19 or a file of its weights.")
 define_path("weights", "slim", "What is compared: slim or a file.")

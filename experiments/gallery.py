@@ -1,4 +1,7 @@
-"""Every control on one photo: ``python -m experiments.gallery --workdir=DIR``.
+"""One picture for each control, from free pictures or from yours.
+
+  python -m experiments.gallery --workdir=DIR
+  python -m experiments.gallery --workdir=DIR PHOTO PAINTING PAINTING MASK
 
 Writes the pictures that go in, runs one ``nstjax`` command for each variant, prints it,
 and lays the results out on a sheet. A variant whose picture is there is not run again.
@@ -26,12 +29,7 @@ from nstjax.io.images import read_image, write_image
 from nstjax.io.workdir import begin_folder
 from nstjax.runtime.interrupts import run_child
 
-USAGE = """
-One picture for each control, from free pictures or from yours.
-
-  python -m experiments.gallery --workdir=DIR
-  python -m experiments.gallery --workdir=DIR PHOTO PAINTING PAINTING MASK
-"""
+USAGE = __doc__ or ""
 
 define_path("workdir", None, "Folder for the pictures and the sheet.")
 flags.DEFINE_string("common", "--size=384 --steps=200", "Flags of every variant.")

@@ -1,7 +1,9 @@
-"""Train the bundled network: ``python -m experiments.train_slim``.
+"""Train a narrow network to stand for VGG-19 in style transfer: the bundled one.
 
-The flags' defaults are the settings of the file that is shipped. Everything is in
-``--workdir``: a killed training goes on when the same command is given again.
+  python -m experiments.train_slim --photos=DIR --paintings=DIR --workdir=DIR
+
+The result is slim.safetensors in --workdir; the flags' defaults are the settings of the
+file that is shipped. The same command again goes on with a training that was killed.
 """
 
 import json
@@ -54,14 +56,7 @@ from nstjax.runtime.interrupts import advise
 from nstjax.runtime.progress_bar import ProgressBar
 from nstjax.whole_number import is_whole_number
 
-USAGE = """
-Train a narrow network to stand for VGG-19 in style transfer.
-
-  python -m experiments.train_slim --photos=DIR --paintings=DIR --workdir=DIR
-
-The result is slim.safetensors in --workdir. The same command again goes on with a
-training that was killed.
-"""
+USAGE = __doc__ or ""
 LONG_SIDE = 1024
 CHECKPOINT, BATCHES, RESULT = "checkpoint.safetensors", "batches", "slim.safetensors"
 REMEDY = "delete it, and it will be made again"
@@ -277,7 +272,8 @@ def _read_folder(folder: str) -> list[np.ndarray]:
     for path in ProgressBar(paths, f"reading {folder}"):
         picture = read_image(path)
         if max(picture.shape) > LONG_SIDE:
-            size = output_size(*picture.shape[:2], Size("long", LONG_SIDE))
+            height, width = picture.shape[:2]
+            size = output_size(height, width, Size("long", LONG_SIDE))
             picture = resize(picture, *size)
         pictures.append(picture)
     return pictures

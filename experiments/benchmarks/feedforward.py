@@ -44,11 +44,7 @@ from nstjax.feedforward.networks.networks import check_sides
 from nstjax.io.demo import demo_pictures
 from nstjax.io.weights import load_network
 
-USAGE = """
-Milliseconds per picture and training pictures per second, nstjax beside PyTorch.
-
-  python -m experiments.benchmarks.feedforward --models=painterly,arbitrary --training
-"""
+USAGE = __doc__ or ""
 
 LARGEST_DIFFERENCE = 1e-3
 LARGEST_MEAN_DIFFERENCE = 0.02  # of bfloat16 from float32
@@ -80,13 +76,9 @@ def main(arguments: Sequence[str]) -> int:
     if FLAGS.threads:
         # The workers inherit this, and JAX starts a thread for each processor.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: FLAGS.threads])
-    threads = FLAGS.threads or os.cpu_count() or 1
     sizes = [exact_size("sizes", size) for size in FLAGS.sizes]
     photo, painting = demo_pictures()
-    tasks = {
-        model: read_task(model, painting, FLAGS.weights, threads)
-        for model in FLAGS.models
-    }
+    tasks = {model: read_task(model, painting, FLAGS.weights) for model in FLAGS.models}
     for task in tasks.values():
         for height, width in sizes:
             check_sides(height, width, task.architecture)

@@ -62,7 +62,6 @@ class Task(NamedTuple):
         compares.
       style: weights of the styles, [styles], or for arbitrary style a painting's mean
         and variance, [channels] each; not used in training.
-      threads: how many PyTorch uses.
       images: photos, sRGB in 0..1, [batch, height, width, 3].
       paintings: one for each style if the network is trained, [styles, height, width,
         3].
@@ -73,7 +72,6 @@ class Task(NamedTuple):
     tensors: dict[str, np.ndarray]
     vgg: dict[str, dict[str, np.ndarray]]
     style: Any
-    threads: int
     images: np.ndarray = np.empty((0, 0, 0, 3), np.float32)
     paintings: np.ndarray | None = None
     precision: str = "float32"
@@ -93,17 +91,11 @@ class FirstRun(NamedTuple):
     result: np.ndarray
 
 
-def read_task(model: str, painting: np.ndarray, weights: str, threads: int) -> Task:
+def read_task(model: str, painting: np.ndarray, weights: str) -> Task:
     """A model and a style for it, without pictures.
 
-    Args:
-      model: a bundled model's name, a file, or "random" for painterly's architecture.
-      painting: arbitrary style, sRGB in 0..1, [height, width, 3].
-      weights: the encoder of arbitrary style, see ``nstjax.io.weights.load_network``.
-      threads: how many PyTorch uses.
-
-    Raises:
-      InputError: there is no such model, or none of its kind for PyTorch.
+    The model is a bundled one's name, a file, or "random" for painterly's architecture;
+    arbitrary style takes the painting, and the weights for its encoder.
     """
     name = "painterly" if model == "random" else model
     loaded = bundled_model(name) if name in BUNDLED else read_model(name)
@@ -112,7 +104,7 @@ def read_task(model: str, painting: np.ndarray, weights: str, threads: int) -> T
         restyler = make_restyler(loaded, lambda: load_network(weights))
         mean, deviation = as_numpy(restyler.style_of([painting]))
         style = (mean, np.square(deviation) - EPSILON)
-        return Task(architecture, tensors, as_numpy(restyler.encoder), style, threads)
+        return Task(architecture, tensors, as_numpy(restyler.encoder), style)
     if (
         architecture.normalization == "batch"
         or architecture.upsampling not in ("nearest", "bilinear")
@@ -129,7 +121,7 @@ def read_task(model: str, painting: np.ndarray, weights: str, threads: int) -> T
             if "/norm/" in path:
                 tensors[path] = tensor + 0.3 * rng.standard_normal(tensor.shape, "f4")
     first = np.eye(architecture.styles, dtype=np.float32)[0]
-    return Task(architecture, tensors, {}, first, threads)
+    return Task(architecture, tensors, {}, first)
 
 
 def shifted(picture: np.ndarray, count: int, height: int, width: int) -> np.ndarray:
@@ -151,9 +143,9 @@ def feedforward_program(name: str, task: Task) -> Program:
     if name == "nstjax":
         return nstjax_training(task) if training else nstjax_inference(task)
     # Not at the top: it may not be installed, and nstjax's workers do without.
-    from experiments.benchmarks import feedforward_torch as in_torch
+    from experiments.benchmarks.torch_programs import torch_inference, torch_training
 
-    return (in_torch.torch_training if training else in_torch.torch_inference)(task)
+    return (torch_training if training else torch_inference)(task)
 
 
 class Float32InstanceNorm(InstanceNorm):

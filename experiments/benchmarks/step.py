@@ -34,7 +34,7 @@ from experiments.benchmarks.step_programs import (
     count_operations,
     make_task,
     step_program,
-    with_bundled_network,
+    trunk_of,
 )
 from experiments.benchmarks.workers import Workers
 from nstjax.commands.path_flags import define_path
@@ -90,7 +90,7 @@ def measure() -> dict[str, list[dict[str, Any]]]:
 def measure_size(task: Task, names: Sequence[str]) -> list[dict[str, Any]]:
     """Time every implementation and print the table; the rows have all seconds."""
     tasks = {
-        name: with_bundled_network(task) if name == "nstjax-slim" else task
+        name: task._replace(params=trunk_of("slim")) if name == "nstjax-slim" else task
         for name in names
     }
     exact: FirstStep = Workers(step_program, {"float64": task}).firsts["float64"]

@@ -1,8 +1,6 @@
 """What ``experiments.benchmarks.step`` times: a step of nstjax and one of PyTorch."""
 
-import os
 import sys
-from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +15,6 @@ from nstjax.network.vgg import (
     LAYERS,
     MEAN_RGB,
     features,
-    kernel_shapes,
     summarize,
 )
 from nstjax.optimization.steps import run
@@ -67,35 +64,17 @@ class FirstStep(NamedTuple):
 def make_task(width: int, height: int, weights: str | None = None) -> Task:
     """Random pictures, the same in every run, for VGG-19.
 
-    Args:
-      width: of the pictures.
-      height: of the pictures.
-      weights: as nstjax takes them; where not given VGG-19 if it is found, else random
-        weights of its shapes.
+    Weights are as nstjax takes them; where not given VGG-19 if it is found, else random
+    ones of its shapes.
     """
-    rng = np.random.default_rng(0)
-    pictures = rng.random((3, height, width, 3), np.float32)
-    weights = weights or find_vgg19()
-    if weights:
-        return Task(_trunk_of(load_params(weights)), pictures)
-    params = {}
-    for name, shape in kernel_shapes().items():
-        if name in TRUNK:
-            # He's scale keeps the size of the activations through the layers.
-            kernel = rng.standard_normal(shape, np.float32)
-            kernel *= np.sqrt(2 / np.prod(shape[:3]))
-            bias = rng.standard_normal(shape[3], np.float32)
-            params[name] = {"kernel": kernel, "bias": bias}
-    return Task(params, pictures)
+    pictures = np.random.default_rng(0).random((3, height, width, 3), np.float32)
+    return Task(trunk_of(weights or find_vgg19() or "random"), pictures)
 
 
-def with_bundled_network(task: Task) -> Task:
-    """The same pictures for the network that nstjax brings along."""
-    return task._replace(params=_trunk_of(load_params("slim")))
-
-
-def _trunk_of(params: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
-    within = {name: part for name, part in params.items() if name in TRUNK}
+def trunk_of(weights: str) -> dict[str, dict[str, np.ndarray]]:
+    """A network up to the deepest layer of the loss."""
+    params = load_params(weights)
+    within = {name: params[name] for name in params if name in TRUNK}
     return jax.tree.map(np.asarray, within)
 
 
@@ -128,6 +107,9 @@ def step_program(implementation: str, task: Task) -> Program:
     if implementation == "float64":
         return float64_step(task)
     if implementation.startswith("torch"):
+        # Not at the top: it may not be installed.
+        from experiments.benchmarks.torch_programs import torch_step
+
         return torch_step(task, implementation.split("-"))
     mixed = implementation.endswith("-mixed")
     return nstjax_step(task, "mixed" if mixed else "float32")
@@ -173,85 +155,3 @@ def float64_step(task: Task) -> Program:
     )(image)
     first = FirstStep("cpu", float(value), np.asarray(gradient))
     return Program(first, lambda count: None)
-
-
-def torch_step(task: Task, words: Sequence[str]) -> Program:
-    """The same step as it is written in PyTorch; the words are the name's."""
-    import torch
-    from torch.nn import functional
-
-    if "stock" not in words:
-        keep_freed_memory()
-    torch.set_num_threads(os.cpu_count() or 1)
-    torch.backends.cudnn.benchmark = True
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-
-    def channels_last(array: np.ndarray) -> Any:
-        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(device)
-        return tensor.contiguous(memory_format=torch.channels_last)
-
-    convolutions = {
-        name: (
-            channels_last(part["kernel"].transpose(3, 2, 0, 1)),
-            torch.from_numpy(part["bias"]).to(device),
-        )
-        for name, part in task.params.items()
-    }
-
-    def activations_of(x: Any) -> dict[str, Any]:
-        activations = {}
-        with torch.autocast(device, torch.bfloat16, enabled="bfloat16" in words):
-            for name in TRUNK:
-                if name.startswith("conv"):
-                    x = functional.conv2d(x, *convolutions[name], padding=1)
-                elif name.startswith("relu"):
-                    x = functional.relu(x, inplace=True)
-                else:
-                    x = functional.avg_pool2d(x, 2)
-                activations[name] = x
-        return activations
-
-    if "compiled" in words:
-        activations_of = torch.compile(activations_of)
-
-    def gram(activation: Any) -> Any:
-        F = activation[0].float().permute(1, 2, 0).flatten(0, 1)
-        return F.T @ F / len(F)
-
-    images = (255 * task.pictures - MEAN_RGB).transpose(0, 3, 1, 2)
-    content, style, image = (channels_last(each[None]) for each in images)
-    with torch.no_grad():
-        activations = activations_of(content)
-        contents = {layer: activations[layer].float() for layer in CONTENT_WEIGHTS}
-        activations = activations_of(style)
-        grams = {layer: gram(activations[layer]) for layer in STYLE_WEIGHTS}
-        del activations
-    image.requires_grad_()
-    optimizer = torch.optim.Adam([image], lr=PRESET.learning_rates["adam"])
-
-    def step() -> Any:
-        optimizer.zero_grad()
-        activations = activations_of(image)
-        loss = torch.zeros((), device=device)
-        for layer, weight in CONTENT_WEIGHTS.items():
-            error = activations[layer].float() - contents[layer]
-            loss = loss + weight * 0.5 * error.square().sum()
-        for layer, weight in STYLE_WEIGHTS.items():
-            error = gram(activations[layer]) - grams[layer]
-            loss = loss + weight * 0.25 * error.square().mean()
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    def advance(count: int) -> None:
-        for _ in range(count):
-            step()
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    first_loss = step().item()
-    gradient = image.grad[0].permute(1, 2, 0).cpu().numpy()
-    first = FirstStep(device, first_loss, gradient)
-    if device == "cpu":
-        return Program(first, advance)
-    return Program(first, advance, device_peak=torch.cuda.max_memory_allocated)

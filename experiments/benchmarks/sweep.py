@@ -49,11 +49,7 @@ from nstjax.problem.problem import (
 )
 from nstjax.runtime.memory import free_before_next_step
 
-USAGE = """
-Settings per second of a sweep against a loop of single runs, and its memory.
-
-  python -m experiments.benchmarks.sweep --lanes=64 --size=128
-"""
+USAGE = __doc__ or ""
 
 flags.DEFINE_integer("lanes", 64, "Settings.", lower_bound=1)
 flags.DEFINE_integer("size", 128, "Pixels on a side.", lower_bound=16)

@@ -48,12 +48,7 @@ from nstjax.presets.preset import Preset, customize
 from nstjax.presets.published import get_preset
 from nstjax.problem.problem import Problem, evaluate, prepare
 
-USAGE = """
-Time to a given loss: coarse to fine with L-BFGS against single-scale Adam.
-
-  python -m experiments.benchmarks.time_to_loss --size=512 --steps=500
-  python -m experiments.benchmarks.time_to_loss PHOTO PAINTING --single=same
-"""
+USAGE = __doc__ or ""
 
 PHOTOS: dict[str, Callable[[], np.ndarray]] = {
     "chelsea": skimage.data.chelsea,

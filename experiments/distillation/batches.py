@@ -48,14 +48,14 @@ class Batches(NamedTuple):
       sources: where crops come from.
       teacher: what is to be imitated.
       size: of each picture.
-      count: of the pictures in a batch; even.
+      batch_size: an even number.
       steps: the longest way to an on-policy sample.
     """
 
     sources: Sources
     teacher: Teacher
     size: int
-    count: int
+    batch_size: int
     steps: int
 
     def make(
@@ -67,11 +67,12 @@ class Batches(NamedTuple):
         """
         if student is None:
             drawn = (
-                random_picture(rng, *self.sources, self.size) for _ in range(self.count)
+                random_picture(rng, *self.sources, self.size)
+                for _ in range(self.batch_size)
             )
             pictures = np.stack(list(drawn))
         else:
-            crops = random_crops(rng, self.sources, self.size, self.count // 2)
+            crops = random_crops(rng, self.sources, self.size, self.batch_size // 2)
             samples = on_policy_samples(student, rng, *crops, pool, self.steps)
             pictures = np.concatenate([samples, crops[1]])
         positions = sample_positions(rng, pictures.shape, SAMPLES_PER_BLOCK)

@@ -112,7 +112,7 @@ def test_bad_size_is_one_line(program):
 
 def test_arbitrary_style_is_that_of_the_encoded_painting(arbitrary, slim_weights):
     photo, painting = np.random.default_rng(0).random((2, 24, 32, 3), np.float32)
-    task = read_task(str(arbitrary), painting, str(slim_weights), 1)
+    task = read_task(str(arbitrary), painting, str(slim_weights))
     task = task._replace(images=photo[None])
     encode = make_encoder(task.vgg, "max", "same")
     network = read_model(arbitrary).network
@@ -129,7 +129,7 @@ def test_arbitrary_style_is_that_of_the_encoded_painting(arbitrary, slim_weights
 
 def test_named_style_is_that_of_the_network(painterly, slim_weights):
     path = painterly()
-    task = read_task(str(path), NO_PAINTING, str(slim_weights), 1)
+    task = read_task(str(path), NO_PAINTING, str(slim_weights))
     # Of the shape that networks are compared for: the same program.
     photos = np.random.default_rng(0).random((2, 21, 26, 3), np.float32)
     task = task._replace(images=photos)
@@ -151,4 +151,4 @@ def assert_bfloat16_is_near(task, exact):
 )
 def test_other_kinds_of_network_are_refused(fields, painterly, slim_weights):
     with pytest.raises(InputError, match="of another kind than painterly"):
-        read_task(str(painterly(**fields)), NO_PAINTING, str(slim_weights), 1)
+        read_task(str(painterly(**fields)), NO_PAINTING, str(slim_weights))

@@ -42,7 +42,7 @@ def maker():
         np.stack([photo[:32, :32] for photo in sources.photos]),
         np.random.default_rng(1),
     )
-    return batches.Batches(sources, teacher, size=32, count=4, steps=2)
+    return batches.Batches(sources, teacher, size=32, batch_size=4, steps=2)
 
 
 @pytest.fixture(scope="module")

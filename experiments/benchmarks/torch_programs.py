@@ -1,9 +1,10 @@
-"""The programs of ``experiments.benchmarks.feedforward`` as PyTorch writes them.
+"""The programs of the benchmarks as PyTorch writes them.
 
 Eager and channels-last, with the same weights.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,13 @@ from experiments.benchmarks.feedforward_programs import (
     FirstRun,
     Task,
 )
+from experiments.benchmarks.step_programs import (
+    CONTENT_WEIGHTS,
+    PRESET,
+    STYLE_WEIGHTS,
+    FirstStep,
+)
+from experiments.benchmarks.step_programs import Task as StepTask
 from experiments.benchmarks.workers import Program
 from nstjax.feedforward.networks.adain import CODE_LAYER, EPSILON
 from nstjax.feedforward.networks.architecture import (
@@ -26,17 +34,73 @@ from nstjax.feedforward.networks.architecture import (
     TransformArchitecture,
 )
 from nstjax.network.vgg import LAYERS, MEAN_RGB, layer_channels
+from nstjax.runtime.allocator import keep_freed_memory
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MEAN = torch.tensor(MEAN_RGB, device=DEVICE)[None, :, None, None]
+MAX_POOL = partial(functional.max_pool2d, ceil_mode=True)  # keeps odd borders
 Weights = dict[str, Tensor]
+
+
+def torch_step(task: StepTask, words: Sequence[str]) -> Program:
+    """A step of style transfer; the words are the implementation's name."""
+    if "stock" not in words:
+        keep_freed_memory()
+    use_device()
+    vgg = vgg_of(task.params, torch.float32)
+    layers = (*CONTENT_WEIGHTS, *STYLE_WEIGHTS)
+
+    def activations_of(x: Tensor) -> dict[str, Tensor]:
+        with torch.autocast(DEVICE, torch.bfloat16, enabled="bfloat16" in words):
+            activations = features(vgg, x, layers, functional.avg_pool2d)
+        return {layer: found.float() for layer, found in activations.items()}
+
+    if "compiled" in words:
+        activations_of = torch.compile(activations_of)
+
+    def gram(activation: Tensor) -> Tensor:
+        F = activation[0].permute(1, 2, 0).flatten(0, 1)
+        return F.T @ F / len(F)
+
+    images = 255 * task.pictures - MEAN_RGB
+    content, style, image = (from_nhwc(each[None]) for each in images)
+    with torch.no_grad():
+        found = activations_of(content)
+        contents = {layer: found[layer] for layer in CONTENT_WEIGHTS}
+        found = activations_of(style)
+        grams = {layer: gram(found[layer]) for layer in STYLE_WEIGHTS}
+        del found
+    image.requires_grad_()
+    optimizer = torch.optim.Adam([image], lr=PRESET.learning_rates["adam"])
+
+    def step() -> Tensor:
+        optimizer.zero_grad()
+        activations = activations_of(image)
+        loss = torch.zeros((), device=DEVICE)
+        for layer, weight in CONTENT_WEIGHTS.items():
+            error = activations[layer] - contents[layer]
+            loss = loss + weight * 0.5 * error.square().sum()
+        for layer, weight in STYLE_WEIGHTS.items():
+            error = gram(activations[layer]) - grams[layer]
+            loss = loss + weight * 0.25 * error.square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    loss = step().item()
+    gradient = image.grad[0].permute(1, 2, 0).cpu().numpy()
+    peak = torch.cuda.max_memory_allocated if DEVICE == "cuda" else lambda: 0
+    return Program(
+        FirstStep(DEVICE, loss, gradient), partial(repeat, step), device_peak=peak
+    )
 
 
 def torch_inference(task: Task) -> Program:
     """The forward pass without a graph for gradients."""
-    prepare(task)
+    use_device(allow_tf32=task.precision != "float32")
     dtype = getattr(torch, task.precision)
-    weights, vgg = weights_of(task, dtype)
+    weights = {name: tensor_of(array, dtype) for name, array in task.tensors.items()}
+    vgg = vgg_of(task.vgg, dtype)
     images = from_nhwc(task.images).to(dtype)
     if isinstance(task.architecture, AdaINArchitecture):
         style = [torch.tensor(part, device=DEVICE) for part in task.style]
@@ -54,15 +118,18 @@ def torch_inference(task: Task) -> Program:
 
 def torch_training(task: Task) -> Program:
     """Forward, backward and Adam, with the losses of ``LOSS``."""
-    prepare(task)
+    use_device(allow_tf32=False)
     assert task.paintings is not None
     architecture: Any = task.architecture
-    weights, vgg = weights_of(task, torch.float32)
+    weights = {
+        name: tensor_of(array, torch.float32) for name, array in task.tensors.items()
+    }
+    vgg = vgg_of(task.vgg, torch.float32)
     images, paintings = from_nhwc(task.images), from_nhwc(task.paintings)
     style = torch.arange(len(images), device=DEVICE) % len(paintings)
     style_weights = functional.one_hot(style, len(paintings)).float()
     with torch.no_grad():
-        painted = features(vgg, paintings, LOSS.style_layers)
+        painted = features(vgg, preprocess(paintings), LOSS.style_layers)
         targets = {layer: gram(layer, painted[layer])[style] for layer in painted}
         del painted
     for weight in weights.values():
@@ -73,8 +140,9 @@ def torch_training(task: Task) -> Program:
         optimizer.zero_grad()
         output = transform(weights, images, style_weights, architecture)
         with torch.no_grad():
-            contents = features(vgg, images, LOSS.content_layers)
-        activations = features(vgg, output, (*LOSS.content_layers, *LOSS.style_layers))
+            contents = features(vgg, preprocess(images), LOSS.content_layers)
+        layers = (*LOSS.content_layers, *LOSS.style_layers)
+        activations = features(vgg, preprocess(output), layers)
         loss = LOSS.tv * total_variation(255 * output)
         for layer, content in contents.items():
             share = content.shape[1] / layer_channels(layer)
@@ -146,7 +214,7 @@ def arbitrary(
     upsampling: str,
 ) -> Tensor:
     """Encoder, AdaIN to a style's mean and variance [channels], ``AdaINDecoder``."""
-    code = features(vgg, images, [CODE_LAYER])[CODE_LAYER].float()
+    code = features(vgg, preprocess(images), [CODE_LAYER])[CODE_LAYER].float()
     mean, variance = (part[None, :, None, None] for part in style)
     own_variance, own_mean = torch.var_mean(code, (2, 3), correction=0, keepdim=True)
     scale = torch.sqrt((variance + EPSILON) / (own_variance + EPSILON))
@@ -166,10 +234,12 @@ def arbitrary(
 
 
 def features(
-    vgg: dict[str, Any], images: Tensor, layers: Sequence[str]
+    vgg: dict[str, Any],
+    x: Tensor,
+    layers: Sequence[str],
+    pool: Callable[..., Tensor] = MAX_POOL,
 ) -> dict[str, Tensor]:
-    """Activations of VGG-19's layers, with maximum pooling that keeps odd borders."""
-    x = (255 * images - MEAN).to(images.dtype)
+    """Activations of VGG-19's layers."""
     activations = {}
     for name in LAYERS[: max(map(LAYERS.index, layers)) + 1]:
         if name.startswith("conv"):
@@ -177,10 +247,15 @@ def features(
         elif name.startswith("relu"):
             x = x.relu_()
         else:
-            x = functional.max_pool2d(x, 2, ceil_mode=True)
+            x = pool(x, 2)
         if name in layers:
             activations[name] = x
     return activations
+
+
+def preprocess(images: Tensor) -> Tensor:
+    """Pictures in 0..1 in the network's units."""
+    return (255 * images - MEAN).to(images.dtype)
 
 
 def gram(layer: str, activation: Tensor) -> Tensor:
@@ -194,11 +269,13 @@ def total_variation(images: Tensor) -> Tensor:
     return sum(images.diff(dim=axis).square().mean() for axis in (2, 3))
 
 
-def prepare(task: Task) -> None:
+def use_device(allow_tf32: bool = True) -> None:
     """Set what PyTorch keeps for the whole process."""
-    torch.set_num_threads(task.threads)
+    linux = hasattr(os, "sched_getaffinity")
+    processors = len(os.sched_getaffinity(0)) if linux else os.cpu_count()
+    torch.set_num_threads(processors or 1)
     torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = task.precision != "float32"
+    torch.backends.cudnn.allow_tf32 = allow_tf32
 
 
 def repeat(work: Callable[[], Tensor], count: int) -> None:
@@ -209,19 +286,19 @@ def repeat(work: Callable[[], Tensor], count: int) -> None:
         torch.cuda.synchronize()
 
 
-def weights_of(task: Task, dtype: torch.dtype) -> tuple[Weights, dict[str, Any]]:
-    """The network's weights by path, and VGG-19's by layer: kernels are OIHW."""
+def tensor_of(array: np.ndarray, dtype: torch.dtype) -> Tensor:
+    """A bias, or a kernel in PyTorch's order: OIHW."""
+    if array.ndim < 4:
+        return torch.tensor(array, device=DEVICE, dtype=dtype)
+    return from_nhwc(array.transpose(3, 0, 1, 2)).to(dtype)
 
-    def tensor(array: np.ndarray) -> Tensor:
-        if array.ndim < 4:
-            return torch.tensor(array, device=DEVICE, dtype=dtype)
-        return from_nhwc(array.transpose(3, 0, 1, 2)).to(dtype)
 
-    vgg = {
-        layer: {name: tensor(array) for name, array in parts.items()}
-        for layer, parts in task.vgg.items()
+def vgg_of(params: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+    """VGG-19's weights by layer."""
+    return {
+        layer: {name: tensor_of(array, dtype) for name, array in parts.items()}
+        for layer, parts in params.items()
     }
-    return {name: tensor(array) for name, array in task.tensors.items()}, vgg
 
 
 def from_nhwc(array: np.ndarray) -> Tensor:
