@@ -66,11 +66,12 @@ class Batches(NamedTuple):
         The second half of these are the crops of paintings that led to the first.
         """
         if student is None:
-            drawn = (
-                random_picture(rng, *self.sources, self.size)
-                for _ in range(self.batch_size)
+            pictures = np.stack(
+                [
+                    random_picture(rng, *self.sources, self.size)
+                    for _ in range(self.batch_size)
+                ]
             )
-            pictures = np.stack(list(drawn))
         else:
             crops = random_crops(rng, self.sources, self.size, self.batch_size // 2)
             samples = on_policy_samples(student, rng, *crops, pool, self.steps)
