@@ -53,42 +53,25 @@ FIXED_FIELDS = {"padding": "reflect", "pixels": "0..1", "output": "sigmoid"}
 
 
 class Task(NamedTuple):
-    """What every worker is given, as plain data.
-
-    Attributes:
-      architecture: of the network.
-      tensors: its parameters by path.
-      vgg: params of arbitrary style's encoder, or in training of the network that
-        compares.
-      style: weights of the styles, [styles], or for arbitrary style a painting's mean
-        and variance, [channels] each; not used in training.
-      images: photos, sRGB in 0..1, [batch, height, width, 3].
-      paintings: one for each style if the network is trained, [styles, height, width,
-        3].
-      precision: float32, or in inference bfloat16 with statistics in float32.
-    """
+    """What every worker is given, as plain data."""
 
     architecture: Architecture
-    tensors: dict[str, np.ndarray]
+    tensors: dict[str, np.ndarray]  # of the network, by path
+    # Of arbitrary style's encoder, or in training of the network that compares.
     vgg: dict[str, dict[str, np.ndarray]]
+    # Weights [styles], or arbitrary style's mean and variance, [channels] each.
     style: Any
-    images: np.ndarray = np.empty((0, 0, 0, 3), np.float32)
-    paintings: np.ndarray | None = None
-    precision: str = "float32"
+    images: np.ndarray = np.empty((0, 0, 0, 3), np.float32)  # sRGB in 0..1
+    paintings: np.ndarray | None = None  # one for each style that is trained
+    precision: str = "float32"  # of inference; statistics are in float32
 
 
 class FirstRun(NamedTuple):
-    """What an implementation gives before it is timed.
-
-    Attributes:
-      device: such as "cpu".
-      compile_seconds: what tracing and compiling took; None where nothing is compiled.
-      result: the pictures [batch, height, width, 3], or the losses of the first steps.
-    """
+    """What an implementation gives before it is timed."""
 
     device: str
-    compile_seconds: float | None
-    result: np.ndarray
+    compile_seconds: float | None  # with tracing; None where nothing is compiled
+    result: np.ndarray  # [batch, height, width, 3], or losses of the first steps
 
 
 def read_task(model: str, painting: np.ndarray, weights: str) -> Task:

@@ -42,15 +42,10 @@ STYLE_WEIGHTS = {
 
 
 class Task(NamedTuple):
-    """What every worker is given.
-
-    Attributes:
-      params: {conv layer: {"kernel": [3, 3, in, out], "bias": [out]}}.
-      pictures: photo, painting and initial image, sRGB in 0..1, [3, height, width, 3].
-    """
+    """What every worker is given: a network, and photo, painting and initial image."""
 
     params: dict[str, dict[str, np.ndarray]]
-    pictures: np.ndarray
+    pictures: np.ndarray  # sRGB in 0..1, [3, height, width, 3]
 
 
 class FirstStep(NamedTuple):

@@ -20,6 +20,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -87,19 +88,12 @@ FLAGS = flags.FLAGS
 
 
 class Trial(NamedTuple):
-    """A run until a loss was reached.
+    """A run until a loss was reached."""
 
-    Attributes:
-      seconds: of all scales; inf if the loss was not reached.
-      steps: of the last scale.
-      lowest: loss of the last scale.
-      image: the last, in the network's units.
-    """
-
-    seconds: float
-    steps: int
-    lowest: float
-    image: np.ndarray
+    seconds: float  # of all scales; inf if the loss was not reached
+    steps: int  # of the last scale
+    lowest: float  # loss of the last scale
+    image: np.ndarray  # the last, in the network's units
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -134,8 +128,8 @@ def read_pairs(arguments: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarr
     if arguments:
         if len(arguments) != 2:
             raise InputError("give a photo and a painting, or no pictures for --pairs")
-        photo, painting = arguments
-        return {f"{photo}:{painting}": (read_image(photo), read_image(painting))}
+        name = ":".join(Path(argument).stem for argument in arguments)
+        return {name: (read_image(arguments[0]), read_image(arguments[1]))}
     pairs = {}
     for pair in FLAGS.pairs:
         photo, _, painting = pair.partition(":")
@@ -191,7 +185,8 @@ def measure_pair(
             "range": f"{min(ratios):.2f}..{max(ratios):.2f}",
         }
         if FLAGS.pictures:
-            for kind, trial in {single: slow, "ours": quick}.items():
+            ours = f"ours_{optimizer}_{factor}"
+            for kind, trial in {single: slow, ours: quick}.items():
                 path = f"{FLAGS.pictures}/{name.replace(':', '_')}_{kind}.png"
                 write_image(path, np.asarray(deprocess(trial.image)))
         if FLAGS.torch:

@@ -21,19 +21,12 @@ ROUND_SECONDS = 0.5  # a shorter one is not timed well
 
 
 class Program(NamedTuple):
-    """What a worker runs.
+    """What a worker runs."""
 
-    Attributes:
-      first: what it gives before it is timed.
-      run: does its work so many times and waits for the last.
-      steps: what it is timed by: how many there are in its work.
-      device_peak: the accelerator's peak memory in bytes, 0 without one.
-    """
-
-    first: Any
-    run: Callable[[int], None]
-    steps: int = 1
-    device_peak: Callable[[], int] = lambda: 0
+    first: Any  # what it gives before it is timed
+    run: Callable[[int], None]  # does its work so many times, and waits for the last
+    steps: int = 1  # in its work: it is timed by them
+    device_peak: Callable[[], int] = lambda: 0  # bytes of an accelerator
 
 
 class Measurement(NamedTuple):
@@ -45,11 +38,7 @@ class Measurement(NamedTuple):
 
 
 class Workers:
-    """A process for each program.
-
-    Attributes:
-      firsts: what each program gave before it is timed, by name.
-    """
+    """A process for each program, of which ``firsts`` are told by name."""
 
     def __init__(
         self, program_of: Callable[[str, Any], Program], tasks: Mapping[str, Any]

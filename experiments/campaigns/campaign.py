@@ -51,48 +51,28 @@ SHARE_OF_CHANGES = {"times": 0.0, "changes": 1.0, "both": 0.5}
 
 
 class Whole(NamedTuple):
-    """What a command does that nobody disturbs.
+    """What a command does that nobody disturbs."""
 
-    Attributes:
-      seconds: how long it takes with a cold and a warm cache of compiled programs.
-      changes: how often it changes a file.
-      contents: what it leaves, see ``experiments.campaigns.contents``.
-    """
-
-    seconds: dict[str, float]
-    changes: int
-    contents: dict[str, str]
+    seconds: dict[str, float]  # with a cold and a warm cache of compiled programs
+    changes: int  # how often it changes a file
+    contents: dict[str, str]  # what it leaves
 
 
 class Report(NamedTuple):
-    """What came of a try.
+    """What came of a try."""
 
-    Attributes:
-      done: what was done to the command, and when.
-      ended: how it ended, a column of the table.
-      faults: what ought not to be; none if all is well.
-      output: what its last process said.
-    """
-
-    done: str
-    ended: str
-    faults: list[str]
-    output: str
+    done: str  # what was done to the command, and when
+    ended: str  # how it ended, a column of the table
+    faults: list[str]  # what ought not to be
+    output: str  # what its last process said
 
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-    """A command that is about to be tried.
+    """A command that is about to be tried."""
 
-    Attributes:
-      draw: what decides, by the try's number.
-      cache: of compiled programs, cold or warm.
-      trial: its folder.
-      whole: what it does that nobody disturbs.
-    """
-
-    draw: random.Random
-    cache: str
+    draw: random.Random  # decides, by the try's number
+    cache: str  # of compiled programs, cold or warm
     trial: Trial
     whole: Whole
 

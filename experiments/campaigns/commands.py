@@ -29,19 +29,13 @@ TRAINING_LOSS = (
 
 
 class Command(NamedTuple):
-    """A command that is started in a folder of its own.
+    """A command that is started in a folder of its own."""
 
-    Attributes:
-      arguments: Python's; what is written has a relative path, what is read has none.
-      workdir: the folder that its log and checkpoints go to, or None.
-      resume: flags that are added when it is given again and the folder is there.
-      picture: what there must be after an interrupt once a step has been made, or None.
-      checkpoint: what there must be besides.
-    """
-
+    # Python's; what is written has a relative path, what is read has none.
     arguments: tuple[str, ...]
-    workdir: str | None = None
-    resume: tuple[str, ...] = ()
+    workdir: str | None = None  # of its log and checkpoints
+    resume: tuple[str, ...] = ()  # added when it is given again and that is there
+    # What there must be after an interrupt once a step has been made.
     picture: str | None = None
     checkpoint: str | None = None
 

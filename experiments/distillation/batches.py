@@ -42,21 +42,13 @@ def is_on_policy(round_: int, batch: int) -> bool:
 
 
 class Batches(NamedTuple):
-    """How batches are made.
-
-    Attributes:
-      sources: where crops come from.
-      teacher: what is to be imitated.
-      size: of each picture.
-      batch_size: an even number.
-      steps: the longest way to an on-policy sample.
-    """
+    """How batches are made."""
 
     sources: Sources
     teacher: Teacher
-    size: int
-    batch_size: int
-    steps: int
+    size: int  # of each picture
+    batch_size: int  # an even number
+    steps: int  # the longest way to an on-policy sample
 
     def make(
         self, rng: np.random.Generator, pool: Pool, student: Params | None = None

@@ -16,15 +16,10 @@ CONVOLUTION_WEIGHT = 0.5
 
 
 class Mismatch(NamedTuple):
-    """Relative squared errors of a kernel: 0 where it is matched.
+    """Relative squared errors of a kernel: 0 where it is matched."""
 
-    Attributes:
-      kernel: of K = F·Fᵀ itself.
-      centered: of K for activations less their mean over the positions.
-    """
-
-    kernel: Array
-    centered: Array
+    kernel: Array  # of K = F·Fᵀ itself
+    centered: Array  # of K for activations less their mean over the positions
 
 
 def kernel_mismatch(student: ArrayLike, teacher: ArrayLike) -> Mismatch:

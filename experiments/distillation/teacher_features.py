@@ -31,18 +31,13 @@ class Teacher(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Pictures with VGG-19's features, kept in half precision to be many.
+    """Pictures with VGG-19's features, kept in half precision to be many."""
 
-    Attributes:
-      pictures: sRGB, not cut to 0..1, float16 [pictures, size, size, 3].
-      positions: what was sampled of each block's rows·columns, int32
-        [pictures, blocks, samples].
-      teacher: {convB_I: activation in units of its scale, float16
-        [pictures, samples, channels]}.
-    """
-
+    # sRGB, not cut to 0..1, float16 [pictures, size, size, 3].
     pictures: np.ndarray
+    # Sampled of each block's rows·columns, int32 [pictures, blocks, samples].
     positions: np.ndarray
+    # {convB_I: activation in its scale's units, float16 [pictures, samples, channels]}.
     teacher: dict[str, np.ndarray]
 
 

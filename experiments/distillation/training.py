@@ -21,30 +21,19 @@ INPUT_SCALE = 64.0
 
 
 class TrainingState(NamedTuple):
-    """What the next update needs.
+    """What the next update needs."""
 
-    Attributes:
-      scaled_params: the network, but for conv1_1's kernel, which is ``INPUT_SCALE``
-        times as large; ``trained_params`` gives the network.
-      opt_state: the optimizer's state.
-      step: how many updates there have been, int32 scalar.
-    """
-
+    # With conv1_1's kernel times ``INPUT_SCALE``; ``trained_params`` gives the network.
     scaled_params: Params
     opt_state: optax.OptState
-    step: Array
+    step: Array  # how many updates there have been, int32 scalar
 
 
 class Training(NamedTuple):
-    """A pair of functions.
-
-    Attributes:
-      init: params -> TrainingState.
-      step: (TrainingState, Batch, pool) -> (TrainingState, loss, mismatches); the
-        state is donated.
-    """
+    """A pair of functions."""
 
     init: Callable[[Params], TrainingState]
+    # (state, which is donated, batch, pool) -> (state, loss, mismatches)
     step: Callable[..., tuple[TrainingState, Array, dict[str, Mismatch]]]
 
 
