@@ -38,8 +38,7 @@ def test_the_kernels_are_those_of_vgg19():
     # Its flags have the names of other programs'.
     with process_kept():
         from experiments.benchmarks import kernels
-    shapes = kernels.layer_shapes(48, 32)
-    assert shapes == {
+    assert kernels.layer_shapes(48, 32) == {
         "conv1_2": (48, 32, 64, 64),
         "conv2_1": (24, 16, 64, 128),
         "conv2_2": (24, 16, 128, 128),
@@ -49,11 +48,6 @@ def test_the_kernels_are_those_of_vgg19():
         "conv4_2": (6, 4, 512, 512),
         "conv5_1": (3, 2, 512, 512),
     }
-    taken = [
-        kernels.algorithm_taken(np.zeros(shape[:3], "f4"), np.zeros((3, 3, *shape[2:])))
-        for shape in shapes.values()
-    ]
-    assert taken == ["direct"] + ["winograd"] * 7
 
 
 def test_both_algorithms_are_timed_and_agree(measured, monkeypatch):

@@ -180,6 +180,12 @@ def test_evaluation_scores_every_network_with_the_teacher(
         assert sheet.width > 1000
 
 
+def check_refused(status, out, err, says):
+    assert status == 2
+    assert says in err
+    assert len(err.splitlines()) == 1
+
+
 def test_evaluation_keeps_pairs_apart_and_what_is_there(pictures, tmp_path, program):
     painting = pictures / "paintings" / "0.png"
     copies = [tmp_path / name / "0.png" for name in "ab"]
@@ -191,14 +197,12 @@ def test_evaluation_keeps_pairs_apart_and_what_is_there(pictures, tmp_path, prog
     # The second pair has a name of its own.
     (run / "0_0_png_2_random.png").write_text("a thesis")
     before = listing(tmp_path)
-    status, _, err = program(
+    refused = program(
         "experiments.evaluate_features",
         *(f"{copy}:{painting}" for copy in copies),
         *("--teacher=slim", f"--workdir={run}"),
     )
-    assert status == 2
-    assert "0_0_png_2_random.png is there already, and no run in" in err
-    assert len(err.splitlines()) == 1
+    check_refused(*refused, "0_0_png_2_random.png is there already, and no run in")
     assert listing(tmp_path) == before
 
 
@@ -214,8 +218,5 @@ def test_evaluation_keeps_pairs_apart_and_what_is_there(pictures, tmp_path, prog
     ],
 )
 def test_bad_evaluation_is_one_line(arguments, says, studio, program):
-    status, _, err = program("experiments.evaluate_features", *arguments)
-    assert status == 2
-    assert says in err
-    assert len(err.splitlines()) == 1
+    check_refused(*program("experiments.evaluate_features", *arguments), says)
     assert not (studio / "w").exists()
