@@ -33,8 +33,6 @@ from nstjax.presets.published import get_preset
 from nstjax.problem.problem import evaluate, prepare
 from nstjax.runs.stylize import stylize
 
-USAGE = __doc__ or ""
-
 define_path("teacher", "vgg19", "What scores: vgg19 or a file of its weights.")
 define_path("weights", "slim", "What is compared: slim or a file.")
 flags.DEFINE_boolean("free_pictures", False, "Use three pairs of CC0 pictures.")
@@ -217,4 +215,4 @@ def free_pairs() -> list[Pair]:
 
 
 if __name__ == "__main__":
-    run_command("evaluate_features", __name__, USAGE, main)
+    run_command("evaluate_features", __name__, __doc__ or "", main)

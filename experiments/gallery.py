@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import skimage.data
@@ -28,8 +29,7 @@ from nstjax.io.demo import painting, stained_glass
 from nstjax.io.images import read_image, write_image
 from nstjax.io.workdir import begin_folder
 from nstjax.runtime.interrupts import run_child
-
-USAGE = __doc__ or ""
+from nstjax.statistics.style_losses import StyleLoss
 
 define_path("workdir", None, "Folder for the pictures and the sheet.")
 flags.DEFINE_string("common", "--size=384 --steps=200", "Flags of every variant.")
@@ -55,14 +55,7 @@ VARIANTS = {
     "match, symmetric": f"{ONE} --color=match --color_match=symmetric",
     "match, histogram": f"{ONE} --color=match --color_match=histogram",
     "match, after": f"{ONE} --color=match --color_when=after",
-    "moments": f"{ONE} --style_loss=moments",
-    "mmd-linear": f"{ONE} --style_loss=mmd-linear",
-    "mmd-poly": f"{ONE} --style_loss=mmd-poly",
-    "mmd-gaussian": f"{ONE} --style_loss=mmd-gaussian",
-    "mmd-gaussian-full": f"{ONE} --style_loss=mmd-gaussian-full",
-    "wasserstein2": f"{ONE} --style_loss=wasserstein2",
-    "sliced": f"{ONE} --style_loss=sliced",
-    "histogram": f"{ONE} --style_loss=histogram",
+    **{loss: f"{ONE} --style_loss={loss}" for loss in get_args(StyleLoss)[1:]},
     "half style scale": f"{ONE} --style_scale=0.5",
     "fine glass, coarse painting": (
         "photo.png --fine_style=glass.png --coarse_style=painting.png"
@@ -151,4 +144,4 @@ def free_pictures() -> list[np.ndarray]:
 
 
 if __name__ == "__main__":
-    run_command("gallery", __name__, USAGE, main)
+    run_command("gallery", __name__, __doc__ or "", main)

@@ -56,7 +56,6 @@ from nstjax.runtime.interrupts import advise
 from nstjax.runtime.progress_bar import ProgressBar
 from nstjax.whole_number import is_whole_number
 
-USAGE = __doc__ or ""
 LONG_SIDE = 1024
 CHECKPOINT, BATCHES, RESULT = "checkpoint.safetensors", "batches", "slim.safetensors"
 REMEDY = "delete it, and it will be made again"
@@ -303,4 +302,4 @@ def _check_flags(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_command("train_slim", __name__, USAGE, main)
+    run_command("train_slim", __name__, __doc__ or "", main)

@@ -22,7 +22,7 @@ Name = TypeVar("Name")
 
 
 def run_benchmark(
-    name: str, module: str, usage: str, measure: Callable[[], Any]
+    name: str, module: str, usage: str | None, measure: Callable[[], Any]
 ) -> None:
     """Run a command that has flags alone, and write what it measures to --output."""
 
@@ -33,7 +33,7 @@ def run_benchmark(
         write_json(FLAGS.output, measure())
         return 0
 
-    run_command(name, module, usage, main)
+    run_command(name, module, usage or "", main)
 
 
 def no_arguments(arguments: Sequence[str]) -> None:

@@ -44,8 +44,6 @@ from nstjax.feedforward.networks.networks import check_sides
 from nstjax.io.demo import demo_pictures
 from nstjax.io.weights import load_network
 
-USAGE = __doc__ or ""
-
 LARGEST_DIFFERENCE = 1e-3
 LARGEST_MEAN_DIFFERENCE = 0.02  # of bfloat16 from float32
 
@@ -152,4 +150,4 @@ def check(what: str, difference: float, limit: float) -> None:
 
 
 if __name__ == "__main__":
-    run_command("feedforward", __name__, USAGE, main)
+    run_command("feedforward", __name__, __doc__ or "", main)

@@ -40,7 +40,6 @@ from nstjax.io.demo import demo_pictures
 from nstjax.optimization.steps import run
 from nstjax.problem.problem import make_transfer, prepare
 
-USAGE = __doc__ or ""
 flags.DEFINE_integer("matmul_size", 8192, "Rows and columns.", lower_bound=1)
 flags.DEFINE_integer("steps", 2500, "Of the run.", lower_bound=1)
 flags.DEFINE_string("size", "512x384", "WIDTHxHEIGHT of the run.")
@@ -122,4 +121,4 @@ def sweep(precision: str) -> Work:
 
 
 if __name__ == "__main__":
-    run_benchmark("gpu", __name__, USAGE, measure)
+    run_benchmark("gpu", __name__, __doc__, measure)

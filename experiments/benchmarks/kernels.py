@@ -28,7 +28,6 @@ from nstjax.commands.path_flags import define_path
 from nstjax.network.convolution import conv3x3, direct_convolution, winograd_convolution
 from nstjax.network.vgg import LAYERS, kernel_shapes, summarize
 
-USAGE = __doc__ or ""
 DEEPEST = "conv5_1"
 ALGORITHMS: dict[str, Callable[..., Any]] = {
     "direct": direct_convolution,
@@ -114,4 +113,4 @@ def algorithm_taken(activation: Any, kernel: Any) -> str:
 
 
 if __name__ == "__main__":
-    run_benchmark("kernels", __name__, USAGE, measure)
+    run_benchmark("kernels", __name__, __doc__, measure)

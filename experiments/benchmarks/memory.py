@@ -22,7 +22,6 @@ from experiments.benchmarks.benchmark import print_rows, run_benchmark, whole_nu
 from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
 
-USAGE = __doc__ or ""
 define_paths("weights", "random,slim", "Networks, as nstjax --weights.")
 flags.DEFINE_list("sizes", ["512", "1024"], "Long sides.")
 flags.DEFINE_list("optimizers", ["adam"], "See nstjax --optimizer.")
@@ -93,4 +92,4 @@ def measure_run(size: int, tile: str, **settings: str) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    run_benchmark("memory", __name__, USAGE, measure)
+    run_benchmark("memory", __name__, __doc__, measure)

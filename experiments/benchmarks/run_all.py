@@ -29,7 +29,6 @@ from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 
-USAGE = __doc__ or ""
 # What needs PyTorch is left out, and says so, where it is not installed.
 BENCHMARKS: dict[str, tuple[str, ...]] = {
     "startup": (),
@@ -98,4 +97,4 @@ def run(name: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_command("run_all", __name__, USAGE, main)
+    run_command("run_all", __name__, __doc__ or "", main)

@@ -40,7 +40,6 @@ from nstjax.presets.preset import Preset, customize, deepest_layer
 from nstjax.presets.published import get_preset
 from nstjax.problem.problem import make_transfer, make_weights
 
-USAGE = __doc__ or ""
 KINDS = ("collective-permute", "all-reduce", "all-gather", "all-to-all")
 ITEM_BYTES = {"f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "pred": 1}
 
@@ -216,4 +215,4 @@ def count_exchanges(text: str, devices: int) -> tuple[dict[str, int], dict[str, 
 
 
 if __name__ == "__main__":
-    run_benchmark("sharding", __name__, USAGE, measure)
+    run_benchmark("sharding", __name__, __doc__, measure)

@@ -29,7 +29,6 @@ from nstjax.errors import InputError
 from nstjax.io.demo import stained_glass
 from nstjax.io.images import read_image, write_image
 
-USAGE = __doc__ or ""
 flags.DEFINE_integer("repeats", 3, "Timed rounds.", lower_bound=1)
 flags.DEFINE_string("size", "256", "As nstjax takes it.")
 define_path("weights", "slim", "As nstjax takes them.")
@@ -91,4 +90,4 @@ def measure() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    run_benchmark("startup", __name__, USAGE, measure)
+    run_benchmark("startup", __name__, __doc__, measure)

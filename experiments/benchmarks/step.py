@@ -40,8 +40,6 @@ from experiments.benchmarks.workers import Workers
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 
-USAGE = __doc__ or ""
-
 # What the others are compared with: the first of these that is timed.
 REFERENCES = ("torch-float32", "nstjax")
 USUAL = (
@@ -129,4 +127,4 @@ def measure_size(task: Task, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    run_benchmark("step", __name__, USAGE, measure)
+    run_benchmark("step", __name__, __doc__, measure)

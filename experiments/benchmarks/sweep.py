@@ -49,8 +49,6 @@ from nstjax.problem.problem import (
 )
 from nstjax.runtime.memory import free_before_next_step
 
-USAGE = __doc__ or ""
-
 flags.DEFINE_integer("lanes", 64, "Settings.", lower_bound=1)
 flags.DEFINE_integer("size", 128, "Pixels on a side.", lower_bound=16)
 flags.DEFINE_integer("steps", 10, "Updates of each run.", lower_bound=1)
@@ -168,4 +166,4 @@ def compiled(preset: Preset) -> tuple[Lanes, FittedSweep]:
 
 
 if __name__ == "__main__":
-    run_command("sweep", __name__, USAGE, main)
+    run_command("sweep", __name__, __doc__ or "", main)

@@ -28,7 +28,6 @@ from nstjax.commands.path_flags import define_path
 from nstjax.problem.problem import Problem, prepare
 from nstjax.runtime.memory import free_before_next_step
 
-USAGE = __doc__ or ""
 flags.DEFINE_string("size", "1024x768", "WIDTHxHEIGHT.")
 flags.DEFINE_list("tiles", "512,256", "Sides of tiles.")
 flags.DEFINE_list("precisions", "float32,mixed", "See nstjax --precision.")
@@ -90,4 +89,4 @@ def measure_tiles(problems: dict[int | None, Problem]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    run_benchmark("tiling", __name__, USAGE, measure)
+    run_benchmark("tiling", __name__, __doc__, measure)

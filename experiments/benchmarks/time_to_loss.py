@@ -49,8 +49,6 @@ from nstjax.presets.preset import Preset, customize
 from nstjax.presets.published import get_preset
 from nstjax.problem.problem import Problem, evaluate, prepare
 
-USAGE = __doc__ or ""
-
 PHOTOS: dict[str, Callable[[], np.ndarray]] = {
     "chelsea": skimage.data.chelsea,
     "coffee": skimage.data.coffee,
@@ -243,4 +241,4 @@ def loss_of(problem: Problem, trial: Trial) -> float:
 
 
 if __name__ == "__main__":
-    run_command("time_to_loss", __name__, USAGE, main)
+    run_command("time_to_loss", __name__, __doc__ or "", main)

@@ -4,17 +4,10 @@
 
 Each try starts a command and sends Ctrl-C once or twice, SIGTERM or SIGHUP at a random
 moment, half of the moments right before it makes, renames or removes a file. While the
-process stands still it is noted how far it is. Then it must
-
-- end with the status 130, 143 or 129, or as undisturbed if it has nothing left to do,
-- say in a line that it was interrupted, and show no traceback,
-- go on for no more than the step that it is in,
-- leave no temporary file and no process,
-- leave a picture, and a checkpoint with --workdir, once it has made a step,
-- leave whole files only,
-- end, given again, with the bytes of an undisturbed command (in a share of the tries).
-
-Before Python has come to the command's first line, nothing is asked of it.
+process stands still it is noted how far it is. Then it must end within the step, with
+the signal's status and a line about it, and leave whole files, its result so far, and
+nothing temporary (docs/campaigns.md). Before Python has come to the command's first
+line, nothing is asked of it.
 """
 
 import contextlib
@@ -31,7 +24,6 @@ from experiments.campaigns.contents import contents, damaged, differences
 from experiments.campaigns.trials import MOST_SECONDS, Trial
 from nstjax.commands.launcher import run_command
 
-USAGE = __doc__ or ""
 flags.adopt_module_key_flags(campaign)
 flags.DEFINE_float("again", 0.3, "Share of the tries that are given again.", 0.0, 1.0)
 
@@ -144,4 +136,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    run_command("interrupts", __name__, USAGE, main)
+    run_command("interrupts", __name__, __doc__ or "", main)

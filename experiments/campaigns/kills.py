@@ -14,7 +14,6 @@ from experiments.campaigns import campaign
 from experiments.campaigns.contents import contents, damaged
 from nstjax.commands.launcher import run_command
 
-USAGE = __doc__ or ""
 MOST_KILLS = 3
 flags.adopt_module_key_flags(campaign)
 
@@ -45,4 +44,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    run_command("kills", __name__, USAGE, main)
+    run_command("kills", __name__, __doc__ or "", main)
