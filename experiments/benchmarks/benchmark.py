@@ -1,7 +1,6 @@
 """What every benchmark does: flags in, work timed in turns, a table and JSON out."""
 
 import json
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from absl import flags
+from numpy.typing import ArrayLike
 
 from nstjax.commands.launcher import run_command
 from nstjax.errors import InputError
@@ -81,9 +81,13 @@ def timed_in_turns(
     return seconds
 
 
-def ratio(seconds: Sequence[float], reference: Sequence[float]) -> float:
-    """The median over the rounds of how long one takes by the other."""
-    return statistics.median(np.divide(seconds, reference).tolist())
+def ratios(
+    seconds: ArrayLike, reference: ArrayLike, name: str = "ratio"
+) -> dict[str, Any]:
+    """Columns of how long one takes by the other: the rounds' median and quartiles."""
+    in_rounds = np.divide(seconds, reference)
+    low, median, high = np.quantile(in_rounds, (0.25, 0.5, 0.75)).tolist()
+    return {name: median, "quartiles": f"{low:.2f}..{high:.2f}"}
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -25,7 +25,12 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments.benchmarks.benchmark import exact_size, no_arguments, print_rows
+from experiments.benchmarks.benchmark import (
+    exact_size,
+    no_arguments,
+    print_rows,
+    ratios,
+)
 from experiments.benchmarks.feedforward_programs import (
     Task,
     as_numpy,
@@ -34,7 +39,7 @@ from experiments.benchmarks.feedforward_programs import (
     read_task,
     shifted,
 )
-from experiments.benchmarks.workers import Workers
+from experiments.benchmarks.workers import Workers, share_gpu
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
@@ -69,6 +74,7 @@ FLAGS = flags.FLAGS
 def main(arguments: Sequence[str]) -> int:
     """Measure; returns the exit status."""
     no_arguments(arguments)
+    share_gpu()
     if FLAGS.threads and not hasattr(os, "sched_setaffinity"):
         raise InputError("--threads needs Linux: do without it")
     if FLAGS.threads:
@@ -115,9 +121,7 @@ def report(title: str, task: Task, names: Sequence[str]) -> None:
         row = {"": name, "device": first.device, "compile s": first.compile_seconds}
         row |= {"ms/picture": 1e3 * each, "pictures/s": 1 / each}
         if "torch" in names and name == "nstjax":
-            ratios = np.divide(seconds, measured["torch"].seconds)
-            row["of torch"] = float(np.median(ratios))
-            row["range"] = f"{ratios.min():.2f}..{ratios.max():.2f}"
+            row |= ratios(seconds, measured["torch"].seconds, "of torch")
         rows.append(row)
     print_rows(title, rows)
 

@@ -20,7 +20,7 @@ from absl import flags
 from experiments.benchmarks.benchmark import (
     exact_size,
     print_rows,
-    ratio,
+    ratios,
     run_benchmark,
     timed_in_turns,
 )
@@ -93,7 +93,7 @@ def measure_layer(shape: Shape) -> dict[str, Any]:
         "shape": f"{height}x{width} {channels_in}->{channels_out}",
         **{f"{name} ms": 1e3 * median for name, median in medians.items()},
         **{f"{name} GFLOP/s": operations / medians[name] / 1e9 for name in ALGORITHMS},
-        "ratio": ratio(seconds["winograd"], seconds["direct"]),
+        **ratios(seconds["winograd"], seconds["direct"]),
         "error": float(error / np.linalg.norm(results["direct"])),
         "mixed takes": algorithm_taken(*operands),
     }

@@ -20,9 +20,9 @@ from absl import flags
 
 from experiments.benchmarks.benchmark import (
     print_rows,
-    ratio,
+    ratios,
     run_benchmark,
-    timed_in_turns,
+    timed,
 )
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
@@ -66,21 +66,15 @@ def measure() -> list[dict[str, Any]]:
                 f"--weights={FLAGS.weights}",
                 f"--output={folder}/out.png",
             ]
-            starts = {
-                name: functools.partial(run_python, folder, arguments)
-                for name, arguments in {
-                    "import": ["-c", "import nstjax"],
-                    "first": command,
-                    "second": command,
-                }.items()
-            }
-            for name, taken in timed_in_turns(starts, rounds=1).items():
-                seconds.setdefault(name, []).extend(taken)
+            given = {"import": ["-c", "import nstjax"], "first": command}
+            for name, arguments in (given | {"second": command}).items():
+                start = functools.partial(run_python, folder, arguments)
+                seconds.setdefault(name, []).append(timed(start))
     rows = [
         {
             "start": name,
             "seconds": statistics.median(taken),
-            "of the first": ratio(taken, seconds["first"]),
+            **ratios(taken, seconds["first"], "of the first"),
         }
         for name, taken in seconds.items()
     ]

@@ -27,7 +27,12 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments.benchmarks.benchmark import exact_size, print_rows, run_benchmark
+from experiments.benchmarks.benchmark import (
+    exact_size,
+    print_rows,
+    ratios,
+    run_benchmark,
+)
 from experiments.benchmarks.step_programs import (
     FirstStep,
     Task,
@@ -109,9 +114,7 @@ def measure_size(task: Task, names: Sequence[str]) -> list[dict[str, Any]]:
         if FLAGS.peak_tflops:
             row["of peak"] = rate / 1e12 / FLAGS.peak_tflops
         if reference:
-            ratios = np.divide(seconds, measured[reference].seconds)
-            low, row["ratio"], high = np.quantile(ratios, (0.25, 0.5, 0.75)).tolist()
-            row["quartiles"] = f"{low:.2f}..{high:.2f}"
+            row |= ratios(seconds, measured[reference].seconds)
         if tasks[name] is task:
             g, h = exact.gradient.ravel(), first.gradient.ravel()
             cosine = g @ h / np.linalg.norm(g) / np.linalg.norm(h)

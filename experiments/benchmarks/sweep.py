@@ -25,7 +25,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.benchmarks.benchmark import no_arguments, print_rows, whole_numbers
+from experiments.benchmarks.benchmark import (
+    no_arguments,
+    print_rows,
+    ratios,
+    whole_numbers,
+)
 from experiments.benchmarks.workers import resident_peak
 from nstjax.analysis.sweeps.batch import Lanes, prepare_lanes
 from nstjax.analysis.sweeps.memory import FittedSweep, compile_sweep
@@ -114,13 +119,11 @@ def speeds(preset: Preset) -> list[dict[str, Any]]:
     rows = []
     for index, clock in enumerate(("clock", "processor")):
         sweep, loop = seconds[:, 0, index], seconds[:, 1, index]
-        low, median, high = np.quantile(loop / sweep, (0.25, 0.5, 0.75)).tolist()
         rates = {
             "sweep settings/s": settings.count / float(np.median(sweep)),
             "loop settings/s": settings.count / float(np.median(loop)),
         }
-        ratio = {"ratio": median, "quartiles": f"{low:.2f}..{high:.2f}"}
-        rows.append({"by": clock, **rates, **ratio})
+        rows.append({"by": clock, **rates, **ratios(loop, sweep)})
     return rows
 
 

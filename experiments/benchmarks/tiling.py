@@ -18,7 +18,7 @@ from absl import flags
 from experiments.benchmarks.benchmark import (
     exact_size,
     print_rows,
-    ratio,
+    ratios,
     run_benchmark,
     timed_in_turns,
     whole_numbers,
@@ -78,7 +78,7 @@ def measure_tiles(problems: dict[int | None, Problem]) -> list[dict[str, Any]]:
         {
             "tile": tile,
             "s/step": statistics.median(seconds[tile]),
-            "ratio": ratio(seconds[tile], seconds[None]),
+            **ratios(seconds[tile], seconds[None]),
             "loss error": abs(float(losses[tile]) / float(losses[None]) - 1),
             "gradient error": float(
                 np.linalg.norm(gradients[tile] - whole) / np.linalg.norm(whole)

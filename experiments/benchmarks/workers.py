@@ -43,8 +43,7 @@ class Workers:
     def __init__(
         self, program_of: Callable[[str, Any], Program], tasks: Mapping[str, Any]
     ):
-        # They share a GPU, of which JAX would take most at its start.
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        share_gpu()
         # The fork server is small: what its parent has does not count.
         context = multiprocessing.get_context("forkserver")
         self.firsts: dict[str, Any] = {}
@@ -94,6 +93,11 @@ def _work(
             peak = program.device_peak() or resident_peak()
             pipe.send((seconds / program.steps, peak))
             count = max(1, round(ROUND_SECONDS / seconds))
+
+
+def share_gpu() -> None:
+    """Leave some of a GPU to other processes; JAX would take most at its start."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 def resident_peak() -> int:
