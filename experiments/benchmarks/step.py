@@ -116,7 +116,7 @@ def measure_size(task: Task, names: Sequence[str]) -> list[dict[str, Any]]:
         if reference:
             row |= ratios(seconds, measured[reference].seconds)
         if tasks[name] is task:
-            g, h = exact.gradient.ravel(), first.gradient.ravel()
+            g, h = (np.float64(one.gradient).ravel() for one in (exact, first))
             cosine = g @ h / np.linalg.norm(g) / np.linalg.norm(h)
             row["1 - gradient's cosine"] = float(1 - cosine)
             row["loss error"] = abs(first.loss / exact.loss - 1)
