@@ -25,12 +25,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments.benchmarks.benchmark import (
-    exact_size,
-    no_arguments,
-    print_rows,
-    ratios,
-)
+from experiments.benchmarks import benchmark
 from experiments.benchmarks.feedforward_programs import (
     Task,
     as_numpy,
@@ -73,14 +68,14 @@ FLAGS = flags.FLAGS
 
 def main(arguments: Sequence[str]) -> int:
     """Measure; returns the exit status."""
-    no_arguments(arguments)
+    benchmark.no_arguments(arguments)
     share_gpu()
     if FLAGS.threads and not hasattr(os, "sched_setaffinity"):
         raise InputError("--threads needs Linux: do without it")
     if FLAGS.threads:
         # The workers inherit this, and JAX starts a thread for each processor.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: FLAGS.threads])
-    sizes = [exact_size("sizes", size) for size in FLAGS.sizes]
+    sizes = [benchmark.exact_size("sizes", size) for size in FLAGS.sizes]
     photo, painting = demo_pictures()
     tasks = {model: read_task(model, painting, FLAGS.weights) for model in FLAGS.models}
     for task in tasks.values():
@@ -121,9 +116,9 @@ def report(title: str, task: Task, names: Sequence[str]) -> None:
         row = {"": name, "device": first.device, "compile s": first.compile_seconds}
         row |= {"ms/picture": 1e3 * each, "pictures/s": 1 / each}
         if "torch" in names and name == "nstjax":
-            row |= ratios(seconds, measured["torch"].seconds, "of torch")
+            row |= benchmark.ratios(seconds, measured["torch"].seconds, "of torch")
         rows.append(row)
-    print_rows(title, rows)
+    benchmark.print_rows(title, rows)
 
 
 def print_comparison(results: Mapping[str, np.ndarray], task: Task) -> None:

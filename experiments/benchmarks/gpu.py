@@ -11,6 +11,7 @@ FLOP are those of the convolutions and their input gradients. The comparison wit
 PyTorch is that of ``experiments.benchmarks.step``, whose list has torch.compile.
 """
 
+import collections
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -20,12 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.benchmarks.benchmark import (
-    exact_size,
-    print_rows,
-    run_benchmark,
-    timed,
-)
+from experiments.benchmarks import benchmark
 from experiments.benchmarks.step_programs import (
     count_operations,
     make_task,
@@ -50,13 +46,12 @@ flags.DEFINE_list("precisions", "float32,mixed", "Which ones.")
 define_path("output", None, "JSON file for the numbers.")
 
 FLAGS = flags.FLAGS
-# What is done with its seconds' operations, and the seconds.
-Work = tuple[float, float]
+Work = tuple[float, float]  # its operations, and its seconds
 
 
 def measure() -> list[dict[str, Any]]:
     """A row for each, printed at the end."""
-    height, width = exact_size("size", FLAGS.size)
+    height, width = benchmark.exact_size("size", FLAGS.size)
     operations, seconds = matmul(FLAGS.matmul_size)
     peak = operations / seconds
     rows = [{"what": "matmul", "precision": "bfloat16", "TFLOP/s": peak / 1e12}]
@@ -70,7 +65,7 @@ def measure() -> list[dict[str, Any]]:
             rate = operations / seconds
             row = {"what": what, "precision": precision, "TFLOP/s": rate / 1e12}
             rows.append(row | {"seconds": seconds, "of matmul": rate / peak})
-    print_rows(jax.devices()[0].device_kind, rows)
+    benchmark.print_rows(jax.devices()[0].device_kind, rows)
     return rows
 
 
@@ -83,8 +78,8 @@ def matmul(size: int) -> Work:
 
 def warm_seconds(work: Callable[[], Any]) -> float:
     """Seconds of the second time."""
-    timed(work)
-    return timed(work)
+    benchmark.timed(work)
+    return benchmark.timed(work)
 
 
 def transfer(height: int, width: int, precision: str) -> Work:
@@ -98,7 +93,7 @@ def transfer(height: int, width: int, precision: str) -> Work:
         problem = prepare(content, [style], params, preset)
         jax.block_until_ready((problem.state, problem.data))
         steps = run(problem.steps, problem.state, problem.data, FLAGS.steps)
-        return timed(lambda: [state for state, _ in steps][-1])
+        return benchmark.timed(lambda: list(collections.deque(steps, maxlen=1)))
 
     seconds()
     return FLAGS.steps * count_operations(task), seconds()
@@ -121,4 +116,4 @@ def sweep(precision: str) -> Work:
 
 
 if __name__ == "__main__":
-    run_benchmark("gpu", __name__, __doc__, measure)
+    benchmark.run_benchmark("gpu", __name__, __doc__, measure)

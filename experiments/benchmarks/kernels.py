@@ -17,13 +17,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments.benchmarks.benchmark import (
-    exact_size,
-    print_rows,
-    ratios,
-    run_benchmark,
-    timed_in_turns,
-)
+from experiments.benchmarks import benchmark
 from nstjax.commands.path_flags import define_path
 from nstjax.network.convolution import conv3x3, direct_convolution, winograd_convolution
 from nstjax.network.vgg import LAYERS, kernel_shapes, summarize
@@ -48,9 +42,11 @@ def measure() -> list[dict[str, Any]]:
     for size in FLAGS.sizes:
         found = [
             {"size": size, "layer": layer, **measure_layer(shape)}
-            for layer, shape in layer_shapes(*exact_size("sizes", size)).items()
+            for layer, shape in layer_shapes(
+                *benchmark.exact_size("sizes", size)
+            ).items()
         ]
-        print_rows(f"3x3 convolutions of VGG-19 at {size}", found)
+        benchmark.print_rows(f"3x3 convolutions of VGG-19 at {size}", found)
         rows += found
     return rows
 
@@ -85,7 +81,7 @@ def measure_layer(shape: Shape) -> dict[str, Any]:
         programs[name] = functools.partial(jax.jit(convolution), *operands)
         programs[f"{name} gradient"] = functools.partial(backward, *operands, cotangent)
     results = {name: np.asarray(run()) for name, run in programs.items()}
-    seconds = timed_in_turns(programs, FLAGS.repeats)
+    seconds = benchmark.timed_in_turns(programs, FLAGS.repeats)
     medians = {name: statistics.median(taken) for name, taken in seconds.items()}
     operations = 18 * height * width * channels_in * channels_out
     error = np.linalg.norm(results["winograd"] - results["direct"])
@@ -93,7 +89,7 @@ def measure_layer(shape: Shape) -> dict[str, Any]:
         "shape": f"{height}x{width} {channels_in}->{channels_out}",
         **{f"{name} ms": 1e3 * median for name, median in medians.items()},
         **{f"{name} GFLOP/s": operations / medians[name] / 1e9 for name in ALGORITHMS},
-        **ratios(seconds["winograd"], seconds["direct"]),
+        **benchmark.ratios(seconds["winograd"], seconds["direct"]),
         "error": float(error / np.linalg.norm(results["direct"])),
         "mixed takes": algorithm_taken(*operands),
     }
@@ -113,4 +109,4 @@ def algorithm_taken(activation: Any, kernel: Any) -> str:
 
 
 if __name__ == "__main__":
-    run_benchmark("kernels", __name__, __doc__, measure)
+    benchmark.run_benchmark("kernels", __name__, __doc__, measure)

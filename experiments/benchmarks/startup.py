@@ -18,12 +18,7 @@ from typing import Any
 import skimage.data
 from absl import flags
 
-from experiments.benchmarks.benchmark import (
-    print_rows,
-    ratios,
-    run_benchmark,
-    timed,
-)
+from experiments.benchmarks import benchmark
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 from nstjax.io.demo import stained_glass
@@ -69,19 +64,19 @@ def measure() -> list[dict[str, Any]]:
             given = {"import": ["-c", "import nstjax"], "first": command}
             for name, arguments in (given | {"second": command}).items():
                 start = functools.partial(run_python, folder, arguments)
-                seconds.setdefault(name, []).append(timed(start))
+                seconds.setdefault(name, []).append(benchmark.timed(start))
     rows = [
         {
             "start": name,
             "seconds": statistics.median(taken),
-            **ratios(taken, seconds["first"], "of the first"),
+            **benchmark.ratios(taken, seconds["first"], "of the first"),
         }
         for name, taken in seconds.items()
     ]
     what = f"PHOTO PAINTING --steps=1 --size={FLAGS.size}, {FLAGS.weights}"
-    print_rows(f"Start of nstjax {what}", rows)
+    benchmark.print_rows(f"Start of nstjax {what}", rows)
     return rows
 
 
 if __name__ == "__main__":
-    run_benchmark("startup", __name__, __doc__, measure)
+    benchmark.run_benchmark("startup", __name__, __doc__, measure)

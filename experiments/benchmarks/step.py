@@ -27,12 +27,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments.benchmarks.benchmark import (
-    exact_size,
-    print_rows,
-    ratios,
-    run_benchmark,
-)
+from experiments.benchmarks import benchmark
 from experiments.benchmarks.step_programs import (
     FirstStep,
     Task,
@@ -83,7 +78,7 @@ def measure() -> dict[str, list[dict[str, Any]]]:
         raise InputError(f"--implementations takes {', '.join(IMPLEMENTATIONS)}")
     if any("torch" in name for name in names) and not importlib.util.find_spec("torch"):
         raise InputError("PyTorch is not installed: pip install torch")
-    sizes = {size: exact_size("sizes", size) for size in FLAGS.sizes}
+    sizes = {size: benchmark.exact_size("sizes", size) for size in FLAGS.sizes}
     return {
         text: measure_size(make_task(width, height, FLAGS.weights), names)
         for text, (height, width) in sizes.items()
@@ -114,7 +109,7 @@ def measure_size(task: Task, names: Sequence[str]) -> list[dict[str, Any]]:
         if FLAGS.peak_tflops:
             row["of peak"] = rate / 1e12 / FLAGS.peak_tflops
         if reference:
-            row |= ratios(seconds, measured[reference].seconds)
+            row |= benchmark.ratios(seconds, measured[reference].seconds)
         if tasks[name] is task:
             g, h = (np.float64(one.gradient).ravel() for one in (exact, first))
             cosine = g @ h / np.linalg.norm(g) / np.linalg.norm(h)
@@ -123,11 +118,11 @@ def measure_size(task: Task, names: Sequence[str]) -> list[dict[str, Any]]:
         rows.append(row)
     height, width = task.pictures.shape[1:3]
     operations = count_operations(task) / 1e9
-    print_rows(
+    benchmark.print_rows(
         f"{width}x{height} pixels, {operations:.1f} GFLOP per step of VGG-19", rows
     )
     return [row | {"all seconds": measured[row["implementation"]][1]} for row in rows]
 
 
 if __name__ == "__main__":
-    run_benchmark("step", __name__, __doc__, measure)
+    benchmark.run_benchmark("step", __name__, __doc__, measure)

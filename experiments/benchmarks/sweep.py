@@ -25,12 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.benchmarks.benchmark import (
-    no_arguments,
-    print_rows,
-    ratios,
-    whole_numbers,
-)
+from experiments.benchmarks import benchmark
 from experiments.benchmarks.workers import resident_peak
 from nstjax.analysis.sweeps.batch import Lanes, prepare_lanes
 from nstjax.analysis.sweeps.memory import FittedSweep, compile_sweep
@@ -70,7 +65,7 @@ SHARED_FLAGS = ("size", "steps", "preset", "optimizer", "weights")
 
 def main(arguments: Sequence[str]) -> int:
     """Measure; returns the exit status."""
-    no_arguments(arguments)
+    benchmark.no_arguments(arguments)
     free_before_next_step()
     preset = customize(
         get_preset(FLAGS.preset),
@@ -84,10 +79,10 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if FLAGS.rounds:
         title = f"{FLAGS.lanes} settings of {FLAGS.steps} steps, {FLAGS.size} pixels"
-        print_rows(title, speeds(preset))
+        benchmark.print_rows(title, speeds(preset))
     given = [f"--{name}={FLAGS[name].value}" for name in SHARED_FLAGS]
     rows = []
-    for lanes in whole_numbers("memory_lanes") if FLAGS.memory_lanes else ():
+    for lanes in benchmark.whole_numbers("memory_lanes") if FLAGS.memory_lanes else ():
         command = [sys.executable, "-m", "experiments.benchmarks.sweep", "--measure"]
         done = subprocess.run(
             [*command, f"--lanes={lanes}", *given],
@@ -98,7 +93,7 @@ def main(arguments: Sequence[str]) -> int:
         row = {"predicted MB": predicted / 1e6, "measured MB": measured / 1e6}
         rows.append({"at a time": lanes, **row, "error": predicted / measured - 1})
     if rows:
-        print_rows("Peak memory", rows)
+        benchmark.print_rows("Peak memory", rows)
     return 0
 
 
@@ -123,7 +118,7 @@ def speeds(preset: Preset) -> list[dict[str, Any]]:
             "sweep settings/s": settings.count / float(np.median(sweep)),
             "loop settings/s": settings.count / float(np.median(loop)),
         }
-        rows.append({"by": clock, **rates, **ratios(loop, sweep)})
+        rows.append({"by": clock, **rates, **benchmark.ratios(loop, sweep)})
     return rows
 
 

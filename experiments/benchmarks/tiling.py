@@ -15,14 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.benchmarks.benchmark import (
-    exact_size,
-    print_rows,
-    ratios,
-    run_benchmark,
-    timed_in_turns,
-    whole_numbers,
-)
+from experiments.benchmarks import benchmark
 from experiments.benchmarks.step_programs import image_gradient, make_task, step_preset
 from nstjax.commands.path_flags import define_path
 from nstjax.problem.problem import Problem, prepare
@@ -39,9 +32,9 @@ FLAGS = flags.FLAGS
 
 def measure() -> list[dict[str, Any]]:
     """Measure every precision, and print the table."""
-    tiles = [None, *whole_numbers("tiles")]
+    tiles = [None, *benchmark.whole_numbers("tiles")]
     free_before_next_step()
-    height, width = exact_size("size", FLAGS.size)
+    height, width = benchmark.exact_size("size", FLAGS.size)
     task = make_task(width, height)
     params = jax.tree.map(jnp.asarray, task.params)
     content, style, image = task.pictures
@@ -53,7 +46,7 @@ def measure() -> list[dict[str, Any]]:
             for tile in tiles
         }
         rows += [{"precision": precision, **row} for row in measure_tiles(problems)]
-    print_rows(f"Steps at {FLAGS.size} by tiles", rows)
+    benchmark.print_rows(f"Steps at {FLAGS.size} by tiles", rows)
     return rows
 
 
@@ -72,13 +65,13 @@ def measure_tiles(problems: dict[int | None, Problem]) -> list[dict[str, Any]]:
         state, info = step(tile)
         gradients[tile], losses[tile] = image_gradient(state.opt_state), info.loss[0]
     steps = {tile: functools.partial(step, tile) for tile in problems}
-    seconds = timed_in_turns(steps, FLAGS.repeats)
+    seconds = benchmark.timed_in_turns(steps, FLAGS.repeats)
     whole = gradients[None]
     return [
         {
             "tile": tile,
             "s/step": statistics.median(seconds[tile]),
-            **ratios(seconds[tile], seconds[None]),
+            **benchmark.ratios(seconds[tile], seconds[None]),
             "loss error": abs(float(losses[tile]) / float(losses[None]) - 1),
             "gradient error": float(
                 np.linalg.norm(gradients[tile] - whole) / np.linalg.norm(whole)
@@ -89,4 +82,4 @@ def measure_tiles(problems: dict[int | None, Problem]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    run_benchmark("tiling", __name__, __doc__, measure)
+    benchmark.run_benchmark("tiling", __name__, __doc__, measure)

@@ -29,11 +29,7 @@ import numpy as np
 import skimage.data
 from absl import flags
 
-from experiments.benchmarks.benchmark import (
-    print_rows,
-    whole_numbers,
-    write_json,
-)
+from experiments.benchmarks import benchmark
 from experiments.benchmarks.step_programs import make_task, step_program
 from experiments.benchmarks.workers import Workers
 from nstjax.commands.launcher import run_command
@@ -116,8 +112,8 @@ def main(arguments: Sequence[str]) -> int:
         for row in measure_pair(name, *pictures, network.params, base):
             rows.append(row)
             title = f"To the loss of {FLAGS.single}'s step {FLAGS.steps}"
-            print_rows(f"{title}, {network.source}", rows)
-    write_json(FLAGS.output, rows)
+            benchmark.print_rows(f"{title}, {network.source}", rows)
+    benchmark.write_json(FLAGS.output, rows)
     return 0
 
 
@@ -151,7 +147,7 @@ def measure_pair(
         return prepare(photo, [painting], params, preset)
 
     mixed = {"precision": FLAGS.precision}
-    coarse_steps = whole_numbers("coarse_steps")
+    coarse_steps = benchmark.whole_numbers("coarse_steps")
     for optimizer, factor in itertools.product(FLAGS.optimizers, FLAGS.factors):
         single = optimizer if FLAGS.single == "same" else FLAGS.single
         fine = {
