@@ -1,11 +1,13 @@
-"""Compare features for style transfer: ``python -m experiments.evaluate_features``.
+"""How well a network's features serve style transfer, as VGG-19 sees the results.
+
+  python -m experiments.evaluate_features PHOTO:PAINTING... --workdir=DIR
+  python -m experiments.evaluate_features --free_pictures --workdir=DIR
 
 The same preset paints each pair with VGG-19, with a narrower network and with random
 weights of that network's widths; VGG-19 then scores all three results.
 """
 
 import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,13 +33,6 @@ from nstjax.presets.published import get_preset
 from nstjax.problem.problem import evaluate, prepare
 from nstjax.runs.stylize import stylize
 
-USAGE = """
-How well a network's features serve style transfer, as VGG-19 sees the results.
-
-  python -m experiments.evaluate_features PHOTO:PAINTING... --workdir=DIR
-  python -m experiments.evaluate_features --free_pictures --workdir=DIR
-"""
-
 define_path("teacher", "vgg19", "What scores: vgg19 or a file of its weights.")
 define_path("weights", "slim", "What is compared: slim or a file.")
 flags.DEFINE_boolean("free_pictures", False, "Use three pairs of CC0 pictures.")
@@ -59,20 +54,6 @@ class Pair(NamedTuple):
     name: str
     content: np.ndarray
     style: np.ndarray
-
-
-class Score(NamedTuple):
-    """Unweighted losses of one image.
-
-    Attributes:
-      content: Σ_l w_l C_l.
-      style: Σ_l w_l E_l.
-      style_layers: {layer: E_l}.
-    """
-
-    content: float
-    style: float
-    style_layers: dict[str, float]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -116,7 +97,13 @@ def main(arguments: Sequence[str]) -> int:
             labels.append(f"{name}\n{row['style']:.1%} of style loss left")
             rows.append({"pair": pair.name, "features": name, **row})
             print(json.dumps(rows[-1]), flush=True)
-    write_table(folder / TABLE, rows)
+    with (
+        atomic_path(folder / TABLE) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
     sheet = contact_sheet(pictures, labels, columns=2 + len(networks))
     write_image(folder / SHEET, sheet)
     print(summary(rows))
@@ -140,79 +127,63 @@ def compare(
         result = stylize(pair.content, pair.style, params, preset, seed=FLAGS.seed)
         height, width = result.image.shape[:2]
         photo = resize(pair.content, height, width, preset.image.resample)
-        before, after = (
-            score(pair, teacher, preset, image) for image in (photo, result.image)
+        before, after, own_before, own_after = (
+            losses(pair, network, preset, image)
+            for network in (teacher, params)
+            for image in (photo, result.image)
         )
         if not compared:
-            content = after.content
-        own_before, own_after = (
-            score(pair, params, preset, image) for image in (photo, result.image)
+            content = after["content"]
+        layers = preset.style_layers
+        compared[name] = (
+            result.image,
+            {
+                "content": after["content"] / content,
+                **{term: after[term] / before[term] for term in ("style", *layers)},
+                "own_content": own_after["content"] / after["content"],
+                **{f"own_{term}": own_before[term] / before[term] for term in layers},
+            },
         )
-        row = {
-            "content": after.content / content,
-            "style": after.style / before.style,
-            **{
-                layer: after.style_layers[layer] / before.style_layers[layer]
-                for layer in preset.style_layers
-            },
-            "own_content": own_after.content / after.content,
-            **{
-                f"own_{layer}": own_before.style_layers[layer]
-                / before.style_layers[layer]
-                for layer in preset.style_layers
-            },
-        }
-        compared[name] = (result.image, row)
     return compared
 
 
-def score(pair: Pair, params: Params, preset: Preset, image: np.ndarray) -> Score:
-    """What a network says of an image of the size that the preset makes."""
+def losses(
+    pair: Pair, params: Params, preset: Preset, image: np.ndarray
+) -> dict[str, float]:
+    """A network's losses of an image: content, style and each style layer's E_l."""
     problem = prepare(pair.content, [pair.style], params, preset, init_image=image)
-    _, info = evaluate(problem, problem.state)
-    layers = {layer: float(loss[0]) for layer, loss in info.terms.style_layers.items()}
-    return Score(float(info.terms.content[0]), float(info.terms.style[0]), layers)
+    terms = evaluate(problem, problem.state)[1].terms
+    named = {"content": terms.content, "style": terms.style, **terms.style_layers}
+    return {name: float(loss[0]) for name, loss in named.items()}
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> str:
     """Means over the pairs, a line for each network."""
     lines = []
-    first = [row for row in rows if row["features"] == rows[0]["features"]]
     columns = [name for name in rows[0] if name not in ("pair", "features")]
-    for name in dict.fromkeys(row["features"] for row in rows):
-        chosen = [row for row in rows if row["features"] == name]
-        share = np.mean(
-            [
-                (1 - row["style"]) / (1 - reference["style"])
-                for row, reference in zip(chosen, first, strict=True)
-            ]
-        )
-        means = ", ".join(
-            f"{column} {np.mean([row[column] for row in chosen]):.3f}"
+    networks = list(dict.fromkeys(row["features"] for row in rows))
+    table = {
+        name: {
+            column: np.array([row[column] for row in rows if row["features"] == name])
             for column in columns
-        )
+        }
+        for name in networks
+    }
+    fall = 1 - table[networks[0]]["style"]
+    for name, values in table.items():
+        share = np.mean((1 - values["style"]) / fall)
+        means = ", ".join(f"{column} {values[column].mean():.3f}" for column in columns)
         lines.append(f"{name}: {share:.1%} of the first one's fall; means: {means}")
     return "\n".join(lines)
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows as CSV, atomically."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0].keys())
-    writer.writeheader()
-    writer.writerows(rows)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text.getvalue())
-
-
 def read_pairs(arguments: Sequence[str]) -> list[Pair]:
     """Read each PHOTO:PAINTING, no two of one name: results are called by it."""
-    paths = []
-    for argument in arguments:
-        photo, separator, painting = argument.partition(":")
+    pairs = [argument.partition(":") for argument in arguments]
+    for photo, separator, _ in pairs:
         if not separator:
-            raise InputError(f"{argument}: give PHOTO:PAINTING")
-        paths.append((Path(photo), Path(painting)))
+            raise InputError(f"{photo}: give PHOTO:PAINTING")
+    paths = [(Path(photo), Path(painting)) for photo, _, painting in pairs]
     names = unique_names(
         [
             Path(f"{photo.stem}_{painting.stem}{photo.suffix}")
@@ -232,20 +203,16 @@ def free_pairs() -> list[Pair]:
     from experiments.demo_pictures.painting import paint
     from nstjax.io.demo import demo_pictures
 
+    coffee, chelsea, gravel = (
+        read_image(getattr(skimage.data, name)())
+        for name in ("coffee", "chelsea", "gravel")
+    )
     return [
         Pair("chelsea_paint", *demo_pictures()),
-        Pair(
-            "coffee_paint",
-            read_image(skimage.data.coffee()),
-            paint(512, 512, seed=1),
-        ),
-        Pair(
-            "chelsea_gravel",
-            read_image(skimage.data.chelsea()),
-            read_image(skimage.data.gravel()),
-        ),
+        Pair("coffee_paint", coffee, paint(512, 512, seed=1)),
+        Pair("chelsea_gravel", chelsea, gravel),
     ]
 
 
 if __name__ == "__main__":
-    run_command("evaluate_features", __name__, USAGE, main)
+    run_command("evaluate_features", __name__, __doc__ or "", main)

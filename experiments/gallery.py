@@ -1,4 +1,7 @@
-"""Every control on one photo: ``python -m experiments.gallery --workdir=DIR``.
+"""One picture for each control, from free pictures or from yours.
+
+  python -m experiments.gallery --workdir=DIR
+  python -m experiments.gallery --workdir=DIR PHOTO PAINTING PAINTING MASK
 
 Writes the pictures that go in, runs one ``nstjax`` command for each variant, prints it,
 and lays the results out on a sheet. A variant whose picture is there is not run again.
@@ -25,13 +28,7 @@ from nstjax.io.demo import painting, stained_glass
 from nstjax.io.images import read_image, write_image
 from nstjax.io.workdir import begin_folder
 from nstjax.runtime.interrupts import run_child
-
-USAGE = """
-One picture for each control, from free pictures or from yours.
-
-  python -m experiments.gallery --workdir=DIR
-  python -m experiments.gallery --workdir=DIR PHOTO PAINTING PAINTING MASK
-"""
+from nstjax.statistics.table import STATISTICS
 
 define_path("workdir", None, "Folder for the pictures and the sheet.")
 flags.DEFINE_string("common", "--size=384 --steps=200", "Flags of every variant.")
@@ -57,14 +54,7 @@ VARIANTS = {
     "match, symmetric": f"{ONE} --color=match --color_match=symmetric",
     "match, histogram": f"{ONE} --color=match --color_match=histogram",
     "match, after": f"{ONE} --color=match --color_when=after",
-    "moments": f"{ONE} --style_loss=moments",
-    "mmd-linear": f"{ONE} --style_loss=mmd-linear",
-    "mmd-poly": f"{ONE} --style_loss=mmd-poly",
-    "mmd-gaussian": f"{ONE} --style_loss=mmd-gaussian",
-    "mmd-gaussian-full": f"{ONE} --style_loss=mmd-gaussian-full",
-    "wasserstein2": f"{ONE} --style_loss=wasserstein2",
-    "sliced": f"{ONE} --style_loss=sliced",
-    "histogram": f"{ONE} --style_loss=histogram",
+    **{loss: f"{ONE} --style_loss={loss}" for loss in list(STATISTICS)[1:]},
     "half style scale": f"{ONE} --style_scale=0.5",
     "fine glass, coarse painting": (
         "photo.png --fine_style=glass.png --coarse_style=painting.png"
@@ -153,4 +143,4 @@ def free_pictures() -> list[np.ndarray]:
 
 
 if __name__ == "__main__":
-    run_command("gallery", __name__, USAGE, main)
+    run_command("gallery", __name__, __doc__ or "", main)

@@ -1,12 +1,14 @@
-"""Train the bundled network: ``python -m experiments.train_slim``.
+"""Train a narrow network to stand for VGG-19 in style transfer: the bundled one.
 
-The flags' defaults are the settings of the file that is shipped. Everything is in
-``--workdir``: a killed training goes on when the same command is given again.
+  python -m experiments.train_slim --photos=DIR --paintings=DIR --workdir=DIR
+
+The result is slim.safetensors in --workdir; the flags' defaults are the settings of the
+file that is shipped. The same command again goes on with a training that was killed.
 """
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +17,36 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 from absl import flags
-from jax import Array
 
-from experiments.distillation.calibration import calibrate
-from experiments.distillation.channel_selection import imitate
-from experiments.distillation.curriculum import (
+from experiments.distillation.batches import (
     SAMPLES_PER_BLOCK,
+    Batches,
     Sources,
     batch_of_step,
-    is_visit,
-    make_batch,
+    is_on_policy,
     pool_of,
     random_crops,
 )
-from experiments.distillation.kernel_matching import Mismatch
-from experiments.distillation.labels import (
+from experiments.distillation.calibration import calibrate
+from experiments.distillation.channel_selection import imitate
+from experiments.distillation.on_policy import on_policy_samples
+from experiments.distillation.pictures import random_picture
+from experiments.distillation.teacher_features import (
     BLOCKS,
     Batch,
     in_vgg_units,
-    layer_scales,
+    scaled_teacher,
 )
-from experiments.distillation.pictures import random_picture
 from experiments.distillation.training import TrainingState, trained_params, training
-from experiments.distillation.visits import visit
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 from nstjax.feedforward.training.data import picture_files
 from nstjax.images.resizing import Size, output_size, resize
-from nstjax.io import config as config_file
 from nstjax.io import run_log as runlog
 from nstjax.io.atomic import atomic_path, check_results
 from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
+from nstjax.io.config import START_AGAIN, has_begun, write_config
 from nstjax.io.images import read_image
 from nstjax.io.stored import check_tensors, damaged, open_tensors
 from nstjax.io.weights import load_network, save_params
@@ -56,14 +56,6 @@ from nstjax.runtime.interrupts import advise
 from nstjax.runtime.progress_bar import ProgressBar
 from nstjax.whole_number import is_whole_number
 
-USAGE = """
-Train a narrow network to stand for VGG-19 in style transfer.
-
-  python -m experiments.train_slim --photos=DIR --paintings=DIR --workdir=DIR
-
-The result is slim.safetensors in --workdir. The same command again goes on with a
-training that was killed.
-"""
 LONG_SIDE = 1024
 CHECKPOINT, BATCHES, RESULT = "checkpoint.safetensors", "batches", "slim.safetensors"
 REMEDY = "delete it, and it will be made again"
@@ -82,26 +74,16 @@ define_path("weights", "vgg19", "VGG-19's weights: vgg19 or a file.")
 define_path("workdir", None, "Folder of the training.")
 flags.DEFINE_list("widths", "16,48,64,128,128", "Channels of each block.")
 flags.DEFINE_integer(
-    "conv5_1_width",
-    256,
-    "Channels of the last layer presets read.",
-    lower_bound=1,
-    upper_bound=512,
+    "conv5_1_width", 256, "Channels of the last layer presets read.", 1, 512
 )
-flags.DEFINE_integer(
-    "rounds", 6, "Each trains on newly made batches too.", lower_bound=1
-)
-flags.DEFINE_integer(
-    "batches_per_round", 64, "Made at the start of each round.", lower_bound=1
-)
-flags.DEFINE_integer("steps_per_round", 500, "Updates of the network.", lower_bound=1)
-flags.DEFINE_integer("batch_size", 8, "Pictures; an even number.", lower_bound=2)
-flags.DEFINE_integer("picture_size", 160, "Pixels on a side.", lower_bound=32)
-flags.DEFINE_integer(
-    "visit_steps", 40, "Longest way to a visited picture.", lower_bound=1
-)
-flags.DEFINE_float("learning_rate", 1e-3, "Adam's, at its highest.", lower_bound=0)
-flags.DEFINE_integer("seed", 0, "Of all that is random.", lower_bound=0)
+flags.DEFINE_integer("rounds", 6, "Each trains on newly made batches too.", 1)
+flags.DEFINE_integer("batches_per_round", 64, "Made at the start of each round.", 1)
+flags.DEFINE_integer("steps_per_round", 500, "Updates of the network.", 1)
+flags.DEFINE_integer("batch_size", 8, "Pictures; an even number.", 2)
+flags.DEFINE_integer("picture_size", 160, "Pixels on a side.", 32)
+flags.DEFINE_integer("visit_steps", 40, "Longest way to an on-policy sample.", 1)
+flags.DEFINE_float("learning_rate", 1e-3, "Adam's, at its highest.", 0)
+flags.DEFINE_integer("seed", 0, "Of all that is random.", 0)
 
 FLAGS = flags.FLAGS
 SETTINGS = (
@@ -136,14 +118,16 @@ def train_in(folder: Path) -> None:
     settings["teacher_sha256"] = network.sha256
     settings["pictures"] = [len(images) for images in sources]
     written = [folder / name for name in (runlog.METRICS, BATCHES, CHECKPOINT, RESULT)]
-    inside = (folder / BATCHES).glob("*")
-    if not config_file.has_begun(folder, settings, written, inside):
+    if not has_begun(folder, settings, written, (folder / BATCHES).glob("*")):
         # Before all else: without it a killed training could not go on.
-        config_file.write_config(folder, {"settings": settings})
-    student = train(folder, sources, network.params)
+        write_config(folder, {"settings": settings})
+    student = Training(folder, sources, network.params).run()
+    rng = np.random.default_rng([FLAGS.seed, 3])
+    pairs = random_crops(rng, sources, FLAGS.picture_size, CALIBRATION_PAIRS)
+    results = on_policy_samples(student, rng, *pairs, "avg", FLAGS.visit_steps)
     sha256 = save_params(
         folder / RESULT,
-        calibrated(student, sources, network.params),
+        calibrate(student, network.params, *pairs, results),
         {
             "license": "CC BY 4.0",
             "source": "trained by nstjax from VGG-19 of the Visual Geometry Group",
@@ -154,84 +138,110 @@ def train_in(folder: Path) -> None:
     print(f"{folder / RESULT}: params sha256 {sha256}")
 
 
-def calibrated(student: Params, sources: Sources, teacher: Params) -> Params:
-    """The network whose losses are as large as VGG-19's on pictures to learn from."""
-    rng = np.random.default_rng([FLAGS.seed, 3])
-    contents, styles = random_crops(rng, sources, FLAGS.picture_size, CALIBRATION_PAIRS)
-    results = visit(student, rng, contents, styles, "avg", FLAGS.visit_steps)
-    return calibrate(student, teacher, contents, styles, results)
+class Training:
+    """A training in its folder: its batches, and its state from a checkpoint on."""
 
-
-def train(folder: Path, sources: Sources, teacher: Params) -> Params:
-    """Run the rounds that are left; returns the network in VGG-19's units."""
-    rng = np.random.default_rng([FLAGS.seed, 0])
-    crops = [random_picture(rng, *sources, FLAGS.picture_size) for _ in range(16)]
-    scales = layer_scales(teacher, np.stack(crops), rng)
-    updates = training(FLAGS.learning_rate, FLAGS.rounds * FLAGS.steps_per_round)
-
-    def batch_at(round_: int, index: int, student: Params | None = None) -> Batch:
-        path = folder / BATCHES / f"{round_:03}_{index:03}.safetensors"
-        if path.exists():
-            return _read_batch(path, teacher)
-        batch = make_batch(
-            np.random.default_rng([FLAGS.seed, 1, round_, index]),
-            sources,
-            teacher,
-            scales,
-            pool_of(index),
-            size=FLAGS.picture_size,
-            count=FLAGS.batch_size,
-            student=student if is_visit(round_, index) else None,
-            visit_steps=FLAGS.visit_steps,
+    def __init__(self, folder: Path, sources: Sources, params: Params):
+        rng = np.random.default_rng([FLAGS.seed, 0])
+        crops = [random_picture(rng, *sources, FLAGS.picture_size) for _ in range(16)]
+        teacher = scaled_teacher(params, np.stack(crops), rng)
+        self._folder = folder
+        self._batches = Batches(
+            sources, teacher, FLAGS.picture_size, FLAGS.batch_size, FLAGS.visit_steps
         )
-        _write_batch(path, batch)
+        self._steps = FLAGS.rounds * FLAGS.steps_per_round
+        self._updates = training(FLAGS.learning_rate, self._steps)
+
+    def run(self) -> Params:
+        """Run the rounds that are left; returns the network in VGG-19's units."""
+        checkpoint = self._folder / CHECKPOINT
+        scales = self._batches.teacher.scales
+        state = self._first_state()
+        first = int(state.step)
+        if not 0 <= first <= self._steps:
+            raise damaged(checkpoint, f"step {first}", START_AGAIN)
+        before = runlog.restart_metrics(self._folder, first + 1, runlog.LoggedStep)
+        started = time.monotonic() - (before[-1]["seconds"] if before else 0.0)
+        window: list[Any] = []
+        with ProgressBar(total=self._steps, initial=first, unit="step") as bar:
+            for step in range(first, self._steps):
+                round_ = step // FLAGS.steps_per_round
+                if step % FLAGS.steps_per_round == 0:
+                    student = in_vgg_units(trained_params(state), scales)
+                    for index in range(FLAGS.batches_per_round):
+                        bar.set_description(f"round {round_}, batch {index}")
+                        self._batch(round_, index, student)
+                    bar.set_description(f"round {round_}")
+                rng = np.random.default_rng([FLAGS.seed, 2, step])
+                chosen = batch_of_step(rng, round_, FLAGS.batches_per_round)
+                state, loss, mismatches = self._updates.step(
+                    state, self._batch(*chosen), pool_of(chosen[1])
+                )
+                if not np.isfinite(loss):
+                    raise InputError(
+                        f"the loss became {loss} at step {step}: lower --learning_rate"
+                    )
+                window.append((loss, mismatches))
+                bar.update()
+                done = step + 1
+                if done % LOG_EVERY == 0 or done % FLAGS.steps_per_round == 0:
+                    row = {"step": done, **_mean_row(window)}
+                    row["seconds"] = time.monotonic() - started
+                    window = []
+                    runlog.append_metrics(self._folder, [row])
+                    bar.set_postfix(loss=row["loss"])
+                    write_checkpoint(checkpoint, state)
+        return in_vgg_units(trained_params(state), scales)
+
+    def _first_state(self) -> TrainingState:
+        """The last checkpoint, or the network that imitates chosen channels."""
+        widths, path = _widths(), self._folder / CHECKPOINT
+        if path.exists():
+            like = {
+                layer: {"kernel": jnp.zeros(shape), "bias": jnp.zeros(shape[-1])}
+                for layer, shape in kernel_shapes(widths).items()
+            }
+            return read_checkpoint(path, self._updates.init(like))
+        indices = range(FLAGS.batches_per_round)
+        batches = [self._batch(0, i) for i in ProgressBar(indices, "first batches")]
+        state = self._updates.init(imitate(widths, batches, [*map(pool_of, indices)]))
+        write_checkpoint(path, state)
+        return state
+
+    def _batch(self, round_: int, index: int, student: Params | None = None) -> Batch:
+        """A batch from its file, made and written before if there is none."""
+        path = self._folder / BATCHES / f"{round_:03}_{index:03}.safetensors"
+        if path.exists():
+            return self._read_batch(path)
+        rng = np.random.default_rng([FLAGS.seed, 1, round_, index])
+        batch = self._batches.make(
+            rng, pool_of(index), student if is_on_policy(round_, index) else None
+        )
+        tensors = {"pictures": batch.pictures, "positions": batch.positions}
+        path.parent.mkdir(exist_ok=True)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(safetensors.numpy.save(tensors | batch.teacher))
         return batch
 
-    state = _first_state(folder, updates.init, batch_at)
-    steps = FLAGS.rounds * FLAGS.steps_per_round
-    if not 0 <= int(state.step) <= steps:
-        raise damaged(
-            folder / CHECKPOINT, f"step {state.step}", config_file.START_AGAIN
-        )
-    before = runlog.restart_metrics(folder, int(state.step) + 1, runlog.LoggedStep)
-    started = time.monotonic() - (before[-1]["seconds"] if before else 0.0)
-    window: list[tuple[Array, dict[str, Mismatch]]] = []
-    with ProgressBar(total=steps, initial=int(state.step), unit="step") as bar:
-        for step in range(int(state.step), steps):
-            round_ = step // FLAGS.steps_per_round
-            if step % FLAGS.steps_per_round == 0:
-                student = in_vgg_units(trained_params(state), scales)
-                for index in range(FLAGS.batches_per_round):
-                    bar.set_description(f"round {round_}, batch {index}")
-                    batch_at(round_, index, student)
-                bar.set_description(f"round {round_}")
-            chosen = batch_of_step(
-                np.random.default_rng([FLAGS.seed, 2, step]),
-                round_,
-                FLAGS.batches_per_round,
-            )
-            state, loss, mismatches = updates.step(
-                state, batch_at(*chosen), pool_of(chosen[1])
-            )
-            if not np.isfinite(loss):
-                raise InputError(
-                    f"the loss became {loss} at step {step}: lower --learning_rate"
-                )
-            window.append((loss, mismatches))
-            bar.update()
-            if (step + 1) % LOG_EVERY == 0 or (step + 1) % FLAGS.steps_per_round == 0:
-                row = _mean_row(window)
-                window = []
-                row = {"step": step + 1, **row, "seconds": time.monotonic() - started}
-                runlog.append_metrics(folder, [row])
-                bar.set_postfix(loss=row["loss"])
-                write_checkpoint(folder / CHECKPOINT, state)
-    return in_vgg_units(trained_params(state), scales)
+    def _read_batch(self, path: Path) -> Batch:
+        pictures, size = FLAGS.batch_size, FLAGS.picture_size
+        params = self._batches.teacher.params
+        samples = (pictures, SAMPLES_PER_BLOCK)
+        expected = {
+            "pictures": ((pictures, size, size, 3), np.float16),
+            "positions": ((pictures, BLOCKS, SAMPLES_PER_BLOCK), np.int32),
+            **{
+                layer: ((*samples, params[layer]["bias"].size), np.float16)
+                for layer in CONV_LAYERS
+            },
+        }
+        with open_tensors(path, REMEDY) as file:
+            check_tensors(path, file, expected, file.keys(), REMEDY)
+            tensors = {name: file.get_tensor(name) for name in expected}
+        return Batch(tensors.pop("pictures"), tensors.pop("positions"), tensors)
 
 
-def _mean_row(
-    window: list[tuple[Array, dict[str, Mismatch]]],
-) -> dict[str, Any]:
+def _mean_row(window: list[Any]) -> dict[str, Any]:
     """Means over some steps: the loss, and each layer's mismatch."""
     loss, mismatches = jax.tree.map(lambda *leaves: float(np.mean(leaves)), *window)
     return {
@@ -239,31 +249,6 @@ def _mean_row(
         "kernel": {layer: part.kernel for layer, part in mismatches.items()},
         "centered": {layer: part.centered for layer, part in mismatches.items()},
     }
-
-
-def _first_state(
-    folder: Path,
-    init: Callable[[Params], TrainingState],
-    batch_at: Callable[[int, int], Batch],
-) -> TrainingState:
-    """The last checkpoint, or the network that imitates chosen channels."""
-    widths = _widths()
-    if (folder / CHECKPOINT).exists():
-        like = init(
-            {
-                layer: {"kernel": jnp.zeros(shape), "bias": jnp.zeros(shape[-1])}
-                for layer, shape in kernel_shapes(widths).items()
-            }
-        )
-        return read_checkpoint(folder / CHECKPOINT, like)
-    batches = [
-        batch_at(0, index)
-        for index in ProgressBar(range(FLAGS.batches_per_round), "first batches")
-    ]
-    params = imitate(widths, batches, [pool_of(i) for i in range(len(batches))])
-    state = init(params)
-    write_checkpoint(folder / CHECKPOINT, state)
-    return state
 
 
 def _widths() -> dict[str, int]:
@@ -287,37 +272,6 @@ def _read_folder(folder: str) -> list[np.ndarray]:
             picture = resize(picture, *size)
         pictures.append(picture)
     return pictures
-
-
-def _write_batch(path: Path, batch: Batch) -> None:
-    path.parent.mkdir(exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(
-            safetensors.numpy.save(
-                {
-                    "pictures": batch.pictures,
-                    "positions": batch.positions,
-                    **batch.teacher,
-                }
-            )
-        )
-
-
-def _read_batch(path: Path, teacher: Params) -> Batch:
-    pictures, size = FLAGS.batch_size, FLAGS.picture_size
-    samples = (pictures, SAMPLES_PER_BLOCK)
-    expected = {
-        "pictures": ((pictures, size, size, 3), np.float16),
-        "positions": ((pictures, BLOCKS, SAMPLES_PER_BLOCK), np.int32),
-        **{
-            layer: ((*samples, teacher[layer]["bias"].size), np.float16)
-            for layer in CONV_LAYERS
-        },
-    }
-    with open_tensors(path, REMEDY) as file:
-        check_tensors(path, file, expected, file.keys(), REMEDY)
-        tensors = {name: file.get_tensor(name) for name in expected}
-    return Batch(tensors.pop("pictures"), tensors.pop("positions"), tensors)
 
 
 def _check_flags(arguments: Sequence[str]) -> None:
@@ -344,4 +298,4 @@ def _check_flags(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_command("train_slim", __name__, USAGE, main)
+    run_command("train_slim", __name__, __doc__ or "", main)

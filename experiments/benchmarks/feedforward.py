@@ -11,38 +11,30 @@ losses of the preset lengstrom, and Adam. Compilation is timed apart. Ratios bel
 are nstjax's.
 
 Each implementation has a process to itself. They take turns, and ratios are taken
-within a round, so that a machine that is busy for a while slows both sides of a ratio.
-Both keep freed memory, as nstjax's commands do. Results are compared before anything is
-timed.
+within a round. Both keep freed memory, as nstjax's commands do. Results are compared
+before anything is timed.
 """
 
 import importlib.util
-import multiprocessing
 import os
 import statistics
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from multiprocessing.connection import Connection
-from typing import Any
 
 import jax
 import numpy as np
 from absl import flags
 
-from experiments.benchmarks.feedforward_implementations import (
-    FirstRun,
-    Program,
-    nstjax_inference,
-    nstjax_training,
-)
-from experiments.benchmarks.feedforward_tasks import (
+from experiments.benchmarks import benchmark
+from experiments.benchmarks.feedforward_programs import (
     Task,
     as_numpy,
+    feedforward_program,
+    nstjax_inference,
     read_task,
     shifted,
 )
-from experiments.benchmarks.flag_values import exact_size
+from experiments.benchmarks.workers import Workers, share_gpu
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
@@ -51,18 +43,9 @@ from nstjax.feedforward.networks.model_file import BUNDLED
 from nstjax.feedforward.networks.networks import check_sides
 from nstjax.io.demo import demo_pictures
 from nstjax.io.weights import load_network
-from nstjax.runtime.memory import keep_freed_memory
-
-USAGE = """
-Milliseconds per picture and training pictures per second, nstjax beside PyTorch.
-
-  python -m experiments.benchmarks.feedforward --models=painterly,arbitrary --training
-"""
 
 LARGEST_DIFFERENCE = 1e-3
 LARGEST_MEAN_DIFFERENCE = 0.02  # of bfloat16 from float32
-ROUND_SECONDS = 0.5  # a shorter one is not timed well
-WARM_UP_ROUNDS = 1
 
 define_paths("models", ",".join(BUNDLED), "Names, model files, or random.")
 flags.DEFINE_list("sizes", "256x256,512x512,1920x1080", "Each WIDTHxHEIGHT.")
@@ -85,22 +68,16 @@ FLAGS = flags.FLAGS
 
 def main(arguments: Sequence[str]) -> int:
     """Measure; returns the exit status."""
-    if arguments:
-        raise InputError("give flags only")
-    # Several processes share a GPU, of which JAX would take most at its start.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    benchmark.no_arguments(arguments)
+    share_gpu()
     if FLAGS.threads and not hasattr(os, "sched_setaffinity"):
         raise InputError("--threads needs Linux: do without it")
     if FLAGS.threads:
         # The workers inherit this, and JAX starts a thread for each processor.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: FLAGS.threads])
-    threads = FLAGS.threads or os.cpu_count() or 1
-    sizes = [exact_size("sizes", size) for size in FLAGS.sizes]
+    sizes = [benchmark.exact_size("sizes", size) for size in FLAGS.sizes]
     photo, painting = demo_pictures()
-    tasks = {
-        model: read_task(model, painting, FLAGS.weights, threads)
-        for model in FLAGS.models
-    }
+    tasks = {model: read_task(model, painting, FLAGS.weights) for model in FLAGS.models}
     for task in tasks.values():
         for height, width in sizes:
             check_sides(height, width, task.architecture)
@@ -112,91 +89,39 @@ def main(arguments: Sequence[str]) -> int:
     precision = FLAGS.precision or ("bfloat16" if on_gpu else "float32")
     for model, task in tasks.items():
         for height, width in sizes:
-            print(f"\n{model}: {FLAGS.batch} of {width}x{height}, {precision}")
             images = shifted(photo, FLAGS.batch, height, width)
-            report(task._replace(images=images, precision=precision), names)
+            title = f"{model}: {FLAGS.batch} of {width}x{height}, {precision}"
+            report(title, task._replace(images=images, precision=precision), names)
     size, batch = FLAGS.training_size, FLAGS.training_batch
     for model, task in tasks.items():
         if FLAGS.training and isinstance(task.architecture, TransformArchitecture):
-            print(f"\ntraining {model}: {batch} of {size}x{size}, float32")
             task = task._replace(
                 vgg=as_numpy(load_network(FLAGS.weights).params),
                 images=shifted(photo, batch, size, size),
                 paintings=shifted(painting, task.architecture.styles, size, size),
             )
-            report(task, names)
+            report(f"training {model}: {batch} of {size}x{size}, float32", task, names)
     return 0
 
 
-def report(task: Task, names: Sequence[str]) -> None:
+def report(title: str, task: Task, names: Sequence[str]) -> None:
     """Compare the implementations' results, time them and print the table."""
-    context = multiprocessing.get_context("forkserver")
-    pipes: dict[str, Any] = {}
-    for name in names:
-        pipes[name], end = context.Pipe()
-        context.Process(target=work, args=(name, end), daemon=True).start()
-        end.close()
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    try:
-        firsts: dict[str, FirstRun] = {}
-        # One after the other: compilation is timed.
-        for name, pipe in pipes.items():
-            pipe.send(task)
-            firsts[name] = pipe.recv()
-        compare({name: first.result for name, first in firsts.items()}, task)
-        for turn in range(WARM_UP_ROUNDS + FLAGS.rounds):
-            for name, pipe in pipes.items():
-                pipe.send(True)
-                seconds[name].append(pipe.recv() / len(task.images))
-        for pipe in pipes.values():
-            pipe.send(False)
-    except (EOFError, ConnectionError):
-        sys.exit(f"feedforward: error: {name} ended early: see its message above")
-    print(f"{'':<7}{'device':>7}{'compile s':>11}{'ms/picture':>12}{'pictures/s':>12}")
-    for name, (device, compile_seconds, _) in firsts.items():
-        each = statistics.median(seconds[name][WARM_UP_ROUNDS:])
-        compiling = f"{compile_seconds:.2f}" if compile_seconds else ""
-        print(
-            f"{name:<7}{device:>7}{compiling:>11}{1e3 * each:>12.2f}{1 / each:>12.2f}"
-        )
-    if "torch" in names:
-        ratios = np.divide(seconds["nstjax"], seconds["torch"])[WARM_UP_ROUNDS:]
-        print(
-            f"nstjax/torch: {np.median(ratios):.2f} of the time "
-            f"({ratios.min():.2f} to {ratios.max():.2f})",
-            flush=True,
-        )
+    workers = Workers(feedforward_program, dict.fromkeys(names, task))
+    results = {name: first.result for name, first in workers.firsts.items()}
+    print_comparison(results, task)
+    measured = workers.measure(FLAGS.rounds)
+    rows = []
+    for name, (first, seconds, _) in measured.items():
+        each = statistics.median(seconds) / len(task.images)
+        row = {"": name, "device": first.device, "compile s": first.compile_seconds}
+        row |= {"ms/picture": 1e3 * each, "pictures/s": 1 / each}
+        if "torch" in names and name == "nstjax":
+            row |= benchmark.ratios(seconds, measured["torch"].seconds, "of torch")
+        rows.append(row)
+    benchmark.print_rows(title, rows)
 
 
-def work(name: str, pipe: Connection) -> None:
-    """A worker: take a task, then time a round whenever the parent asks for one."""
-    keep_freed_memory()
-    task: Task = pipe.recv()
-    first, run = program_of(name, task)
-    pipe.send(first)
-    count = 1
-    while pipe.recv():
-        start = time.perf_counter()
-        run(count)
-        seconds = (time.perf_counter() - start) / count
-        pipe.send(seconds)
-        count = max(1, round(ROUND_SECONDS / seconds))
-
-
-def program_of(name: str, task: Task) -> Program:
-    """The implementation of that name."""
-    training = task.paintings is not None
-    if name == "nstjax":
-        return nstjax_training(task) if training else nstjax_inference(task)
-    # Not at the top: it may not be installed, and nstjax's workers do without.
-    from experiments.benchmarks import feedforward_torch
-
-    if training:
-        return feedforward_torch.torch_training(task)
-    return feedforward_torch.torch_inference(task)
-
-
-def compare(results: Mapping[str, np.ndarray], task: Task) -> None:
+def print_comparison(results: Mapping[str, np.ndarray], task: Task) -> None:
     """Print how the results agree; exit if they do not."""
     ours, theirs = results["nstjax"], results.get("torch")
     if task.paintings is not None:
@@ -206,7 +131,7 @@ def compare(results: Mapping[str, np.ndarray], task: Task) -> None:
             difference = abs(ours[0] / theirs[0] - 1)
             check("relative difference of the first", difference, LARGEST_DIFFERENCE)
     elif task.precision == "bfloat16":
-        exact = nstjax_inference(task._replace(precision="float32"))[0].result
+        exact = nstjax_inference(task._replace(precision="float32")).first.result
         for name, pictures in results.items():
             difference = np.abs(pictures - exact).mean() / np.ptp(exact)
             what = f"{name}: mean difference from float32, of the range"
@@ -224,4 +149,4 @@ def check(what: str, difference: float, limit: float) -> None:
 
 
 if __name__ == "__main__":
-    run_command("feedforward", __name__, USAGE, main)
+    run_command("feedforward", __name__, __doc__ or "", main)

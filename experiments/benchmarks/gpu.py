@@ -11,9 +11,9 @@ FLOP are those of the convolutions and their input gradients. The comparison wit
 PyTorch is that of ``experiments.benchmarks.step``, whose list has torch.compile.
 """
 
+import collections
 import functools
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,28 +21,21 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.benchmarks.flag_values import exact_size, no_arguments
-from experiments.benchmarks.step_workers import count_operations, make_task
-from experiments.benchmarks.tables import print_rows, write_json
+from experiments.benchmarks import benchmark
+from experiments.benchmarks.step_programs import (
+    count_operations,
+    make_task,
+    step_preset,
+)
 from nstjax.analysis.sweeps.batch import prepare_batch
 from nstjax.analysis.sweeps.memory import compile_sweep
 from nstjax.analysis.sweeps.settings import grid
 from nstjax.analysis.sweeps.sweep import make_sweep, run_batch
-from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
-from nstjax.images.resizing import Size
 from nstjax.io.demo import demo_pictures
 from nstjax.optimization.steps import run
-from nstjax.presets.preset import Preset, customize
-from nstjax.presets.published import get_preset
 from nstjax.problem.compiled_transfer import make_transfer
 from nstjax.problem.problem import prepare
-
-USAGE = """
-Share of a GPU's peak that a run and a sweep reach.
-
-  python -m experiments.benchmarks.gpu
-"""
 
 flags.DEFINE_integer("matmul_size", 8192, "Rows and columns.", lower_bound=1)
 flags.DEFINE_integer("steps", 2500, "Of the run.", lower_bound=1)
@@ -54,105 +47,74 @@ flags.DEFINE_list("precisions", "float32,mixed", "Which ones.")
 define_path("output", None, "JSON file for the numbers.")
 
 FLAGS = flags.FLAGS
+Work = tuple[float, float]  # its operations, and its seconds
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure and print; returns the exit status."""
-    no_arguments(arguments)
-    height, width = exact_size("size", FLAGS.size)
-    peak = matmul_rate(FLAGS.matmul_size)
+def measure() -> list[dict[str, Any]]:
+    """A row for each, printed at the end."""
+    height, width = benchmark.exact_size("size", FLAGS.size)
+    operations, seconds = matmul(FLAGS.matmul_size)
+    peak = operations / seconds
     rows = [{"what": "matmul", "precision": "bfloat16", "TFLOP/s": peak / 1e12}]
     for precision in FLAGS.precisions:
-        rows.append(
-            {
-                "what": f"run of {FLAGS.steps} steps at {width}x{height}",
-                "precision": precision,
-                **run_row(height, width, precision, peak),
-            }
-        )
-        rows.append(
-            {
-                "what": f"sweep of {FLAGS.lanes} at {FLAGS.sweep_size}",
-                "precision": precision,
-                **sweep_row(precision, peak),
-            }
-        )
-    print_rows(jax.devices()[0].device_kind, rows)
-    write_json(FLAGS.output, rows)
-    return 0
+        for what, (operations, seconds) in {
+            f"run of {FLAGS.steps} steps at {width}x{height}": transfer(
+                height, width, precision
+            ),
+            f"sweep of {FLAGS.lanes} at {FLAGS.sweep_size}": sweep(precision),
+        }.items():
+            rate = operations / seconds
+            row = {"what": what, "precision": precision, "TFLOP/s": rate / 1e12}
+            rows.append(row | {"seconds": seconds, "of matmul": rate / peak})
+    benchmark.print_rows(jax.devices()[0].device_kind, rows)
+    return rows
 
 
-def matmul_rate(size: int) -> float:
-    """FLOP per second of a bfloat16 matrix product."""
+def matmul(size: int) -> Work:
+    """A bfloat16 matrix product."""
     a = jnp.ones((size, size), jnp.bfloat16)
     product = jax.jit(functools.partial(jnp.matmul, preferred_element_type=jnp.float32))
-    seconds = timed(lambda: product(a, a))
-    return 2 * size**3 / min(seconds, timed(lambda: product(a, a)))
+    return 2 * size**3, min(warm_seconds(lambda: product(a, a)) for _ in range(2))
 
 
-def timed(work: Callable[[], Any]) -> float:
+def warm_seconds(work: Callable[[], Any]) -> float:
     """Seconds of the second time."""
-    jax.block_until_ready(work())
-    start = time.perf_counter()
-    jax.block_until_ready(work())
-    return time.perf_counter() - start
+    benchmark.timed(work)
+    return benchmark.timed(work)
 
 
-def run_row(height: int, width: int, precision: str, peak: float) -> dict[str, float]:
-    """Seconds of a run, and its share of the peak."""
+def transfer(height: int, width: int, precision: str) -> Work:
+    """A run."""
     task = make_task(width, height)
     content, style, _ = task.pictures
-    preset = settings(Size("exact", (height, width)), precision)
+    preset = step_preset(height, width, precision=precision)
     params = jax.tree.map(jnp.asarray, task.params)
 
-    def steps() -> Any:
+    def seconds() -> float:
         problem = prepare(content, [style], params, preset)
         jax.block_until_ready((problem.state, problem.data))
-        start = time.perf_counter()
-        for state, _ in run(problem.steps, problem.state, problem.data, FLAGS.steps):
-            pass
-        jax.block_until_ready(state)
-        return time.perf_counter() - start
+        steps = run(problem.steps, problem.state, problem.data, FLAGS.steps)
+        return benchmark.timed(lambda: list(collections.deque(steps, maxlen=1)))
 
-    steps()
-    return row(steps(), FLAGS.steps * count_operations(task), peak)
+    seconds()
+    return FLAGS.steps * count_operations(task), seconds()
 
 
-def sweep_row(precision: str, peak: float) -> dict[str, float]:
-    """The same of a sweep."""
+def sweep(precision: str) -> Work:
+    """Settings of a sweep side by side."""
     size = FLAGS.sweep_size
-    preset = settings(Size("exact", (size, size)), precision, steps=FLAGS.sweep_steps)
+    preset = step_preset(size, size, precision=precision, steps=FLAGS.sweep_steps)
     task = make_task(size, size)
     params = jax.tree.map(jnp.asarray, task.params)
     content, style = demo_pictures()
     betas = preset.beta * np.geomspace(0.1, 10, FLAGS.lanes)
-    batch = prepare_batch(
-        content, [style], params, preset, list(grid({"beta": betas.tolist()}))
-    )
-    sweep = make_sweep(make_transfer(preset), batch.axes)
-    sweep = compile_sweep(sweep, batch, FLAGS.lanes)
-    seconds = timed(lambda: run_batch(sweep, batch))
+    settings = list(grid({"beta": betas.tolist()}))
+    batch = prepare_batch(content, [style], params, preset, settings)
+    compiled = make_sweep(make_transfer(preset), batch.axes)
+    fitted = compile_sweep(compiled, batch, FLAGS.lanes)
     operations = FLAGS.lanes * (FLAGS.sweep_steps + 1) * count_operations(task)
-    return row(seconds, operations, peak)
-
-
-def settings(size: Size, precision: str, **others: Any) -> Preset:
-    """gatys2016 with Adam."""
-    return customize(
-        get_preset("gatys2016"),
-        optimizer="adam",
-        size=size,
-        pyramid="none",
-        precision=precision,
-        **others,
-    )
-
-
-def row(seconds: float, operations: float, peak: float) -> dict[str, float]:
-    """What the table says of a time."""
-    rate = operations / seconds
-    return {"seconds": seconds, "TFLOP/s": rate / 1e12, "of matmul": rate / peak}
+    return operations, warm_seconds(lambda: run_batch(fitted, batch))
 
 
 if __name__ == "__main__":
-    run_command("gpu", __name__, USAGE, main)
+    benchmark.run_benchmark("gpu", __name__, __doc__, measure)

@@ -11,7 +11,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,10 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from experiments.benchmarks.flag_values import no_arguments, whole_numbers
-from experiments.benchmarks.tables import print_rows, write_json
-from nstjax.commands.launcher import run_command
+from experiments.benchmarks.benchmark import print_rows, run_benchmark, whole_numbers
 from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
 
-USAGE = __doc__ or ""
 define_paths("weights", "random,slim", "Networks, as nstjax --weights.")
 flags.DEFINE_list("sizes", ["512", "1024"], "Long sides.")
 flags.DEFINE_list("optimizers", ["adam"], "See nstjax --optimizer.")
@@ -37,14 +33,28 @@ define_path("output", None, "JSON file to write.")
 FLAGS = flags.FLAGS
 
 
-def measure(
-    weights: str, size: int, optimizer: str, precision: str, tile: str
-) -> dict[str, Any]:
-    """Run the command once on pictures of noise, of 4:3; gigabytes of its peak.
+def measure() -> list[dict[str, Any]]:
+    """Every combination of the flags' values, printed at the end."""
+    values = {
+        "weights": FLAGS.weights,
+        "size": whole_numbers("sizes"),
+        "optimizer": FLAGS.optimizers,
+        "precision": FLAGS.precisions,
+        "tile": FLAGS.tiles,
+    }
+    rows = []
+    for combination in itertools.product(*values.values()):
+        chosen = dict(zip(values, combination, strict=True))
+        predicted, peak = measure_run(**chosen)
+        chosen["weights"] = Path(chosen["weights"]).name
+        chosen |= {"predicted GB": predicted, "measured GB": peak}
+        rows.append(chosen | {"error": predicted / peak - 1})
+    print_rows("Peak memory of a run", rows)
+    return rows
 
-    Raises:
-      InputError: it failed.
-    """
+
+def measure_run(size: int, tile: str, **settings: str) -> tuple[float, float]:
+    """Run the command once on pictures of noise, of 4:3: its GB predicted and used."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         random = np.random.default_rng(0)
@@ -56,15 +66,11 @@ def measure(
             *(sys.executable, "-m", "nstjax"),
             *(str(folder / f"{picture}.png") for picture in ("photo", "painting")),
             f"--output={folder / 'out.png'}",
-            f"--weights={weights}",
             f"--size=long:{size}",
-            f"--optimizer={optimizer}",
-            f"--precision={precision}",
+            *(f"--{flag}={value}" for flag, value in settings.items()),
             f"--steps={FLAGS.steps}",
             f"--lbfgs_num_correction={FLAGS.lbfgs_num_correction}",
-            "--pyramid=none",
-            "--quiet",
-            "--preview_seconds=0",
+            *("--pyramid=none", "--quiet", "--preview_seconds=0"),
             "--memory_gb=1000" if tile == "none" else f"--tile={tile}",
         ]
         process = subprocess.Popen(
@@ -77,42 +83,13 @@ def measure(
         )
         assert process.stdout is not None
         said = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = status
+        _, process.returncode, usage = os.wait4(process.pid, 0)
         found = re.search(r"about ([\d.]+) GB", said)
-        if status or found is None:
+        if process.returncode or found is None:
             raise InputError(f"{' '.join(command)} failed: {said[-500:]}")
     scale = 1 if sys.platform == "darwin" else 1024
-    peak = scale * usage.ru_maxrss / 1e9
-    return {
-        "weights": Path(weights).name,
-        "size": size,
-        "optimizer": optimizer,
-        "precision": precision,
-        "tile": tile,
-        "predicted GB": float(found[1]),
-        "measured GB": peak,
-        "error": float(found[1]) / peak - 1,
-    }
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Measure what the flags say; returns the exit status."""
-    no_arguments(arguments)
-    rows = [
-        measure(weights, size, optimizer, precision, tile)
-        for weights, size, optimizer, precision, tile in itertools.product(
-            FLAGS.weights,
-            whole_numbers("sizes"),
-            FLAGS.optimizers,
-            FLAGS.precisions,
-            FLAGS.tiles,
-        )
-    ]
-    print_rows("Peak memory of a run", rows)
-    write_json(FLAGS.output, rows)
-    return 0
+    return float(found[1]), scale * usage.ru_maxrss / 1e9
 
 
 if __name__ == "__main__":
-    run_command("memory", __name__, USAGE, main)
+    run_benchmark("memory", __name__, __doc__, measure)

@@ -21,15 +21,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import jax
 from absl import flags
 
-from experiments.benchmarks.flag_values import no_arguments
-from experiments.benchmarks.tables import write_json
+from experiments.benchmarks.benchmark import no_arguments, write_json
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 
-USAGE = __doc__ or ""
 # What needs PyTorch is left out, and says so, where it is not installed.
 BENCHMARKS: dict[str, tuple[str, ...]] = {
     "startup": (),
@@ -42,65 +41,60 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
 }
 NEED_TORCH = ("step", "time_to_loss")
 ON_GPU = ("gpu",)
+VERSIONS = ("jax", "jaxlib", "numpy", "nstjax", "torch")
 
-_OUTPUT = define_path("output", "benchmarks.json", "JSON file for the numbers.")
-_ONLY = flags.DEFINE_list("only", None, f"Some of {', '.join((*BENCHMARKS, *ON_GPU))}.")
+define_path("output", "benchmarks.json", "JSON file for the numbers.")
+flags.DEFINE_list("only", None, f"Some of {', '.join((*BENCHMARKS, *ON_GPU))}.")
 
-
-def machine() -> dict[str, Any]:
-    """What the numbers were measured with."""
-    import jax
-
-    names = ("jax", "jaxlib", "numpy", "nstjax", "torch")
-    return {
-        "device": jax.devices()[0].device_kind,
-        "cores": os.cpu_count(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in names if importlib.util.find_spec(name)},
-    }
-
-
-def run(name: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """The numbers of one benchmark, and its seconds."""
-    start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "numbers.json"
-        module = f"experiments.benchmarks.{name}"
-        command = [sys.executable, "-m", module, *arguments, f"--output={path}"]
-        status = subprocess.run(command).returncode
-        numbers = json.loads(path.read_text()) if path.exists() else None
-    seconds = time.perf_counter() - start
-    print(f"\n{name}: {seconds:.0f} s, exit status {status}", flush=True)
-    return {
-        "command": " ".join(["python", "-m", module, *arguments]),
-        "status": status,
-        "seconds": seconds,
-        "numbers": numbers,
-    }
+FLAGS = flags.FLAGS
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run them all; returns the exit status."""
     no_arguments(arguments)
-    names = _ONLY.value or list(BENCHMARKS)
+    names = FLAGS.only or list(BENCHMARKS)
     unknown = set(names) - {*BENCHMARKS, *ON_GPU}
     if unknown:
         raise InputError(f"unknown benchmark {', '.join(sorted(unknown))}: see --help")
-    about = machine()
-    print(json.dumps(about))
+    machine = {
+        "device": jax.devices()[0].device_kind,
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in VERSIONS if importlib.util.find_spec(name)},
+    }
+    print(json.dumps(machine))
     results = {}
     for name in names:
-        if name in NEED_TORCH and "torch" not in about:
+        if name in NEED_TORCH and "torch" not in machine:
             print(f"\n{name} is left out: pip install torch")
             continue
         results[name] = run(name, BENCHMARKS.get(name, ()))
-        write_json(_OUTPUT.value, {"machine": about, "benchmarks": results})
+        write_json(FLAGS.output, {"machine": machine, "benchmarks": results})
     failed = [name for name, result in results.items() if result["status"]]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return len(failed) > 0
 
 
+def run(name: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """The numbers of one benchmark, and its seconds."""
+    module = ("-m", f"experiments.benchmarks.{name}", *arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "numbers.json"
+        command = [sys.executable, *module, f"--output={path}"]
+        start = time.perf_counter()
+        status = subprocess.run(command).returncode
+        seconds = time.perf_counter() - start
+        numbers = json.loads(path.read_text()) if path.exists() else None
+    print(f"\n{name}: {seconds:.0f} s, exit status {status}", flush=True)
+    return {
+        "command": " ".join(["python", *module]),
+        "status": status,
+        "seconds": seconds,
+        "numbers": numbers,
+    }
+
+
 if __name__ == "__main__":
-    run_command("run_all", __name__, USAGE, main)
+    run_command("run_all", __name__, __doc__ or "", main)

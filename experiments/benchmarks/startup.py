@@ -1,4 +1,4 @@
-"""Times a start of the command, from the shell to the first step's picture.
+"""Times commands from the shell to the first picture.
 
     python -m experiments.benchmarks.startup --repeats=3
 
@@ -6,95 +6,77 @@
 ``import`` is Python with nstjax and nothing else. They take turns.
 """
 
+import functools
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import skimage.data
 from absl import flags
 
-from experiments.benchmarks.flag_values import no_arguments
-from experiments.benchmarks.tables import print_rows, write_json
-from nstjax.commands.launcher import run_command
+from experiments.benchmarks import benchmark
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 from nstjax.io.demo import stained_glass
 from nstjax.io.images import read_image, write_image
 
-USAGE = __doc__ or ""
-FIRST_STEP = ("--steps=1", "--quiet", "--preview_seconds=0")
+flags.DEFINE_integer("repeats", 3, "Timed rounds.", lower_bound=1)
+flags.DEFINE_string("size", "256", "As nstjax takes it.")
+define_path("weights", "slim", "As nstjax takes them.")
+define_path("output", None, "JSON file for the numbers.")
 
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Timed rounds.", lower_bound=1)
-_SIZE = flags.DEFINE_string("size", "256", "As nstjax takes it.")
-_WEIGHTS = define_path("weights", "slim", "As nstjax takes them.")
-_OUTPUT = define_path("output", None, "JSON file for the numbers.")
+FLAGS = flags.FLAGS
 
 
-def run_python(arguments: Sequence[str], environment: Mapping[str, str]) -> float:
-    """Seconds that Python takes with these arguments.
-
-    Raises:
-      InputError: it failed; it has said why.
-    """
-    start = time.perf_counter()
+def run_python(folder: str, arguments: Sequence[str]) -> None:
+    """Run Python, whose compiled programs are kept in a folder, or say what failed."""
+    kept = {
+        "JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     done = subprocess.run(
         [sys.executable, *arguments],
-        env={**os.environ, **environment},
+        env={**os.environ, **kept},
         stdout=subprocess.DEVNULL,
     )
     if done.returncode:
         raise InputError(f"{' '.join(arguments)} failed")
-    return time.perf_counter() - start
 
 
-def table(size: str, weights: str, repeats: int) -> list[dict[str, Any]]:
+def measure() -> list[dict[str, Any]]:
     """A row for each kind of start, printed at the end."""
-    seconds: dict[str, list[float]] = {"import": [], "first": [], "second": []}
-    for _ in range(repeats):
+    seconds: dict[str, list[float]] = {}
+    for _ in range(FLAGS.repeats):
         with tempfile.TemporaryDirectory() as folder:
-            environment = {"JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled"}
-            environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
             write_image(f"{folder}/photo.png", read_image(skimage.data.chelsea()))
             write_image(f"{folder}/painting.png", stained_glass())
             command = [
                 *("-m", "nstjax", f"{folder}/photo.png", f"{folder}/painting.png"),
-                *FIRST_STEP,
-                f"--size={size}",
-                f"--weights={weights}",
+                *("--steps=1", "--quiet", "--preview_seconds=0"),
+                f"--size={FLAGS.size}",
+                f"--weights={FLAGS.weights}",
                 f"--output={folder}/out.png",
             ]
-            seconds["import"].append(run_python(["-c", "import nstjax"], environment))
-            seconds["first"].append(run_python(command, environment))
-            seconds["second"].append(run_python(command, environment))
+            given = {"import": ["-c", "import nstjax"], "first": command}
+            for name, arguments in (given | {"second": command}).items():
+                start = functools.partial(run_python, folder, arguments)
+                seconds.setdefault(name, []).append(benchmark.timed(start))
     rows = [
         {
             "start": name,
-            "seconds": statistics.median(all_seconds),
-            "of the first": statistics.median(
-                second / first
-                for second, first in zip(all_seconds, seconds["first"], strict=True)
-            ),
+            "seconds": statistics.median(taken),
+            **benchmark.ratios(taken, seconds["first"], "of the first"),
         }
-        for name, all_seconds in seconds.items()
+        for name, taken in seconds.items()
     ]
-    print_rows(
-        f"Start of nstjax PHOTO PAINTING --steps=1 --size={size}, {weights}", rows
-    )
+    what = f"PHOTO PAINTING --steps=1 --size={FLAGS.size}, {FLAGS.weights}"
+    benchmark.print_rows(f"Start of nstjax {what}", rows)
     return rows
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure and print; returns the exit status."""
-    no_arguments(arguments)
-    rows = table(_SIZE.value, _WEIGHTS.value, _REPEATS.value)
-    write_json(_OUTPUT.value, rows)
-    return 0
-
-
 if __name__ == "__main__":
-    run_command("startup", __name__, USAGE, main)
+    benchmark.run_benchmark("startup", __name__, __doc__, measure)

@@ -15,9 +15,8 @@ Freed memory is kept for the next step (``nstjax.runtime.memory``), as in the
 project's commands. PyTorch, too, is faster with it, and takes more memory:
 ``torch-float32-stock`` is PyTorch without; ``-compiled`` has torch.compile.
 
-Each implementation has a process to itself, so that its peak memory is its own and no
-thread pool disturbs another. They take turns, and ratios are taken within a round, so
-that a machine that is busy for a while slows both sides of a ratio.
+Each implementation has a process to itself. They take turns, and ratios are taken
+within a round.
 """
 
 import importlib.util
@@ -28,18 +27,18 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments.benchmarks.step_implementations import Task, with_bundled_network
-from experiments.benchmarks.step_workers import (
+from experiments.benchmarks import benchmark
+from experiments.benchmarks.step_programs import (
+    FirstStep,
+    Task,
     count_operations,
-    exact_step,
     make_task,
-    measure,
+    step_program,
+    trunk_of,
 )
-from experiments.benchmarks.tables import write_json
-
-# nstjax is imported where it is used, as in step_implementations.
-
-USAGE = __doc__ or ""
+from experiments.benchmarks.workers import Workers
+from nstjax.commands.path_flags import define_path
+from nstjax.errors import InputError
 
 # What the others are compared with: the first of these that is timed.
 REFERENCES = ("torch-float32", "nstjax")
@@ -54,103 +53,76 @@ USUAL = (
 # torch.compile needs a C++ compiler, or a GPU.
 IMPLEMENTATIONS = (*USUAL, "torch-float32-compiled", "torch-bfloat16-compiled")
 
-_SIZES = flags.DEFINE_list("sizes", "400x300,512x512", "Each WIDTHxHEIGHT.")
-_REPEATS = flags.DEFINE_integer("repeats", 7, "Timed rounds.", lower_bound=1)
-_IMPLEMENTATIONS = flags.DEFINE_list(
+flags.DEFINE_list("sizes", "400x300,512x512", "Each WIDTHxHEIGHT.")
+flags.DEFINE_integer("repeats", 7, "Timed rounds.", lower_bound=1)
+flags.DEFINE_list(
     "implementations", ",".join(USUAL), f"What to time: {', '.join(IMPLEMENTATIONS)}."
 )
-_WEIGHTS = flags.DEFINE_string(
+define_path(
     "weights",
     None,
     "As nstjax takes them; if not given VGG-19 where it is found, else random weights.",
 )
-_PEAK_TFLOPS = flags.DEFINE_float(
+flags.DEFINE_float(
     "peak_tflops", None, "The device's peak, to print the share of it that is reached."
 )
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file for the numbers.")
+define_path("output", None, "JSON file for the numbers.")
+
+FLAGS = flags.FLAGS
 
 
-def report(task: Task, names: Sequence[str], repeats: int) -> list[dict[str, Any]]:
-    """Time every implementation; print the table and return its numbers."""
-    tasks = {
-        name: with_bundled_network(task) if name == "nstjax-slim" else task
-        for name in names
-    }
-    reference_name = next((name for name in REFERENCES if name in names), None)
-    height, width = task.pictures.shape[1:3]
-    operations = count_operations(task)
-    print(f"\n{width}x{height} pixels, {operations / 1e9:.1f} GFLOP per step of VGG-19")
-    exact = exact_step(task)
-    g = exact.gradient.ravel()
-    measurements = measure(tasks, repeats)
-    rows, comparisons = [], []
-    print(
-        f"{'implementation':<20}{'device':>7}{'s/step':>9}{'steps/s':>9}{'ratio':>7}"
-        f"{'(quartiles)':>13}{'TFLOP/s':>9}{'of peak':>9}{'peak MB':>9}"
-    )
-    for name, (first, all_seconds, peak_bytes) in measurements.items():
-        seconds = statistics.median(all_seconds)
-        operations = count_operations(tasks[name])
-        row = {
-            "implementation": name,
-            "device": first.device,
-            "operations": operations,
-            "seconds": seconds,
-            "all_seconds": all_seconds,
-            "peak_bytes": peak_bytes,
-            "loss": first.loss,
-        }
-        ratio, share = "", ""
-        if reference_name:
-            reference = measurements[reference_name]
-            ratios = np.divide(all_seconds, reference.seconds)
-            low, row["ratio"], high = np.quantile(ratios, (0.25, 0.5, 0.75)).tolist()
-            ratio = f"{row['ratio']:>7.2f}{f'{low:.2f}..{high:.2f}':>13}"
-        if tasks[name] is task:
-            h = first.gradient.astype(np.float64).ravel()
-            row["gradient_cosine"] = float(
-                g @ h / np.linalg.norm(g) / np.linalg.norm(h)
-            )
-            row["loss_error"] = abs(first.loss / exact.loss - 1)
-            comparisons.append(
-                f"{name}: gradient's cosine with float64 {row['gradient_cosine']:.6f}, "
-                f"loss off by {row['loss_error']:.1e}"
-            )
-        tflops = operations / seconds / 1e12
-        if _PEAK_TFLOPS.value:
-            share = f"{tflops / _PEAK_TFLOPS.value:.1%}"
-        print(
-            f"{name:<20}{first.device:>7}{seconds:>9.4f}{1 / seconds:>9.2f}{ratio:>20}"
-            f"{tflops:>9.3f}{share:>9}{peak_bytes / 1e6:>9.0f}"
-        )
-        rows.append(row)
-    print("\n".join(comparisons))
-    return rows
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Time every size and print its table; returns the exit status."""
-    from experiments.benchmarks.flag_values import exact_size, no_arguments
-    from nstjax.errors import InputError
-    from nstjax.io.paths import expand_home
-
-    no_arguments(arguments)
-    names = _IMPLEMENTATIONS.value
+def measure() -> dict[str, list[dict[str, Any]]]:
+    """Time every size and print its table: {size: rows}."""
+    names = FLAGS.implementations
     if not set(names) <= set(IMPLEMENTATIONS):
         raise InputError(f"--implementations takes {', '.join(IMPLEMENTATIONS)}")
     if any("torch" in name for name in names) and not importlib.util.find_spec("torch"):
         raise InputError("PyTorch is not installed: pip install torch")
-    sizes = {size: exact_size("sizes", size) for size in _SIZES.value}
-    weights = _WEIGHTS.value and expand_home(_WEIGHTS.value)
-    numbers = {
-        text: report(make_task(width, height, weights), names, _REPEATS.value)
+    sizes = {size: benchmark.exact_size("sizes", size) for size in FLAGS.sizes}
+    return {
+        text: measure_size(make_task(width, height, FLAGS.weights), names)
         for text, (height, width) in sizes.items()
     }
-    write_json(_OUTPUT.value and expand_home(_OUTPUT.value), numbers)
-    return 0
+
+
+def measure_size(task: Task, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Time every implementation and print the table; the rows have all seconds."""
+    tasks = {
+        name: task._replace(params=trunk_of("slim")) if name == "nstjax-slim" else task
+        for name in names
+    }
+    exact: FirstStep = Workers(step_program, {"float64": task}).firsts["float64"]
+    measured = Workers(step_program, tasks).measure(FLAGS.repeats)
+    reference = next((name for name in REFERENCES if name in names), None)
+    rows = []
+    for name, (first, seconds, peak_bytes) in measured.items():
+        median = statistics.median(seconds)
+        rate = count_operations(tasks[name]) / median
+        row = {
+            "implementation": name,
+            "device": first.device,
+            "s/step": median,
+            "steps/s": 1 / median,
+            "peak MB": peak_bytes / 1e6,
+            "TFLOP/s": rate / 1e12,
+        }
+        if FLAGS.peak_tflops:
+            row["of peak"] = rate / 1e12 / FLAGS.peak_tflops
+        if reference:
+            row |= benchmark.ratios(seconds, measured[reference].seconds)
+        if tasks[name] is task:
+            g, h = (np.float64(one.gradient).ravel() for one in (exact, first))
+            cosine = g @ h / np.linalg.norm(g) / np.linalg.norm(h)
+            row["1 - gradient's cosine"] = float(1 - cosine)
+            row["loss error"] = abs(first.loss / exact.loss - 1)
+        rows.append(row)
+    height, width = task.pictures.shape[1:3]
+    operations = count_operations(task) / 1e9
+    benchmark.print_rows(
+        f"{width}x{height} pixels, {operations:.1f} GFLOP per step of VGG-19", rows
+    )
+    return [row | {"all seconds": measured[row["implementation"]][1]} for row in rows]
 
 
 if __name__ == "__main__":
-    from nstjax.commands.launcher import run_command
-
-    run_command("step", __name__, USAGE, main)
+    benchmark.run_benchmark("step", __name__, __doc__, measure)

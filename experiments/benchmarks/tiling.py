@@ -6,38 +6,20 @@ Of the product's own steps with Adam at the gatys2016 preset: seconds, the loss 
 image's gradient. They take turns.
 """
 
+import functools
 import statistics
-import time
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from absl import flags
 
-from experiments.benchmarks.flag_values import (
-    exact_size,
-    no_arguments,
-    whole_numbers,
-)
-from experiments.benchmarks.step_implementations import ADAM_BETA_1
-from experiments.benchmarks.step_workers import make_task
-from experiments.benchmarks.tables import print_rows, write_json
-from nstjax.commands.launcher import run_command
+from experiments.benchmarks import benchmark
+from experiments.benchmarks.step_programs import image_gradient, make_task, step_preset
 from nstjax.commands.path_flags import define_path
-from nstjax.images.resizing import Size
-from nstjax.presets.preset import customize
-from nstjax.presets.published import get_preset
 from nstjax.problem.problem import Problem, prepare
 from nstjax.runtime.memory import free_before_next_step
-
-USAGE = """
-Seconds and errors of steps by tiles.
-
-  python -m experiments.benchmarks.tiling --size=1024x768 --tiles=512,256
-"""
 
 flags.DEFINE_string("size", "1024x768", "WIDTHxHEIGHT.")
 flags.DEFINE_list("tiles", "512,256", "Sides of tiles.")
@@ -48,64 +30,51 @@ define_path("output", None, "JSON file for the numbers.")
 FLAGS = flags.FLAGS
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure and print; returns the exit status."""
-    no_arguments(arguments)
-    tiles = [None, *whole_numbers("tiles")]
+def measure() -> list[dict[str, Any]]:
+    """Measure every precision, and print the table."""
+    tiles = [None, *benchmark.whole_numbers("tiles")]
     free_before_next_step()
-    height, width = exact_size("size", FLAGS.size)
+    height, width = benchmark.exact_size("size", FLAGS.size)
     task = make_task(width, height)
     params = jax.tree.map(jnp.asarray, task.params)
     content, style, image = task.pictures
-
-    def problem(precision: str, tile: int | None) -> Problem:
-        preset = customize(
-            get_preset("gatys2016"),
-            optimizer="adam",
-            precision=precision,
-            pyramid="none",
-            size=Size("exact", (height, width)),
-        )
-        return prepare(content, [style], params, preset, init_image=image, tile=tile)
-
     rows = []
     for precision in FLAGS.precisions:
-        rows += measure({tile: problem(precision, tile) for tile in tiles}, precision)
-    print_rows(f"Steps at {FLAGS.size} by tiles", rows)
-    write_json(FLAGS.output, rows)
-    return 0
+        preset = step_preset(height, width, precision=precision)
+        problems = {
+            tile: prepare(content, [style], params, preset, init_image=image, tile=tile)
+            for tile in tiles
+        }
+        rows += [{"precision": precision, **row} for row in measure_tiles(problems)]
+    benchmark.print_rows(f"Steps at {FLAGS.size} by tiles", rows)
+    return rows
 
 
-def measure(
-    problems: dict[int | None, Problem], precision: str
-) -> list[dict[str, Any]]:
+def measure_tiles(problems: dict[int | None, Problem]) -> list[dict[str, Any]]:
     """A row for each side of the tiles; None is the whole image."""
-    states, losses, gradients = {}, {}, {}
+    states: dict[int | None, Any] = {}
+    losses, gradients = {}, {}
+
+    def step(tile: int | None) -> Any:
+        problem = problems[tile]
+        states[tile], info = problem.steps.advance(states[tile], 1, *problem.data)
+        return states[tile], info
+
     for tile, problem in problems.items():
-        state, info = problem.steps.advance(problem.state, 1, *problem.data)
-        # Adam's first moment is now (1 - β₁)·gradient.
-        moment = np.asarray(optax.tree.get(state.opt_state, "mu"), np.float64)
-        gradients[tile] = moment / (1 - ADAM_BETA_1)
-        states[tile], losses[tile] = state, float(info.loss[0])
-    seconds: dict[int | None, list[float]] = {tile: [] for tile in problems}
-    for _ in range(FLAGS.repeats):
-        for tile, problem in problems.items():
-            start = time.perf_counter()
-            states[tile], _ = problem.steps.advance(states[tile], 1, *problem.data)
-            jax.block_until_ready(states[tile])
-            seconds[tile].append(time.perf_counter() - start)
-    norm = np.linalg.norm(gradients[None])
+        states[tile] = problem.state
+        state, info = step(tile)
+        gradients[tile], losses[tile] = image_gradient(state.opt_state), info.loss[0]
+    steps = {tile: functools.partial(step, tile) for tile in problems}
+    seconds = benchmark.timed_in_turns(steps, FLAGS.repeats)
+    whole = gradients[None]
     return [
         {
-            "precision": precision,
             "tile": tile,
             "s/step": statistics.median(seconds[tile]),
-            "ratio": statistics.median(
-                np.divide(seconds[tile], seconds[None]).tolist()
-            ),
-            "loss error": abs(losses[tile] / losses[None] - 1),
+            **benchmark.ratios(seconds[tile], seconds[None]),
+            "loss error": abs(float(losses[tile]) / float(losses[None]) - 1),
             "gradient error": float(
-                np.linalg.norm(gradients[tile] - gradients[None]) / norm
+                np.linalg.norm(gradients[tile] - whole) / np.linalg.norm(whole)
             ),
         }
         for tile in problems
@@ -113,4 +82,4 @@ def measure(
 
 
 if __name__ == "__main__":
-    run_command("tiling", __name__, USAGE, main)
+    benchmark.run_benchmark("tiling", __name__, __doc__, measure)

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import functools
 import random
 import shutil
@@ -15,9 +16,8 @@ from typing import NamedTuple
 
 from absl import flags
 
-from experiments.benchmarks.flag_values import whole_numbers
-from experiments.benchmarks.tables import print_rows
-from experiments.campaigns.commands import chosen
+from experiments.benchmarks.benchmark import no_arguments, print_rows, whole_numbers
+from experiments.campaigns.commands import Command, chosen
 from experiments.campaigns.contents import contents, differences
 from experiments.campaigns.trials import Moment, Trial
 from nstjax.commands.path_flags import define_path
@@ -47,143 +47,91 @@ define_path(
 )
 
 FLAGS = flags.FLAGS
+SHARE_OF_CHANGES = {"times": 0.0, "changes": 1.0, "both": 0.5}
 
 
 class Whole(NamedTuple):
-    """What a command does that nobody disturbs.
+    """What a command does that nobody disturbs."""
 
-    Attributes:
-      seconds: how long it takes with a cold and a warm cache of compiled programs.
-      changes: how often it changes a file.
-      contents: what it leaves, see ``experiments.campaigns.contents``.
-    """
-
-    seconds: dict[str, float]
-    changes: int
-    contents: dict[str, str]
+    seconds: dict[str, float]  # with a cold and a warm cache of compiled programs
+    changes: int  # how often it changes a file
+    contents: dict[str, str]  # what it leaves
 
 
 class Report(NamedTuple):
-    """What came of a try.
+    """What came of a try."""
 
-    Attributes:
-      command: its name.
-      done: what was done to it, and when.
-      ended: how it ended, a column of the table.
-      faults: what ought not to be; none if all is well.
-      output: what its last process said.
-    """
-
-    command: str
-    done: str
-    ended: str
-    faults: list[str]
-    output: str
+    done: str  # what was done to the command, and when
+    ended: str  # how it ended, a column of the table
+    faults: list[str]  # what ought not to be
+    output: str  # what its last process said
 
 
-class Campaign:
-    """The commands that are tried, and what they do undisturbed.
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """A command that is about to be tried."""
 
-    Attributes:
-      whole: what each command does that nobody disturbs.
-    """
+    draw: random.Random  # decides, by the try's number
+    cache: str  # of compiled programs, cold or warm
+    trial: Trial
+    whole: Whole
 
-    def __init__(self, folder: Path, pool: concurrent.futures.Executor):
-        self._folder = folder
-        self._commands = chosen(FLAGS.commands, folder / "inputs")
-        wholes = pool.map(self._undisturbed, self._commands)
-        self.whole = dict(zip(self._commands, wholes, strict=True))
-
-    @contextlib.contextmanager
-    def trial(self, number: int, name: str, cache: str) -> Iterator[Trial]:
-        """A fresh folder for a command, with its compiled programs if warm."""
-        trial = self._trial(name, f"{number:04}-{name}", cache)
-        try:
-            yield trial
-        finally:
-            trial.end()
-
-    def moment(self, draw: random.Random, name: str, cache: str) -> Moment:
-        """A random moment of a command, as --moments says."""
-        whole = self.whole[name]
-        share = {"times": 0.0, "changes": 1.0, "both": 0.5}[FLAGS.moments]
-        if draw.random() < share:
-            return Moment(change=draw.randint(1, whole.changes))
+    def moment(self) -> Moment:
+        """A random one, as --moments says."""
+        if self.draw.random() < SHARE_OF_CHANGES[FLAGS.moments]:
+            return Moment(change=self.draw.randint(1, self.whole.changes))
         # Later ones are likelier: all commands begin alike, with Python's imports.
-        return Moment(seconds=1.02 * whole.seconds[cache] * draw.random() ** 0.5)
+        share = 1.02 * self.draw.random() ** 0.5
+        return Moment(seconds=self.whole.seconds[self.cache] * share)
 
-    def faults_of_another_start(self, trial: Trial, name: str) -> list[str]:
-        """Give a command again; how what it leaves differs from an undisturbed one."""
-        status = trial.run()
+    def faults_of_another_start(self) -> list[str]:
+        """Give the command again; how it differs from an undisturbed one."""
+        status = self.trial.run()
         return [
             *([f"given again, it ends with status {status}"] if status else []),
-            *differences(contents(trial.work), self.whole[name].contents),
-            *(f"{path} is left over" for path in trial.left_over()),
+            *differences(contents(self.trial.work), self.whole.contents),
+            *(f"{path} is left over" for path in self.trial.left_over()),
         ]
 
-    def _trial(self, name: str, folder: str, cache: str) -> Trial:
-        path = self._folder / "tries" / folder
-        compiled = (self._folder if cache == "warm" else path) / "compiled"
-        return Trial(self._commands[name], path, compiled / name)
 
-    def _undisturbed(self, name: str) -> Whole:
-        seconds, found = {}, []
-        # The first one compiles.
-        for cache in ("cold", "warm"):
-            trial = self._trial(name, f"{name}-{cache}", "warm")
-            started = time.monotonic()
-            status = trial.run()
-            seconds[cache] = time.monotonic() - started
-            found.append(contents(trial.work))
-            if status or trial.left_over():
-                raise InputError(
-                    f"{name} ended with status {status} and left {trial.left_over()}: "
-                    f"{trial.output()}"
-                )
-        if unlike := differences(*found):
-            raise InputError(f"{name} is not reproducible: {'; '.join(unlike)}")
-        changes = len(trial.changes())
-        print(
-            f"{name}: {seconds['cold']:.1f} s, {seconds['warm']:.1f} s with compiled "
-            f"programs, {changes} changes of files",
-            flush=True,
-        )
-        return Whole(seconds, changes, found[-1])
-
-
-def random_cache(draw: random.Random) -> str:
-    """Cold or warm, as --cache says."""
-    return draw.choice(("cold", "warm")) if FLAGS.cache == "both" else FLAGS.cache
-
-
-def run_campaign(title: str, attempt: Callable[[Campaign, int, str], Report]) -> int:
-    """Make the tries that the flags ask for; returns the exit status, 1 after faults.
-
-    Args:
-      title: of the table.
-      attempt: makes the try of a number with a command.
-    """
+def run_campaign(
+    arguments: Sequence[str], title: str, tried: Callable[[Attempt], Report]
+) -> int:
+    """Make the tries of the flags; returns the exit status, 1 after faults."""
+    no_arguments(arguments)
     numbers = whole_numbers("only", 0) if FLAGS.only else range(FLAGS.tries)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(_folder())
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(FLAGS.jobs))
-        campaign = Campaign(folder, pool)
-        names = list(campaign.whole)
+        commands = chosen(FLAGS.commands, folder / "inputs")
+        names = list(commands)
 
-        def guarded(number: int) -> Report:
+        def undisturbed(name: str) -> Whole:
+            return _undisturbed(name, commands[name], folder)
+
+        wholes = dict(zip(names, pool.map(undisturbed, names), strict=True))
+
+        def report(number: int) -> Report:
             name = names[number % len(names)]
+            draw = random.Random(f"{FLAGS.seed} {number}")
+            both = FLAGS.cache == "both"
+            cache = draw.choice(("cold", "warm")) if both else FLAGS.cache
+            trial = _trial(name, commands[name], folder, f"{number:04}-{name}", cache)
             try:
-                return attempt(campaign, number, name)
+                return tried(Attempt(draw, cache, trial, wholes[name]))
             except subprocess.TimeoutExpired as error:
-                return Report(name, f"after {error.timeout} s", "hung", ["hung"], "")
+                return Report(f"after {error.timeout} s", "hung", ["hung"], "")
+            finally:
+                trial.end()
 
-        pending = {pool.submit(guarded, number): number for number in numbers}
-        reports = []
+        pending = {pool.submit(report, number): number for number in numbers}
+        reports: list[tuple[str, Report]] = []
         for future in concurrent.futures.as_completed(pending):
-            reports.append(future.result())
-            _tell(pending[future], reports[-1])
+            number = pending[future]
+            reports.append((names[number % len(names)], future.result()))
+            _tell(number, *reports[-1])
     _print_table(title, names, reports)
-    return int(any(report.faults for report in reports))
+    return int(any(report.faults for _, report in reports))
 
 
 @contextlib.contextmanager
@@ -195,25 +143,58 @@ def _folder() -> Iterator[Path]:
             raise InputError(f"{folder} is there already: choose another --workdir")
         yield folder
         return
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory())).resolve()
-        remove = functools.partial(shutil.rmtree, folder, ignore_errors=True)
-        stack.enter_context(cleaned_up(remove))
-        yield folder
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        with cleaned_up(functools.partial(shutil.rmtree, folder, ignore_errors=True)):
+            yield folder
 
 
-def _tell(number: int, report: Report) -> None:
+def _trial(name: str, command: Command, folder: Path, tried: str, cache: str) -> Trial:
+    """A fresh folder for a command, with its compiled programs if warm."""
+    path = folder / "tries" / tried
+    compiled = (folder if cache == "warm" else path) / "compiled"
+    return Trial(command, path, compiled / name)
+
+
+def _undisturbed(name: str, command: Command, folder: Path) -> Whole:
+    seconds, found = {}, []
+    # The first one compiles.
+    for cache in ("cold", "warm"):
+        trial = _trial(name, command, folder, f"{name}-{cache}", "warm")
+        started = time.monotonic()
+        status = trial.run()
+        seconds[cache] = time.monotonic() - started
+        found.append(contents(trial.work))
+        if status or trial.left_over():
+            raise InputError(
+                f"{name} ended with status {status} and left {trial.left_over()}: "
+                f"{trial.output()}"
+            )
+    if unlike := differences(*found):
+        raise InputError(f"{name} is not reproducible: {'; '.join(unlike)}")
+    changes = len(trial.changes())
+    print(
+        f"{name}: {seconds['cold']:.1f} s, {seconds['warm']:.1f} s with compiled "
+        f"programs, {changes} changes of files",
+        flush=True,
+    )
+    return Whole(seconds, changes, found[-1])
+
+
+def _tell(number: int, name: str, report: Report) -> None:
     fault = "".join(f"\n  FAULT: {fault}" for fault in report.faults)
-    print(f"{number}: {report.command}, {report.done}: {report.ended}{fault}")
+    print(f"{number}: {name}, {report.done}: {report.ended}{fault}")
     if report.faults:
         print("".join(f"  | {line}\n" for line in report.output.splitlines()[-30:]))
 
 
-def _print_table(title: str, names: Sequence[str], reports: Sequence[Report]) -> None:
+def _print_table(
+    title: str, names: Sequence[str], reports: Sequence[tuple[str, Report]]
+) -> None:
     rows = []
-    columns = sorted({report.ended for report in reports})
+    columns = sorted({report.ended for _, report in reports})
     for name in (*names, "all"):
-        mine = [report for report in reports if name in (report.command, "all")]
+        mine = [report for tried, report in reports if name in (tried, "all")]
         counts = Counter(report.ended for report in mine)
         rows.append(
             {"command": name, "tries": len(mine)}

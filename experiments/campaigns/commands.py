@@ -23,26 +23,19 @@ SHALLOW = (
     "--content_layers=relu2_1",
     "--style_layers=relu1_1,relu2_1",
 )
-WORKDIR = ("--workdir=run", "--checkpoint_every=10")
 TRAINING_LOSS = (
     '--loss={"content_layers": ["relu1_2"], "style_layers": ["relu1_1", "relu2_1"]}'
 )
 
 
 class Command(NamedTuple):
-    """A command that is started in a folder of its own.
+    """A command that is started in a folder of its own."""
 
-    Attributes:
-      arguments: Python's; what is written has a relative path, what is read has none.
-      workdir: the folder that its log and checkpoints go to, or None.
-      resume: flags that are added when it is given again and the folder is there.
-      picture: what there must be after an interrupt once a step has been made, or None.
-      checkpoint: likewise.
-    """
-
+    # Python's; what is written has a relative path, what is read has none.
     arguments: tuple[str, ...]
-    workdir: str | None = None
-    resume: tuple[str, ...] = ()
+    workdir: str | None = None  # of its log and checkpoints
+    resume: tuple[str, ...] = ()  # added when it is given again and that is there
+    # What there must be after an interrupt once a step has been made.
     picture: str | None = None
     checkpoint: str | None = None
 
@@ -75,11 +68,7 @@ def make_inputs(folder: Path) -> None:
 
 
 def make_run(folder: Path) -> None:
-    """Make the run that surfaces are computed of.
-
-    Raises:
-      InputError: the command failed.
-    """
+    """Make the run that surfaces are computed of."""
     command = [
         *(sys.executable, "-m", "nstjax", "photo.png", "painting.png", *SMALL),
         *(*SHALLOW, "--workdir=run", "--quiet", "--preview_seconds=0"),
@@ -101,11 +90,14 @@ def make_commands(inputs: Path) -> dict[str, Command]:
         return Command((*pictures, *settings, "--output=out.png"), picture="out.png")
 
     def run(*flags: str) -> Command:
-        return transfer(*WORKDIR, *flags)._replace(
-            workdir="run",
-            resume=("--resume",),
-            checkpoint="run/checkpoint.safetensors",
+        checkpoint = "run/checkpoint.safetensors"
+        given = transfer("--workdir=run", "--checkpoint_every=10", *flags)
+        return given._replace(
+            workdir="run", resume=("--resume",), checkpoint=checkpoint
         )
+
+    def experiment(name: str, *flags: str, workdir: str | None = None) -> Command:
+        return Command(("-m", f"experiments.{name}", *flags), workdir=workdir)
 
     return {
         "picture": transfer(),
@@ -121,46 +113,30 @@ def make_commands(inputs: Path) -> dict[str, Command]:
         "folder": Command((*fast, str(inputs / "photos"), "--output=painted")),
         "video": Command((*fast, str(inputs / "clip.mp4"), "--output=out.mp4")),
         # Little memory, for several chunks.
-        "sweep": Command(
-            (
-                *("-m", "experiments.sweep"),
-                *(photo, painting, *SHALLOW, "--weights=slim", "--size=32"),
-                *(
-                    "--steps=4",
-                    "--grid=beta=1:1e4:6:log",
-                    "--memory_gb=0.5",
-                    "--workdir=sweep",
-                ),
-            ),
+        "sweep": experiment(
+            *("sweep", photo, painting, *SHALLOW, "--weights=slim", "--size=32"),
+            *("--steps=4", "--grid=beta=1:1e4:6:log", "--memory_gb=0.5"),
+            "--workdir=sweep",
             workdir="sweep",
         ),
-        "surface": Command(
-            (
-                *("-m", "experiments.loss_surface"),
-                *(f"--run={inputs / 'run'}", "--plane=random", "--grid=21x21"),
-                *("--batch=7", "--output=surface.h5"),
-            ),
+        "surface": experiment(
+            *("loss_surface", f"--run={inputs / 'run'}", "--plane=random"),
+            *("--grid=21x21", "--batch=7", "--output=surface.h5"),
         ),
-        "training": Command(
-            (
-                *("-m", "experiments.train_feedforward"),
-                *(f"--photos={inputs / 'photos'}", f"--styles=wave={painting}"),
-                *("--weights=slim", "--size=16", "--batch_size=2", "--held_out=2"),
-                '--architecture={"channels": [4, 4, 4], "residual_blocks": 1}',
-                *(TRAINING_LOSS, "--steps=30", "--log_every=3"),
-                *("--checkpoint_every=4", "--sample_every=10", "--workdir=training"),
-            ),
+        "training": experiment(
+            *("train_feedforward", f"--photos={inputs / 'photos'}"),
+            *(f"--styles=wave={painting}", "--weights=slim", "--size=16"),
+            *("--batch_size=2", "--held_out=2"),
+            '--architecture={"channels": [4, 4, 4], "residual_blocks": 1}',
+            *(TRAINING_LOSS, "--steps=30", "--log_every=3", "--checkpoint_every=4"),
+            *("--sample_every=10", "--workdir=training"),
             workdir="training",
         ),
     }
 
 
 def chosen(names: Iterable[str] | None, folder: Path) -> dict[str, Command]:
-    """The commands of these names, all if there are none, with their inputs made.
-
-    Raises:
-      InputError: there is no such command.
-    """
+    """The commands of these names, all if there are none, with their inputs made."""
     commands = make_commands(folder)
     names = list(names or commands)
     for name in names:

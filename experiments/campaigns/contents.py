@@ -41,11 +41,8 @@ def differences(found: Mapping[str, str], whole: Mapping[str, str]) -> list[str]
 
 def damaged(found: Mapping[str, str]) -> list[str]:
     """The files that cannot be read."""
-    return [
-        f"{name} is {digest}"
-        for name, digest in sorted(found.items())
-        if digest.startswith(DAMAGED)
-    ]
+    digests = sorted(found.items())
+    return [f"{name} is {text}" for name, text in digests if text.startswith(DAMAGED)]
 
 
 def _digest(path: Path) -> str:

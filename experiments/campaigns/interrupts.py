@@ -4,22 +4,14 @@
 
 Each try starts a command and sends Ctrl-C once or twice, SIGTERM or SIGHUP at a random
 moment, half of the moments right before it makes, renames or removes a file. While the
-process stands still it is noted how far it is. Then it must
-
-- end with the status 130, 143 or 129, or as undisturbed if it has nothing left to do,
-- say in a line that it was interrupted, and show no traceback,
-- go on for no more than the step that it is in,
-- leave no temporary file and no process,
-- leave a picture, and a checkpoint with --workdir, once it has made a step,
-- leave whole files only,
-- end, given again, with the bytes of an undisturbed command (in a share of the tries).
-
-Before Python has come to the command's first line, nothing is asked of it.
+process stands still it is noted how far it is. Then it must end within the step, with
+the signal's status and a line about it, and leave whole files, its result so far, and
+nothing temporary (docs/campaigns.md). Before Python has come to the command's first
+line, nothing is asked of it.
 """
 
 import contextlib
 import os
-import random
 import re
 import signal
 import subprocess
@@ -27,15 +19,12 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from experiments.benchmarks.flag_values import no_arguments
-from experiments.campaigns import campaign as common
-from experiments.campaigns.campaign import Campaign, Report, Whole
+from experiments.campaigns import campaign
 from experiments.campaigns.contents import contents, damaged, differences
 from experiments.campaigns.trials import MOST_SECONDS, Trial
 from nstjax.commands.launcher import run_command
 
-USAGE = __doc__ or ""
-flags.adopt_module_key_flags(common)
+flags.adopt_module_key_flags(campaign)
 flags.DEFINE_float("again", 0.3, "Share of the tries that are given again.", 0.0, 1.0)
 
 FLAGS = flags.FLAGS
@@ -56,23 +45,21 @@ MOST_PROGRESS = 6
 UNFINISHED = {"chunks", "checkpoints"}
 
 
-def attempt(campaign: Campaign, number: int, name: str) -> Report:
+def interrupted(attempt: campaign.Attempt) -> campaign.Report:
     """Interrupt a command, and look at what it leaves."""
-    draw = random.Random(f"{FLAGS.seed} {number}")
-    cache = common.random_cache(draw)
-    signals = draw.choice(SIGNALS)
-    whole = campaign.whole[name]
-    moment = campaign.moment(draw, name, cache)
+    draw, trial, whole = attempt.draw, attempt.trial, attempt.whole.contents
+    signals, moment = draw.choice(SIGNALS), attempt.moment()
     between, again = draw.random() * BETWEEN_SECONDS, draw.random() < FLAGS.again
-    done = f"{cache} cache, {' '.join(each.name for each in signals)} {moment}"
-    with campaign.trial(number, name, cache) as trial, trial.paused(moment) as process:
+    names = " ".join(each.name for each in signals)
+    done = f"{attempt.cache} cache, {names} {moment}"
+    with trial.paused(moment) as process:
         if process is None:
-            faults = differences(contents(trial.work), whole.contents)
-            return Report(name, done, "had ended", faults, trial.output())
+            faults = differences(contents(trial.work), whole)
+            return campaign.Report(done, "had ended", faults, trial.output())
         if moment.change:
             done += f" ({trial.changes()[-1]})"
         begun, before = trial.has_begun(), trial.output()
-        complete = not differences(contents(trial.work), whole.contents)
+        complete = not differences(contents(trial.work), whole)
         for signum in signals[:-1]:
             _send(process, signum)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -82,10 +69,9 @@ def attempt(campaign: Campaign, number: int, name: str) -> Report:
         output = trial.output()
         faults = _faults_of_files(trial, whole)
         if not begun:
-            return Report(name, done, "before Python ran it", faults, output)
-        faults += _faults_of_end(
-            status, 128 + signals[0], output.removeprefix(before), complete
-        )
+            return campaign.Report(done, "before Python ran it", faults, output)
+        said = output.removeprefix(before)
+        faults += _faults_of_end(status, 128 + signals[0], said, complete)
         if len(signals) == 1 and _has_stepped(before):
             faults += [
                 f"{path} is missing, though a step was made"
@@ -93,9 +79,9 @@ def attempt(campaign: Campaign, number: int, name: str) -> Report:
                 if path and not (trial.work / path).exists()
             ]
         if again and not faults:
-            faults = campaign.faults_of_another_start(trial, name)
+            faults = attempt.faults_of_another_start()
             output += trial.output() if faults else ""
-        return Report(name, done, f"status {status}", faults, output)
+        return campaign.Report(done, f"status {status}", faults, output)
 
 
 def _send(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
@@ -115,13 +101,9 @@ def _has_stepped(output: str) -> bool:
 
 
 def _faults_of_end(status: int, expected: int, said: str, complete: bool) -> list[str]:
-    """What is wrong with how a process ended.
+    """What is wrong with how a process ended, and with its output since the signal.
 
-    Args:
-      status: of the process.
-      expected: the status of its signal.
-      said: its output since then.
-      complete: whether everything was written when the signal came.
+    Where everything was ``complete`` when that came it may end as undisturbed.
     """
     faults = []
     if status < 0:
@@ -133,26 +115,25 @@ def _faults_of_end(status: int, expected: int, said: str, complete: bool) -> lis
     if status and not TOLD.search(said):
         faults.append("no line tells of the interrupt")
     faults += [f"shows {crash!r}" for crash in CRASHES if crash in said]
-    if len(PROGRESS.findall(said)) > MOST_PROGRESS:
-        faults.append(f"goes on for {len(PROGRESS.findall(said))} lines of its bar")
+    if (lines := len(PROGRESS.findall(said))) > MOST_PROGRESS:
+        faults.append(f"goes on for {lines} lines of its bar")
     return faults
 
 
-def _faults_of_files(trial: Trial, whole: Whole) -> list[str]:
+def _faults_of_files(trial: Trial, whole: dict[str, str]) -> list[str]:
     """What is wrong with what an interrupted command leaves."""
     found = contents(trial.work)
-    faults = [f"{path} is left over" for path in trial.left_over()] + damaged(found)
-    for name in sorted(found):
-        if name not in whole.contents and not UNFINISHED & set(name.split(os.sep)):
-            faults.append(f"{name} is left over")
-    return faults
+    others = sorted(found.keys() - whole.keys())
+    finished = [path for path in others if not UNFINISHED & set(path.split(os.sep))]
+    left_over = [f"{path} is left over" for path in (*trial.left_over(), *finished)]
+    return left_over + damaged(found)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Interrupt and look; returns the exit status."""
-    no_arguments(arguments)
-    return common.run_campaign("Commands that were interrupted", attempt)
+    title = "Commands that were interrupted"
+    return campaign.run_campaign(arguments, title, interrupted)
 
 
 if __name__ == "__main__":
-    run_command("interrupts", __name__, USAGE, main)
+    run_command("interrupts", __name__, __doc__ or "", main)

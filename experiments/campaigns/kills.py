@@ -6,49 +6,42 @@ it has written with what an undisturbed command writes, byte by byte but for sec
 Nothing temporary may be left.
 """
 
-import random
 from collections.abc import Sequence
 
 from absl import flags
 
-from experiments.benchmarks.flag_values import no_arguments
-from experiments.campaigns import campaign as common
+from experiments.campaigns import campaign
 from experiments.campaigns.contents import contents, damaged
 from nstjax.commands.launcher import run_command
 
-USAGE = __doc__ or ""
 MOST_KILLS = 3
-flags.adopt_module_key_flags(common)
-
-FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(campaign)
 
 
-def attempt(campaign: common.Campaign, number: int, name: str) -> common.Report:
+def killed(attempt: campaign.Attempt) -> campaign.Report:
     """Kill a command, and give it again."""
-    draw = random.Random(f"{FLAGS.seed} {number}")
-    cache = common.random_cache(draw)
     done, faults = [], []
-    with campaign.trial(number, name, cache) as trial:
-        for _ in range(draw.randint(1, MOST_KILLS)):
-            moment = campaign.moment(draw, name, cache)
-            with trial.paused(moment) as process:
-                if process is None:
-                    break
-                process.kill()
-            change = f" ({trial.changes()[-1]})" if moment.change else ""
-            done.append(f"{moment}{change}")
-            faults += damaged(contents(trial.work))
-        faults += campaign.faults_of_another_start(trial, name)
-        kills = f"{len(done)} kill{'s' * (len(done) != 1)}"
-        text = f"{cache} cache, killed {', '.join(done) or 'never'}"
-        return common.Report(name, text, kills, faults, trial.output())
+    trial = attempt.trial
+    for _ in range(attempt.draw.randint(1, MOST_KILLS)):
+        moment = attempt.moment()
+        with trial.paused(moment) as process:
+            if process is None:
+                break
+            process.kill()
+        change = f" ({trial.changes()[-1]})" if moment.change else ""
+        done.append(f"{moment}{change}")
+        faults += damaged(contents(trial.work))
+    faults += attempt.faults_of_another_start()
+    kills = f"{len(done)} kill{'s' * (len(done) != 1)}"
+    text = f"{attempt.cache} cache, killed {', '.join(done) or 'never'}"
+    return campaign.Report(text, kills, faults, trial.output())
 
 
 def main(arguments: Sequence[str]) -> int:
     """Kill and compare; returns the exit status."""
-    no_arguments(arguments)
-    return common.run_campaign("Commands that were killed and given again", attempt)
+    title = "Commands that were killed and given again"
+    return campaign.run_campaign(arguments, title, killed)
 
 
 if __name__ == "__main__":
-    run_command("kills", __name__, USAGE, main)
+    run_command("kills", __name__, __doc__ or "", main)

@@ -24,15 +24,10 @@ EVERY_STEP = {"TQDM_MININTERVAL": "0", "TQDM_MINITERS": "1", "PYTHONUNBUFFERED":
 
 
 class Moment(NamedTuple):
-    """When a process is made to stand still: at a time, or before a change of a file.
+    """When a process is made to stand still."""
 
-    Attributes:
-      seconds: from its start, or None.
-      change: the number of the change, 0 for none.
-    """
-
-    seconds: float | None = None
-    change: int = 0
+    seconds: float | None = None  # from its start
+    change: int = 0  # number of the change of a file that is next, 0 for none
 
     def __str__(self) -> str:
         if self.seconds is not None:
@@ -41,13 +36,7 @@ class Moment(NamedTuple):
 
 
 class Trial:
-    """A folder in which a command is started, once or several times.
-
-    Attributes:
-      command: the command.
-      files: the folder of all that the command may write.
-      work: its current folder.
-    """
+    """A command, started once or several times in ``work``, a folder of its own."""
 
     def __init__(self, command: Command, folder: Path, compiled: Path):
         self.command = command

@@ -5,10 +5,30 @@
 writes painting.jpg and stained_glass.jpg to ``nstjax/pictures``.
 """
 
+import numpy as np
+from scipy import spatial
+
 from experiments.demo_pictures.painting import paint
-from experiments.demo_pictures.stained_glass import stained_glass
 from nstjax.io.demo import PICTURES
 from nstjax.io.images import write_image
+
+
+def stained_glass(height: int = 512, width: int = 640, panes: int = 260) -> np.ndarray:
+    """Panes of bright colors between dark lead, sRGB in 0..1."""
+    random = np.random.default_rng(0)
+    palette = np.array(
+        [[205, 40, 45], [240, 170, 30], [25, 110, 60], [30, 80, 190], [120, 190, 220]]
+    )
+    centers = random.uniform(0, 1, (panes, 2)) * [height, width]
+    colors = palette[random.integers(0, len(palette), panes)]
+    colors = colors * random.uniform(0.7, 1.2, (panes, 1))
+    positions = np.moveaxis(np.mgrid[:height, :width], 0, -1).reshape(-1, 2)
+    distances, nearest = spatial.KDTree(centers).query(positions, k=2)
+    lead = distances[:, 1] - distances[:, 0] < 5
+    glow = 1.1 - 0.5 * distances[:, :1] / distances[:, 0].max()
+    glass = np.where(lead[:, None], 12, colors[nearest[:, 0]] * glow)
+    return np.float32(glass.reshape(height, width, 3) / 255).clip(0, 1)
+
 
 if __name__ == "__main__":
     write_image(PICTURES / "painting.jpg", paint())

@@ -33,7 +33,6 @@ GROVE = ("0a1f3a", "0f4250", "1a665c", "35895a", "7cab4c", "c6c75a", "f3e48a")
 WHEAT = ("5a2a3c", "94502a", "c07c22", "dca02a", "efc040", "f7d966", "fdf0b0")
 BARK = ("070c24", "0b1c38", "0f3440", "1c4f42", "3a6c3e", "7a8c3c", "d0b450")
 
-
 # Where things stand: u and v are shares of the canvas's width and height.
 VORTICES = (  # u, v, radius, sense of turning
     (0.53, 0.19, 0.115, 1),
@@ -71,8 +70,8 @@ class Region(NamedTuple):
     """A part of the scene on the grid, every map ``[rows, cols]``.
 
     ``tone`` runs along the palette's ramps, 0 shadow to 1 light, and ``warmth`` across
-    them, 0 the first to 1 the last; ``palette`` is ``[ramps, colors, 3]``. ``spiral``
-    turns strokes off the contours, in radians; ``scale`` multiplies brush sizes.
+    them, 0 the first to 1 the last; ``palette`` is ``[ramps, colors, 3]``. ``scale``
+    multiplies brush sizes; ``spiral`` turns strokes off the contours, in radians.
     """
 
     inside: NDArray[np.bool_]
@@ -80,8 +79,8 @@ class Region(NamedTuple):
     tone: Floats
     warmth: Floats
     palette: Floats
-    spiral: float
-    scale: float
+    scale: float = 1.0
+    spiral: float = 0.0
 
 
 class Strokes(NamedTuple):
@@ -129,9 +128,8 @@ def _sky(plane: Plane, rng: Generator) -> Region:
         light = np.maximum(0.80 - 0.28 * r + 0.13 * np.sin(7.5 * r), 0.3) + 0.15
         tone += _bump(r / 1.75, 6) * (light - tone)
         warmth = np.maximum(warmth, heat * _bump(r / 2.2, 4))
-    everywhere = np.ones(x.shape, bool)
     palette = _palette(NIGHT, DUSK, EMBER)
-    return Region(everywhere, stream, tone, warmth, palette, spiral=0.12, scale=1.0)
+    return Region(np.full(x.shape, True), stream, tone, warmth, palette, spiral=0.12)
 
 
 def _hill(plane: Plane, rng: Generator, base: float, palette: Floats) -> Region:
@@ -143,7 +141,7 @@ def _hill(plane: Plane, rng: Generator, base: float, palette: Floats) -> Region:
     stream = depth + rough * np.clip(12 * depth, 0, 1)
     tone = 0.40 + 0.3 * np.sin(70 * stream) + 0.3 * _bump(depth / 0.012)
     warmth = 0.1 + 0.38 * _bump((u - DISCS[0][0]) / 0.2)
-    return Region(depth > 0, stream, tone, warmth, palette, spiral=0.0, scale=0.8)
+    return Region(depth > 0, stream, tone, warmth, palette, 0.8)
 
 
 def _field(plane: Plane, rng: Generator) -> Region:
@@ -154,8 +152,7 @@ def _field(plane: Plane, rng: Generator) -> Region:
     tone = 0.46 + 0.30 * np.sin(75 * stream)
     warmth = 0.50 + 0.27 * np.sin(75 * stream + 2.4)
     inside = y > h * (0.78 + 0.02 * np.sin(2 * np.pi * x / w + 1))
-    palette = _palette(DUSK, WHEAT, EMBER)
-    return Region(inside, stream, tone, warmth, palette, spiral=0.0, scale=0.85)
+    return Region(inside, stream, tone, warmth, _palette(DUSK, WHEAT, EMBER), 0.85)
 
 
 def _river(plane: Plane) -> Region:
@@ -166,8 +163,7 @@ def _river(plane: Plane) -> Region:
     tone = 0.5 + 0.3 * np.sin(5 * across + 5 * np.sin(4 * t))
     warmth = 0.9 * _bump((across + 0.2) / 0.35) * (1 - 0.7 * t)
     inside = (np.abs(across) < 1) & (near > 0.02)
-    palette = _palette(NIGHT, EMBER)
-    return Region(inside, 0.05 * across, tone, warmth, palette, spiral=0.0, scale=0.75)
+    return Region(inside, 0.05 * across, tone, warmth, _palette(NIGHT, EMBER), 0.75)
 
 
 def _flame(plane: Plane, u: float, top: float, width: float, lean: float) -> Region:
@@ -180,8 +176,7 @@ def _flame(plane: Plane, u: float, top: float, width: float, lean: float) -> Reg
     tone = 0.33 + 0.27 * np.sin(80 * stream) - 0.05 * across
     warmth = np.clip(-0.2 - 0.5 * across, 0, 0.3)
     inside = (np.abs(across) < 1) & (below > 0)
-    palette = _palette(BARK, EMBER)
-    return Region(inside, stream, tone, warmth, palette, spiral=0.0, scale=0.75)
+    return Region(inside, stream, tone, warmth, _palette(BARK, EMBER), 0.75)
 
 
 def _scene(w: float, h: float, rng: Generator) -> Iterator[Region]:
@@ -270,13 +265,14 @@ def _lay(
     Each stroke is a sheet of samples, ``along`` it in 0..1 and ``across`` it in -1..1.
     """
     rows, cols = relief.shape
-    center = _between(strokes.path, along * 2 * STEPS) * max(rows, cols)
+    side = max(rows, cols)
+    center = _between(strokes.path, along * 2 * STEPS) * side
     # Tangents are smoothed too: at a polyline's corners its normals would leave gaps.
     tangent = _between(np.gradient(strokes.path, axis=1), along * 2 * STEPS)
     tangent /= np.linalg.norm(tangent, axis=-1, keepdims=True) + 1e-9
     taper = np.minimum(1, along / 0.12) ** 0.5
     taper *= np.minimum(1, (1 - along) / 0.55) ** 0.6
-    half_width = 0.5 * max(rows, cols) * strokes.width[:, None] * taper
+    half_width = 0.5 * side * strokes.width[:, None] * taper
     offset = half_width[..., None] * across
     col = np.floor(center[..., :1] - tangent[..., 1:] * offset).astype(np.intp)
     row = np.floor(center[..., 1:] + tangent[..., :1] * offset).astype(np.intp)
@@ -310,33 +306,23 @@ def _lay_all(canvas: Floats, relief: Floats, strokes: Strokes) -> None:
         _lay(canvas, relief, part, along, across)
 
 
-def _without_gaps(canvas: Floats, relief: Floats) -> Floats:
-    """Fills the pinholes that sharply bent strokes leave with the nearest paint."""
+def _light(canvas: Floats, relief: Floats) -> Floats:
+    """The canvas lit from the upper left, so that thick paint casts small shadows."""
+    # The pinholes that sharply bent strokes leave get the nearest paint.
     rows, cols = ndimage.distance_transform_edt(
         relief == 0, return_distances=False, return_indices=True
     )
-    return canvas[rows, cols]
-
-
-def _light(canvas: Floats, relief: Floats) -> Floats:
-    """The canvas lit from the upper left, so that thick paint casts small shadows."""
     scale = max(relief.shape) / 640
     slopes = np.gradient(ndimage.gaussian_filter(relief, 0.6 * scale))
     facing = (-scale * (slopes[0] + slopes[1]))[..., None]
     shine = 0.25 * np.clip(facing - 0.25, 0, 0.5)
-    return canvas * (1 + np.clip(0.8 * facing, -0.45, 0.4)) + shine
+    return canvas[rows, cols] * (1 + np.clip(0.8 * facing, -0.45, 0.4)) + shine
 
 
 def paint(height: int = 512, width: int = 640, seed: int = 0) -> NDArray[np.float32]:
-    """Paints the style picture: the same composition at every size.
+    """Paints the style picture: the same composition at every size, sRGB in 0..1.
 
-    Args:
-      height: rows of the picture, in pixels.
-      width: columns of the picture, in pixels.
-      seed: chooses the strokes, the hills' shapes and the sky's small currents.
-
-    Returns:
-      The picture ``[height, width, 3]``, sRGB in 0..1.
+    The seed chooses the strokes, the hills' shapes and the sky's small currents.
     """
     scene_rng, stroke_rng = np.random.default_rng(seed).spawn(2)
     w, h = width / max(height, width), height / max(height, width)
@@ -345,6 +331,7 @@ def paint(height: int = 512, width: int = 640, seed: int = 0) -> NDArray[np.floa
     for region in _scene(w, h, scene_rng):
         for brush in BRUSHES:
             _lay_all(canvas, relief, _plan(region, brush, w, h, stroke_rng))
-    lit = _light(_without_gaps(canvas, relief), relief)
-    blocks = lit.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 3)
+    blocks = _light(canvas, relief).reshape(
+        height, SUPERSAMPLING, width, SUPERSAMPLING, 3
+    )
     return np.clip(blocks.mean((1, 3)), 0, 1).astype(np.float32)

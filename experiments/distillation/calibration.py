@@ -25,33 +25,20 @@ def calibrate(
     A network that cannot follow all of VGG-19's kernel is trained to follow it timidly:
     its activations differ less between pictures. Style losses of photos against
     paintings grow with the fourth power of a layer's factor, content losses of results
-    against photos with the second.
-
-    Args:
-      params: the narrow network, in VGG-19's units.
-      teacher: VGG-19's params.
-      contents: photos, sRGB [pictures, size, size, 3].
-      styles: paintings, likewise.
-      results: pictures on the way from each photo to its painting, likewise.
-
-    Returns:
-      The network with scaled layers.
+    (pictures on the way from each photo to its painting) against photos with the
+    second. Pictures are sRGB [pictures, size, size, 3], params in VGG-19's units.
     """
-    ratios = [
-        jax.tree.map(
-            lambda own, wanted: float(jnp.log(own / wanted)),
-            *(_losses(network, *pictures) for network in (params, teacher)),
-        )
-        for pictures in zip(contents, styles, results, strict=True)
-    ]
-    means = jax.tree.map(lambda *logs: float(np.mean(logs)), *ratios)
-    return scale_layers(
-        params,
-        {
-            layer: np.exp(-means[layer] / (2 if layer == CONTENT_LAYER else 4))
-            for layer in CONV_LAYERS
-        },
-    )
+
+    def logs(*pictures: Array) -> dict[str, float]:
+        own, wanted = (_losses(network, *pictures) for network in (params, teacher))
+        return {layer: float(jnp.log(own[layer] / wanted[layer])) for layer in own}
+
+    found = [logs(*each) for each in zip(contents, styles, results, strict=True)]
+    factors = {}
+    for layer in CONV_LAYERS:
+        mean = float(np.mean([logs[layer] for logs in found]))
+        factors[layer] = np.exp(-mean / (2 if layer == CONTENT_LAYER else 4))
+    return scale_layers(params, factors)
 
 
 @jax.jit
@@ -64,11 +51,11 @@ def _losses(
         features(params, preprocess(picture), relus)
         for picture in (content, style, result)
     )
-    return {
-        layer: jnp.square(of_result[relu] - of_content[relu]).sum()
-        if layer == CONTENT_LAYER
-        else jnp.square(
-            gram_matrix(of_content[relu]) - gram_matrix(of_style[relu])
-        ).sum()
-        for layer, relu in zip(CONV_LAYERS, relus, strict=True)
-    }
+    losses = {}
+    for layer, relu in zip(CONV_LAYERS, relus, strict=True):
+        if layer == CONTENT_LAYER:
+            error = of_result[relu] - of_content[relu]
+        else:
+            error = gram_matrix(of_content[relu]) - gram_matrix(of_style[relu])
+        losses[layer] = jnp.square(error).sum()
+    return losses

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from experiments.distillation.labels import Batch
+from experiments.distillation.teacher_features import Batch
 from nstjax.network.vgg import CONV_LAYERS, LAYERS, Params, Pool, features, preprocess
 
 RIDGE = 1e-3
@@ -16,20 +16,11 @@ CONSTANT = 1.0
 
 
 def select_channels(activation: np.ndarray, count: int) -> np.ndarray:
-    """Channels that span most of the rest: a pivoted Cholesky decomposition.
+    """Channels [count], rising, that span most of the rest: a pivoted Cholesky.
 
-    With G = FᵀF/n less what the channels chosen so far explain, the next one is
-    argmax_j Σ_i G_ij² / G_jj, which lowers the trace of what is left most.
-
-    Args:
-      activation: F, shape [positions, channels].
-      count: how many to choose.
-
-    Returns:
-      The chosen channels in rising order, shape [count].
-
-    Raises:
-      ValueError: there are fewer channels than that.
+    With G = FᵀF/n for F [positions, channels] less what the channels chosen so far
+    explain, the next one is argmax_j Σ_i G_ij² / G_jj, which lowers the trace of what
+    is left most.
     """
     channels = activation.shape[1]
     if count > channels:
@@ -55,35 +46,25 @@ def imitate(
 
     Each layer's kernel is the ridge regression from the narrow network's own input of
     the layer to VGG-19's chosen channels, then scaled so that the mean of its squared
-    ReLUs is the mean over all of VGG-19's channels.
-
-    Args:
-      widths: {convB_I: channels of the narrow network}.
-      batches: pictures with VGG-19's activations.
-      pools: of each batch.
-
-    Returns:
-      The params; their kernels (over positions) are near VGG-19's already.
+    ReLUs is the mean over all of VGG-19's channels. Widths are {convB_I: channels}.
     """
     params: Params = {}
     for layer in CONV_LAYERS:
         teacher = _flat(np.concatenate([batch.teacher[layer] for batch in batches]))
         chosen = select_channels(np.maximum(teacher, 0), widths[layer])
-        normal = np.zeros(())
-        moment = np.zeros(())
+        normal = moment = np.zeros(())
         for batch, pool in zip(batches, pools, strict=True):
             patches = _patches(params, layer, batch, pool)
             targets = _flat(batch.teacher[layer])[:, chosen]
             normal = normal + patches.T @ patches
             moment = moment + patches.T @ targets
-        normal += RIDGE * normal.trace() / len(normal) * np.eye(len(normal))
+        normal = normal + RIDGE * normal.trace() / len(normal) * np.eye(len(normal))
         solution = np.linalg.solve(normal, moment)
         energy = np.square(np.maximum(teacher, 0)).mean(0)
         solution *= np.sqrt(energy.mean() / energy[chosen].mean())
+        kernel = solution[:-1].reshape(3, 3, -1, widths[layer])
         params[layer] = {
-            "kernel": jnp.asarray(
-                solution[:-1].reshape(3, 3, -1, widths[layer]), jnp.float32
-            ),
+            "kernel": jnp.asarray(kernel, jnp.float32),
             "bias": jnp.asarray(solution[-1] * CONSTANT, jnp.float32),
         }
     return params
@@ -103,8 +84,7 @@ def _patches(params: Params, layer: str, batch: Batch, pool: Pool) -> np.ndarray
         [padded[picture, rows + i, columns + j] for i in range(3) for j in range(3)],
         axis=-1,
     )
-    patches = _flat(patches)
-    return np.concatenate([patches, np.full((len(patches), 1), CONSTANT)], axis=1)
+    return np.pad(_flat(patches), ((0, 0), (0, 1)), constant_values=CONSTANT)
 
 
 def _inputs(params: Params, pictures: Array, layer: str, pool: Pool) -> Array:

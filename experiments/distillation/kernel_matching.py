@@ -16,22 +16,18 @@ CONVOLUTION_WEIGHT = 0.5
 
 
 class Mismatch(NamedTuple):
-    """Relative squared errors of a kernel: 0 where it is matched.
+    """Relative squared errors of a kernel: 0 where it is matched."""
 
-    Attributes:
-      kernel: of K = F·Fᵀ itself.
-      centered: of K for activations less their mean over the positions.
-    """
-
-    kernel: Array
-    centered: Array
+    kernel: Array  # of K = F·Fᵀ itself
+    centered: Array  # of K for activations less their mean over the positions
 
 
 def kernel_mismatch(student: ArrayLike, teacher: ArrayLike) -> Mismatch:
     """How far the student's kernel over positions is from the teacher's.
 
-    With F the student's and T the teacher's activations at the same positions, of one
-    picture or several, K = F Fᵀ and L = T Tᵀ [positions, positions]:
+    With F the student's and T the teacher's activations [positions, channels] at the
+    same positions, of one picture or several, K = F Fᵀ and L = T Tᵀ
+    [positions, positions]:
 
     kernel = ‖K - L‖² / ‖L‖², centered = ‖H (K - L) H‖² / ‖H L H‖², H = I - 1/n.
 
@@ -40,13 +36,6 @@ def kernel_mismatch(student: ArrayLike, teacher: ArrayLike) -> Mismatch:
     loss, Σ_k K₁₁(k, k) - 2 K₁₂(k, k) + K₂₂(k, k), although their channels differ in
     number and meaning: so weights mean the same with both. K leans on the mean
     activation, its largest component; the centered kernel weighs the rest.
-
-    Args:
-      student: F, shape [positions, channels].
-      teacher: T, shape [positions, other number of channels].
-
-    Returns:
-      Two scalars.
     """
     K = jnp.asarray(student) @ jnp.asarray(student).T
     L = jnp.asarray(teacher) @ jnp.asarray(teacher).T
@@ -58,12 +47,8 @@ def matching_loss(
 ) -> tuple[Array, dict[str, Mismatch]]:
     """Sum of the mismatches over the convolutions and their ReLUs.
 
-    Args:
-      student: {convB_I: activation [positions, channels]}.
-      teacher: the same layers of VGG-19, of any number of channels.
-
-    Returns:
-      The scalar to minimize, and the mismatch of each layer's ReLU.
+    Of {convB_I: activation [positions, channels]}, of any numbers of channels; with
+    the mismatch of each layer's ReLU.
     """
     loss = jnp.zeros(())
     mismatches = {}
@@ -81,6 +66,5 @@ def _relative(K: Array, L: Array) -> Array:
 
 
 def _center(K: Array) -> Array:
-    return (
-        K - K.mean(0, keepdims=True) - K.mean(1, keepdims=True) + K.mean(keepdims=True)
-    )
+    K = K - K.mean(0, keepdims=True)
+    return K - K.mean(1, keepdims=True)

@@ -25,14 +25,8 @@ def random_picture(
 ) -> np.ndarray:
     """A crop, a blend of two, a crop with noise, or noise alone.
 
-    Args:
-      rng: what decides.
-      photos: sRGB in 0..1, each [height, width, 3].
-      paintings: likewise.
-      size: of the result.
-
-    Returns:
-      sRGB, float32 [size, size, 3]; noise is not cut to 0..1.
+    Of sRGB in 0..1, each [height, width, 3]: float32 [size, size, 3], where noise is
+    not cut to 0..1.
     """
 
     def crop() -> np.ndarray:
@@ -55,14 +49,8 @@ def random_picture(
 def random_crop(rng: np.random.Generator, image: np.ndarray, size: int) -> np.ndarray:
     """A square of random place and scale, some of them mirrored, turned or recolored.
 
-    Args:
-      rng: what decides.
-      image: sRGB in 0..1, shape [height, width, 3].
-      size: of the result; the square has 0.8·size pixels or more where there are so
-        many, and at most the image's shorter side.
-
-    Returns:
-      sRGB in 0..1, float32 [size, size, 3].
+    It has 0.8·size pixels of the image or more where there are so many, and at most
+    its shorter side; sRGB in 0..1, float32 [size, size, 3].
     """
     height, width = image.shape[:2]
     longest = min(height, width)
@@ -90,9 +78,7 @@ def random_noise(rng: np.random.Generator, size: int) -> np.ndarray:
         noise = noise.mean(-1, keepdims=True).repeat(3, axis=-1)
     method = rng.choice([Image.Resampling.NEAREST, Image.Resampling.BICUBIC])
     channels = [
-        Image.fromarray(np.ascontiguousarray(noise[..., channel])).resize(
-            (size, size), method
-        )
-        for channel in range(3)
+        Image.fromarray(channel.copy()) for channel in np.moveaxis(noise, -1, 0)
     ]
-    return np.stack([np.asarray(channel) for channel in channels], axis=-1)
+    resized = [np.asarray(channel.resize((size, size), method)) for channel in channels]
+    return np.stack(resized, axis=-1)

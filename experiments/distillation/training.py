@@ -10,7 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from experiments.distillation.kernel_matching import Mismatch, matching_loss
-from experiments.distillation.labels import Batch, sampled_features
+from experiments.distillation.teacher_features import Batch, sampled_features
 from nstjax.network.vgg import Params, Pool
 
 WARM_UP_STEPS = 50
@@ -21,40 +21,24 @@ INPUT_SCALE = 64.0
 
 
 class TrainingState(NamedTuple):
-    """What the next update needs.
+    """What the next update needs."""
 
-    Attributes:
-      scaled_params: the network, but for conv1_1's kernel, which is ``INPUT_SCALE``
-        times as large; ``trained_params`` gives the network.
-      opt_state: the optimizer's state.
-      step: how many updates there have been, int32 scalar.
-    """
-
+    # With conv1_1's kernel times ``INPUT_SCALE``; ``trained_params`` gives the network.
     scaled_params: Params
     opt_state: optax.OptState
-    step: Array
+    step: Array  # how many updates there have been, int32 scalar
 
 
 class Training(NamedTuple):
-    """A pair of functions.
-
-    Attributes:
-      init: params -> TrainingState.
-      step: (TrainingState, Batch, pool) -> (TrainingState, loss, mismatches); the
-        state is donated.
-    """
+    """A pair of functions."""
 
     init: Callable[[Params], TrainingState]
+    # (state, which is donated, batch, pool) -> (state, loss, mismatches)
     step: Callable[..., tuple[TrainingState, Array, dict[str, Mismatch]]]
 
 
 def training(learning_rate: float, steps: int) -> Training:
-    """Adam on the matching loss, with a linear warm-up and a cosine decay to 0.
-
-    Args:
-      learning_rate: the highest.
-      steps: how many updates there will be.
-    """
+    """Adam on the matching loss, with a linear warm-up and a cosine decay to 0."""
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, learning_rate, min(WARM_UP_STEPS, steps // 2), steps
     )
@@ -78,10 +62,7 @@ def training(learning_rate: float, steps: int) -> Training:
         scaled = optax.apply_updates(scaled, updates)
         return TrainingState(scaled, opt_state, state.step + 1), loss, mismatches
 
-    return Training(
-        init,
-        jax.jit(step, static_argnames="pool", donate_argnums=0),
-    )
+    return Training(init, jax.jit(step, static_argnames="pool", donate_argnums=0))
 
 
 def trained_params(state: TrainingState) -> Params:
@@ -95,10 +76,8 @@ def batch_loss(
     """The matching loss of a batch: its positions are compared across its pictures."""
     student = sampled_features(params, batch.pictures, batch.positions, pool)
     return matching_loss(
-        *(
-            {layer: _rows(activation) for layer, activation in network.items()}
-            for network in (student, batch.teacher)
-        )
+        {layer: _rows(activation) for layer, activation in student.items()},
+        {layer: _rows(activation) for layer, activation in batch.teacher.items()},
     )
 
 

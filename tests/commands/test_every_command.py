@@ -13,7 +13,6 @@ COMMANDS = (
     "experiments.film",
     "experiments.gallery",
     "experiments.benchmarks.kernels",
-    "experiments.benchmarks.pyramid",
     "experiments.benchmarks.run_all",
     "experiments.benchmarks.time_to_loss",
 )

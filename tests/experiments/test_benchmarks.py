@@ -8,9 +8,10 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from programs import process_kept
 
-from experiments.benchmarks.tables import print_rows
+from experiments.benchmarks.benchmark import print_rows
 from nstjax.network import vgg
 from nstjax.network.vgg import summarize
 from nstjax.presets.preset import customize
@@ -37,8 +38,7 @@ def test_the_kernels_are_those_of_vgg19():
     # Its flags have the names of other programs'.
     with process_kept():
         from experiments.benchmarks import kernels
-    shapes = kernels.layer_shapes(48, 32)
-    assert shapes == {
+    assert kernels.layer_shapes(48, 32) == {
         "conv1_2": (48, 32, 64, 64),
         "conv2_1": (24, 16, 64, 128),
         "conv2_2": (24, 16, 128, 128),
@@ -48,11 +48,6 @@ def test_the_kernels_are_those_of_vgg19():
         "conv4_2": (6, 4, 512, 512),
         "conv5_1": (3, 2, 512, 512),
     }
-    taken = [
-        kernels._taken(np.zeros(shape[:3], "f4"), np.zeros((3, 3, *shape[2:]), "f4"))
-        for shape in shapes.values()
-    ]
-    assert taken == ["direct"] + ["winograd"] * 7
 
 
 def test_both_algorithms_are_timed_and_agree(measured, monkeypatch):
@@ -70,8 +65,7 @@ def test_both_algorithms_are_timed_and_agree(measured, monkeypatch):
 
 def test_tables_line_up(capsys):
     print_rows("Title", [{"name": "a", "ratio": 0.12341}, {"name": "long", "b": None}])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines == [
+    assert capsys.readouterr().out.splitlines() == [
         "",
         "Title",
         "name   ratio  b",
@@ -93,12 +87,31 @@ def test_time_to_loss_reaches_the_mark(measured, slim_weights, shallow):
     (row,), _ = measured(
         "time_to_loss",
         *(f"--weights={slim_weights}", "--size=48", "--steps=8", "--notorch"),
-        *("--pairs=chelsea:glass", "--coarse_steps=4", "--min_size=24"),
-        "--beta=1",
+        *("--pairs=chelsea:glass", "--coarse_steps=4", "--min_size=24", "--beta=1"),
     )
+    assert row["optimizer"] == "lbfgs"
     assert row["ours"] <= 1.01 * row["loss"]
     assert row["float32 loss"] == pytest.approx(row["loss"], rel=0.01)
     assert 0 < row["seconds"] < np.inf
+
+
+def test_time_to_loss_takes_pictures_and_one_optimizer(
+    measured, slim_weights, shallow, tmp_path
+):
+    for name, size in {"photo": (48, 32), "painting": (36, 48)}.items():
+        Image.linear_gradient("L").resize(size).save(tmp_path / f"{name}.png")
+    (row,), out = measured(
+        *("time_to_loss", tmp_path / "photo.png", tmp_path / "painting.png"),
+        *("--single=same", "--optimizers=adam", "--factors=2", "--size=48"),
+        *("--steps=2", "--coarse_steps=4", "--min_size=24", "--rounds=2"),
+        *("--precision=float32", "--notorch", f"--weights={slim_weights}"),
+    )
+    assert str(slim_weights) in out
+    assert (row["optimizer"], row["factor"]) == ("adam", "2")
+    assert 1 <= row["steps"] <= 2
+    assert row["float32 loss"] == pytest.approx(row["loss"], rel=1e-5)
+    low, high = map(float, row["range"].split(".."))
+    assert low - 0.005 <= row["of the single scale"] <= high + 0.005
 
 
 @pytest.fixture
@@ -124,27 +137,16 @@ def starts(program, monkeypatch):
     return environments
 
 
-def check_start(rows, out):
+def test_a_start_is_timed(measured, slim_weights, starts, shallow):
+    flags = ("--repeats=1", "--size=32", f"--weights={slim_weights}")
+    rows, out = measured("startup", *flags)
     assert [row["start"] for row in rows] == ["import", "first", "second"]
     assert all(row["seconds"] > 0 for row in rows)
     assert "of the first" in out
-
-
-def start_flags(slim_weights):
-    return ("--repeats=1", "--size=32", f"--weights={slim_weights}")
-
-
-def test_a_start_is_timed(measured, slim_weights, starts, shallow):
-    check_start(*measured("startup", *start_flags(slim_weights)))
     # One folder of compiled programs, and none of them before the first.
     assert len(starts) == 3
     assert len(set(starts)) == 1
     assert starts[0] != os.environ["JAX_COMPILATION_CACHE_DIR"]
-
-
-@pytest.mark.slow
-def test_a_start_of_processes_is_timed(measured, slim_weights):
-    check_start(*measured("startup", *start_flags(slim_weights)))
 
 
 @pytest.mark.parametrize("ends", [0, 3])
@@ -168,32 +170,29 @@ def test_run_all_joins_the_numbers(ends, program, tmp_path, monkeypatch):
     assert joined["machine"]["jax"]
     (memory,) = joined["benchmarks"].values()
     assert memory["numbers"] == (None if ends else [7])
-    assert memory["command"] == (
-        f"python -m {BENCHMARKS}.memory --sizes=1024 --steps=1"
-    )
+    command = f"python -m {BENCHMARKS}.memory --sizes=1024 --steps=1"
+    assert memory["command"] == command
 
 
 @pytest.mark.parametrize(
-    ("name", "flag", "says"),
+    ("name", "flags", "says"),
     [
-        ("kernels", "--sizes=300", "--sizes has '300': give WIDTHxHEIGHT"),
-        ("tiling", "--tiles=0", "--tiles=0: give numbers of 1 or more, with commas"),
-        ("time_to_loss", "--pairs=dog:glass", "has 'dog:glass': give PHOTO:PAINTING"),
-        ("startup", "--weights=none.npz", "failed"),
+        ("kernels", ["--sizes=300"], "--sizes has '300': give WIDTHxHEIGHT"),
+        ("kernels", ["a.png"], "unexpected argument a.png: see --help"),
+        ("tiling", ["--tiles=0"], "--tiles=0: give numbers of 1 or more, with commas"),
+        ("time_to_loss", ["--pairs=dog:glass"], "'dog:glass': give PHOTO:PAINTING of"),
+        ("time_to_loss", ["a.png"], "give a photo and a painting, or no pictures"),
+        ("time_to_loss", ["a.png", "b.png"], "a.png does not exist"),
+        ("time_to_loss", ["--preset=gatys2016"], "choose gatys-code"),
+        ("time_to_loss", ["--optimizers=sgd"], "unknown optimizer 'sgd'"),
+        ("startup", ["--weights=none.npz"], "failed"),
+        ("run_all", ["--only=steps"], "unknown benchmark steps"),
     ],
 )
-def test_a_wrong_flag_is_one_line(name, flag, says, tmp_path, program, starts):
+def test_a_wrong_flag_is_one_line(name, flags, says, tmp_path, program, starts):
     path = tmp_path / "numbers.json"
-    status, out, err = program(f"{BENCHMARKS}.{name}", flag, f"--output={path}")
+    status, out, err = program(f"{BENCHMARKS}.{name}", *flags, f"--output={path}")
     assert status == 2 and not out and not path.exists()
     last = err.splitlines()[-1]
     assert last.startswith(f"{name}: error: ") and says in last
     assert "Traceback" not in err
-
-
-def test_unknown_benchmarks_are_refused(tmp_path, program):
-    path = tmp_path / "all.json"
-    flags = ("--only=steps", f"--output={path}")
-    status, out, err = program(f"{BENCHMARKS}.run_all", *flags)
-    assert status and "unknown benchmark steps" in out + err
-    assert not path.exists()

@@ -3,7 +3,6 @@
 import itertools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -11,68 +10,53 @@ import reference
 
 import nstjax
 from experiments.distillation import (
+    batches,
     calibration,
     channel_selection,
-    curriculum,
     kernel_matching,
-    labels,
+    on_policy,
     pictures,
+    teacher_features,
     training,
-    visits,
 )
 from nstjax.network.layer_scales import scale_layers
 from nstjax.network.random_weights import VGG19_SCALES, random_params
 from nstjax.network.vgg import CONV_LAYERS, layer_channels
 
-
-@pytest.fixture(scope="module")
-def teacher():
-    params = reference.random_params(seed=3, channels=(4, 6, 8, 10, 12))
-    return jax.tree.map(np.float32, params)
-
-
-@pytest.fixture(scope="module")
-def sources():
-    rng = np.random.default_rng(0)
-    return curriculum.Sources(
-        photos=[rng.random((60, 80, 3), np.float32) for _ in range(3)],
-        paintings=[rng.random((50, 40, 3), np.float32) for _ in range(2)],
-    )
-
-
-@pytest.fixture(scope="module")
-def scales(teacher, sources):
-    crops = np.stack([photo[:32, :32] for photo in sources.photos])
-    return labels.layer_scales(teacher, crops, np.random.default_rng(1))
-
-
-@pytest.fixture(scope="module")
-def shown(teacher, sources, scales):
-    """Batches, whose poolings take turns."""
-    return [
-        curriculum.make_batch(
-            np.random.default_rng(index),
-            sources,
-            teacher,
-            scales,
-            curriculum.pool_of(index),
-            size=32,
-            count=4,
-            student=None,
-            visit_steps=1,
-        )
-        for index in range(2)
-    ]
-
-
-POOLS = [curriculum.pool_of(index) for index in range(2)]
-
-
+POOLS = [batches.pool_of(index) for index in range(2)]
 kernel_mismatch = jax.jit(kernel_matching.kernel_mismatch)
 matching_loss = jax.jit(kernel_matching.matching_loss)
 
 
-# --- kernels ------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def maker():
+    """What makes batches, with pictures and a narrow teacher."""
+    rng = np.random.default_rng(0)
+    sources = batches.Sources(
+        photos=[rng.random((60, 80, 3), np.float32) for _ in range(3)],
+        paintings=[rng.random((50, 40, 3), np.float32) for _ in range(2)],
+    )
+    params = reference.random_params(seed=3, channels=(4, 6, 8, 10, 12))
+    teacher = teacher_features.scaled_teacher(
+        jax.tree.map(np.float32, params),
+        np.stack([photo[:32, :32] for photo in sources.photos]),
+        np.random.default_rng(1),
+    )
+    return batches.Batches(sources, teacher, size=32, batch_size=4, steps=2)
+
+
+@pytest.fixture(scope="module")
+def teacher(maker):
+    return maker.teacher.params
+
+
+@pytest.fixture(scope="module")
+def shown(maker):
+    """Batches, whose poolings take turns."""
+    return [
+        maker.make(np.random.default_rng(index), pool)
+        for index, pool in enumerate(POOLS)
+    ]
 
 
 def test_mismatch_is_the_relative_squared_error_of_the_kernels(float64):
@@ -80,24 +64,19 @@ def test_mismatch_is_the_relative_squared_error_of_the_kernels(float64):
     F, T = rng.normal(1, 1, (7, 3)), rng.normal(2, 1, (7, 5))
     H = np.eye(7) - 1 / 7
     K, L = F @ F.T, T @ T.T
-    found = kernel_mismatch(F, T)
     kernel = np.linalg.norm(K - L) ** 2 / np.linalg.norm(L) ** 2
     centered = np.linalg.norm(H @ (K - L) @ H) ** 2 / np.linalg.norm(H @ L @ H) ** 2
-    np.testing.assert_allclose(found, (kernel, centered), rtol=1e-12)
-
-
-def test_rotated_and_widened_activations_match(float64):
-    rng = np.random.default_rng(1)
-    T = rng.normal(size=(9, 4))
-    rotation = np.linalg.qr(rng.normal(size=(6, 6)))[0][:4]
-    np.testing.assert_allclose(kernel_mismatch(T @ rotation, T), 0, atol=1e-28)
+    np.testing.assert_allclose(kernel_mismatch(F, T), (kernel, centered), rtol=1e-12)
 
 
 def test_equal_kernels_mean_equal_style_and_content_losses(float64):
     # What the docstring says, through the package's own losses.
     rng = np.random.default_rng(2)
     T = rng.normal(size=(2, 3, 4, 5))
-    F = T @ np.linalg.qr(rng.normal(size=(8, 8)))[0][:5]
+    rotation = np.linalg.qr(rng.normal(size=(8, 8)))[0][:5]
+    F = T @ rotation
+    rows = (F.reshape(-1, 8), T.reshape(-1, 5))
+    np.testing.assert_allclose(kernel_mismatch(*rows), 0, atol=1e-28)
 
     @jax.jit
     def losses(pair):
@@ -116,30 +95,6 @@ def test_equal_kernels_mean_equal_style_and_content_losses(float64):
     np.testing.assert_allclose(losses(T), losses(F), rtol=1e-10)
 
 
-def test_matching_loss_has_the_gradient_of_finite_differences(float64):
-    rng = np.random.default_rng(3)
-    student = {"conv1_1": rng.normal(size=(6, 2)), "conv1_2": rng.normal(size=(6, 3))}
-    wanted = {layer: rng.normal(size=(6, 5)) for layer in student}
-
-    @jax.jit
-    def loss(student):
-        return matching_loss(student, wanted)[0]
-
-    gradient = jax.jit(jax.grad(loss))(jax.tree.map(jnp.asarray, student))
-    direction = {layer: rng.normal(size=F.shape) for layer, F in student.items()}
-    step = 1e-6
-    ends = [
-        loss(
-            jax.tree.map(
-                lambda F, d, sign=sign: F + sign * step * d, student, direction
-            )
-        )
-        for sign in (1, -1)
-    ]
-    slope = sum(np.vdot(gradient[layer], direction[layer]) for layer in student)
-    np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=1e-6)
-
-
 def test_layers_that_presets_read_weigh_more(float64):
     rng = np.random.default_rng(4)
     F, T = rng.normal(size=(6, 2)), rng.normal(size=(6, 5))
@@ -147,23 +102,17 @@ def test_layers_that_presets_read_weigh_more(float64):
         matching_loss({layer: F}, {layer: T})[0] for layer in ("conv3_1", "conv3_2")
     )
     np.testing.assert_allclose(read, 4 * passed, rtol=1e-12)
-
-
-def test_every_preset_reads_layers_of_full_weight():
     for preset in nstjax.PRESETS.values():
         for layer in (*preset.content_layers, *preset.style_layers):
             assert layer.replace("relu", "conv") in kernel_matching.PRESET_LAYERS
 
 
-# --- what is shown ------------------------------------------------------------------
-
-
-def test_labels_are_the_teachers_features_at_the_positions(teacher, shown, scales):
+def test_batches_have_the_teachers_features_at_the_positions(maker, shown):
+    params, scales = maker.teacher
     for batch, pool in zip(shown, POOLS, strict=True):
-        picture = np.float64(batch.pictures[1])
         activations = reference.trunk(
-            jax.tree.map(np.float64, teacher),
-            255 * picture - reference.MEAN_RGB,
+            jax.tree.map(np.float64, params),
+            255 * np.float64(batch.pictures[1]) - reference.MEAN_RGB,
             CONV_LAYERS,
             pool,
             "valid",
@@ -177,20 +126,21 @@ def test_labels_are_the_teachers_features_at_the_positions(teacher, shown, scale
 
 
 def test_positions_lie_in_every_block():
-    positions = labels.sample_positions(np.random.default_rng(0), (3, 48, 32, 3), 500)
+    rng = np.random.default_rng(0)
+    positions = teacher_features.sample_positions(rng, (3, 48, 32, 3), 500)
     assert positions.shape == (3, 5, 500)
     for block in range(5):
         assert positions[:, block].min() == 0
         assert positions[:, block].max() == (48 >> block) * (32 >> block) - 1
 
 
-def test_vgg_units_are_the_same_function_scaled(teacher, scales):
+def test_vgg_units_are_the_same_function_scaled(maker):
+    params, scales = maker.teacher
     image = reference.random_image(0, 32, 32).astype(np.float32)
-    rescaled = labels.in_vgg_units(teacher, scales)
     layers = ("conv1_1", "relu3_2", "pool4", "relu5_4")
     features = jax.jit(lambda params: nstjax.features(params, image, layers))
-    found = features(rescaled)
-    for layer, activation in features(teacher).items():
+    found = features(teacher_features.in_vgg_units(params, scales))
+    for layer, activation in features(params).items():
         convolution = {"pool4": "conv4_4"}.get(layer, layer.replace("relu", "conv"))
         channels = activation.shape[-1]
         factor = scales[convolution] * (layer_channels(layer) / channels) ** 0.5
@@ -200,11 +150,11 @@ def test_vgg_units_are_the_same_function_scaled(teacher, scales):
         )
 
 
-def test_random_pictures_follow_the_seed_and_differ(sources):
+def test_random_pictures_follow_the_seed_and_differ(maker):
     def draw(seed, count=40):
         rng = np.random.default_rng(seed)
         return np.stack(
-            [pictures.random_picture(rng, *sources, 24) for _ in range(count)]
+            [pictures.random_picture(rng, *maker.sources, 24) for _ in range(count)]
         )
 
     drawn = draw(0)
@@ -219,21 +169,19 @@ def test_crop_of_a_small_picture_is_enlarged():
     small = np.random.default_rng(0).random((10, 7, 3), np.float32)
     crop = pictures.random_crop(np.random.default_rng(1), small, 32)
     assert crop.shape == (32, 32, 3)
-    assert crop.min() >= 0
-    assert crop.max() <= 1
+    assert 0 <= crop.min() < crop.max() <= 1
 
 
-def test_both_poolings_get_as_many_visits():
-    assert not any(curriculum.is_visit(0, batch) for batch in range(8))
-    later = [(curriculum.is_visit(2, b), curriculum.pool_of(b)) for b in range(8)]
-    for kind in itertools.product((False, True), curriculum.POOLS):
+def test_both_poolings_get_as_many_on_policy_batches():
+    assert not any(batches.is_on_policy(0, batch) for batch in range(8))
+    later = [(batches.is_on_policy(2, b), batches.pool_of(b)) for b in range(8)]
+    for kind in itertools.product((False, True), batches.POOLS):
         assert later.count(kind) == 2
 
 
 def test_steps_train_on_batches_that_exist():
     drawn = [
-        curriculum.batch_of_step(np.random.default_rng(step), 3, 5)
-        for step in range(400)
+        batches.batch_of_step(np.random.default_rng(step), 3, 5) for step in range(400)
     ]
     assert {batch for _, batch in drawn} == set(range(5))
     assert {round_ for round_, _ in drawn} == set(range(4))
@@ -241,24 +189,21 @@ def test_steps_train_on_batches_that_exist():
     assert 0.5 < newest < 0.75  # one half, and a quarter of the other
 
 
-def test_the_shortest_visit_leaves_its_photo(teacher, sources):
-    photos, paintings = (np.stack([part[0][:32, :32]] * 2) for part in sources)
-    rng = np.random.default_rng(5)
-    visited = visits.visit(teacher, rng, photos, paintings, "max", 1)
-    assert np.abs(visited - photos).max((1, 2, 3)).min() > 1 / 255
-
-
-def test_visits_lead_to_the_style_and_repeat(teacher, sources):
+def test_on_policy_samples_lead_to_the_style_and_repeat(maker, teacher):
     contents, styles = (
         np.stack([pictures.random_crop(np.random.default_rng(seed), images[0], 32)] * 2)
-        for seed, images in enumerate(sources)
+        for seed, images in enumerate(maker.sources)
     )
-    visited = [
-        visits.visit(teacher, np.random.default_rng(5), contents, styles, "max", 12)
-        for _ in range(2)
-    ]
-    np.testing.assert_array_equal(*visited)
-    layers = visits.PRESET.style_layers
+
+    def samples(steps):
+        rng = np.random.default_rng(5)
+        return on_policy.on_policy_samples(teacher, rng, contents, styles, "max", steps)
+
+    # The shortest way leaves the photo, too.
+    assert np.abs(samples(1) - contents).max((1, 2, 3)).min() > 1 / 255
+    ends = samples(12)
+    np.testing.assert_array_equal(ends, samples(12))
+    layers = on_policy.PRESET.style_layers
 
     @jax.jit
     def loss(image, painting):
@@ -268,28 +213,14 @@ def test_visits_lead_to_the_style_and_repeat(teacher, sources):
         )
         return sum(nstjax.style_loss(own[layer], wanted[layer], 1) for layer in layers)
 
-    for start, end, painting in zip(contents, visited[0], styles, strict=True):
+    for start, end, painting in zip(contents, ends, styles, strict=True):
         assert loss(end, painting) < 0.5 * loss(start, painting)
 
 
-def test_visited_batch_ends_with_the_paintings_it_was_led_by(teacher, sources, scales):
-    batch = curriculum.make_batch(
-        np.random.default_rng(0),
-        sources,
-        teacher,
-        scales,
-        "max",
-        size=32,
-        count=4,
-        student=teacher,
-        visit_steps=2,
-    )
+def test_on_policy_batch_ends_with_the_paintings_that_led_to_it(maker, teacher):
+    batch = maker.make(np.random.default_rng(0), "max", teacher)
     assert batch.pictures.shape == (4, 32, 32, 3)
-    assert batch.pictures[2:].min() >= 0
-    assert batch.pictures[2:].max() <= 1
-
-
-# --- the network --------------------------------------------------------------------
+    assert 0 <= batch.pictures[2:].min() < batch.pictures[2:].max() <= 1
 
 
 def test_selection_takes_channels_that_span_the_rest():
@@ -321,7 +252,7 @@ def test_selection_of_too_many_is_refused():
 @pytest.fixture
 def shallow(monkeypatch):
     """The first four layers alone, for time."""
-    for module in (channel_selection, labels):
+    for module in (channel_selection, teacher_features):
         monkeypatch.setattr(module, "CONV_LAYERS", CONV_LAYERS[:4])
 
 
@@ -343,10 +274,9 @@ def test_imitation_with_every_channel_is_the_teacher_and_with_half_near(
 def test_training_lowers_the_loss_and_compiles_once(teacher, shown, shallow):
     widths = {layer: part["bias"].size // 2 for layer, part in teacher.items()}
     factors = {layer: 1 / scale for layer, scale in VGG19_SCALES.items()}
-    updates = training.training(1e-2, 12)
     params = jax.tree.map(np.asarray, random_params(0, widths))
-    params = scale_layers(params, factors)
-    state = updates.init(jax.device_put(params))
+    updates = training.training(1e-2, 12)
+    state = updates.init(jax.device_put(scale_layers(params, factors)))
     losses = []
     for _ in range(12):
         state, loss, _ = updates.step(state, shown[0], "avg")
@@ -361,8 +291,8 @@ def test_calibration_finds_the_factors_that_were_lost(teacher):
     rng = np.random.default_rng(0)
     factors = {layer: float(rng.uniform(0.3, 3)) for layer in CONV_LAYERS}
     timid = scale_layers(teacher, factors)
-    contents, styles, results = rng.random((3, 2, 32, 32, 3), np.float32)
-    found = calibration.calibrate(timid, teacher, contents, styles, results)
+    pictures = rng.random((3, 2, 32, 32, 3), np.float32)
+    found = calibration.calibrate(timid, teacher, *pictures)
     for layer in CONV_LAYERS:
         for part in ("kernel", "bias"):
             expected = np.asarray(teacher[layer][part])

@@ -1,11 +1,6 @@
-"""What ``experiments.benchmarks.feedforward`` times: the programs of nstjax.
-
-A program is made from a ``Task`` in a process of its own. Those of PyTorch are in
-``experiments.benchmarks.feedforward_torch``.
-"""
+"""What ``experiments.benchmarks.feedforward`` times: tasks, and nstjax's programs."""
 
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,10 +10,20 @@ import optax
 from flax import nnx
 from jax import Array
 
-from experiments.benchmarks.feedforward_tasks import Task
+from experiments.benchmarks.workers import Program
+from nstjax.errors import InputError
+from nstjax.feedforward.inference.restyle import make_restyler
 from nstjax.feedforward.networks.adain import (
     CODE_LAYER,
+    EPSILON,
     adaptive_instance_normalization,
+)
+from nstjax.feedforward.networks.architecture import Architecture, TransformArchitecture
+from nstjax.feedforward.networks.model_file import (
+    BUNDLED,
+    bundled_model,
+    network_tensors,
+    read_model,
 )
 from nstjax.feedforward.networks.networks import (
     AdaINDecoder,
@@ -34,30 +39,96 @@ from nstjax.feedforward.training.objective import (
 )
 from nstjax.feedforward.training.presets import LENGSTROM_LOSS
 from nstjax.feedforward.training.update import make_training
+from nstjax.images.resizing import resize
+from nstjax.io.weights import load_network
 from nstjax.network.vgg import features, preprocess
 from nstjax.problem.problem import make_weights
+from nstjax.runtime.memory import keep_freed_memory
 
 LOSS = LENGSTROM_LOSS
 LEARNING_RATE = 1e-3
 FIRST_STEPS = 3
+# What is written in PyTorch for comparison has these values.
+FIXED_FIELDS = {"padding": "reflect", "pixels": "0..1", "output": "sigmoid"}
+
+
+class Task(NamedTuple):
+    """What every worker is given, as plain data."""
+
+    architecture: Architecture
+    tensors: dict[str, np.ndarray]  # of the network, by path
+    # Of arbitrary style's encoder, or in training of the network that compares.
+    vgg: dict[str, dict[str, np.ndarray]]
+    # Weights [styles], or arbitrary style's mean and variance, [channels] each.
+    style: Any
+    images: np.ndarray = np.empty((0, 0, 0, 3), np.float32)  # sRGB in 0..1
+    paintings: np.ndarray | None = None  # one for each style that is trained
+    precision: str = "float32"  # of inference; statistics are in float32
 
 
 class FirstRun(NamedTuple):
-    """What an implementation gives before it is timed.
-
-    Attributes:
-      device: such as "cpu".
-      compile_seconds: what tracing and compiling took; 0 where nothing is compiled.
-      result: the pictures [batch, height, width, 3], or the losses of the first steps.
-    """
+    """What an implementation gives before it is timed."""
 
     device: str
-    compile_seconds: float
-    result: np.ndarray
+    compile_seconds: float | None  # with tracing; None where nothing is compiled
+    result: np.ndarray  # [batch, height, width, 3], or losses of the first steps
 
 
-# With what does the same so many times and waits for the last.
-Program = tuple[FirstRun, Callable[[int], None]]
+def read_task(model: str, painting: np.ndarray, weights: str) -> Task:
+    """A model and a style for it, without pictures.
+
+    The model is a bundled one's name, a file, or "random" for painterly's architecture;
+    arbitrary style takes the painting, and the weights for its encoder.
+    """
+    name = "painterly" if model == "random" else model
+    loaded = bundled_model(name) if name in BUNDLED else read_model(name)
+    architecture, tensors = loaded.network.architecture, network_tensors(loaded.network)
+    if not isinstance(architecture, TransformArchitecture):
+        restyler = make_restyler(loaded, lambda: load_network(weights))
+        mean, deviation = as_numpy(restyler.style_of([painting]))
+        style = (mean, np.square(deviation) - EPSILON)
+        return Task(architecture, tensors, as_numpy(restyler.encoder), style)
+    if (
+        architecture.normalization == "batch"
+        or architecture.upsampling not in ("nearest", "bilinear")
+        or any(getattr(architecture, key) != FIXED_FIELDS[key] for key in FIXED_FIELDS)
+    ):
+        raise InputError(
+            f"{model} is of another kind than painterly and arbitrary: only those "
+            "are written in PyTorch here"
+        )
+    if model == "random":
+        rng = np.random.default_rng(0)
+        tensors = network_tensors(make_network(architecture))
+        for path, tensor in tensors.items():
+            if "/norm/" in path:
+                tensors[path] = tensor + 0.3 * rng.standard_normal(tensor.shape, "f4")
+    first = np.eye(architecture.styles, dtype=np.float32)[0]
+    return Task(architecture, tensors, {}, first)
+
+
+def shifted(picture: np.ndarray, count: int, height: int, width: int) -> np.ndarray:
+    """As many different pictures, [count, height, width, 3]."""
+    picture = resize(picture, height, width)
+    shifts = np.arange(count) * width // count
+    return np.stack([np.roll(picture, shift, axis=1) for shift in shifts])
+
+
+def as_numpy(tree: Any) -> Any:
+    """The same, to be sent to another process."""
+    return jax.tree.map(np.asarray, tree)
+
+
+def feedforward_program(name: str, task: Task) -> Program:
+    """The implementation of that name."""
+    keep_freed_memory()
+    training = task.paintings is not None
+    if name == "nstjax":
+        return nstjax_training(task) if training else nstjax_inference(task)
+    # Not at the top: it may not be installed, and nstjax's workers do without.
+    from experiments.benchmarks.torch_programs import torch_inference, torch_training
+
+    return (torch_training if training else torch_inference)(task)
 
 
 class Float32InstanceNorm(InstanceNorm):
@@ -97,15 +168,13 @@ def nstjax_inference(task: Task) -> Program:
         return network(code.astype(task.precision))[:, :height, :width]
 
     arguments = (state, vgg, images, style)
-    start = time.perf_counter()
-    compiled = jax.jit(restyle).lower(*arguments).compile()
-    seconds = time.perf_counter() - start
+    seconds, compiled = compiled_in(jax.jit(restyle), *arguments)
 
     def run(count: int) -> None:
         jax.block_until_ready([compiled(*arguments) for _ in range(count)][-1])
 
     result = np.asarray(compiled(*arguments), np.float32)
-    return FirstRun(jax.default_backend(), seconds, result), run
+    return Program(FirstRun(jax.default_backend(), seconds, result), run)
 
 
 def nstjax_training(task: Task) -> Program:
@@ -126,10 +195,7 @@ def nstjax_training(task: Task) -> Program:
     )
     batch = Batch(jnp.asarray(task.images), jnp.arange(len(task.images)) % styles)
     data = (batch, objective, jnp.float32(0))
-    step: Any = training.step
-    start = time.perf_counter()
-    compiled = step.lower(state, *data).compile()
-    seconds = time.perf_counter() - start
+    seconds, compiled = compiled_in(training.step, state, *data)
     losses = []
     for _ in range(FIRST_STEPS):
         state, info = compiled(state, *data)
@@ -141,7 +207,14 @@ def nstjax_training(task: Task) -> Program:
             state, info = compiled(state, *data)
         jax.block_until_ready((state, info))
 
-    return FirstRun(jax.default_backend(), seconds, np.array(losses)), run
+    return Program(FirstRun(jax.default_backend(), seconds, np.array(losses)), run)
+
+
+def compiled_in(function: Any, *arguments: Any) -> tuple[float, Any]:
+    """Seconds of tracing and compiling, and the program."""
+    start = time.perf_counter()
+    compiled = function.lower(*arguments).compile()
+    return time.perf_counter() - start, compiled
 
 
 def network_of(task: Task) -> TransformNet | AdaINDecoder:

@@ -1,4 +1,4 @@
-"""What VGG-19 says about pictures, at some positions of each layer."""
+"""VGG-19's features of pictures, at some positions of each layer."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,39 +21,30 @@ from nstjax.network.vgg import (
 )
 
 BLOCKS = len(VGG19.blocks)
-Scales = dict[str, float]
+
+
+class Teacher(NamedTuple):
+    """VGG-19, and the root mean square of each convolution's output."""
+
+    params: Params
+    scales: dict[str, float]
 
 
 class Batch(NamedTuple):
-    """Pictures with VGG-19's activations, kept in half precision to be many.
+    """Pictures with VGG-19's features, kept in half precision to be many."""
 
-    Attributes:
-      pictures: sRGB, not cut to 0..1, float16 [pictures, size, size, 3].
-      positions: what was sampled of each block's rows·columns, int32
-        [pictures, blocks, samples].
-      teacher: {convB_I: activation in units of its scale, float16
-        [pictures, samples, channels]}.
-    """
-
+    # sRGB, not cut to 0..1, float16 [pictures, size, size, 3].
     pictures: np.ndarray
+    # Sampled of each block's rows·columns, int32 [pictures, blocks, samples].
     positions: np.ndarray
+    # {convB_I: activation in its scale's units, float16 [pictures, samples, channels]}.
     teacher: dict[str, np.ndarray]
 
 
 def sampled_features(
     params: Params, pictures: ArrayLike, positions: ArrayLike, pool: Pool
 ) -> dict[str, Array]:
-    """Every convolution's activation at the sampled positions.
-
-    Args:
-      params: the network.
-      pictures: sRGB, shape [pictures, size, size, 3].
-      positions: shape [pictures, blocks, samples], see ``Batch``.
-      pool: of the network.
-
-    Returns:
-      {convB_I: [pictures, samples, channels]}.
-    """
+    """{convB_I: activation at a batch's positions [pictures, samples, channels]}."""
 
     def of_one(picture: Array, rows: Array) -> dict[str, Array]:
         activations = features(params, preprocess(picture), CONV_LAYERS, pool=pool)
@@ -68,16 +59,17 @@ def sampled_features(
 _sampled_features = jax.jit(sampled_features, static_argnames="pool")
 
 
-def layer_scales(
-    teacher: Params, pictures: np.ndarray, rng: np.random.Generator
-) -> Scales:
-    """Root mean square of each convolution's output, over the given pictures."""
+def scaled_teacher(
+    params: Params, pictures: np.ndarray, rng: np.random.Generator
+) -> Teacher:
+    """VGG-19 with its scales over the given pictures."""
     positions = sample_positions(rng, pictures.shape, samples=256)
-    activations = _sampled_features(teacher, pictures, positions, "avg")
-    return {
+    activations = _sampled_features(params, pictures, positions, "avg")
+    scales = {
         layer: float(np.sqrt(np.square(activation).mean()))
         for layer, activation in activations.items()
     }
+    return Teacher(params, scales)
 
 
 def sample_positions(
@@ -90,57 +82,32 @@ def sample_positions(
     return np.stack(drawn, axis=1).astype(np.int32)
 
 
-def label(
-    teacher: Params,
-    scales: Scales,
-    pictures: np.ndarray,
-    positions: np.ndarray,
-    pool: Pool,
+def with_teacher_features(
+    teacher: Teacher, pictures: np.ndarray, positions: np.ndarray, pool: Pool
 ) -> Batch:
-    """Show pictures to VGG-19.
-
-    Args:
-      teacher: VGG-19's params.
-      scales: from ``layer_scales``.
-      pictures: sRGB, float32 [pictures, size, size, 3].
-      positions: from ``sample_positions``.
-      pool: of the network.
-
-    Returns:
-      What the student is to imitate.
-    """
+    """Pictures, sRGB [pictures, size, size, 3], with what is to be imitated there."""
     # The teacher sees what is kept.
     pictures = pictures.astype(np.float16)
-    activations = _sampled_features(teacher, pictures, positions, pool)
-    return Batch(
-        pictures,
-        positions,
-        {
-            layer: np.asarray(activation / scales[layer], np.float16)
-            for layer, activation in activations.items()
-        },
-    )
+    activations = _sampled_features(teacher.params, pictures, positions, pool)
+    scaled = {
+        layer: np.asarray(activation / teacher.scales[layer], np.float16)
+        for layer, activation in activations.items()
+    }
+    return Batch(pictures, positions, scaled)
 
 
-def in_vgg_units(params: Params, scales: Scales) -> Params:
-    """A student's params for activations whose kernels are VGG-19's own.
+def in_vgg_units(params: Params, scales: dict[str, float]) -> Params:
+    """A student in training as the same function, with kernels that are VGG-19's own.
 
     While it is trained, the mean over a student's c_l channels is to equal the mean
     over VGG-19's C_l, in units of each layer's scale s_l: F Fᵀ/c = T Tᵀ/(s² C). Scaled
     by s_l·√(C_l/c_l), each layer has F Fᵀ = T Tᵀ.
-
-    Args:
-      params: the student as it is trained.
-      scales: from ``layer_scales``.
-
-    Returns:
-      The same function in VGG-19's units.
     """
+    widths = {layer: params[layer]["bias"].size for layer in CONV_LAYERS}
     return scale_layers(
         params,
         {
-            layer: scales[layer]
-            * (layer_channels(layer) / params[layer]["bias"].size) ** 0.5
+            layer: scales[layer] * (layer_channels(layer) / widths[layer]) ** 0.5
             for layer in CONV_LAYERS
         },
     )

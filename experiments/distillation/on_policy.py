@@ -1,4 +1,4 @@
-"""Pictures on an optimizer's way from a photo, or noise, to a painting's style.
+"""On-policy samples: pictures on an optimizer's way to a painting's style.
 
 Where the student errs, an optimizer that follows it goes wrong, and where it gets to is
 where the student has to be corrected.
@@ -19,14 +19,11 @@ from nstjax.presets.published import get_preset
 from nstjax.problem.problem import make_weights
 
 PRESET = get_preset("gatys2016")
-LEARNING_RATE = 6.0
 NOISE_START_SHARE = 0.15
+OPTIMIZER = optax.adam(6.0)
 
 
-OPTIMIZER = optax.adam(LEARNING_RATE)
-
-
-def visit(
+def on_policy_samples(
     params: Params,
     rng: np.random.Generator,
     contents: np.ndarray,
@@ -43,7 +40,7 @@ def visit(
       params: the network, in VGG-19's units.
       rng: what decides.
       contents: sRGB, float32 [pictures, size, size, 3].
-      styles: paintings, likewise.
+      styles: paintings, of the same shape.
       pool: of the network.
       steps: the longest way; the shortest has a sixth of it, at least one step.
 
@@ -59,12 +56,11 @@ def visit(
     images = jnp.where(from_noise[:, None, None, None], noise, images)
     opt_state = OPTIMIZER.init(images)
     stops = rng.integers(max(1, steps // 6), steps + 1, len(contents))
-    visited = np.array(images)
-    for step in range(steps):
-        visited[stops == step] = np.asarray(images)[stops == step]
+    samples = np.array(images)
+    for step in range(1, steps + 1):
         images, opt_state = _step(images, opt_state, params, targets, weights, pool)
-    visited[stops == steps] = np.asarray(images)[stops == steps]
-    return (visited + MEAN_RGB) / 255.0
+        samples[stops == step] = np.asarray(images)[stops == step]
+    return (samples + MEAN_RGB) / 255.0
 
 
 @functools.partial(jax.jit, static_argnames="pool")
@@ -92,9 +88,8 @@ def _step(
     pool: Pool,
 ) -> tuple[Array, optax.OptState]:
     def loss(image: Array, targets: Targets, content: Array) -> Array:
-        return total_loss(
-            params, image, targets, weights._replace(content=content), pool=pool
-        )[0]
+        own = weights._replace(content=content)
+        return total_loss(params, image, targets, own, pool=pool)[0]
 
     gradients = jax.vmap(jax.grad(loss))(images, targets, weights.content)
     updates, opt_state = OPTIMIZER.update(gradients, opt_state)
