@@ -95,7 +95,7 @@ def read_task(model: str, painting: np.ndarray, weights: str, threads: int) -> T
             )
         return Task(architecture, tensors, {}, first_of(architecture.styles), threads)
     restyler = make_restyler(loaded, lambda: load_network(weights))
-    mean, deviation = as_numpy(restyler.style_of([painting]))
+    mean, deviation = as_numpy(restyler.style_of(painting))
     style = (mean, np.square(deviation) - EPSILON)
     return Task(architecture, tensors, as_numpy(restyler.encoder), style, threads)
 

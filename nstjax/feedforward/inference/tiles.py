@@ -8,10 +8,7 @@ gathered on the way.
 import dataclasses
 import itertools
 import math
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -21,9 +18,9 @@ from jax import Array
 from jax.tree_util import Partial
 
 from nstjax.errors import InputError
+from nstjax.feedforward.networks.adain import Moments
 from nstjax.tiling.plan import cover
 
-Moments = tuple[Array, Array]
 Progress = Callable[[int, int], None]
 
 
@@ -69,14 +66,12 @@ class Tiles:
     Attributes:
       counts: of the tiles along each axis.
       passes: how many there will be.
-      folder: for the arrays.
       progress: called after each tile.
       done: tiles.
     """
 
     counts: tuple[int, int]
     passes: int
-    folder: Path | None
     progress: Progress | None
     done: int = 0
 
@@ -116,7 +111,7 @@ class Tiles:
         whole = output_shape(sides)
         part = output_shape([axis[0].stop for axis in windows])
         tiles = list(itertools.product(*map(_kept, windows, sides, whole, part)))
-        result = _new_array(whole, self.folder)
+        result = np.empty(whole, np.float32)
         areas, means, variances = [], [], []
         for number, axes in enumerate(tiles, start=1):
             read, inner, kept = zip(*axes, strict=True)
@@ -173,20 +168,3 @@ def _uniform(inner: slice, length: int) -> np.ndarray:
     weights = np.zeros(length, np.float32)
     weights[inner] = 1 / (inner.stop - inner.start)
     return weights
-
-
-def _new_array(shape: tuple[int, ...], folder: Path | None) -> np.ndarray:
-    if folder is None:
-        return np.empty(shape, np.float32)
-    needed = 4 * math.prod(shape)
-    try:
-        # Writing to a mapped file ends the process where the disk is full.
-        if shutil.disk_usage(folder).free < needed:
-            raise OSError("less is left")
-        with tempfile.TemporaryFile(dir=folder) as file:
-            return np.memmap(file, np.float32, "w+", shape=shape)
-    except OSError as error:
-        raise InputError(
-            f"{folder} has no room for {needed / 2**30:.2f} GiB ({error}): choose "
-            "another folder"
-        ) from error

@@ -7,6 +7,7 @@
 The hash is over all of it, f2 as f4.
 """
 
+import dataclasses
 import functools
 import hashlib
 import importlib.resources
@@ -17,7 +18,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, get_args
 
 import jax
-import msgspec
 import numpy as np
 import safetensors.numpy
 from flax import nnx
@@ -42,7 +42,8 @@ ADVICE = f"give a model that nstjax has trained, or one of {', '.join(BUNDLED)}"
 REMEDY = "fetch or write the file again"
 
 
-class Encoder(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Encoder:
     """The VGG-19 features that the decoder of an arbitrary-style model undoes.
 
     Attributes:
@@ -51,14 +52,6 @@ class Encoder(NamedTuple):
       scales: {convB_I: positive factor} of all layers, what
         ``nstjax.network.layer_scales.scale_layers`` multiplies their outputs by.
     """
-
-    sha256: str
-    pool: Pool
-    scales: dict[str, float]
-
-
-class EncoderRecord(msgspec.Struct):
-    """An ``Encoder`` as JSON has it."""
 
     sha256: Text
     pool: Pool
@@ -94,14 +87,8 @@ def write_model(
 ) -> str:
     """Write a model, whole or not at all; the same model gives the same bytes.
 
-    Args:
-      path: the file to write, or to replace.
-      model: what to write.
-      half_precision: whether to round to float16 and halve the file; what belongs to
-        a normalization stays float32.
-
-    Returns:
-      SHA-256 of all that the file says, with the tensors as they will be read.
+    Half precision rounds to float16 all that belongs to no normalization. Returns the
+    SHA-256 of all that the file says, with the tensors as they will be read.
 
     Raises:
       InputError: the model is not one that ``read_model`` takes.
@@ -120,7 +107,7 @@ def write_model(
     metadata = {
         "architecture": json.dumps(to_record(model.network.architecture)),
         "card": json.dumps(model.card, allow_nan=False),
-        "encoder": json.dumps(model.encoder and model.encoder._asdict()),
+        "encoder": json.dumps(model.encoder and dataclasses.asdict(model.encoder)),
         "schema": SCHEMA,
         "styles": json.dumps(model.styles),
     }
@@ -137,15 +124,10 @@ def write_model(
 
 
 def read_model(path: str | os.PathLike[str]) -> StyleModel:
-    """Read a model that ``write_model`` wrote.
+    """Read a model that ``write_model`` wrote, its weights float32.
 
-    No tensor is read or made before the file's header fits its architecture.
-
-    Args:
-      path: the file.
-
-    Returns:
-      The model, its weights float32; batch normalization uses its running statistics.
+    No tensor is read or made before the file's header fits its architecture. Batch
+    normalization uses its running statistics.
 
     Raises:
       InputError: the file cannot be read or is damaged, or is no such model.
@@ -232,14 +214,13 @@ def _described(path: str, metadata: Mapping[str, str]) -> StyleModel:
     def part(name: str, kind: Any) -> Any:
         return decode(metadata.get(name, ""), kind, f"{path}: its {name}", REMEDY)
 
-    encoder = part("encoder", EncoderRecord | None)
+    encoder = part("encoder", Encoder | None)
     architecture, styles = part("architecture", dict), part("styles", tuple[Text, ...])
     card = part("card", dict)
     try:
         network = nnx.eval_shape(
             functools.partial(make_network, from_record(architecture))
         )
-        encoder = encoder and Encoder(encoder.sha256, encoder.pool, encoder.scales)
         model = StyleModel(network, styles, encoder, card)
         _check_description(model)
     except InputError as error:

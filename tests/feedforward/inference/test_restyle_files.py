@@ -10,7 +10,7 @@ from restyle_models import picture
 import nstjax
 from nstjax.errors import InputError
 from nstjax.feedforward.inference import restyle, restyle_files
-from nstjax.feedforward.inference import style_specifications as looks
+from nstjax.feedforward.inference import style_specifications
 from nstjax.feedforward.inference.request import FastRequest
 from nstjax.images import color
 from nstjax.images.resizing import Size
@@ -27,8 +27,8 @@ def folder(tmp_path, monkeypatch):
         "painterly": restyle_models.painterly(),
         "arbitrary": restyle_models.arbitrary(),
     }
-    monkeypatch.setattr(looks, "bundled_model", bundled.__getitem__)
-    monkeypatch.setattr(looks, "load_network", lambda weights: restyle_models.encoder())
+    monkeypatch.setattr(style_specifications, "bundled_model", bundled.__getitem__)
+    monkeypatch.setattr(style_specifications, "load_network", lambda weights: restyle_models.encoder())
     monkeypatch.chdir(tmp_path)
     nstjax.write_image("photo.png", picture(64, 64))
     (tmp_path / "photos").mkdir()

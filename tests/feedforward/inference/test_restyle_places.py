@@ -10,7 +10,7 @@ from restyle_models import picture
 
 import nstjax
 from nstjax.feedforward.inference import restyle_files
-from nstjax.feedforward.inference import style_specifications as looks
+from nstjax.feedforward.inference import style_specifications
 from nstjax.feedforward.inference.request import FastRequest
 from nstjax.io.video import probe, read_frames, write_video
 
@@ -25,7 +25,7 @@ def masks(tmp_path, monkeypatch):
         return photos
 
     model = restyle_models.painterly()
-    monkeypatch.setattr(looks, "bundled_model", lambda name: model)
+    monkeypatch.setattr(style_specifications, "bundled_model", lambda name: model)
     monkeypatch.setattr(restyle_files, "apply_look", keep)
     monkeypatch.chdir(tmp_path)
     return given

@@ -4,7 +4,7 @@ import restyle_models
 from PIL import Image
 
 from nstjax.errors import InputError
-from nstjax.feedforward.inference import style_specifications as looks
+from nstjax.feedforward.inference import style_specifications
 from nstjax.feedforward.inference.style_specifications import (
     load_restyler,
     make_looks,
@@ -24,8 +24,8 @@ def models(tmp_path, monkeypatch):
         "painterly": restyle_models.painterly(),
         "arbitrary": restyle_models.arbitrary(),
     }
-    monkeypatch.setattr(looks, "bundled_model", bundled.__getitem__)
-    monkeypatch.setattr(looks, "load_network", lambda weights: restyle_models.encoder())
+    monkeypatch.setattr(style_specifications, "bundled_model", bundled.__getitem__)
+    monkeypatch.setattr(style_specifications, "load_network", lambda weights: restyle_models.encoder())
     for name, model in bundled.items():
         write_model(tmp_path / f"{name}.safetensors", model)
     for name, color in {"red": (200, 30, 20), "blue": (10, 60, 190)}.items():
