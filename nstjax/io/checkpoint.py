@@ -1,7 +1,9 @@
 """A run's whole state on disk, so that a killed run goes on bit for bit."""
 
 import hashlib
+import json
 import os
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -10,24 +12,30 @@ import safetensors.numpy
 
 from nstjax.io.atomic import atomic_path
 from nstjax.io.config import START_AGAIN
-from nstjax.io.stored import check_tensors, damaged, open_tensors
+from nstjax.io.stored import check_tensors, damaged, decode, open_tensors
 from nstjax.runtime.processes import on_host
 
 State = TypeVar("State")
+Kind = TypeVar("Kind")
 SCALE = "pyramid/scale"
 SCALE_SHAPE = ((), np.dtype(np.int32))
 
 
 def write_checkpoint(
-    path: str | os.PathLike[str], state: object, scale: int = 0
+    path: str | os.PathLike[str],
+    state: object,
+    scale: int = 0,
+    record: Mapping[str, Any] | None = None,
 ) -> None:
     """Write every leaf of the state, any pytree, as safetensors, atomically.
 
     The file also holds the index of the pyramid's scale that the state is of; its
-    metadata hold the SHA-256 of all bytes.
+    metadata hold a record as JSON, where there is one, and the SHA-256 of all bytes.
     """
     leaves = _named_leaves(state) | {SCALE: np.array(scale, np.int32)}
-    contents = safetensors.numpy.save(leaves, {"sha256": _sha256(leaves)})
+    metadata = {} if record is None else {"record": json.dumps(record)}
+    metadata["sha256"] = _sha256(leaves, metadata)
+    contents = safetensors.numpy.save(leaves, metadata)
     with atomic_path(path) as temporary:
         temporary.write_bytes(contents)
 
@@ -46,6 +54,17 @@ def checkpoint_scale(path: str | os.PathLike[str], scales: int) -> int:
             path, f"{SCALE} is {scale}, expected 0..{scales - 1}", START_AGAIN
         )
     return scale
+
+
+def checkpoint_record(path: str | os.PathLike[str], kind: type[Kind]) -> Kind:
+    """The record of a checkpoint that has one, as a type.
+
+    Raises:
+      InputError: the file is damaged, or its record is of another type.
+    """
+    with open_tensors(path, START_AGAIN) as file:
+        text = (file.metadata() or {}).get("record", "")
+    return decode(text, kind, f"the record of {os.fspath(path)}", START_AGAIN)
 
 
 def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
@@ -68,8 +87,8 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
             path, file, shapes | {SCALE: SCALE_SHAPE}, file.keys(), START_AGAIN
         )
         leaves = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        recorded = (file.metadata() or {}).get("sha256")
-    if recorded != _sha256(leaves):
+        metadata = file.metadata() or {}
+    if metadata.get("sha256") != _sha256(leaves, metadata):
         raise damaged(path, "its hash is wrong", START_AGAIN)
     return jax.tree.unflatten(
         jax.tree.structure(like),
@@ -95,9 +114,10 @@ def _by_name(state: object) -> dict[str, Any]:
     }
 
 
-def _sha256(leaves: dict[str, np.ndarray]) -> str:
+def _sha256(leaves: dict[str, np.ndarray], metadata: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
     for name in sorted(leaves):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(leaves[name]).data)
+    digest.update(metadata.get("record", "").encode())
     return digest.hexdigest()

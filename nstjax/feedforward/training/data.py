@@ -101,9 +101,6 @@ class Batches(Iterator[dict[str, np.ndarray]]):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on with the batch that came next when ``state`` was taken.
 
-        Args:
-          state: of batches made with the same arguments.
-
         Raises:
           InputError: it is no such state.
         """
@@ -130,16 +127,10 @@ def picture_files(
     recursive: bool = True,
     without: Iterable[str | os.PathLike[str]] = (),
 ) -> list[Path]:
-    """The pictures in a folder and the folders within, sorted.
+    """The pictures in a folder and, if ``recursive``, the folders within, sorted.
 
-    Args:
-      folder: where to look.
-      recursive: whether in the folders within, too.
-      without: folders within that are left out: those that results go to.
-
-    Returns:
-      The files with the suffix of a picture format, PNG, JPEG, WebP or TIFF, but for
-      hidden ones.
+    They are the files with the suffix of a picture format, but for hidden ones and for
+    those in the folders ``without``, which results go to.
 
     Raises:
       InputError: it is no folder, or holds no pictures.
@@ -193,9 +184,6 @@ def training_batches(
       identity: share of the photos that are their own painting.
       workers: threads that read; 0 to read where batches are asked for.
 
-    Returns:
-      The batches.
-
     Raises:
       InputError: grain is not installed, an argument is out of range, paintings are
         not as many as styles, or there are fewer photos than a batch needs; the last
@@ -208,7 +196,17 @@ def training_batches(
         import grain
     except ImportError:
         raise InputError("training needs grain: pip install 'nstjax[train]'") from None
-    _check_numbers(batch_size, seed, styles, recolor, identity, workers)
+    if batch_size < 1 or styles < 1 or workers < 0:
+        raise InputError(
+            "batch size and styles must be at least 1 and workers at least 0, "
+            f"got {batch_size}, {styles} and {workers}"
+        )
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed must lie in 0..{2**32 - 1}, got {seed}")
+    if not (0 <= recolor <= 1 and 0 <= identity <= 1):
+        raise InputError(
+            f"recolor and identity must lie in 0..1, got {recolor} and {identity}"
+        )
     _check_enough(len(photos), batch_size)
     if styles > 1 and len(paintings) not in (0, styles):
         raise InputError(
@@ -230,12 +228,12 @@ def training_batches(
             return _Unreadable(path, str(error))
         style = index % styles
         result: dict[str, Any] = {
-            "content": cut(photo, crop, rng),
+            "content": square_crop(photo, crop, rng),
             "style": np.int32(style),
         }
         if len(paintings):
             drawn = style if styles > 1 else int(rng.integers(len(paintings)))
-            painting = cut(paintings[drawn], painting_crop, rng)
+            painting = square_crop(paintings[drawn], painting_crop, rng)
             if rng.random() < recolor:
                 painting = recolored(painting, rng)
             own = rng.random() < identity
@@ -250,17 +248,10 @@ def training_batches(
     return Batches(iter(elements.to_iter_dataset(reading)), paths, batch_size)
 
 
-def cut(image: np.ndarray, crop: CropRule, rng: np.random.Generator) -> np.ndarray:
-    """Cut a square and resize it.
-
-    Args:
-      image: sRGB in 0..1, shape [height, width, 3].
-      crop: the rule.
-      rng: what decides, where the rule is random.
-
-    Returns:
-      sRGB in 0..1, float32 [size, size, 3].
-    """
+def square_crop(
+    image: np.ndarray, crop: CropRule, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """A square of a picture, float32 [size, size, 3]; random ones are of ``rng``."""
     size = crop.size
     height, width = image.shape[:2]
     side = shorter = min(height, width)
@@ -269,6 +260,7 @@ def cut(image: np.ndarray, crop: CropRule, rng: np.random.Generator) -> np.ndarr
         top, left = (height - side) // 2, (width - side) // 2
         image = image[top : top + side, left : left + side]
     elif crop.rule == "random":
+        assert rng is not None
         resized = rng.uniform(size, max(size, min(crop.largest * size, shorter)))
         side = max(1, round(shorter * size / resized))
         top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
@@ -280,13 +272,6 @@ def cut(image: np.ndarray, crop: CropRule, rng: np.random.Generator) -> np.ndarr
 
 def recolored(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Change brightness by up to 0.8, saturation by a half, hue by 0.2 of its circle.
-
-    Args:
-      image: sRGB in 0..1, float32 [height, width, 3].
-      rng: what decides.
-
-    Returns:
-      sRGB in 0..1, of the same shape and dtype.
 
     Source:
       Ghiasi et al. 2017, as in magenta's arbitrary_image_stylization.
@@ -308,27 +293,6 @@ def _alike(state: Any, other: Any) -> bool:
             _alike(state[name], other[name]) for name in state
         )
     return type(state) is type(other) and (not isinstance(state, int) or state >= 0)
-
-
-def _check_numbers(
-    batch_size: int,
-    seed: int,
-    styles: int,
-    recolor: float,
-    identity: float,
-    workers: int,
-) -> None:
-    if batch_size < 1 or styles < 1 or workers < 0:
-        raise InputError(
-            "batch size and styles must be at least 1 and workers at least 0, "
-            f"got {batch_size}, {styles} and {workers}"
-        )
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed must lie in 0..{2**32 - 1}, got {seed}")
-    if not (0 <= recolor <= 1 and 0 <= identity <= 1):
-        raise InputError(
-            f"recolor and identity must lie in 0..1, got {recolor} and {identity}"
-        )
 
 
 def _check_enough(pictures: int, batch_size: int) -> None:

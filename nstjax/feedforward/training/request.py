@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,20 @@ LOSS_NUMBERS = (
 )
 
 
+# Fields of a request that must not change while a training lasts.
+FIXED = (
+    "add_style",
+    "balance_styles",
+    "adversarial_weight",
+    "adversarial_layer",
+    "grid_weight",
+    "recolor",
+    "identity",
+    "identity_weight",
+    "seed",
+)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingRequest:
     """What is trained, on what.
@@ -47,14 +61,13 @@ class TrainingRequest:
       initial: a model to start from, or None.
       add_style: whether to train γ and β of one more style of ``initial`` and nothing
         else; the preset's architecture is then the initial one's with one style.
-      balance_styles: see
-        ``nstjax.feedforward.training.objective.balanced_style_weights``.
+      balance_styles: whether all styles' losses of plain photos are made the same.
       adversarial_weight: of the discriminator's loss; 0 for none.
       adversarial_layer: what the discriminator sees.
       grid_weight: of ``nstjax.feedforward.training.grid_loss``.
-      recolor: share of paintings whose colors change, for arbitrary style.
-      identity: share of photos that are their own painting, likewise.
-      identity_weight: of the mean squared error of these.
+      recolor: of arbitrary style, share of paintings whose colors change.
+      identity: of arbitrary style, share of photos that are their own painting.
+      identity_weight: of the mean squared error of these photos.
       seed: of all that is random.
       workers: threads that read pictures.
       log_every: updates between lines of the log.
@@ -100,13 +113,9 @@ def customize_architecture(
     styles: int,
     network: LoadedParams,
 ) -> Architecture:
-    """An architecture with some fields changed, for so many styles.
+    """An architecture with some fields changed, as JSON has them, for so many styles.
 
-    Args:
-      architecture: to start from.
-      fields: what differs, as JSON has it.
-      styles: how many paintings there are.
-      network: the fixed one, whose relu4_1 an arbitrary style's decoder takes.
+    An arbitrary style's decoder takes relu4_1 of the fixed ``network``.
 
     Raises:
       InputError: unknown fields or values, or styles that the network cannot have.
@@ -125,14 +134,10 @@ def customize_architecture(
 
 
 def customize_loss(loss: Preset, fields: Mapping[str, Any]) -> Preset:
-    """A training's loss with some fields changed.
-
-    Args:
-      loss: to start from.
-      fields: what differs, as JSON has it; only what the loss itself is made of.
+    """A training's loss with some fields changed, as JSON has them.
 
     Raises:
-      InputError: other fields, or values that they cannot have.
+      InputError: fields that the loss is not made of, or values that they cannot have.
     """
     known = (*loss_structure(loss), *LOSS_NUMBERS)
     for name, value in fields.items():
@@ -152,14 +157,12 @@ def check_request(request: TrainingRequest) -> None:
     Pictures, sizes and the styles' names are checked where they are used.
     """
     preset, loss = request.preset, request.preset.loss
-    for name, number in (
-        ("learning_rate", preset.learning_rate),
-        ("decay", preset.decay),
-        ("largest", preset.crop.largest),
-        ("adversarial_weight", request.adversarial_weight),
-        ("grid_weight", request.grid_weight),
-        ("identity_weight", request.identity_weight),
-    ):
+    numbers = {
+        name: getattr(request, name)
+        for name in ("adversarial_weight", "grid_weight", "identity_weight")
+    }
+    numbers |= {"learning_rate": preset.learning_rate, "decay": preset.decay}
+    for name, number in {**numbers, "largest": preset.crop.largest}.items():
         if not 0 <= number <= LARGEST_NUMBER:
             raise InputError(
                 f"{name} must be a finite number of 0 or more, got {number}"
@@ -178,18 +181,19 @@ def check_request(request: TrainingRequest) -> None:
                 "the initial model takes any painting as it is: a style is added to a "
                 "network with conditional instance normalization"
             )
-    if request.arbitrary and loss.content_layers != (CODE_LAYER,):
-        raise InputError(
-            f"content_layers of arbitrary style must be {CODE_LAYER}, which is "
-            f"decoded, got {','.join(loss.content_layers)}"
-        )
-    if request.arbitrary and loss.image_padding != "zero":
-        raise InputError("image_padding of arbitrary style must be zero: its encoder's")
-    if request.arbitrary and request.balance_styles:
-        raise InputError("balance_styles is for a network of several styles")
-    if not request.arbitrary and (
-        request.recolor or request.identity or request.identity_weight
-    ):
+    if request.arbitrary:
+        if loss.content_layers != (CODE_LAYER,):
+            raise InputError(
+                f"content_layers of arbitrary style must be {CODE_LAYER}, which is "
+                f"decoded, got {','.join(loss.content_layers)}"
+            )
+        if loss.image_padding != "zero":
+            raise InputError(
+                "image_padding of arbitrary style must be zero: its encoder's"
+            )
+        if request.balance_styles:
+            raise InputError("balance_styles is for a network of several styles")
+    elif request.recolor or request.identity or request.identity_weight:
         raise InputError(
             "recolor, identity and identity_weight are for arbitrary style: give "
             "--preset=adain"
@@ -211,37 +215,27 @@ def request_settings(request: TrainingRequest) -> dict[str, Any]:
     preset["architecture"] = to_record(request.preset.architecture)
     # A longer training has the same beginning.
     del preset["steps"]
+    initial = None
+    if request.initial is not None:
+        tensors = network_tensors(request.initial.network).values()
+        initial = _sha256(tensor.tobytes() for tensor in tensors)
     return {
         **preset,
-        "photos_sha256": _files_sha256(request.photos),
+        "photos_sha256": _sha256(path.read_bytes() for path in request.photos),
         "photos": len(request.photos),
         "held_out": [path.name for path in request.held_out],
         "paintings": {
-            name: _files_sha256([path]) for name, path in request.paintings.items()
+            name: _sha256([path.read_bytes()])
+            for name, path in request.paintings.items()
         },
         "weights_sha256": request.network.sha256,
-        "add_style": request.add_style,
-        "initial": None if request.initial is None else _sha256(request.initial),
-        "balance_styles": request.balance_styles,
-        "adversarial_weight": request.adversarial_weight,
-        "adversarial_layer": request.adversarial_layer,
-        "grid_weight": request.grid_weight,
-        "recolor": request.recolor,
-        "identity": request.identity,
-        "identity_weight": request.identity_weight,
-        "seed": request.seed,
+        "initial": initial,
+        **{name: getattr(request, name) for name in FIXED},
     }
 
 
-def _files_sha256(paths: Sequence[Path]) -> str:
+def _sha256(parts: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _sha256(model: StyleModel) -> str:
-    digest = hashlib.sha256()
-    for tensor in network_tensors(model.network).values():
-        digest.update(tensor.tobytes())
+    for part in parts:
+        digest.update(part)
     return digest.hexdigest()

@@ -21,8 +21,12 @@ from nstjax.feedforward.networks.style_rows import (
     with_style_added,
 )
 from nstjax.feedforward.training.adversary import make_adversary
-from nstjax.feedforward.training.data import Batches, CropRule, cut, training_batches
-from nstjax.feedforward.training.log import sample_batches
+from nstjax.feedforward.training.data import (
+    Batches,
+    CropRule,
+    square_crop,
+    training_batches,
+)
 from nstjax.feedforward.training.objective import (
     Batch,
     Network,
@@ -72,9 +76,10 @@ def set_up(request: TrainingRequest) -> Setup:
       InputError: pictures that cannot be read, are too few or too small, or an initial
         model that does not fit.
     """
-    preset = request.preset
-    paintings = [_painting(path, preset) for path in request.paintings.values()]
-    held_out = _held_out(request)
+    crop = CropRule("center", request.preset.crop.size)
+    paintings = [_painting(path, request.preset) for path in request.paintings.values()]
+    photos = map(read_image, request.held_out)
+    held_out = np.stack([square_crop(photo, crop) for photo in photos])
     batches = _batches(request, paintings)
     network = _initial_network(request)
     params, encoder = request.network.params, None
@@ -83,7 +88,10 @@ def set_up(request: TrainingRequest) -> Setup:
         params = scale_layers(params, encoder.scales)
     objective = _objective(request, params, paintings, held_out)
     training, state = _training(request, network, params, paintings)
-    samples = sample_batches(held_out, paintings[:SHEET_STYLES], request.arbitrary)
+    samples = [
+        _samples(held_out, index, painting if request.arbitrary else None)
+        for index, painting in enumerate(paintings[:SHEET_STYLES])
+    ]
     # Computes nothing, but finds whether the pictures are too small.
     jax.eval_shape(training.evaluate, state, samples[0], objective)
     return Setup(training, state, objective, batches, samples, encoder)
@@ -113,15 +121,19 @@ def _painting(path: Path, preset: TrainingPreset) -> np.ndarray:
     image = read_image(path)
     size = preset.loss.style_size
     if isinstance(size, Size):
-        image = resize(image, *output_size(image.shape[0], image.shape[1], size))
+        height, width, _ = image.shape
+        image = resize(image, *output_size(height, width, size))
     return image
 
 
-def _held_out(request: TrainingRequest) -> np.ndarray:
-    """Central squares of the photos that are held out, [photos, size, size, 3]."""
-    crop = CropRule("center", request.preset.crop.size)
-    rng = np.random.default_rng(0)
-    return np.stack([cut(read_image(path), crop, rng) for path in request.held_out])
+def _samples(photos: np.ndarray, style: int, painting: np.ndarray | None) -> Batch:
+    """All photos in one style: a named one, or that of a painting."""
+    count, size = photos.shape[:2]
+    if painting is None:
+        return Batch(jnp.asarray(photos), jnp.full(count, style))
+    square = square_crop(painting, CropRule("center", size))
+    squares = jnp.stack([jnp.asarray(square)] * count)
+    return Batch(jnp.asarray(photos), jnp.full(count, 0), squares)
 
 
 def _batches(request: TrainingRequest, paintings: Sequence[np.ndarray]) -> Batches:
@@ -192,14 +204,11 @@ def _normalized_encoder(request: TrainingRequest, photos: np.ndarray) -> Encoder
     of_photos = [
         means(fixed.params, jnp.asarray(photo)) for photo in photos[:CALIBRATION_PHOTOS]
     ]
-    return Encoder(
-        fixed.sha256,
-        pool,
-        {
-            layer: 1.0 / float(np.mean([one[relu] for one in of_photos]))
-            for layer, relu in zip(CONV_LAYERS, relus, strict=True)
-        },
-    )
+    scales = {
+        layer: 1.0 / float(np.mean([one[relu] for one in of_photos]))
+        for layer, relu in zip(CONV_LAYERS, relus, strict=True)
+    }
+    return Encoder(fixed.sha256, pool, scales)
 
 
 def _objective(
@@ -235,7 +244,7 @@ def _training(
             params,
             preset.loss,
             request.adversarial_layer,
-            jnp.stack([cut(painting, crop, rng) for painting in paintings]),
+            jnp.stack([square_crop(painting, crop, rng) for painting in paintings]),
             1 if request.arbitrary else len(paintings),
             preset.learning_rate,
             request.seed,

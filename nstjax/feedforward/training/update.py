@@ -18,11 +18,11 @@ from jax.sharding import (
 )
 
 from nstjax.errors import InputError
-from nstjax.feedforward.networks.discriminator import generator_loss
 from nstjax.feedforward.training.adversary import (
     MOST_NONFINITE,
     Adversary,
     Discrimination,
+    generator_loss,
 )
 from nstjax.feedforward.training.objective import (
     Batch,
@@ -69,6 +69,9 @@ class TrainingInfo(NamedTuple):
     adversarial: tuple[Array, Array] | None
 
 
+Evaluation = tuple[Array, TrainingTerms, Array]
+
+
 class Training(NamedTuple):
     """Init and step, and a way back to a network.
 
@@ -85,9 +88,7 @@ class Training(NamedTuple):
     step: Callable[
         [TrainingState, Batch, Objective, Array], tuple[TrainingState, TrainingInfo]
     ]
-    evaluate: Callable[
-        [TrainingState, Batch, Objective], tuple[Array, TrainingTerms, Array]
-    ]
+    evaluate: Callable[[TrainingState, Batch, Objective], Evaluation]
     network: Callable[[TrainingState], Network]
 
 
@@ -103,7 +104,7 @@ def make_training(
 
     Args:
       network: gives the structure.
-      loss_fn: from ``nstjax.feedforward.training.objective.make_loss``.
+      loss_fn: from ``make_loss``.
       optimizer: of the network; updates that are not finite are left out.
       trained: ``StyleTable`` trains γ and β only.
       discriminator: an adversarial loss beside, or None.
@@ -139,11 +140,7 @@ def make_training(
             hinge = None
             if discriminator is not None and state.adversary is not None:
                 scores = discriminator.scores(
-                    state.adversary.network,
-                    state.adversary.scale,
-                    objective.params,
-                    output,
-                    batch.style,
+                    state.adversary, objective.params, output, batch.style
                 )
                 hinge = generator_loss(scores)
                 loss = loss + adversarial_weight * hinge
@@ -164,30 +161,23 @@ def make_training(
         rest = jax.tree.map(
             lambda new, old: jnp.where(finite, new, old), rest, state.rest
         )
-        return (
-            TrainingState(
-                optax.apply_updates(state.trained, updates),
-                rest,
-                opt_state,
-                adversary,
-                state.step + 1,
-            ),
-            TrainingInfo(
-                loss,
-                jax.tree.map(lambda values: values.mean(0), terms),
-                optax.tree.norm(gradient),
-                opt_state.notfinite_count,
-                adversarial,
-            ),
+        moved = optax.apply_updates(state.trained, updates)
+        info = TrainingInfo(
+            loss,
+            _mean(terms),
+            optax.tree.norm(gradient),
+            opt_state.notfinite_count,
+            adversarial,
         )
+        return TrainingState(moved, rest, opt_state, adversary, state.step + 1), info
 
     def evaluate(
         state: TrainingState, batch: Batch, objective: Objective
-    ) -> tuple[Array, TrainingTerms, Array]:
+    ) -> Evaluation:
         network = merged(state.trained, state.rest, False)
         # Always the same samples, so that two evaluations can be compared.
         loss, (terms, output) = loss_fn(network, batch, objective, jnp.int32(0))
-        return loss, jax.tree.map(lambda values: values.mean(0), terms), output
+        return loss, _mean(terms), output
 
     return Training(
         init,
@@ -195,6 +185,10 @@ def make_training(
         jax.jit(evaluate),
         lambda state: merged(state.trained, state.rest, False),
     )
+
+
+def _mean(terms: TrainingTerms) -> TrainingTerms:
+    return jax.tree.map(lambda values: values.mean(0), terms)
 
 
 def batch_shardings(batch_size: int) -> tuple[Sharding, Sharding]:

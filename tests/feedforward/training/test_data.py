@@ -12,7 +12,7 @@ import pytest
 from nstjax.errors import InputError
 from nstjax.feedforward.training.data import (
     CropRule,
-    cut,
+    square_crop,
     picture_files,
     recolored,
     training_batches,
@@ -253,7 +253,7 @@ def test_squash_keeps_the_whole_picture():
     image = np.zeros((24, 48, 3), np.float32)
     image[:, :24] = 0.25
     image[:, 24:] = 0.75
-    squashed = cut(image, SQUASH, np.random.default_rng(0))
+    squashed = square_crop(image, SQUASH, np.random.default_rng(0))
     assert squashed.shape == (16, 16, 3)
     np.testing.assert_allclose(squashed[:, :7], 0.25)
     np.testing.assert_allclose(squashed[:, 9:], 0.75)
@@ -272,7 +272,7 @@ def test_center_is_the_middle_of_the_resized_picture(shape):
     halved = halved_rows(halved_rows(image).swapaxes(0, 1)).swapaxes(0, 1)
     top, left = (halved.shape[0] - 16) // 2, (halved.shape[1] - 16) // 2
     expected = halved[top : top + 16, left : left + 16]
-    found = cut(image, CropRule("center", 16), None)
+    found = square_crop(image, CropRule("center", 16))
     # What is cut before it is resized does not blend with what is beyond its border.
     np.testing.assert_allclose(found[1:-1, 1:-1], expected[1:-1, 1:-1], atol=1e-5)
 
@@ -288,7 +288,7 @@ def squares(image, crop):
     random = np.random.default_rng(0)
     found = []
     for _ in range(200):
-        result = 128 * cut(image, crop, random)
+        result = 128 * square_crop(image, crop, random)
         # Far from the border, where the filter is cut off.
         inner = result[3:-3, 3:-3]
         down, across = (
@@ -320,9 +320,9 @@ def test_random_enlarges_no_more_than_needed():
     # A shorter side below the size is taken whole.
     small = ramp(8, 8)
     random = np.random.default_rng(0)
-    whole = cut(small, CropRule("squash", 12), random)
+    whole = square_crop(small, CropRule("squash", 12), random)
     for _ in range(8):
-        found = cut(small, CropRule("random", 12), random)
+        found = square_crop(small, CropRule("random", 12), random)
         assert np.array_equal(found, whole) or np.array_equal(found[:, ::-1], whole)
 
 
