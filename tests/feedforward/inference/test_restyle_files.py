@@ -28,7 +28,9 @@ def folder(tmp_path, monkeypatch):
         "arbitrary": restyle_models.arbitrary(),
     }
     monkeypatch.setattr(style_specifications, "bundled_model", bundled.__getitem__)
-    monkeypatch.setattr(style_specifications, "load_network", lambda weights: restyle_models.encoder())
+    monkeypatch.setattr(
+        style_specifications, "load_network", lambda weights: restyle_models.encoder()
+    )
     monkeypatch.chdir(tmp_path)
     nstjax.write_image("photo.png", picture(64, 64))
     (tmp_path / "photos").mkdir()

@@ -25,7 +25,9 @@ def models(tmp_path, monkeypatch):
         "arbitrary": restyle_models.arbitrary(),
     }
     monkeypatch.setattr(style_specifications, "bundled_model", bundled.__getitem__)
-    monkeypatch.setattr(style_specifications, "load_network", lambda weights: restyle_models.encoder())
+    monkeypatch.setattr(
+        style_specifications, "load_network", lambda weights: restyle_models.encoder()
+    )
     for name, model in bundled.items():
         write_model(tmp_path / f"{name}.safetensors", model)
     for name, color in {"red": (200, 30, 20), "blue": (10, 60, 190)}.items():
