@@ -25,7 +25,7 @@ from flax import nnx
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import from_record, to_record
 from nstjax.feedforward.networks.networks import (
-    AdaINDecoder,
+    Network,
     TransformNet,
     make_network,
 )
@@ -69,7 +69,7 @@ class StyleModel(NamedTuple):
         painter and year of each style, settings, command.
     """
 
-    network: TransformNet | AdaINDecoder
+    network: Network
     styles: tuple[str, ...]
     encoder: Encoder | None
     card: dict[str, Any]
@@ -163,7 +163,7 @@ def bundled_model(name: str) -> StyleModel:
         return read_model(path)
 
 
-def network_tensors(network: TransformNet | AdaINDecoder) -> dict[str, np.ndarray]:
+def network_tensors(network: Network) -> dict[str, np.ndarray]:
     """Parameters and running statistics by path, float32."""
     return {
         name: np.ascontiguousarray(variable[...], np.float32)
@@ -267,9 +267,7 @@ def _check_description(model: StyleModel) -> None:
         )
 
 
-def _check_tensors(
-    path: str, network: TransformNet | AdaINDecoder, slices: Mapping[str, Any]
-) -> None:
+def _check_tensors(path: str, network: Network, slices: Mapping[str, Any]) -> None:
     expected = {
         name: list(variable.shape) for name, variable in _variables(network).items()
     }

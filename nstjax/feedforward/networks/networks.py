@@ -246,9 +246,10 @@ class AdaINDecoder(nnx.Module):
         return activation
 
 
-def make_network(
-    architecture: Architecture, seed: int = 0
-) -> TransformNet | AdaINDecoder:
+Network = TransformNet | AdaINDecoder
+
+
+def make_network(architecture: Architecture, seed: int = 0) -> Network:
     """A network of that architecture with weights drawn from ``seed``."""
     rngs = nnx.Rngs(seed)
     if isinstance(architecture, AdaINArchitecture):

@@ -23,11 +23,8 @@ Row = dict[str, Any]
 def step_row(info: TrainingInfo) -> Row:
     """One update's losses and gradient norm, as JSON has them."""
     info = jax.device_get(info)
-    row = {
-        "total": float(info.loss),
-        **term_row(info.terms),
-        "gradient_norm": float(info.gradient_norm),
-    }
+    row = {"total": float(info.loss), **term_row(info.terms)}
+    row["gradient_norm"] = float(info.gradient_norm)
     if info.adversarial is not None:
         row["generator"], row["discriminator"] = map(float, info.adversarial)
     return row
@@ -106,9 +103,6 @@ def sample_sheet(
     """
     columns = [photos, *(np.clip(output, 0, 1) for output in outputs)]
     rows = range(min(SHEET_PHOTOS, len(photos)))
-    return contact_sheet(
-        [column[row] for row in rows for column in columns],
-        ["photo", *names] * len(rows),
-        len(columns),
-        photos.shape[1],
-    )
+    pictures = [column[row] for row in rows for column in columns]
+    labels = ["photo", *names] * len(rows)
+    return contact_sheet(pictures, labels, len(columns), photos.shape[1])

@@ -21,7 +21,7 @@ from nstjax.feedforward.networks.adain import (
     make_encoder,
     restyled_code,
 )
-from nstjax.feedforward.networks.networks import STRIDE, AdaINDecoder, TransformNet
+from nstjax.feedforward.networks.networks import STRIDE, AdaINDecoder, Network
 from nstjax.feedforward.training.grid_loss import grid_loss
 from nstjax.losses.total import (
     LossTerms,
@@ -34,8 +34,6 @@ from nstjax.network.vgg import Params, features, preprocess
 from nstjax.presets.preset import Preset, loss_structure
 from nstjax.problem.problem import make_weights
 from nstjax.statistics.style_losses import SAMPLED, style_target
-
-Network = TransformNet | AdaINDecoder
 
 
 class Batch(NamedTuple):

@@ -48,7 +48,7 @@ FIXED = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingRequest:
-    """What is trained, on what.
+    """What is trained, on what; fields with defaults are the launcher's flags.
 
     Attributes:
       folder: everything is written here.
@@ -58,23 +58,8 @@ class TrainingRequest:
       paintings: {style's name: file}.
       network: the fixed network that compares, and encodes.
       card: what the model's file is to say of itself.
-      initial: a model to start from, or None.
-      add_style: whether to train γ and β of one more style of ``initial`` and nothing
-        else; the preset's architecture is then the initial one's with one style.
-      balance_styles: whether all styles' losses of plain photos are made the same.
-      adversarial_weight: of the discriminator's loss; 0 for none.
-      adversarial_layer: what the discriminator sees.
-      grid_weight: of ``nstjax.feedforward.training.grid_loss``.
-      recolor: of arbitrary style, share of paintings whose colors change.
-      identity: of arbitrary style, share of photos that are their own painting.
-      identity_weight: of the mean squared error of these photos.
-      seed: of all that is random.
-      workers: threads that read pictures.
-      log_every: updates between lines of the log.
-      checkpoint_every: updates between checkpoints.
-      sample_every: updates between sample sheets and validation losses.
-      tensorboard: whether to write event files too.
-      half_precision: whether the model is written in float16.
+      initial: a model to start from, or None. Where a style is added to it, the
+        preset's architecture is its own with one style.
     """
 
     folder: Path
@@ -156,57 +141,60 @@ def check_request(request: TrainingRequest) -> None:
 
     Pictures, sizes and the styles' names are checked where they are used.
     """
-    preset, loss = request.preset, request.preset.loss
-    numbers = {
-        name: getattr(request, name)
-        for name in ("adversarial_weight", "grid_weight", "identity_weight")
-    }
+    preset, loss, initial = request.preset, request.preset.loss, request.initial
+    weights = ("adversarial_weight", "grid_weight", "identity_weight")
+    numbers = {name: getattr(request, name) for name in weights}
     numbers |= {"learning_rate": preset.learning_rate, "decay": preset.decay}
     for name, number in {**numbers, "largest": preset.crop.largest}.items():
         if not 0 <= number <= LARGEST_NUMBER:
             raise InputError(
                 f"{name} must be a finite number of 0 or more, got {number}"
             )
-    if not preset.learning_rate:
-        raise InputError("learning_rate is 0: the network would never change")
-    if not request.held_out:
-        raise InputError("no photo is held out: keep one or more for validation")
+    arbitrary, layers = request.arbitrary, loss.content_layers
     if request.add_style:
-        if request.initial is None or len(request.paintings) != 1:
+        if initial is None or len(request.paintings) != 1:
             raise InputError(
                 "to add a style, give one painting and the model (--initial)"
             )
-        if isinstance(request.initial.network, AdaINDecoder):
+        if isinstance(initial.network, AdaINDecoder):
             raise InputError(
                 "the initial model takes any painting as it is: a style is added to a "
                 "network with conditional instance normalization"
             )
-    if request.arbitrary:
-        if loss.content_layers != (CODE_LAYER,):
-            raise InputError(
-                f"content_layers of arbitrary style must be {CODE_LAYER}, which is "
-                f"decoded, got {','.join(loss.content_layers)}"
-            )
-        if loss.image_padding != "zero":
-            raise InputError(
-                "image_padding of arbitrary style must be zero: its encoder's"
-            )
-        if request.balance_styles:
-            raise InputError("balance_styles is for a network of several styles")
-    elif request.recolor or request.identity or request.identity_weight:
-        raise InputError(
+    of_arbitrary = request.recolor or request.identity or request.identity_weight
+    for wrong, problem in (
+        (not preset.learning_rate, "learning_rate is 0: the network would not change"),
+        (not request.held_out, "no photo is held out: keep one for validation"),
+        (
+            arbitrary and layers != (CODE_LAYER,),
+            f"content_layers of arbitrary style must be {CODE_LAYER}, which is "
+            f"decoded, got {','.join(layers)}",
+        ),
+        (
+            arbitrary and loss.image_padding != "zero",
+            "image_padding of arbitrary style must be zero: its encoder's",
+        ),
+        (
+            arbitrary and request.balance_styles,
+            "balance_styles is for a network of several styles",
+        ),
+        (
+            of_arbitrary and not arbitrary,
             "recolor, identity and identity_weight are for arbitrary style: give "
-            "--preset=adain"
-        )
-    if request.identity_weight and not request.identity:
-        raise InputError(
-            "identity_weight is of photos that are their own painting: give --identity "
-            "too"
-        )
-    if request.tensorboard and importlib.util.find_spec("tensorboardX") is None:
-        raise InputError(
-            "--tensorboard needs tensorboardX: pip install 'nstjax[train]'"
-        )
+            "--preset=adain",
+        ),
+        (
+            request.identity_weight and not request.identity,
+            "identity_weight is of photos that are their own painting: give "
+            "--identity too",
+        ),
+        (
+            request.tensorboard and importlib.util.find_spec("tensorboardX") is None,
+            "--tensorboard needs tensorboardX: pip install 'nstjax[train]'",
+        ),
+    ):
+        if wrong:
+            raise InputError(problem)
 
 
 def request_settings(request: TrainingRequest) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from jax import Array
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import to_record
 from nstjax.feedforward.networks.model_file import Encoder, StyleModel
-from nstjax.feedforward.networks.networks import TransformNet, make_network
+from nstjax.feedforward.networks.networks import Network, make_network
 from nstjax.feedforward.networks.normalization import StyleTable
 from nstjax.feedforward.networks.style_rows import (
     network_for_new_style,
@@ -29,7 +29,6 @@ from nstjax.feedforward.training.data import (
 )
 from nstjax.feedforward.training.objective import (
     Batch,
-    Network,
     Objective,
     balanced_style_weights,
     make_loss,
@@ -104,10 +103,7 @@ def trained_model(
     network = setup.training.network(state)
     names = () if request.arbitrary else tuple(request.paintings)
     if request.add_style and request.initial is not None:
-        initial = request.initial.network
-        assert isinstance(initial, TransformNet)
-        assert isinstance(network, TransformNet)
-        network = with_style_added(initial, network)
+        network = with_style_added(request.initial.network, network)
         names = (*request.initial.styles, *names)
     return StyleModel(network, names, setup.encoder, card)
 
@@ -119,11 +115,11 @@ def learning_rates(first: float, decay: float) -> optax.Schedule:
 
 def _painting(path: Path, preset: TrainingPreset) -> np.ndarray:
     image = read_image(path)
+    height, width, _ = image.shape
     size = preset.loss.style_size
-    if isinstance(size, Size):
-        height, width, _ = image.shape
-        image = resize(image, *output_size(height, width, size))
-    return image
+    if not isinstance(size, Size):
+        return image
+    return resize(image, *output_size(height, width, size))
 
 
 def _samples(photos: np.ndarray, style: int, painting: np.ndarray | None) -> Batch:
@@ -158,7 +154,6 @@ def _initial_network(request: TrainingRequest) -> Network:
         return make_network(architecture, request.seed)
     network = request.initial.network
     if request.add_style:
-        assert isinstance(network, TransformNet)
         network = network_for_new_style(network)
     given = network.architecture
     found, wanted = to_record(given), to_record(architecture)
@@ -217,16 +212,22 @@ def _objective(
     paintings: Sequence[np.ndarray],
     held_out: np.ndarray,
 ) -> Objective:
-    loss, key = request.preset.loss, jax.random.key(request.seed)
-    weights = make_weights(loss)
-    numbers = (jnp.float32(request.grid_weight), jnp.float32(request.identity_weight))
-    if request.arbitrary:
-        return Objective(params, weights, {}, jnp.ones(1), key, *numbers)
-    styles = stacked_styles(params, loss, paintings)
-    style_weights = jnp.ones(len(paintings))
+    loss = request.preset.loss
+    styles, style_weights = dict[str, Any](), jnp.ones(1)
+    if not request.arbitrary:
+        styles = stacked_styles(params, loss, paintings)
+        style_weights = jnp.ones(len(paintings))
     if request.balance_styles:
         style_weights = balanced_style_weights(params, loss, styles, held_out)
-    return Objective(params, weights, styles, style_weights, key, *numbers)
+    return Objective(
+        params,
+        make_weights(loss),
+        styles,
+        style_weights,
+        jax.random.key(request.seed),
+        jnp.float32(request.grid_weight),
+        jnp.float32(request.identity_weight),
+    )
 
 
 def _training(

@@ -18,6 +18,7 @@ from jax.sharding import (
 )
 
 from nstjax.errors import InputError
+from nstjax.feedforward.networks.networks import Network
 from nstjax.feedforward.training.adversary import (
     MOST_NONFINITE,
     Adversary,
@@ -27,7 +28,6 @@ from nstjax.feedforward.training.adversary import (
 from nstjax.feedforward.training.objective import (
     Batch,
     LossFunction,
-    Network,
     Objective,
     TrainingTerms,
 )
