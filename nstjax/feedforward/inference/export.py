@@ -50,13 +50,10 @@ Run = Callable[..., list[np.ndarray]]
 
 
 class Graph(NamedTuple):
-    """What one file computes.
+    """What one file computes of inputs in their order, {name: shape}.
 
-    Attributes:
-      function: takes the inputs in order, returns a tuple of the outputs.
-      inputs: {name: shape}; "batch", "height" and "width" stand for any number.
-      outputs: their names.
-      least_side: pixels that a picture needs on each side.
+    "batch", "height" and "width" stand for any number, where a picture has
+    ``least_side`` pixels at least on each side.
     """
 
     function: Callable[..., tuple[Array, ...]]
@@ -67,10 +64,8 @@ class Graph(NamedTuple):
     def shapes(self, batch: Any, height: Any, width: Any) -> list[tuple[Any, ...]]:
         """Of the inputs."""
         sizes: dict[Any, Any] = {"batch": batch, "height": height, "width": width}
-        return [
-            tuple(sizes.get(side, side) for side in shape)
-            for shape in self.inputs.values()
-        ]
+        shapes = self.inputs.values()
+        return [tuple(sizes.get(side, side) for side in shape) for shape in shapes]
 
     def symbolic_inputs(self) -> list[jax.ShapeDtypeStruct]:
         """The inputs for tracing, for every size at once."""

@@ -33,32 +33,16 @@ LOGGER = logging.getLogger("nstjax")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FastRequest:
-    """What ``nstjax-fast`` is asked for.
+    """What ``nstjax-fast`` is asked for, by its flags.
 
     Attributes:
       contents: photos, videos, and folders of them.
-      recursive: whether subfolders count, too; results go to ones of the same names.
-      style: names or paintings with shares, see
-        ``nstjax.feedforward.inference.style_specifications.parse_styles``.
-      model: "painterly", "arbitrary", a file, or None to choose by the style.
-      weights: of the arbitrary style's encoder.
       output: a file; or a folder, which several results need, and which has no suffix,
         exists, or ends with a slash; None for the working folder. In a folder a result
         is named after its photo and style.
-      strength: 0 to 1.
       interpolate: steps of a row from style to style, or 0.
       mask: regions of the photo, one for each style.
-      color: whose colors the result has.
-      color_space: where luminance is found.
-      color_match: how colors are matched.
-      transparency: see ``nstjax.io.transparency.read_photo``.
-      size: of the result; never larger than the photo.
-      style_size: of paintings, which are not enlarged.
-      batch_size: photos of one size that are restyled together.
       tile: pixels on a side of a tile; 0 for none; None: tiles for large photos.
-      skip_existing: whether results that are there already are kept.
-      quality: of JPEG and WebP.
-      quiet: no progress bar.
     """
 
     contents: Sequence[str]
@@ -84,13 +68,7 @@ class FastRequest:
 
 
 class Job(NamedTuple):
-    """One result.
-
-    Attributes:
-      content: the photo or video.
-      specifications: one, or those of a row.
-      output: where it goes.
-    """
+    """One result of a photo or video, in one style or in those of a row."""
 
     content: Content
     specifications: tuple[StyleSpecification, ...]
@@ -107,9 +85,8 @@ def plan_jobs(
     Raises:
       InputError: a result that cannot be written, or would overwrite an input.
     """
-    groups: list[tuple[StyleSpecification, ...]] = [(one,) for one in specifications]
-    if request.interpolate:
-        groups = [tuple(specifications)]
+    row = tuple(specifications)
+    groups = [row] if request.interpolate else [(one,) for one in row]
     folder = _output_folder(request, len(contents) * len(groups))
     names = unique_names(
         [content.path for content in contents],
@@ -167,10 +144,8 @@ def _without_existing(jobs: Sequence[Job]) -> list[Job]:
         if makers.get(job.content.path.resolve(), job.content) == job.content
     ]
     missing = [job for job in jobs if not job.output.exists()]
-    LOGGER.info(
-        "%d of %d results are there already and are kept",
-        *(len(jobs) - len(missing), len(jobs)),
-    )
+    counts = (len(jobs) - len(missing), len(jobs))
+    LOGGER.info("%d of %d results are there already and are kept", *counts)
     return missing
 
 

@@ -24,11 +24,7 @@ from nstjax.feedforward.networks.adain import (
     make_encoder,
 )
 from nstjax.feedforward.networks.model_file import StyleModel
-from nstjax.feedforward.networks.networks import (
-    AdaINDecoder,
-    TransformNet,
-    check_sides,
-)
+from nstjax.feedforward.networks.networks import TransformNet, check_sides
 from nstjax.feedforward.networks.normalization import instance_statistics
 from nstjax.io.weights import LoadedParams
 from nstjax.network.layer_scales import scale_layers
@@ -45,12 +41,7 @@ Style = Any  # a pytree of arrays: [styles], or (mean, deviation), [channels] ea
 
 @dataclasses.dataclass(frozen=True)
 class Restyler:
-    """A model that is ready to restyle.
-
-    Attributes:
-      model: from ``nstjax.feedforward.networks.model_file``.
-      encoder: params of the arbitrary style's encoder, scaled; else None.
-    """
+    """A model that is ready to restyle, with the scaled encoder of arbitrary style."""
 
     model: StyleModel
     encoder: Params | None = None
@@ -58,7 +49,7 @@ class Restyler:
     @property
     def arbitrary(self) -> bool:
         """Whether styles are paintings, not names."""
-        return isinstance(self.model.network, AdaINDecoder)
+        return self.model.encoder is not None
 
     @property
     def _pool(self) -> Pool:
@@ -102,15 +93,9 @@ class Restyler:
     ) -> list[np.ndarray]:
         """Restyle pictures of one bucket, see ``bucket_of``.
 
-        Args:
-          images: sRGB in 0..1, [height, width, 3] each.
-          style: of all of them.
-          strength: 0 leaves the photo (arbitrary style: decoded), 1 is the style.
-          batch_size: how many are computed: fewer images need no compilation of their
-            own.
-
-        Returns:
-          sRGB in 0..1, float32, of the same shapes.
+        Images are sRGB in 0..1, [height, width, 3] each, as are the results. A strength
+        of 0 leaves the photo (arbitrary style: decoded), 1 is the style. With a batch
+        size, fewer images need no compilation of their own.
 
         Raises:
           InputError: pictures that are too small for the network.
@@ -118,14 +103,10 @@ class Restyler:
         padded = list(map(self._pad_to_bucket, images))
         padded += padded[-1:] * ((batch_size or len(images)) - len(images))
         batch = jnp.asarray(np.stack(padded))
-        graph, state = nnx.split(self.model.network)
-        result = _restyle(
-            graph, state, self.encoder, batch, style, strength, self._pool
-        )
-        return [
-            self._unpad(np.asarray(restyled), image)
-            for restyled, image in zip(result, images, strict=False)
-        ]
+        network = nnx.split(self.model.network)
+        result = _restyle(*network, self.encoder, batch, style, strength, self._pool)
+        pairs = zip(np.asarray(result), images, strict=False)
+        return [self._unpad(restyled, image) for restyled, image in pairs]
 
     def in_tiles(
         self,
@@ -194,12 +175,11 @@ def make_restyler(
 
 def mixture(styles: Sequence[Style], shares: Sequence[float]) -> Style:
     """Σ_i b_i s_i of styles from one restyler, with shares of sum 1."""
-    return jax.tree.map(
-        lambda *leaves: sum(
-            share * leaf for share, leaf in zip(shares, leaves, strict=True)
-        ),
-        *styles,
-    )
+
+    def mixed(*leaves: Array) -> Any:
+        return sum(share * leaf for share, leaf in zip(shares, leaves, strict=True))
+
+    return jax.tree.map(mixed, *styles)
 
 
 def normalized_shares(shares: Sequence[float]) -> list[float]:

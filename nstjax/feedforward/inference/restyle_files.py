@@ -40,14 +40,7 @@ LOGGER = logging.getLogger("nstjax")
 
 
 class Photo(NamedTuple):
-    """A photo that is to be restyled.
-
-    Attributes:
-      job: what it is for.
-      image: sRGB in 0..1, [height, width, 3].
-      alpha: the opacity that the result gets, [height, width]; None: all is opaque.
-      masks: of the regions, see ``apply_style``.
-    """
+    """A photo [height, width, 3] in 0..1, its result's opacity and its regions."""
 
     job: Job
     image: np.ndarray

@@ -35,12 +35,7 @@ PAINTERLY, ARBITRARY = BUNDLED
 
 
 class StyleSpecification(NamedTuple):
-    """One way to restyle a picture.
-
-    Attributes:
-      name: for file names and captions.
-      styles: one, or one for each region.
-    """
+    """One way to restyle a picture: in one style, or in one for each region."""
 
     name: str
     styles: tuple[Style, ...]
@@ -89,12 +84,7 @@ def _style_and_share(text: str) -> tuple[str, float]:
 def load_restyler(
     items: Sequence[tuple[str, float]], model: str | None, weights: str
 ) -> Restyler:
-    """The model that the styles ask for, or the one that is named.
-
-    Args:
-      items: from ``parse_styles``.
-      model: "painterly", "arbitrary", a file, or None to choose by the styles.
-      weights: of the arbitrary style's encoder.
+    """The model that ``parse_styles``' items ask for, or the one that is named.
 
     Raises:
       InputError: no such model or style, or an encoder of another network.
@@ -130,14 +120,10 @@ def specify_styles(
     steps: int = 0,
     style_size: Size,
 ) -> list[StyleSpecification]:
-    """The style specifications that are asked for.
+    """The style specifications that are asked for: a mixture if no more is said.
 
-    Args:
-      restyler: from ``load_restyler``.
-      items: styles and shares.
-      regions: whether each style gets a region of its own, and none are mixed.
-      steps: 0, or how many mixtures from the first style to the last.
-      style_size: of paintings, which are not enlarged.
+    With regions each style is kept by itself; steps are those of a row from the first
+    style to the last. Paintings get ``style_size``, but are not enlarged.
 
     Raises:
       InputError: an unknown style, a picture that cannot be read, or a row or regions

@@ -25,12 +25,7 @@ Progress = Callable[[int, int], None]
 
 
 class Activation(NamedTuple):
-    """An activation on the host, and what each part goes through when it is read.
-
-    Attributes:
-      values: [height, width, channels].
-      finish: of [1, rows, columns, channels].
-    """
+    """[height, width, channels] on the host, and what parts go through when read."""
 
     values: np.ndarray
     finish: Partial = Partial(jnp.asarray)
@@ -61,13 +56,9 @@ def _compute(
 
 @dataclasses.dataclass
 class Tiles:
-    """How every pass over one picture is cut up, and how many tiles are done.
+    """How many tiles every pass over a picture has along each axis, and what is done.
 
-    Attributes:
-      counts: of the tiles along each axis.
-      passes: how many there will be.
-      progress: called after each tile.
-      done: tiles.
+    ``progress`` is called after each tile with those done and those of all passes.
     """
 
     counts: tuple[int, int]
@@ -87,14 +78,12 @@ class Tiles:
         All tiles are read with one shape, so that one compilation serves.
 
         Args:
-          function: of [1, height, width, channels] from each source.
-          sources: of one height and width, in any proportion to the picture's.
+          function: of [1, height, width, channels] from each source, whose height and
+            width are one.
+          sources: what it is of.
           halo: positions read on each side of a tile. What padding spoils there of the
             output must not reach past them.
           multiple: of positions, where tiles may begin.
-
-        Returns:
-          [height', width', channels'], and two arrays [1, channels'].
         """
         values, finishes = zip(*sources, strict=True)
         sides = values[0].shape[:2]
@@ -135,11 +124,7 @@ class Tiles:
 
 
 def count_tiles(height: int, width: int, tile: int) -> tuple[int, int]:
-    """How many tiles there are along each axis.
-
-    Raises:
-      InputError: ``tile`` is less than 1.
-    """
+    """How many tiles there are along each axis; ``InputError`` for none."""
     if tile < 1:
         raise InputError(f"tile must be 1 or more pixels, got {tile}")
     return -(-height // tile), -(-width // tile)

@@ -56,13 +56,10 @@ def restyle_in_tiles(
 
     Args:
       network: the network.
-      image: sRGB in 0..1, shape [height, width, 3].
+      image: sRGB in 0..1, shape [height, width, 3]; the result may leave that range.
       style: weight of each style, shape [styles].
       tile: how many of the picture's pixels are computed at once, about, on a side.
       progress: called with how many tiles are done, and of how many.
-
-    Returns:
-      sRGB of the same shape; what lies outside 0..1 is not cut off.
 
     Raises:
       InputError: a picture that is too small, weights of another shape, or no tile.

@@ -28,9 +28,7 @@ class TransformArchitecture:
       normalization: "instance"; "batch"; or "conditional", instance normalization with
         a γ and a β for each style.
       styles: how many, where conditional; else 1.
-      epsilon: of the normalization.
       normalize_output: whether the last convolution is normalized too.
-      bias: whether convolutions have one.
       padding: "reflect" before every convolution; "zero"; or "reflect-start", 8 pixels
         of reflection around the picture for each residual block (40 for five), which
         are without padding, zeros elsewhere.
@@ -97,11 +95,7 @@ class TransformArchitecture:
 class AdaINArchitecture:
     """Decoder from relu4_1 of a VGG-19, of any width, back to a picture.
 
-    Attributes:
-      encoder_channels: of relu4_1.
-      channels: of the decoder's three deeper resolutions.
-      upsampling: as of ``TransformArchitecture``.
-      initialization: of kernels.
+    ``channels`` are those of its three deeper resolutions.
     """
 
     encoder_channels: int = 512

@@ -65,8 +65,7 @@ class StyleModel(NamedTuple):
       network: its weights and its ``architecture``.
       styles: a name for each row of the tables of γ and β; none for arbitrary style.
       encoder: of an arbitrary-style model; else None.
-      card: what the file says of itself, as JSON has it: license, source, title,
-        painter and year of each style, settings, command.
+      card: what the file says of itself, as JSON has it.
     """
 
     network: Network
@@ -96,13 +95,11 @@ def write_model(
     """
     _check_description(model)
     tensors = network_tensors(model.network)
-    if half_precision:
-        # _check_finite reports what float16 cannot hold.
-        with np.errstate(over="ignore"):
-            tensors = {
-                name: tensor if "/norm/" in name else tensor.astype(np.float16)
-                for name, tensor in tensors.items()
-            }
+    # _check_finite reports what float16 cannot hold.
+    with np.errstate(over="ignore"):
+        for name in tensors if half_precision else ():
+            if "/norm/" not in name:
+                tensors[name] = tensors[name].astype(np.float16)
     _check_finite(path, tensors)
     metadata = {
         "architecture": json.dumps(to_record(model.network.architecture)),
@@ -150,11 +147,7 @@ def read_model(path: str | os.PathLike[str]) -> StyleModel:
 
 
 def bundled_model(name: str) -> StyleModel:
-    """A model that comes with nstjax: "painterly" or "arbitrary".
-
-    Raises:
-      InputError: there is none of that name.
-    """
+    """A model that comes with nstjax; ``InputError`` if there is none of that name."""
     if name not in BUNDLED:
         raise InputError(
             f"no bundled model is called {name!r}: choose one of {', '.join(BUNDLED)}"
@@ -173,11 +166,8 @@ def network_tensors(network: Network) -> dict[str, np.ndarray]:
 
 def _variables(network: nnx.Module) -> dict[str, nnx.Variable[Any]]:
     """The network's own: what is set here changes it."""
-    state = nnx.state(network, (nnx.Param, nnx.BatchStat))
-    return {
-        "/".join(map(str, names)): variable
-        for names, variable in nnx.to_flat_state(state)
-    }
+    flat = nnx.to_flat_state(nnx.state(network, (nnx.Param, nnx.BatchStat)))
+    return {"/".join(map(str, names)): variable for names, variable in flat}
 
 
 def _sha256(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
@@ -218,15 +208,12 @@ def _described(path: str, metadata: Mapping[str, str]) -> StyleModel:
     architecture, styles = part("architecture", dict), part("styles", tuple[Text, ...])
     card = part("card", dict)
     try:
-        network = nnx.eval_shape(
-            functools.partial(make_network, from_record(architecture))
-        )
-        model = StyleModel(network, styles, encoder, card)
+        made = functools.partial(make_network, from_record(architecture))
+        model = StyleModel(nnx.eval_shape(made), styles, encoder, card)
         _check_description(model)
     except InputError as error:
-        raise InputError(
-            f"{path} does not describe a model ({error}): {REMEDY}"
-        ) from error
+        problem = f"{path} does not describe a model ({error}): {REMEDY}"
+        raise InputError(problem) from error
     return model
 
 
@@ -243,12 +230,8 @@ def _check_description(model: StyleModel) -> None:
         # --style=wave:0.3,scream:0.7 has to find it, and results are named after it: a
         # model that was sent around must not choose their folder.
         printable = name.isprintable() and name == name.strip() not in ("", ".", "..")
-        if (
-            not printable
-            or set(name) & set(",:/\\")
-            or model.styles.count(name) > 1
-            or len(name.encode()) > LONGEST_NAME
-        ):
+        unique = model.styles.count(name) == 1 and not set(name) & set(",:/\\")
+        if not (printable and unique and len(name.encode()) <= LONGEST_NAME):
             raise InputError(
                 f"{name!r} cannot name a style: choose unique names of at most "
                 f"{LONGEST_NAME} bytes, without commas, colons, slashes, backslashes "
@@ -268,12 +251,10 @@ def _check_description(model: StyleModel) -> None:
 
 
 def _check_tensors(path: str, network: Network, slices: Mapping[str, Any]) -> None:
-    expected = {
-        name: list(variable.shape) for name, variable in _variables(network).items()
-    }
-    found = {name: part.get_shape() for name, part in slices.items()}
-    for name in [*expected, *found]:
-        shape, wanted = found.get(name, "none"), expected.get(name, "none")
+    variables = _variables(network)
+    for name in [*variables, *slices]:
+        shape = slices[name].get_shape() if name in slices else "none"
+        wanted = list(variables[name].shape) if name in variables else "none"
         if shape != wanted:
             raise InputError(
                 f"{path} is a checkpoint of another architecture: {name} has shape "

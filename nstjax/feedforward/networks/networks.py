@@ -1,6 +1,7 @@
 """Networks that restyle a picture in one pass."""
 
 import itertools
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -35,12 +36,7 @@ TRANSPOSE_PADDING: dict[str, Padding] = {
 
 
 class NormalizedConvolution(nnx.Module):
-    """A convolution and its normalization, without the ReLU.
-
-    Attributes:
-      convolution: the convolution, which pads, too.
-      norm: ``InstanceNorm``, ``nnx.BatchNorm`` or None.
-    """
+    """A convolution, which pads, too, and its normalization, without the ReLU."""
 
     def __init__(
         self,
@@ -111,12 +107,6 @@ class TransformNet(nnx.Module):
     convolution normalized and rectified but for the second of a block, which is not
     rectified, and the last.
 
-    Attributes:
-      contract: three convolutions, the last two of stride 2.
-      residual: pairs of convolutions, x + f(x).
-      expand: two upsampling convolutions.
-      last: to the picture's colors.
-
     Source:
       Johnson, Alahi and Fei-Fei (2016), supplementary material, and the programs that
       ``nstjax.feedforward.training.presets`` names; Dumoulin et al. (2017) for several
@@ -127,9 +117,8 @@ class TransformNet(nnx.Module):
         def layer(
             channels_in: int, channels_out: int, size: int = 3, **options: Any
         ) -> NormalizedConvolution:
-            return NormalizedConvolution(
-                channels_in, channels_out, size, architecture, rngs=rngs, **options
-            )
+            sizes = (channels_in, channels_out, size)
+            return NormalizedConvolution(*sizes, architecture, rngs=rngs, **options)
 
         self.architecture = architecture
         first, second, third = architecture.widened_channels
@@ -152,13 +141,10 @@ class TransformNet(nnx.Module):
         """Restyle pictures.
 
         Args:
-          image: sRGB in 0..1, shape [batch, height, width, 3], any height and width
-            from the architecture's ``least_side``.
+          image: sRGB in 0..1, shape [batch, height, width, 3], as is the result, of
+            which nothing is cut off.
           style: weight of each style, shape [batch, styles]; needed where there are
             several.
-
-        Returns:
-          sRGB of the same shape; what lies outside 0..1 is not cut off.
 
         Raises:
           InputError: a picture that is too small, or weights of another shape.
@@ -215,23 +201,16 @@ class AdaINDecoder(nnx.Module):
             [shallow, shallow, 3],
         ]
         self.architecture = architecture
-        self.blocks = nnx.List(
-            [
-                nnx.List(
-                    [
-                        make_convolution(
-                            *sizes,
-                            3,
-                            "REFLECT",
-                            initialization=architecture.initialization,
-                            rngs=rngs,
-                        )
-                        for sizes in itertools.pairwise(channels)
-                    ]
-                )
-                for channels in blocks
+
+        def block(channels: Sequence[int]) -> nnx.List:
+            options: Any = {"initialization": architecture.initialization, "rngs": rngs}
+            pairs = itertools.pairwise(channels)
+            layers = [
+                make_convolution(*pair, 3, "REFLECT", **options) for pair in pairs
             ]
-        )
+            return nnx.List(layers)
+
+        self.blocks = nnx.List(map(block, blocks))
 
     def __call__(self, activation: Array) -> Array:
         """Pictures in 0..1, not cut off there, from [batch, height/8, width/8, c]."""

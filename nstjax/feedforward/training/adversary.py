@@ -37,14 +37,10 @@ class PatchDiscriminator(nnx.Module):
         self.last = make_convolution(width, styles, 1, 0, rngs=rngs)
 
     def __call__(self, activation: Array, style: Array) -> Array:
-        """How much each patch looks like a painting in its style.
+        """How much each patch looks like a painting in its style, [batch, h', w'].
 
-        Args:
-          activation: features of about unit size, [batch, height, width, channels].
-          style: index of each picture's style, [batch].
-
-        Returns:
-          [batch, height', width'].
+        Of features of about unit size, [batch, height, width, channels], and the index
+        of each picture's style.
         """
         hidden = jax.nn.leaky_relu(self.first(activation), LEAK)
         hidden = jax.nn.leaky_relu(self.second(hidden), LEAK)
@@ -68,13 +64,7 @@ def generator_loss(restyled_scores: Array) -> Array:
 
 
 class Adversary(NamedTuple):
-    """The state of a discriminator in training.
-
-    Attributes:
-      network: its variables.
-      opt_state: its optimizer's state.
-      scale: what features are divided by, [channels].
-    """
+    """A discriminator's state; ``scale``, [channels], is what features are divided by."""
 
     network: nnx.State
     opt_state: optax.OptState
@@ -82,14 +72,7 @@ class Adversary(NamedTuple):
 
 
 class Discrimination(NamedTuple):
-    """How a discriminator sees pictures and is trained.
-
-    Attributes:
-      graph: of a ``PatchDiscriminator``.
-      optimizer: its own.
-      layer: of the fixed network, what it sees.
-      loss: settings of the loss, for the fixed network's pooling.
-    """
+    """How a ``PatchDiscriminator`` sees a layer of the fixed network and is trained."""
 
     graph: Any
     optimizer: optax.GradientTransformation

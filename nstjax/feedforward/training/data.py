@@ -32,8 +32,8 @@ class CropRule:
         square of the shorter side; "random", a square of random place and scale, half
         of them mirrored.
       size: pixels of the result's side.
-      largest: where random, the picture's shorter side is resized to between ``size``
-        and ``largest``·``size``, but is enlarged no more than ``size`` needs.
+      largest: where random, the shorter side is resized to between ``size`` and
+        ``largest``·``size``, but is enlarged no more than ``size`` needs.
     """
 
     rule: Rule
@@ -54,7 +54,7 @@ class CropRule:
 
 
 class BatchesState(msgspec.Struct):
-    """Where the next batch begins, as ``Batches.state`` says it."""
+    """Where the next batch begins."""
 
     position: dict[str, Any]
     skipped: list[str]
@@ -69,10 +69,8 @@ class Batches(Iterator[dict[str, np.ndarray]]):
     """Endless batches; ``training_batches`` makes them.
 
     Each has "content", sRGB 0..1, float32 [batch, size, size, 3]; "style", int32
-    [batch]; and, where there are paintings, "painting", like "content".
-
-    Attributes:
-      skipped: files met so far that could not be read.
+    [batch]; and, where there are paintings, "painting", like "content". ``skipped`` are
+    the files met so far that could not be read.
     """
 
     def __init__(self, elements: Any, photos: Sequence[str], batch_size: int):
@@ -160,7 +158,6 @@ def training_batches(
     seed: int,
     styles: int = 1,
     paintings: Sequence[np.ndarray] = (),
-    painting_crop: CropRule | None = None,
     recolor: float = 0.0,
     identity: float = 0.0,
     workers: int = 2,
@@ -173,13 +170,12 @@ def training_batches(
     Args:
       photos: picture files.
       crop: how they are cut.
-      batch_size: photos in a batch.
+      batch_size: of photos.
       seed: of the order and the crops, 0 to 2³² − 1.
       styles: which take turns over the photos.
       paintings: sRGB 0..1, each [height, width, 3]: one for each style, so that a
-        photo comes with a crop of its own style's; or, for one style, any number, one
-        of them drawn at random for each photo.
-      painting_crop: how they are cut; None for random crops of the photos' size.
+        photo comes with a random crop of its own style's; or, for one style, any
+        number, one of them drawn at random for each photo.
       recolor: share of the crops of paintings that get other colors.
       identity: share of the photos that are their own painting.
       workers: threads that read; 0 to read where batches are asked for.
@@ -212,11 +208,8 @@ def training_batches(
         raise InputError(
             f"{len(paintings)} paintings for {styles} styles: give one for each style"
         )
-    painting_crop = painting_crop or CropRule("random", crop.size)
+    painting_crop = CropRule("random", crop.size)
     paths = [os.fspath(path) for path in photos]
-
-    def indexed(index: int, path: str) -> tuple[int, str]:
-        return index, path
 
     def element(
         indexed_path: tuple[int, str], rng: np.random.Generator
@@ -227,24 +220,23 @@ def training_batches(
         except InputError as error:
             return _Unreadable(path, str(error))
         style = index % styles
-        result: dict[str, Any] = {
-            "content": square_crop(photo, crop, rng),
-            "style": np.int32(style),
-        }
+        content = square_crop(photo, crop, rng)
+        result: dict[str, Any] = {"content": content, "style": np.int32(style)}
         if len(paintings):
             drawn = style if styles > 1 else int(rng.integers(len(paintings)))
             painting = square_crop(paintings[drawn], painting_crop, rng)
             if rng.random() < recolor:
                 painting = recolored(painting, rng)
             own = rng.random() < identity
-            result["painting"] = result["content"] if own else painting
+            result["painting"] = content if own else painting
         return result
 
     endless = grain.MapDataset.source(paths).seed(seed).shuffle().repeat()
-    elements = endless.map_with_index(indexed).random_map(element)
-    reading = grain.ReadOptions(
-        num_threads=workers, prefetch_buffer_size=max(workers, 2 * batch_size)
+    elements = endless.map_with_index(lambda index, path: (index, path)).random_map(
+        element
     )
+    ahead = max(workers, 2 * batch_size)
+    reading = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=ahead)
     return Batches(iter(elements.to_iter_dataset(reading)), paths, batch_size)
 
 

@@ -75,14 +75,7 @@ class Objective(NamedTuple):
 
 
 class TrainingTerms(NamedTuple):
-    """The terms of the loss of each picture of a batch, unweighted, [batch] each.
-
-    Attributes:
-      content: as in ``nstjax.LossTerms``.
-      style: as in ``nstjax.LossTerms``.
-      tv: as in ``nstjax.LossTerms``.
-      grid: what ``nstjax.feedforward.training.grid_loss`` gives.
-    """
+    """``nstjax.LossTerms`` and the grid loss of a batch, unweighted, [batch] each."""
 
     content: Array
     style: Array

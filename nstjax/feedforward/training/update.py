@@ -36,12 +36,8 @@ from nstjax.feedforward.training.objective import (
 class TrainingState(NamedTuple):
     """What the next step needs.
 
-    Attributes:
-      trained: the parameters that are trained.
-      rest: the network's other parameters, and its batch statistics.
-      opt_state: the optimizer's.
-      adversary: the discriminator, or None.
-      step: updates so far.
+    ``rest`` are the network's parameters that are not trained and its batch statistics;
+    ``step`` is how many updates there have been.
     """
 
     trained: nnx.State
@@ -100,14 +96,10 @@ def make_training(
     trained: type[nnx.Variable] = nnx.Param,
     discriminator: Discrimination | None = None,
 ) -> Training:
-    """Training of a network, all of it or the variables of one type.
+    """Training of a network's structure, all of it or the variables of one type.
 
-    Args:
-      network: gives the structure.
-      loss_fn: from ``make_loss``.
-      optimizer: of the network; updates that are not finite are left out.
-      trained: ``StyleTable`` trains γ and β only.
-      discriminator: an adversarial loss beside, or None.
+    Updates that are not finite are left out. ``trained=StyleTable`` trains γ and β only;
+    a discriminator adds an adversarial loss.
     """
     graph = nnx.split(network, trained, ...)[0]
     guarded = optax.apply_if_finite(optimizer, MOST_NONFINITE)
