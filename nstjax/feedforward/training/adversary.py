@@ -64,7 +64,7 @@ def generator_loss(restyled_scores: Array) -> Array:
 
 
 class Adversary(NamedTuple):
-    """A discriminator's state; ``scale``, [channels], is what features are divided by."""
+    """A discriminator's state; features are divided by ``scale``, [channels]."""
 
     network: nnx.State
     opt_state: optax.OptState

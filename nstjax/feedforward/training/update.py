@@ -98,8 +98,8 @@ def make_training(
 ) -> Training:
     """Training of a network's structure, all of it or the variables of one type.
 
-    Updates that are not finite are left out. ``trained=StyleTable`` trains γ and β only;
-    a discriminator adds an adversarial loss.
+    Updates that are not finite are left out. ``trained=StyleTable`` trains γ and β
+    only; a discriminator adds an adversarial loss.
     """
     graph = nnx.split(network, trained, ...)[0]
     guarded = optax.apply_if_finite(optimizer, MOST_NONFINITE)

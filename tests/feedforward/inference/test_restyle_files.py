@@ -4,13 +4,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import restyle_models
+from feedforward_networks import run
 from PIL import Image
 from restyle_models import picture
 
 import nstjax
 from nstjax.errors import InputError
-from nstjax.feedforward.inference import restyle, restyle_files
-from nstjax.feedforward.inference import style_specifications
+from nstjax.feedforward.inference import (
+    apply_style,
+    restyle,
+    restyle_files,
+    style_specifications,
+)
 from nstjax.feedforward.inference.request import FastRequest
 from nstjax.images import color
 from nstjax.images.resizing import Size
@@ -50,7 +55,7 @@ def direct(photo, style="wave"):
     """What the network makes of a picture whose size is its bucket's."""
     network = restyle_models.painterly().network
     weights = np.array(WEIGHTS[style], np.float32)
-    return np.asarray(restyle_models.run(network, photo[None], weights)[0]).clip(0, 1)
+    return np.asarray(run(network, photo[None], weights)[0]).clip(0, 1)
 
 
 def near(picture, expected):
@@ -78,7 +83,7 @@ def test_a_folder_of_several_sizes(batch_size, folder):
     restyler = restyle_models.restyler(restyle_models.painterly())
     for number, path in enumerate(paths):
         photo = nstjax.read_image(f"photos/{number}.png")
-        (expected,) = restyler([photo], restyler.named_style({"wave": 1.0}))
+        (expected,) = restyler([photo], restyler.named_style("wave"))
         near(nstjax.read_image(path), expected)
 
 
@@ -182,11 +187,11 @@ def test_tiles_by_number_and_by_size(folder, monkeypatch):
     monkeypatch.setattr(restyle.Restyler, "in_tiles", in_tiles)
     half = {"strength": 0.5}
     near(nstjax.read_image(restyled("photos/2.png", tile=64, **half)[0]), 1 - photo)
-    monkeypatch.setattr(restyle_files, "TILE_ABOVE", 64 * 64)
+    monkeypatch.setattr(apply_style, "TILE_ABOVE", 64 * 64)
     near(nstjax.read_image(restyled("photos/2.png", **half)[0]), 1 - photo)
     restyled("photos/2.png", tile=0, **half)
     restyled("photos/0.png", **half)
-    assert tiles == [64, restyle_files.DEFAULT_TILE]
+    assert tiles == [64, apply_style.DEFAULT_TILE]
 
 
 def test_results_that_are_there_are_kept(folder, caplog):
@@ -253,7 +258,7 @@ def test_any_painting(folder):
     (path,) = restyled(style="painting.png")
     assert path == Path("photo_painting.png")
     restyler = restyle_models.restyler(restyle_models.arbitrary())
-    style = restyler.style_of([nstjax.read_image("painting.png")])
+    style = restyler.style_of(nstjax.read_image("painting.png"))
     (expected,) = restyler([nstjax.read_image("photo.png")], style)
     near(nstjax.read_image(path), expected)
 
@@ -270,7 +275,7 @@ def test_a_video_keeps_its_frames_and_its_sound(folder):
     restyler = restyle_models.restyler(restyle_models.painterly())
     for frame, result in zip(read_frames("film.mp4", info), made, strict=True):
         photo = frame.astype(np.float32) / 255
-        (expected,) = restyler([photo], restyler.named_style({"wave": 1.0}))
+        (expected,) = restyler([photo], restyler.named_style("wave"))
         assert np.abs(result / 255.0 - expected).mean() < 0.05
 
 

@@ -57,10 +57,10 @@ def landscapes(restylers, landscape, painting):
     """What each network makes of it in each of its styles."""
     results = {}
     for name, restyler in restylers.items():
-        styles = [restyler.named_style({style: 1.0}) for style in restyler.model.styles]
+        styles = [restyler.named_style(style) for style in restyler.model.styles]
         results[name] = [
             restyler([landscape], style)[0]
-            for style in styles or [restyler.style_of([painting])]
+            for style in styles or [restyler.style_of(painting)]
         ]
     return results
 
@@ -115,7 +115,7 @@ def test_styles_differ_from_the_photo_and_from_each_other(landscape, landscapes)
 def test_a_photo_in_its_own_style_stays(restylers, photo, painting):
     restyler = restylers["arbitrary"]
     photo = resize(photo, 96, 128)
-    own, other = (restyler.style_of([picture]) for picture in (photo, painting))
+    own, other = (restyler.style_of(picture) for picture in (photo, painting))
     kept, changed = (restyler([photo], style)[0] for style in (own, other))
     assert np.abs(kept - photo).mean() < 0.08
     assert np.abs(changed - photo).mean() > 2 * np.abs(kept - photo).mean()

@@ -14,12 +14,12 @@ from flax import nnx
 import nstjax
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import TransformArchitecture
-from nstjax.feedforward.networks.discriminator import (
+from nstjax.feedforward.training.adversary import (
     PatchDiscriminator,
     discriminator_loss,
     generator_loss,
+    make_adversary,
 )
-from nstjax.feedforward.training.adversary import make_adversary
 from nstjax.feedforward.training.objective import (
     Batch,
     Objective,
@@ -185,9 +185,7 @@ def test_discriminator_learns_to_tell_two_sets_apart():
         losses.append(float(loss))
     assert losses[-1] < 0.2 * losses[0]
     of_paintings, of_noise = (
-        compiled_scores()(
-            adversary.network, adversary.scale, PARAMS, images, batch.style
-        )
+        compiled_scores()(adversary, PARAMS, images, batch.style)
         for images in (batch.painting, batch.content)
     )
     assert of_paintings.mean() > 0.5
@@ -199,9 +197,7 @@ def test_network_and_discriminator_train_together():
     state, batch, weight = begin(), make_batch(), jnp.float32(2)
     own, _, output = training.evaluate(state, batch, objective)
     scores = [
-        compiled_scores()(
-            state.adversary.network, state.adversary.scale, PARAMS, images, batch.style
-        )
+        compiled_scores()(state.adversary, PARAMS, images, batch.style)
         for images in (batch.painting, output)
     ]
     state, info = training.step(state, batch, objective, weight)
