@@ -18,6 +18,18 @@ FEW_CHANNELS = 4
 Padding = str | int | Sequence[tuple[int, int]]
 
 
+class Convolution(nnx.Conv):
+    """With a call that jax2onnx, which knows no reflection, does not replace."""
+
+    __call__ = nnx.Conv.__call__
+
+
+class TransposedConvolution(nnx.ConvTranspose):
+    """With a call that jax2onnx does not replace."""
+
+    __call__ = nnx.ConvTranspose.__call__
+
+
 def make_convolution(
     channels_in: int,
     channels_out: int,
@@ -29,7 +41,7 @@ def make_convolution(
     bias: bool = True,
     initialization: Initialization = "fan-in",
     rngs: nnx.Rngs,
-) -> nnx.Conv | nnx.ConvTranspose:
+) -> Convolution | TransposedConvolution:
     """A layer of Flax that is computed by ``convolve`` unless it is transposed."""
     bound = (size * size * channels_in) ** -0.5
 
@@ -42,8 +54,8 @@ def make_convolution(
         "normal": initializers.normal(0.01),
         "truncated-normal": initializers.truncated_normal(0.1),
     }
-    plain = partial(nnx.Conv, conv_general_dilated=convolve)
-    layer = (nnx.ConvTranspose if transpose else plain)(
+    plain = partial(Convolution, conv_general_dilated=convolve)
+    layer = (TransposedConvolution if transpose else plain)(
         channels_in,
         channels_out,
         (size, size),

@@ -11,7 +11,6 @@ from experiments.demo_pictures.painting import paint
 from nstjax.feedforward.inference.request import DEFAULT_STYLE
 from nstjax.feedforward.inference.restyle import make_restyler
 from nstjax.feedforward.networks.architecture import (
-    AdaINArchitecture,
     TransformArchitecture,
 )
 from nstjax.feedforward.networks.model_file import BUNDLED, MODELS, bundled_model
@@ -95,12 +94,6 @@ def test_a_clear_sky_shows_no_grid(name, landscapes):
         window = result[None, 32:96, 32:96]
         # Levels of 255; 2 are seen as a weave.
         assert np.sqrt(grid_of_four(window)) < 0.8
-
-
-def test_arbitrary_decodes_vgg19_slim():
-    model = bundled_model("arbitrary")
-    assert isinstance(model.network.architecture, AdaINArchitecture)
-    assert model.encoder.sha256 == load_network("slim").sha256
 
 
 @pytest.mark.slow

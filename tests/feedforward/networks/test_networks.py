@@ -163,27 +163,6 @@ def test_a_network_equals_its_definition(name, options, float64):
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-10 * expected.std())
 
 
-def test_batch_normalization_keeps_running_statistics(float64):
-    # Compiled already by the test of the definition.
-    network, image = random_network(narrow("johnson-bn", 2)), noise(2, 18, 23, 3)
-    norm = network.contract[0].norm
-    before = in_numpy(norm.mean), in_numpy(norm.var)
-    _, statistics = run(network, image, noise(2, 1, seed=2))
-    first = network.contract[0].convolution
-    # To 20×24, then for the two blocks.
-    x = np.pad(image, [(0, 0), (0, 2), (0, 1), (0, 0)], "reflect")
-    x = pad(pad(255 * x - MEAN, 16, 16, "reflect"), 4, 4)
-    x = correlate(x, in_numpy(first.kernel)) + in_numpy(first.bias)
-    after = statistics["contract"][0]["norm"]
-    for found, old, new in zip(
-        (after["mean"], after["var"]),
-        before,
-        (x.mean((0, 1, 2)), x.var((0, 1, 2))),
-        strict=True,
-    ):
-        np.testing.assert_allclose(found[...], 0.9 * old + 0.1 * new, rtol=1e-10)
-
-
 def test_batch_normalization_uses_them_after_training(float64):
     network = random_network(narrow("johnson-bn", 0))
     first = network.contract[0].norm.var

@@ -72,22 +72,6 @@ def test_seed_decides_order_and_crops_and_workers_do_not(textured):
     assert not np.array_equal(alone, made(4, 0))
 
 
-def test_same_photo_is_cut_anew_in_every_epoch(textured):
-    batches = training_batches(textured[:1], RANDOM, batch_size=1, seed=0)
-    first, second = next(batches)["content"], next(batches)["content"]
-    assert not np.array_equal(first, second)
-
-
-def test_batch_has_shapes_and_dtypes(textured):
-    batch = next(training_batches(textured, RANDOM, batch_size=3, seed=0))
-    assert batch.keys() == {"content", "style"}
-    assert batch["content"].shape == (3, 16, 16, 3)
-    assert batch["content"].dtype == np.float32
-    assert batch["style"].dtype == np.int32
-    assert batch["style"].tolist() == [0, 0, 0]
-    assert 0 <= batch["content"].min() < batch["content"].max() <= 1
-
-
 @pytest.mark.parametrize("done", [0, 5])
 def test_restored_goes_on_bit_for_bit(textured, done):
     textured[2].write_bytes(b"no picture")
@@ -323,12 +307,6 @@ def test_random_enlarges_no_more_than_needed():
     for _ in range(8):
         found = square_crop(small, CropRule("random", 12), random)
         assert np.array_equal(found, whole) or np.array_equal(found[:, ::-1], whole)
-
-
-def test_largest_of_one_takes_the_whole_shorter_side():
-    scale, row, *_ = squares(ramp(48, 80), CropRule("random", 24, largest=1))
-    np.testing.assert_allclose(scale, 2, rtol=1e-4)
-    np.testing.assert_allclose(row, 23.5, rtol=1e-4)
 
 
 def test_recolored_changes_brightness_then_saturation_then_hue():
