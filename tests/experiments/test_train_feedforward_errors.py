@@ -39,6 +39,7 @@ BAD = {
     "no workdir": ((*ONE, "--workdir="), "give --workdir"),
     "an argument": ((*ONE, "photo.png"), "unexpected argument photo.png"),
     "a photo": ((*ONE, "--photos=../photos/1.png"), "is not a folder"),
+    "missing folder": ((*ONE, "--photos=../none"), "../none does not exist"),
     "texts": ((*ONE, "--photos=../texts"), "../texts holds no pictures"),
     "its own samples": (
         (*ONE, "--photos=../own", "--workdir=../own/run"),

@@ -55,11 +55,7 @@ def apply_style(
 def read_masks(
     request: FastRequest, photo: np.ndarray, styles: int
 ) -> np.ndarray | None:
-    """Where a photo has each style, as ``apply_style`` takes it.
-
-    Raises:
-      InputError: no mask, or one of too few regions.
-    """
+    """Where a photo has each style; ``InputError`` for a mask of too few regions."""
     if request.mask is None:
         return None
     regions = read_regions(request.mask, photo, "mask")

@@ -172,10 +172,7 @@ def _style(decoder: AdaINDecoder, encode: Callable[[Array], Array]) -> Graph:
 
 
 def _encoder(params: Params, pool: Pool) -> Callable[[Array], Array]:
-    """``feedforward.networks.adain.make_encoder`` as other programs are fast at it.
-
-    Plain convolutions of a whole batch, whose sides 8 has to divide.
-    """
+    """``make_encoder`` as plain convolutions of a batch, whose sides 8 divides."""
 
     def encode(image: Array) -> Array:
         activation = to_network_units(image, "0..255 minus mean")
@@ -189,9 +186,8 @@ def _encoder(params: Params, pool: Pool) -> Callable[[Array], Array]:
             else:
                 # jax2onnx makes no pooling of unknown size that ONNX Runtime takes.
                 batch, height, width, channels = activation.shape
-                windows = activation.reshape(
-                    batch, height // 2, 2, width // 2, 2, channels
-                )
+                sides = (height // 2, 2, width // 2, 2)
+                windows = activation.reshape(batch, *sides, channels)
                 reduced = windows.max if pool == "max" else windows.mean
                 activation = reduced((2, 4))
         return activation

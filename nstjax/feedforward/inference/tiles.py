@@ -77,13 +77,9 @@ class Tiles:
 
         All tiles are read with one shape, so that one compilation serves.
 
-        Args:
-          function: of [1, height, width, channels] from each source, whose height and
-            width are one.
-          sources: what it is of.
-          halo: positions read on each side of a tile. What padding spoils there of the
-            output must not reach past them.
-          multiple: of positions, where tiles may begin.
+        The function is of [1, height, width, channels] from each source, of one height
+        and width. A tile begins at a multiple of ``multiple`` positions and is read
+        with a halo on each side; what padding spoils there must not reach past it.
         """
         values, finishes = zip(*sources, strict=True)
         sides = values[0].shape[:2]

@@ -83,13 +83,9 @@ def convolve(
 
     y[i, j, o] = Σ_klc x[i·stride + k, j·stride + l, c] w[k, l, c, o]
 
-    Args:
-      image: [batch, height, width, in].
-      kernel: [size, size, in, out], of an odd size.
-      strides: along both axes.
-      padding: "VALID", or how many rows and columns of zeros are before and after the
-        picture along each axis; where the stride is 1, as many on every side.
-      others: what ``flax.nnx.Conv`` passes besides, which are defaults.
+    Images are [batch, height, width, in] and kernels [size, size, in, out], of an odd
+    size. Padding is "VALID" or pairs of rows and columns of zeros, for a stride of 1 as
+    many on every side; ``others`` are the defaults that ``flax.nnx.Conv`` passes.
     """
     if tuple(strides) != (1, 1):
         return _correlate(image, kernel, strides, padding)

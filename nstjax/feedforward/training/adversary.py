@@ -107,11 +107,9 @@ class Discrimination(NamedTuple):
             return discriminator_loss(of_paintings, of_outputs)
 
         value, gradient = jax.value_and_grad(loss)(adversary.network)
-        updates, opt_state = self.optimizer.update(
-            gradient, adversary.opt_state, adversary.network
-        )
-        network = optax.apply_updates(adversary.network, updates)
-        return Adversary(network, opt_state, adversary.scale), value
+        network, opt_state, scale = adversary
+        updates, opt_state = self.optimizer.update(gradient, opt_state, network)
+        return Adversary(optax.apply_updates(network, updates), opt_state, scale), value
 
 
 def make_adversary(

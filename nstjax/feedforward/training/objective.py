@@ -52,17 +52,11 @@ class Batch(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """The numbers of the loss.
+    """The numbers of the loss, with ``params`` of the fixed network that compares.
 
-    Attributes:
-      params: the fixed network that compares.
-      weights: as of ``nstjax.total_loss``.
-      styles: {layer: target with a leading axis of styles}; empty for arbitrary style.
-      style_weights: what beta is multiplied by for each style, [styles].
-      key: of the sampled style losses.
-      grid_weight: of ``nstjax.feedforward.training.grid_loss``.
-      identity_weight: of the mean squared error, in 0..1, of photos that are their own
-        painting.
+    ``styles`` are {layer: target with a leading axis of styles}, none for arbitrary
+    style; ``style_weights``, [styles], are what beta is multiplied by. The key is of
+    the sampled style losses.
     """
 
     params: Params

@@ -63,11 +63,9 @@ EVENTS = "events"
 
 
 class Trained(NamedTuple):
-    """How a training ended.
+    """The model's file, None if somebody stopped the training before its end.
 
-    Attributes:
-      model: the model's file; None where somebody stopped the training before its end.
-      complete: whether all could be written, and where it should be.
+    ``complete`` says whether all could be written, and where it should be.
     """
 
     model: Path | None
@@ -229,12 +227,11 @@ def _validate(
         with extras.writing("a sheet of samples"):
             path.parent.mkdir(exist_ok=True)
             write_image(path, sample_sheet(photos, outputs, names))
-    return {
-        "validation": {
-            name: {"total": float(loss), **term_row(terms)}
-            for name, (loss, terms, _) in zip(names, evaluated, strict=True)
-        }
+    losses = {
+        name: {"total": float(loss), **term_row(terms)}
+        for name, (loss, terms, _) in zip(names, evaluated, strict=True)
     }
+    return {"validation": losses}
 
 
 def _has_begun(folder: Path, settings: dict[str, Any]) -> bool:

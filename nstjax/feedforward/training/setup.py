@@ -51,13 +51,8 @@ CALIBRATION_PHOTOS = 16
 class Setup(NamedTuple):
     """What a training is run with.
 
-    Attributes:
-      training: init and step.
-      state: the first one.
-      objective: of the loss.
-      batches: the pictures.
-      samples: for each of the first paintings, the photos that are held out.
-      encoder: of arbitrary style; else None.
+    ``samples`` are the photos that are held out, for each of the first paintings; only
+    arbitrary style has an encoder.
     """
 
     training: Training

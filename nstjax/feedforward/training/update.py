@@ -48,14 +48,10 @@ class TrainingState(NamedTuple):
 
 
 class TrainingInfo(NamedTuple):
-    """What a step tells.
+    """What a step tells: the batch's loss with the adversarial one, and mean terms.
 
-    Attributes:
-      loss: of the batch, the adversarial term included.
-      terms: means over the batch, unweighted.
-      gradient_norm: of the trained parameters.
-      nonfinite: how many updates in a row were left out, this one included.
-      adversarial: the network's and the discriminator's hinge losses, or None.
+    ``nonfinite`` is how many updates in a row were left out, this one included;
+    ``adversarial`` the network's and the discriminator's hinge losses, or None.
     """
 
     loss: Array

@@ -213,16 +213,6 @@ def test_no_folder_is_made_for_nothing(folder):
     assert not Path("out").exists()
 
 
-def test_any_painting(folder):
-    nstjax.write_image("painting.png", picture(48, 80, seed=7))
-    (path,) = restyled(style="painting.png")
-    assert path == Path("photo_painting.png")
-    restyler = restyle_models.restyler(restyle_models.arbitrary())
-    style = restyler.style_of(nstjax.read_image("painting.png"))
-    (expected,) = restyler([nstjax.read_image("photo.png")], style)
-    near(nstjax.read_image(path), expected)
-
-
 def test_a_video_keeps_its_frames_and_its_sound(folder):
     frames = [(255 * picture(48, 64, seed=seed)).astype(np.uint8) for seed in range(5)]
     write_video("film.mp4", frames, 10.0)

@@ -140,20 +140,6 @@ def test_the_moments_of_a_channel_far_from_zero_are_exact():
     np.testing.assert_allclose(variance[0], values.var((0, 1), np.float64), rtol=1e-3)
 
 
-def test_progress_ends_where_it_said(dumoulin):
-    network, style = dumoulin
-    calls = []
-    restyle_in_tiles(
-        *(network, picture(75, 62), style),
-        tile=20,
-        progress=lambda *numbers: calls.append(numbers),
-    )
-    done = [number for number, _ in calls]
-    # 4x4 tiles of 13 passes.
-    assert {total for _, total in calls} == {208}
-    assert done == sorted(done) and done[-1] == 208 and len(done) > 100
-
-
 @pytest.mark.parametrize(
     ("side", "tile", "styles", "message"),
     [
@@ -209,10 +195,3 @@ def test_arbitrary_styles_give_the_same_as_in_one_piece(adain):
 def test_the_encoders_halo_covers_what_relu4_1_sees():
     fields = {layer.name: layer.receptive_field for layer in summarize(64, 64)}
     assert fields["relu4_1"] <= 2 * tiling.ENCODER_HALO + tiling.CODE_PIXELS
-
-
-def test_a_small_picture_is_refused_for_arbitrary_styles(adain):
-    with pytest.raises(InputError, match="too small"):
-        restyle_code_in_tiles(
-            *adain[:2], picture(15, 40), adain[2], pool="max", pool_padding="same"
-        )

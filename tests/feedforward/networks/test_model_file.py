@@ -150,9 +150,7 @@ def test_a_model_cannot_choose_the_folder_of_results(path: pathlib.Path) -> None
     assert_refused(path, "'x/../../victim' cannot name a style")
 
 
-@pytest.mark.parametrize("kind", STYLES)
-def test_every_style_needs_a_name(kind: str, tmp_path: pathlib.Path) -> None:
-    model = make_model(kind)
+def test_every_style_needs_a_name(model: StyleModel, tmp_path: pathlib.Path) -> None:
     named = model._replace(styles=(*model.styles, "more"))
     with pytest.raises(InputError, match="styles, but"):
         write_model(tmp_path / "model.safetensors", named)
@@ -164,18 +162,14 @@ def test_every_style_needs_a_name(kind: str, tmp_path: pathlib.Path) -> None:
         ("instance", ENCODER),
         ("adain", None),
         ("adain", dataclasses.replace(ENCODER, pool="mean")),
-        ("adain", dataclasses.replace(ENCODER, scales={"conv1_1": 1.0})),
-        (
-            "adain",
-            dataclasses.replace(ENCODER, scales={**ENCODER.scales, "conv5_4": 0.0}),
-        ),
-        (
-            "adain",
-            dataclasses.replace(ENCODER, scales={**ENCODER.scales, "conv1_1": np.inf}),
-        ),
-        (
-            "adain",
-            dataclasses.replace(ENCODER, scales={**ENCODER.scales, "conv1_1": np.nan}),
+        *(
+            ("adain", dataclasses.replace(ENCODER, scales=scales))
+            for scales in (
+                {"conv1_1": 1.0},
+                {**ENCODER.scales, "conv5_4": 0.0},
+                {**ENCODER.scales, "conv1_1": np.inf},
+                {**ENCODER.scales, "conv1_1": np.nan},
+            )
         ),
     ],
 )
