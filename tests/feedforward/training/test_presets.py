@@ -269,3 +269,12 @@ def test_a_record_of_something_else_is_refused(record):
     with pytest.raises(InputError, match="no architecture that is known here") as error:
         from_record(record)
     assert_one_line(error)
+
+
+@pytest.mark.parametrize(
+    "rule, size, words", [("round", 16, "one of squash, "), ("center", 0, "at least 1")]
+)
+def test_a_crop_rule_that_cuts_nothing_is_refused(rule, size, words):
+    with pytest.raises(InputError, match=words) as error:
+        CropRule(rule, size)
+    assert_one_line(error)
