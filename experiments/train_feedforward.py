@@ -70,7 +70,7 @@ flags.DEFINE_bool(
 flags.DEFINE_string(
     "architecture", None, 'What the network has of its own, as JSON: {"width": 0.5}.'
 )
-flags.DEFINE_string("loss", None, 'What the loss has, likewise: {"beta": 50}.')
+flags.DEFINE_string("loss", None, 'What the loss has of its own: {"beta": 50}.')
 flags.DEFINE_string(
     "style_size", None, "Size of the paintings, such as long:512; else their own."
 )
@@ -120,6 +120,11 @@ define_process_flags()
 flags.DEFINE_bool("tensorboard", False, "Write TensorBoard's event files too.")
 
 FLAGS = flags.FLAGS
+# What a request has of its own, made of several flags.
+PREPARED = (
+    *("folder", "preset", "photos", "held_out", "paintings", "network", "card"),
+    "initial",
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -147,15 +152,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     network = load_network(FLAGS.weights)
     initial = read_model(FLAGS.initial) if FLAGS.initial else None
-    options: dict[str, Any] = {
-        name: FLAGS[name].value
-        for name in (
-            "add_style", "balance_styles", "adversarial_weight", "adversarial_layer",
-            "grid_weight", "recolor", "identity", "identity_weight", "seed", "workers",
-            "log_every", "checkpoint_every", "sample_every", "tensorboard",
-            "half_precision",
-        )
-    }  # fmt: skip
+    fields = dataclasses.fields(TrainingRequest)
+    of_flags = [field.name for field in fields if field.name not in PREPARED]
+    options: dict[str, Any] = {name: FLAGS[name].value for name in of_flags}
     command = ["python", "-m", "experiments.train_feedforward", *sys.argv[1:]]
     before = initial.card if initial is not None and FLAGS.add_style else {}
     titles = {**(initial.titles if initial and before else {}), **_titles(paintings)}

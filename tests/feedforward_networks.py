@@ -49,6 +49,12 @@ def plain_loss(
     return loss, (TrainingTerms(squares, squares, squares, squares), output)
 
 
+@jax.jit
+def run(network: nnx.Module, *inputs: jax.Array) -> jax.Array:
+    """What a network makes of them, as one program."""
+    return network(*inputs)
+
+
 def noise(*shape: int, seed: int = 1) -> jax.Array:
     """Uniform in 0..1."""
     return jax.device_put(np.random.default_rng(seed).uniform(size=shape))

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from feedforward_networks import run
 from flax import nnx
 from safetensors import safe_open
 
@@ -62,11 +63,6 @@ def _network(kind: str) -> nnx.Module:
     return network
 
 
-@jax.jit
-def _run(network: nnx.Module, *inputs: jax.Array) -> jax.Array:
-    return network(*inputs)
-
-
 def output(model: StyleModel) -> np.ndarray:
     random = np.random.default_rng(1)
     if model.encoder is not None:
@@ -74,7 +70,7 @@ def output(model: StyleModel) -> np.ndarray:
     else:
         rows = np.linspace(0.2, 1, len(model.styles), dtype=np.float32)
         inputs = [random.random((1, 18, 16, 3), np.float32), rows[None]]
-    return np.asarray(_run(model.network, *inputs))
+    return np.asarray(run(model.network, *inputs))
 
 
 def parts(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

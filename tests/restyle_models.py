@@ -18,6 +18,16 @@ from nstjax.io.weights import LoadedParams, params_sha256
 from nstjax.network.vgg import CONV_LAYERS
 
 STYLES = ("wave", "scream", "lilies")
+PAINTERLY = TransformArchitecture(
+    channels=(4, 5, 6),
+    residual_blocks=1,
+    normalization="conditional",
+    styles=len(STYLES),
+    normalize_output=True,
+    bias=False,
+    pixels="0..1",
+    output="sigmoid",
+)
 
 
 def filled(architecture, scale):
@@ -36,18 +46,8 @@ def filled(architecture, scale):
 # Made once for a process: nobody changes them.
 @functools.cache
 def painterly() -> StyleModel:
-    architecture = TransformArchitecture(
-        channels=(4, 5, 6),
-        residual_blocks=1,
-        normalization="conditional",
-        styles=len(STYLES),
-        normalize_output=True,
-        bias=False,
-        pixels="0..1",
-        output="sigmoid",
-    )
     card = {"styles": {"wave": "The Great Wave, Hokusai, 1831"}}
-    return StyleModel(filled(architecture, 0.3), STYLES, None, card)
+    return StyleModel(filled(PAINTERLY, 0.3), STYLES, None, card)
 
 
 @functools.cache
@@ -62,12 +62,6 @@ def arbitrary() -> StyleModel:
     scales = {layer: 0.5 + 0.1 * i for i, layer in enumerate(CONV_LAYERS)}
     described = Encoder(encoder().sha256, "max", scales)
     return StyleModel(filled(architecture, 0.15), (), described, {})
-
-
-@jax.jit
-def run(network, *inputs):
-    """What a network makes of them, as one program."""
-    return network(*inputs)
 
 
 def restyler(model: StyleModel) -> Restyler:

@@ -19,7 +19,7 @@ from nstjax.feedforward.networks.architecture import (
 )
 from nstjax.feedforward.networks.model_file import Encoder, StyleModel, write_model
 from nstjax.feedforward.training import setup as training_setup
-from nstjax.feedforward.training.data import CropRule, cut
+from nstjax.feedforward.training.data import CropRule, square_crop
 from nstjax.io.images import read_image
 from nstjax.io.weights import read_params
 from nstjax.network.vgg import CONV_LAYERS
@@ -137,4 +137,4 @@ def held_out_photos(gallery):
     """As the validation loss sees them."""
     crop = CropRule("center", 16)
     photos = [read_image(gallery / "photos" / f"{index}.png") for index in (0, 3)]
-    return np.stack([cut(photo, crop, None) for photo in photos])
+    return np.stack([square_crop(photo, crop) for photo in photos])

@@ -85,7 +85,7 @@ def read_task(model: str, painting: np.ndarray, weights: str) -> Task:
     architecture, tensors = loaded.network.architecture, network_tensors(loaded.network)
     if not isinstance(architecture, TransformArchitecture):
         restyler = make_restyler(loaded, lambda: load_network(weights))
-        mean, deviation = as_numpy(restyler.style_of([painting]))
+        mean, deviation = as_numpy(restyler.style_of(painting))
         style = (mean, np.square(deviation) - EPSILON)
         return Task(architecture, tensors, as_numpy(restyler.encoder), style)
     if (

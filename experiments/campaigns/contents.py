@@ -17,7 +17,7 @@ CHECKPOINTS = "checkpoints"
 def contents(folder: Path) -> dict[str, str]:
     """{name of a file: digest} of all that is not hidden.
 
-    Seconds are left out, and so is what orbax writes into its checkpoints.
+    Seconds are left out, and so is what checkpoints hold, which have them, too.
     """
     found = {}
     for path in folder.rglob("*"):

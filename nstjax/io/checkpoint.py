@@ -1,6 +1,9 @@
 """A run's whole state on disk, so that a killed run goes on bit for bit."""
 
+import hashlib
+import json
 import os
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -9,32 +12,40 @@ import safetensors.numpy
 
 from nstjax.io.atomic import atomic_path
 from nstjax.io.config import START_AGAIN
-from nstjax.io.stored import check_tensors, damaged, open_tensors, tensors_sha256
+from nstjax.io.stored import check_tensors, damaged, decode, open_tensors
 from nstjax.runtime.processes import to_numpy
 
 State = TypeVar("State")
+Kind = TypeVar("Kind")
 SCALE = "pyramid/scale"
 SCALE_SHAPE = ((), np.dtype(np.int32))
 
 
 def write_checkpoint(
-    path: str | os.PathLike[str], state: object, scale: int = 0
+    path: str | os.PathLike[str],
+    state: object,
+    scale: int = 0,
+    record: Mapping[str, Any] | None = None,
 ) -> None:
     """Write every leaf of the state, any pytree, as safetensors, atomically.
 
     The file also holds the index of the pyramid's scale that the state is of; its
-    metadata hold the SHA-256 of all bytes.
+    metadata hold a record as JSON, where there is one, and the SHA-256 of all bytes.
     """
-    leaves = {name: to_numpy(leaf) for name, leaf in _by_name(state).items()}
-    leaves[SCALE] = np.array(scale, np.int32)
-    sha256 = tensors_sha256(dict(sorted(leaves.items())))
-    contents = safetensors.numpy.save(leaves, {"sha256": sha256})
+    leaves = _named_leaves(state) | {SCALE: np.array(scale, np.int32)}
+    metadata = {} if record is None else {"record": json.dumps(record)}
+    metadata["sha256"] = _sha256(leaves, metadata)
+    contents = safetensors.numpy.save(leaves, metadata)
     with atomic_path(path) as temporary:
         temporary.write_bytes(contents)
 
 
 def checkpoint_scale(path: str | os.PathLike[str], scales: int) -> int:
-    """The index of the scale, of so many, that a checkpoint is of."""
+    """The index of the scale that a checkpoint is of; ``read_checkpoint`` needs it.
+
+    Raises:
+      InputError: the file is damaged, or has none of ``scales`` scales.
+    """
     with open_tensors(path, START_AGAIN) as file:
         check_tensors(path, file, {SCALE: SCALE_SHAPE}, [SCALE], START_AGAIN)
         scale = int(file.get_tensor(SCALE))
@@ -45,8 +56,26 @@ def checkpoint_scale(path: str | os.PathLike[str], scales: int) -> int:
     return scale
 
 
+def checkpoint_record(path: str | os.PathLike[str], kind: type[Kind]) -> Kind:
+    """The record of a checkpoint that has one, as a type.
+
+    Raises:
+      InputError: the file is damaged, or its record is of another type.
+    """
+    with open_tensors(path, START_AGAIN) as file:
+        text = (file.metadata() or {}).get("record", "")
+    return decode(text, kind, f"the record of {os.fspath(path)}", START_AGAIN)
+
+
 def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
-    """Read a state back, to the devices of another state of the same run.
+    """Read a state back.
+
+    Args:
+      path: written by ``write_checkpoint``.
+      like: a state of the same run, whose shapes and dtypes the file must have.
+
+    Returns:
+      The state, on the devices of the other.
 
     Raises:
       InputError: the file is damaged, or it is another run's.
@@ -57,9 +86,9 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
         check_tensors(
             path, file, shapes | {SCALE: SCALE_SHAPE}, file.keys(), START_AGAIN
         )
-        leaves = {name: file.get_tensor(name) for name in sorted(file.keys())}
-        recorded = (file.metadata() or {}).get("sha256")
-    if recorded != tensors_sha256(leaves):
+        leaves = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata() or {}
+    if metadata.get("sha256") != _sha256(leaves, metadata):
         raise damaged(path, "its hash is wrong", START_AGAIN)
     return jax.tree.unflatten(
         jax.tree.structure(like),
@@ -74,8 +103,21 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
     )
 
 
+def _named_leaves(state: object) -> dict[str, np.ndarray]:
+    return {name: to_numpy(leaf) for name, leaf in _by_name(state).items()}
+
+
 def _by_name(state: object) -> dict[str, Any]:
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(state)
     }
+
+
+def _sha256(leaves: dict[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(leaves):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(leaves[name]).data)
+    digest.update(metadata.get("record", "").encode())
+    return digest.hexdigest()

@@ -8,7 +8,7 @@ from command_lines import listing
 from restyle_models import picture
 
 import nstjax
-from nstjax.feedforward.inference import style_specifications as looks
+from nstjax.feedforward.inference import style_specifications
 
 STYLES = "starry_night, wave, scream, composition, udnie, lilies, hat, delaunay"
 
@@ -24,13 +24,13 @@ def folder(tmp_path, monkeypatch):
 
 
 # Each program would read it anew.
-read_once = functools.cache(looks.bundled_model)
+read_once = functools.cache(style_specifications.bundled_model)
 
 
 @pytest.fixture
 def fast(program, monkeypatch):
     """Run it in this process."""
-    monkeypatch.setattr(looks, "bundled_model", read_once)
+    monkeypatch.setattr(style_specifications, "bundled_model", read_once)
     return functools.partial(program, "nstjax.commands.nstjax_fast")
 
 

@@ -39,6 +39,10 @@ def restyled(network, photos):
     return network(photos, np.eye(2, dtype=np.float32)[[0] * len(photos)])
 
 
+def checkpoints(folder):
+    return sorted(int(path.stem) for path in (folder / "checkpoints").iterdir())
+
+
 def without_seconds(rows):
     return [{name: row[name] for name in row if name != "seconds"} for row in rows]
 
@@ -89,8 +93,7 @@ def test_training_leaves_a_model_and_its_log(whole):
     with Image.open(work / "samples" / "000012.png") as sheet:
         assert sheet.width > 3 * 16
         assert sheet.height > 2 * 16
-    kept = sorted(path.name for path in (work / "checkpoints").iterdir())
-    assert kept == ["10", "12"]
+    assert checkpoints(work) == [10, 12]
 
 
 def test_every_loss_is_logged_and_falls(whole):
@@ -134,8 +137,7 @@ def killed(whole, gallery, program, train):
     folder = gallery / "killed"
     assert not (folder / "run" / "model.safetensors").exists()
     assert [row["step"] for row in metrics(folder / "run")] == [3, 4, 6]
-    kept = [path.name for path in (folder / "run" / "checkpoints").iterdir()]
-    assert kept == ["5"]
+    assert checkpoints(folder / "run") == [5]
     # In the middle between two checkpoints and two lines of the log.
     asked = iter([False, True])
     with (
@@ -147,8 +149,7 @@ def killed(whole, gallery, program, train):
     assert status == 130
     assert out.startswith("train_feedforward: interrupted; the same command again")
     assert not (folder / "run" / "model.safetensors").exists()
-    kept = sorted(path.name for path in (folder / "run" / "checkpoints").iterdir())
-    assert kept == ["5", "7"]
+    assert checkpoints(folder / "run") == [5, 7]
     work, _ = train("killed", *WHOLE)
     return work
 

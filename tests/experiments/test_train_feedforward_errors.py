@@ -35,13 +35,11 @@ DIVERGING = (
     f'{SHALLOW[:-1]}, "beta": 1e38}}',
 )
 BAD = {
-    "no photos": ((*ONE, "--photos="), "give --photos: see --help"),
     "no styles": (BASE, "give --styles"),
     "no workdir": ((*ONE, "--workdir="), "give --workdir"),
     "an argument": ((*ONE, "photo.png"), "unexpected argument photo.png"),
-    "missing folder": ((*ONE, "--photos=../none"), "../none does not exist"),
     "a photo": ((*ONE, "--photos=../photos/1.png"), "is not a folder"),
-    "empty folder": ((*ONE, "--photos=../empty"), "../empty holds no pictures"),
+    "missing folder": ((*ONE, "--photos=../none"), "../none does not exist"),
     "texts": ((*ONE, "--photos=../texts"), "../texts holds no pictures"),
     "its own samples": (
         (*ONE, "--photos=../own", "--workdir=../own/run"),
@@ -51,33 +49,17 @@ BAD = {
     "broken photos": ((*ONE, "--photos=../broken"), "0.png is not a picture"),
     "few photos": ((*ONE, "--batch_size=6"), "5 readable pictures is smaller than"),
     "all held out": ((*ONE, "--held_out=7"), "--held_out=7 of 7 photos leaves none"),
-    "more held out": ((*ONE, "--held_out=8"), "--held_out=8 of 7 photos leaves none"),
     "no painting": (with_styles("--styles=none.png"), "none.png does not exist"),
-    "a text as painting": (
-        with_styles("--styles=../texts/1.txt"),
-        "1.txt is not a picture",
-    ),
-    "no name of a painting": (with_styles("--styles=wave="), "give one picture file"),
-    "preset": ((*ONE, "--preset=dali"), "preset"),
     "architecture no JSON": (with_architecture("{width: 1}"), "--architecture is no"),
-    "architecture a list": (with_architecture("[1]"), "give an object, as in --help"),
     "architecture's field": (with_architecture('{"depth": 1}'), "depth"),
-    "architecture's type": (with_architecture('{"width": "1"}'), "width must be a num"),
     "architecture's kind": (with_architecture('{"kind": "adain"}'), "no architecture"),
-    "architecture's channels": (with_architecture('{"channels": [4, 4]}'), "channels"),
-    "architecture's epsilon": (with_architecture('{"epsilon": NaN}'), "epsilon must"),
     "deep loss": (with_loss("[" * 100_000), "--loss is no JSON (maximum recursion"),
-    "loss no JSON": (with_loss("beta"), "--loss is no JSON"),
     "loss a number": (with_loss("3"), "--loss=3: give an object"),
     "loss's field": (with_loss('{"gamma": 1}'), "the loss has no 'gamma'"),
     "not the loss's": (with_loss('{"steps": 1}'), "the loss has no 'steps'"),
     "loss's type": (with_loss('{"alpha": "1"}'), "a value of a wrong type"),
     "loss's switch": (with_loss('{"normalize_gradients": 1}'), "true or false, got 1"),
     "loss's NaN": (with_loss('{"beta": NaN}'), "beta must be a finite number"),
-    "loss's infinity": (with_loss('{"tv": Infinity}'), "tv must be a finite number"),
-    "negative": (with_loss('{"tv": -1}'), "tv must be a finite number of 0 or more"),
-    "loss's layer": (with_loss('{"style_layers": ["relu9_1"]}'), "unknown layer"),
-    "loss's weights": (with_loss('{"style_layer_weights": [1]}'), "1 values for 5"),
     "several styles": (
         with_styles("--styles=../paintings"),
         "2 styles need a network with conditional instance normalization: give --pre",
@@ -86,16 +68,10 @@ BAD = {
         with_styles("--styles=x=../paintings/a.png,x=../paintings/b.png"),
         "--styles names 'x' twice",
     ),
-    "style twice in a folder": (with_styles("--styles=../twice"), "names 'a' twice"),
     "style's name": (
         with_styles("--styles=a:b=../paintings/a.png"),
         "'a:b' cannot name a style",
     ),
-    "style's folder": (
-        with_styles("--styles=a/b=../paintings/a.png"),
-        "'a/b' cannot name a style",
-    ),
-    "style's file": (with_styles("--styles=../named"), "'a,b' cannot name a style"),
     "sampled": (
         (*ADVERSARIAL, '--loss={"style_loss": "sliced"}'),
         "style_loss=sliced needs paintings of one size",
@@ -104,7 +80,6 @@ BAD = {
         (*ONE, "--title=storm=Storm at Sea"),
         "--title=storm: give NAME=TEXT of one of wave",
     ),
-    "title without text": ((*ONE, "--title=wave"), "--title=wave: give NAME=TEXT"),
     "style_size": ((*ONE, "--style_size=big"), "size 'big' is not understood"),
     "tiny style_size": (
         (
@@ -115,10 +90,6 @@ BAD = {
         "image of 1x1 pixels is too small for relu2_1",
     ),
     "no initial": ((*ONE, "--add_style"), "give one painting and the model (--initial"),
-    "two added": (
-        (*ADVERSARIAL, "--add_style", "--initial=../conditional.safetensors"),
-        "give one painting and the model",
-    ),
     "added to one": (
         (*ONE, "--add_style", "--initial=../instance.safetensors"),
         "only a network with conditional instance normalization takes another",
@@ -127,27 +98,13 @@ BAD = {
         (*PLAIN, "--styles=a.png", "--add_style", "--initial=../adain.safetensors"),
         "takes any painting as it is",
     ),
-    "added twice": (
-        (
-            *(*PLAIN, SHALLOW, "--styles=two=../paintings/a.png"),
-            "--add_style",
-            "--initial=../conditional.safetensors",
-        ),
-        "'two' cannot name a style: choose unique names",
-    ),
     "another initial": (
         (*ONE, "--initial=../instance.safetensors"),
         "the initial model has another architecture",
     ),
-    "initial missing": ((*ONE, "--initial=none.safetensors"), "does not exist"),
-    "initial cut short": ((*ONE, "--initial=../short.safetensors"), "perhaps cut shor"),
     "another encoder": (
         (*ADAIN, "--initial=../adain.safetensors", "--weights=../other.safetensors"),
         "the initial model decodes another network",
-    ),
-    "another encoder's pooling": (
-        (*ADAIN, "--initial=../adain.safetensors", '--loss={"pool": "avg"}'),
-        "with avg pooling: give the --weights",
     ),
     "weights": ((*ONE, "--weights=none.safetensors"), "none.safetensors does not"),
     "another training": (
@@ -162,10 +119,8 @@ BAD = {
         (*ONE, "--workdir=../trained/run", "--steps=1"),
         "has had 2 updates: give as many steps",
     ),
-    "workdir a file": ((*ONE, "--workdir=../photos/1.png"), "is a file: give a folder"),
     "no config": ((*ONE, "--workdir=../lost"), "checkpoints is there already"),
     "config": ((*ONE, "--workdir=../damaged"), "config.json is damaged"),
-    "size": ((*ONE, "--size=15"), "size"),
     "size of network": (
         (*ONE, "--preset=johnson-in", f"{NARROW[:-2]}2}}"),
         "a picture of 16x16 pixels is too small for this network",
@@ -174,22 +129,12 @@ BAD = {
         (*with_loss('{"content_layers": ["pool5"]}'), "--preset=pytorch-fns"),
         "image of 16x16 pixels is too small for pool5",
     ),
-    "crop": ((*ONE, "--crop=round"), "crop"),
-    "steps": ((*ONE, "--steps=0"), "steps"),
-    "batch": ((*ONE, "--batch_size=0"), "batch_size"),
     "seed": ((*ONE, "--seed=4294967296"), "seed"),
-    "workers": ((*ONE, "--workers=-1"), "workers"),
     "learning rate 0": ((*ONE, "--learning_rate=0"), "learning_rate is 0"),
-    "learning rate -1": ((*ONE, "--learning_rate=-1"), "learning_rate"),
-    "learning rate text": ((*ONE, "--learning_rate=x"), "learning_rate"),
     **{
         f"{name} {number}": ((*ONE, f"--{name}={number}"), f"{name} must be")
         for name, number in (
             ("learning_rate", "nan"),
-            ("learning_rate", "inf"),
-            ("learning_rate", "1e39"),
-            ("decay", "nan"),
-            ("adversarial_weight", "inf"),
             ("grid_weight", "1e39"),
             ("identity_weight", "nan"),
         )
@@ -200,7 +145,6 @@ BAD = {
         (*ONE, "--adversarial_weight=1", "--adversarial_layer=relu9_1"),
         "unknown layer 'relu9_1'",
     ),
-    "recolor": ((*ADAIN, "--recolor=1.5"), "recolor"),
     "recolor nan": ((*ADAIN, "--recolor=nan"), "must lie in 0..1, got nan"),
     "identity weight of one": (
         (*ONE, "--identity_weight=1"),

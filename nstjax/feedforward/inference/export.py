@@ -26,7 +26,7 @@ from nstjax.feedforward.networks.adain import (
     EPSILON,
     adaptive_instance_normalization,
 )
-from nstjax.feedforward.networks.convolution import convolve, cut
+from nstjax.feedforward.networks.convolution import convolve, crop
 from nstjax.feedforward.networks.networks import (
     STRIDE,
     AdaINDecoder,
@@ -50,13 +50,10 @@ Run = Callable[..., list[np.ndarray]]
 
 
 class Graph(NamedTuple):
-    """What one file computes.
+    """What one file computes of inputs in their order, {name: shape}.
 
-    Attributes:
-      function: takes the inputs in order, returns a tuple of the outputs.
-      inputs: {name: shape}; "batch", "height" and "width" stand for any number.
-      outputs: their names.
-      least_side: pixels that a picture needs on each side.
+    "batch", "height" and "width" stand for any number, where a picture has
+    ``least_side`` pixels at least on each side.
     """
 
     function: Callable[..., tuple[Array, ...]]
@@ -67,10 +64,8 @@ class Graph(NamedTuple):
     def shapes(self, batch: Any, height: Any, width: Any) -> list[tuple[Any, ...]]:
         """Of the inputs."""
         sizes: dict[Any, Any] = {"batch": batch, "height": height, "width": width}
-        return [
-            tuple(sizes.get(side, side) for side in shape)
-            for shape in self.inputs.values()
-        ]
+        shapes = self.inputs.values()
+        return [tuple(sizes.get(side, side) for side in shape) for shape in shapes]
 
     def symbolic_inputs(self) -> list[jax.ShapeDtypeStruct]:
         """The inputs for tracing, for every size at once."""
@@ -84,20 +79,14 @@ class Graph(NamedTuple):
 def export_model(path: str | os.PathLike[str], restyler: Restyler) -> dict[Path, float]:
     """Write a model for other programs, checked against the network, or write nothing.
 
-    Named styles make one file, from ``image`` [batch, height, width, 3], sRGB in 0..1,
-    and ``style_weights`` [batch, styles] to ``restyled``, of the image's shape; a
-    network of one style takes no weights. Arbitrary style makes two. NAME takes
-    ``image``, and ``style_mean`` and ``style_deviation`` [batch, channels], which
-    NAME_style computes of ``painting``, but for the last rows and columns that 8 does
-    not divide.
+    A file is ``.onnx``, or ``.stablehlo`` for ``jax.export.deserialize``. Named styles
+    make one, from ``image`` [batch, height, width, 3], sRGB in 0..1, and
+    ``style_weights`` [batch, styles] to ``restyled``, of the image's shape; a network
+    of one style takes no weights. Arbitrary style makes two. NAME takes ``image``, and
+    ``style_mean`` and ``style_deviation`` [batch, channels], which NAME_style computes
+    of ``painting``, but for the last rows and columns that 8 does not divide.
 
-    Args:
-      path: the file to write; ``.onnx``, or ``.stablehlo`` for
-        ``jax.export.deserialize``.
-      restyler: the model.
-
-    Returns:
-      {file: largest difference from the network's outputs}.
+    Returns {file: largest difference from the network's outputs}.
 
     Raises:
       InputError: a suffix of neither format, a folder that is missing, jax2onnx or
@@ -149,7 +138,7 @@ def _graphs(restyler: Restyler) -> dict[str, Graph]:
 def _named_styles(network: TransformNet) -> Graph:
     def restyle(image: Array, *weights: Array) -> tuple[Array]:
         result = network(_reflected(image, 0, STRIDE), *weights)
-        return (jnp.clip(cut(result, 0, *image.shape[1:3]), 0, 1),)
+        return (jnp.clip(crop(result, 0, *image.shape[1:3]), 0, 1),)
 
     architecture = network.architecture
     inputs: dict[str, tuple[str | int, ...]] = {"image": IMAGE}
@@ -164,7 +153,7 @@ def _arbitrary_style(decoder: AdaINDecoder, encode: Callable[[Array], Array]) ->
         restyled = adaptive_instance_normalization(
             code, instance_statistics(code), (mean, jnp.square(deviation) - EPSILON)
         )
-        result = cut(decoder(restyled), ENCODER_MARGIN, *image.shape[1:3])
+        result = crop(decoder(restyled), ENCODER_MARGIN, *image.shape[1:3])
         return (jnp.clip(result, 0, 1),)
 
     moment = ("batch", decoder.architecture.encoder_channels)
@@ -175,7 +164,7 @@ def _arbitrary_style(decoder: AdaINDecoder, encode: Callable[[Array], Array]) ->
 def _style(decoder: AdaINDecoder, encode: Callable[[Array], Array]) -> Graph:
     def style(painting: Array) -> tuple[Array, Array]:
         sides = (side // CODE_PIXELS * CODE_PIXELS for side in painting.shape[1:3])
-        mean, variance = instance_statistics(encode(cut(painting, 0, *sides)))
+        mean, variance = instance_statistics(encode(crop(painting, 0, *sides)))
         return mean, jnp.sqrt(variance + EPSILON)
 
     outputs = ("style_mean", "style_deviation")
@@ -183,26 +172,22 @@ def _style(decoder: AdaINDecoder, encode: Callable[[Array], Array]) -> Graph:
 
 
 def _encoder(params: Params, pool: Pool) -> Callable[[Array], Array]:
-    """``feedforward.networks.adain.make_encoder`` as other programs are fast at it.
-
-    Plain convolutions of a whole batch, whose sides 8 has to divide.
-    """
+    """``make_encoder`` as plain convolutions of a batch, whose sides 8 divides."""
 
     def encode(image: Array) -> Array:
         activation = to_network_units(image, "0..255 minus mean")
         for name in LAYERS[: LAYERS.index(CODE_LAYER) + 1]:
             if name.startswith("conv"):
                 kernel, bias = params[name]["kernel"], params[name]["bias"]
-                activation = convolve(activation, kernel, 1, 1)
+                activation = convolve(activation, kernel, (1, 1), [(1, 1)] * 2)
                 activation += bias[None, None, None, :]
             elif name.startswith("relu"):
                 activation = jax.nn.relu(activation)
             else:
                 # jax2onnx makes no pooling of unknown size that ONNX Runtime takes.
                 batch, height, width, channels = activation.shape
-                windows = activation.reshape(
-                    batch, height // 2, 2, width // 2, 2, channels
-                )
+                sides = (height // 2, 2, width // 2, 2)
+                windows = activation.reshape(batch, *sides, channels)
                 reduced = windows.max if pool == "max" else windows.mean
                 activation = reduced((2, 4))
         return activation
@@ -211,13 +196,11 @@ def _encoder(params: Params, pool: Pool) -> Callable[[Array], Array]:
 
 
 def _reflected(image: Array, margin: int, multiple: int) -> Array:
-    """Reflect on all sides, and further to sides that ``multiple`` divides.
-
-    Unlike ``nstjax.feedforward.networks.networks.pad_to_multiple`` for unknown sizes.
-    """
+    """Reflect on all sides, and further to sides that ``multiple`` divides."""
+    # Made so that the sides may be unknown.
     borders = [(margin, margin + multiple - 1)] * 2
     padded = jnp.pad(image, [(0, 0), *borders, (0, 0)], mode="reflect")
-    return cut(padded, 0, *(side // multiple * multiple for side in padded.shape[1:3]))
+    return crop(padded, 0, *(side // multiple * multiple for side in padded.shape[1:3]))
 
 
 def _difference(run: Run, graph: Graph) -> float:

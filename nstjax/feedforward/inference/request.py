@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nstjax.errors import InputError
-from nstjax.feedforward.inference.style_specifications import Look, parse_styles
+from nstjax.feedforward.inference.style_specifications import (
+    StyleSpecification,
+    parse_styles,
+)
 from nstjax.images.options import ColorMatch, ColorSpace
 from nstjax.images.resizing import Size
 from nstjax.io.atomic import check_results, nearest_folder
@@ -30,34 +33,16 @@ LOGGER = logging.getLogger("nstjax")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FastRequest:
-    """What ``nstjax-fast`` is asked for.
+    """What ``nstjax-fast`` is asked for, by its flags.
 
     Attributes:
       contents: photos, videos, and folders of them.
-      recursive: whether the subfolders of folders count, too; results go to subfolders
-        of the same names.
-      style: names or paintings with shares, see
-        ``nstjax.feedforward.inference.style_specifications.parse_styles``.
-      model: "painterly", "arbitrary", a file, or None to choose by the style.
-      weights: of the arbitrary style's encoder.
       output: a file; or a folder, which several results need, and which has no suffix,
         exists, or ends with a slash; None for the working folder. In a folder a result
         is named after its photo and style.
-      strength: 0 to 1.
       interpolate: steps of a row from style to style, or 0.
       mask: regions of the photo, one for each style.
-      color: whose colors the result has.
-      color_space: where luminance is found.
-      color_match: how colors are matched.
-      transparency: what becomes of a photo's transparent parts, see
-        ``nstjax.io.transparency.read_photo``.
-      size: of the result; never larger than the photo.
-      style_size: of paintings, likewise.
-      batch_size: photos of one size that are restyled together.
       tile: pixels on a side of a tile; 0 for none; None: tiles for large photos.
-      skip_existing: whether results that are there already are kept.
-      quality: of JPEG and WebP.
-      quiet: no progress bar.
     """
 
     contents: Sequence[str]
@@ -83,33 +68,25 @@ class FastRequest:
 
 
 class Job(NamedTuple):
-    """One result.
-
-    Attributes:
-      content: the photo or video.
-      looks: one, or those of a row.
-      output: where it goes.
-    """
+    """One result of a photo or video, in one style or in those of a row."""
 
     content: Content
-    looks: tuple[Look, ...]
+    specifications: tuple[StyleSpecification, ...]
     output: Path
 
 
 def plan_jobs(
-    request: FastRequest, contents: Sequence[Content], looks: Sequence[Look]
+    request: FastRequest,
+    contents: Sequence[Content],
+    specifications: Sequence[StyleSpecification],
 ) -> list[Job]:
     """What is written where.
-
-    Args:
-      request: what is asked for.
-      contents: from ``nstjax.io.contents.find_contents``.
-      looks: from ``nstjax.feedforward.inference.style_specifications.make_looks``.
 
     Raises:
       InputError: a result that cannot be written, or would overwrite an input.
     """
-    groups = [tuple(looks)] if request.interpolate else [(look,) for look in looks]
+    row = tuple(specifications)
+    groups = [row] if request.interpolate else [(one,) for one in row]
     folder = _output_folder(request, len(contents) * len(groups))
     names = unique_names(
         [content.path for content in contents],
@@ -120,8 +97,8 @@ def plan_jobs(
         if content.video and request.interpolate:
             raise InputError(f"{content.path} is a video: --interpolate takes photos")
         for group in groups:
-            look = group[0].name if len(group) == 1 else "row"
-            file = f"{name}_{look}{VIDEO_SUFFIX if content.video else '.png'}"
+            style = group[0].name if len(group) == 1 else "row"
+            file = f"{name}_{style}{VIDEO_SUFFIX if content.video else '.png'}"
             path = Path(request.output or "")
             if folder is not None:
                 path = folder / content.folder / file
@@ -170,10 +147,8 @@ def _without_existing(jobs: Sequence[Job]) -> list[Job]:
         if makers.get(job.content.path.resolve(), job.content) == job.content
     ]
     missing = [job for job in jobs if not job.output.exists()]
-    LOGGER.info(
-        "%d of %d results are there already and are kept",
-        *(len(jobs) - len(missing), len(jobs)),
-    )
+    counts = (len(jobs) - len(missing), len(jobs))
+    LOGGER.info("%d of %d results are there already and are kept", *counts)
     return missing
 
 
@@ -191,23 +166,25 @@ def _inputs(request: FastRequest) -> list[str | os.PathLike[str] | None]:
     ]
 
 
-def check_numbers(request: FastRequest) -> None:
-    """Raise ``InputError`` for a number that nothing can be done with."""
+def check_options(request: FastRequest) -> None:
+    """Raise ``InputError`` for options that nothing can be done with."""
     if not 0 <= request.strength <= 1:
         raise InputError(f"strength must lie in 0..1, got {request.strength}")
     if request.batch_size < 1:
         raise InputError(f"batch_size must be 1 or more, got {request.batch_size}")
-    if request.interpolate and not 2 <= request.interpolate <= MOST_STEPS:
-        raise InputError(
-            f"interpolate must lie in 2..{MOST_STEPS}, got {request.interpolate}"
-        )
     if request.tile and request.tile < LEAST_TILE:
         raise InputError(
             f"tile must be 0 for none, or {LEAST_TILE} or more, got {request.tile}"
         )
-    if request.interpolate and request.mask is not None:
-        raise InputError("--interpolate and --mask cannot go together: choose one")
-    if request.interpolate and request.transparency == "keep":
+    if not request.interpolate:
+        return
+    if not 2 <= request.interpolate <= MOST_STEPS:
         raise InputError(
-            "--interpolate and --transparency=keep cannot go together: choose one"
+            f"interpolate must lie in 2..{MOST_STEPS}, got {request.interpolate}"
         )
+    for flag, given in (
+        ("--mask", request.mask is not None),
+        ("--transparency=keep", request.transparency == "keep"),
+    ):
+        if given:
+            raise InputError(f"--interpolate and {flag} cannot go together: choose one")

@@ -6,7 +6,7 @@ arbitrary style the mean and deviation of a painting's code. Both mix linearly.
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from flax import nnx
 from jax import Array
 
 from nstjax.errors import InputError
+from nstjax.feedforward.inference.tiles import Progress
 from nstjax.feedforward.inference.tiling import restyle_code_in_tiles, restyle_in_tiles
 from nstjax.feedforward.networks.adain import (
     EPSILON,
@@ -23,7 +24,7 @@ from nstjax.feedforward.networks.adain import (
     make_encoder,
 )
 from nstjax.feedforward.networks.model_file import StyleModel
-from nstjax.feedforward.networks.networks import AdaINDecoder, check_sides
+from nstjax.feedforward.networks.networks import TransformNet, check_sides
 from nstjax.feedforward.networks.normalization import instance_statistics
 from nstjax.io.weights import LoadedParams
 from nstjax.network.layer_scales import scale_layers
@@ -40,12 +41,7 @@ Style = Any  # a pytree of arrays: [styles], or (mean, deviation), [channels] ea
 
 @dataclasses.dataclass(frozen=True)
 class Restyler:
-    """A model that is ready to restyle.
-
-    Attributes:
-      model: from ``nstjax.feedforward.networks.model_file``.
-      encoder: params of the arbitrary style's encoder, scaled; else None.
-    """
+    """A model that is ready to restyle, with the scaled encoder of arbitrary style."""
 
     model: StyleModel
     encoder: Params | None = None
@@ -53,53 +49,39 @@ class Restyler:
     @property
     def arbitrary(self) -> bool:
         """Whether styles are paintings, not names."""
-        return isinstance(self.model.network, AdaINDecoder)
+        return self.model.encoder is not None
 
-    def named_style(self, shares: Mapping[str, float]) -> Array:
-        """A style that the network knows, or a mixture: [styles], of sum 1.
+    @property
+    def _pool(self) -> Pool:
+        encoder = self.model.encoder
+        return "max" if encoder is None else encoder.pool
 
-        Args:
-          shares: {name: share}.
+    def named_style(self, name: str) -> Array:
+        """A style that the network knows: weights, [styles].
 
         Raises:
-          InputError: an unknown name, or shares that make no mixture.
+          InputError: an unknown name.
         """
         names = self.model.styles
-        for name in shares:
-            if name not in names:
-                raise InputError(
-                    f"unknown style {name!r}: known are {', '.join(names)}"
-                )
-        weights = normalized_shares(list(shares.values()))
-        result = np.zeros(len(names), np.float32)
-        result[[names.index(name) for name in shares]] = weights
-        return jnp.asarray(result)
+        if name not in names:
+            raise InputError(f"unknown style {name!r}: known are {', '.join(names)}")
+        return jnp.asarray(np.eye(len(names), dtype=np.float32)[names.index(name)])
 
-    def style_of(
-        self, paintings: Sequence[np.ndarray], shares: Sequence[float] | None = None
-    ) -> tuple[Array, Array]:
-        """The style of paintings, for arbitrary style: mean and deviation, [channels].
-
-        Args:
-          paintings: sRGB in 0..1, [height, width, 3] each, of any size.
-          shares: of each; equal where not given.
+    def style_of(self, painting: np.ndarray) -> tuple[Array, Array]:
+        """The style of a painting of any size: mean and deviation, [channels] each.
 
         Raises:
-          InputError: a painting that is too small, or shares that make no mixture.
+          InputError: a painting that is too small.
         """
-        assert self.encoder is not None and self.model.encoder is not None
-        weights = normalized_shares(shares or [1.0] * len(paintings))
-        codes = []
-        for painting in paintings:
-            check_sides(
-                painting.shape[0], painting.shape[1], self.model.network.architecture
-            )
-            code = _encode(
-                self.encoder, jnp.asarray(painting)[None], self.model.encoder.pool
-            )
-            mean, variance = instance_statistics(code)
-            codes.append((mean[0], jnp.sqrt(variance[0] + EPSILON)))
-        return mix_styles(codes, weights)
+        self.check_sides(painting)
+        code = _encode(self.encoder, jnp.asarray(painting)[None], self._pool)
+        mean, variance = instance_statistics(code)
+        return mean[0], jnp.sqrt(variance[0] + EPSILON)
+
+    def check_sides(self, image: np.ndarray) -> None:
+        """Raise ``InputError`` for a picture that is too small for the network."""
+        height, width, _ = image.shape
+        check_sides(height, width, self.model.network.architecture)
 
     def __call__(
         self,
@@ -111,37 +93,20 @@ class Restyler:
     ) -> list[np.ndarray]:
         """Restyle pictures of one bucket, see ``bucket_of``.
 
-        Args:
-          images: sRGB in 0..1, [height, width, 3] each.
-          style: of all of them.
-          strength: 0 leaves the photo (arbitrary style: decoded), 1 is the style.
-          batch_size: how many are computed: fewer images need no compilation of their
-            own.
-
-        Returns:
-          sRGB in 0..1, float32, of the same shapes.
+        Images are sRGB in 0..1, [height, width, 3] each, as are the results. A strength
+        of 0 leaves the photo (arbitrary style: decoded), 1 is the style. With a batch
+        size, fewer images need no compilation of their own.
 
         Raises:
           InputError: pictures that are too small for the network.
         """
-        network, encoder = self.model.network, self.model.encoder
-        for image in images:
-            check_sides(image.shape[0], image.shape[1], network.architecture)
-        margin = ENCODER_MARGIN if self.arbitrary else 0
-        padded = [_pad_to_bucket(image, margin) for image in images]
+        padded = list(map(self._pad_to_bucket, images))
         padded += padded[-1:] * ((batch_size or len(images)) - len(images))
         batch = jnp.asarray(np.stack(padded))
-        graph, state = nnx.split(network)
-        if encoder is not None:
-            result = _restyle_code(
-                graph, state, self.encoder, batch, style, strength, encoder.pool
-            )
-        else:
-            result = _restyle(graph, state, batch, style, strength)
-        return [
-            _unpad(np.asarray(restyled), image, margin)
-            for restyled, image in zip(result, images, strict=False)
-        ]
+        network = nnx.split(self.model.network)
+        result = _restyle(*network, self.encoder, batch, style, strength, self._pool)
+        pairs = zip(np.asarray(result), images, strict=False)
+        return [self._unpad(restyled, image) for restyled, image in pairs]
 
     def in_tiles(
         self,
@@ -150,23 +115,16 @@ class Restyler:
         strength: float = 1.0,
         *,
         tile: int,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> np.ndarray:
-        """Restyle one picture that is too large for memory: the same, tile by tile.
-
-        Args:
-          image: sRGB in 0..1, [height, width, 3].
-          style: likewise.
-          strength: likewise.
-          tile: pixels on a side.
-          progress: called with how many tiles are done, and how many there are.
-        """
-        network, encoder = self.model.network, self.model.encoder
-        check_sides(image.shape[0], image.shape[1], network.architecture)
-        margin = ENCODER_MARGIN if self.arbitrary else 0
-        padded = _pad_to_bucket(image, margin)
-        if isinstance(network, AdaINDecoder):
-            assert encoder is not None and self.encoder is not None
+        """Restyle one picture that is too large for memory: the same, tile by tile."""
+        network, padded = self.model.network, self._pad_to_bucket(image)
+        options: Any = {"tile": tile, "progress": progress}
+        if isinstance(network, TransformNet):
+            result = restyle_in_tiles(network, padded, np.asarray(style), **options)
+            result = strength * result + (1 - strength) * padded
+        else:
+            assert self.encoder is not None
             mean, deviation = style
             result = restyle_code_in_tiles(
                 network,
@@ -174,30 +132,35 @@ class Restyler:
                 padded,
                 (mean, jnp.square(deviation) - EPSILON),
                 strength=strength,
-                pool=encoder.pool,
+                pool=self._pool,
                 pool_padding=POOL_PADDING,
-                tile=tile,
-                progress=progress,
+                **options,
             )
-        else:
-            result = restyle_in_tiles(
-                network, padded, np.asarray(style), tile=tile, progress=progress
-            )
-            result = strength * result + (1 - strength) * padded
-        return _unpad(result, image, margin).clip(0, 1)
+        return self._unpad(result, image).clip(0, 1)
+
+    def _pad_to_bucket(self, image: np.ndarray) -> np.ndarray:
+        self.check_sides(image)
+        margin = ENCODER_MARGIN if self.arbitrary else 0
+        sides = image.shape[:2]
+        borders = [
+            (margin, margin + bucket - side)
+            for side, bucket in zip(sides, bucket_of(*sides), strict=True)
+        ]
+        return np.pad(image, [*borders, (0, 0)], mode="reflect")
+
+    def _unpad(self, padded: np.ndarray, image: np.ndarray) -> np.ndarray:
+        margin = ENCODER_MARGIN if self.arbitrary else 0
+        height, width, _ = image.shape
+        return padded[margin : margin + height, margin : margin + width]
 
 
 def make_restyler(
     model: StyleModel, load_encoder: Callable[[], LoadedParams]
 ) -> Restyler:
-    """A restyler, with the encoder that the model was trained with.
-
-    Args:
-      model: of either kind.
-      load_encoder: reads the encoder's params; called for arbitrary style only.
+    """A restyler, with the encoder that an arbitrary-style model was trained with.
 
     Raises:
-      InputError: the params are another network's.
+      InputError: the params that ``load_encoder`` reads are another network's.
     """
     if model.encoder is None:
         return Restyler(model)
@@ -210,14 +173,13 @@ def make_restyler(
     return Restyler(model, scale_layers(network.params, model.encoder.scales))
 
 
-def mix_styles(styles: Sequence[Style], shares: Sequence[float]) -> Style:
+def mixture(styles: Sequence[Style], shares: Sequence[float]) -> Style:
     """Σ_i b_i s_i of styles from one restyler, with shares of sum 1."""
-    return jax.tree.map(
-        lambda *leaves: sum(
-            share * leaf for share, leaf in zip(shares, leaves, strict=True)
-        ),
-        *styles,
-    )
+
+    def mixed(*leaves: Array) -> Any:
+        return sum(share * leaf for share, leaf in zip(shares, leaves, strict=True))
+
+    return jax.tree.map(mixed, *styles)
 
 
 def normalized_shares(shares: Sequence[float]) -> list[float]:
@@ -240,48 +202,29 @@ def bucket_of(height: int, width: int) -> tuple[int, int]:
     return -(-height // BUCKET) * BUCKET, -(-width // BUCKET) * BUCKET
 
 
-def _pad_to_bucket(image: np.ndarray, margin: int) -> np.ndarray:
-    height, width, _ = image.shape
-    rows, columns = bucket_of(height, width)
-    below, right = rows - height, columns - width
-    sides = [(margin, margin + below), (margin, margin + right), (0, 0)]
-    return np.pad(image, sides, mode="reflect")
-
-
-def _unpad(padded: np.ndarray, image: np.ndarray, margin: int) -> np.ndarray:
-    height, width, _ = image.shape
-    return padded[margin : margin + height, margin : margin + width]
-
-
-@jax.jit(static_argnames="graph")
-def _restyle(
-    graph: Any, state: nnx.State, images: Array, style: Array, strength: Array
-) -> Array:
-    network = nnx.merge(graph, state)
-    styles = jnp.broadcast_to(style[None, :], (len(images), len(style)))
-    result = network(images, styles)
-    return jnp.clip(strength * result + (1 - strength) * images, 0, 1)
-
-
 @jax.jit(static_argnames=("graph", "pool"))
-def _restyle_code(
+def _restyle(
     graph: Any,
     state: nnx.State,
-    encoder: Params,
+    encoder: Params | None,
     images: Array,
-    style: tuple[Array, Array],
+    style: Style,
     strength: Array,
     pool: Pool,
 ) -> Array:
-    decoder = nnx.merge(graph, state)
+    network = nnx.merge(graph, state)
+    if encoder is None:
+        styles = jnp.broadcast_to(style[None, :], (len(images), len(style)))
+        result = strength * network(images, styles) + (1 - strength) * images
+        return jnp.clip(result, 0, 1)
     code = make_encoder(encoder, pool, POOL_PADDING)(images)
-    mean, deviation = (
-        jnp.broadcast_to(part[None, :], (len(images), len(part))) for part in style
-    )
+    mean, deviation = style
     restyled = adaptive_instance_normalization(
-        code, instance_statistics(code), (mean, jnp.square(deviation) - EPSILON)
+        code,
+        instance_statistics(code),
+        (mean[None, :], jnp.square(deviation[None, :]) - EPSILON),
     )
-    result = decoder(strength * restyled + (1 - strength) * code)
+    result = network(strength * restyled + (1 - strength) * code)
     return jnp.clip(result[:, : images.shape[1], : images.shape[2]], 0, 1)
 
 

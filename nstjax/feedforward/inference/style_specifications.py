@@ -14,7 +14,7 @@ from nstjax.feedforward.inference.restyle import (
     Restyler,
     Style,
     make_restyler,
-    mix_styles,
+    mixture,
     normalized_shares,
 )
 from nstjax.feedforward.networks.model_file import (
@@ -34,20 +34,15 @@ ALL = "all"
 PAINTERLY, ARBITRARY = BUNDLED
 
 
-class Look(NamedTuple):
-    """One way to restyle a picture.
-
-    Attributes:
-      name: for file names and captions.
-      styles: one, or one for each region.
-    """
+class StyleSpecification(NamedTuple):
+    """One way to restyle a picture: in one style, or in one for each region."""
 
     name: str
     styles: tuple[Style, ...]
 
 
 def parse_styles(texts: Sequence[str]) -> list[tuple[str, float]]:
-    r"""Read styles and their shares as people write them.
+    r"""Read styles and their shares as people write them, with commas between.
 
     A file may have commas and colons in its name.
 
@@ -57,9 +52,6 @@ def parse_styles(texts: Sequence[str]) -> list[tuple[str, float]]:
     [('wave', 0.3), ('scream', 0.7), ('lilies', 1.0)]
     >>> parse_styles([r"red\, blue.jpg:2"])
     [('red, blue.jpg', 2.0)]
-
-    Args:
-      texts: each is one style or several with commas between.
 
     Raises:
       InputError: nothing, or the same style twice.
@@ -92,12 +84,7 @@ def _style_and_share(text: str) -> tuple[str, float]:
 def load_restyler(
     items: Sequence[tuple[str, float]], model: str | None, weights: str
 ) -> Restyler:
-    """The model that the styles ask for, or the one that is named.
-
-    Args:
-      items: from ``parse_styles``.
-      model: "painterly", "arbitrary", a file, or None to choose by the styles.
-      weights: of the arbitrary style's encoder, see ``nstjax.io.weights``.
+    """The model that ``parse_styles``' items ask for, or the one that is named.
 
     Raises:
       InputError: no such model or style, or an encoder of another network.
@@ -125,37 +112,35 @@ def load_restyler(
     return make_restyler(found, lambda: load_network(weights))
 
 
-def make_looks(
+def specify_styles(
     restyler: Restyler,
     items: Sequence[tuple[str, float]],
     *,
     regions: bool = False,
     steps: int = 0,
     style_size: Size,
-) -> list[Look]:
-    """The looks that are asked for.
+) -> list[StyleSpecification]:
+    """The style specifications that are asked for: a mixture if no more is said.
 
-    Args:
-      restyler: from ``load_restyler``.
-      items: styles and shares.
-      regions: whether each style gets a region of its own, and none are mixed.
-      steps: 0, or how many mixtures from the first style to the last.
-      style_size: of paintings, which are not enlarged.
+    With regions each style is kept by itself; steps are those of a row from the first
+    style to the last. Paintings get ``style_size``, but are not enlarged.
 
     Raises:
       InputError: an unknown style, a picture that cannot be read, or a row or regions
         of one style.
     """
+    one_by_one = False
     if [name for name, _ in items] == [ALL] and not restyler.arbitrary:
         items = [(name, 1.0) for name in restyler.model.styles]
-        if not regions and not steps:
-            return [
-                Look(name, (restyler.named_style({name: 1.0}),)) for name, _ in items
-            ]
+        one_by_one = not (regions or steps)
     names = [Path(name).stem if restyler.arbitrary else name for name, _ in items]
     styles = [_style(restyler, name, style_size) for name, _ in items]
+    if one_by_one:
+        pairs = zip(names, styles, strict=True)
+        return [StyleSpecification(name, (style,)) for name, style in pairs]
     if regions:
-        return [Look(shortened("-".join(names), LONGEST_NAME), tuple(styles))]
+        name = shortened("-".join(names), LONGEST_NAME)
+        return [StyleSpecification(name, tuple(styles))]
     if steps:
         return _row(names, styles, steps)
     shares = normalized_shares([share for _, share in items])
@@ -166,47 +151,39 @@ def make_looks(
     name = "-".join(named)
     if len(named) > 1 and len(name) > LONGEST_NAME:
         name = f"{named[0]}-and-{len(named) - 1}-others"
-    return [Look(shortened(name, LONGEST_NAME), (mix_styles(styles, shares),))]
+    mixed = mixture(styles, shares)
+    return [StyleSpecification(shortened(name, LONGEST_NAME), (mixed,))]
 
 
-def _row(names: Sequence[str], styles: Sequence[Style], steps: int) -> list[Look]:
+def _row(
+    names: Sequence[str], styles: Sequence[Style], steps: int
+) -> list[StyleSpecification]:
     """Mixtures at even distances along the way through all styles."""
     if len(styles) < 2 or steps < 2:
         raise InputError(
             f"a row of {steps} steps through {len(styles)} styles: give two styles or "
             "more, and two steps or more"
         )
-    looks = []
+    row = []
     for place in np.linspace(0, len(styles) - 1, steps):
         first = min(math.floor(place), len(styles) - 2)
         share = float(place) - first
-        mixed = mix_styles(styles[first : first + 2], [1 - share, share])
-        looks.append(
-            Look(f"{names[first]} to {names[first + 1]} {share:.2f}", (mixed,))
-        )
-    return looks
+        name = f"{names[first]} to {names[first + 1]} {share:.2f}"
+        mixed = mixture(styles[first : first + 2], [1 - share, share])
+        row.append(StyleSpecification(name, (mixed,)))
+    return row
 
 
 def _style(restyler: Restyler, name: str, style_size: Size) -> Style:
     if not restyler.arbitrary:
-        return restyler.named_style({name: 1.0})
+        return restyler.named_style(name)
     used_size = functools.partial(size_at_most, size=style_size)
     painting = read_image(name, used_size)
-    painting = resize(painting, *used_size(painting.shape[0], painting.shape[1]))
-    return restyler.style_of([painting])
+    return restyler.style_of(resize(painting, *used_size(*painting.shape[:2])))
 
 
 def size_at_most(height: int, width: int, size: Size) -> tuple[int, int]:
-    """What a size rule makes of a picture, which does not grow.
-
-    Args:
-      height: pixels of the picture.
-      width: likewise.
-      size: the rule.
-
-    Returns:
-      (height, width).
-    """
+    """The (height, width) that a rule makes of a picture, which does not grow."""
     new_height, new_width = output_size(height, width, size)
     smaller = new_height * new_width < height * width
     return (new_height, new_width) if smaller else (height, width)
@@ -238,6 +215,5 @@ def styles_text(model: str | None) -> str:
         return "any painting: nstjax-fast PHOTO --style=PAINTING"
     titles = found.titles
     width = max(map(len, found.styles))
-    return "\n".join(
-        f"{name:<{width}}  {titles.get(name, '')}".rstrip() for name in found.styles
-    )
+    lines = (f"{name:<{width}}  {titles.get(name, '')}" for name in found.styles)
+    return "\n".join(map(str.rstrip, lines))

@@ -8,10 +8,7 @@ gathered on the way.
 import dataclasses
 import itertools
 import math
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -21,19 +18,14 @@ from jax import Array
 from jax.tree_util import Partial
 
 from nstjax.errors import InputError
+from nstjax.feedforward.networks.adain import Moments
 from nstjax.tiling.plan import cover
 
-Moments = tuple[Array, Array]
 Progress = Callable[[int, int], None]
 
 
 class Activation(NamedTuple):
-    """An activation on the host, and what each part goes through when it is read.
-
-    Attributes:
-      values: [height, width, channels].
-      finish: of [1, rows, columns, channels].
-    """
+    """[height, width, channels] on the host, and what parts go through when read."""
 
     values: np.ndarray
     finish: Partial = Partial(jnp.asarray)
@@ -64,19 +56,13 @@ def _compute(
 
 @dataclasses.dataclass
 class Tiles:
-    """How every pass over one picture is cut up, and how many tiles are done.
+    """How many tiles every pass over a picture has along each axis, and what is done.
 
-    Attributes:
-      counts: of the tiles along each axis.
-      passes: how many there will be.
-      folder: for the arrays.
-      progress: called after each tile.
-      done: tiles.
+    ``progress`` is called after each tile with those done and those of all passes.
     """
 
     counts: tuple[int, int]
     passes: int
-    folder: Path | None
     progress: Progress | None
     done: int = 0
 
@@ -91,15 +77,9 @@ class Tiles:
 
         All tiles are read with one shape, so that one compilation serves.
 
-        Args:
-          function: of [1, height, width, channels] from each source.
-          sources: of one height and width, in any proportion to the picture's.
-          halo: positions read on each side of a tile. What padding spoils there of the
-            output must not reach past them.
-          multiple: of positions, where tiles may begin.
-
-        Returns:
-          [height', width', channels'], and two arrays [1, channels'].
+        The function is of [1, height, width, channels] from each source, of one height
+        and width. A tile begins at a multiple of ``multiple`` positions and is read
+        with a halo on each side; what padding spoils there must not reach past it.
         """
         values, finishes = zip(*sources, strict=True)
         sides = values[0].shape[:2]
@@ -116,7 +96,7 @@ class Tiles:
         whole = output_shape(sides)
         part = output_shape([axis[0].stop for axis in windows])
         tiles = list(itertools.product(*map(_kept, windows, sides, whole, part)))
-        result = _new_array(whole, self.folder)
+        result = np.empty(whole, np.float32)
         areas, means, variances = [], [], []
         for number, axes in enumerate(tiles, start=1):
             read, inner, kept = zip(*axes, strict=True)
@@ -140,11 +120,7 @@ class Tiles:
 
 
 def count_tiles(height: int, width: int, tile: int) -> tuple[int, int]:
-    """How many tiles there are along each axis.
-
-    Raises:
-      InputError: ``tile`` is less than 1.
-    """
+    """How many tiles there are along each axis; ``InputError`` for none."""
     if tile < 1:
         raise InputError(f"tile must be 1 or more pixels, got {tile}")
     return -(-height // tile), -(-width // tile)
@@ -173,20 +149,3 @@ def _uniform(inner: slice, length: int) -> np.ndarray:
     weights = np.zeros(length, np.float32)
     weights[inner] = 1 / (inner.stop - inner.start)
     return weights
-
-
-def _new_array(shape: tuple[int, ...], folder: Path | None) -> np.ndarray:
-    if folder is None:
-        return np.empty(shape, np.float32)
-    needed = 4 * math.prod(shape)
-    try:
-        # Writing to a mapped file ends the process where the disk is full.
-        if shutil.disk_usage(folder).free < needed:
-            raise OSError("less is left")
-        with tempfile.TemporaryFile(dir=folder) as file:
-            return np.memmap(file, np.float32, "w+", shape=shape)
-    except OSError as error:
-        raise InputError(
-            f"{folder} has no room for {needed / 2**30:.2f} GiB ({error}): choose "
-            "another folder"
-        ) from error

@@ -7,7 +7,7 @@ next layer's tiles are normalized with them when they are read.
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,6 @@ def restyle_in_tiles(
     style: np.ndarray,
     *,
     tile: int = 1024,
-    folder: Path | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """What ``network`` makes of a picture, computed in tiles.
@@ -57,26 +56,20 @@ def restyle_in_tiles(
 
     Args:
       network: the network.
-      image: sRGB in 0..1, shape [height, width, 3].
+      image: sRGB in 0..1, shape [height, width, 3]; the result may leave that range.
       style: weight of each style, shape [styles].
       tile: how many of the picture's pixels are computed at once, about, on a side.
-      folder: where to keep that, and what is returned, in files that vanish once they
-        are not used; None for memory.
       progress: called with how many tiles are done, and of how many.
 
-    Returns:
-      sRGB of the same shape; what lies outside 0..1 is not cut off.
-
     Raises:
-      InputError: a picture that is too small, weights of another shape, no tile, or no
-        room in ``folder``.
+      InputError: a picture that is too small, weights of another shape, or no tile.
     """
     height, width, _ = image.shape
     architecture = network.architecture
     check_sides(height, width, architecture)
     weights = check_style(jnp.asarray(style)[None], 1, architecture.styles)
     passes = 7 + 3 * architecture.residual_blocks
-    tiles = Tiles(count_tiles(height, width, tile), passes, folder, progress)
+    tiles = Tiles(count_tiles(height, width, tile), passes, progress)
     borders = [(0, -height % STRIDE), (0, -width % STRIDE), (0, 0)]
     image = np.pad(image, borders, mode="reflect")
     if architecture.padding == "reflect-start":
@@ -121,30 +114,19 @@ def restyle_code_in_tiles(
     pool: Pool,
     pool_padding: PoolPadding,
     tile: int = 1024,
-    folder: Path | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """A picture in the style of any painting, computed in tiles.
+    """A picture in the style of any painting, computed as in ``restyle_in_tiles``.
 
     α·t + (1 - α)·c is decoded, with the picture's code c and the t of
-    ``nstjax.feedforward.networks.adain.adaptive_instance_normalization``.
-
-    Args:
-      decoder: the network.
-      params: of the encoder, whose relu4_1 is the code.
-      image: sRGB in 0..1, shape [height, width, 3].
-      style: mean and variance of the painting's code, [channels] each.
-      strength: α.
-      pool: the encoder's.
-      pool_padding: likewise; "valid" leaves out the last rows and columns of a picture
-        whose sides 8 does not divide.
-      tile: as in ``restyle_in_tiles``, like what follows, returns and raises.
-      folder: likewise.
-      progress: likewise.
+    ``nstjax.feedforward.networks.adain.adaptive_instance_normalization``; α is the
+    strength, and the style mean and variance of the painting's code, [channels] each.
+    With the padding "valid", the last rows and columns of a picture whose sides 8 does
+    not divide are left out.
     """
     height, width, _ = image.shape
     check_sides(height, width, decoder.architecture)
-    tiles = Tiles(count_tiles(height, width, tile), 2, folder, progress)
+    tiles = Tiles(count_tiles(height, width, tile), 2, progress)
     encode = Partial(_encoder(pool, pool_padding), params)
     code, content = tiles.compute(
         encode, Activation(image), halo=ENCODER_HALO, multiple=CODE_PIXELS
@@ -169,10 +151,8 @@ def _normalized(
     return layer.norm(activation, use_running_average=True)
 
 
-def _rectified(
-    layer: NormalizedConvolution, moments: Moments, style: Array, activation: Array
-) -> Array:
-    return jax.nn.relu(_normalized(layer, moments, style, activation))
+def _rectified(*arguments: Any) -> Array:
+    return jax.nn.relu(_normalized(*arguments))
 
 
 @functools.cache

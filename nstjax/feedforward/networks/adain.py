@@ -26,10 +26,7 @@ def adaptive_instance_normalization(
     Args:
       code: c, shape [batch, height, width, channels].
       content: its mean and variance, [batch, channels] each.
-      style: the painting's, likewise.
-
-    Returns:
-      t, of the code's shape.
+      style: mean and variance of the painting's code.
 
     Source:
       Huang and Belongie (2017), equation 8; σ as in naoto0804/pytorch-AdaIN, with the
@@ -47,13 +44,14 @@ def make_encoder(
     """From pictures [batch, height, width, 3] in 0..1 to relu4_1 of each."""
 
     def of_one(image: Array) -> Array:
-        return features(
+        activations = features(
             params,
             preprocess(image),
             [CODE_LAYER],
             pool=pool,
             pool_padding=pool_padding,
-        )[CODE_LAYER]
+        )
+        return activations[CODE_LAYER]
 
     return jax.vmap(of_one)
 

@@ -28,9 +28,7 @@ class TransformArchitecture:
       normalization: "instance"; "batch"; or "conditional", instance normalization with
         a γ and a β for each style.
       styles: how many, where conditional; else 1.
-      epsilon: of the normalization.
       normalize_output: whether the last convolution is normalized too.
-      bias: whether convolutions have one.
       padding: "reflect" before every convolution; "zero"; or "reflect-start", 8 pixels
         of reflection around the picture for each residual block (40 for five), which
         are without padding, zeros elsewhere.
@@ -64,22 +62,17 @@ class TransformArchitecture:
                 f"{self.styles} styles need normalization=conditional, "
                 f"not {self.normalization}"
             )
-        if not 1 <= self.styles <= MOST_STYLES:
-            raise InputError(f"styles must lie in 1..{MOST_STYLES}, got {self.styles}")
-        if not 0 <= self.residual_blocks <= 50:
-            raise InputError(
-                f"residual_blocks must lie in 0..50, got {self.residual_blocks}"
-            )
-        if not 0 < self.epsilon <= 1:
-            raise InputError(
-                f"epsilon must be above 0 and at most 1, got {self.epsilon}"
-            )
-        if not 0 < self.width <= MOST_CHANNELS:
-            raise InputError(
-                f"width must be above 0 and at most {MOST_CHANNELS}, got {self.width}"
-            )
-        _check_channels("channels", self.channels)
-        _check_channels(f"channels times width {self.width}", self.widened_channels)
+        _check_range("styles", [self.styles], 1, MOST_STYLES)
+        _check_range("residual_blocks", [self.residual_blocks], 0, 50)
+        for name, most in (("epsilon", 1), ("width", MOST_CHANNELS)):
+            if not 0 < getattr(self, name) <= most:
+                raise InputError(
+                    f"{name} must be above 0 and at most {most}, "
+                    f"got {getattr(self, name)}"
+                )
+        _check_range("channels", self.channels, 1, MOST_CHANNELS)
+        widened = f"channels times width {self.width}"
+        _check_range(widened, self.widened_channels, 1, MOST_CHANNELS)
 
     @property
     def widened_channels(self) -> tuple[int, ...]:
@@ -102,11 +95,7 @@ class TransformArchitecture:
 class AdaINArchitecture:
     """Decoder from relu4_1 of a VGG-19, of any width, back to a picture.
 
-    Attributes:
-      encoder_channels: of relu4_1.
-      channels: of the decoder's three deeper resolutions.
-      upsampling: to the "nearest" neighbor or "bilinear", then a convolution.
-      initialization: of kernels, as above.
+    ``channels`` are those of its three deeper resolutions.
     """
 
     encoder_channels: int = 512
@@ -116,8 +105,8 @@ class AdaINArchitecture:
 
     def __post_init__(self) -> None:
         _check_types(self)
-        _check_channels("encoder_channels", [self.encoder_channels])
-        _check_channels("channels", self.channels)
+        _check_range("encoder_channels", [self.encoder_channels], 1, MOST_CHANNELS)
+        _check_range("channels", self.channels, 1, MOST_CHANNELS)
 
     @property
     def least_side(self) -> int:
@@ -156,25 +145,23 @@ def from_record(record: dict[str, Any]) -> Architecture:
 
 def _check_types(architecture: Architecture) -> None:
     for name, hint in get_type_hints(type(architecture)).items():
-        value = getattr(architecture, name)
+        value, choices = getattr(architecture, name), get_args(hint)
         if get_origin(hint) is Literal:
-            fits = value in get_args(hint)
-            wanted = f"one of {', '.join(get_args(hint))}"
-        elif hint is bool:
-            fits, wanted = type(value) is bool, "True or False"
-        elif hint is int:
-            fits, wanted = type(value) is int, "a whole number"
+            fits, wanted = value in choices, f"one of {', '.join(choices)}"
+        elif get_origin(hint) is tuple:
+            fits = type(value) is tuple and tuple(map(type, value)) == choices
+            wanted = "three whole numbers"
         elif hint is float:
             fits = type(value) is int or isinstance(value, float)
             wanted = "a number"
         else:
-            fits = type(value) is tuple and [type(item) for item in value] == [int] * 3
-            wanted = "three whole numbers"
+            fits = type(value) is hint
+            wanted = {bool: "True or False", int: "a whole number"}[hint]
         if not fits:
             raise InputError(f"{name} must be {wanted}, got {value!r}")
 
 
-def _check_channels(name: str, channels: Sequence[int]) -> None:
-    for count in channels:
-        if not 1 <= count <= MOST_CHANNELS:
-            raise InputError(f"{name} must lie in 1..{MOST_CHANNELS}, got {count}")
+def _check_range(name: str, counts: Sequence[int], least: int, most: int) -> None:
+    for count in counts:
+        if not least <= count <= most:
+            raise InputError(f"{name} must lie in {least}..{most}, got {count}")

@@ -1,5 +1,6 @@
-"""Convolutions of the feed-forward networks: padded as published, fast on a CPU."""
+"""Convolutions of the feed-forward networks: fast on a CPU, with published weights."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -7,124 +8,111 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
+from jax.nn import initializers
+from jax.typing import DTypeLike
 
 from nstjax.feedforward.networks.architecture import Initialization
 
 FEW_CHANNELS = 4
-DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+Padding = str | int | Sequence[tuple[int, int]]
 
 
-class Convolution(nnx.Module):
-    """y = W * x + b, stride 1 or 2, with whatever padding the caller has given.
+class Convolution(nnx.Conv):
+    """With a call that jax2onnx, which knows no reflection, does not replace."""
 
-    Attributes:
-      kernel: [size, size, in, out] (HWIO).
-      bias: [out], or None.
-    """
-
-    def __init__(
-        self,
-        channels_in: int,
-        channels_out: int,
-        size: int,
-        *,
-        stride: int = 1,
-        bias: bool = True,
-        initialization: Initialization = "fan-in",
-        rngs: nnx.Rngs,
-    ):
-        bound = (size * size * channels_in) ** -0.5
-        shape = (size, size, channels_in, channels_out)
-        self.stride = stride
-        self.kernel = nnx.Param(_draw(rngs.params(), shape, initialization, bound))
-        offsets = _draw(rngs.params(), (channels_out,), "fan-in", bound)
-        if initialization != "fan-in":
-            offsets = jnp.zeros_like(offsets)
-        self.bias = nnx.Param(offsets) if bias else None
-
-    def __call__(self, image: Array, padding: int = 0) -> Array:
-        """Convolve [batch, height, width, in], with zeros past its border.
-
-        Args:
-          image: what is convolved.
-          padding: rows and columns of zeros on each side.
-        """
-        return self.biased(convolve(image, self.kernel[...], self.stride, padding))
-
-    def biased(self, activation: Array) -> Array:
-        """Add the bias, where there is one, to [batch, height, width, out]."""
-        if self.bias is None:
-            return activation
-        return activation + self.bias[...][None, None, None, :]
+    __call__ = nnx.Conv.__call__
 
 
-def convolve(image: Array, kernel: Array, stride: int, padding: int = 0) -> Array:
+class TransposedConvolution(nnx.ConvTranspose):
+    """With a call that jax2onnx does not replace."""
+
+    __call__ = nnx.ConvTranspose.__call__
+
+
+def make_convolution(
+    channels_in: int,
+    channels_out: int,
+    size: int,
+    padding: Padding,
+    *,
+    stride: int = 1,
+    transpose: bool = False,
+    bias: bool = True,
+    initialization: Initialization = "fan-in",
+    rngs: nnx.Rngs,
+) -> Convolution | TransposedConvolution:
+    """A layer of Flax that is computed by ``convolve`` unless it is transposed."""
+    bound = (size * size * channels_in) ** -0.5
+
+    def uniform(key: Array, shape: Sequence[int], dtype: DTypeLike) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    kernels: dict[Initialization, Any] = {
+        "fan-in": uniform,
+        "he": initializers.normal(2**0.5 * bound),
+        "normal": initializers.normal(0.01),
+        "truncated-normal": initializers.truncated_normal(0.1),
+    }
+    plain = partial(Convolution, conv_general_dilated=convolve)
+    layer = (TransposedConvolution if transpose else plain)(
+        channels_in,
+        channels_out,
+        (size, size),
+        (stride, stride),
+        padding=padding,
+        use_bias=bias,
+        kernel_init=kernels[initialization],
+        bias_init=uniform if initialization == "fan-in" else initializers.zeros,
+        rngs=rngs,
+    )
+    if not bias:
+        # A seed gives the same kernels with a bias and without.
+        rngs.params()
+    return layer
+
+
+def convolve(
+    image: Array,
+    kernel: Array,
+    strides: Sequence[int] = (1, 1),
+    padding: Any = "VALID",
+    **others: Any,
+) -> Array:
     """Cross-correlation, as every deep-learning library calls a convolution.
 
     y[i, j, o] = Σ_klc x[i·stride + k, j·stride + l, c] w[k, l, c, o]
 
-    Args:
-      image: [batch, height, width, in].
-      kernel: [size, size, in, out], of an odd size.
-      stride: 1 or 2.
-      padding: rows and columns of zeros on each side.
-
-    Returns:
-      [batch, (height + 2·padding - size)/stride + 1, …, out].
+    Images are [batch, height, width, in] and kernels [size, size, in, out], of an odd
+    size. Padding is "VALID" or pairs of rows and columns of zeros, for a stride of 1 as
+    many on every side; ``others`` are the defaults that ``flax.nnx.Conv`` passes.
     """
-    if stride > 1:
-        return _correlate(image, kernel, stride, [(padding, padding)] * 2)
+    if tuple(strides) != (1, 1):
+        return _correlate(image, kernel, strides, padding)
+    border = 0 if padding == "VALID" else padding[0][0]
     reach = kernel.shape[0] // 2
-    height, width = (side + 2 * (padding - reach) for side in image.shape[1:3])
+    height, width = (side + 2 * (border - reach) for side in image.shape[1:3])
     few_channels = min(kernel.shape[2:]) <= FEW_CHANNELS and kernel.shape[0] > 3
     if few_channels and height % 2 == 0 and width % 2 == 0:
-        image = jnp.pad(image, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
+        image = jnp.pad(image, [(0, 0), (border, border), (border, border), (0, 0)])
         return _in_blocks(image, kernel)
-    if padding >= reach:
-        return _correlate(image, kernel, 1, [(padding, padding)] * 2)
+    if border >= reach:
+        return _correlate(image, kernel, strides, padding)
     # XLA:CPU is four times faster with SAME padding, even though a border is cut off.
-    border = reach - padding
-    result = _correlate(image, kernel, 1, "SAME")
-    return cut(result, border, height, width)
+    result = _correlate(image, kernel, strides, "SAME")
+    return crop(result, reach - border, height, width)
 
 
-def transposed(image: Array, kernel: Array, crop_first: bool) -> Array:
-    """Transposed convolution of stride 2, as a correlation with zeros in between.
-
-    Args:
-      image: [batch, height, width, in].
-      kernel: [3, 3, in, out], of the correlation (Torch's, flipped).
-      crop_first: whether the first row and column of the 2·height + 1 are left out
-        (Torch, padding 1 and output padding 1), not the last (TensorFlow, SAME).
-
-    Returns:
-      [batch, 2·height, 2·width, out].
-    """
-    border = (1, 2) if crop_first else (2, 1)
-    return jax.lax.conv_general_dilated(
-        image, kernel, (1, 1), [border] * 2, (2, 2), dimension_numbers=DIMENSIONS
-    )
-
-
-def reflect(image: Array, border: int) -> Array:
-    """Pad both sides of [batch, height, width, channels] by reflection."""
-    sides = (border, border)
-    return jnp.pad(image, [(0, 0), sides, sides, (0, 0)], mode="reflect")
-
-
-def enlarge(image: Array) -> Array:
+def enlarge_nearest(image: Array) -> Array:
     """Nearest neighbor to twice the height and width."""
     return image.repeat(2, axis=1).repeat(2, axis=2)
 
 
 def enlarge_bilinear(image: Array) -> Array:
-    """Bilinear interpolation to twice the height and width.
+    """Bilinear interpolation of [batch, height, width, channels] to twice the sides.
 
     y[2i] = (x[i - 1] + 3·x[i])/4 and y[2i + 1] = (3·x[i] + x[i + 1])/4 along each axis,
     with the first and the last value repeated past the border.
-
-    Args:
-      image: [batch, height, width, channels].
     """
     for axis in (1, 2):
         side = image.shape[axis]
@@ -139,7 +127,10 @@ def enlarge_bilinear(image: Array) -> Array:
     return image
 
 
-def cut(image: Array, first: int, height: int, width: int) -> Array:
+ENLARGE = {"nearest": enlarge_nearest, "bilinear": enlarge_bilinear}
+
+
+def crop(image: Array, first: int, height: int, width: int) -> Array:
     """Rows and columns of [batch, height, width, channels] from the ``first`` on."""
     # An index becomes a gather where sizes are not known yet, as in an export.
     batch, _, _, channels = image.shape
@@ -147,9 +138,12 @@ def cut(image: Array, first: int, height: int, width: int) -> Array:
     return jax.lax.slice(image, (0, first, first, 0), end)
 
 
-def _correlate(image: Array, kernel: Array, stride: int, padding: Any) -> Array:
+def _correlate(
+    image: Array, kernel: Array, strides: Sequence[int], padding: Any
+) -> Array:
+    numbers = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
-        image, kernel, (stride, stride), padding, dimension_numbers=DIMENSIONS
+        image, kernel, strides, padding, dimension_numbers=numbers
     )
 
 
@@ -176,22 +170,9 @@ def _in_blocks(image: Array, kernel: Array) -> Array:
     image = image.reshape(batch, height // 2, 2, width // 2, 2, channels_in)
     image = image.transpose(0, 1, 3, 2, 4, 5)
     image = image.reshape(batch, height // 2, width // 2, 4 * channels_in)
-    border = (blocks - 1) // 2
     rows, columns = height // 2 - blocks + 1, width // 2 - blocks + 1
-    result = _correlate(image, kernels, 1, "SAME")
-    result = cut(result, border, rows, columns)
+    result = _correlate(image, kernels, (1, 1), "SAME")
+    result = crop(result, (blocks - 1) // 2, rows, columns)
     result = result.reshape(batch, rows, columns, 2, 2, channels_out)
     result = result.transpose(0, 1, 3, 2, 4, 5)
     return result.reshape(batch, 2 * rows, 2 * columns, channels_out)
-
-
-def _draw(
-    key: Array, shape: tuple[int, ...], initialization: Initialization, bound: float
-) -> Array:
-    if initialization == "he":
-        return 2.0**0.5 * bound * jax.random.normal(key, shape)
-    if initialization == "normal":
-        return 0.01 * jax.random.normal(key, shape)
-    if initialization == "truncated-normal":
-        return 0.1 * jax.random.truncated_normal(key, -2.0, 2.0, shape)
-    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)

@@ -7,6 +7,7 @@
 The hash is over all of it, f2 as f4.
 """
 
+import dataclasses
 import functools
 import hashlib
 import importlib.resources
@@ -17,7 +18,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, get_args
 
 import jax
-import msgspec
 import numpy as np
 import safetensors.numpy
 from flax import nnx
@@ -25,7 +25,7 @@ from flax import nnx
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import from_record, to_record
 from nstjax.feedforward.networks.networks import (
-    AdaINDecoder,
+    Network,
     TransformNet,
     make_network,
 )
@@ -42,7 +42,8 @@ ADVICE = f"give a model that nstjax has trained, or one of {', '.join(BUNDLED)}"
 REMEDY = "fetch or write the file again"
 
 
-class Encoder(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Encoder:
     """The VGG-19 features that the decoder of an arbitrary-style model undoes.
 
     Attributes:
@@ -51,14 +52,6 @@ class Encoder(NamedTuple):
       scales: {convB_I: positive factor} of all layers, what
         ``nstjax.network.layer_scales.scale_layers`` multiplies their outputs by.
     """
-
-    sha256: str
-    pool: Pool
-    scales: dict[str, float]
-
-
-class EncoderRecord(msgspec.Struct):
-    """An ``Encoder`` as JSON has it."""
 
     sha256: Text
     pool: Pool
@@ -72,11 +65,10 @@ class StyleModel(NamedTuple):
       network: its weights and its ``architecture``.
       styles: a name for each row of the tables of γ and β; none for arbitrary style.
       encoder: of an arbitrary-style model; else None.
-      card: what the file says of itself, as JSON has it: license, source, title,
-        painter and year of each style, settings, command.
+      card: what the file says of itself, as JSON has it.
     """
 
-    network: TransformNet | AdaINDecoder
+    network: Network
     styles: tuple[str, ...]
     encoder: Encoder | None
     card: dict[str, Any]
@@ -94,14 +86,8 @@ def write_model(
 ) -> str:
     """Write a model, whole or not at all; the same model gives the same bytes.
 
-    Args:
-      path: the file to write, or to replace.
-      model: what to write.
-      half_precision: whether to round to float16 and halve the file; what belongs to
-        a normalization stays float32.
-
-    Returns:
-      SHA-256 of all that the file says, with the tensors as they will be read.
+    Half precision rounds to float16 all that belongs to no normalization. Returns the
+    SHA-256 of all that the file says, with the tensors as they will be read.
 
     Raises:
       InputError: the model is not one that ``read_model`` takes.
@@ -109,18 +95,16 @@ def write_model(
     """
     _check_description(model)
     tensors = network_tensors(model.network)
-    if half_precision:
-        # _check_finite reports what float16 cannot hold.
-        with np.errstate(over="ignore"):
-            tensors = {
-                name: tensor if "/norm/" in name else tensor.astype(np.float16)
-                for name, tensor in tensors.items()
-            }
+    # _check_finite reports what float16 cannot hold.
+    with np.errstate(over="ignore"):
+        for name in tensors if half_precision else ():
+            if "/norm/" not in name:
+                tensors[name] = tensors[name].astype(np.float16)
     _check_finite(path, tensors)
     metadata = {
         "architecture": json.dumps(to_record(model.network.architecture)),
         "card": json.dumps(model.card, allow_nan=False),
-        "encoder": json.dumps(model.encoder and model.encoder._asdict()),
+        "encoder": json.dumps(model.encoder and dataclasses.asdict(model.encoder)),
         "schema": SCHEMA,
         "styles": json.dumps(model.styles),
     }
@@ -137,15 +121,10 @@ def write_model(
 
 
 def read_model(path: str | os.PathLike[str]) -> StyleModel:
-    """Read a model that ``write_model`` wrote.
+    """Read a model that ``write_model`` wrote, its weights float32.
 
-    No tensor is read or made before the file's header fits its architecture.
-
-    Args:
-      path: the file.
-
-    Returns:
-      The model, its weights float32; batch normalization uses its running statistics.
+    No tensor is read or made before the file's header fits its architecture. Batch
+    normalization uses its running statistics.
 
     Raises:
       InputError: the file cannot be read or is damaged, or is no such model.
@@ -168,11 +147,7 @@ def read_model(path: str | os.PathLike[str]) -> StyleModel:
 
 
 def bundled_model(name: str) -> StyleModel:
-    """A model that comes with nstjax: "painterly" or "arbitrary".
-
-    Raises:
-      InputError: there is none of that name.
-    """
+    """A model that comes with nstjax; ``InputError`` if there is none of that name."""
     if name not in BUNDLED:
         raise InputError(
             f"no bundled model is called {name!r}: choose one of {', '.join(BUNDLED)}"
@@ -181,7 +156,7 @@ def bundled_model(name: str) -> StyleModel:
         return read_model(path)
 
 
-def network_tensors(network: TransformNet | AdaINDecoder) -> dict[str, np.ndarray]:
+def network_tensors(network: Network) -> dict[str, np.ndarray]:
     """Parameters and running statistics by path, float32."""
     return {
         name: np.ascontiguousarray(variable[...], np.float32)
@@ -191,11 +166,8 @@ def network_tensors(network: TransformNet | AdaINDecoder) -> dict[str, np.ndarra
 
 def _variables(network: nnx.Module) -> dict[str, nnx.Variable[Any]]:
     """The network's own: what is set here changes it."""
-    state = nnx.state(network, (nnx.Param, nnx.BatchStat))
-    return {
-        "/".join(map(str, names)): variable
-        for names, variable in nnx.to_flat_state(state)
-    }
+    flat = nnx.to_flat_state(nnx.state(network, (nnx.Param, nnx.BatchStat)))
+    return {"/".join(map(str, names)): variable for names, variable in flat}
 
 
 def _sha256(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
@@ -232,20 +204,16 @@ def _described(path: str, metadata: Mapping[str, str]) -> StyleModel:
     def part(name: str, kind: Any) -> Any:
         return decode(metadata.get(name, ""), kind, f"{path}: its {name}", REMEDY)
 
-    encoder = part("encoder", EncoderRecord | None)
+    encoder = part("encoder", Encoder | None)
     architecture, styles = part("architecture", dict), part("styles", tuple[Text, ...])
     card = part("card", dict)
     try:
-        network = nnx.eval_shape(
-            functools.partial(make_network, from_record(architecture))
-        )
-        encoder = encoder and Encoder(encoder.sha256, encoder.pool, encoder.scales)
-        model = StyleModel(network, styles, encoder, card)
+        made = functools.partial(make_network, from_record(architecture))
+        model = StyleModel(nnx.eval_shape(made), styles, encoder, card)
         _check_description(model)
     except InputError as error:
-        raise InputError(
-            f"{path} does not describe a model ({error}): {REMEDY}"
-        ) from error
+        problem = f"{path} does not describe a model ({error}): {REMEDY}"
+        raise InputError(problem) from error
     return model
 
 
@@ -262,12 +230,8 @@ def _check_description(model: StyleModel) -> None:
         # --style=wave:0.3,scream:0.7 has to find it, and results are named after it: a
         # model that was sent around must not choose their folder.
         printable = name.isprintable() and name == name.strip() not in ("", ".", "..")
-        if (
-            not printable
-            or set(name) & set(",:/\\")
-            or model.styles.count(name) > 1
-            or len(name.encode()) > LONGEST_NAME
-        ):
+        unique = model.styles.count(name) == 1 and not set(name) & set(",:/\\")
+        if not (printable and unique and len(name.encode()) <= LONGEST_NAME):
             raise InputError(
                 f"{name!r} cannot name a style: choose unique names of at most "
                 f"{LONGEST_NAME} bytes, without commas, colons, slashes, backslashes "
@@ -286,15 +250,11 @@ def _check_description(model: StyleModel) -> None:
         )
 
 
-def _check_tensors(
-    path: str, network: TransformNet | AdaINDecoder, slices: Mapping[str, Any]
-) -> None:
-    expected = {
-        name: list(variable.shape) for name, variable in _variables(network).items()
-    }
-    found = {name: part.get_shape() for name, part in slices.items()}
-    for name in [*expected, *found]:
-        shape, wanted = found.get(name, "none"), expected.get(name, "none")
+def _check_tensors(path: str, network: Network, slices: Mapping[str, Any]) -> None:
+    variables = _variables(network)
+    for name in [*variables, *slices]:
+        shape = slices[name].get_shape() if name in slices else "none"
+        wanted = list(variables[name].shape) if name in variables else "none"
         if shape != wanted:
             raise InputError(
                 f"{path} is a checkpoint of another architecture: {name} has shape "

@@ -1,13 +1,15 @@
 """Networks that restyle a picture in one pass."""
 
 import itertools
-import math
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
+from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import (
@@ -17,26 +19,24 @@ from nstjax.feedforward.networks.architecture import (
     TransformArchitecture,
 )
 from nstjax.feedforward.networks.convolution import (
-    Convolution,
-    cut,
-    enlarge,
-    enlarge_bilinear,
-    reflect,
-    transposed,
+    ENLARGE,
+    Padding,
+    crop,
+    make_convolution,
 )
 from nstjax.feedforward.networks.normalization import InstanceNorm
 from nstjax.network.vgg import MEAN_RGB
 
 STRIDE = 4
+# Of a transposed convolution: what is cropped of the 2·side + 1 rows and columns.
+TRANSPOSE_PADDING: dict[str, Padding] = {
+    "transpose-torch": ((1, 2), (1, 2)),
+    "transpose-tensorflow": "SAME",
+}
 
 
 class NormalizedConvolution(nnx.Module):
-    """A convolution and its normalization, without the ReLU.
-
-    Attributes:
-      convolution: the convolution.
-      norm: ``InstanceNorm``, ``nnx.BatchNorm`` or None.
-    """
+    """A convolution, which pads, too, and its normalization, without the ReLU."""
 
     def __init__(
         self,
@@ -51,41 +51,36 @@ class NormalizedConvolution(nnx.Module):
         in_residual: bool = False,
         rngs: nnx.Rngs,
     ):
-        self.convolution = Convolution(
+        self.upsampling = architecture.upsampling if upsample else None
+        transpose = self.upsampling in TRANSPOSE_PADDING
+        padding: Padding = size // 2
+        if self.upsampling in TRANSPOSE_PADDING:
+            padding, stride = TRANSPOSE_PADDING[self.upsampling], 2
+        elif architecture.padding == "reflect":
+            padding = "REFLECT"
+        elif architecture.padding == "zero" and stride == 2:
+            # TensorFlow's SAME puts the one row that a stride of 2 needs at the end.
+            padding = ((0, 1), (0, 1))
+        elif architecture.padding == "reflect-start" and in_residual:
+            padding = "VALID"
+        self.convolution = make_convolution(
             channels_in,
             channels_out,
             size,
+            padding,
             stride=stride,
+            transpose=transpose,
             bias=architecture.bias,
             initialization=architecture.initialization,
             rngs=rngs,
         )
-        self.upsampling = architecture.upsampling if upsample else None
-        self.reflection, self.zeros = 0, 0
-        if architecture.padding == "reflect":
-            self.reflection = size // 2
-        elif architecture.padding == "zero" or not in_residual:
-            self.zeros = size // 2
-        # TensorFlow's SAME puts the one row that a stride of 2 needs at the end.
-        self.last_only = architecture.padding == "zero" and stride == 2
         self.norm = _normalization(channels_out, architecture) if normalized else None
 
     def convolve(self, activation: Array) -> Array:
         """What is normalized, from [batch, height, width, in]."""
-        if self.upsampling in ("transpose-torch", "transpose-tensorflow"):
-            crop_first = self.upsampling == "transpose-torch"
-            kernel = self.convolution.kernel[...]
-            return self.convolution.biased(transposed(activation, kernel, crop_first))
-        if self.upsampling == "nearest":
-            activation = enlarge(activation)
-        if self.upsampling == "bilinear":
-            activation = enlarge_bilinear(activation)
-        if self.reflection:
-            activation = reflect(activation, self.reflection)
-        if self.last_only:
-            activation = jnp.pad(activation, [(0, 0), (0, 1), (0, 1), (0, 0)])
-            return self.convolution(activation)
-        return self.convolution(activation, self.zeros)
+        if self.upsampling in ENLARGE:
+            activation = ENLARGE[self.upsampling](activation)
+        return self.convolution(activation)
 
     def __call__(self, activation: Array, style: Array) -> Array:
         """Convolve and normalize."""
@@ -98,15 +93,11 @@ class NormalizedConvolution(nnx.Module):
 def _normalization(
     channels: int, architecture: TransformArchitecture
 ) -> InstanceNorm | nnx.BatchNorm:
-    if architecture.normalization == "batch":
-        return nnx.BatchNorm(
-            channels,
-            momentum=0.9,
-            epsilon=architecture.epsilon,
-            use_fast_variance=False,
-            rngs=nnx.Rngs(0),
-        )
-    return InstanceNorm(channels, architecture.styles, architecture.epsilon)
+    epsilon = architecture.epsilon
+    if architecture.normalization != "batch":
+        return InstanceNorm(channels, architecture.styles, epsilon)
+    options: Any = {"momentum": 0.9, "epsilon": epsilon, "use_fast_variance": False}
+    return nnx.BatchNorm(channels, **options, rngs=nnx.Rngs(0))
 
 
 class TransformNet(nnx.Module):
@@ -115,12 +106,6 @@ class TransformNet(nnx.Module):
     c9s1-32, c3s2-64, c3s2-128, 5 residual blocks of 128, up-64, up-32, c9s1-3: each
     convolution normalized and rectified but for the second of a block, which is not
     rectified, and the last.
-
-    Attributes:
-      contract: three convolutions, the last two of stride 2.
-      residual: pairs of convolutions, x + f(x).
-      expand: two upsampling convolutions.
-      last: to the picture's colors.
 
     Source:
       Johnson, Alahi and Fei-Fei (2016), supplementary material, and the programs that
@@ -132,18 +117,14 @@ class TransformNet(nnx.Module):
         def layer(
             channels_in: int, channels_out: int, size: int = 3, **options: Any
         ) -> NormalizedConvolution:
-            return NormalizedConvolution(
-                channels_in, channels_out, size, architecture, rngs=rngs, **options
-            )
+            sizes = (channels_in, channels_out, size)
+            return NormalizedConvolution(*sizes, architecture, rngs=rngs, **options)
 
         self.architecture = architecture
         first, second, third = architecture.widened_channels
+        strided = partial(layer, stride=2)
         self.contract = nnx.List(
-            [
-                layer(3, first, 9),
-                layer(first, second, stride=2),
-                layer(second, third, stride=2),
-            ]
+            [layer(3, first, 9), strided(first, second), strided(second, third)]
         )
         self.residual = nnx.List(
             [
@@ -160,13 +141,10 @@ class TransformNet(nnx.Module):
         """Restyle pictures.
 
         Args:
-          image: sRGB in 0..1, shape [batch, height, width, 3], any height and width
-            from the architecture's ``least_side``.
+          image: sRGB in 0..1, shape [batch, height, width, 3], as is the result, of
+            which nothing is cut off.
           style: weight of each style, shape [batch, styles]; needed where there are
             several.
-
-        Returns:
-          sRGB of the same shape; what lies outside 0..1 is not cut off.
 
         Raises:
           InputError: a picture that is too small, or weights of another shape.
@@ -174,16 +152,19 @@ class TransformNet(nnx.Module):
         batch, height, width, _ = image.shape
         check_sides(height, width, self.architecture)
         style = check_style(style, batch, self.architecture.styles)
-        image = pad_to_multiple(image, STRIDE)
+        borders = [(0, 0), (0, -height % STRIDE), (0, -width % STRIDE), (0, 0)]
+        image = jnp.pad(image, borders, mode="reflect")
         activation = to_network_units(image, self.architecture.pixels)
         if self.architecture.padding == "reflect-start":
-            activation = reflect(activation, self.architecture.start_reflection)
+            start = (self.architecture.start_reflection,) * 2
+            borders = [(0, 0), start, start, (0, 0)]
+            activation = jnp.pad(activation, borders, mode="reflect")
         for layer in self.contract:
             activation = jax.nn.relu(layer(activation, style))
         for first, second in self.residual:
             change = second(jax.nn.relu(first(activation, style)), style)
             border = (activation.shape[1] - change.shape[1]) // 2
-            activation = change + shave(activation, border)
+            activation = change + crop(activation, border, *change.shape[1:3])
         for layer in self.expand:
             activation = jax.nn.relu(layer(activation, style))
         image = self.to_picture(self.last(activation, style))
@@ -197,7 +178,8 @@ class TransformNet(nnx.Module):
         if output == "tanh":
             activation = 150.0 * jnp.tanh(activation)
             activation = activation + (127.5 if pixels == "0..255" else 0.0)
-        return from_network_units(activation, pixels)
+        scale, mean = _units(pixels)
+        return (activation + mean) / scale
 
 
 class AdaINDecoder(nnx.Module):
@@ -219,48 +201,34 @@ class AdaINDecoder(nnx.Module):
             [shallow, shallow, 3],
         ]
         self.architecture = architecture
-        self.blocks = nnx.List(
-            [
-                nnx.List(
-                    [
-                        Convolution(
-                            channels_in,
-                            channels_out,
-                            3,
-                            initialization=architecture.initialization,
-                            rngs=rngs,
-                        )
-                        for channels_in, channels_out in itertools.pairwise(channels)
-                    ]
-                )
-                for channels in blocks
+
+        def block(channels: Sequence[int]) -> nnx.List:
+            options: Any = {"initialization": architecture.initialization, "rngs": rngs}
+            pairs = itertools.pairwise(channels)
+            layers = [
+                make_convolution(*pair, 3, "REFLECT", **options) for pair in pairs
             ]
-        )
+            return nnx.List(layers)
+
+        self.blocks = nnx.List(map(block, blocks))
 
     def __call__(self, activation: Array) -> Array:
-        """Decode.
-
-        Args:
-          activation: [batch, height/8, width/8, encoder_channels].
-
-        Returns:
-          sRGB, shape [batch, height, width, 3]; what lies outside 0..1 is not cut off.
-        """
-        bilinear = self.architecture.upsampling == "bilinear"
+        """Pictures in 0..1, not cut off there, from [batch, height/8, width/8, c]."""
+        enlarge = ENLARGE[self.architecture.upsampling]
         for number, block in enumerate(self.blocks):
             if number:
-                upsample = enlarge_bilinear if bilinear else enlarge
-                activation = upsample(activation)
+                activation = enlarge(activation)
             for convolution in block:
-                activation = convolution(reflect(activation, 1))
+                activation = convolution(activation)
                 if convolution is not self.blocks[-1][-1]:
                     activation = jax.nn.relu(activation)
         return activation
 
 
-def make_network(
-    architecture: Architecture, seed: int = 0
-) -> TransformNet | AdaINDecoder:
+Network = TransformNet | AdaINDecoder
+
+
+def make_network(architecture: Architecture, seed: int = 0) -> Network:
     """A network of that architecture with weights drawn from ``seed``."""
     rngs = nnx.Rngs(seed)
     if isinstance(architecture, AdaINArchitecture):
@@ -268,43 +236,16 @@ def make_network(
     return TransformNet(architecture, rngs=rngs)
 
 
-def count_parameters(network: nnx.Module) -> int:
-    """How many numbers are trained."""
-    leaves = jax.tree.leaves(nnx.state(network, nnx.Param))
-    return sum(math.prod(leaf.shape) for leaf in leaves)
-
-
-def pad_to_multiple(image: Array, multiple: int) -> Array:
-    """Reflect [batch, height, width, 3] past its last row and column.
-
-    Returns:
-      The picture with a height and width that ``multiple`` divides.
-    """
-    below, right = (-side % multiple for side in image.shape[1:3])
-    borders = [(0, 0), (0, below), (0, right), (0, 0)]
-    return jnp.pad(image, borders, mode="reflect")
-
-
-def shave(activation: Array, border: int) -> Array:
-    """Cut ``border`` rows and columns off each side."""
-    _, height, width, _ = activation.shape
-    return cut(activation, border, height - 2 * border, width - 2 * border)
-
-
 def to_network_units(image: Array, pixels: Pixels) -> Array:
     """From sRGB in 0..1 to what a network takes."""
-    if pixels == "0..1":
-        return image
-    mean = MEAN_RGB if pixels == "0..255 minus mean" else jnp.zeros(3)
-    return 255.0 * image - mean[None, None, None, :]
+    scale, mean = _units(pixels)
+    return scale * image - mean
 
 
-def from_network_units(image: Array, pixels: Pixels) -> Array:
-    """From what a network gives to sRGB in 0..1."""
-    if pixels == "0..1":
-        return image
-    mean = MEAN_RGB if pixels == "0..255 minus mean" else jnp.zeros(3)
-    return (image + mean[None, None, None, :]) / 255.0
+def _units(pixels: Pixels) -> tuple[float, ArrayLike]:
+    """What pixels in 0..1 are multiplied by, and then lowered by."""
+    mean = MEAN_RGB[None, None, None, :] if pixels == "0..255 minus mean" else 0.0
+    return 1.0 if pixels == "0..1" else 255.0, mean
 
 
 def check_sides(height: int, width: int, architecture: Architecture) -> None:

@@ -29,26 +29,13 @@ class InstanceNorm(nnx.Module):
         self.epsilon = epsilon
 
     def __call__(self, activation: Array, style: Array) -> Array:
-        """Normalize.
-
-        Args:
-          activation: [batch, height, width, channels].
-          style: w, shape [batch, styles].
-        """
-        mean, variance = instance_statistics(activation)
-        return self.normalize(activation, mean, variance, style)
+        """Normalize [batch, height, width, channels] with w of [batch, styles]."""
+        return self.normalize(activation, *instance_statistics(activation), style)
 
     def normalize(
         self, activation: Array, mean: Array, variance: Array, style: Array
     ) -> Array:
-        """Normalize with statistics that are known.
-
-        Args:
-          activation: [batch, height, width, channels].
-          mean: μ, shape [batch, channels].
-          variance: σ², shape [batch, channels].
-          style: w, shape [batch, styles].
-        """
+        """Normalize with statistics that are known, [batch, channels] each."""
         gamma = jnp.matmul(style, self.gamma[...], precision="highest")
         beta = jnp.matmul(style, self.beta[...], precision="highest")
         scale = gamma / jnp.sqrt(variance + self.epsilon)
@@ -57,14 +44,7 @@ class InstanceNorm(nnx.Module):
 
 
 def instance_statistics(activation: Array) -> tuple[Array, Array]:
-    """Mean and biased variance of each picture's channels.
-
-    Args:
-      activation: [batch, height, width, channels].
-
-    Returns:
-      Two arrays [batch, channels].
-    """
+    """Mean and biased variance over height and width, [batch, channels] each."""
     mean = activation.mean((1, 2))
     variance = jnp.square(activation - mean[:, None, None, :]).mean((1, 2))
     return mean, variance

@@ -1,4 +1,8 @@
-"""A discriminator in training: the adversarial loss beside a network's own."""
+"""A discriminator that tells patches of paintings from those of restyled photos.
+
+It looks at features of a fixed VGG, not at pixels: the distribution that it compares is
+that of a layer's activations.
+"""
 
 from typing import Any, NamedTuple
 
@@ -8,26 +12,59 @@ import optax
 from flax import nnx
 from jax import Array
 
-from nstjax.feedforward.networks.discriminator import (
-    PatchDiscriminator,
-    discriminator_loss,
-)
+from nstjax.feedforward.networks.convolution import make_convolution
 from nstjax.feedforward.training.objective import Batch, batch_features
 from nstjax.network.vgg import Params
 from nstjax.presets.preset import Preset
 
 # So many updates in a row whose gradient is not finite are left out.
 MOST_NONFINITE = 10
+LEAK = 0.2
+
+
+class PatchDiscriminator(nnx.Module):
+    """Three convolutions from features to one number for each patch and style.
+
+    Source:
+      Isola et al. (2017), PatchGAN; Li and Wand (2016) on VGG features.
+    """
+
+    def __init__(
+        self, channels_in: int, styles: int, width: int = 64, *, rngs: nnx.Rngs
+    ):
+        self.first = make_convolution(channels_in, width, 3, 1, rngs=rngs)
+        self.second = make_convolution(width, width, 3, 1, stride=2, rngs=rngs)
+        self.last = make_convolution(width, styles, 1, 0, rngs=rngs)
+
+    def __call__(self, activation: Array, style: Array) -> Array:
+        """How much each patch looks like a painting in its style, [batch, h', w'].
+
+        Of features of about unit size, [batch, height, width, channels], and the index
+        of each picture's style.
+        """
+        hidden = jax.nn.leaky_relu(self.first(activation), LEAK)
+        hidden = jax.nn.leaky_relu(self.second(hidden), LEAK)
+        scores = self.last(hidden)
+        return jnp.take_along_axis(scores, style[:, None, None, None], axis=3)[..., 0]
+
+
+def discriminator_loss(painting_scores: Array, restyled_scores: Array) -> Array:
+    """Hinge: mean max(0, 1 - D(painting)) + mean max(0, 1 + D(restyled)).
+
+    Source:
+      Lim and Ye (2017), "Geometric GAN".
+    """
+    of_paintings = jax.nn.relu(1.0 - painting_scores).mean()
+    return of_paintings + jax.nn.relu(1.0 + restyled_scores).mean()
+
+
+def generator_loss(restyled_scores: Array) -> Array:
+    """-mean D(restyled), what the network lowers."""
+    return -restyled_scores.mean()
 
 
 class Adversary(NamedTuple):
-    """A discriminator in training.
-
-    Attributes:
-      network: its state.
-      opt_state: its optimizer's.
-      scale: what features are divided by, [channels].
-    """
+    """A discriminator's state; features are divided by ``scale``, [channels]."""
 
     network: nnx.State
     opt_state: optax.OptState
@@ -35,14 +72,7 @@ class Adversary(NamedTuple):
 
 
 class Discrimination(NamedTuple):
-    """How a discriminator sees pictures and is trained.
-
-    Attributes:
-      graph: of a ``PatchDiscriminator``.
-      optimizer: its own.
-      layer: of the fixed network, what it sees.
-      loss: settings of the loss, for the fixed network's pooling.
-    """
+    """How a ``PatchDiscriminator`` sees a layer of the fixed network and is trained."""
 
     graph: Any
     optimizer: optax.GradientTransformation
@@ -54,16 +84,11 @@ class Discrimination(NamedTuple):
         return batch_features(params, self.loss, images, [self.layer])[self.layer]
 
     def scores(
-        self,
-        network: nnx.State,
-        scale: Array,
-        params: Params,
-        images: Array,
-        style: Array,
+        self, adversary: Adversary, params: Params, images: Array, style: Array
     ) -> Array:
         """What the discriminator says of pictures."""
-        seen = self.activations(params, images) / scale[None, None, None, :]
-        result: Array = nnx.merge(self.graph, network)(seen, style)
+        seen = self.activations(params, images) / adversary.scale[None, None, None, :]
+        result: Array = nnx.merge(self.graph, adversary.network)(seen, style)
         return result
 
     def update(
@@ -74,18 +99,17 @@ class Discrimination(NamedTuple):
         assert painting is not None
 
         def loss(network: nnx.State) -> Array:
+            moved = adversary._replace(network=network)
             of_paintings, of_outputs = (
-                self.scores(network, adversary.scale, params, images, batch.style)
+                self.scores(moved, params, images, batch.style)
                 for images in (painting, jax.lax.stop_gradient(output))
             )
             return discriminator_loss(of_paintings, of_outputs)
 
         value, gradient = jax.value_and_grad(loss)(adversary.network)
-        updates, opt_state = self.optimizer.update(
-            gradient, adversary.opt_state, adversary.network
-        )
-        network = optax.apply_updates(adversary.network, updates)
-        return Adversary(network, opt_state, adversary.scale), value
+        network, opt_state, scale = adversary
+        updates, opt_state = self.optimizer.update(gradient, opt_state, network)
+        return Adversary(optax.apply_updates(network, updates), opt_state, scale), value
 
 
 def make_adversary(
@@ -99,15 +123,8 @@ def make_adversary(
 ) -> tuple[Discrimination, Adversary]:
     """A discriminator on ``layer`` and its first state.
 
-    Args:
-      params: the fixed network.
-      loss: settings of the loss.
-      layer: such as "relu3_1".
-      paintings: crops, sRGB in 0..1, [pictures, size, size, 3]: their features' root
-        mean square becomes 1.
-      styles: how many.
-      learning_rate: of its Adam.
-      seed: of its weights.
+    Features are scaled by those of ``paintings``, crops in 0..1 of shape
+    [pictures, size, size, 3], whose root mean square becomes 1.
     """
     optimizer = optax.apply_if_finite(
         optax.adam(learning_rate, b1=0.5, b2=0.9), MOST_NONFINITE

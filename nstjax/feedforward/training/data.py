@@ -32,8 +32,8 @@ class CropRule:
         square of the shorter side; "random", a square of random place and scale, half
         of them mirrored.
       size: pixels of the result's side.
-      largest: where random, the picture's shorter side is resized to between ``size``
-        and ``largest``·``size``, but is enlarged no more than ``size`` needs.
+      largest: where random, the shorter side is resized to between ``size`` and
+        ``largest``·``size``, but is enlarged no more than ``size`` needs.
     """
 
     rule: Rule
@@ -54,7 +54,7 @@ class CropRule:
 
 
 class BatchesState(msgspec.Struct):
-    """Where the next batch begins, as ``Batches.state`` says it."""
+    """Where the next batch begins."""
 
     position: dict[str, Any]
     skipped: list[str]
@@ -69,10 +69,8 @@ class Batches(Iterator[dict[str, np.ndarray]]):
     """Endless batches; ``training_batches`` makes them.
 
     Each has "content", sRGB 0..1, float32 [batch, size, size, 3]; "style", int32
-    [batch]; and, where there are paintings, "painting", like "content".
-
-    Attributes:
-      skipped: files met so far that could not be read.
+    [batch]; and, where there are paintings, "painting", like "content". ``skipped`` are
+    the files met so far that could not be read.
     """
 
     def __init__(self, elements: Any, photos: Sequence[str], batch_size: int):
@@ -101,9 +99,6 @@ class Batches(Iterator[dict[str, np.ndarray]]):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on with the batch that came next when ``state`` was taken.
 
-        Args:
-          state: of batches made with the same arguments.
-
         Raises:
           InputError: it is no such state.
         """
@@ -130,16 +125,10 @@ def picture_files(
     recursive: bool = True,
     without: Iterable[str | os.PathLike[str]] = (),
 ) -> list[Path]:
-    """The pictures in a folder and the folders within, sorted.
+    """The pictures in a folder and, if ``recursive``, the folders within, sorted.
 
-    Args:
-      folder: where to look.
-      recursive: whether in the folders within, too.
-      without: folders within that are left out: those that results go to.
-
-    Returns:
-      The files with the suffix of a picture format, PNG, JPEG, WebP or TIFF, but for
-      hidden ones.
+    They are the files with the suffix of a picture format, but for hidden ones and for
+    those in the folders ``without``, which results go to.
 
     Raises:
       InputError: it is no folder, or holds no pictures.
@@ -169,7 +158,6 @@ def training_batches(
     seed: int,
     styles: int = 1,
     paintings: Sequence[np.ndarray] = (),
-    painting_crop: CropRule | None = None,
     recolor: float = 0.0,
     identity: float = 0.0,
     workers: int = 2,
@@ -182,19 +170,15 @@ def training_batches(
     Args:
       photos: picture files.
       crop: how they are cut.
-      batch_size: photos in a batch.
+      batch_size: of photos.
       seed: of the order and the crops, 0 to 2³² − 1.
       styles: which take turns over the photos.
       paintings: sRGB 0..1, each [height, width, 3]: one for each style, so that a
-        photo comes with a crop of its own style's; or, for one style, any number, one
-        of them drawn at random for each photo.
-      painting_crop: how they are cut; None for random crops of the photos' size.
+        photo comes with a random crop of its own style's; or, for one style, any
+        number, one of them drawn at random for each photo.
       recolor: share of the crops of paintings that get other colors.
       identity: share of the photos that are their own painting.
       workers: threads that read; 0 to read where batches are asked for.
-
-    Returns:
-      The batches.
 
     Raises:
       InputError: grain is not installed, an argument is out of range, paintings are
@@ -208,17 +192,24 @@ def training_batches(
         import grain
     except ImportError:
         raise InputError("training needs grain: pip install 'nstjax[train]'") from None
-    _check_numbers(batch_size, seed, styles, recolor, identity, workers)
+    if batch_size < 1 or styles < 1 or workers < 0:
+        raise InputError(
+            "batch size and styles must be at least 1 and workers at least 0, "
+            f"got {batch_size}, {styles} and {workers}"
+        )
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed must lie in 0..{2**32 - 1}, got {seed}")
+    if not (0 <= recolor <= 1 and 0 <= identity <= 1):
+        raise InputError(
+            f"recolor and identity must lie in 0..1, got {recolor} and {identity}"
+        )
     _check_enough(len(photos), batch_size)
     if styles > 1 and len(paintings) not in (0, styles):
         raise InputError(
             f"{len(paintings)} paintings for {styles} styles: give one for each style"
         )
-    painting_crop = painting_crop or CropRule("random", crop.size)
+    painting_crop = CropRule("random", crop.size)
     paths = [os.fspath(path) for path in photos]
-
-    def indexed(index: int, path: str) -> tuple[int, str]:
-        return index, path
 
     def element(
         indexed_path: tuple[int, str], rng: np.random.Generator
@@ -229,38 +220,30 @@ def training_batches(
         except InputError as error:
             return _Unreadable(path, str(error))
         style = index % styles
-        result: dict[str, Any] = {
-            "content": cut(photo, crop, rng),
-            "style": np.int32(style),
-        }
+        content = square_crop(photo, crop, rng)
+        result: dict[str, Any] = {"content": content, "style": np.int32(style)}
         if len(paintings):
             drawn = style if styles > 1 else int(rng.integers(len(paintings)))
-            painting = cut(paintings[drawn], painting_crop, rng)
+            painting = square_crop(paintings[drawn], painting_crop, rng)
             if rng.random() < recolor:
                 painting = recolored(painting, rng)
             own = rng.random() < identity
-            result["painting"] = result["content"] if own else painting
+            result["painting"] = content if own else painting
         return result
 
     endless = grain.MapDataset.source(paths).seed(seed).shuffle().repeat()
-    elements = endless.map_with_index(indexed).random_map(element)
-    reading = grain.ReadOptions(
-        num_threads=workers, prefetch_buffer_size=max(workers, 2 * batch_size)
+    elements = endless.map_with_index(lambda index, path: (index, path)).random_map(
+        element
     )
+    ahead = max(workers, 2 * batch_size)
+    reading = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=ahead)
     return Batches(iter(elements.to_iter_dataset(reading)), paths, batch_size)
 
 
-def cut(image: np.ndarray, crop: CropRule, rng: np.random.Generator) -> np.ndarray:
-    """Cut a square and resize it.
-
-    Args:
-      image: sRGB in 0..1, shape [height, width, 3].
-      crop: the rule.
-      rng: what decides, where the rule is random.
-
-    Returns:
-      sRGB in 0..1, float32 [size, size, 3].
-    """
+def square_crop(
+    image: np.ndarray, crop: CropRule, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """A square of a picture, float32 [size, size, 3]; random ones are of ``rng``."""
     size = crop.size
     height, width = image.shape[:2]
     side = shorter = min(height, width)
@@ -269,6 +252,7 @@ def cut(image: np.ndarray, crop: CropRule, rng: np.random.Generator) -> np.ndarr
         top, left = (height - side) // 2, (width - side) // 2
         image = image[top : top + side, left : left + side]
     elif crop.rule == "random":
+        assert rng is not None
         resized = rng.uniform(size, max(size, min(crop.largest * size, shorter)))
         side = max(1, round(shorter * size / resized))
         top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
@@ -280,13 +264,6 @@ def cut(image: np.ndarray, crop: CropRule, rng: np.random.Generator) -> np.ndarr
 
 def recolored(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Change brightness by up to 0.8, saturation by a half, hue by 0.2 of its circle.
-
-    Args:
-      image: sRGB in 0..1, float32 [height, width, 3].
-      rng: what decides.
-
-    Returns:
-      sRGB in 0..1, of the same shape and dtype.
 
     Source:
       Ghiasi et al. 2017, as in magenta's arbitrary_image_stylization.
@@ -308,27 +285,6 @@ def _alike(state: Any, other: Any) -> bool:
             _alike(state[name], other[name]) for name in state
         )
     return type(state) is type(other) and (not isinstance(state, int) or state >= 0)
-
-
-def _check_numbers(
-    batch_size: int,
-    seed: int,
-    styles: int,
-    recolor: float,
-    identity: float,
-    workers: int,
-) -> None:
-    if batch_size < 1 or styles < 1 or workers < 0:
-        raise InputError(
-            "batch size and styles must be at least 1 and workers at least 0, "
-            f"got {batch_size}, {styles} and {workers}"
-        )
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed must lie in 0..{2**32 - 1}, got {seed}")
-    if not (0 <= recolor <= 1 and 0 <= identity <= 1):
-        raise InputError(
-            f"recolor and identity must lie in 0..1, got {recolor} and {identity}"
-        )
 
 
 def _check_enough(pictures: int, batch_size: int) -> None:

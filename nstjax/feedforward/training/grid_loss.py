@@ -2,7 +2,7 @@
 
 from jax import Array
 
-from nstjax.feedforward.networks.convolution import cut
+from nstjax.feedforward.networks.convolution import crop
 
 WINDOW = 64
 
@@ -35,7 +35,7 @@ def grid_loss(image: Array, period: int) -> Array:
     height, width = (
         window * count * period for window, count in zip(windows, cells, strict=True)
     )
-    image = 255.0 * cut(image, 0, height, width)
+    image = 255.0 * crop(image, 0, height, width)
     image = image.reshape(
         batch, windows[0], cells[0], period, windows[1], cells[1], period, colors
     )

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from nstjax.feedforward.training.data import CropRule, cut
-from nstjax.feedforward.training.objective import Batch, TrainingTerms
+from nstjax.feedforward.training.objective import TrainingTerms
 from nstjax.feedforward.training.update import TrainingInfo
 from nstjax.images.contact_sheet import contact_sheet
 from nstjax.io.extras import Extras
@@ -25,11 +23,8 @@ Row = dict[str, Any]
 def step_row(info: TrainingInfo) -> Row:
     """One update's losses and gradient norm, as JSON has them."""
     info = jax.device_get(info)
-    row = {
-        "total": float(info.loss),
-        **term_row(info.terms),
-        "gradient_norm": float(info.gradient_norm),
-    }
+    row = {"total": float(info.loss), **term_row(info.terms)}
+    row["gradient_norm"] = float(info.gradient_norm)
     if info.adversarial is not None:
         row["generator"], row["discriminator"] = map(float, info.adversarial)
     return row
@@ -49,13 +44,10 @@ def term_row(terms: TrainingTerms) -> Row:
 def event_writer(
     folder: Path | None, first_step: int, extras: Extras
 ) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """What writes rows of the log as TensorBoard's events.
+    """What writes rows of the log as TensorBoard's events to a folder, if there is one.
 
-    Args:
-      folder: where they go; None for nowhere.
-      first_step: events of this step and later ones, of a training that was killed,
-        are hidden.
-      extras: is told of a failure, after which no more events are written.
+    Events of ``first_step`` and later ones, of a training that was killed, are hidden.
+    After a failure no more are written.
     """
     if folder is None:
         yield lambda row: None
@@ -102,48 +94,15 @@ def event_writer(
                 writer.close()
 
 
-def sample_batches(
-    photos: np.ndarray, paintings: Sequence[np.ndarray], arbitrary: bool
-) -> list[Batch]:
-    """For each painting a batch of all photos.
-
-    Args:
-      photos: sRGB in 0..1, [photos, size, size, 3].
-      paintings: sRGB in 0..1, of any size.
-      arbitrary: whether the painting itself is part of the batch, or its index.
-    """
-    count, size = photos.shape[:2]
-    batches = []
-    for index, painting in enumerate(paintings):
-        square = cut(painting, CropRule("center", size), np.random.default_rng(0))
-        batches.append(
-            Batch(
-                jnp.asarray(photos),
-                jnp.full(count, 0 if arbitrary else index),
-                jnp.stack([jnp.asarray(square)] * count) if arbitrary else None,
-            )
-        )
-    return batches
-
-
 def sample_sheet(
     photos: np.ndarray, outputs: Sequence[np.ndarray], names: Sequence[str]
 ) -> np.ndarray:
-    """Some photos, a row each, and what every style makes of them.
+    """Some photos, a row each, and what every style makes of them, sRGB in 0..1.
 
-    Args:
-      photos: sRGB in 0..1, [photos, size, size, 3].
-      outputs: of each style, of the photos' shape; cut to 0..1 here.
-      names: of the styles.
-
-    Returns:
-      sRGB in 0..1.
+    ``photos`` and the output of each style are [photos, size, size, 3].
     """
     columns = [photos, *(np.clip(output, 0, 1) for output in outputs)]
     rows = range(min(SHEET_PHOTOS, len(photos)))
-    return contact_sheet(
-        [column[row] for row in rows for column in columns],
-        ["photo", *names] * len(rows),
-        len(columns),
-        photos.shape[1],
-    )
+    pictures = [column[row] for row in rows for column in columns]
+    labels = ["photo", *names] * len(rows)
+    return contact_sheet(pictures, labels, len(columns), photos.shape[1])

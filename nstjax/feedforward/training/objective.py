@@ -21,7 +21,7 @@ from nstjax.feedforward.networks.adain import (
     make_encoder,
     restyled_code,
 )
-from nstjax.feedforward.networks.networks import STRIDE, AdaINDecoder, TransformNet
+from nstjax.feedforward.networks.networks import STRIDE, AdaINDecoder, Network
 from nstjax.feedforward.training.grid_loss import grid_loss
 from nstjax.losses.terms import LossTerms, Targets, Weights
 from nstjax.losses.total import describe_painting, loss_of_image
@@ -29,8 +29,6 @@ from nstjax.network.vgg import Params, activations_of, preprocess
 from nstjax.presets.preset import Preset
 from nstjax.problem.problem import make_weights
 from nstjax.statistics.style import style_statistic, style_target
-
-Network = TransformNet | AdaINDecoder
 
 
 class Batch(NamedTuple):
@@ -49,17 +47,11 @@ class Batch(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """The numbers of the loss.
+    """The numbers of the loss, with ``params`` of the fixed network that compares.
 
-    Attributes:
-      params: the fixed network that compares.
-      weights: as of ``nstjax.total_loss``.
-      styles: {layer: target with a leading axis of styles}; empty for arbitrary style.
-      style_weights: what beta is multiplied by for each style, [styles].
-      key: of the sampled style losses.
-      grid_weight: of ``nstjax.feedforward.training.grid_loss``.
-      identity_weight: of the mean squared error, in 0..1, of photos that are their own
-        painting.
+    ``styles`` are {layer: target with a leading axis of styles}, none for arbitrary
+    style; ``style_weights``, [styles], are what beta is multiplied by. The key is of
+    the sampled style losses.
     """
 
     params: Params
@@ -72,14 +64,7 @@ class Objective(NamedTuple):
 
 
 class TrainingTerms(NamedTuple):
-    """The terms of the loss of each picture of a batch, unweighted.
-
-    Attributes:
-      content: as in ``nstjax.LossTerms``, [batch].
-      style: likewise.
-      tv: likewise.
-      grid: what ``nstjax.feedforward.training.grid_loss`` gives, [batch].
-    """
+    """``nstjax.LossTerms`` and the grid loss of a batch, unweighted, [batch] each."""
 
     content: Array
     style: Array
@@ -87,6 +72,7 @@ class TrainingTerms(NamedTuple):
     grid: Array
 
 
+# (network, batch, objective, step) -> (mean loss, (terms of each picture, output))
 LossFunction = Callable[
     [Network, Batch, Objective, Array], tuple[Array, tuple[TrainingTerms, Array]]
 ]
@@ -102,30 +88,44 @@ def batch_features(
 
 
 def make_loss(loss: Preset) -> LossFunction:
-    """The loss of either kind of network.
+    """The loss of either kind of network, of a structure; numbers are in ``Objective``.
 
-    Args:
-      loss: its structure; its numbers are in ``Objective``.
-
-    Returns:
-      (network, batch, objective, step) -> (mean loss, (terms of each picture, output)).
+    Of a batch it is the mean of ``nstjax.total_loss`` over the pictures, plus the
+    weighted means of the grid loss and, for arbitrary style, of the squared error of
+    photos that are their own painting.
     """
 
-    def compare(
-        output: Array,
-        content: dict[str, Array],
-        style: dict[str, Any],
-        style_weights: Array,
-        objective: Objective,
-        step: Array,
-    ) -> tuple[Array, tuple[LossTerms, Array]]:
+    def loss_function(
+        network: Network, batch: Batch, objective: Objective, step: Array
+    ) -> tuple[Array, tuple[TrainingTerms, Array]]:
+        photos, painting, params = batch.content, batch.painting, objective.params
+        style: Any
+        if isinstance(network, AdaINDecoder):
+            assert painting is not None
+            encode = make_encoder(params, loss.network.pool, loss.network.pool_padding)
+            code = restyled_code(encode(photos), encode(painting))
+            output = network(code)[:, : photos.shape[1], : photos.shape[2]]
+            content = {CODE_LAYER: code}
+            style = jax.vmap(functools.partial(describe, params, loss))(painting)
+            style_weights = jnp.ones(len(code))
+            same = jnp.equal(painting, photos).all((1, 2, 3))
+            errors = jnp.square(output - photos).mean((1, 2, 3))
+            identity = objective.identity_weight * (same * errors).mean()
+            period = 2**POOLINGS
+        else:
+            shares = jax.nn.one_hot(batch.style, len(objective.style_weights))
+            output = network(photos, shares)
+            content = batch_features(params, loss, photos, loss.content_layers)
+            style = jax.tree.map(lambda target: target[batch.style], objective.styles)
+            style_weights = objective.style_weights[batch.style]
+            identity, period = jnp.zeros(()), STRIDE
         weights = objective.weights
 
         def of_one(
             image: Array, content: Any, style: Any, weight: Array, key: Array
         ) -> tuple[Array, LossTerms]:
             return loss_of_image(
-                objective.params,
+                params,
                 preprocess(image),
                 Targets(content, style),
                 weights._replace(style=weights.style * weight),
@@ -135,58 +135,12 @@ def make_loss(loss: Preset) -> LossFunction:
 
         keys = jax.random.split(jax.random.fold_in(objective.key, step), len(output))
         losses, terms = jax.vmap(of_one)(output, content, style, style_weights, keys)
-        return losses.mean(), (terms, output)
+        grid = grid_loss(output, period)
+        value = losses.mean() + identity + objective.grid_weight * grid.mean()
+        shown = TrainingTerms(terms.content, terms.style, terms.tv, grid)
+        return value, (shown, output)
 
-    def transform_loss(
-        network: TransformNet, batch: Batch, objective: Objective, step: Array
-    ) -> tuple[Array, tuple[LossTerms, Array]]:
-        styles = len(objective.style_weights)
-        output = network(batch.content, jax.nn.one_hot(batch.style, styles))
-        return compare(
-            output,
-            batch_features(objective.params, loss, batch.content, loss.content_layers),
-            jax.tree.map(lambda target: target[batch.style], objective.styles),
-            objective.style_weights[batch.style],
-            objective,
-            step,
-        )
-
-    def adain_loss(
-        decoder: AdaINDecoder, batch: Batch, objective: Objective, step: Array
-    ) -> tuple[Array, tuple[LossTerms, Array]]:
-        encode = make_encoder(
-            objective.params, loss.network.pool, loss.network.pool_padding
-        )
-        assert batch.painting is not None
-        code = restyled_code(encode(batch.content), encode(batch.painting))
-        styles = jax.vmap(functools.partial(describe, objective.params, loss))(
-            batch.painting
-        )
-        height, width = batch.content.shape[1:3]
-        output = decoder(code)[:, :height, :width]
-        value, details = compare(
-            output, {CODE_LAYER: code}, styles, jnp.ones(len(code)), objective, step
-        )
-        same = (batch.painting == batch.content).all((1, 2, 3))
-        errors = jnp.square(output - batch.content).mean((1, 2, 3))
-        return value + objective.identity_weight * (same * errors).mean(), details
-
-    def either(
-        network: Network, batch: Batch, objective: Objective, step: Array
-    ) -> tuple[Array, tuple[TrainingTerms, Array]]:
-        if isinstance(network, AdaINDecoder):
-            value, (terms, output) = adain_loss(network, batch, objective, step)
-            grid = grid_loss(output, 2**POOLINGS)
-        else:
-            value, (terms, output) = transform_loss(network, batch, objective, step)
-            grid = grid_loss(output, STRIDE)
-        value = value + objective.grid_weight * grid.mean()
-        return value, (
-            TrainingTerms(terms.content, terms.style, terms.tv, grid),
-            output,
-        )
-
-    return either
+    return loss_function
 
 
 def describe(params: Params, loss: Preset, painting: Array) -> dict[str, Any]:
@@ -225,16 +179,8 @@ def balanced_style_weights(
     """Weights that make every style's loss of plain photos the same on average.
 
     A Gram loss grows with the fourth power of a painting's contrast: unbalanced, a few
-    paintings take the whole network.
-
-    Args:
-      params: the fixed network.
-      loss: its settings.
-      styles: from ``stacked_styles``.
-      photos: some, sRGB in 0..1, [pictures, size, size, 3].
-
-    Returns:
-      [styles], with geometric mean 1.
+    paintings take the whole network. The weights, [styles], have geometric mean 1;
+    ``styles`` is from ``stacked_styles``.
     """
     zero, one = jnp.zeros(()), jnp.ones(())
     only_style = make_weights(loss)._replace(content=zero, style=one, tv=zero)

@@ -21,17 +21,12 @@ JOHNSON_STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingPreset:
-    """One published program's way to train a network.
+    """One published program's way to train a network, by Adam.
 
     Attributes:
       source: the paper or program.
-      architecture: of the network.
       loss: the settings of ``nstjax.total_loss``; its optimizer, sizes and
         picture controls are not used.
-      crop: how photos become training pictures.
-      batch_size: pictures.
-      steps: updates.
-      learning_rate: Adam's.
       decay: d of the learning rate / (1 + d·step).
     """
 

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,23 @@ LOSS_NUMBERS = (
 )
 
 
+# Fields of a request that must not change while a training lasts.
+FIXED = (
+    "add_style",
+    "balance_styles",
+    "adversarial_weight",
+    "adversarial_layer",
+    "grid_weight",
+    "recolor",
+    "identity",
+    "identity_weight",
+    "seed",
+)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingRequest:
-    """What is trained, on what.
+    """What is trained, on what; fields with defaults are the launcher's flags.
 
     Attributes:
       folder: everything is written here.
@@ -50,24 +64,8 @@ class TrainingRequest:
       paintings: {style's name: file}.
       network: the fixed network that compares, and encodes.
       card: what the model's file is to say of itself.
-      initial: a model to start from, or None.
-      add_style: whether to train γ and β of one more style of ``initial`` and nothing
-        else; the preset's architecture is then the initial one's with one style.
-      balance_styles: see
-        ``nstjax.feedforward.training.objective.balanced_style_weights``.
-      adversarial_weight: of the discriminator's loss; 0 for none.
-      adversarial_layer: what the discriminator sees.
-      grid_weight: of ``nstjax.feedforward.training.grid_loss``.
-      recolor: share of paintings whose colors change, for arbitrary style.
-      identity: share of photos that are their own painting, likewise.
-      identity_weight: of the mean squared error of these.
-      seed: of all that is random.
-      workers: threads that read pictures.
-      log_every: updates between lines of the log.
-      checkpoint_every: updates between checkpoints.
-      sample_every: updates between sample sheets and validation losses.
-      tensorboard: whether to write event files too.
-      half_precision: whether the model is written in float16.
+      initial: a model to start from, or None. Where a style is added to it, the
+        preset's architecture is its own with one style.
     """
 
     folder: Path
@@ -106,13 +104,9 @@ def customize_architecture(
     styles: int,
     network: LoadedParams,
 ) -> Architecture:
-    """An architecture with some fields changed, for so many styles.
+    """An architecture with some fields changed, as JSON has them, for so many styles.
 
-    Args:
-      architecture: to start from.
-      fields: what differs, as JSON has it.
-      styles: how many paintings there are.
-      network: the fixed one, whose relu4_1 an arbitrary style's decoder takes.
+    An arbitrary style's decoder takes relu4_1 of the fixed ``network``.
 
     Raises:
       InputError: unknown fields or values, or styles that the network cannot have.
@@ -131,14 +125,10 @@ def customize_architecture(
 
 
 def customize_loss(loss: Preset, fields: Mapping[str, Any]) -> Preset:
-    """A training's loss with some fields changed.
-
-    Args:
-      loss: to start from.
-      fields: what differs, as JSON has it; only what the loss itself is made of.
+    """A training's loss with some fields changed, as JSON has them.
 
     Raises:
-      InputError: other fields, or values that they cannot have.
+      InputError: fields that the loss is not made of, or values that they cannot have.
     """
     settings = settings_of(loss)
     known = {name: settings[name] for name in (*loss_structure(loss), *LOSS_NUMBERS)}
@@ -158,58 +148,60 @@ def check_request(request: TrainingRequest) -> None:
 
     Pictures, sizes and the styles' names are checked where they are used.
     """
-    preset, loss = request.preset, request.preset.loss
-    for name, number in (
-        ("learning_rate", preset.learning_rate),
-        ("decay", preset.decay),
-        ("largest", preset.crop.largest),
-        ("adversarial_weight", request.adversarial_weight),
-        ("grid_weight", request.grid_weight),
-        ("identity_weight", request.identity_weight),
-    ):
+    preset, loss, initial = request.preset, request.preset.loss, request.initial
+    weights = ("adversarial_weight", "grid_weight", "identity_weight")
+    numbers = {name: getattr(request, name) for name in weights}
+    numbers |= {"learning_rate": preset.learning_rate, "decay": preset.decay}
+    for name, number in {**numbers, "largest": preset.crop.largest}.items():
         if not 0 <= number <= LARGEST_NUMBER:
             raise InputError(
                 f"{name} must be a finite number of 0 or more, got {number}"
             )
-    if not preset.learning_rate:
-        raise InputError("learning_rate is 0: the network would never change")
-    if not request.held_out:
-        raise InputError("no photo is held out: keep one or more for validation")
+    arbitrary, layers = request.arbitrary, loss.content_layers
     if request.add_style:
-        if request.initial is None or len(request.paintings) != 1:
+        if initial is None or len(request.paintings) != 1:
             raise InputError(
                 "to add a style, give one painting and the model (--initial)"
             )
-        if isinstance(request.initial.network, AdaINDecoder):
+        if isinstance(initial.network, AdaINDecoder):
             raise InputError(
                 "the initial model takes any painting as it is: a style is added to a "
                 "network with conditional instance normalization"
             )
-    if request.arbitrary and loss.content_layers != (CODE_LAYER,):
-        raise InputError(
+    of_arbitrary = request.recolor or request.identity or request.identity_weight
+    for wrong, problem in (
+        (not preset.learning_rate, "learning_rate is 0: the network would not change"),
+        (not request.held_out, "no photo is held out: keep one for validation"),
+        (
+            arbitrary and layers != (CODE_LAYER,),
             f"content_layers of arbitrary style must be {CODE_LAYER}, which is "
-            f"decoded, got {','.join(loss.content_layers)}"
-        )
-    if request.arbitrary and loss.network.image_padding != "zero":
-        raise InputError("image_padding of arbitrary style must be zero: its encoder's")
-    if request.arbitrary and request.balance_styles:
-        raise InputError("balance_styles is for a network of several styles")
-    if not request.arbitrary and (
-        request.recolor or request.identity or request.identity_weight
-    ):
-        raise InputError(
+            f"decoded, got {','.join(layers)}",
+        ),
+        (
+            arbitrary and loss.network.image_padding != "zero",
+            "image_padding of arbitrary style must be zero: its encoder's",
+        ),
+        (
+            arbitrary and request.balance_styles,
+            "balance_styles is for a network of several styles",
+        ),
+        (
+            of_arbitrary and not arbitrary,
             "recolor, identity and identity_weight are for arbitrary style: give "
-            "--preset=adain"
-        )
-    if request.identity_weight and not request.identity:
-        raise InputError(
-            "identity_weight is of photos that are their own painting: give --identity "
-            "too"
-        )
-    if request.tensorboard and importlib.util.find_spec("tensorboardX") is None:
-        raise InputError(
-            "--tensorboard needs tensorboardX: pip install 'nstjax[train]'"
-        )
+            "--preset=adain",
+        ),
+        (
+            request.identity_weight and not request.identity,
+            "identity_weight is of photos that are their own painting: give "
+            "--identity too",
+        ),
+        (
+            request.tensorboard and importlib.util.find_spec("tensorboardX") is None,
+            "--tensorboard needs tensorboardX: pip install 'nstjax[train]'",
+        ),
+    ):
+        if wrong:
+            raise InputError(problem)
 
 
 def request_settings(request: TrainingRequest) -> dict[str, Any]:
@@ -218,37 +210,27 @@ def request_settings(request: TrainingRequest) -> dict[str, Any]:
     preset["architecture"] = to_record(request.preset.architecture)
     # A longer training has the same beginning.
     del preset["steps"]
+    initial = None
+    if request.initial is not None:
+        tensors = network_tensors(request.initial.network).values()
+        initial = _sha256(tensor.tobytes() for tensor in tensors)
     return {
         **preset,
-        "photos_sha256": _files_sha256(request.photos),
+        "photos_sha256": _sha256(path.read_bytes() for path in request.photos),
         "photos": len(request.photos),
         "held_out": [path.name for path in request.held_out],
         "paintings": {
-            name: _files_sha256([path]) for name, path in request.paintings.items()
+            name: _sha256([path.read_bytes()])
+            for name, path in request.paintings.items()
         },
         "weights_sha256": request.network.sha256,
-        "add_style": request.add_style,
-        "initial": None if request.initial is None else _sha256(request.initial),
-        "balance_styles": request.balance_styles,
-        "adversarial_weight": request.adversarial_weight,
-        "adversarial_layer": request.adversarial_layer,
-        "grid_weight": request.grid_weight,
-        "recolor": request.recolor,
-        "identity": request.identity,
-        "identity_weight": request.identity_weight,
-        "seed": request.seed,
+        "initial": initial,
+        **{name: getattr(request, name) for name in FIXED},
     }
 
 
-def _files_sha256(paths: Sequence[Path]) -> str:
+def _sha256(parts: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _sha256(model: StyleModel) -> str:
-    digest = hashlib.sha256()
-    for tensor in network_tensors(model.network).values():
-        digest.update(tensor.tobytes())
+    for part in parts:
+        digest.update(part)
     return digest.hexdigest()

@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import msgspec
 import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.model_file import write_model
-from nstjax.feedforward.training.checkpoint import open_checkpoints
+from nstjax.feedforward.training.checkpoint import (
+    Progress,
+    last_checkpoint,
+    save_checkpoint,
+)
 from nstjax.feedforward.training.log import (
     Row,
     event_writer,
@@ -38,7 +41,7 @@ from nstjax.io import run_log as runlog
 from nstjax.io.extras import Extras, write_somewhere
 from nstjax.io.images import write_image
 from nstjax.io.locks import NEW, temporary_folder
-from nstjax.io.stored import Amount, convert, damaged
+from nstjax.io.stored import damaged
 from nstjax.io.workdir import one_run_in
 from nstjax.runtime.interrupts import requested, saving_on_interrupt
 from nstjax.runtime.processes import (
@@ -57,20 +60,10 @@ CHECKPOINTS = "checkpoints"
 EVENTS = "events"
 
 
-class Progress(msgspec.Struct):
-    """What a checkpoint says beside the state; "batches" are ``Batches.state``."""
-
-    rows: list[dict[str, float]]
-    seconds: Amount
-    batches: dict[str, Any]
-
-
 class Trained(NamedTuple):
-    """How a training ended.
+    """The model's file, None if somebody stopped the training before its end.
 
-    Attributes:
-      model: the model's file; None where somebody stopped the training before its end.
-      complete: whether all could be written, and where it should be.
+    ``complete`` says whether all could be written, and where it should be.
     """
 
     model: Path | None
@@ -128,6 +121,30 @@ def _train(request: TrainingRequest, begin_saving: Callable[[], None]) -> Traine
     return Trained(path, not extras.missing and path == folder / MODEL)
 
 
+def _begin(
+    request: TrainingRequest, setup: Setup, state: TrainingState
+) -> tuple[TrainingState, Progress]:
+    """The last checkpoint's state, or the first one, and what goes with it."""
+    folder = request.folder / CHECKPOINTS
+    found = last_checkpoint(folder, state)
+    if found is None:
+        return state, Progress([], 0.0, {})
+    state, progress = found
+    names = {"total", "gradient_norm", *TrainingTerms._fields}
+    if request.adversarial_weight:
+        names |= {"generator", "discriminator"}
+    if int(state.step) < 0 or any(row.keys() != names for row in progress.rows):
+        where = f"the checkpoint in {folder}"
+        raise damaged(where, "its step or rows", config_file.START_AGAIN)
+    setup.batches.restore(progress.batches)
+    if int(state.step) > request.preset.steps:
+        raise InputError(
+            f"the training in {request.folder} has had {int(state.step)} updates: give "
+            "as many steps or more"
+        )
+    return state, progress
+
+
 def _run(
     request: TrainingRequest,
     setup: Setup,
@@ -136,32 +153,14 @@ def _run(
 ) -> TrainingState:
     """The updates that are left, with their log, checkpoints and sample sheets."""
     folder, steps, batches = request.folder, request.preset.steps, setup.batches
-    checkpoints = open_checkpoints(folder / CHECKPOINTS)
     by_picture, everywhere = batch_shardings(request.preset.batch_size)
     state, objective = place((setup.state, setup.objective), everywhere)
-    rows, seconds = list[Row](), 0.0
-    restored = checkpoints.restore(state)
-    if restored is not None:
-        state, record = restored
-        where = f"the checkpoint in {folder / CHECKPOINTS}"
-        progress = convert(record, Progress, where, config_file.START_AGAIN)
-        names = {"total", "gradient_norm", *TrainingTerms._fields}
-        if request.adversarial_weight:
-            names |= {"generator", "discriminator"}
-        rows, seconds = progress.rows, progress.seconds
-        if int(state.step) < 0 or any(row.keys() != names for row in rows):
-            raise damaged(where, "its step or rows", config_file.START_AGAIN)
-        batches.restore(record["batches"])
-    first = int(state.step)
-    if first > steps:
-        raise InputError(
-            f"the training in {folder} has had {first} updates: give as many steps or "
-            "more"
-        )
+    state, progress = _begin(request, setup, state)
+    state, first = place(state, everywhere), int(state.step)
+    rows, started = progress.rows, time.monotonic() - progress.seconds
     writes, unwritten = is_first_process(), list[Row]()
     if writes:
         runlog.restart_metrics(folder, first + 1, runlog.LoggedStep)
-    started = time.monotonic() - seconds
     weight = jnp.float32(request.adversarial_weight)
     events = folder / EVENTS if request.tensorboard and writes else None
     with (
@@ -185,27 +184,22 @@ def _run(
                 bar.set_postfix(loss=f"{row['total']:.4g}")
             if step % request.sample_every == 0 or step == steps:
                 row |= _validate(request, setup, state, objective, step, extras)
+            seconds = time.monotonic() - started
             if row:
-                row = {
-                    "step": step,
-                    **row,
-                    "skipped": len(batches.skipped),
-                    "seconds": round(time.monotonic() - started, 3),
-                }
+                skipped = len(batches.skipped)
+                row = {"step": step, **row, "skipped": skipped}
+                row["seconds"] = round(seconds, 3)
                 if writes:
                     unwritten.append(row)
                     with extras.writing("the log"):
                         runlog.append_metrics(folder, unwritten)
                         unwritten.clear()
                 write_events(row)
-            if step % request.checkpoint_every == 0 or step == steps or stopping:
-                record = {
-                    "batches": batches.state(),
-                    "rows": rows,
-                    "seconds": time.monotonic() - started,
-                }
+            saving = step % request.checkpoint_every == 0 or step == steps or stopping
+            if saving and writes:
+                progress = Progress(rows, seconds, batches.state())
                 with extras.writing("a checkpoint"):
-                    checkpoints.save(step, state, record)
+                    save_checkpoint(folder / CHECKPOINTS, step, state, progress)
             if stopping:
                 break
     return state
@@ -231,17 +225,16 @@ def _validate(
         with extras.writing("a sheet of samples"):
             path.parent.mkdir(exist_ok=True)
             write_image(path, sample_sheet(photos, outputs, names))
-    return {
-        "validation": {
-            name: {"total": float(loss), **term_row(terms)}
-            for name, (loss, terms, _) in zip(names, evaluated, strict=True)
-        }
+    losses = {
+        name: {"total": float(loss), **term_row(terms)}
+        for name, (loss, terms, _) in zip(names, evaluated, strict=True)
     }
+    return {"validation": losses}
 
 
 def _has_begun(folder: Path, settings: dict[str, Any]) -> bool:
     """Whether there is something to go on with; of another training, an error."""
-    names = (runlog.METRICS, CHECKPOINTS, SAMPLES, EVENTS, MODEL)
-    written = [folder / name for name in names]
-    inside = (path for name in (SAMPLES, EVENTS) for path in (folder / name).glob("*"))
+    folders = (CHECKPOINTS, SAMPLES, EVENTS)
+    written = [folder / name for name in (runlog.METRICS, *folders, MODEL)]
+    inside = (path for name in folders for path in (folder / name).glob("*"))
     return config_file.has_begun(folder, settings, written, inside)

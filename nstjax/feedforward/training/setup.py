@@ -14,18 +14,21 @@ from jax import Array
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import to_record
 from nstjax.feedforward.networks.model_file import Encoder, StyleModel
-from nstjax.feedforward.networks.networks import TransformNet, make_network
+from nstjax.feedforward.networks.networks import Network, make_network
 from nstjax.feedforward.networks.normalization import StyleTable
 from nstjax.feedforward.networks.style_rows import (
     network_for_new_style,
     with_style_added,
 )
 from nstjax.feedforward.training.adversary import make_adversary
-from nstjax.feedforward.training.data import Batches, CropRule, cut, training_batches
-from nstjax.feedforward.training.log import sample_batches
+from nstjax.feedforward.training.data import (
+    Batches,
+    CropRule,
+    square_crop,
+    training_batches,
+)
 from nstjax.feedforward.training.objective import (
     Batch,
-    Network,
     Objective,
     balanced_style_weights,
     make_loss,
@@ -47,13 +50,8 @@ CALIBRATION_PHOTOS = 16
 class Setup(NamedTuple):
     """What a training is run with.
 
-    Attributes:
-      training: init and step.
-      state: the first one.
-      objective: of the loss.
-      batches: the pictures.
-      samples: for each of the first paintings, the photos that are held out.
-      encoder: of arbitrary style; else None.
+    ``samples`` are the photos that are held out, for each of the first paintings; only
+    arbitrary style has an encoder.
     """
 
     training: Training
@@ -71,9 +69,10 @@ def set_up(request: TrainingRequest) -> Setup:
       InputError: pictures that cannot be read, are too few or too small, or an initial
         model that does not fit.
     """
-    preset = request.preset
-    paintings = [_painting(path, preset) for path in request.paintings.values()]
-    held_out = _held_out(request)
+    crop = CropRule("center", request.preset.crop.size)
+    paintings = [_painting(path, request.preset) for path in request.paintings.values()]
+    photos = map(read_image, request.held_out)
+    held_out = np.stack([square_crop(photo, crop) for photo in photos])
     batches = _batches(request, paintings)
     network = _initial_network(request)
     params, encoder = request.network.params, None
@@ -82,7 +81,10 @@ def set_up(request: TrainingRequest) -> Setup:
         params = scale_layers(params, encoder.scales)
     objective = _objective(request, params, paintings, held_out)
     training, state = _training(request, network, params, paintings)
-    samples = sample_batches(held_out, paintings[:SHEET_STYLES], request.arbitrary)
+    samples = [
+        _samples(held_out, index, painting if request.arbitrary else None)
+        for index, painting in enumerate(paintings[:SHEET_STYLES])
+    ]
     # Computes nothing, but finds whether the pictures are too small.
     jax.eval_shape(training.evaluate, state, samples[0], objective)
     return Setup(training, state, objective, batches, samples, encoder)
@@ -95,10 +97,7 @@ def trained_model(
     network = setup.training.network(state)
     names = () if request.arbitrary else tuple(request.paintings)
     if request.add_style and request.initial is not None:
-        initial = request.initial.network
-        assert isinstance(initial, TransformNet)
-        assert isinstance(network, TransformNet)
-        network = with_style_added(initial, network)
+        network = with_style_added(request.initial.network, network)
         names = (*request.initial.styles, *names)
     return StyleModel(network, names, setup.encoder, card)
 
@@ -110,17 +109,21 @@ def learning_rates(first: float, decay: float) -> optax.Schedule:
 
 def _painting(path: Path, preset: TrainingPreset) -> np.ndarray:
     image = read_image(path)
+    height, width, _ = image.shape
     size = preset.loss.image.style_size
-    if isinstance(size, Size):
-        image = resize(image, *output_size(image.shape[0], image.shape[1], size))
-    return image
+    if not isinstance(size, Size):
+        return image
+    return resize(image, *output_size(height, width, size))
 
 
-def _held_out(request: TrainingRequest) -> np.ndarray:
-    """Central squares of the photos that are held out, [photos, size, size, 3]."""
-    crop = CropRule("center", request.preset.crop.size)
-    rng = np.random.default_rng(0)
-    return np.stack([cut(read_image(path), crop, rng) for path in request.held_out])
+def _samples(photos: np.ndarray, style: int, painting: np.ndarray | None) -> Batch:
+    """All photos in one style: a named one, or that of a painting."""
+    count, size = photos.shape[:2]
+    if painting is None:
+        return Batch(jnp.asarray(photos), jnp.full(count, style))
+    square = square_crop(painting, CropRule("center", size))
+    squares = jnp.stack([jnp.asarray(square)] * count)
+    return Batch(jnp.asarray(photos), jnp.full(count, 0), squares)
 
 
 def _batches(request: TrainingRequest, paintings: Sequence[np.ndarray]) -> Batches:
@@ -145,7 +148,6 @@ def _initial_network(request: TrainingRequest) -> Network:
         return make_network(architecture, request.seed)
     network = request.initial.network
     if request.add_style:
-        assert isinstance(network, TransformNet)
         network = network_for_new_style(network)
     given = network.architecture
     found, wanted = to_record(given), to_record(architecture)
@@ -191,14 +193,11 @@ def _normalized_encoder(request: TrainingRequest, photos: np.ndarray) -> Encoder
     of_photos = [
         means(fixed.params, jnp.asarray(photo)) for photo in photos[:CALIBRATION_PHOTOS]
     ]
-    return Encoder(
-        fixed.sha256,
-        pool,
-        {
-            layer: 1.0 / float(np.mean([one[relu] for one in of_photos]))
-            for layer, relu in zip(CONV_LAYERS, relus, strict=True)
-        },
-    )
+    scales = {
+        layer: 1.0 / float(np.mean([one[relu] for one in of_photos]))
+        for layer, relu in zip(CONV_LAYERS, relus, strict=True)
+    }
+    return Encoder(fixed.sha256, pool, scales)
 
 
 def _objective(
@@ -207,16 +206,22 @@ def _objective(
     paintings: Sequence[np.ndarray],
     held_out: np.ndarray,
 ) -> Objective:
-    loss, key = request.preset.loss, jax.random.key(request.seed)
-    weights = make_weights(loss)
-    numbers = (jnp.float32(request.grid_weight), jnp.float32(request.identity_weight))
-    if request.arbitrary:
-        return Objective(params, weights, {}, jnp.ones(1), key, *numbers)
-    styles = stacked_styles(params, loss, paintings)
-    style_weights = jnp.ones(len(paintings))
+    loss = request.preset.loss
+    styles, style_weights = dict[str, Any](), jnp.ones(1)
+    if not request.arbitrary:
+        styles = stacked_styles(params, loss, paintings)
+        style_weights = jnp.ones(len(paintings))
     if request.balance_styles:
         style_weights = balanced_style_weights(params, loss, styles, held_out)
-    return Objective(params, weights, styles, style_weights, key, *numbers)
+    return Objective(
+        params,
+        make_weights(loss),
+        styles,
+        style_weights,
+        jax.random.key(request.seed),
+        jnp.float32(request.grid_weight),
+        jnp.float32(request.identity_weight),
+    )
 
 
 def _training(
@@ -234,7 +239,7 @@ def _training(
             params,
             preset.loss,
             request.adversarial_layer,
-            jnp.stack([cut(painting, crop, rng) for painting in paintings]),
+            jnp.stack([square_crop(painting, crop, rng) for painting in paintings]),
             1 if request.arbitrary else len(paintings),
             preset.learning_rate,
             request.seed,

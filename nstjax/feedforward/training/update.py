@@ -18,16 +18,16 @@ from jax.sharding import (
 )
 
 from nstjax.errors import InputError
-from nstjax.feedforward.networks.discriminator import generator_loss
+from nstjax.feedforward.networks.networks import Network
 from nstjax.feedforward.training.adversary import (
     MOST_NONFINITE,
     Adversary,
     Discrimination,
+    generator_loss,
 )
 from nstjax.feedforward.training.objective import (
     Batch,
     LossFunction,
-    Network,
     Objective,
     TrainingTerms,
 )
@@ -36,12 +36,8 @@ from nstjax.feedforward.training.objective import (
 class TrainingState(NamedTuple):
     """What the next step needs.
 
-    Attributes:
-      trained: the parameters that are trained.
-      rest: the network's other parameters, and its batch statistics.
-      opt_state: the optimizer's.
-      adversary: the discriminator, or None.
-      step: updates so far.
+    ``rest`` are the network's parameters that are not trained and its batch statistics;
+    ``step`` is how many updates there have been.
     """
 
     trained: nnx.State
@@ -52,14 +48,10 @@ class TrainingState(NamedTuple):
 
 
 class TrainingInfo(NamedTuple):
-    """What a step tells.
+    """What a step tells: the batch's loss with the adversarial one, and mean terms.
 
-    Attributes:
-      loss: of the batch, the adversarial term included.
-      terms: means over the batch, unweighted.
-      gradient_norm: of the trained parameters.
-      nonfinite: how many updates in a row were left out, this one included.
-      adversarial: the network's and the discriminator's hinge losses, or None.
+    ``nonfinite`` is how many updates in a row were left out, this one included;
+    ``adversarial`` the network's and the discriminator's hinge losses, or None.
     """
 
     loss: Array
@@ -67,6 +59,9 @@ class TrainingInfo(NamedTuple):
     gradient_norm: Array
     nonfinite: Array
     adversarial: tuple[Array, Array] | None
+
+
+Evaluation = tuple[Array, TrainingTerms, Array]
 
 
 class Training(NamedTuple):
@@ -85,9 +80,7 @@ class Training(NamedTuple):
     step: Callable[
         [TrainingState, Batch, Objective, Array], tuple[TrainingState, TrainingInfo]
     ]
-    evaluate: Callable[
-        [TrainingState, Batch, Objective], tuple[Array, TrainingTerms, Array]
-    ]
+    evaluate: Callable[[TrainingState, Batch, Objective], Evaluation]
     network: Callable[[TrainingState], Network]
 
 
@@ -99,14 +92,10 @@ def make_training(
     trained: type[nnx.Variable] = nnx.Param,
     discriminator: Discrimination | None = None,
 ) -> Training:
-    """Training of a network, all of it or the variables of one type.
+    """Training of a network's structure, all of it or the variables of one type.
 
-    Args:
-      network: gives the structure.
-      loss_fn: from ``nstjax.feedforward.training.objective.make_loss``.
-      optimizer: of the network; updates that are not finite are left out.
-      trained: ``StyleTable`` trains γ and β only.
-      discriminator: an adversarial loss beside, or None.
+    Updates that are not finite are left out. ``trained=StyleTable`` trains γ and β
+    only; a discriminator adds an adversarial loss.
     """
     graph = nnx.split(network, trained, ...)[0]
     guarded = optax.apply_if_finite(optimizer, MOST_NONFINITE)
@@ -139,11 +128,7 @@ def make_training(
             hinge = None
             if discriminator is not None and state.adversary is not None:
                 scores = discriminator.scores(
-                    state.adversary.network,
-                    state.adversary.scale,
-                    objective.params,
-                    output,
-                    batch.style,
+                    state.adversary, objective.params, output, batch.style
                 )
                 hinge = generator_loss(scores)
                 loss = loss + adversarial_weight * hinge
@@ -164,30 +149,23 @@ def make_training(
         rest = jax.tree.map(
             lambda new, old: jnp.where(finite, new, old), rest, state.rest
         )
-        return (
-            TrainingState(
-                optax.apply_updates(state.trained, updates),
-                rest,
-                opt_state,
-                adversary,
-                state.step + 1,
-            ),
-            TrainingInfo(
-                loss,
-                jax.tree.map(lambda values: values.mean(0), terms),
-                optax.tree.norm(gradient),
-                opt_state.notfinite_count,
-                adversarial,
-            ),
+        moved = optax.apply_updates(state.trained, updates)
+        info = TrainingInfo(
+            loss,
+            _mean(terms),
+            optax.tree.norm(gradient),
+            opt_state.notfinite_count,
+            adversarial,
         )
+        return TrainingState(moved, rest, opt_state, adversary, state.step + 1), info
 
     def evaluate(
         state: TrainingState, batch: Batch, objective: Objective
-    ) -> tuple[Array, TrainingTerms, Array]:
+    ) -> Evaluation:
         network = merged(state.trained, state.rest, False)
         # Always the same samples, so that two evaluations can be compared.
         loss, (terms, output) = loss_fn(network, batch, objective, jnp.int32(0))
-        return loss, jax.tree.map(lambda values: values.mean(0), terms), output
+        return loss, _mean(terms), output
 
     return Training(
         init,
@@ -195,6 +173,10 @@ def make_training(
         jax.jit(evaluate),
         lambda state: merged(state.trained, state.rest, False),
     )
+
+
+def _mean(terms: TrainingTerms) -> TrainingTerms:
+    return jax.tree.map(lambda values: values.mean(0), terms)
 
 
 def batch_shardings(batch_size: int) -> tuple[Sharding, Sharding]:

@@ -1,5 +1,6 @@
 """Exported files compute what the network computes, or are not there."""
 
+import dataclasses
 import functools
 import json
 import sys
@@ -9,7 +10,8 @@ import numpy as np
 import onnxruntime
 import pytest
 import restyle_models
-from restyle_models import STYLES, filled
+from feedforward_networks import run as run_network
+from restyle_models import PAINTERLY, STYLES, filled
 
 from nstjax.errors import InputError
 from nstjax.feedforward.inference import export
@@ -20,13 +22,9 @@ from nstjax.feedforward.networks.adain import (
     adaptive_instance_normalization,
     make_encoder,
 )
-from nstjax.feedforward.networks.architecture import (
-    AdaINArchitecture,
-    TransformArchitecture,
-)
-from nstjax.feedforward.networks.model_file import Encoder, StyleModel, write_model
+from nstjax.feedforward.networks.architecture import TransformArchitecture
+from nstjax.feedforward.networks.model_file import StyleModel, write_model
 from nstjax.feedforward.networks.normalization import instance_statistics
-from nstjax.network.vgg import CONV_LAYERS
 
 EXPORT = "experiments.export_model"
 FORMATS = (".onnx", ".stablehlo")
@@ -46,27 +44,14 @@ def checked_once():
 
 @pytest.fixture(scope="module")
 def painterly():
-    architecture = TransformArchitecture(
-        channels=(4, 6, 8),
-        residual_blocks=0,
-        normalization="conditional",
-        styles=len(STYLES),
-        normalize_output=True,
-        bias=False,
-        upsampling="bilinear",
-        pixels="0..1",
-        output="sigmoid",
-    )
-    return Restyler(StyleModel(filled(architecture, 0.3), STYLES, None, CARD))
+    changes = {"residual_blocks": 0, "upsampling": "bilinear"}
+    network = filled(dataclasses.replace(PAINTERLY, **changes), 0.3)
+    return Restyler(StyleModel(network, STYLES, None, CARD))
 
 
 @pytest.fixture(scope="module")
 def arbitrary():
-    architecture = AdaINArchitecture(encoder_channels=6, channels=(5, 4, 3))
-    scales = {layer: 0.5 + 0.1 * i for i, layer in enumerate(CONV_LAYERS)}
-    encoder = Encoder(restyle_models.encoder().sha256, "max", scales)
-    model = StyleModel(filled(architecture, 0.15), (), encoder, {})
-    return restyle_models.restyler(model)
+    return restyle_models.restyler(restyle_models.arbitrary())
 
 
 @functools.cache
@@ -125,7 +110,7 @@ def test_pictures_of_any_size_and_number_with_weights_of_their_own(
     # Another size and number than those that it is checked at as it is written.
     weights = np.float32([[0, 1, 0], [1.5, 0, -0.5], [0, 0, 1]])
     image = np.repeat(drawn(1, 8, 22, 3), len(weights), 0)
-    expected = restyle_models.run(painterly.model.network, image, weights)
+    expected = run_network(painterly.model.network, image, weights)
     (results,) = run(path, image=image, style_weights=weights)
     assert results.dtype == np.float32
     np.testing.assert_allclose(results, np.clip(expected, 0, 1), atol=1e-4)
@@ -146,7 +131,7 @@ def test_arbitrary_style(suffix, arbitrary, tmp_path, monkeypatch):
     assert {*tmp_path.iterdir()} == {path, style_path}
 
     painting = drawn(1, 61, 47, 3, seed=3)
-    style = arbitrary.style_of([painting[0, :56, :40]])
+    style = arbitrary.style_of(painting[0, :56, :40])
     for found, expected in zip(run(style_path, painting=painting), style, strict=True):
         np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-4)
 
@@ -191,7 +176,7 @@ def test_a_network_of_one_style_takes_pictures_only(tmp_path, capfd, caplog):
     assert notes == {"styles": ["wave"], "card": CARD, "least_side": least}
     image = drawn(1, 17, 22, 3)
     (result,) = run(path, image=image)
-    expected = np.clip(restyle_models.run(network, image), 0, 1)
+    expected = np.clip(run_network(network, image), 0, 1)
     assert expected.std() > 0.01
     np.testing.assert_allclose(result, expected, atol=1e-4)
 

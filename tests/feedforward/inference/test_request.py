@@ -7,10 +7,10 @@ import pytest
 
 from nstjax.errors import InputError
 from nstjax.feedforward.inference.request import FastRequest, plan_jobs
-from nstjax.feedforward.inference.style_specifications import Look
+from nstjax.feedforward.inference.style_specifications import StyleSpecification
 from nstjax.io.contents import Content
 
-WAVE = Look("wave", ())
+WAVE = StyleSpecification("wave", ())
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def outputs(*names, looks=(WAVE,), given=(), **options):
+def outputs(*names, styles=(WAVE,), given=(), **options):
     """Where the results of files go; those of folder/x/a.png to a folder x."""
     contents = []
     for name in names:
@@ -28,14 +28,14 @@ def outputs(*names, looks=(WAVE,), given=(), **options):
         below = Path(*path.parts[1:-1])
         contents.append(Content(path, path.suffix in (".mp4", ".mkv"), below))
     request = FastRequest(contents=given or names, **options)
-    return [job.output.as_posix() for job in plan_jobs(request, contents, looks)]
+    return [job.output.as_posix() for job in plan_jobs(request, contents, styles)]
 
 
 def test_results_are_named_after_photo_and_style():
     assert outputs("a.jpg", "film.mkv") == ["a_wave.png", "film_wave.mp4"]
-    looks = [WAVE, Look("scream", ())]
-    assert outputs("a.jpg", looks=looks) == ["a_wave.png", "a_scream.png"]
-    assert outputs("a.jpg", looks=looks, interpolate=2) == ["a_row.png"]
+    styles = [WAVE, StyleSpecification("scream", ())]
+    assert outputs("a.jpg", styles=styles) == ["a_wave.png", "a_scream.png"]
+    assert outputs("a.jpg", styles=styles, interpolate=2) == ["a_row.png"]
     assert outputs("a.b.jpg", output="out") == ["out/a.b_wave.png"]
 
 
@@ -53,7 +53,8 @@ def test_equal_names_become_different_ones():
 
 def test_long_names_are_cut_and_stay_different():
     long = 83 * "浪"
-    names = outputs(f"f/{long}.png", f"f/{long[1:]}x.png", looks=[Look("w" * 100, ())])
+    styles = [StyleSpecification("w" * 100, ())]
+    names = outputs(f"f/{long}.png", f"f/{long[1:]}x.png", styles=styles)
     assert names == [f"{46 * '浪'}{end}_{'w' * 100}.png" for end in ("", "_2")]
 
 

@@ -9,8 +9,7 @@ from PIL import Image
 from restyle_models import picture
 
 import nstjax
-from nstjax.feedforward.inference import restyle_files
-from nstjax.feedforward.inference import style_specifications as looks
+from nstjax.feedforward.inference import restyle_files, style_specifications
 from nstjax.feedforward.inference.request import FastRequest
 from nstjax.io.video import probe, read_frames, write_video
 
@@ -20,13 +19,13 @@ def masks(tmp_path, monkeypatch):
     """Those that styles get, in a folder where restyling changes nothing."""
     given = []
 
-    def keep(request, restyler, photos, look, masks):
+    def keep(request, restyler, photos, specification, masks):
         given.extend(masks)
         return photos
 
     model = restyle_models.painterly()
-    monkeypatch.setattr(looks, "bundled_model", lambda name: model)
-    monkeypatch.setattr(restyle_files, "apply_look", keep)
+    monkeypatch.setattr(style_specifications, "bundled_model", lambda name: model)
+    monkeypatch.setattr(restyle_files, "apply_style", keep)
     monkeypatch.chdir(tmp_path)
     return given
 

@@ -1,7 +1,6 @@
 """Pictures in tiles: what the network makes of them in one piece, to rounding."""
 
 import dataclasses
-import shutil
 
 import jax
 import jax.numpy as jnp
@@ -101,30 +100,6 @@ def test_styles_are_mixed(dumoulin):
     assert_close(mixed, in_one_piece(network, image, style))
 
 
-def test_files_hold_what_memory_would_and_vanish(dumoulin, tmp_path):
-    image = picture(75, 62)
-    results = [
-        restyle_in_tiles(*dumoulin[:1], image, dumoulin[1], tile=20, folder=folder)
-        for folder in (None, tmp_path)
-    ]
-    np.testing.assert_array_equal(*results)
-    assert isinstance(results[1], np.memmap)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_folder_without_room_is_refused(dumoulin, tmp_path, monkeypatch):
-    network, style = dumoulin
-    image = picture(75, 62)
-    with pytest.raises(InputError, match=r"has no room for .* No such file"):
-        restyle_in_tiles(network, image, style, folder=tmp_path / "absent")
-    # 76x64 pixels of 4 channels.
-    free = 4 * 76 * 64 * 4 - 1
-    usage = shutil.disk_usage(tmp_path)._replace(free=free)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
-    with pytest.raises(InputError, match=r"room for 0\.00 GiB .*choose another folder"):
-        restyle_in_tiles(network, image, style, folder=tmp_path)
-
-
 def test_tiles_are_small_and_one_compilation_serves_a_pass(dumoulin, monkeypatch):
     network, style = dumoulin
     compute, passes = tiles._compute, []
@@ -156,27 +131,13 @@ def test_the_moments_of_a_channel_far_from_zero_are_exact():
     random = np.random.default_rng(0)
     values = random.normal([1e4, -3], 1, (70, 50, 2)).astype(np.float32)
     values[:30] *= [1.001, 3]
-    grid = tiles.Tiles((4, 3), 1, None, None)
+    grid = tiles.Tiles((4, 3), 1, None)
     result, (mean, variance) = grid.compute(
         Partial(jnp.asarray), tiles.Activation(values), halo=2
     )
     np.testing.assert_array_equal(result, values)
     np.testing.assert_allclose(mean[0], values.mean((0, 1), np.float64), rtol=1e-6)
     np.testing.assert_allclose(variance[0], values.var((0, 1), np.float64), rtol=1e-3)
-
-
-def test_progress_ends_where_it_said(dumoulin):
-    network, style = dumoulin
-    calls = []
-    restyle_in_tiles(
-        *(network, picture(75, 62), style),
-        tile=20,
-        progress=lambda *numbers: calls.append(numbers),
-    )
-    done = [number for number, _ in calls]
-    # 4x4 tiles of 13 passes.
-    assert {total for _, total in calls} == {208}
-    assert done == sorted(done) and done[-1] == 208 and len(done) > 100
 
 
 @pytest.mark.parametrize(
@@ -234,10 +195,3 @@ def test_arbitrary_styles_give_the_same_as_in_one_piece(adain):
 def test_the_encoders_halo_covers_what_relu4_1_sees():
     fields = {layer.name: layer.receptive_field for layer in summarize(64, 64)}
     assert fields["relu4_1"] <= 2 * tiling.ENCODER_HALO + tiling.CODE_PIXELS
-
-
-def test_a_small_picture_is_refused_for_arbitrary_styles(adain):
-    with pytest.raises(InputError, match="too small"):
-        restyle_code_in_tiles(
-            *adain[:2], picture(15, 40), adain[2], pool="max", pool_padding="same"
-        )

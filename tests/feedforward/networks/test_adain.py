@@ -1,12 +1,11 @@
 """Arbitrary style: the statistics of a painting, and the decoder."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
 import scipy.ndimage
-from flax import nnx
+from feedforward_networks import random_network, run
 
 from nstjax.feedforward.networks.adain import (
     adaptive_instance_normalization,
@@ -14,7 +13,6 @@ from nstjax.feedforward.networks.adain import (
     restyled_code,
 )
 from nstjax.feedforward.networks.architecture import AdaINArchitecture
-from nstjax.feedforward.networks.networks import make_network
 
 # Convolutions in float64 take seconds to compile at the default level.
 EPSILON = 1e-5
@@ -96,20 +94,13 @@ def test_the_encoder_is_vgg_19_up_to_relu4_1(pool, padding, float64):
 
 @pytest.mark.parametrize("upsampling", ["nearest", "bilinear"])
 def test_the_decoder_equals_its_definition(upsampling, float64):
-    random = np.random.default_rng(4)
     # Three channels in the middle are rectified as any others are.
     channels = deep, middle, shallow = (6, 5, 3)
     architecture = AdaINArchitecture(
         encoder_channels=7, channels=channels, upsampling=upsampling
     )
-    decoder = nnx.eval_shape(lambda: make_network(architecture))
-    for _, variable in nnx.to_flat_state(nnx.state(decoder)):
-        values = random.normal(size=variable.shape) / np.sqrt(
-            np.prod(variable.shape[:3])
-        )
-        variable.set_value(jnp.asarray(values))
+    decoder = random_network(architecture)
     code = codes(5, 2, 3, channels=7)
-    run = jax.jit(lambda decoder, code: decoder(code))
     result = np.asarray(run(decoder, code))
     assert result.shape == (2, 16, 24, 3)
 

@@ -1,5 +1,6 @@
 """Files of feed-forward models."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -58,25 +59,6 @@ def test_a_model_comes_back_as_it_was(kind: str, tmp_path: pathlib.Path) -> None
     assert sorted(os.listdir(tmp_path)) == ["again.safetensors", "model.safetensors"]
 
 
-@pytest.mark.parametrize("kind", STYLES)
-def test_tensors_are_every_parameter_by_its_path(kind: str) -> None:
-    network = make_model(kind).network
-    tensors = model_file.network_tensors(network)
-    if kind == "adain":
-        first, layer = "blocks/0/0", network.blocks[0][0]
-        assert len(tensors) == 18
-    else:
-        first, layer = "contract/0/convolution", network.contract[0].convolution
-        # Eight convolutions, all normalized but for the last.
-        assert len(tensors) == 8 * 2 + 7 * (4 if kind == "batch" else 2)
-        norm = network.residual[0][1].norm
-        of_norm = norm.var if kind == "batch" else norm.gamma
-        name = "var" if kind == "batch" else "gamma"
-        tensor = tensors[f"residual/0/1/norm/{name}"]
-        np.testing.assert_array_equal(tensor, of_norm[...])
-    np.testing.assert_array_equal(tensors[f"{first}/kernel"], layer.kernel[...])
-
-
 # Tensors of "instance" have the names of "conditional".
 @pytest.mark.parametrize("kind", ["batch", "conditional", "adain"])
 def test_half_precision_halves_all_but_normalization(
@@ -118,23 +100,6 @@ def test_the_file_is_plain_safetensors(path: pathlib.Path, model: StyleModel) ->
     assert header % 8 == 0
 
 
-def test_the_hash_depends_on_numbers_and_metadata(
-    model: StyleModel, tmp_path: pathlib.Path
-) -> None:
-    path = tmp_path / "model.safetensors"
-    hashes = [
-        write_model(path, each)
-        for each in (
-            model,
-            model._replace(card={}),
-            model._replace(styles=("wave", "scream", "other")),
-        )
-    ]
-    model.network.last.convolution.bias[...] += 1e-3
-    hashes.append(write_model(path, model))
-    assert len({*hashes}) == 4
-
-
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
 def test_numbers_that_are_not_finite_are_neither_written_nor_read(
     path: pathlib.Path, model: StyleModel, value: float
@@ -164,10 +129,7 @@ def test_numbers_beyond_half_precision_are_refused(
 
 @pytest.mark.parametrize(
     "name",
-    [
-        *("", " ", "a,b", "a:b", " a", "a\nb", "other"),
-        *("a/b", "/a", "a\\b", "a\0b", ".", "..", 34 * "浪"),
-    ],
+    ["", "a,b", "a:b", " a", "a\nb", "other", "a/b", "a\\b", "..", 34 * "浪"],
 )
 def test_style_names_that_an_option_or_a_file_cannot_hold_are_refused(
     model: StyleModel, tmp_path: pathlib.Path, name: str
@@ -188,9 +150,7 @@ def test_a_model_cannot_choose_the_folder_of_results(path: pathlib.Path) -> None
     assert_refused(path, "'x/../../victim' cannot name a style")
 
 
-@pytest.mark.parametrize("kind", STYLES)
-def test_every_style_needs_a_name(kind: str, tmp_path: pathlib.Path) -> None:
-    model = make_model(kind)
+def test_every_style_needs_a_name(model: StyleModel, tmp_path: pathlib.Path) -> None:
     named = model._replace(styles=(*model.styles, "more"))
     with pytest.raises(InputError, match="styles, but"):
         write_model(tmp_path / "model.safetensors", named)
@@ -201,11 +161,16 @@ def test_every_style_needs_a_name(kind: str, tmp_path: pathlib.Path) -> None:
     [
         ("instance", ENCODER),
         ("adain", None),
-        ("adain", ENCODER._replace(pool="mean")),
-        ("adain", ENCODER._replace(scales={"conv1_1": 1.0})),
-        ("adain", ENCODER._replace(scales={**ENCODER.scales, "conv5_4": 0.0})),
-        ("adain", ENCODER._replace(scales={**ENCODER.scales, "conv1_1": np.inf})),
-        ("adain", ENCODER._replace(scales={**ENCODER.scales, "conv1_1": np.nan})),
+        ("adain", dataclasses.replace(ENCODER, pool="mean")),
+        *(
+            ("adain", dataclasses.replace(ENCODER, scales=scales))
+            for scales in (
+                {"conv1_1": 1.0},
+                {**ENCODER.scales, "conv5_4": 0.0},
+                {**ENCODER.scales, "conv1_1": np.inf},
+                {**ENCODER.scales, "conv1_1": np.nan},
+            )
+        ),
     ],
 )
 def test_an_encoder_that_does_not_fit_is_refused(

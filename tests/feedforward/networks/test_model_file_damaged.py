@@ -1,5 +1,6 @@
 """Damaged and foreign model files are refused in one line."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -152,7 +153,7 @@ def test_tensors_of_another_network_are_refused(
         ("styles", "[1, 2, 3]"),
         ("styles", '["a", "a", "b"]'),
         ("encoder", "{}"),
-        ("encoder", json.dumps(ENCODER._asdict())),
+        ("encoder", json.dumps(dataclasses.asdict(ENCODER))),
         ("card", "[1]"),
         ("card", None),
     ],

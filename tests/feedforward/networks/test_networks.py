@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,7 @@ from feedforward_networks import in_numpy, noise, normalize, random_network
 from flax import nnx
 
 from nstjax.errors import InputError
-from nstjax.feedforward.networks.networks import count_parameters, make_network
-from nstjax.feedforward.networks.normalization import InstanceNorm
+from nstjax.feedforward.networks.networks import make_network
 from nstjax.feedforward.training.presets import TRAINING_PRESETS
 
 # Convolutions in float64 take seconds to compile at the default level.
@@ -163,27 +163,6 @@ def test_a_network_equals_its_definition(name, options, float64):
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-10 * expected.std())
 
 
-def test_batch_normalization_keeps_running_statistics(float64):
-    # Compiled already by the test of the definition.
-    network, image = random_network(narrow("johnson-bn", 2)), noise(2, 18, 23, 3)
-    norm = network.contract[0].norm
-    before = in_numpy(norm.mean), in_numpy(norm.var)
-    _, statistics = run(network, image, noise(2, 1, seed=2))
-    first = network.contract[0].convolution
-    # To 20×24, then for the two blocks.
-    x = np.pad(image, [(0, 0), (0, 2), (0, 1), (0, 0)], "reflect")
-    x = pad(pad(255 * x - MEAN, 16, 16, "reflect"), 4, 4)
-    x = correlate(x, in_numpy(first.kernel)) + in_numpy(first.bias)
-    after = statistics["contract"][0]["norm"]
-    for found, old, new in zip(
-        (after["mean"], after["var"]),
-        before,
-        (x.mean((0, 1, 2)), x.var((0, 1, 2))),
-        strict=True,
-    ):
-        np.testing.assert_allclose(found[...], 0.9 * old + 0.1 * new, rtol=1e-10)
-
-
 def test_batch_normalization_uses_them_after_training(float64):
     network = random_network(narrow("johnson-bn", 0))
     first = network.contract[0].norm.var
@@ -214,19 +193,13 @@ def test_a_published_network_has_its_number_of_parameters(name, styles, count):
     if styles:
         architecture = dataclasses.replace(architecture, styles=styles)
     network = nnx.eval_shape(lambda: make_network(architecture))
-    assert count_parameters(network) == count
-
-
-def test_five_blocks_without_padding_give_a_picture_of_its_size():
-    network = made("johnson-in", 5)
-    image, style = noise(2, 41, 43, 3), noise(2, 1)
-    result, _ = jax.eval_shape(run, network, image, style)
-    assert (result.shape, result.dtype) == (image.shape, image.dtype)
+    leaves = jax.tree.leaves(nnx.state(network, nnx.Param))
+    assert sum(math.prod(leaf.shape) for leaf in leaves) == count
 
 
 @pytest.mark.parametrize(
     "name, residual_blocks",
-    [("pytorch-fns", 1), ("johnson-in", 0), ("johnson-in", 3)],
+    [("pytorch-fns", 1), ("johnson-in", 0), ("johnson-in", 5)],
 )
 def test_the_smallest_picture_is_large_enough(name, residual_blocks, monkeypatch):
     network = made(name, residual_blocks)
@@ -243,13 +216,11 @@ def test_the_smallest_picture_is_large_enough(name, residual_blocks, monkeypatch
     monkeypatch.setattr(jnp, "pad", checked_pad)
     image = noise(1, least, least, 3)
     result, _ = jax.eval_shape(run, network, image)
-    assert result.shape == image.shape
+    assert (result.shape, result.dtype) == (image.shape, image.dtype)
     assert sides[0] == least
-
-
-def test_five_blocks_without_padding_are_reflected_for_by_40_pixels():
-    johnson = TRAINING_PRESETS["johnson-in"].architecture
-    assert (johnson.start_reflection, johnson.least_side) == (40, 41)
+    if residual_blocks == 5:
+        # Two rows and columns on each side for each of ten convolutions.
+        assert (network.architecture.start_reflection, least) == (40, 41)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
@@ -308,33 +279,3 @@ def test_another_network_of_one_architecture_is_not_compiled_again(conditional):
     wider = dataclasses.replace(conditional.architecture, width=1.5)
     apply(random_network(wider), image, style)
     assert count == 2
-
-
-def test_a_one_hot_weight_is_that_style_alone(conditional):
-    images = np.asarray(noise(1, 16, 16, 3)).repeat(STYLES, 0)
-    styles = np.eye(STYLES, dtype=np.float32)
-    results = np.asarray(run(conditional, images, styles)[0])
-    assert len({result.tobytes() for result in results}) == STYLES
-    # The other rows of the tables may hold anything.
-    other = random_network(conditional.architecture)
-    for _, module in nnx.iter_modules(other):
-        if isinstance(module, InstanceNorm):
-            for table in (module.gamma, module.beta):
-                factors = np.float32([[-7.3], [1], [-7.3]])
-                table.set_value(jnp.asarray(factors * np.asarray(table[...])))
-    again = np.asarray(run(other, images, styles)[0])
-    np.testing.assert_array_equal(again[1], results[1])
-    assert np.abs(again[0] - results[0]).max() > 0.01
-
-
-def test_a_mixture_changes_smoothly_from_style_to_style(conditional):
-    share = np.linspace(0, 1, 33)
-    weights = np.stack([1 - share, share, 0 * share], axis=1, dtype=np.float32)
-    weights = weights.reshape(11, 3, STYLES)
-    images = np.asarray(noise(1, 16, 16, 3)).repeat(3, 0)
-    row = np.concatenate([run(conditional, images, three)[0] for three in weights])
-    fine = np.abs(np.diff(row, axis=0)).max((1, 2, 3))
-    coarse = np.abs(np.diff(row[::2], axis=0)).max((1, 2, 3))
-    assert fine.min() > 0
-    # A jump would be as large between neighbors half as far apart.
-    assert fine.max() < 0.65 * coarse.max()

@@ -4,6 +4,7 @@ import os
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 import optax
 import pytest
@@ -14,16 +15,20 @@ from feedforward_networks import random_network
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import TransformArchitecture
 from nstjax.feedforward.training.adversary import make_adversary
-from nstjax.feedforward.training.checkpoint import open_checkpoints
+from nstjax.feedforward.training.checkpoint import (
+    Progress,
+    last_checkpoint,
+    save_checkpoint,
+)
 from nstjax.feedforward.training.objective import make_loss
 from nstjax.feedforward.training.presets import JOHNSON
 from nstjax.feedforward.training.update import TrainingState, make_training
 
-RECORD = {
-    "batches": {"position": {"next": 12, "seed": 2**32 - 1}, "skipped": ["ä.png"]},
-    "rows": [{"total": 0.1 + 0.2}],
-    "seconds": 1.25,
-}
+PROGRESS = Progress(
+    rows=[{"total": 0.1 + 0.2}],
+    seconds=1.25,
+    batches={"position": {"next": 12, "seed": 2**32 - 1}, "skipped": ["ä.png"]},
+)
 
 
 def make_state(channels=(3, 4, 5), adversarial=True, seed=0) -> TrainingState:
@@ -75,44 +80,47 @@ def assert_same(found, expected):
 
 def test_a_state_comes_back_bit_for_bit(state, tmp_path):
     assert len(jax.tree.leaves(state.rest)) == 2 * 5
-    folder = tmp_path / "new" / "checkpoints"
-    assert open_checkpoints(folder).restore(state) is None
-    open_checkpoints(folder).save(7, state, RECORD)
-    like = make_state(seed=1)
-    found, record = open_checkpoints(folder).restore(like)
+    folder = tmp_path / "checkpoints"
+    assert last_checkpoint(folder, state) is None
+    save_checkpoint(folder, 7, state, PROGRESS)
+    found, progress = last_checkpoint(folder, make_state(seed=1))
     assert_same(found, state)
-    assert record == RECORD
+    assert progress == PROGRESS
 
 
 def test_the_last_two_are_kept_and_the_last_is_restored(tmp_path):
-    checkpoints = open_checkpoints(tmp_path)
-    for step in (2, 4, 6, 8):
-        checkpoints.save(step, {"step": jnp.int32(step)}, {"of": step})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["6", "8"]
-    found, record = open_checkpoints(tmp_path).restore({"step": jnp.int32(0)})
-    assert int(found["step"]) == record["of"] == 8
+    (tmp_path / "notes.safetensors").touch()
+    for step in (2, 4, 999_999, 1_000_000):
+        save_checkpoint(tmp_path, step, {"step": jnp.int32(step)}, PROGRESS)
+    names = {path.stem for path in tmp_path.iterdir()}
+    assert names == {"notes", "999999", "1000000"}
+    found, _ = last_checkpoint(tmp_path, {"step": jnp.int32(0)})
+    assert int(found["step"]) == 1_000_000
 
 
-def test_a_checkpoint_that_was_not_finished_does_not_count(tmp_path):
-    checkpoints = open_checkpoints(tmp_path)
-    for step in (2, 4):
-        checkpoints.save(step, {"step": jnp.int32(step)}, {})
-    # As orbax calls it until it is whole.
-    (tmp_path / "4").rename(tmp_path / "4.orbax-checkpoint-tmp")
-    again = open_checkpoints(tmp_path)
-    found, _ = again.restore({"step": jnp.int32(0)})
-    assert int(found["step"]) == 2
-    again.save(4, {"step": jnp.int32(5)}, {})
-    found, _ = open_checkpoints(tmp_path).restore({"step": jnp.int32(0)})
-    assert int(found["step"]) == 5
+def test_a_checkpoint_that_cannot_be_finished_leaves_those_before(
+    tmp_path, monkeypatch
+):
+    def fail(self, contents):
+        with open(self, "wb") as file:
+            file.write(contents[:100])
+        raise OSError(28, "No space left on device")
+
+    state = {"step": jnp.int32(2)}
+    save_checkpoint(tmp_path, 2, state, PROGRESS)
+    monkeypatch.setattr(type(tmp_path), "write_bytes", fail)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(tmp_path, 4, state, PROGRESS)
+    assert [path.name for path in tmp_path.iterdir()] == ["000002.safetensors"]
+    assert int(last_checkpoint(tmp_path, state)[0]["step"]) == 2
 
 
 def assert_refused(folder, like):
-    with pytest.raises(InputError) as raised:
-        open_checkpoints(folder).restore(like)
+    with pytest.raises(InputError, match=r"is damaged|cut short|regular") as raised:
+        last_checkpoint(folder, like)
     message = str(raised.value)
-    assert f"checkpoint {folder / '3'} does not fit this network or is " in message
-    assert message.endswith("): start again in an empty --workdir")
+    assert str(folder / "000003.safetensors") in message
+    assert message.endswith(": start again in an empty --workdir")
     assert "\n" not in message
     assert len(message) < 500
 
@@ -126,36 +134,25 @@ def test_another_network_is_told(state, tmp_path, other):
         "with": (smaller, state),
     }
     saved, like = states[other]
-    open_checkpoints(tmp_path).save(3, saved, RECORD)
+    save_checkpoint(tmp_path, 3, saved, PROGRESS)
     assert_refused(tmp_path, like)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    ["cut short", "flipped", "no record", "record", "no arrays", "link", "pipe"],
-)
+@pytest.mark.parametrize("damage", ["cut short", "flipped", "record", "type", "pipe"])
 def test_damage_is_told(tmp_path, damage):
     state = {"step": jnp.int32(3), "kernel": jnp.linspace(0, 1, 500)}
-    open_checkpoints(tmp_path).save(3, state, RECORD)
-    record = tmp_path / "3" / "record" / "metadata"
-    arrays = [path for path in (tmp_path / "3").rglob("d/*") if path.is_file()]
+    wrong = msgspec.structs.replace(PROGRESS, seconds="1")
+    save_checkpoint(tmp_path, 3, state, wrong if damage == "type" else PROGRESS)
+    path = tmp_path / "000003.safetensors"
     if damage == "cut short":
-        for path in arrays:
-            truncate(path)
+        truncate(path)
     elif damage == "flipped":
-        for path in arrays:
-            flip(path, path.stat().st_size // 2)
-    elif damage == "no record":
-        record.unlink()
+        flip(path, path.stat().st_size // 2)
     elif damage == "record":
-        record.write_text('{"seconds": ')
-    elif damage == "link":
-        record.rename(tmp_path / "moved")
-        record.symlink_to(tmp_path / "moved")
+        contents = path.read_bytes()
+        assert contents.count(b"1.25") == 1
+        path.write_bytes(contents.replace(b"1.25", b"1.26"))
     elif damage == "pipe":
-        record.unlink()
-        os.mkfifo(record)
-    else:
-        for path in arrays:
-            path.unlink()
+        path.unlink()
+        os.mkfifo(path)
     assert_refused(tmp_path, state)

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 
-import numpy as np
 import pytest
 
 from nstjax.errors import InputError
@@ -23,9 +22,9 @@ VGG19_STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 COCO_PHOTOS = 82_783
 
 # As the programs' code has it.
+SIZES = {"channels": (32, 64, 128), "residual_blocks": 5}
 JOHNSON_NETWORK = {
-    "channels": (32, 64, 128),
-    "residual_blocks": 5,
+    **SIZES,
     "epsilon": 1e-5,
     "normalize_output": False,
     "bias": True,
@@ -39,9 +38,8 @@ NETWORKS = {
     "johnson-in": {**JOHNSON_NETWORK, "width": 0.5, "normalization": "instance"},
     "johnson-bn": {**JOHNSON_NETWORK, "width": 1.0, "normalization": "batch"},
     "pytorch-fns": {
-        "channels": (32, 64, 128),
+        **SIZES,
         "width": 1.0,
-        "residual_blocks": 5,
         "normalization": "instance",
         "epsilon": 1e-5,
         "normalize_output": False,
@@ -53,9 +51,8 @@ NETWORKS = {
         "initialization": "fan-in",
     },
     "lengstrom": {
-        "channels": (32, 64, 128),
+        **SIZES,
         "width": 1.0,
-        "residual_blocks": 5,
         "normalization": "instance",
         "epsilon": 1e-3,
         "normalize_output": True,
@@ -67,9 +64,8 @@ NETWORKS = {
         "initialization": "truncated-normal",
     },
     "cin-dumoulin": {
-        "channels": (32, 64, 128),
+        **SIZES,
         "width": 1.0,
-        "residual_blocks": 5,
         "normalization": "conditional",
         "epsilon": 1e-5,
         "normalize_output": True,
@@ -180,16 +176,11 @@ def test_a_preset_has_the_published_numbers(name):
     customize(preset.loss)
 
 
-def test_there_are_no_other_presets():
-    assert set(TRAINING_PRESETS) == set(NETWORKS)
-
-
-@pytest.mark.parametrize("name", ["", "johnson", "Adain"])
-def test_an_unknown_preset_is_refused_with_the_known_ones(name):
+def test_an_unknown_preset_is_refused_with_the_known_ones():
     with pytest.raises(InputError) as caught:
-        get_training_preset(name)
+        get_training_preset("Adain")
     assert str(caught.value) == (
-        f"unknown training preset {name!r}: known are johnson-in, johnson-bn, "
+        "unknown training preset 'Adain': known are johnson-in, johnson-bn, "
         "pytorch-fns, lengstrom, cin-dumoulin, adain"
     )
 
@@ -219,91 +210,39 @@ CONDITIONAL = {"normalization": "conditional"}
     "fields, words",
     [
         ({"normalization": "layer"}, "normalization must be one of instance, batch, "),
-        ({"normalization": None}, "normalization must be one of"),
         ({"padding": "replicate"}, "padding must be one of reflect, zero, "),
         ({"upsampling": ["nearest"]}, "upsampling must be one of nearest, "),
-        ({"pixels": "-1..1"}, "pixels must be one of 0..1, "),
         ({"output": "relu"}, "output must be one of linear, tanh, sigmoid, got 'relu'"),
-        ({"initialization": ""}, "initialization must be one of fan-in, "),
         ({"bias": 1}, "bias must be True or False, got 1"),
-        ({"normalize_output": "no"}, "normalize_output must be True or False"),
         ({"width": 0}, "width must be above 0 and at most 1024, got 0"),
-        ({"width": -1.0}, "width must be above 0"),
         ({"width": math.nan}, "width must be above 0 and at most 1024, got nan"),
-        ({"width": math.inf}, "width must be above 0 and at most 1024, got inf"),
-        ({"width": 10**400}, "width must be above 0 and at most 1024"),
         ({"width": "half"}, "width must be a number, got 'half'"),
-        ({"width": True}, "width must be a number, got True"),
         ({"width": 0.001}, "channels times width 0.001 must lie in 1..1024, got 0"),
         ({"width": 9.0}, "channels times width 9.0 must lie in 1..1024, got 1152"),
         ({"epsilon": math.nan}, "epsilon must be above 0 and at most 1, got nan"),
-        ({"epsilon": 0.0}, "epsilon must be above 0"),
-        ({"epsilon": -1e-5}, "epsilon must be above 0"),
-        ({"epsilon": 10**400}, "epsilon must be above 0 and at most 1"),
         ({"epsilon": "x"}, "epsilon must be a number, got 'x'"),
-        ({"epsilon": None}, "epsilon must be a number, got None"),
-        ({"residual_blocks": -1}, "residual_blocks must lie in 0..50, got -1"),
         ({"residual_blocks": 51}, "residual_blocks must lie in 0..50, got 51"),
         ({"residual_blocks": 1.5}, "residual_blocks must be a whole number, got 1.5"),
-        ({"residual_blocks": True}, "residual_blocks must be a whole number, got True"),
         ({"channels": (32, 64)}, "channels must be three whole numbers, got (32, 64)"),
         ({"channels": (0, 8, 8)}, "channels must lie in 1..1024, got 0"),
         ({"channels": (8, 8, 1025)}, "channels must lie in 1..1024, got 1025"),
-        ({"channels": (8, 8, 10**400)}, "channels must lie in 1..1024"),
         ({"channels": (8, 8.5, 8)}, "channels must be three whole numbers"),
-        ({"channels": (8, "8", 8)}, "channels must be three whole numbers"),
         ({"channels": 8}, "channels must be three whole numbers, got 8"),
-        ({"channels": None}, "channels must be three whole numbers, got None"),
         ({"styles": 2}, "2 styles need normalization=conditional, not instance"),
-        ({"styles": 0, **CONDITIONAL}, "styles must lie in 1..256, got 0"),
         ({"styles": 257, **CONDITIONAL}, "styles must lie in 1..256, got 257"),
         ({"styles": 2.0, **CONDITIONAL}, "styles must be a whole number, got 2.0"),
     ],
 )
 def test_a_network_that_cannot_be_built_is_refused(fields, words):
     with pytest.raises(InputError) as error:
-        TransformArchitecture(**fields)
-    assert_one_line(error, words)
-    record = {"kind": "transform", **fields}
-    with pytest.raises(InputError) as error:
-        from_record(record)
+        from_record({"kind": "transform", **fields})
     assert_one_line(error, words)
 
 
-@pytest.mark.parametrize(
-    "fields, words",
-    [
-        ({"encoder_channels": 8.5}, "encoder_channels must be a whole number, got 8.5"),
-        ({"encoder_channels": 0}, "encoder_channels must lie in 1..1024, got 0"),
-        ({"encoder_channels": 10**400}, "encoder_channels must lie in 1..1024"),
-        ({"channels": (8, 8)}, "channels must be three whole numbers, got (8, 8)"),
-        ({"channels": (8, 8, -8)}, "channels must lie in 1..1024, got -8"),
-        ({"channels": "8,8,8"}, "channels must be three whole numbers, got '8,8,8'"),
-        ({"upsampling": "transpose-torch"}, "upsampling must be one of nearest, bilin"),
-    ],
-)
-def test_a_decoder_that_cannot_be_built_is_refused(fields, words):
-    with pytest.raises(InputError) as error:
-        AdaINArchitecture(**fields)
-    assert_one_line(error, words)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"width": 1},
-        {"width": np.float64(0.25), "channels": (8, 8, 8)},
-        {"channels": (1, 1, 1)},
-        {"channels": (1024, 1024, 1024)},
-        {"styles": 256, **CONDITIONAL},
-        {"residual_blocks": 0},
-        {"residual_blocks": 50},
-        {"epsilon": 1},
-    ],
-)
-def test_the_limits_themselves_are_taken(fields):
-    architecture = TransformArchitecture(**fields)
-    assert from_record(json.loads(json.dumps(to_record(architecture)))) == architecture
+def test_a_decoder_that_cannot_be_built_is_refused():
+    for fields in ({"encoder_channels": 0}, {"upsampling": "transpose-torch"}):
+        with pytest.raises(InputError, match=r"must (lie in|be one of)"):
+            AdaINArchitecture(**fields)
 
 
 def test_channels_are_multiplied_by_the_width_and_rounded():
@@ -329,4 +268,13 @@ def test_channels_are_multiplied_by_the_width_and_rounded():
 def test_a_record_of_something_else_is_refused(record):
     with pytest.raises(InputError, match="no architecture that is known here") as error:
         from_record(record)
+    assert_one_line(error)
+
+
+@pytest.mark.parametrize(
+    "rule, size, words", [("round", 16, "one of squash, "), ("center", 0, "at least 1")]
+)
+def test_a_crop_rule_that_cuts_nothing_is_refused(rule, size, words):
+    with pytest.raises(InputError, match=words) as error:
+        CropRule(rule, size)
     assert_one_line(error)

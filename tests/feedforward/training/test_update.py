@@ -17,12 +17,6 @@ from flax import nnx
 
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import TransformArchitecture
-from nstjax.feedforward.networks.model_file import network_tensors
-from nstjax.feedforward.networks.normalization import StyleTable
-from nstjax.feedforward.networks.style_rows import (
-    network_for_new_style,
-    with_style_added,
-)
 from nstjax.feedforward.training.objective import (
     Batch,
     Objective,
@@ -241,28 +235,6 @@ def test_ten_in_a_row_end_the_training():
 
 
 # --- one more style -----------------------------------------------------------------
-
-
-def test_a_new_style_trains_its_rows_and_nothing_else():
-    network, _ = of_two_styles()
-    new = network_for_new_style(network)
-    training = make_training(new, plain_loss, optax.adam(RATE), trained=StyleTable)
-    state = training.init(new, None)
-    tables, rest = leaves(state.trained), leaves(state.rest)
-    assert len(tables) == 2 * 5
-    for step in range(3):
-        state, _ = training.step(state, make_batch(step), plain(), NO_WEIGHT)
-    assert_equal(leaves(state.rest), rest)
-    for one, other in zip(leaves(state.trained), tables, strict=True):
-        assert differs([one], [other])
-    added = network_tensors(with_style_added(network, training.network(state)))
-    rows = network_tensors(training.network(state))
-    for name, tensor in network_tensors(network).items():
-        if name.endswith(("gamma", "beta")):
-            np.testing.assert_array_equal(added[name][:2], tensor)
-            np.testing.assert_array_equal(added[name][2:], rows[name])
-        else:
-            np.testing.assert_array_equal(added[name], tensor)
 
 
 # --- several devices ----------------------------------------------------------------
