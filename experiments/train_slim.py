@@ -51,7 +51,8 @@ from nstjax.io.images import read_image
 from nstjax.io.stored import check_tensors, damaged, open_tensors
 from nstjax.io.weights import load_network, save_params
 from nstjax.io.workdir import one_run_in
-from nstjax.network.vgg import CHANNELS_PER_BLOCK, CONV_LAYERS, Params, kernel_shapes
+from nstjax.network.architecture import CHANNELS_PER_BLOCK, CONV_LAYERS, kernel_shapes
+from nstjax.network.vgg import Params
 from nstjax.runtime.interrupts import advise
 from nstjax.runtime.progress_bar import ProgressBar
 from nstjax.whole_number import is_whole_number

@@ -16,7 +16,8 @@ from nstjax.losses.content import content_loss
 from nstjax.losses.terms import LossTerms, Region, Targets, Weights
 from nstjax.losses.total import style_statistics, total_loss
 from nstjax.losses.total_variation import total_variation
-from nstjax.network.vgg import Params, deprocess, features, preprocess, summarize
+from nstjax.network.architecture import summarize
+from nstjax.network.vgg import Params, deprocess, features, preprocess
 from nstjax.optimization.optimizers import make_optimizer, with_learning_rate
 from nstjax.optimization.steps import NonFiniteLossError, compile_steps, run
 from nstjax.optimization.transfer import (

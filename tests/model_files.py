@@ -18,7 +18,7 @@ from nstjax.feedforward.networks.architecture import (
 )
 from nstjax.feedforward.networks.model_file import Encoder, StyleModel, read_model
 from nstjax.feedforward.networks.networks import make_network
-from nstjax.network.vgg import CONV_LAYERS
+from nstjax.network.architecture import CONV_LAYERS
 
 CARD = {
     "license": "CC BY 4.0",

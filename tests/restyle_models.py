@@ -15,7 +15,7 @@ from nstjax.feedforward.networks.architecture import (
 from nstjax.feedforward.networks.model_file import Encoder, StyleModel
 from nstjax.feedforward.networks.networks import make_network
 from nstjax.io.weights import LoadedParams, params_sha256
-from nstjax.network.vgg import CONV_LAYERS
+from nstjax.network.architecture import CONV_LAYERS
 
 STYLES = ("wave", "scream", "lilies")
 PAINTERLY = TransformArchitecture(

@@ -22,7 +22,7 @@ from nstjax.feedforward.training import setup as training_setup
 from nstjax.feedforward.training.data import CropRule, square_crop
 from nstjax.io.images import read_image
 from nstjax.io.weights import read_params
-from nstjax.network.vgg import CONV_LAYERS
+from nstjax.network.architecture import CONV_LAYERS
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TRAIN = "experiments.train_feedforward"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nstjax.errors import InputError
-from nstjax.network.vgg import CHANNELS_PER_BLOCK
+from nstjax.network.architecture import CHANNELS_PER_BLOCK
 
 FloatArray = NDArray[np.float32]
 LayerArrays = dict[str, tuple[FloatArray, FloatArray]]

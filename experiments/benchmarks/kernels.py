@@ -19,8 +19,8 @@ from absl import flags
 
 from experiments.benchmarks import benchmark
 from nstjax.commands.path_flags import define_path
+from nstjax.network.architecture import LAYERS, kernel_shapes, summarize
 from nstjax.network.convolution import conv3x3, direct_convolution, winograd_convolution
-from nstjax.network.vgg import LAYERS, kernel_shapes, summarize
 
 DEEPEST = "conv5_1"
 ALGORITHMS: dict[str, Callable[..., Any]] = {

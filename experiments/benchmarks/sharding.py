@@ -33,7 +33,7 @@ from experiments.benchmarks.benchmark import print_rows, run_benchmark, whole_nu
 from nstjax.commands.path_flags import define_path
 from nstjax.losses.objective import TransferData
 from nstjax.losses.terms import Targets
-from nstjax.network.vgg import LAYERS, LayerSummary, kernel_shapes, summarize
+from nstjax.network.architecture import LAYERS, LayerSummary, kernel_shapes, summarize
 from nstjax.optimization.sharding import row_sharding, state_shardings
 from nstjax.optimization.steps import compile_steps
 from nstjax.presets.preset import Preset, customize, deepest_layer

@@ -12,12 +12,8 @@ from nstjax.images.resizing import Size
 from nstjax.io.weights import find_vgg19, load_params
 from nstjax.losses.terms import Targets, Weights
 from nstjax.losses.total import style_statistics, total_loss
-from nstjax.network.vgg import (
-    LAYERS,
-    MEAN_RGB,
-    features,
-    summarize,
-)
+from nstjax.network.architecture import LAYERS, summarize
+from nstjax.network.vgg import MEAN_RGB, features
 from nstjax.optimization.steps import run
 from nstjax.presets.preset import Preset, customize, deepest_layer
 from nstjax.presets.published import get_preset

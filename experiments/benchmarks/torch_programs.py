@@ -33,7 +33,8 @@ from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
     TransformArchitecture,
 )
-from nstjax.network.vgg import LAYERS, MEAN_RGB, layer_channels
+from nstjax.network.architecture import LAYERS, layer_channels
+from nstjax.network.vgg import MEAN_RGB
 from nstjax.runtime.memory import keep_freed_memory
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nstjax.network.architecture import CONV_LAYERS
 from nstjax.network.layer_scales import scale_layers
-from nstjax.network.vgg import CONV_LAYERS, Params, features, preprocess
+from nstjax.network.vgg import Params, features, preprocess
 from nstjax.statistics.gram import gram_matrix
 
 # All presets match content here, and style elsewhere.

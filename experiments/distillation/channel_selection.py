@@ -8,7 +8,8 @@ import numpy as np
 from jax import Array
 
 from experiments.distillation.teacher_features import Batch
-from nstjax.network.vgg import CONV_LAYERS, LAYERS, Params, Pool, features, preprocess
+from nstjax.network.architecture import CONV_LAYERS, LAYERS
+from nstjax.network.vgg import Params, Pool, features, preprocess
 
 RIDGE = 1e-3
 # Beside the patches, of a size with them, for the bias.

@@ -9,16 +9,9 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from nstjax.network.architecture import CONV_LAYERS, VGG19, layer_channels
 from nstjax.network.layer_scales import scale_layers
-from nstjax.network.vgg import (
-    CONV_LAYERS,
-    VGG19,
-    Params,
-    Pool,
-    features,
-    layer_channels,
-    preprocess,
-)
+from nstjax.network.vgg import Params, Pool, features, preprocess
 
 BLOCKS = len(VGG19.blocks)
 

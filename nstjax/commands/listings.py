@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nstjax.images.resizing import output_size
 from nstjax.io.images import check_output, write_image
-from nstjax.network.vgg import LAYERS, LayerSummary, check_size, summarize
+from nstjax.network.architecture import LAYERS, LayerSummary, check_size, summarize
 from nstjax.presets.preset import Preset
 from nstjax.presets.published import PRESETS
 

@@ -27,7 +27,7 @@ from nstjax.io.atomic import atomic_path
 from nstjax.io.config import START_AGAIN
 from nstjax.io.hdf5 import Table, read_hdf5, write_hdf5
 from nstjax.io.stored import Amount, Count, check_file, convert, damaged, decode
-from nstjax.network.vgg import LAYERS
+from nstjax.network.architecture import LAYERS
 from nstjax.optimization.transfer import TransferInfo
 from nstjax.whole_number import is_whole_number
 

@@ -14,8 +14,9 @@ from jax.typing import ArrayLike
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
 from nstjax.io.stored import open_tensors, tensors_sha256
+from nstjax.network.architecture import CONV_LAYERS, kernel_shapes
 from nstjax.network.random_weights import random_params
-from nstjax.network.vgg import CONV_LAYERS, Params, kernel_shapes
+from nstjax.network.vgg import Params
 
 ENVIRONMENT_VARIABLE = "NSTJAX_WEIGHTS"
 CONVERTED_SUFFIXES = (".h5", ".hdf5", ".mat")

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nstjax.network.vgg import LAYERS
+from nstjax.network.architecture import LAYERS
 
 
 class Region(NamedTuple):

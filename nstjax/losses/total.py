@@ -33,16 +33,14 @@ from nstjax.losses.terms import (
     terms_of,
 )
 from nstjax.losses.total_variation import TotalVariationForm, total_variation
+from nstjax.network.architecture import LAYERS, PoolPadding, layer_channels
 from nstjax.network.convolution import Precision
 from nstjax.network.vgg import (
-    LAYERS,
     ImagePadding,
     NetworkOptions,
     Params,
     Pool,
-    PoolPadding,
     activations_of,
-    layer_channels,
 )
 from nstjax.statistics.normalization import (
     GramNormalization,

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from nstjax.network.vgg import LayerSummary
+from nstjax.network.architecture import LayerSummary
 
 COLORS = {"conv": "#3b6ea5", "pool": "#d98c2b"}
 INCHES_PER_BOX = 0.62

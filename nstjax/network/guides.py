@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from nstjax.network.vgg import LAYERS, PoolPadding, check_layers, pooled_size
+from nstjax.network.architecture import LAYERS, PoolPadding, check_layers, pooled_size
 
 GuideMode = Literal["simple", "inside", "all"]
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from jax.typing import ArrayLike
 
-from nstjax.network.vgg import Params, architecture_of
+from nstjax.network.architecture import architecture_of
+from nstjax.network.vgg import Params
 
 
 def scale_layers(params: Params, factors: Mapping[str, ArrayLike]) -> Params:

@@ -6,7 +6,8 @@ from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike
 
-from nstjax.network.vgg import Params, Pool, PoolPadding, architecture_of, features
+from nstjax.network.architecture import PoolPadding, architecture_of
+from nstjax.network.vgg import Params, Pool, features
 
 
 class VGG19(nnx.Module):

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
-from nstjax.network.vgg import Params, kernel_shapes, layer_channels
+from nstjax.network.architecture import kernel_shapes, layer_channels
+from nstjax.network.vgg import Params
 
 # Root mean square of VGG-19's convolutions over crops of photos and paintings (average
 # pooling), as experiments/train_slim.py measures it.

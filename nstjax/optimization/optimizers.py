@@ -5,6 +5,7 @@ so that another rate needs no new compilation: see ``with_learning_rate``.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -19,9 +20,6 @@ ADAM_BETAS = (0.9, 0.999)
 # Torch drops curvature pairs below this: without a line search s·y may be negative, and
 # the direction would then point uphill.
 SMALLEST_CURVATURE = 1e-10
-
-
-OPTIMIZERS = ("adam", "lbfgs", "lbfgs-linesearch")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +112,54 @@ def scale_by_published_lbfgs(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
+class Optimizer(NamedTuple):
+    """An optimizer that people can name.
+
+    Attributes:
+      make: (learning rate, options) -> optax transformation.
+      rate: the learning rate where a preset has none for it; None: Adam's.
+      step_copies: how many times a step holds the largest activation.
+      evaluations: how often a step evaluates the loss, as compiled.
+      sweep_copies: how many times a sweep holds each activation.
+    """
+
+    make: Callable[[ArrayLike, OptimizerOptions], optax.GradientTransformation]
+    rate: float | None = 1.0
+    step_copies: int = 3
+    evaluations: int = 1
+    sweep_copies: int = 2
+
+
+def _adam(
+    learning_rate: ArrayLike, options: OptimizerOptions
+) -> optax.GradientTransformation:
+    b1, b2 = options.adam_betas
+    return optax.adam(learning_rate, b1=b1, b2=b2, eps=1e-8)
+
+
+def _lbfgs(
+    learning_rate: ArrayLike, options: OptimizerOptions
+) -> optax.GradientTransformation:
+    return optax.chain(
+        scale_by_published_lbfgs(options.lbfgs_num_correction),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+
+
+def _lbfgs_linesearch(
+    learning_rate: ArrayLike, options: OptimizerOptions
+) -> optax.GradientTransformation:
+    # The rate scales the direction, hence the first step that the search tries.
+    return optax.lbfgs(learning_rate, memory_size=options.lbfgs_num_correction)
+
+
+OPTIMIZERS = {
+    "adam": Optimizer(_adam, rate=None, step_copies=2),
+    "lbfgs": Optimizer(_lbfgs),
+    "lbfgs-linesearch": Optimizer(_lbfgs_linesearch, evaluations=2, sweep_copies=4),
+}
+
+
 def make_optimizer(
     name: str,
     lbfgs_num_correction: int = NUM_CORRECTION,
@@ -136,26 +182,14 @@ def make_optimizer(
     Raises:
       InputError: unknown name.
     """
-
-    def of_rate(learning_rate: ArrayLike) -> optax.GradientTransformation:
-        if name == "adam":
-            b1, b2 = adam_betas
-            return optax.adam(learning_rate, b1=b1, b2=b2, eps=1e-8)
-        if name == "lbfgs":
-            return optax.chain(
-                scale_by_published_lbfgs(lbfgs_num_correction),
-                optax.scale_by_learning_rate(learning_rate),
-            )
-        # The rate scales the direction, hence the first step that the search tries.
-        return optax.lbfgs(learning_rate, memory_size=lbfgs_num_correction)
-
     if name not in OPTIMIZERS:
         raise InputError(
             f"unknown optimizer {name!r}: known are {', '.join(OPTIMIZERS)}"
         )
-    optimizer = optax.inject_hyperparams(of_rate)(
-        learning_rate=jnp.asarray(1.0, jnp.float32)
-    )
+    options = OptimizerOptions(name, lbfgs_num_correction, adam_betas)
+    optimizer = optax.inject_hyperparams(
+        lambda learning_rate: OPTIMIZERS[name].make(learning_rate, options)
+    )(learning_rate=jnp.asarray(1.0, jnp.float32))
     return optax.with_extra_args_support(optimizer)
 
 

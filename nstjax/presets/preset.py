@@ -15,8 +15,9 @@ from nstjax.errors import InputError
 from nstjax.images.options import ColorMatch, ColorSpace, LuminanceMatch
 from nstjax.images.resizing import Rule, Size
 from nstjax.losses.total import LossOptions
+from nstjax.network.architecture import LAYERS, check_layers
 from nstjax.network.guides import GuideMode
-from nstjax.network.vgg import LAYERS, NetworkOptions, check_layers
+from nstjax.network.vgg import NetworkOptions
 from nstjax.optimization.optimizers import OPTIMIZERS, OptimizerOptions
 from nstjax.statistics.normalization import StyleForm
 from nstjax.statistics.style import style_statistic
@@ -175,7 +176,7 @@ def settings_of(preset: Preset) -> dict[str, Any]:
 
 def setting_choices(name: str) -> tuple[str, ...]:
     """The names that a setting may have; none where it is no choice."""
-    tables = {"style_loss": tuple(STATISTICS), "optimizer": OPTIMIZERS}
+    tables = {"style_loss": tuple(STATISTICS), "optimizer": tuple(OPTIMIZERS)}
     hint = setting_types()[name]
     return tables.get(name, get_args(hint) if get_origin(hint) is Literal else ())
 
@@ -323,7 +324,8 @@ def learning_rate_of(preset: Preset) -> float:
     """The preset's learning rate, or that of its optimizer."""
     if preset.learning_rate is not None:
         return preset.learning_rate
-    return preset.adam_learning_rate if preset.optimizer.name == "adam" else 1.0
+    rate = OPTIMIZERS[preset.optimizer.name].rate
+    return preset.adam_learning_rate if rate is None else rate
 
 
 def _check(preset: Preset) -> None:

@@ -28,15 +28,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from nstjax.errors import InputError
-from nstjax.network.convolution import winograd_pays
-from nstjax.network.vgg import (
-    CONV_LAYERS,
+from nstjax.network.architecture import (
     LAYERS,
-    Params,
-    kernel_shapes,
-    layer_channels,
+    convolution_sizes,
+    kernels_of,
     summarize,
 )
+from nstjax.network.convolution import winograd_pays
+from nstjax.network.vgg import Params
+from nstjax.optimization.optimizers import OPTIMIZERS
 from nstjax.presets.preset import Preset, deepest_layer
 from nstjax.problem.compiled_transfer import make_transfer
 from nstjax.problem.preprocessing import style_size
@@ -53,9 +53,6 @@ TILED_WINOGRAD_BYTES = 0.03e9
 # Of what is available, where nobody says how much a run may take.
 SHARE_OF_AVAILABLE = 0.8
 SMALLEST_TILE = 64
-# Of the largest result, in an untiled step.
-STEP_COPIES = {"adam": 2, "lbfgs": 3, "lbfgs-linesearch": 3}
-EVALUATIONS = {"lbfgs-linesearch": 2}
 PIXEL_BYTES = 12  # three numbers of float32
 
 
@@ -196,19 +193,9 @@ class _Work(NamedTuple):
 
 
 def _work(params: Params, preset: Preset) -> _Work:
-    kernels = kernel_shapes(_widths(params))
     side = 1024
-    sizes = [
-        4 * math.prod(row.shape) / side**2
-        for row in summarize(side, side, kernels=kernels)
-        if row.name.startswith("conv")
-    ]
-    deepest = deepest_layer(preset).replace("relu", "conv")
-    if deepest.startswith("pool"):
-        below = [name for name in CONV_LAYERS if name[4] == deepest[4]]
-        deepest = below[-1]
-    sizes = sizes[: CONV_LAYERS.index(deepest) + 1]
-    return _Work(sum(sizes), max(sizes))
+    sizes = convolution_sizes(side, side, deepest_layer(preset), params)
+    return _Work(4 * sum(sizes) / side**2, 4 * max(sizes) / side**2)
 
 
 def _winograd_layers(params: Params, preset: Preset) -> int:
@@ -218,24 +205,15 @@ def _winograd_layers(params: Params, preset: Preset) -> int:
     below = LAYERS[: LAYERS.index(deepest_layer(preset)) + 1]
     return sum(
         winograd_pays(*shape[2:])
-        for layer, shape in kernel_shapes(_widths(params)).items()
+        for layer, shape in kernels_of(params).items()
         if layer in below
     )
-
-
-def _widths(params: Params) -> dict[str, int]:
-    return {
-        layer: int(params[layer]["bias"].size)
-        if layer in params
-        else layer_channels(layer)
-        for layer in CONV_LAYERS
-    }
 
 
 def _work_bytes(
     pictures: Pictures, preset: Preset, work: _Work, tile: int | None
 ) -> float:
-    deepest = deepest_layer(preset)
+    deepest, optimizer = deepest_layer(preset), OPTIMIZERS[preset.optimizer.name]
 
     def pixels(size: tuple[int, int]) -> int:
         if tile is not None and needs_tiles(*size, deepest, tile):
@@ -249,8 +227,8 @@ def _work_bytes(
         step = (work.all + 2 * work.largest) * pixels(pictures.photo)
         step += 2 * PIXEL_BYTES * photo
     else:
-        step = (work.all + STEP_COPIES[preset.optimizer.name] * work.largest) * photo
-        step *= EVALUATIONS.get(preset.optimizer.name, 1)
+        step = (work.all + optimizer.step_copies * work.largest) * photo
+        step *= optimizer.evaluations
     return max(step, description)
 
 
@@ -263,7 +241,7 @@ def _fixed_bytes(pictures: Pictures, params: Params, preset: Preset) -> float:
         height,
         width,
         pool_padding=preset.network.pool_padding,
-        kernels=kernel_shapes(_widths(params)),
+        kernels=kernels_of(params),
     )
     shapes = {row.name: row.shape for row in layers}
     content = sum(math.prod(shapes[layer]) for layer in preset.content_layers)

@@ -8,7 +8,8 @@ from jax import Array
 
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size, UsedSize, output_size, resize
-from nstjax.network.vgg import deprocess, least_side
+from nstjax.network.architecture import least_side
+from nstjax.network.vgg import deprocess
 from nstjax.presets.preset import Preset, deepest_layer
 from nstjax.problem.pyramid import Scale
 

@@ -10,7 +10,7 @@ from jax import Array
 
 from nstjax.errors import InputError
 from nstjax.images.resizing import output_size
-from nstjax.network.vgg import check_size, least_side
+from nstjax.network.architecture import check_size, least_side
 from nstjax.optimization.transfer import TransferState
 from nstjax.presets.preset import Preset, deepest_layer
 

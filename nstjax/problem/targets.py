@@ -15,7 +15,8 @@ from nstjax.errors import InputError
 from nstjax.images.resizing import resize
 from nstjax.losses.terms import Region, Targets
 from nstjax.losses.total import LossOptions, describe_painting
-from nstjax.network.vgg import LAYERS, NetworkOptions, Params, activations_of
+from nstjax.network.architecture import LAYERS
+from nstjax.network.vgg import NetworkOptions, Params, activations_of
 from nstjax.presets.preset import Preset
 from nstjax.runtime.compilation import memory_saving_jit
 from nstjax.statistics.normalization import StyleForm

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.network.vgg import LAYERS, PoolPadding, pooled_size, summarize
+from nstjax.network.architecture import LAYERS, PoolPadding, pooled_size, summarize
 
 
 class Window(NamedTuple):

@@ -17,7 +17,8 @@ from jax import Array
 from nstjax.losses.content import content_sums
 from nstjax.losses.terms import LossTerm, Targets, layers_of, style_terms_of, terms_of
 from nstjax.losses.total import LossOptions
-from nstjax.network.vgg import Params, layer_channels
+from nstjax.network.architecture import layer_channels
+from nstjax.network.vgg import Params
 from nstjax.runtime.compilation import memory_saving_jit
 from nstjax.runtime.memory import give_back_freed_memory
 from nstjax.statistics.normalization import LayerSize

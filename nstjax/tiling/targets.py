@@ -13,7 +13,8 @@ from jax import Array
 
 from nstjax.losses.terms import LossTerm, Region, Targets
 from nstjax.losses.total import LossOptions
-from nstjax.network.vgg import LAYERS, NetworkOptions, Params, activations_of
+from nstjax.network.architecture import LAYERS
+from nstjax.network.vgg import NetworkOptions, Params, activations_of
 from nstjax.runtime.compilation import memory_saving_jit
 from nstjax.tiling.plan import Window, plan_tiles
 from nstjax.tiling.sums import (

@@ -13,7 +13,7 @@ from programs import process_kept
 
 from experiments.benchmarks.benchmark import print_rows
 from nstjax.network import vgg
-from nstjax.network.vgg import summarize
+from nstjax.network.architecture import summarize
 from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
 

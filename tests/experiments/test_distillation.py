@@ -19,9 +19,9 @@ from experiments.distillation import (
     teacher_features,
     training,
 )
+from nstjax.network.architecture import CONV_LAYERS, layer_channels
 from nstjax.network.layer_scales import scale_layers
 from nstjax.network.random_weights import VGG19_SCALES, random_params
-from nstjax.network.vgg import CONV_LAYERS, layer_channels
 
 POOLS = [batches.pool_of(index) for index in range(2)]
 kernel_mismatch = jax.jit(kernel_matching.kernel_mismatch)

@@ -17,7 +17,7 @@ from training_gallery import (
 
 from nstjax.feedforward.networks.model_file import network_tensors, read_model
 from nstjax.io.weights import read_params
-from nstjax.network.vgg import CONV_LAYERS
+from nstjax.network.architecture import CONV_LAYERS
 
 
 def scalars(folder):

@@ -16,9 +16,9 @@ from experiments.distillation import channel_selection, on_policy, teacher_featu
 from experiments.distillation import training as updates
 from nstjax.io import run_log as runlog
 from nstjax.io.weights import read_params
+from nstjax.network.architecture import CONV_LAYERS
 from nstjax.network.layer_scales import scale_layers
 from nstjax.network.random_weights import VGG19_SCALES, random_params
-from nstjax.network.vgg import CONV_LAYERS
 from nstjax.presets.preset import customize
 
 TRAIN = "experiments.train_slim"

@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from nstjax.errors import InputError
 from nstjax.io import weights
-from nstjax.network.vgg import CONV_LAYERS, kernel_shapes, layer_channels
+from nstjax.network.architecture import CONV_LAYERS, kernel_shapes, layer_channels
 
 NetworkParams = dict[str, dict[str, np.ndarray]]
 

@@ -6,7 +6,8 @@ from style_distances import SAMPLED
 
 from nstjax.losses.terms import Region, Targets, Weights
 from nstjax.losses.total import style_statistics, total_loss
-from nstjax.network.vgg import LAYERS, features, layer_channels
+from nstjax.network.architecture import LAYERS, layer_channels
+from nstjax.network.vgg import features
 from nstjax.statistics.normalization import StyleForm
 from nstjax.statistics.sampling import Samples
 from nstjax.statistics.style import style_distance, style_target

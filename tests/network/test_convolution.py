@@ -7,7 +7,7 @@ import reference
 from nstjax.losses.terms import Targets
 from nstjax.losses.total import total_loss
 from nstjax.network import convolution as module
-from nstjax.network.vgg import CONV_LAYERS, kernel_shapes
+from nstjax.network.architecture import CONV_LAYERS, kernel_shapes
 from nstjax.presets.preset import customize, loss_structure
 from nstjax.presets.published import get_preset
 from nstjax.problem.problem import make_weights

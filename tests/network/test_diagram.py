@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from nstjax.network.architecture import CONV_LAYERS, LAYERS, summarize
 from nstjax.network.diagram import COLORS, draw, table_text
-from nstjax.network.vgg import CONV_LAYERS, LAYERS, summarize
 
 ROWS = summarize(300, 400, pool_padding="same")
 

@@ -4,8 +4,9 @@ import pytest
 import reference
 
 from nstjax.errors import InputError
+from nstjax.network.architecture import LAYERS, summarize
 from nstjax.network.guides import layer_guides, normalize_guide
-from nstjax.network.vgg import LAYERS, features, summarize
+from nstjax.network.vgg import features
 
 # Convolutions in float64 take seconds to compile at the default level.
 PROBED = ("relu1_1", "conv1_2", "pool1", "relu2_2", "pool2", "relu3_1", "relu4_1")

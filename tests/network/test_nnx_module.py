@@ -6,8 +6,9 @@ import pytest
 import reference
 from flax import nnx
 
+from nstjax.network.architecture import CONV_LAYERS, LAYERS
 from nstjax.network.nnx_module import VGG19
-from nstjax.network.vgg import CONV_LAYERS, LAYERS, features
+from nstjax.network.vgg import features
 
 PROBED = ("conv1_1", "relu2_2", "pool3", "conv4_2", "relu5_4", "pool5")
 

@@ -5,8 +5,8 @@ import pytest
 import skimage.data
 
 import nstjax
+from nstjax.network.architecture import CONV_LAYERS, kernel_shapes, layer_channels
 from nstjax.network.random_weights import VGG19_SCALES, random_params
-from nstjax.network.vgg import CONV_LAYERS, kernel_shapes, layer_channels
 
 
 def test_random_network_has_vgg19s_shapes():

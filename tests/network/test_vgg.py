@@ -6,15 +6,8 @@ import reference
 
 from nstjax.errors import InputError
 from nstjax.network import vgg
-from nstjax.network.vgg import (
-    LAYERS,
-    MEAN_RGB,
-    check_size,
-    deprocess,
-    kernel_shapes,
-    preprocess,
-    summarize,
-)
+from nstjax.network.architecture import LAYERS, check_size, kernel_shapes, summarize
+from nstjax.network.vgg import MEAN_RGB, deprocess, preprocess
 
 # As one program: each of its operations would compile by itself.
 features = jax.jit(

@@ -16,7 +16,7 @@ from sweep_examples import spread
 
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size
-from nstjax.network.vgg import summarize
+from nstjax.network.architecture import summarize
 from nstjax.optimization.steps import compile_steps, run
 from nstjax.presets.preset import customize
 from nstjax.problem.compiled_transfer import make_transfer

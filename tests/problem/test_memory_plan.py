@@ -11,7 +11,7 @@ from command_lines import PICTURES, RUN, SHALLOW, check_refused, good
 import nstjax
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size
-from nstjax.network.vgg import kernel_shapes
+from nstjax.network.architecture import kernel_shapes
 from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
 from nstjax.problem import memory_plan

@@ -9,7 +9,7 @@ import reference
 
 from nstjax.losses.objective import StylizeMask, loss_function
 from nstjax.losses.terms import Region, Targets
-from nstjax.network.vgg import layer_channels
+from nstjax.network.architecture import layer_channels
 from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
 from nstjax.problem.problem import make_weights

@@ -8,7 +8,8 @@ import pytest
 import reference
 
 from nstjax.errors import InputError
-from nstjax.network.vgg import LAYERS, features
+from nstjax.network.architecture import LAYERS
+from nstjax.network.vgg import features
 from nstjax.tiling.plan import halo, layer_size, needs_tiles, plan_tiles, stride
 
 

@@ -39,7 +39,7 @@ from nstjax.io.locks import LOCK, held
 from nstjax.io.stored import damaged
 from nstjax.losses.objective import loss_function
 from nstjax.losses.total import LossOptions
-from nstjax.network.vgg import LAYERS
+from nstjax.network.architecture import LAYERS
 from nstjax.presets.preset import Preset, loss_structure
 from nstjax.runs.saved_run import SavedRun
 from nstjax.runtime.interrupts import requested, saving_on_interrupt

@@ -22,12 +22,12 @@ import jax
 from nstjax.analysis.sweeps.batch import Batch, batch_shapes
 from nstjax.analysis.sweeps.sweep import CompiledSweep
 from nstjax.errors import InputError
-from nstjax.network import vgg
+from nstjax.network.architecture import convolution_sizes
+from nstjax.optimization.optimizers import OPTIMIZERS
+from nstjax.presets.preset import deepest_layer
 from nstjax.runtime import memory
 from nstjax.runtime.memory import GIGABYTE, HEADROOM, array_bytes
 from nstjax.runtime.processes import any_of_processes, smallest_of_processes
-
-ACTIVATION_COPIES = {"adam": 2, "lbfgs": 2, "lbfgs-linesearch": 4}
 
 
 def fit_sweep(
@@ -98,24 +98,20 @@ def estimate_run_bytes(sweep: CompiledSweep, batch: Batch) -> int:
         is_leaf=lambda x: x is None,
     )
     own = (array_bytes(state) + sum(jax.tree.leaves(data))) // devices
+    optimizer = OPTIMIZERS[batch.preset.optimizer.name]
     activations = 4 * sum(_convolution_sizes(batch))
-    return ACTIVATION_COPIES[batch.preset.optimizer.name] * activations + own
+    return optimizer.sweep_copies * activations + own
 
 
 def _convolution_sizes(batch: Batch) -> list[int]:
-    """Numbers in the result of each convolution that the loss needs, for one run."""
-    preset = batch.preset
-    _, height, width, _ = batch.images.shape
-    widths = {layer: vgg.layer_channels(layer) for layer in vgg.CONV_LAYERS}
-    for layer, part in batch.data.params.items():
-        widths[layer] = part["bias"].size
-    kernels = vgg.kernel_shapes(widths)
-    rows = vgg.summarize(
-        height, width, pool_padding=preset.network.pool_padding, kernels=kernels
+    preset, (_, height, width, _) = batch.preset, batch.images.shape
+    return convolution_sizes(
+        height,
+        width,
+        deepest_layer(preset),
+        batch.data.params,
+        preset.network.pool_padding,
     )
-    seen = (*preset.content_layers, *preset.style_layers)
-    rows = rows[: max(map(vgg.LAYERS.index, seen)) + 1]
-    return [math.prod(row.shape) for row in rows if row.name.startswith("conv")]
 
 
 def _equal_chunks(count: int, size: int) -> int:

@@ -35,7 +35,8 @@ from nstjax.feedforward.networks.networks import (
 )
 from nstjax.feedforward.networks.normalization import instance_statistics
 from nstjax.io.atomic import atomic_path, check_results, check_writable
-from nstjax.network.vgg import LAYERS, Params, Pool
+from nstjax.network.architecture import LAYERS
+from nstjax.network.vgg import Params, Pool
 
 TOLERANCE = 1e-4
 # The second one is no multiple of anything.

@@ -27,8 +27,9 @@ from nstjax.feedforward.networks.model_file import StyleModel
 from nstjax.feedforward.networks.networks import TransformNet, check_sides
 from nstjax.feedforward.networks.normalization import instance_statistics
 from nstjax.io.weights import LoadedParams
+from nstjax.network.architecture import PoolPadding
 from nstjax.network.layer_scales import scale_layers
-from nstjax.network.vgg import Params, Pool, PoolPadding
+from nstjax.network.vgg import Params, Pool
 
 # Pictures are reflected to multiples of this, so that a few compilations serve all.
 BUCKET = 64

@@ -31,7 +31,8 @@ from nstjax.feedforward.networks.networks import (
     to_network_units,
 )
 from nstjax.feedforward.networks.normalization import InstanceNorm
-from nstjax.network.vgg import Params, Pool, PoolPadding
+from nstjax.network.architecture import PoolPadding
+from nstjax.network.vgg import Params, Pool
 
 CODE_PIXELS = 8
 # relu4_1 sees 68 pixels: 30 on each side of the 8 that a position stands for.

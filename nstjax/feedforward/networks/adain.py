@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from nstjax.feedforward.networks.normalization import instance_statistics
-from nstjax.network.vgg import Params, Pool, PoolPadding, features, preprocess
+from nstjax.network.architecture import PoolPadding
+from nstjax.network.vgg import Params, Pool, features, preprocess
 
 CODE_LAYER = "relu4_1"
 POOLINGS = 3  # before that layer

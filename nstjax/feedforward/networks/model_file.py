@@ -31,7 +31,8 @@ from nstjax.feedforward.networks.networks import (
 )
 from nstjax.io.atomic import atomic_path
 from nstjax.io.stored import Positive, Text, decode, open_tensors
-from nstjax.network.vgg import CONV_LAYERS, Pool
+from nstjax.network.architecture import CONV_LAYERS
+from nstjax.network.vgg import Pool
 
 SCHEMA = "nstjax.model/1"
 BUNDLED = ("painterly", "arbitrary")

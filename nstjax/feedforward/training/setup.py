@@ -39,8 +39,9 @@ from nstjax.feedforward.training.request import TrainingRequest
 from nstjax.feedforward.training.update import Training, TrainingState, make_training
 from nstjax.images.resizing import Size, output_size, resize
 from nstjax.io.images import read_image
+from nstjax.network.architecture import CONV_LAYERS
 from nstjax.network.layer_scales import scale_layers
-from nstjax.network.vgg import CONV_LAYERS, Params, activations_of, preprocess
+from nstjax.network.vgg import Params, activations_of, preprocess
 from nstjax.problem.problem import make_weights
 
 SHEET_STYLES = 16

@@ -20,7 +20,7 @@ from nstjax.feedforward.networks.adain import (
 from nstjax.feedforward.networks.architecture import AdaINArchitecture
 from nstjax.feedforward.networks.normalization import instance_statistics
 from nstjax.feedforward.training.presets import TRAINING_PRESETS
-from nstjax.network.vgg import summarize
+from nstjax.network.architecture import summarize
 
 # What is conditional is mixed below.
 PUBLISHED = [name for name in TRAINING_PRESETS if name not in ("adain", "cin-dumoulin")]
