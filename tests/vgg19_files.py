@@ -4,13 +4,14 @@ import h5py
 import numpy as np
 import scipy.io
 
+from nstjax.network.architecture import kernel_shapes
 from nstjax.network.vgg import MEAN_RGB
 from weights_convert.fingerprint import FIGURES
-from weights_convert.source import NETWORKS, kernel_shapes
+from weights_convert.source import NETWORKS
 
 KERAS_2016 = ("{0}/{0}_W_1:0", "{0}/{0}_b_1:0")
 KERAS_2 = ("{0}/{0}/kernel:0", "{0}/{0}/bias:0")
-BLOCKS = {name: blocks for blocks, name in NETWORKS.items()}
+ARCHITECTURES = {each.name: each for each in NETWORKS}
 
 
 def fingerprinted_arrays(network="VGG-19"):
@@ -21,7 +22,7 @@ def fingerprinted_arrays(network="VGG-19"):
             0.01 * rng.standard_normal(shape, np.float32),
             rng.standard_normal(shape[-1], np.float32),
         )
-        for layer, shape in kernel_shapes(BLOCKS[network]).items()
+        for layer, shape in kernel_shapes(architecture=ARCHITECTURES[network]).items()
     }
     figures = FIGURES[network]
     kernel, bias = arrays["conv1_1"]

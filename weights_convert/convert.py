@@ -10,7 +10,7 @@ from nstjax.io.stored import check_file
 from weights_convert.fingerprint import find_orientation, oriented
 from weights_convert.keras import read_keras
 from weights_convert.matconvnet import read_matconvnet
-from weights_convert.source import NETWORKS, WHAT_TO_DO, FloatArray
+from weights_convert.source import WHAT_TO_DO, FloatArray
 
 NumpyParams = dict[str, dict[str, FloatArray]]
 
@@ -44,7 +44,7 @@ def convert_file(path: str | os.PathLike[str]) -> tuple[NumpyParams, dict[str, s
         with open(path, "rb") as file:
             source_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         source = reader(path)
-        orientation = find_orientation(source.blocks, source.arrays)
+        orientation = find_orientation(source.architecture, source.arrays)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except OSError as error:
@@ -57,7 +57,7 @@ def convert_file(path: str | os.PathLike[str]) -> tuple[NumpyParams, dict[str, s
         for layer, (kernel, bias) in source.arrays.items()
     }
     return params, {
-        "network": NETWORKS[source.blocks],
+        "network": source.architecture.name,
         "source_file": os.path.basename(path),
         "source_layout": source.layout,
         "source_sha256": source_sha256,

@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nstjax.errors import InputError
+from nstjax.network.architecture import Architecture, kernel_shapes
 from weights_convert.source import (
-    NETWORKS,
     WHAT_TO_DO,
-    Blocks,
     LayerArrays,
     check_declared,
-    kernel_shapes,
 )
 
 TOLERANCE = 1e-5
@@ -78,14 +76,14 @@ ORIENTATIONS = (
 )
 
 
-def find_orientation(blocks: Blocks, arrays: LayerArrays) -> Orientation:
+def find_orientation(architecture: Architecture, arrays: LayerArrays) -> Orientation:
     """Verify that the arrays are a published network's and find the order of axes.
 
     Raises:
       InputError: a layer has another shape or a number that is not finite, or the
         figures are another network's.
     """
-    for layer, shape in kernel_shapes(blocks).items():
+    for layer, shape in kernel_shapes(architecture=architecture).items():
         kernel, bias = arrays[layer]
         check_declared(layer, shape, kernel, bias)
         if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
@@ -93,8 +91,7 @@ def find_orientation(blocks: Blocks, arrays: LayerArrays) -> Orientation:
                 f"{layer} holds a number that is not finite, the file is damaged: "
                 f"{WHAT_TO_DO}"
             )
-    name = NETWORKS[blocks]
-    figures = FIGURES[name]
+    figures = FIGURES[architecture.name]
     kernel, bias = arrays["conv3_3"]
     first, biases = arrays["conv1_1"]
     if _close(biases[:4], figures.biases) and _close(
@@ -107,8 +104,8 @@ def find_orientation(blocks: Blocks, arrays: LayerArrays) -> Orientation:
             ):
                 return orientation
     raise InputError(
-        f"these are not the weights of ImageNet's {name}: conv1_1 and conv3_3 differ "
-        f"from the published network's; {WHAT_TO_DO}"
+        f"these are not the weights of ImageNet's {architecture.name}: conv1_1 and "
+        f"conv3_3 differ from the published network's; {WHAT_TO_DO}"
     )
 
 

@@ -7,13 +7,13 @@ import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.io.hdf5_objects import check_own_data, lookup
+from nstjax.network.architecture import kernel_shapes
 from weights_convert.source import (
     WHAT_TO_DO,
     LayerArrays,
     Source,
     check_declared,
-    find_blocks,
-    kernel_shapes,
+    find_architecture,
 )
 
 # Where each layout keeps a layer's kernel and bias, by Keras' name for the layer.
@@ -59,9 +59,9 @@ def _read_group(root: h5py.Group) -> Source:
         )
     matches = (re.fullmatch(r"block(\d)_conv(\d)", name) for name in root)
     keras = {f"conv{match[1]}_{match[2]}": match[0] for match in matches if match}
-    blocks = find_blocks(keras)
+    architecture = find_architecture(keras)
     arrays: LayerArrays = {}
-    for layer, shape in kernel_shapes(blocks).items():
+    for layer, shape in kernel_shapes(architecture=architecture).items():
         kernel, bias = (lookup(root, name.format(keras[layer])) for name in names)
         if not (isinstance(kernel, h5py.Dataset) and isinstance(bias, h5py.Dataset)):
             raise InputError(f"{layer} has no kernel and bias: {WHAT_TO_DO}")
@@ -72,4 +72,4 @@ def _read_group(root: h5py.Group) -> Source:
             np.asarray(kernel[()], np.float32),
             np.asarray(bias[()], np.float32),
         )
-    return Source(layout, blocks, arrays)
+    return Source(layout, architecture, arrays)

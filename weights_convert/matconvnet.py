@@ -7,6 +7,7 @@ import numpy as np
 import scipy.io
 
 from nstjax.errors import InputError
+from nstjax.network.architecture import kernel_shapes
 from nstjax.network.vgg import MEAN_RGB
 from weights_convert.mat_size import check_mat
 from weights_convert.source import (
@@ -14,8 +15,7 @@ from weights_convert.source import (
     LayerArrays,
     Source,
     check_declared,
-    find_blocks,
-    kernel_shapes,
+    find_architecture,
 )
 
 # The published files have 535 MB; loadmat takes a whole variable into memory.
@@ -48,9 +48,9 @@ def read_matconvnet(path: str) -> Source:
             f"({type(error).__name__}: {error}): {WHAT_TO_DO}"
         ) from error
     weights = _weights_by_name(contents.get("layers"))
-    blocks = find_blocks(weights)
+    architecture = find_architecture(weights)
     arrays: LayerArrays = {}
-    for layer, shape in kernel_shapes(blocks).items():
+    for layer, shape in kernel_shapes(architecture=architecture).items():
         if len(np.shape(weights[layer])) != 1 or len(weights[layer]) != 2:
             raise InputError(f"{layer} has no kernel and bias: {WHAT_TO_DO}")
         kernel, bias = map(np.asarray, weights[layer])
@@ -62,7 +62,7 @@ def read_matconvnet(path: str) -> Source:
         )
     beta16 = "normalization" in contents
     _check_mean(contents if beta16 else contents.get("meta"))
-    return Source("MatConvNet beta16" if beta16 else "MatConvNet", blocks, arrays)
+    return Source("MatConvNet beta16" if beta16 else "MatConvNet", architecture, arrays)
 
 
 def _weights_by_name(layers: Any) -> dict[str, Any]:

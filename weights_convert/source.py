@@ -8,14 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nstjax.errors import InputError
-from nstjax.network.architecture import CHANNELS_PER_BLOCK
+from nstjax.network.architecture import (
+    CHANNELS_PER_BLOCK,
+    VGG16,
+    VGG19,
+    Architecture,
+)
 
 FloatArray = NDArray[np.float32]
 LayerArrays = dict[str, tuple[FloatArray, FloatArray]]
-Blocks = tuple[int, ...]
 
-# Convolutions per block: Simonyan and Zisserman (2015), configurations D and E.
-NETWORKS: dict[Blocks, str] = {(2, 2, 3, 3, 3): "VGG-16", (2, 2, 4, 4, 4): "VGG-19"}
+NETWORKS = (VGG16, VGG19)
 WHAT_TO_DO = (
     "give VGG-19's or VGG-16's .h5 file from Keras or .mat file from MatConvNet, "
     "or run: python -m weights_convert --download"
@@ -27,45 +30,30 @@ class Source(NamedTuple):
 
     Attributes:
       layout: the name of the file's layout, for people.
-      blocks: how many convolutions each block has, a key of ``NETWORKS``.
+      architecture: whose convolutions they are.
       arrays: kernel ``[3, 3, in, out]`` and bias ``[out]`` by layer name
         (``conv1_1`` …), float32. Which spatial axis comes first, and whether
         ``conv1_1`` takes RGB or BGR, is still open.
     """
 
     layout: str
-    blocks: Blocks
+    architecture: Architecture
     arrays: LayerArrays
 
 
-def find_blocks(layers: Container[str]) -> Blocks:
-    """How many convolutions, ``conv1_1`` and so on, each block of a file has."""
-    counts = [
+def find_architecture(layers: Container[str]) -> Architecture:
+    """The network whose convolutions, ``conv1_1`` and so on, a file has."""
+    blocks = tuple(
         next(n for n in itertools.count() if f"conv{block}_{n + 1}" not in layers)
         for block in range(1, len(CHANNELS_PER_BLOCK) + 1)
-    ]
-    if tuple(counts) not in NETWORKS:
-        raise InputError(
-            f"the file's blocks have {', '.join(map(str, counts))} convolutions, so it "
-            f"is neither {' nor '.join(NETWORKS.values())}: {WHAT_TO_DO}"
-        )
-    return tuple(counts)
-
-
-def kernel_shapes(blocks: Blocks) -> dict[str, tuple[int, int, int, int]]:
-    """Kernel shapes by layer, ``[3, 3, in, out]``."""
-    outputs = {
-        f"conv{block}_{index}": channels
-        for block, (count, channels) in enumerate(
-            zip(blocks, CHANNELS_PER_BLOCK, strict=True), start=1
-        )
-        for index in range(1, count + 1)
-    }
-    inputs = [3, *outputs.values()]
-    return {
-        layer: (3, 3, before, after)
-        for before, (layer, after) in zip(inputs, outputs.items(), strict=False)
-    }
+    )
+    for architecture in NETWORKS:
+        if architecture.blocks == blocks:
+            return architecture
+    raise InputError(
+        f"the file's blocks have {', '.join(map(str, blocks))} convolutions, so it is "
+        f"neither VGG-16 nor VGG-19: {WHAT_TO_DO}"
+    )
 
 
 def check_declared(layer: str, shape: tuple[int, ...], kernel: Any, bias: Any) -> None:

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
 from nstjax.io.stored import open_tensors, tensors_sha256
-from nstjax.network.architecture import CONV_LAYERS, kernel_shapes
+from nstjax.network.architecture import architecture_of, kernel_shapes
 from nstjax.network.random_weights import random_params
 from nstjax.network.vgg import Params
 
@@ -26,7 +26,6 @@ ADVICE = "for VGG-19 itself run python -m weights_convert --download"
 LARGEST_FILE_BYTES = 2**30
 WRITE_AGAIN = "write it again with python -m weights_convert"
 PARTS = ("kernel", "bias")
-TENSORS = [f"{layer}/{part}" for layer in CONV_LAYERS for part in PARTS]
 
 
 class LoadedParams(NamedTuple):
@@ -107,9 +106,9 @@ def load_params(weights: str = "auto", *, seed: int = 0) -> Params:
 def read_params(path: str | os.PathLike[str]) -> LoadedParams:
     """Read the network's params from a file.
 
-    A ``.safetensors`` file may hold any widths, so that slimmer networks with VGG-19's
-    layer names can be read as well; Keras' ``.h5`` and MatConvNet's ``.mat`` files are
-    converted on the way and must be VGG-19 itself.
+    A ``.safetensors`` file may hold any widths, so that slimmer networks with the layer
+    names of VGG-19 or VGG-16 can be read as well; Keras' ``.h5`` and MatConvNet's
+    ``.mat`` files are converted on the way and must be one of the two themselves.
     """
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lower()
@@ -117,25 +116,20 @@ def read_params(path: str | os.PathLike[str]) -> LoadedParams:
         # weights_convert imports nstjax: at the top, this would close a circle.
         from weights_convert import convert_file
 
-        converted, metadata = convert_file(path)
-        if metadata["network"] != "VGG-19":
-            raise InputError(
-                f"{path} is {metadata['network']}: nstjax paints with VGG-19, {ADVICE}"
-            )
-        tensors = _flatten(converted)
+        tensors = _flatten(convert_file(path)[0])
         sha256 = _tensors_sha256(tensors)
     elif suffix == ".safetensors":
         tensors, sha256 = _read_safetensors(path)
     else:
         raise InputError(
             f"{path} does not end in .safetensors, .h5, .hdf5 or .mat: "
-            "pass a VGG-19 weight file"
+            "pass a weight file of VGG-19 or VGG-16"
         )
-    params: Params = {layer: {} for layer in CONV_LAYERS}
+    params: Params = {}
     for name, tensor in tensors.items():
         layer, part = name.split("/")
         # jnp.asarray would compile a program for each shape.
-        params[layer][part] = jax.device_put(np.float32(tensor))
+        params.setdefault(layer, {})[part] = jax.device_put(np.float32(tensor))
     return LoadedParams(params, sha256, path)
 
 
@@ -200,10 +194,10 @@ def _bundled() -> LoadedParams:
 
 def _check_vgg19(network: LoadedParams) -> None:
     for layer, shape in kernel_shapes().items():
-        found = network.params[layer]["kernel"].shape
-        if found != shape:
+        found = network.params.get(layer, {"bias": np.empty(0)})["bias"].size
+        if found != shape[-1]:
             raise InputError(
-                f"{network.source} is not VGG-19: {layer} has {found[-1]} channels, "
+                f"{network.source} is not VGG-19: {layer} has {found} channels, "
                 f"VGG-19 {shape[-1]}; {ADVICE}, or pass --weights={network.source}"
             )
 
@@ -225,8 +219,8 @@ def _tensors_sha256(tensors: Mapping[str, np.ndarray]) -> str:
 def _read_safetensors(path: str) -> tuple[dict[str, np.ndarray], str]:
     """The tensors and their hash, once everything about them has been checked."""
     with open_tensors(path, WRITE_AGAIN, LARGEST_FILE_BYTES) as file:
-        _check_shapes(path, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118
-        tensors = {name: file.get_tensor(name) for name in TENSORS}
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in _check_shapes(path, slices)}
         recorded = (file.metadata() or {}).get("params_sha256")
     sha256 = _tensors_sha256(tensors)
     if recorded not in (None, sha256):
@@ -241,19 +235,21 @@ def _read_safetensors(path: str) -> tuple[dict[str, np.ndarray], str]:
     return tensors, sha256
 
 
-def _check_shapes(path: str, tensors: Mapping[str, Any]) -> None:
-    """Refuse tensors that do not make VGG-19's chain of convolutions, of any width."""
+def _check_shapes(path: str, tensors: Mapping[str, Any]) -> list[str]:
+    """The tensors of VGG's chain of convolutions, of any width; others are refused."""
+    layers = architecture_of({name.partition("/")[0] for name in tensors}).convolutions
+    names = [f"{layer}/{part}" for layer in layers for part in PARTS]
     remedy = "pass a file that python -m weights_convert wrote"
-    for name in (*TENSORS, *tensors):
+    for name in (*names, *tensors):
         if name not in tensors:
             raise InputError(f"{path} has no tensor {name}: {remedy}")
-        if name not in TENSORS:
+        if name not in names:
             raise InputError(f"{path} has an unknown tensor {name}: {remedy}")
         if (dtype := tensors[name].get_dtype()) not in ("F16", "F32"):
             raise InputError(f"{path}: {name} is {dtype}, not F16 or F32: {remedy}")
-    shapes = {name: list(tensors[name].get_shape()) for name in TENSORS}
+    shapes = {name: list(tensors[name].get_shape()) for name in names}
     channels: list[int] = [3]
-    for layer in CONV_LAYERS:
+    for layer in layers:
         before, channels = channels, shapes[f"{layer}/kernel"][-1:]
         wanted = {"kernel": [3, 3, *before, *channels], "bias": channels}
         for part, expected in wanted.items():
@@ -263,3 +259,4 @@ def _check_shapes(path: str, tensors: Mapping[str, Any]) -> None:
                     f"{path}: {layer}/{part} has the wrong shape: expected {expected}, "
                     f"got {found}; {remedy}"
                 )
+    return names

@@ -5,7 +5,7 @@ after the ReLU, ``poolB`` the output of the pooling that ends block B.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from nstjax.errors import InputError
@@ -57,7 +57,7 @@ LAYERS, CONV_LAYERS = VGG19.layers, VGG19.convolutions
 CHANNELS_PER_BLOCK = VGG19.channels
 
 
-def architecture_of(params: Mapping[str, object]) -> Architecture:
+def architecture_of(params: Collection[str]) -> Architecture:
     """VGG-16 where the params have conv3_3 and no conv3_4, else VGG-19."""
     return VGG16 if "conv3_3" in params and "conv3_4" not in params else VGG19
 

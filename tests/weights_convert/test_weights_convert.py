@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.io
 from vgg19_files import (
-    BLOCKS,
+    ARCHITECTURES,
     KERAS_2,
     KERAS_2016,
     as_bgr,
@@ -56,7 +56,7 @@ def arrays():
     return fingerprinted_arrays()
 
 
-@pytest.mark.parametrize("network", BLOCKS)
+@pytest.mark.parametrize("network", ARCHITECTURES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_gives_the_same_params(layout, network, tmp_path):
     arrays = fingerprinted_arrays(network)
@@ -65,7 +65,7 @@ def test_every_layout_gives_the_same_params(layout, network, tmp_path):
     write(path, arrays)
     params, metadata = convert_file(path)
     path.unlink()
-    assert len(params) == sum(BLOCKS[network])
+    assert len(params) == sum(ARCHITECTURES[network].blocks)
     for layer, (kernel, bias) in arrays.items():
         np.testing.assert_array_equal(params[layer]["kernel"], kernel)
         np.testing.assert_array_equal(params[layer]["bias"], bias)
@@ -86,7 +86,7 @@ def test_every_layout_gives_the_same_params(layout, network, tmp_path):
 @pytest.mark.parametrize("exchanged", [False, True])
 def test_orientation_follows_from_the_weights(arrays, exchanged):
     given = transposed(as_bgr(arrays)) if exchanged else arrays
-    orientation = find_orientation(BLOCKS["VGG-19"], given)
+    orientation = find_orientation(ARCHITECTURES["VGG-19"], given)
     assert orientation.channels == ("BGR" if exchanged else "RGB")
     assert orientation.spatial == ("column, row" if exchanged else "row, column")
     for layer, (kernel, _) in arrays.items():
@@ -140,7 +140,7 @@ OTHER_BIASES = changed("conv1_1", bias=lambda bias: bias[::-1])
 )
 def test_other_arrays_are_refused(arrays, change, match):
     with pytest.raises(InputError, match=match):
-        find_orientation(BLOCKS["VGG-19"], change(arrays))
+        find_orientation(ARCHITECTURES["VGG-19"], change(arrays))
 
 
 @pytest.mark.parametrize(

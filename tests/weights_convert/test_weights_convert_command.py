@@ -1,3 +1,5 @@
+import numpy as np
+
 """python -m weights_convert."""
 
 import os
@@ -5,6 +7,7 @@ import os
 import pytest
 from vgg19_files import KERAS_2016, as_bgr, fingerprinted_arrays, write_keras
 
+import nstjax
 from nstjax.errors import InputError
 from nstjax.io.weights import params_sha256, read_params
 
@@ -51,10 +54,13 @@ def test_vgg16_goes_to_a_file_of_its_own(tmp_path, monkeypatch, program):
     assert (status, err) == (0, "")
     assert "VGG-16 verified" in out
     assert os.listdir(tmp_path / "nstjax") == ["vgg16.safetensors"]
-    with pytest.raises(InputError, match="is VGG-16: nstjax paints with VGG-19"):
-        read_params(path)
-    path.unlink()
-    (tmp_path / "nstjax" / "vgg16.safetensors").unlink()
+    params = read_params(tmp_path / "nstjax" / "vgg16.safetensors").params
+    assert read_params(path).sha256 == params_sha256(params)
+    random = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    result = nstjax.stylize(*random, params, "johnson2015", size=32, steps=1)
+    assert result.image.shape == (32, 32, 3)
+    with pytest.raises(InputError, match="VGG-16 has no layer conv3_4"):
+        nstjax.features(params, random[0], ["conv3_4"])
 
 
 @pytest.mark.parametrize(
