@@ -35,8 +35,8 @@ from nstjax.io.atomic import (
 from nstjax.io.demo import painting, stained_glass
 from nstjax.io.images import read_image, write_image
 from nstjax.io.workdir import begin_folder
-from nstjax.presets.preset import customize, default_size_rule
 from nstjax.presets.published import get_preset
+from nstjax.presets.settings import customize, default_size_rule
 from nstjax.runtime.interrupts import run_child
 
 USAGE = """

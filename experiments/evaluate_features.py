@@ -28,8 +28,9 @@ from nstjax.io.weights import load_network
 from nstjax.io.workdir import begin_folder
 from nstjax.network.random_weights import random_params
 from nstjax.network.vgg import Params
-from nstjax.presets.preset import Preset, customize, default_size_rule
+from nstjax.presets.preset import Preset
 from nstjax.presets.published import get_preset
+from nstjax.presets.settings import customize, default_size_rule
 from nstjax.problem.problem import evaluate, prepare
 from nstjax.runs.stylize import stylize
 

@@ -37,15 +37,14 @@ from nstjax.io.atomic import check_results
 from nstjax.io.transparency import read_on_white
 from nstjax.io.weights import load_network
 from nstjax.io.workdir import one_run_in
-from nstjax.presets.preset import (
-    INITS,
-    Preset,
+from nstjax.presets.preset import INITS, Preset
+from nstjax.presets.published import DEFAULT_PRESET, get_preset
+from nstjax.presets.settings import (
     customize,
     default_size_rule,
     setting_choices,
     settings_of,
 )
-from nstjax.presets.published import DEFAULT_PRESET, get_preset
 from nstjax.problem.preprocessing import content_size, painting_size
 from nstjax.problem.problem import NO_CONTROLS
 from nstjax.runs.request import environment

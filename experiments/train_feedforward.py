@@ -37,7 +37,7 @@ from nstjax.io.atomic import check_results, check_workdir
 from nstjax.io.paths import expand_home
 from nstjax.io.stored import MOST_SETTING
 from nstjax.io.weights import LoadedParams, load_network
-from nstjax.presets.preset import with_settings
+from nstjax.presets.settings import with_settings
 from nstjax.runtime.interrupts import advise
 
 USAGE = """

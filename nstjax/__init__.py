@@ -26,8 +26,9 @@ from nstjax.optimization.transfer import (
     TransferState,
     style_transfer,
 )
-from nstjax.presets.preset import Preset, customize, loss_structure
+from nstjax.presets.preset import Preset
 from nstjax.presets.published import PRESETS, get_preset
+from nstjax.presets.settings import customize, loss_structure
 from nstjax.problem.initial_image import blend_noise, sample_noise
 from nstjax.problem.preprocessing import finish
 from nstjax.problem.problem import Problem, make_weights, prepare

@@ -2,8 +2,8 @@
 
 import reference
 
-from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import customize
 
 
 def cut(name):

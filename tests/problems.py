@@ -4,8 +4,8 @@ import numpy as np
 import reference
 
 from nstjax.images.resizing import Size
-from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import customize
 
 # One convolution is enough where the layers do not matter, and compiles at once.
 SHALLOW = {

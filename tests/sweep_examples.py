@@ -10,8 +10,8 @@ from nstjax.analysis.sweeps.memory import compile_sweep, estimate_run_bytes
 from nstjax.analysis.sweeps.settings import grid
 from nstjax.analysis.sweeps.sweep import make_sweep, run_batch
 from nstjax.images.resizing import Size
-from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import customize
 from nstjax.problem.compiled_transfer import make_transfer
 
 PARAMS = jax.tree.map(np.float32, reference.random_params())

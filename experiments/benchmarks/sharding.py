@@ -36,8 +36,9 @@ from nstjax.losses.terms import Targets
 from nstjax.network.architecture import LAYERS, LayerSummary, kernel_shapes, summarize
 from nstjax.optimization.sharding import row_sharding, state_shardings
 from nstjax.optimization.steps import compile_steps
-from nstjax.presets.preset import Preset, customize, deepest_layer
+from nstjax.presets.preset import Preset
 from nstjax.presets.published import get_preset
+from nstjax.presets.settings import customize, deepest_layer
 from nstjax.problem.compiled_transfer import make_transfer
 from nstjax.problem.problem import make_weights
 from nstjax.runtime.mesh import row_mesh

@@ -15,8 +15,9 @@ from nstjax.losses.total import style_statistics, total_loss
 from nstjax.network.architecture import LAYERS, summarize
 from nstjax.network.vgg import MEAN_RGB, features
 from nstjax.optimization.steps import run
-from nstjax.presets.preset import Preset, customize, deepest_layer
+from nstjax.presets.preset import Preset
 from nstjax.presets.published import get_preset
+from nstjax.presets.settings import customize, deepest_layer
 from nstjax.problem.problem import prepare
 from nstjax.runtime.memory import free_before_next_step, keep_freed_memory
 

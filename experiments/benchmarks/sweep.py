@@ -38,8 +38,9 @@ from nstjax.io.demo import demo_pictures
 from nstjax.io.weights import load_network
 from nstjax.network.vgg import Params
 from nstjax.optimization.steps import run
-from nstjax.presets.preset import Preset, customize
+from nstjax.presets.preset import Preset
 from nstjax.presets.published import get_preset
+from nstjax.presets.settings import customize
 from nstjax.problem.compiled_transfer import make_transfer
 from nstjax.problem.problem import Problem, evaluate, make_weights, prepare
 from nstjax.runtime.memory import free_before_next_step

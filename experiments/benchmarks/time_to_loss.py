@@ -41,8 +41,9 @@ from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_network
 from nstjax.network.vgg import Params, deprocess
 from nstjax.optimization.steps import run
-from nstjax.presets.preset import Preset, customize
+from nstjax.presets.preset import Preset
 from nstjax.presets.published import get_preset
+from nstjax.presets.settings import customize
 from nstjax.problem.problem import Problem, evaluate, prepare
 
 PHOTOS: dict[str, Callable[[], np.ndarray]] = {

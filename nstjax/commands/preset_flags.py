@@ -8,9 +8,8 @@ from absl import flags
 from nstjax.commands.path_flags import Parser, define_path
 from nstjax.images.resizing import Size, parse_size
 from nstjax.optimization.optimizers import OPTIMIZERS
-from nstjax.presets.preset import (
-    INITS,
-    Preset,
+from nstjax.presets.preset import INITS, Preset
+from nstjax.presets.settings import (
     customize,
     default_size_rule,
     setting_choices,

@@ -26,7 +26,8 @@ from nstjax.io.weights import LoadedParams, load_network
 from nstjax.io.workdir import one_run_in
 from nstjax.network.vgg import Params
 from nstjax.optimization.steps import NonFiniteLossError
-from nstjax.presets.preset import Preset, with_settings
+from nstjax.presets.preset import Preset
+from nstjax.presets.settings import with_settings
 from nstjax.problem.memory_plan import choose_tile
 from nstjax.problem.preprocessing import check_styles
 from nstjax.problem.problem import Problem

@@ -18,7 +18,7 @@ import numpy as np
 import safetensors
 
 from nstjax.errors import InputError
-from nstjax.presets.preset import LARGEST_NUMBER
+from nstjax.presets.settings import LARGEST_NUMBER
 
 Kind = TypeVar("Kind")
 StoredPath = str | os.PathLike[str]

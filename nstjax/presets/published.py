@@ -6,7 +6,8 @@ number comes from and which quirks of the published code are, or are not, reprod
 
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size
-from nstjax.presets.preset import Preset, new_preset, with_settings
+from nstjax.presets.preset import Preset
+from nstjax.presets.settings import new_preset, with_settings
 
 CONV_STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 CROWSON_LAYER_WEIGHTS = tuple(weight / 341 for weight in (256, 64, 16, 4, 1))

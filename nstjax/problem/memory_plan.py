@@ -37,7 +37,8 @@ from nstjax.network.architecture import (
 from nstjax.network.convolution import winograd_pays
 from nstjax.network.vgg import Params
 from nstjax.optimization.optimizers import OPTIMIZERS
-from nstjax.presets.preset import Preset, deepest_layer
+from nstjax.presets.preset import Preset
+from nstjax.presets.settings import deepest_layer
 from nstjax.problem.compiled_transfer import make_transfer
 from nstjax.problem.preprocessing import style_size
 from nstjax.problem.pyramid import plan_scales

@@ -10,7 +10,8 @@ from nstjax.errors import InputError
 from nstjax.images.resizing import Size, UsedSize, output_size, resize
 from nstjax.network.architecture import least_side
 from nstjax.network.vgg import deprocess
-from nstjax.presets.preset import Preset, deepest_layer
+from nstjax.presets.preset import Preset
+from nstjax.presets.settings import deepest_layer
 from nstjax.problem.pyramid import Scale
 
 

@@ -23,7 +23,8 @@ from nstjax.optimization.sharding import (
 )
 from nstjax.optimization.steps import CompiledSteps, check_finite, to_host
 from nstjax.optimization.transfer import TransferInfo, TransferState
-from nstjax.presets.preset import Preset, deepest_layer, learning_rate_of
+from nstjax.presets.preset import Preset
+from nstjax.presets.settings import deepest_layer, learning_rate_of
 from nstjax.problem.compiled_transfer import compiled_transfer
 from nstjax.problem.initial_image import check_init_size, handed_on, initial_image
 from nstjax.problem.preprocessing import (

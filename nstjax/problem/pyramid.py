@@ -12,7 +12,8 @@ from nstjax.errors import InputError
 from nstjax.images.resizing import output_size
 from nstjax.network.architecture import check_size, least_side
 from nstjax.optimization.transfer import TransferState
-from nstjax.presets.preset import Preset, deepest_layer
+from nstjax.presets.preset import Preset
+from nstjax.presets.settings import deepest_layer
 
 # A content loss that is a sum over positions has its alpha for this long side.
 REFERENCE_SIDE = 512

@@ -7,7 +7,8 @@ from jax.sharding import Mesh
 
 from nstjax.images.resizing import Size, resize
 from nstjax.network.vgg import Params
-from nstjax.presets.preset import Preset, customize
+from nstjax.presets.preset import Preset
+from nstjax.presets.settings import customize
 from nstjax.problem.preprocessing import style_in_color, style_size
 from nstjax.problem.problem import Problem, prepare
 from nstjax.problem.pyramid import plan_scales

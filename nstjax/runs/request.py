@@ -19,7 +19,8 @@ from nstjax.io.config import CONFIG
 from nstjax.io.stored import Amount, Text, convert, damaged
 from nstjax.io.transparency import Transparency
 from nstjax.io.weights import LoadedParams
-from nstjax.presets.preset import INITS, Preset, customize, nested, settings_of
+from nstjax.presets.preset import INITS, Preset
+from nstjax.presets.settings import customize, nested, settings_of
 from nstjax.problem.pyramid import Scale
 from nstjax.runs.outputs import Outputs
 

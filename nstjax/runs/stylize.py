@@ -14,8 +14,9 @@ from nstjax.io.masks import ImageSource, MaskSource
 from nstjax.network.vgg import Params
 from nstjax.optimization.steps import run
 from nstjax.optimization.transfer import TransferInfo
-from nstjax.presets.preset import INITS, Preset, customize, default_size_rule
+from nstjax.presets.preset import INITS, Preset
 from nstjax.presets.published import DEFAULT_PRESET, get_preset
+from nstjax.presets.settings import customize, default_size_rule
 from nstjax.problem.memory_plan import choose_tile
 from nstjax.problem.preprocessing import content_size, finish, painting_size
 from nstjax.problem.problem import Problem, evaluate, prepare

@@ -21,8 +21,8 @@ from command_lines import (
 from PIL import Image
 
 import nstjax
-from nstjax.presets.preset import setting_choices
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import setting_choices
 
 
 def test_several_paintings_blend_by_their_weights(studio, command):

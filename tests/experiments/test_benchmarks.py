@@ -14,8 +14,8 @@ from programs import process_kept
 from experiments.benchmarks.benchmark import print_rows
 from nstjax.network import vgg
 from nstjax.network.architecture import summarize
-from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import customize
 
 BENCHMARKS = "experiments.benchmarks"
 

@@ -13,8 +13,8 @@ from PIL import Image
 from programs import children_here
 
 from nstjax.analysis.surfaces.file import read_surface
-from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import customize
 
 REPORT, CONVEXITY = "experiments.course_report", "experiments.convexity"
 PLOT = "experiments.plot_surface"

@@ -21,7 +21,7 @@ from nstjax.analysis.sweeps.run import Limits, SweepJob, run_sweep
 from nstjax.analysis.sweeps.settings import grid
 from nstjax.errors import InputError
 from nstjax.io.images import read_colors
-from nstjax.presets.preset import customize
+from nstjax.presets.settings import customize
 from nstjax.runs.stylize import stylize
 
 SWEEP = "experiments.sweep"

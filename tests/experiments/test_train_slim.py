@@ -19,7 +19,7 @@ from nstjax.io.weights import read_params
 from nstjax.network.architecture import CONV_LAYERS
 from nstjax.network.layer_scales import scale_layers
 from nstjax.network.random_weights import VGG19_SCALES, random_params
-from nstjax.presets.preset import customize
+from nstjax.presets.settings import customize
 
 TRAIN = "experiments.train_slim"
 

@@ -10,8 +10,8 @@ from cut_presets import cut
 from nstjax.losses.terms import Region, Targets, Weights
 from nstjax.losses.total import style_statistics, total_loss
 from nstjax.network.vgg import features
-from nstjax.presets.preset import loss_structure
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import loss_structure
 from nstjax.problem.problem import make_weights
 from nstjax.statistics.normalization import StyleForm
 from nstjax.statistics.style import style_target

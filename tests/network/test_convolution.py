@@ -8,8 +8,8 @@ from nstjax.losses.terms import Targets
 from nstjax.losses.total import total_loss
 from nstjax.network import convolution as module
 from nstjax.network.architecture import CONV_LAYERS, kernel_shapes
-from nstjax.presets.preset import customize, loss_structure
 from nstjax.presets.published import get_preset
+from nstjax.presets.settings import customize, loss_structure
 from nstjax.problem.problem import make_weights
 
 # As one program: each of its operations would compile by itself.

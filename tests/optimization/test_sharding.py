@@ -18,7 +18,7 @@ from nstjax.errors import InputError
 from nstjax.images.resizing import Size
 from nstjax.network.architecture import summarize
 from nstjax.optimization.steps import compile_steps, run
-from nstjax.presets.preset import customize
+from nstjax.presets.settings import customize
 from nstjax.problem.compiled_transfer import make_transfer
 from nstjax.problem.problem import prepare
 from nstjax.runs.stylize import stylize

@@ -6,13 +6,13 @@ import pytest
 from style_distances import LOSSES, SAMPLED
 
 from nstjax.errors import InputError
-from nstjax.presets.preset import (
+from nstjax.presets.published import CONV_STYLE_LAYERS, PRESETS, get_preset
+from nstjax.presets.settings import (
     customize,
     learning_rate_of,
     setting_choices,
     settings_of,
 )
-from nstjax.presets.published import CONV_STYLE_LAYERS, PRESETS, get_preset
 
 PRESET = PRESETS["gatys2016"]
 CHOICES = {

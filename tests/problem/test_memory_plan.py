@@ -12,8 +12,8 @@ import nstjax
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size
 from nstjax.network.architecture import kernel_shapes
-from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import customize
 from nstjax.problem import memory_plan
 from nstjax.problem.memory_plan import (
     PROCESS_BYTES,

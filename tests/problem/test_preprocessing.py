@@ -7,8 +7,8 @@ from problems import network_units, picture
 
 from nstjax.images import color
 from nstjax.images.resizing import Size
-from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import customize
 from nstjax.problem.preprocessing import (
     Original,
     content_in_color,

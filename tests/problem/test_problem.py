@@ -8,8 +8,8 @@ from problems import MEAN, network_units, picture, shallow, small
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size, resize
 from nstjax.optimization.steps import run
-from nstjax.presets.preset import customize, with_settings
 from nstjax.presets.published import CONV_STYLE_LAYERS, PRESETS
+from nstjax.presets.settings import customize, with_settings
 from nstjax.problem.problem import make_weights, prepare
 
 # What each rule makes of pictures of 48x60: one size, whose programs presets share.

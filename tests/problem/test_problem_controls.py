@@ -9,8 +9,8 @@ from problems import MEAN, network_units
 from nstjax.images.regions import MaskedRegion
 from nstjax.images.resizing import Size
 from nstjax.optimization.steps import run
-from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import customize
 from nstjax.problem.problem import prepare
 from nstjax.problem.targets import Controls
 

@@ -18,8 +18,8 @@ from nstjax.io.weights import load_params
 from nstjax.optimization.optimizers import make_optimizer
 from nstjax.optimization.steps import run
 from nstjax.optimization.transfer import style_transfer
-from nstjax.presets.preset import customize, with_settings
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import customize, with_settings
 from nstjax.problem.preprocessing import style_size
 from nstjax.problem.problem import prepare
 from nstjax.problem.pyramid import (

@@ -10,8 +10,8 @@ from problems import network_units, picture
 
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size, resize
-from nstjax.presets.preset import customize, settings_of
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import customize, settings_of
 from nstjax.problem.preprocessing import style_in_color
 from nstjax.problem.style_mixing import mix_styles
 from nstjax.runs.stylize import stylize

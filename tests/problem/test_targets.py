@@ -10,8 +10,8 @@ from masked_photo import HEIGHT, LEFT, RIGHT, WIDTH, columns, photo_and_painting
 
 from nstjax.errors import InputError
 from nstjax.images.regions import MaskedRegion
-from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import customize
 from nstjax.problem.targets import Controls, check_weights, make_targets
 from nstjax.statistics.normalization import StyleForm
 from nstjax.statistics.style import blend_styles

@@ -9,8 +9,8 @@ from forked import run_forked
 from PIL import Image
 
 from nstjax.errors import InputError
-from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import customize
 from nstjax.statistics import table
 from nstjax.statistics.normalization import LayerSize, StyleForm
 from nstjax.statistics.style import blend_styles, style_target

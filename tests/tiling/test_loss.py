@@ -10,8 +10,8 @@ import reference
 from nstjax.losses.objective import StylizeMask, loss_function
 from nstjax.losses.terms import Region, Targets
 from nstjax.network.architecture import layer_channels
-from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import customize
 from nstjax.problem.problem import make_weights
 from nstjax.statistics import sampling
 from nstjax.statistics.normalization import StyleForm

@@ -10,7 +10,7 @@ from nstjax.errors import InputError
 from nstjax.images.regions import MaskedRegion
 from nstjax.images.resizing import Size
 from nstjax.optimization.steps import run
-from nstjax.presets.preset import customize
+from nstjax.presets.settings import customize
 from nstjax.problem.problem import evaluate, prepare
 from nstjax.problem.targets import Controls, make_targets
 

@@ -1,9 +1,8 @@
-import numpy as np
-
 """python -m weights_convert."""
 
 import os
 
+import numpy as np
 import pytest
 from vgg19_files import KERAS_2016, as_bgr, fingerprinted_arrays, write_keras
 

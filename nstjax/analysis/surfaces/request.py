@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, get_args
 from nstjax.analysis.surfaces.directions import Norm
 from nstjax.analysis.surfaces.planes import Range
 from nstjax.errors import InputError
-from nstjax.presets.preset import LARGEST_NUMBER
+from nstjax.presets.settings import LARGEST_NUMBER
 
 Kind = Literal["plane3", "random", "random_pink", "pca", "hessian", "gradient", "line"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -40,7 +40,8 @@ from nstjax.io.stored import damaged
 from nstjax.losses.objective import loss_function
 from nstjax.losses.total import LossOptions
 from nstjax.network.architecture import LAYERS
-from nstjax.presets.preset import Preset, loss_structure
+from nstjax.presets.preset import Preset
+from nstjax.presets.settings import loss_structure
 from nstjax.runs.saved_run import SavedRun
 from nstjax.runtime.interrupts import requested, saving_on_interrupt
 from nstjax.runtime.progress_bar import ProgressBar

@@ -29,7 +29,7 @@ from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path
 from nstjax.io.hdf5 import Table, read_hdf5, write_hdf5
 from nstjax.io.stored import Amount, Label, convert, damaged, decode
-from nstjax.presets.preset import LARGEST_NUMBER
+from nstjax.presets.settings import LARGEST_NUMBER
 
 SCHEMA = "nstjax.sweep/1"
 SCALARS = ("total", "content", "style", "tv", "gradient_norm")

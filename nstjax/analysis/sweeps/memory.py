@@ -24,7 +24,7 @@ from nstjax.analysis.sweeps.sweep import CompiledSweep
 from nstjax.errors import InputError
 from nstjax.network.architecture import convolution_sizes
 from nstjax.optimization.optimizers import OPTIMIZERS
-from nstjax.presets.preset import deepest_layer
+from nstjax.presets.settings import deepest_layer
 from nstjax.runtime import memory
 from nstjax.runtime.memory import GIGABYTE, HEADROOM, array_bytes
 from nstjax.runtime.processes import any_of_processes, smallest_of_processes

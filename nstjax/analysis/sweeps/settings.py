@@ -15,7 +15,8 @@ import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.io.stored import check_file
-from nstjax.presets.preset import LARGEST_NUMBER, Preset, customize, settings_of
+from nstjax.presets.preset import Preset
+from nstjax.presets.settings import LARGEST_NUMBER, customize, settings_of
 from nstjax.problem.targets import Controls, check_weights
 from nstjax.whole_number import is_whole_number
 

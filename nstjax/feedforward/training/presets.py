@@ -13,7 +13,8 @@ from nstjax.feedforward.networks.architecture import (
     TransformArchitecture,
 )
 from nstjax.feedforward.training.data import CropRule
-from nstjax.presets.preset import Preset, new_preset
+from nstjax.presets.preset import Preset
+from nstjax.presets.settings import new_preset
 
 SQUASH = CropRule("squash", 256)
 JOHNSON_STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")

@@ -19,9 +19,9 @@ from nstjax.feedforward.networks.model_file import StyleModel, network_tensors
 from nstjax.feedforward.networks.networks import AdaINDecoder
 from nstjax.feedforward.training.presets import TrainingPreset
 from nstjax.io.weights import LoadedParams
-from nstjax.presets.preset import (
+from nstjax.presets.preset import Preset
+from nstjax.presets.settings import (
     LARGEST_NUMBER,
-    Preset,
     customize,
     loss_structure,
     settings_of,

@@ -13,8 +13,8 @@ from nstjax.errors import InputError
 from nstjax.images.resizing import Size
 from nstjax.losses.objective import loss_function
 from nstjax.losses.terms import LossTerms
-from nstjax.presets.preset import customize
 from nstjax.presets.published import PRESETS
+from nstjax.presets.settings import customize
 from nstjax.problem.problem import prepare
 
 NOT_REFUTED = "not refuted on the tested set"

@@ -17,8 +17,8 @@ from nstjax.images.resizing import Size
 from nstjax.losses.objective import loss_function
 from nstjax.losses.terms import LossTerms
 from nstjax.losses.total import total_loss
-from nstjax.presets.preset import customize, loss_structure
 from nstjax.presets.published import get_preset
+from nstjax.presets.settings import customize, loss_structure
 from nstjax.problem.problem import prepare
 
 LAYERS = ("relu5_1", "conv1_1")

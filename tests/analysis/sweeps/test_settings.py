@@ -17,8 +17,8 @@ from nstjax.analysis.sweeps.settings import (
     seed_with,
 )
 from nstjax.errors import InputError
-from nstjax.presets.preset import customize
 from nstjax.presets.published import get_preset
+from nstjax.presets.settings import customize
 from nstjax.problem.targets import Controls
 
 PRESET = customize(get_preset("gatys2016"), optimizer="adam")

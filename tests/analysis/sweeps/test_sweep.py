@@ -14,7 +14,7 @@ from nstjax.losses.terms import LossTerms
 from nstjax.optimization.optimizers import make_optimizer
 from nstjax.optimization.steps import NonFiniteLossError, run
 from nstjax.optimization.transfer import style_transfer
-from nstjax.presets.preset import customize
+from nstjax.presets.settings import customize
 from nstjax.problem.compiled_transfer import make_transfer
 from nstjax.problem.preprocessing import finish
 from nstjax.problem.problem import prepare

@@ -25,7 +25,7 @@ from nstjax.feedforward.training.objective import (
     stacked_styles,
 )
 from nstjax.feedforward.training.update import make_training
-from nstjax.presets.preset import new_preset
+from nstjax.presets.settings import new_preset
 from nstjax.problem.problem import make_weights
 
 PARAMS = jax.tree.map(np.float32, reference.random_params())

@@ -23,7 +23,7 @@ from nstjax.feedforward.training.objective import (
 )
 from nstjax.losses.terms import Targets
 from nstjax.losses.total import describe_painting, total_loss
-from nstjax.presets.preset import customize, loss_structure, new_preset
+from nstjax.presets.settings import customize, loss_structure, new_preset
 from nstjax.problem.problem import make_weights
 from nstjax.statistics.style import style_target
 

@@ -15,7 +15,7 @@ from nstjax.feedforward.networks.architecture import (
 )
 from nstjax.feedforward.training.data import CropRule
 from nstjax.feedforward.training.presets import TRAINING_PRESETS, get_training_preset
-from nstjax.presets.preset import customize
+from nstjax.presets.settings import customize
 
 VGG16_STYLE = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 VGG19_STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")

@@ -31,7 +31,7 @@ from nstjax.feedforward.training.update import (
     check_finite,
     make_training,
 )
-from nstjax.presets.preset import new_preset
+from nstjax.presets.settings import new_preset
 from nstjax.problem.problem import make_weights
 
 PARAMS = jax.tree.map(np.float32, reference.random_params())
