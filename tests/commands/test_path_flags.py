@@ -22,8 +22,6 @@ NAMES = {
     "settings", "style_mask", "styles", "stylize_mask", "surfaces", "sweep", "teacher",
     "weights", "workdir",
 }  # fmt: skip
-# It is read where nstjax is imported, which its workers do not all do.
-EXPANDED_LATER = {"step.py"}
 
 
 def plain_flags(path: pathlib.Path) -> list[str]:
@@ -50,8 +48,7 @@ def plain_flags(path: pathlib.Path) -> list[str]:
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
 def test_flags_of_paths_are_defined_as_such(path):
-    expected = ["weights", "output"] if path.name in EXPANDED_LATER else []
-    assert plain_flags(path) == expected
+    assert plain_flags(path) == []
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from nstjax.feedforward.networks.architecture import (
 )
 from nstjax.feedforward.training.data import CropRule
 from nstjax.feedforward.training.presets import TRAINING_PRESETS, get_training_preset
-from nstjax.presets.settings import customize
+from nstjax.presets.settings import customize, settings_of
 
 VGG16_STYLE = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 VGG19_STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -161,7 +161,7 @@ def test_a_preset_has_the_published_numbers(name):
         **({} if name == "adain" else {"styles": 1}),
         **NETWORKS[name],
     }
-    loss = {field: getattr(preset.loss, field) for field in LOSSES[name]}
+    loss = {field: settings_of(preset.loss)[field] for field in LOSSES[name]}
     assert loss == LOSSES[name]
     ones = (1.0,) * len(preset.loss.style_layers)
     assert preset.loss.style_layer_weights == ones
