@@ -14,21 +14,16 @@ import numpy as np
 from absl import flags
 
 from nstjax.analysis.study import study
-from nstjax.analysis.study.loss_terms import make_terms, rounding_error
+from nstjax.analysis.study.loss_terms import make_evaluators
 from nstjax.analysis.study.table import markdown_table
 from nstjax.analysis.surfaces.file import read_surface
-from nstjax.analysis.surfaces.saved_surface import check_same_run, true_loss
-from nstjax.analysis.surfaces.surface import Surface
+from nstjax.analysis.surfaces.saved_surface import check_same_run
+from nstjax.analysis.surfaces.surface import Surface, true_loss
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
-from nstjax.io.atomic import (
-    atomic_path,
-    check_results,
-    check_writable,
-)
+from nstjax.io.atomic import check_results, check_writable, write_atomically
 from nstjax.io.stored import read_record
-from nstjax.losses.objective import loss_function
 from nstjax.runs.request import file_sha256
 from nstjax.runs.saved_run import SavedRun, read_saved_run, recorded_inputs
 
@@ -81,8 +76,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{output} is finished: nothing is left to test")
     else:
         found = {"asked": asked, **run_tests(run, list(surfaces.values()))}
-        with atomic_path(output) as temporary:
-            temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        write_atomically(output, json.dumps(found, indent=2) + "\n")
         print(f"wrote {output}")
     print(markdown_table({folder.name: json.loads(output.read_text())}))
     return 0
@@ -90,20 +84,16 @@ def main(arguments: Sequence[str]) -> int:
 
 def run_tests(run: SavedRun, surfaces: Sequence[Surface]) -> dict[str, Any]:
     """What the tests find."""
-    loss_fn = loss_function(true_loss(run.preset))
+    loss_fn = true_loss(run.preset.loss)
     data = run.problem.data
     group = study.members(run.content, run.style, run.snapshots, run.image, FLAGS.seed)
     places = study.places(group, FLAGS.curvature_at)
     print(f"weights {run.network.source}, {len(group)} images", flush=True)
-    batches = make_terms(loss_fn, data, study.BATCH)
-    double = make_terms(loss_fn, data, 1, np.float64)
     images = np.stack([member.image for member in group])
-    epsilon = rounding_error(batches, double, images)
-    one_by_one = make_terms(loss_fn, data, 1)
-    evaluators = study.Evaluators(epsilon, batches, one_by_one, double)
+    evaluators = make_evaluators(loss_fn, data, images)
     return {
         "weights": run.network.source,
-        "relative_error": epsilon,
+        "relative_error": evaluators.epsilon,
         "planes": {
             surface.plane.kind: study.surface_study(surface, evaluators)
             for surface in surfaces

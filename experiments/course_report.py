@@ -21,17 +21,14 @@ from absl import flags
 
 from nstjax.analysis.study.study import check_places
 from nstjax.analysis.study.table import markdown_table
-from nstjax.analysis.surfaces.request import KINDS, parse_nodes
+from nstjax.analysis.surfaces.planes import PLANES
+from nstjax.analysis.surfaces.request import parse_nodes
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 from nstjax.images.contact_sheet import contact_sheet
 from nstjax.images.resizing import parse_size
-from nstjax.io.atomic import (
-    atomic_path,
-    check_results,
-    check_workdir,
-)
+from nstjax.io.atomic import check_results, check_workdir, write_atomically
 from nstjax.io.demo import painting, stained_glass
 from nstjax.io.images import read_image, write_image
 from nstjax.io.workdir import begin_folder
@@ -109,8 +106,7 @@ def main(pictures: Sequence[str]) -> int:
             write_image(pair / f"{name}.png", image)
         studies[part.name] = make_part(part, pair)
     table = markdown_table(studies)
-    with atomic_path(table_file) as temporary:
-        temporary.write_text(table, encoding="utf-8")
+    write_atomically(table_file, table)
     print(table)
     return 0
 
@@ -118,9 +114,9 @@ def main(pictures: Sequence[str]) -> int:
 def check_flags_of_parts() -> None:
     """Check what goes to the parts' commands: the last ones come after an hour."""
     for plane in FLAGS.planes:
-        if plane not in KINDS:
+        if plane not in PLANES:
             raise InputError(
-                f"no plane {plane!r}: give --planes with some of {', '.join(KINDS)}"
+                f"no plane {plane!r}: give --planes with some of {', '.join(PLANES)}"
             )
         parse_nodes(FLAGS.grid, plane)
     check_places(FLAGS.curvature_at)

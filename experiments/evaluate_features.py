@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
+from nstjax import InputError, Params, Preset, contact_sheet, get_preset, stylize
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
-from nstjax.errors import InputError
-from nstjax.images.contact_sheet import contact_sheet
 from nstjax.images.resizing import parse_size, resize
 from nstjax.io.atomic import atomic_path, check_results, check_workdir
 from nstjax.io.contents import unique_names
@@ -27,12 +26,8 @@ from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_network
 from nstjax.io.workdir import begin_folder
 from nstjax.network.random_weights import random_params
-from nstjax.network.vgg import Params
-from nstjax.presets.preset import Preset
-from nstjax.presets.published import get_preset
 from nstjax.presets.settings import customize, default_size_rule
 from nstjax.problem.problem import evaluate, prepare
-from nstjax.runs.stylize import stylize
 
 define_path("teacher", "vgg19", "What scores: vgg19 or a file of its weights.")
 define_path("weights", "slim", "What is compared: slim or a file.")
@@ -64,13 +59,9 @@ def main(arguments: Sequence[str]) -> int:
             "give --workdir=DIR and either pairs PHOTO:PAINTING or --free_pictures"
         )
     preset = get_preset(FLAGS.preset)
-    preset = customize(
-        preset,
-        size=parse_size(FLAGS.size, default_size_rule(preset)),
-        steps=FLAGS.steps,
-        optimizer=FLAGS.optimizer,
-        pyramid="none",
-    )
+    size = parse_size(FLAGS.size, default_size_rule(preset))
+    settings = {"size": size, "steps": FLAGS.steps, "optimizer": FLAGS.optimizer}
+    preset = customize(preset, pyramid="none", **settings)
     pairs = free_pairs() if FLAGS.free_pictures else read_pairs(arguments)
     teacher = load_network(FLAGS.teacher)
     student = load_network(FLAGS.weights)
@@ -114,13 +105,11 @@ def main(arguments: Sequence[str]) -> int:
 def compare(
     pair: Pair, networks: Mapping[str, Params], preset: Preset
 ) -> dict[str, tuple[np.ndarray, dict[str, float]]]:
-    """Paint a pair with every network; the first one scores all results.
+    """Paint a pair with every network: {network: (image, row of its scores)}.
 
-    Returns:
-      {network: (picture, row)}. In a row, ``style`` and each layer's are fractions of
-      the style loss at the photo; ``content`` is a multiple of the first network's
-      result's; ``own_…`` is what the network itself says of its result's content and
-      of the photo's style, as a multiple of what the first one says.
+    ``style`` and each layer's are fractions of the style loss at the photo; ``content``
+    is a multiple of the first network's result's; ``own_…`` is what the network itself
+    says of its result's content and of the photo's style, by what the first one says.
     """
     teacher = next(iter(networks.values()))
     compared: dict[str, tuple[np.ndarray, dict[str, float]]] = {}
@@ -136,15 +125,11 @@ def compare(
         if not compared:
             content = after["content"]
         layers = preset.style_layers
-        compared[name] = (
-            result.image,
-            {
-                "content": after["content"] / content,
-                **{term: after[term] / before[term] for term in ("style", *layers)},
-                "own_content": own_after["content"] / after["content"],
-                **{f"own_{term}": own_before[term] / before[term] for term in layers},
-            },
-        )
+        row = {"content": after["content"] / content}
+        row |= {term: after[term] / before[term] for term in ("style", *layers)}
+        row["own_content"] = own_after["content"] / after["content"]
+        row |= {f"own_{term}": own_before[term] / before[term] for term in layers}
+        compared[name] = result.image, row
     return compared
 
 
@@ -160,21 +145,16 @@ def losses(
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> str:
     """Means over the pairs, a line for each network."""
-    lines = []
-    columns = [name for name in rows[0] if name not in ("pair", "features")]
-    networks = list(dict.fromkeys(row["features"] for row in rows))
-    table = {
-        name: {
-            column: np.array([row[column] for row in rows if row["features"] == name])
-            for column in columns
-        }
-        for name in networks
-    }
-    fall = 1 - table[networks[0]]["style"]
-    for name, values in table.items():
-        share = np.mean((1 - values["style"]) / fall)
-        means = ", ".join(f"{column} {values[column].mean():.3f}" for column in columns)
-        lines.append(f"{name}: {share:.1%} of the first one's fall; means: {means}")
+    lines: list[str] = []
+    columns = list(rows[0])[2:]
+    fall: Any = None  # of the first one's style loss
+    for name in dict.fromkeys(row["features"] for row in rows):
+        own = [row for row in rows if row["features"] == name]
+        left = np.array([row["style"] for row in own])
+        fall = 1 - left if fall is None else fall
+        means = [f"{key} {np.mean([row[key] for row in own]):.3f}" for key in columns]
+        share = f"{np.mean((1 - left) / fall):.1%} of the first one's fall"
+        lines.append(f"{name}: {share}; means: {', '.join(means)}")
     return "\n".join(lines)
 
 
@@ -185,15 +165,10 @@ def read_pairs(arguments: Sequence[str]) -> list[Pair]:
         if not separator:
             raise InputError(f"{photo}: give PHOTO:PAINTING")
     paths = [(Path(photo), Path(painting)) for photo, _, painting in pairs]
-    names = unique_names(
-        [
-            Path(f"{photo.stem}_{painting.stem}{photo.suffix}")
-            for photo, painting in paths
-        ]
-    )
+    named = [Path(f"{photo.stem}_{style.stem}{photo.suffix}") for photo, style in paths]
     return [
         Pair(name, read_image(photo), read_image(painting))
-        for name, (photo, painting) in zip(names, paths, strict=True)
+        for name, (photo, painting) in zip(unique_names(named), paths, strict=True)
     ]
 
 
@@ -204,10 +179,8 @@ def free_pairs() -> list[Pair]:
     from experiments.demo_pictures.painting import paint
     from nstjax.io.demo import demo_pictures
 
-    coffee, chelsea, gravel = (
-        read_image(getattr(skimage.data, name)())
-        for name in ("coffee", "chelsea", "gravel")
-    )
+    coffee = read_image(skimage.data.coffee())
+    chelsea, gravel = map(read_image, (skimage.data.chelsea(), skimage.data.gravel()))
     return [
         Pair("chelsea_paint", *demo_pictures()),
         Pair("coffee_paint", coffee, paint(512, 512, seed=1)),

@@ -17,15 +17,13 @@ import numpy as np
 import skimage.data
 from absl import flags
 
+from nstjax import InputError, contact_sheet, read_image, write_image
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
-from nstjax.commands.photos import made
-from nstjax.errors import InputError
-from nstjax.images.contact_sheet import contact_sheet
 from nstjax.io.atomic import check_results, check_workdir
 from nstjax.io.config import CONFIG
 from nstjax.io.demo import painting, stained_glass
-from nstjax.io.images import read_image, write_image
+from nstjax.io.locks import made
 from nstjax.io.workdir import begin_folder
 from nstjax.runtime.interrupts import run_child
 from nstjax.statistics.table import STATISTICS
@@ -76,12 +74,9 @@ def main(pictures: Sequence[str]) -> int:
     """Paint the variants; returns the exit status."""
     if not FLAGS.workdir or len(pictures) not in (0, 4):
         raise InputError("give --workdir=DIR, and four pictures of yours or none")
-    unknown = set(FLAGS.variants or ()) - VARIANTS.keys()
-    if unknown:
-        listed = ", ".join(sorted(unknown))
-        raise InputError(
-            f"unknown variants {listed}: choose from {'; '.join(VARIANTS)}"
-        )
+    if unknown := ", ".join(sorted(set(FLAGS.variants or ()) - VARIANTS.keys())):
+        choices = "; ".join(VARIANTS)
+        raise InputError(f"unknown variants {unknown}: choose from {choices}")
     try:
         common = shlex.split(FLAGS.common)
     except ValueError as error:
@@ -91,7 +86,10 @@ def main(pictures: Sequence[str]) -> int:
     folder = Path(FLAGS.workdir)
     check_workdir(folder)
     names = ("photo", "painting", "glass", "mask")
-    outputs = {label: output_name(label) for label in FLAGS.variants or VARIANTS}
+    outputs = {
+        label: label.replace(",", "").replace(" ", "_") + ".png"
+        for label in FLAGS.variants or VARIANTS
+    }
     copies = [folder / f"{name}.png" for name in names]
     painted = [folder / output for output in outputs.values()]
     check_results([*copies, *painted, folder / SHEET], inputs=pictures)
@@ -100,7 +98,7 @@ def main(pictures: Sequence[str]) -> int:
         is_new = begin_folder(folder, "gallery", [*copies, *painted, folder / SHEET])
         for path, image in zip(copies, inputs, strict=True):
             write_image(path, image)
-        images, labels = [*inputs], [*names]
+        images = list(inputs)
         for label, output in outputs.items():
             own = f"{VARIANTS[label]} --output={output}"
             command = [*common, *shlex.split(own)]
@@ -119,16 +117,11 @@ def main(pictures: Sequence[str]) -> int:
                             path.unlink()
                     raise InputError(f"{label}: {done.stderr.strip()}")
             images.append(read_image(folder / output))
-            labels.append(label)
+    labels = [*names, *outputs]
     sheet = contact_sheet(images, labels, columns=FLAGS.columns, cell=FLAGS.cell)
     write_image(folder / SHEET, sheet)
     print(f"wrote {folder / SHEET}")
     return 0
-
-
-def output_name(label: str) -> str:
-    """What a variant's picture is called."""
-    return label.replace(",", "").replace(" ", "_") + ".png"
 
 
 def free_pictures() -> list[np.ndarray]:

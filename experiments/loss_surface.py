@@ -6,28 +6,20 @@ be plotted with. A killed command goes on when it is given again.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from absl import flags
 
 from nstjax.analysis.surfaces.file import check_resumable, read_surface, write_surface
-from nstjax.analysis.surfaces.request import (
-    KINDS,
-    SurfaceRequest,
-    parse_line,
-    parse_nodes,
-    parse_ranges,
-)
+from nstjax.analysis.surfaces.planes import PLANES, Norm, SurfaceRequest
+from nstjax.analysis.surfaces.request import parse_line, parse_nodes, parse_ranges
 from nstjax.analysis.surfaces.saved_surface import compute_surface
 from nstjax.analysis.surfaces.weights_surface import weights_surface
 from nstjax.analysis.sweeps.file import read_sweep
 from nstjax.commands.launcher import INTERRUPTED_STATUS, run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.io.atomic import (
-    check_results,
-    check_writable,
-    nearest_folder,
-)
+from nstjax.io.atomic import check_results, check_writable, nearest_folder
 from nstjax.runs.saved_run import read_saved_run, recorded_inputs
 from nstjax.runtime.interrupts import advise
 
@@ -43,11 +35,9 @@ define_path("run", None, "The --workdir of a run.")
 flags.DEFINE_enum(
     "plane",
     "plane3",
-    (*KINDS, "weights"),
-    "plane3: through result, content and style. random, random_pink: noise, white or "
-    "1/f. pca: principal components of the snapshots. hessian: most and least curved "
-    "directions. gradient: and a random one. line: see --line. weights: final losses "
-    "of --sweep over beta/alpha and a second setting.",
+    (*PLANES, "weights"),
+    "".join(f"{name}: {plane.text}. " for name, plane in PLANES.items())
+    + "weights: final losses of --sweep over beta/alpha and a second setting.",
 )
 define_path("sweep", None, "Folder or file of a sweep, for weights.")
 flags.DEFINE_string("grid", None, "Nodes along s and t: 51x51; of a line: 201.")
@@ -56,7 +46,7 @@ flags.DEFINE_integer("seed", 0, "Of random directions.", lower_bound=0)
 flags.DEFINE_enum(
     "norm",
     "image",
-    ("image", "channel", "none"),
+    get_args(Norm),
     "Of random planes: 1 is the contrast of the image; channel by channel; or 1 level.",
 )
 flags.DEFINE_string("line", "result:content", "Two of result, content and style.")

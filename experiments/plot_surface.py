@@ -17,10 +17,10 @@ from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 from nstjax.io.atomic import (
-    atomic_path,
     check_results,
     check_writable,
     nearest_folder,
+    write_atomically,
 )
 
 USAGE = """
@@ -72,11 +72,9 @@ def main(arguments: Sequence[str]) -> int:
         check_writable(nearest_folder(path.parent) / path.name)
     # Matplotlib writes a list of fonts: wrong input is told before.
     from nstjax.analysis.figures import save_figure
-    from nstjax.analysis.surfaces.line_plot import line_figure
-    from nstjax.analysis.surfaces.plots import map_figure, surface_figure
+    from nstjax.analysis.surfaces import plots
 
-    draw = {"line": line_figure, "surfaces": surface_figure, "maps": map_figure}
-    figures = {path: draw[name](surface, view) for name, path in paths.items()}
+    figures = {path: plots.FIGURES[name](surface, view) for name, path in paths.items()}
     for words in incomplete(surface):
         LOGGER.info("%s: %s, plotted as it is", file, words)
     stem.parent.mkdir(parents=True, exist_ok=True)
@@ -84,8 +82,7 @@ def main(arguments: Sequence[str]) -> int:
         save_figure(figure, path)
         print(f"wrote {path}")
     if page:
-        with atomic_path(html) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+        write_atomically(html, page)
         print(f"wrote {html}")
     return 0
 

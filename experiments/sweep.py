@@ -15,36 +15,21 @@ import jax
 import numpy as np
 from absl import flags
 
+from nstjax.analysis.sweeps import settings as swept
 from nstjax.analysis.sweeps.batch import prepare_batch
 from nstjax.analysis.sweeps.file import Sweep
 from nstjax.analysis.sweeps.results import result_paths, tell_diverged, write_results
 from nstjax.analysis.sweeps.run import Limits, SweepJob, run_sweep
-from nstjax.analysis.sweeps.settings import (
-    check_settings,
-    parse_grid,
-    read_settings,
-    seed_with,
-)
-from nstjax.commands.launcher import (
-    define_process_flags,
-    join_processes_of_flags,
-    run_command,
-)
+from nstjax.commands import launcher, preset_flags
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.images.resizing import parse_size
 from nstjax.io.atomic import check_results
 from nstjax.io.transparency import read_on_white
 from nstjax.io.weights import load_network
 from nstjax.io.workdir import one_run_in
 from nstjax.presets.preset import INITS, Preset
 from nstjax.presets.published import DEFAULT_PRESET, get_preset
-from nstjax.presets.settings import (
-    customize,
-    default_size_rule,
-    setting_choices,
-    settings_of,
-)
+from nstjax.presets.settings import settings_of
 from nstjax.problem.preprocessing import content_size, painting_size
 from nstjax.problem.problem import NO_CONTROLS
 from nstjax.runs.request import environment
@@ -64,40 +49,27 @@ style_layer_weights.LAYER, content_layer_weights.LAYER and, with two paintings o
 style_blend_weights.1, style_blend_weights.2, ...
 """
 
+STRUCTURE = (
+    "size", "steps", "optimizer", "init", "content_layers", "style_layers",
+    "lbfgs_num_correction", "style_scale", "clamp", "normalize_gradients", "pool",
+    "pool_padding", "image_padding", "style_loss", "tv_form", "color", "color_when",
+    "color_space", "color_match", "luminance_match", "keep",
+)  # fmt: skip
+
 flags.DEFINE_string("grid", None, "NAME=START:STOP:COUNT[:log] or NAME=A;B;C, with ,.")
 define_path("settings", None, "CSV file: names, then a line for each run.")
 define_path("workdir", None, "Folder for everything.")
 flags.DEFINE_boolean("free_pictures", False, "Use a CC0 photo and our painting.")
 flags.DEFINE_string("preset", DEFAULT_PRESET, "Published settings.")
-flags.DEFINE_string("size", None, "As nstjax takes it.")
-flags.DEFINE_integer("steps", None, "Updates of each image.")
+preset_flags.define_settings(STRUCTURE)
 define_path("weights", "auto", "As nstjax takes them.")
-flags.DEFINE_string("optimizer", None, "adam, lbfgs or lbfgs-linesearch.")
-define_path("init", None, "content, noise, blend, style, or an image's path.")
-flags.DEFINE_list("content_layers", None, "Such as relu4_2 or conv4_2.")
-flags.DEFINE_list("style_layers", None, "Such as relu1_1,relu2_1,relu3_1.")
-flags.DEFINE_integer("lbfgs_num_correction", None, "Steps that L-BFGS keeps in memory.")
-flags.DEFINE_float("style_scale", None, "Size of the paintings beside the photo's.")
-flags.DEFINE_boolean("clamp", None, "Keep the images displayable after each step.")
-flags.DEFINE_boolean("normalize_gradients", None, "As nstjax takes it.")
 flags.DEFINE_integer("seed", 0, "Of the noise, where the settings have none.")
 flags.DEFINE_float("memory_gb", None, "Peak memory; half of what is free if not given.")
 flags.DEFINE_float("limit_minutes", 60.0, "Predicted minutes that need no --yes.")
-define_process_flags()
+launcher.define_process_flags()
 flags.DEFINE_boolean("yes", False, "Go on whatever the sweep is predicted to take.")
 
-CHOICES = (
-    "pool", "pool_padding", "image_padding", "style_loss", "tv_form", "color",
-    "color_when", "color_space", "color_match", "luminance_match", "keep",
-)  # fmt: skip
-for name in CHOICES:
-    flags.DEFINE_enum(name, None, setting_choices(name), "As nstjax takes it.")
-
 FLAGS = flags.FLAGS
-STRUCTURE = (
-    "steps", "optimizer", "init", "content_layers", "style_layers",
-    "lbfgs_num_correction", "style_scale", "clamp", "normalize_gradients", *CHOICES,
-)  # fmt: skip
 
 
 def main(pictures: Sequence[str]) -> int:
@@ -107,7 +79,7 @@ def main(pictures: Sequence[str]) -> int:
     if len(pictures) < 2 and (pictures or not FLAGS.free_pictures):
         raise InputError("give a photo and one painting or more, or --free_pictures")
     free_before_next_step()
-    join_processes_of_flags()
+    launcher.join_processes_of_flags()
     folder = Path(FLAGS.workdir)
     advise("the same command again goes on with the settings that are left")
     with one_run_in(folder):
@@ -123,11 +95,16 @@ def sweep_pictures(
     folder: Path, paths: Sequence[str]
 ) -> tuple[np.ndarray, list[np.ndarray], Sweep]:
     """The photo, the paintings, and the sweep in a folder of its own."""
-    preset = read_preset()
+    preset = get_preset(FLAGS.preset)
+    preset = preset_flags.read_settings(preset, {"pyramid": "none"})
     content, *styles = read_pictures(paths, preset)
-    settings = parse_grid(FLAGS.grid) if FLAGS.grid else read_settings(FLAGS.settings)
-    seed = seed_with({}, FLAGS.seed)
-    check_settings(settings, preset, len(styles), NO_CONTROLS)
+    settings = (
+        swept.parse_grid(FLAGS.grid)
+        if FLAGS.grid
+        else swept.read_settings(FLAGS.settings)
+    )
+    seed = swept.seed_with({}, FLAGS.seed)
+    swept.check_settings(settings, preset, len(styles), NO_CONTROLS)
     images = {"content": content}
     images |= {f"style_{number}": style for number, style in enumerate(styles, 1)}
     if preset.image.init not in INITS:
@@ -167,14 +144,6 @@ def sweep_pictures(
     return content, styles, sweep
 
 
-def read_preset() -> Preset:
-    """The settings that all runs have in common."""
-    preset = get_preset(FLAGS.preset)
-    size = FLAGS.size and parse_size(FLAGS.size, default_size_rule(preset))
-    structure = {name: FLAGS[name].value for name in STRUCTURE}
-    return customize(preset, size=size, pyramid="none", **structure)
-
-
 def read_pictures(paths: Sequence[str], preset: Preset) -> list[np.ndarray]:
     """The photo and the paintings."""
     if paths:
@@ -188,4 +157,4 @@ def read_pictures(paths: Sequence[str], preset: Preset) -> list[np.ndarray]:
 
 
 if __name__ == "__main__":
-    run_command("sweep", __name__, USAGE, main)
+    launcher.run_command("sweep", __name__, USAGE, main)

@@ -20,17 +20,8 @@ from nstjax.commands.launcher import (
 from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.model_file import StyleModel, read_model
+from nstjax.feedforward.training import presets, request
 from nstjax.feedforward.training.data import CropRule, picture_files
-from nstjax.feedforward.training.presets import (
-    TRAINING_PRESETS,
-    TrainingPreset,
-    get_training_preset,
-)
-from nstjax.feedforward.training.request import (
-    TrainingRequest,
-    customize_architecture,
-    customize_loss,
-)
 from nstjax.feedforward.training.run import MODEL, SAMPLES, train
 from nstjax.images.resizing import parse_size
 from nstjax.io.atomic import check_results, check_workdir
@@ -61,7 +52,9 @@ define_paths(
     "Several need --preset=cin-dumoulin or, for any painting at all, --preset=adain.",
 )
 define_path("workdir", None, "Folder of everything that is written.")
-flags.DEFINE_enum("preset", "lengstrom", list(TRAINING_PRESETS), "Published settings.")
+flags.DEFINE_enum(
+    "preset", "lengstrom", list(presets.TRAINING_PRESETS), "Published settings."
+)
 define_path("weights", "auto", "What compares: auto, vgg19, slim or a file.")
 define_path("initial", None, "Model file whose network is trained further.")
 flags.DEFINE_bool(
@@ -120,11 +113,6 @@ define_process_flags()
 flags.DEFINE_bool("tensorboard", False, "Write TensorBoard's event files too.")
 
 FLAGS = flags.FLAGS
-# What a request has of its own, made of several flags.
-PREPARED = (
-    *("folder", "preset", "photos", "held_out", "paintings", "network", "card"),
-    "initial",
-)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -152,9 +140,6 @@ def main(arguments: Sequence[str]) -> int:
     )
     network = load_network(FLAGS.weights)
     initial = read_model(FLAGS.initial) if FLAGS.initial else None
-    fields = dataclasses.fields(TrainingRequest)
-    of_flags = [field.name for field in fields if field.name not in PREPARED]
-    options: dict[str, Any] = {name: FLAGS[name].value for name in of_flags}
     command = ["python", "-m", "experiments.train_feedforward", *sys.argv[1:]]
     before = initial.card if initial is not None and FLAGS.add_style else {}
     titles = {**(initial.titles if initial and before else {}), **_titles(paintings)}
@@ -162,17 +147,17 @@ def main(arguments: Sequence[str]) -> int:
     if FLAGS.license:
         card["license"] = FLAGS.license
     advise("the same command again goes on from the last checkpoint")
+    names = [field.name for field in dataclasses.fields(request.TrainingRequest)]
+    options: dict[str, Any] = {
+        **{name: FLAGS[name].value for name in names if name in FLAGS},
+        "preset": _preset(len(paintings), network, initial),
+        "photos": [path for path in photos if path not in held_out],
+        "held_out": held_out,
+        "initial": initial,
+    }
     trained = train(
-        TrainingRequest(
-            folder=folder,
-            preset=_preset(len(paintings), network, initial),
-            photos=[path for path in photos if path not in held_out],
-            held_out=held_out,
-            paintings=paintings,
-            network=network,
-            card=card,
-            initial=initial,
-            **options,
+        request.TrainingRequest(
+            folder=folder, paintings=paintings, network=network, card=card, **options
         )
     )
     if trained.model is None:
@@ -221,12 +206,12 @@ def _titles(paintings: Mapping[str, Path]) -> dict[str, str]:
 
 def _preset(
     styles: int, network: LoadedParams, initial: StyleModel | None
-) -> TrainingPreset:
-    preset = get_training_preset(FLAGS.preset)
+) -> presets.TrainingPreset:
+    preset = presets.TRAINING_PRESETS[FLAGS.preset]
     architecture = preset.architecture
     if FLAGS.add_style and initial is not None:
         architecture = initial.network.architecture
-    loss = customize_loss(preset.loss, _fields("loss"))
+    loss = request.customize_loss(preset.loss, _fields("loss"))
     if FLAGS.style_size:
         loss = with_settings(loss, style_size=parse_size(FLAGS.style_size))
     crop = preset.crop
@@ -237,7 +222,7 @@ def _preset(
     }
     return dataclasses.replace(
         preset,
-        architecture=customize_architecture(
+        architecture=request.customize_architecture(
             architecture, _fields("architecture"), styles, network
         ),
         loss=loss,

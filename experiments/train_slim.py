@@ -18,41 +18,23 @@ import numpy as np
 import safetensors.numpy
 from absl import flags
 
-from experiments.distillation.batches import (
-    SAMPLES_PER_BLOCK,
-    Batches,
-    Sources,
-    batch_of_step,
-    is_on_policy,
-    pool_of,
-    random_crops,
-)
-from experiments.distillation.calibration import calibrate
+from experiments.distillation import batches as batching
+from experiments.distillation import kernel_matching, teacher_features
 from experiments.distillation.channel_selection import imitate
 from experiments.distillation.on_policy import on_policy_samples
-from experiments.distillation.pictures import random_picture
-from experiments.distillation.teacher_features import (
-    BLOCKS,
-    Batch,
-    in_vgg_units,
-    scaled_teacher,
-)
-from experiments.distillation.training import TrainingState, trained_params, training
+from nstjax import InputError, Params, read_image
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
-from nstjax.errors import InputError
 from nstjax.feedforward.training.data import picture_files
 from nstjax.images.resizing import Size, output_size, resize
 from nstjax.io import run_log as runlog
-from nstjax.io.atomic import atomic_path, check_results
+from nstjax.io.atomic import check_results, write_atomically
 from nstjax.io.checkpoint import read_checkpoint, write_checkpoint
 from nstjax.io.config import START_AGAIN, has_begun, write_config
-from nstjax.io.images import read_image
 from nstjax.io.stored import check_tensors, damaged, open_tensors
 from nstjax.io.weights import load_network, save_params
 from nstjax.io.workdir import one_run_in
 from nstjax.network.architecture import CHANNELS_PER_BLOCK, CONV_LAYERS, kernel_shapes
-from nstjax.network.vgg import Params
 from nstjax.runtime.interrupts import advise
 from nstjax.runtime.progress_bar import ProgressBar
 from nstjax.whole_number import is_whole_number
@@ -98,15 +80,13 @@ def main(arguments: Sequence[str]) -> int:
     """Train, or go on with a training; returns the exit status."""
     _check_flags(arguments)
     advise("the same command again goes on from the last checkpoint")
-    folder = Path(FLAGS.workdir)
-    with one_run_in(folder):
-        train_in(folder)
+    with one_run_in(Path(FLAGS.workdir)):
+        _train_in(Path(FLAGS.workdir))
     return 0
 
 
-def train_in(folder: Path) -> None:
-    """Train in a folder that nobody else works in."""
-    sources = Sources(_read_folder(FLAGS.photos), _read_folder(FLAGS.paintings))
+def _train_in(folder: Path) -> None:
+    photos, paintings = _read_folder(FLAGS.photos), _read_folder(FLAGS.paintings)
     network = load_network(FLAGS.weights)
     for layer, width in _widths().items():
         channels = network.params[layer]["bias"].size
@@ -117,18 +97,19 @@ def train_in(folder: Path) -> None:
             )
     settings = {name: FLAGS[name].value for name in SETTINGS}
     settings["teacher_sha256"] = network.sha256
-    settings["pictures"] = [len(images) for images in sources]
+    settings["pictures"] = [len(photos), len(paintings)]
     written = [folder / name for name in (runlog.METRICS, BATCHES, CHECKPOINT, RESULT)]
     if not has_begun(folder, settings, written, (folder / BATCHES).glob("*")):
         # Before all else: without it a killed training could not go on.
         write_config(folder, {"settings": settings})
+    sources = batching.Sources(photos, paintings)
     student = Training(folder, sources, network.params).run()
     rng = np.random.default_rng([FLAGS.seed, 3])
-    pairs = random_crops(rng, sources, FLAGS.picture_size, CALIBRATION_PAIRS)
+    pairs = batching.random_crops(rng, sources, FLAGS.picture_size, CALIBRATION_PAIRS)
     results = on_policy_samples(student, rng, *pairs, "avg", FLAGS.visit_steps)
     sha256 = save_params(
         folder / RESULT,
-        calibrate(student, network.params, *pairs, results),
+        teacher_features.calibrate(student, network.params, *pairs, results),
         {
             "license": "CC BY 4.0",
             "source": "trained by nstjax from VGG-19 of the Visual Geometry Group",
@@ -142,22 +123,21 @@ def train_in(folder: Path) -> None:
 class Training:
     """A training in its folder: its batches, and its state from a checkpoint on."""
 
-    def __init__(self, folder: Path, sources: Sources, params: Params):
-        rng = np.random.default_rng([FLAGS.seed, 0])
-        crops = [random_picture(rng, *sources, FLAGS.picture_size) for _ in range(16)]
-        teacher = scaled_teacher(params, np.stack(crops), rng)
+    def __init__(self, folder: Path, sources: batching.Sources, params: Params):
+        rng, size = np.random.default_rng([FLAGS.seed, 0]), FLAGS.picture_size
+        crops = [batching.random_picture(rng, sources, size) for _ in range(16)]
+        teacher = teacher_features.scaled_teacher(params, np.stack(crops), rng)
         self._folder = folder
-        self._batches = Batches(
-            sources, teacher, FLAGS.picture_size, FLAGS.batch_size, FLAGS.visit_steps
+        self._batches = batching.Batches(
+            sources, teacher, size, FLAGS.batch_size, FLAGS.visit_steps
         )
         self._steps = FLAGS.rounds * FLAGS.steps_per_round
-        self._updates = training(FLAGS.learning_rate, self._steps)
+        self._updates = kernel_matching.training(FLAGS.learning_rate, self._steps)
 
     def run(self) -> Params:
         """Run the rounds that are left; returns the network in VGG-19's units."""
         checkpoint = self._folder / CHECKPOINT
-        scales = self._batches.teacher.scales
-        state = self._first_state()
+        state = self._first_state(checkpoint)
         first = int(state.step)
         if not 0 <= first <= self._steps:
             raise damaged(checkpoint, f"step {first}", START_AGAIN)
@@ -168,16 +148,15 @@ class Training:
             for step in range(first, self._steps):
                 round_ = step // FLAGS.steps_per_round
                 if step % FLAGS.steps_per_round == 0:
-                    student = in_vgg_units(trained_params(state), scales)
+                    student = self._student(state)
                     for index in range(FLAGS.batches_per_round):
                         bar.set_description(f"round {round_}, batch {index}")
                         self._batch(round_, index, student)
                     bar.set_description(f"round {round_}")
                 rng = np.random.default_rng([FLAGS.seed, 2, step])
-                chosen = batch_of_step(rng, round_, FLAGS.batches_per_round)
-                state, loss, mismatches = self._updates.step(
-                    state, self._batch(*chosen), pool_of(chosen[1])
-                )
+                drawn = batching.batch_of_step(rng, round_, FLAGS.batches_per_round)
+                batch, pool = self._batch(*drawn), batching.pool_of(drawn[1])
+                state, loss, mismatches = self._updates.step(state, batch, pool)
                 if not np.isfinite(loss):
                     raise InputError(
                         f"the loss became {loss} at step {step}: lower --learning_rate"
@@ -192,54 +171,56 @@ class Training:
                     runlog.append_metrics(self._folder, [row])
                     bar.set_postfix(loss=row["loss"])
                     write_checkpoint(checkpoint, state)
-        return in_vgg_units(trained_params(state), scales)
+        return self._student(state)
 
-    def _first_state(self) -> TrainingState:
+    def _student(self, state: kernel_matching.TrainingState) -> Params:
+        scales = self._batches.teacher.scales
+        return teacher_features.in_vgg_units(
+            kernel_matching.trained_params(state), scales
+        )
+
+    def _first_state(self, path: Path) -> kernel_matching.TrainingState:
         """The last checkpoint, or the network that imitates chosen channels."""
-        widths, path = _widths(), self._folder / CHECKPOINT
         if path.exists():
             like = {
                 layer: {"kernel": jnp.zeros(shape), "bias": jnp.zeros(shape[-1])}
-                for layer, shape in kernel_shapes(widths).items()
+                for layer, shape in kernel_shapes(_widths()).items()
             }
             return read_checkpoint(path, self._updates.init(like))
         indices = range(FLAGS.batches_per_round)
         batches = [self._batch(0, i) for i in ProgressBar(indices, "first batches")]
-        state = self._updates.init(imitate(widths, batches, [*map(pool_of, indices)]))
+        pools = [batching.pool_of(index) for index in indices]
+        state = self._updates.init(imitate(_widths(), batches, pools))
         write_checkpoint(path, state)
         return state
 
-    def _batch(self, round_: int, index: int, student: Params | None = None) -> Batch:
+    def _batch(
+        self, round_: int, index: int, student: Params | None = None
+    ) -> teacher_features.Batch:
         """A batch from its file, made and written before if there is none."""
         path = self._folder / BATCHES / f"{round_:03}_{index:03}.safetensors"
-        if path.exists():
-            return self._read_batch(path)
-        rng = np.random.default_rng([FLAGS.seed, 1, round_, index])
-        batch = self._batches.make(
-            rng, pool_of(index), student if is_on_policy(round_, index) else None
-        )
-        tensors = {"pictures": batch.pictures, "positions": batch.positions}
-        path.parent.mkdir(exist_ok=True)
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(safetensors.numpy.save(tensors | batch.teacher))
-        return batch
-
-    def _read_batch(self, path: Path) -> Batch:
+        if not path.exists():
+            rng = np.random.default_rng([FLAGS.seed, 1, round_, index])
+            student = student if batching.is_on_policy(round_, index) else None
+            batch = self._batches.make(rng, batching.pool_of(index), student)
+            tensors = {"pictures": batch.pictures, "positions": batch.positions}
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, safetensors.numpy.save(tensors | batch.teacher))
+            return batch
         pictures, size = FLAGS.batch_size, FLAGS.picture_size
-        params = self._batches.teacher.params
-        samples = (pictures, SAMPLES_PER_BLOCK)
+        params, samples = self._batches.teacher.params, batching.SAMPLES_PER_BLOCK
         expected = {
             "pictures": ((pictures, size, size, 3), np.float16),
-            "positions": ((pictures, BLOCKS, SAMPLES_PER_BLOCK), np.int32),
-            **{
-                layer: ((*samples, params[layer]["bias"].size), np.float16)
-                for layer in CONV_LAYERS
-            },
+            "positions": ((pictures, teacher_features.BLOCKS, samples), np.int32),
         }
+        for layer in CONV_LAYERS:
+            channels = params[layer]["bias"].size
+            expected[layer] = ((pictures, samples, channels), np.float16)
         with open_tensors(path, REMEDY) as file:
             check_tensors(path, file, expected, file.keys(), REMEDY)
             tensors = {name: file.get_tensor(name) for name in expected}
-        return Batch(tensors.pop("pictures"), tensors.pop("positions"), tensors)
+        pair = tensors.pop("pictures"), tensors.pop("positions")
+        return teacher_features.Batch(*pair, tensors)
 
 
 def _mean_row(window: list[Any]) -> dict[str, Any]:
@@ -267,11 +248,9 @@ def _read_folder(folder: str) -> list[np.ndarray]:
     pictures = []
     for path in ProgressBar(paths, f"reading {folder}"):
         picture = read_image(path)
-        if max(picture.shape) > LONG_SIDE:
-            height, width = picture.shape[:2]
-            size = output_size(height, width, Size("long", LONG_SIDE))
-            picture = resize(picture, *size)
-        pictures.append(picture)
+        height, width = picture.shape[:2]
+        longest = Size("long", min(LONG_SIDE, max(height, width)))
+        pictures.append(resize(picture, *output_size(height, width, longest)))
     return pictures
 
 
@@ -286,7 +265,7 @@ def _check_flags(arguments: Sequence[str]) -> None:
         raise InputError("give a --workdir")
     folder = Path(FLAGS.workdir)
     check_results(given=[folder / RESULT, folder / CHECKPOINT], inputs=[FLAGS.weights])
-    if len(FLAGS.widths) != BLOCKS or not all(
+    if len(FLAGS.widths) != len(CHANNELS_PER_BLOCK) or not all(
         is_whole_number(width) and 1 <= int(width) <= channels
         for width, channels in zip(FLAGS.widths, CHANNELS_PER_BLOCK, strict=True)
     ):

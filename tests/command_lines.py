@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pathlib
+import re
 
 import numpy as np
 from PIL import Image
@@ -72,7 +73,7 @@ def listing(top: pathlib.Path) -> dict[str, str]:
 
 def check_refused(status: int, out: str, err: str, says: str) -> None:
     lines = err.splitlines()
-    errors = [line for line in lines if line.startswith("nstjax: error: ")]
+    errors = [line for line in lines if re.match(r"\w+: error: ", line)]
     notes = [line for line in lines if line.startswith("nstjax: note: ")]
     assert len(errors) == 1
     assert len(lines) == len(errors) + len(notes)
@@ -93,6 +94,12 @@ def good(command, *arguments: str) -> str:
     status, out, err = command(*arguments)
     assert (status, err) == (0, "")
     return out
+
+
+def result(command, *arguments: str) -> bytes:
+    """The file of a command's picture, when it has nothing else to say."""
+    good(command, *arguments)
+    return pathlib.Path("out.png").read_bytes()
 
 
 def painted(command, *arguments, notes=""):

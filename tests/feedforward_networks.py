@@ -1,5 +1,7 @@
 """Small feed-forward networks that are made at once, and what they are checked by."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,17 @@ from nstjax.feedforward.networks.networks import (
 from nstjax.feedforward.training.objective import Batch, Objective, TrainingTerms
 
 
+def drawn_network(
+    architecture: Architecture, draw: Callable[[str, tuple[int, ...]], np.ndarray]
+) -> TransformNet | AdaINDecoder:
+    """A network whose parameters are drawn by their names and shapes."""
+    network = nnx.eval_shape(lambda: make_network(architecture))
+    for path, variable in nnx.to_flat_state(nnx.state(network)):
+        # Without a program for each shape, as jnp.asarray would compile it.
+        variable.set_value(jax.device_put(draw(str(path[-1]), variable.shape)))
+    return network
+
+
 def random_network(
     architecture: Architecture, seed: int = 0
 ) -> TransformNet | AdaINDecoder:
@@ -22,19 +35,16 @@ def random_network(
     Kernels keep the size of what they are given, γ and variances are positive, and the
     rows of the styles differ.
     """
-    network = nnx.eval_shape(lambda: make_network(architecture))
     random = np.random.default_rng(seed)
-    for path, variable in nnx.to_flat_state(nnx.state(network)):
-        shape = variable.shape
-        if path[-1] == "kernel":
-            values = random.normal(size=shape) * np.prod(shape[:3]) ** -0.5
-        elif path[-1] in ("gamma", "scale", "var"):
-            values = random.uniform(0.5, 1.5, shape)
-        else:
-            values = random.normal(size=shape) * 0.1
-        # Without a program for each shape, as jnp.asarray would compile it.
-        variable.set_value(jax.device_put(values))
-    return network
+
+    def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        if name == "kernel":
+            return random.normal(size=shape) * np.prod(shape[:3]) ** -0.5
+        if name in ("gamma", "scale", "var"):
+            return random.uniform(0.5, 1.5, shape)
+        return random.normal(size=shape) * 0.1
+
+    return drawn_network(architecture, draw)
 
 
 def plain_loss(
@@ -63,6 +73,13 @@ def noise(*shape: int, seed: int = 1) -> jax.Array:
 def in_numpy(parameter: nnx.Variable) -> np.ndarray:
     """In float64."""
     return np.float64(parameter[...])
+
+
+def correlate(x: np.ndarray, kernel: np.ndarray, stride: int = 1) -> np.ndarray:
+    """Σ x[i·stride + k, j·stride + l, c] w[k, l, c, o]."""
+    size = kernel.shape[0]
+    windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), (1, 2))
+    return np.einsum("bijckl,klco->bijo", windows[:, ::stride, ::stride], kernel)
 
 
 def normalize(

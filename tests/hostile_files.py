@@ -2,8 +2,10 @@
 
 import contextlib
 import copy
+import functools
 import json
 import math
+import operator
 import pathlib
 import time
 from collections.abc import Callable, Iterator
@@ -41,12 +43,12 @@ def write(text: str | bytes) -> Change:
 # --- JSON -----------------------------------------------------------------------------
 
 
-def json_changes(document: Any, values: tuple = VALUES) -> Iterator[Hostile]:
+def json_changes(document: Any) -> Iterator[Hostile]:
     """Every field, however deep, replaced by every value, and left out."""
     for path in field_paths(document):
         name = ".".join(map(str, path))
-        old = parent_of(document, path)[path[-1]]
-        for value in values:
+        old = functools.reduce(operator.getitem, path, document)
+        for value in VALUES:
             if old != value or type(old) is not type(value):
                 change = with_field(document, path, value)
                 yield Hostile(f"{name} = {value!r:.20}", change)
@@ -56,11 +58,11 @@ def json_changes(document: Any, values: tuple = VALUES) -> Iterator[Hostile]:
 def with_field(document: Any, path: tuple, *value: Any) -> Change:
     def change(file: pathlib.Path) -> None:
         changed = copy.deepcopy(document)
-        field = parent_of(changed, path)
+        parent = functools.reduce(operator.getitem, path[:-1], changed)
         if value:
-            (field[path[-1]],) = value
+            (parent[path[-1]],) = value
         else:
-            del field[path[-1]]
+            del parent[path[-1]]
         file.write_text(json.dumps(changed))
 
     return change
@@ -77,20 +79,11 @@ def json_wholes(document: Any) -> Iterator[Hostile]:
 
 
 def field_paths(document: Any, before: tuple = ()) -> Iterator[tuple]:
-    if isinstance(document, dict):
-        entries = document.items()
-    else:
-        entries = enumerate(document[:2])
-    for name, value in entries:
+    is_table = isinstance(document, dict)
+    for name, value in document.items() if is_table else enumerate(document[:2]):
         yield (*before, name)
         if isinstance(value, dict | list):
             yield from field_paths(value, (*before, name))
-
-
-def parent_of(document: Any, path: tuple) -> Any:
-    for name in path[:-1]:
-        document = document[name]
-    return document
 
 
 # --- HDF5 -----------------------------------------------------------------------------
@@ -98,25 +91,22 @@ def parent_of(document: Any, path: tuple) -> Any:
 
 def hdf5_changes(path: pathlib.Path) -> Iterator[Hostile]:
     """Every object and every attribute of a file made something else."""
-    datasets, groups, attributes = {}, [], []
-
-    def note(name: str, item: h5py.HLObject) -> None:
-        attributes.extend((name, each) for each in item.attrs if each not in SCALES)
-        if isinstance(item, h5py.Dataset):
-            datasets[name] = item[()], dict(item.attrs)
-        else:
-            groups.append(name)
-
+    names, datasets, attributes = ["/"], {}, []
     with h5py.File(path) as file:
-        attributes.extend(("/", each) for each in file.attrs)
-        file.visititems(note)
+        file.visit(names.append)
+        for name in names:
+            item = file[name]
+            attributes += [(name, each) for each in item.attrs if each not in SCALES]
+            if isinstance(item, h5py.Dataset):
+                datasets[name] = item[()], dict(item.attrs)
     for name, (values, old) in datasets.items():
         for what, make in {**other_arrays(values), **LINKS}.items():
             yield Hostile(f"{name}: {what}", replaced(name, make, old))
-    for name in groups:
-        for what, make in LINKS.items():
-            yield Hostile(f"{name}: {what}", replaced(name, make, {}))
-        yield Hostile(f"{name}: itself within", linked_to_itself(name))
+    for name in names[1:]:
+        if name not in datasets:
+            for what, make in LINKS.items():
+                yield Hostile(f"{name}: {what}", replaced(name, make, {}))
+            yield Hostile(f"{name}: itself within", linked_to_itself(name))
     for name, attribute in attributes:
         for value in ATTRIBUTES:
             yield Hostile(
@@ -125,35 +115,37 @@ def hdf5_changes(path: pathlib.Path) -> Iterator[Hostile]:
             )
 
 
-def replaced(name: str, make: Callable, attributes: dict[str, Any]) -> Change:
-    def change(path: pathlib.Path) -> None:
+def in_hdf5(change: Callable[[h5py.File], object]) -> Change:
+    def change_file(path: pathlib.Path) -> None:
         with h5py.File(path, "r+") as file:
-            del file[name]
-            make(file, name)
-            if isinstance(file.get(name, getlink=True), h5py.HardLink):
-                for each, value in attributes.items():
-                    with contextlib.suppress(TypeError):
-                        file[name].attrs[each] = value
+            change(file)
 
-    return change
+    return change_file
+
+
+def replaced(name: str, make: Callable, attributes: dict[str, Any]) -> Change:
+    def change(file: h5py.File) -> None:
+        del file[name]
+        make(file, name)
+        if isinstance(file.get(name, getlink=True), h5py.HardLink):
+            for each, value in attributes.items():
+                with contextlib.suppress(TypeError):
+                    file[name].attrs[each] = value
+
+    return in_hdf5(change)
 
 
 def linked_to_itself(name: str) -> Change:
-    def change(path: pathlib.Path) -> None:
-        with h5py.File(path, "r+") as file:
-            file[f"{name}/again"] = file[name]
-
-    return change
+    return in_hdf5(lambda file: linked(file[name])(file, f"{name}/again"))
 
 
 def with_attribute(name: str, attribute: str, value: Any) -> Change:
-    def change(path: pathlib.Path) -> None:
-        with h5py.File(path, "r+") as file:
-            del file[name].attrs[attribute]
-            if value is not None:
-                file[name].attrs[attribute] = value
+    def change(file: h5py.File) -> None:
+        del file[name].attrs[attribute]
+        if value is not None:
+            file[name].attrs[attribute] = value
 
-    return change
+    return in_hdf5(change)
 
 
 ATTRIBUTES = (
@@ -182,10 +174,8 @@ def other_arrays(values: np.ndarray) -> dict[str, Callable]:
         file.create_virtual_dataset(name, layout)
 
     def elsewhere(file: h5py.File, name: str) -> None:
-        size = 4 * math.prod(shape)
-        file.create_dataset(
-            name, shape, "f4", external=[("/etc/passwd", 0, max(size, 1))]
-        )
+        bytes_there = [("/etc/passwd", 0, max(4 * math.prod(shape), 1))]
+        file.create_dataset(name, shape, "f4", external=bytes_there)
 
     large = tuple(30_000 for _ in shape)
     found: dict[str, Callable] = {
@@ -215,27 +205,15 @@ def other_arrays(values: np.ndarray) -> dict[str, Callable]:
     return found
 
 
-def soft(file: h5py.File, name: str) -> None:
-    file[name] = h5py.SoftLink(f"/{name}")
-
-
-def nowhere(file: h5py.File, name: str) -> None:
-    file[name] = h5py.SoftLink("/nowhere")
-
-
-def external(file: h5py.File, name: str) -> None:
-    file[name] = h5py.ExternalLink("pipe", "/")
-
-
-def missing(file: h5py.File, name: str) -> None:
-    del file, name
+def linked(target: Any) -> Callable:
+    return lambda file, name: operator.setitem(file, name, target)
 
 
 LINKS: dict[str, Callable] = {
-    "missing": missing,
-    "link to itself": soft,
-    "link to nothing": nowhere,
-    "link to a pipe": external,
+    "missing": lambda file, name: None,
+    "link to itself": lambda file, name: linked(h5py.SoftLink(f"/{name}"))(file, name),
+    "link to nothing": linked(h5py.SoftLink("/nowhere")),
+    "link to a pipe": linked(h5py.ExternalLink("pipe", "/")),
 }
 
 
@@ -251,6 +229,9 @@ def tensor_changes(path: pathlib.Path) -> Iterator[Hostile]:
     def case(name: str, tensors: dict, metadata: dict) -> Hostile:
         return Hostile(name, write(safetensors.numpy.save(tensors, metadata)))
 
+    def without(table: dict, name: str) -> dict:
+        return {each: table[each] for each in table if each != name}
+
     for name, tensor in tensors.items():
         others = {
             "another type": np.asarray(tensor, np.float64),
@@ -261,14 +242,12 @@ def tensor_changes(path: pathlib.Path) -> Iterator[Hostile]:
         }
         for what, other in others.items():
             yield case(f"{name}: {what}", {**tensors, name: other}, metadata)
-        rest = {each: tensors[each] for each in tensors if each != name}
-        yield case(f"{name}: missing", rest, metadata)
+        yield case(f"{name}: missing", without(tensors, name), metadata)
     yield case("a tensor more", {**tensors, "more": np.zeros(3, np.float32)}, metadata)
     for name in metadata:
         for value in ("", "text", "{}", "[" * DEEP, "null", '{"a": "\\u0000"}', "[1]"):
             yield case(f"{name} = {value:.9}", tensors, {**metadata, name: value})
-        rest = {each: metadata[each] for each in metadata if each != name}
-        yield case(f"no {name}", tensors, rest)
+        yield case(f"no {name}", tensors, without(metadata, name))
     for name, header in {
         "much": b'{"a":{"dtype":"F32","shape":[99999999999],"data_offsets":[0,4]}}',
         "deep": b'{"a":' + b"[" * DEEP,

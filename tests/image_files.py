@@ -36,14 +36,12 @@ def png(width, height, depth, color, data, transparent=b""):
         checksum = struct.pack(">I", zlib.crc32(kind + body))
         return struct.pack(">I", len(body)) + kind + body + checksum
 
+    start = b"\x89PNG\r\n\x1a\n"
     header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + (chunk(b"tRNS", transparent) if transparent else b"")
-        + chunk(b"IDAT", zlib.compress(data))
-        + chunk(b"IEND", b"")
-    )
+    start += chunk(b"IHDR", header)
+    if transparent:
+        start += chunk(b"tRNS", transparent)
+    return start + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 
 
 def save_raw(path):

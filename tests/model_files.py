@@ -3,21 +3,20 @@
 import functools
 import pathlib
 
-import jax
 import numpy as np
 import pytest
 import safetensors.numpy
-from feedforward_networks import run
+from feedforward_networks import drawn_network, run
 from flax import nnx
 from safetensors import safe_open
 
 from nstjax.errors import InputError
+from nstjax.feedforward.networks import model_file
 from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
     TransformArchitecture,
 )
 from nstjax.feedforward.networks.model_file import Encoder, StyleModel, read_model
-from nstjax.feedforward.networks.networks import make_network
 from nstjax.network.architecture import CONV_LAYERS
 
 CARD = {
@@ -53,12 +52,10 @@ def _network(kind: str) -> nnx.Module:
         architecture = TransformArchitecture(
             **NARROW, normalization=kind, styles=len(STYLES[kind])
         )
-    network = nnx.eval_shape(lambda: make_network(architecture))
-    random = np.random.default_rng(0)
-    for _, variable in nnx.to_flat_state(nnx.state(network)):
-        values = random.uniform(0.05, 0.3, variable.shape)
-        # Without a program for each shape, as jnp.asarray would compile it.
-        variable.set_value(jax.device_put(np.float32(values)))
+    uniform = np.random.default_rng(0).uniform
+    network = drawn_network(
+        architecture, lambda _, shape: np.float32(uniform(0.05, 0.3, shape))
+    )
     network.eval()
     return network
 
@@ -77,6 +74,13 @@ def parts(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     with safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
     return safetensors.numpy.load_file(path), metadata
+
+
+def resave(path: pathlib.Path, tensors: dict, metadata: dict) -> None:
+    """Write a file anew, with the hash of what it says now."""
+    del metadata["sha256"]
+    metadata["sha256"] = model_file._sha256(tensors, metadata)
+    safetensors.numpy.save_file(tensors, path, metadata)
 
 
 def assert_refused(path: pathlib.Path, words: str) -> None:

@@ -2,18 +2,17 @@
 
 import functools
 
-import jax
 import numpy as np
 import reference
-from flax import nnx
+from feedforward_networks import drawn_network
 
+from nstjax.feedforward.inference import style_specifications
 from nstjax.feedforward.inference.restyle import Restyler, make_restyler
 from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
     TransformArchitecture,
 )
 from nstjax.feedforward.networks.model_file import Encoder, StyleModel
-from nstjax.feedforward.networks.networks import make_network
 from nstjax.io.weights import LoadedParams, params_sha256
 from nstjax.network.architecture import CONV_LAYERS
 
@@ -32,13 +31,13 @@ PAINTERLY = TransformArchitecture(
 
 def filled(architecture, scale):
     """A network with random kernels of that scale, biases, γ, β and statistics."""
-    network = nnx.eval_shape(lambda: make_network(architecture))
     random = np.random.default_rng(0)
-    for path, variable in nnx.to_flat_state(nnx.state(network)):
-        values = random.standard_normal(variable.shape)
-        values = scale * values if "kernel" in path else 0.5 + 0.1 * values
-        # Without a program for each shape, as jnp.asarray would compile it.
-        variable.set_value(jax.device_put(np.float32(values)))
+
+    def draw(name, shape):
+        values = random.standard_normal(shape)
+        return np.float32(scale * values if name == "kernel" else 0.5 + 0.1 * values)
+
+    network = drawn_network(architecture, draw)
     network.eval()
     return network
 
@@ -62,6 +61,15 @@ def arbitrary() -> StyleModel:
     scales = {layer: 0.5 + 0.1 * i for i, layer in enumerate(CONV_LAYERS)}
     described = Encoder(encoder().sha256, "max", scales)
     return StyleModel(filled(architecture, 0.15), (), described, {})
+
+
+def stand_for_bundled(monkeypatch):
+    """Let small models be those that come with nstjax; returns {name: model}."""
+    bundled = {"painterly": painterly(), "arbitrary": arbitrary()}
+    load = {"bundled_model": bundled.__getitem__, "load_network": lambda _: encoder()}
+    for name, function in load.items():
+        monkeypatch.setattr(style_specifications, name, function)
+    return bundled
 
 
 def restyler(model: StyleModel) -> Restyler:

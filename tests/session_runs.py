@@ -5,10 +5,13 @@ import json
 import pathlib
 import pkgutil
 import shutil
+import textwrap
 from unittest import mock
 
+import command_lines
 import h5py
 import safetensors.numpy
+from forked import run_forked
 
 SNAPSHOTS = (0, 3, 9, 20)
 STEPS = 24
@@ -37,8 +40,7 @@ def flags(optimizer: str, folder: str, *more: str) -> tuple[str, ...]:
 
 def metrics(folder: str) -> list[dict]:
     """The rows of metrics.jsonl without the time, which no two runs share."""
-    text = pathlib.Path(folder, "metrics.jsonl").read_text()
-    rows = [json.loads(line) for line in text.splitlines()]
+    rows = command_lines.metrics(folder)
     for row in rows:
         del row["seconds"]
     return rows
@@ -54,16 +56,13 @@ def config(folder: str) -> dict:
 
 def run_arrays(folder: str) -> dict[str, bytes]:
     """Every array of run.h5 but the time, bit for bit."""
-    arrays = {}
     with h5py.File(pathlib.Path(folder, "run.h5")) as file:
-        file.visititems(
-            lambda name, item: (
-                arrays.update({name: item[()].tobytes()})
-                if isinstance(item, h5py.Dataset) and name != "log/seconds"
-                else None
-            )
-        )
-    return arrays
+        names: list[str] = []
+        file.visit(names.append)
+        arrays = [name for name in names if isinstance(file[name], h5py.Dataset)]
+        return {
+            name: file[name][()].tobytes() for name in arrays if name != "log/seconds"
+        }
 
 
 def check_equal(folder: str, other: str) -> None:
@@ -124,7 +123,6 @@ PLAIN = (
     "--output=out.png", "--preview_seconds=1e-9", *BLOCKS,
 )  # fmt: skip
 
-# A program in whose run something happens.
 PATCHED = """
 import os, signal, sys, time
 from nstjax.commands import nstjax as cli
@@ -134,3 +132,11 @@ from nstjax.runs import session
 sys.argv[0] = "nstjax"
 cli.run()
 """
+
+
+def run_patched(function: str, body: str, *arguments: str) -> tuple[int, str, str]:
+    """Run the command while a function of ``session`` does something else."""
+    body = textwrap.indent(textwrap.dedent(body), "    ")
+    change = f"def {function}(*arguments, **options):\n{body}"
+    code = PATCHED.format(f"{change}\nsession.{function} = {function}")
+    return run_forked(code, *arguments)

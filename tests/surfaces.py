@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
-from nstjax.analysis.surfaces.planes import project
+from nstjax.analysis.surfaces.geometry import project
 from nstjax.analysis.surfaces.surface import (
     Marks,
     Plane,

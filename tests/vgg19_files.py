@@ -60,32 +60,24 @@ def write_keras(path, arrays, names, root="/", top=False):
 
 
 def write_matconvnet(path, arrays, beta16, mean=MEAN_RGB):
-    def struct(**values):
-        record = np.empty((1, 1), [(name, object) for name in values])
-        for name, value in values.items():
-            record[name][0, 0] = value
-        return record
+    def cell(values):
+        made = np.empty((1, len(values)), object)
+        for index, value in enumerate(values):
+            made[0, index] = value
+        return made
 
     layers = []
     top = np.ones((1, 1, 4, 4), np.float32)
     for layer, (kernel, bias) in {**arrays, "fc6": (top, top[0, 0, 0])}.items():
-        weights = np.empty((1, 2), object)
-        weights[0, 0] = np.asfortranarray(kernel)
-        weights[0, 1] = bias.reshape(-1, 1) if beta16 else bias.reshape(1, -1)
+        bias = bias.reshape(-1, 1) if beta16 else bias.reshape(1, -1)
+        weights = cell([np.asfortranarray(kernel), bias])
         fields = {"name": layer, "type": "conv", "weights": weights}
         if beta16:
             fields = dict(reversed(fields.items()))
-        layers += [
-            struct(**fields),
-            struct(type="relu", name=layer.replace("conv", "relu")),
-        ]
-    cell = np.empty((1, len(layers)), object)
-    cell[0] = layers
+        layers += [fields, {"type": "relu", "name": layer.replace("conv", "relu")}]
     average = np.asarray(mean, np.float32).reshape(1, 1, 3)
     if beta16:
         average = np.broadcast_to(average, (224, 224, 3))
-    normalization = struct(averageImage=average)
-    place = {"normalization": normalization}
-    if not beta16:
-        place = {"meta": struct(**place)}
-    scipy.io.savemat(path, {"layers": cell, **place})
+    place = {"normalization": {"averageImage": average}}
+    place = place if beta16 else {"meta": place}
+    scipy.io.savemat(path, {"layers": cell(layers), **place})

@@ -12,22 +12,19 @@ from weights_convert.keras import read_keras
 from weights_convert.matconvnet import read_matconvnet
 from weights_convert.source import WHAT_TO_DO, FloatArray
 
-NumpyParams = dict[str, dict[str, FloatArray]]
-
 READERS = {".h5": read_keras, ".hdf5": read_keras, ".mat": read_matconvnet}
 LICENSE = "CC BY 4.0, Visual Geometry Group, University of Oxford"
 
 
-def convert_file(path: str | os.PathLike[str]) -> tuple[NumpyParams, dict[str, str]]:
+def convert_file(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, dict[str, FloatArray]], dict[str, str]]:
     """Read VGG-19 or VGG-16 from a Keras ``.h5`` or MatConvNet ``.mat`` file.
 
     Returns:
       ``params["conv4_2"]["kernel"]`` ``[3, 3, in, out]`` (row, column, in, out) and
       ``params["conv4_2"]["bias"]`` ``[out]``, NumPy float32 arrays, for RGB input in
-      0..255 minus ``nstjax.network.vgg.MEAN_RGB``; and where they come from:
-      ``network``, ``source_file``, ``source_layout``, ``source_sha256``,
-      ``source_channel_order``, ``source_spatial_order``, ``channel_order`` (of the
-      params) and ``license``.
+      0..255 minus ``nstjax.network.vgg.MEAN_RGB``; and where they come from.
 
     Raises:
       InputError: the file cannot be read, or is neither network.
@@ -44,7 +41,7 @@ def convert_file(path: str | os.PathLike[str]) -> tuple[NumpyParams, dict[str, s
         with open(path, "rb") as file:
             source_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         source = reader(path)
-        orientation = find_orientation(source.architecture, source.arrays)
+        orientation = find_orientation(source)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except OSError as error:

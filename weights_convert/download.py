@@ -32,17 +32,10 @@ def download(
     size: int = SIZE_BYTES,
     folder: str | os.PathLike[str] | None = None,
 ) -> str:
-    """Download Keras' VGG-19 file into the cache, unless it is there already.
+    """Download Keras' VGG-19 file into the cache, unless it is there; gives its path.
 
     A download that was cut off goes on where it stopped, at the same server or another.
     No server can make it exceed the size.
-
-    Returns:
-      The path of the file, whose hash has been checked.
-
-    Raises:
-      InputError: no server gave the file.
-      OSError: the file cannot be written.
     """
     # pooch reports every step at level INFO; the progress bar says enough.
     pooch.get_logger().setLevel(logging.WARNING)

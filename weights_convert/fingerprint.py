@@ -5,36 +5,25 @@ published loaders of one and the same file contradict each other. So neither is 
 from the layout: both are decided by the numbers of the original network.
 """
 
-from typing import Literal, NamedTuple
+import itertools
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from nstjax.errors import InputError
-from nstjax.network.architecture import Architecture, kernel_shapes
-from weights_convert.source import (
-    WHAT_TO_DO,
-    LayerArrays,
-    check_declared,
-)
+from weights_convert.source import WHAT_TO_DO, Source
 
 TOLERANCE = 1e-5
 
 
 class Figures(NamedTuple):
-    """Numbers of a network of Simonyan and Zisserman as Keras distributes it.
+    """Numbers of a network of Simonyan and Zisserman as Keras distributes it."""
 
-    Attributes:
-      biases: conv1_1's first four.
-      corner: conv1_1's first filter at (0, 0) for red, green and blue.
-      blue: conv1_1's first filter for blue, [row, column].
-      deeper: conv3_3's first weight and first bias.
-    """
-
-    biases: list[float]
-    corner: list[float]
-    blue: list[list[float]]
-    deeper: list[float]
+    biases: ArrayLike  # conv1_1's first four
+    corner: ArrayLike  # its first filter at (0, 0) for red, green and blue
+    blue: ArrayLike  # its first filter for blue, [row, column]
+    deeper: ArrayLike  # conv3_3's first weight and first bias
 
 
 FIGURES: dict[str, Figures] = {
@@ -64,48 +53,26 @@ FIGURES: dict[str, Figures] = {
 class Orientation(NamedTuple):
     """The order of conv1_1's input channels, and of every kernel's first two axes."""
 
-    channels: Literal["RGB", "BGR"]
-    spatial: Literal["row, column", "column, row"]
+    channels: str
+    spatial: str
 
 
-ORIENTATIONS = (
-    Orientation("RGB", "row, column"),
-    Orientation("RGB", "column, row"),
-    Orientation("BGR", "row, column"),
-    Orientation("BGR", "column, row"),
-)
-
-
-def find_orientation(architecture: Architecture, arrays: LayerArrays) -> Orientation:
-    """Verify that the arrays are a published network's and find the order of axes.
-
-    Raises:
-      InputError: a layer has another shape or a number that is not finite, or the
-        figures are another network's.
-    """
-    for layer, shape in kernel_shapes(architecture=architecture).items():
-        kernel, bias = arrays[layer]
-        check_declared(layer, shape, kernel, bias)
-        if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
-            raise InputError(
-                f"{layer} holds a number that is not finite, the file is damaged: "
-                f"{WHAT_TO_DO}"
-            )
-    figures = FIGURES[architecture.name]
-    kernel, bias = arrays["conv3_3"]
-    first, biases = arrays["conv1_1"]
-    if _close(biases[:4], figures.biases) and _close(
-        [kernel[0, 0, 0, 0], bias[0]], figures.deeper
-    ):
-        for orientation in ORIENTATIONS:
-            filters = oriented("conv1_1", first, orientation)[..., 0]
-            if _close(filters[0, 0], figures.corner) and _close(
-                filters[:, :, 2], figures.blue
-            ):
-                return orientation
+def find_orientation(source: Source) -> Orientation:
+    """Verify that a source is a published network and find the order of its axes."""
+    name = source.architecture.name
+    expected = FIGURES[name]
+    kernel, bias = source.arrays["conv3_3"]
+    first, biases = source.arrays["conv1_1"]
+    deeper = [kernel[0, 0, 0, 0], bias[0]]
+    for axes in itertools.product(("RGB", "BGR"), ("row, column", "column, row")):
+        orientation = Orientation(*axes)
+        filters = oriented("conv1_1", first, orientation)[..., 0]
+        found = Figures(biases[:4], filters[0, 0], filters[:, :, 2], deeper)
+        if all(map(_close, found, expected)):
+            return orientation
     raise InputError(
-        f"these are not the weights of ImageNet's {architecture.name}: conv1_1 and "
-        f"conv3_3 differ from the published network's; {WHAT_TO_DO}"
+        f"these are not the weights of ImageNet's {name}: conv1_1 and conv3_3 differ "
+        f"from the published network's; {WHAT_TO_DO}"
     )
 
 

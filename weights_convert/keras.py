@@ -1,20 +1,13 @@
 """Keras' VGG-19 and VGG-16 weight files (HDF5)."""
 
 import re
+from typing import Any
 
 import h5py
-import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.io.hdf5_objects import check_own_data, lookup
-from nstjax.network.architecture import kernel_shapes
-from weights_convert.source import (
-    WHAT_TO_DO,
-    LayerArrays,
-    Source,
-    check_declared,
-    find_architecture,
-)
+from nstjax.io.hdf5_objects import lookup
+from weights_convert.source import WHAT_TO_DO, Source, read_source
 
 # Where each layout keeps a layer's kernel and bias, by Keras' name for the layer.
 LAYOUTS = {
@@ -49,27 +42,20 @@ def read_keras(path: str) -> Source:
 
 
 def _read_group(root: h5py.Group) -> Source:
-    for layout, names in LAYOUTS.items():
-        if lookup(root, names[0].format(FIRST)) is not None:
-            break
-    else:
+    layouts = [name for name in LAYOUTS if lookup(root, LAYOUTS[name][0].format(FIRST))]
+    if not layouts:
         raise InputError(
             f"the file has no layer {FIRST} in a layout that Keras wrote for VGG: "
             f"{WHAT_TO_DO}"
         )
     matches = (re.fullmatch(r"block(\d)_conv(\d)", name) for name in root)
     keras = {f"conv{match[1]}_{match[2]}": match[0] for match in matches if match}
-    architecture = find_architecture(keras)
-    arrays: LayerArrays = {}
-    for layer, shape in kernel_shapes(architecture=architecture).items():
-        kernel, bias = (lookup(root, name.format(keras[layer])) for name in names)
+
+    def find(layer: str) -> tuple[Any, Any] | None:
+        places = (name.format(keras[layer]) for name in LAYOUTS[layouts[0]])
+        kernel, bias = (lookup(root, place) for place in places)
         if not (isinstance(kernel, h5py.Dataset) and isinstance(bias, h5py.Dataset)):
-            raise InputError(f"{layer} has no kernel and bias: {WHAT_TO_DO}")
-        check_declared(layer, shape, kernel, bias)
-        for part in (kernel, bias):
-            check_own_data(layer, part)
-        arrays[layer] = (
-            np.asarray(kernel[()], np.float32),
-            np.asarray(bias[()], np.float32),
-        )
-    return Source(layout, architecture, arrays)
+            return None
+        return kernel, bias
+
+    return read_source(layouts[0], keras, find)

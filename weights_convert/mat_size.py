@@ -37,39 +37,56 @@ def check_mat(path: str, names: Container[str]) -> None:
         while (tag := file.read(8)) and total <= MOST_BYTES:
             kind, count = struct.unpack(f"{order}II", tag)
             end = file.tell() + count
-            stream = _Stream(file, count, packed=kind == COMPRESSED)
+            variable = _Variable(file, count, order, packed=kind == COMPRESSED)
             if kind == COMPRESSED:
-                kind, count = struct.unpack(f"{order}II", stream.read(8))
+                kind, count = variable.numbers("II", variable.read(8))
             if kind == MATRIX:
-                total += _Walk(stream, order, names).matrix(count, 0)
+                total += variable.matrix(count, names)
             file.seek(end)
     if total > MOST_BYTES:
         raise ValueError(f"its arrays would take more than {MOST_BYTES >> 20} MiB")
 
 
-class _Stream:
-    """A variable's bytes, inflated a piece at a time, and no more than is allowed."""
+class _Variable:
+    """Inflates a variable a piece at a time, and counts what it takes in memory."""
 
-    def __init__(self, file: BinaryIO, count: int, packed: bool):
-        self._file, self._left = file, count
+    def __init__(self, file: BinaryIO, left: int, order: str, packed: bool):
+        self._file, self._left, self._order = file, left, order
         self._inflate = zlib.decompressobj().decompress if packed else bytes
-        self._found, self._passed = io.BytesIO(), 0
+        self._found, self._passed, self._total = io.BytesIO(), 0, 0
+
+    def matrix(self, left: int, names: Container[str], depth: int = 0) -> int:
+        """Bytes of an array and what is in it; stops beyond the limit."""
+        if depth > DEEPEST:
+            raise ValueError(f"arrays more than {DEEPEST} deep in one another")
+        flags, left = self._data(left)
+        shape, left = self._data(left)
+        name, left = self._data(left)
+        if depth == 0 and name.decode("latin1") not in names:
+            return 0
+        sides = self.numbers(f"{len(shape) // 4}i", shape)
+        (kind,) = self.numbers("I", flags[:4])
+        self._total += ARRAY_BYTES
+        self._total += math.prod(map(abs, sides)) * CLASS_BYTES.get(kind & 0xFF, 8)
+        while left > 0 and self._total <= MOST_BYTES:
+            kind, small, count = self._tag()
+            left -= 8 if small else 8 + count + -count % 8
+            if kind == MATRIX:
+                self.matrix(count, names, depth + 1)
+            elif not small:
+                for start in range(0, count + -count % 8, PIECE_BYTES):
+                    self.read(min(PIECE_BYTES, count + -count % 8 - start))
+        return self._total
+
+    def numbers(self, kinds: str, data: bytes) -> tuple[int, ...]:
+        """Numbers in the file's order of bytes, by the letters of ``struct``."""
+        return struct.unpack(f"{self._order}{kinds}", data)
 
     def read(self, count: int) -> bytes:
-        self._allow(count)
-        return self._take(count)
-
-    def skip(self, count: int) -> None:
-        self._allow(count)
-        for start in range(0, count, PIECE_BYTES):
-            self._take(min(PIECE_BYTES, count - start))
-
-    def _allow(self, count: int) -> None:
+        """The next bytes, if they are there and no more than is allowed."""
         self._passed += count
         if self._passed > MOST_BYTES:
             raise ValueError(f"a variable has more than {MOST_BYTES >> 20} MiB")
-
-    def _take(self, count: int) -> bytes:
         data = self._found.read(count)
         while len(data) < count:
             piece = self._file.read(min(PIECE_BYTES, self._left))
@@ -80,40 +97,10 @@ class _Stream:
             data += self._found.read(count - len(data))
         return data
 
-
-class _Walk:
-    """Goes through the elements of one variable, and counts."""
-
-    def __init__(self, stream: _Stream, order: str, names: Container[str]):
-        self._stream, self._order, self._names = stream, order, names
-        self._total = 0
-
-    def matrix(self, count: int, depth: int) -> int:
-        """Bytes of an array and what is in it; stops beyond the limit."""
-        if depth > DEEPEST:
-            raise ValueError(f"arrays more than {DEEPEST} deep in one another")
-        flags, left = self._data(count)
-        shape, left = self._data(left)
-        name, left = self._data(left)
-        if depth == 0 and name.decode("latin1") not in self._names:
-            return 0
-        sides = struct.unpack(f"{self._order}{len(shape) // 4}i", shape)
-        kind = struct.unpack(f"{self._order}I", flags[:4])[0] & 0xFF
-        self._total += ARRAY_BYTES
-        self._total += math.prod(map(abs, sides)) * CLASS_BYTES.get(kind, 8)
-        while left > 0 and self._total <= MOST_BYTES:
-            kind, small, count = self._tag()
-            left -= 8 if small else 8 + count + -count % 8
-            if kind == MATRIX:
-                self.matrix(count, depth + 1)
-            elif not small:
-                self._stream.skip(count + -count % 8)
-        return self._total
-
     def _tag(self) -> tuple[int, bytes, int]:
         """Kind, the data where they are in the tag itself, and how many bytes."""
-        tag = self._stream.read(8)
-        first, count = struct.unpack(f"{self._order}II", tag)
+        tag = self.read(8)
+        first, count = self.numbers("II", tag)
         if first >> 16:
             return first & 0xFFFF, tag[4 : 4 + (first >> 16)] or b"\0", first >> 16
         return first, b"", count
@@ -125,5 +112,5 @@ class _Walk:
             return small, left - 8
         if count > PIECE_BYTES:
             raise ValueError(f"an array's description of {count} bytes")
-        data = self._stream.read(count + -count % 8)
+        data = self.read(count + -count % 8)
         return data[:count], left - 8 - len(data)

@@ -7,16 +7,9 @@ import numpy as np
 import scipy.io
 
 from nstjax.errors import InputError
-from nstjax.network.architecture import kernel_shapes
 from nstjax.network.vgg import MEAN_RGB
 from weights_convert.mat_size import check_mat
-from weights_convert.source import (
-    WHAT_TO_DO,
-    LayerArrays,
-    Source,
-    check_declared,
-    find_architecture,
-)
+from weights_convert.source import WHAT_TO_DO, Source, read_source
 
 # The published files have 535 MB; loadmat takes a whole variable into memory.
 LARGEST_FILE_BYTES = 2**30
@@ -47,32 +40,24 @@ def read_matconvnet(path: str) -> Source:
             "the file is not readable as a MATLAB 5 file, perhaps cut short "
             f"({type(error).__name__}: {error}): {WHAT_TO_DO}"
         ) from error
-    weights = _weights_by_name(contents.get("layers"))
-    architecture = find_architecture(weights)
-    arrays: LayerArrays = {}
-    for layer, shape in kernel_shapes(architecture=architecture).items():
-        if len(np.shape(weights[layer])) != 1 or len(weights[layer]) != 2:
-            raise InputError(f"{layer} has no kernel and bias: {WHAT_TO_DO}")
-        kernel, bias = map(np.asarray, weights[layer])
-        bias = bias.reshape(-1)
-        check_declared(layer, shape, kernel, bias)
-        arrays[layer] = (
-            np.ascontiguousarray(kernel, np.float32),
-            bias.astype(np.float32),
-        )
-    beta16 = "normalization" in contents
-    _check_mean(contents if beta16 else contents.get("meta"))
-    return Source("MatConvNet beta16" if beta16 else "MatConvNet", architecture, arrays)
-
-
-def _weights_by_name(layers: Any) -> dict[str, Any]:
+    layers = contents.get("layers")
     if not isinstance(layers, list):
         raise InputError(f"the file has no MatConvNet list of layers: {WHAT_TO_DO}")
-    return {
+    weights = {
         str(layer["name"]): layer["weights"]
         for layer in layers
         if isinstance(layer, dict) and "name" in layer and "weights" in layer
     }
+
+    def find(layer: str) -> tuple[Any, Any] | None:
+        if len(np.shape(weights[layer])) != 1 or len(weights[layer]) != 2:
+            return None
+        kernel, bias = map(np.asarray, weights[layer])
+        return kernel, bias.reshape(-1)
+
+    beta16 = "normalization" in contents
+    _check_mean(contents if beta16 else contents.get("meta"))
+    return read_source("MatConvNet beta16" if beta16 else "MatConvNet", weights, find)
 
 
 def _check_mean(parent: Any) -> None:

@@ -11,26 +11,33 @@ import numpy as np
 from absl import flags
 from numpy.typing import ArrayLike
 
+from nstjax import InputError, parse_size
 from nstjax.commands.launcher import run_command
-from nstjax.errors import InputError
-from nstjax.images.resizing import parse_size
+from nstjax.commands.path_flags import define_path
 from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.whole_number import is_whole_number
 
 FLAGS = flags.FLAGS
 Name = TypeVar("Name")
+# What this module defines belongs to the benchmark that runs.
+flags.disclaim_key_flags()
 
 
 def run_benchmark(
-    name: str, module: str, usage: str | None, measure: Callable[[], Any]
+    name: str,
+    module: str,
+    usage: str | None,
+    measure: Callable[..., Any],
+    most_arguments: int = 0,
 ) -> None:
-    """Run a command that has flags alone, and write what it measures to --output."""
+    """Run a command that writes what it measures of its arguments to --output."""
+    define_path("output", None, "JSON file for the numbers.")
 
     def main(arguments: Sequence[str]) -> int:
-        no_arguments(arguments)
+        no_arguments(arguments[most_arguments:])
         if FLAGS.output:
             check_writable(FLAGS.output)
-        write_json(FLAGS.output, measure())
+        write_json(FLAGS.output, measure(*arguments))
         return 0
 
     run_command(name, module, usage or "", main)
@@ -44,10 +51,9 @@ def no_arguments(arguments: Sequence[str]) -> None:
 
 def whole_numbers(flag: str, least: int = 1) -> list[int]:
     """The numbers of a list flag; ``InputError`` unless each is ``least`` or more."""
-    texts: list[str] = FLAGS[flag].value or []
-    if not texts or not all(
-        is_whole_number(text) and int(text) >= least for text in texts
-    ):
+    texts: Any = FLAGS[flag].value
+    good = all(is_whole_number(text) and int(text) >= least for text in texts)
+    if not (texts and good):
         raise InputError(
             f"--{flag}={','.join(texts)}: give numbers of {least} or more, with commas"
         )
@@ -93,8 +99,14 @@ def ratios(
 def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """A table: a line for each row, a column for each key."""
     print(f"\n{title}")
+
+    def text(value: Any) -> str:
+        if value is None:
+            return "-"
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [columns] + [[_text(row.get(key)) for key in columns] for row in rows]
+    cells = [columns] + [[text(row.get(key)) for key in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
         print("  ".join(map(str.rjust, line, widths)), flush=True)
@@ -105,9 +117,3 @@ def write_json(path: str | Path | None, numbers: Any) -> None:
     if path:
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(numbers, indent=2) + "\n")
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

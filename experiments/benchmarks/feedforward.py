@@ -16,26 +16,21 @@ before anything is timed.
 """
 
 import importlib.util
+import itertools
 import os
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from absl import flags
 
 from experiments.benchmarks import benchmark
-from experiments.benchmarks.feedforward_programs import (
-    Task,
-    as_numpy,
-    feedforward_program,
-    nstjax_inference,
-    read_task,
-    shifted,
-)
+from experiments.benchmarks import feedforward_programs as programs
+from experiments.benchmarks.feedforward_programs import Task
 from experiments.benchmarks.workers import Workers, share_gpu
-from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import TransformArchitecture
@@ -53,9 +48,7 @@ flags.DEFINE_integer("rounds", 7, "Timed rounds.", lower_bound=1)
 flags.DEFINE_integer("threads", None, "Processors to use (Linux).", lower_bound=1)
 flags.DEFINE_integer("batch", 1, "Pictures at a time, in inference.", lower_bound=1)
 flags.DEFINE_enum(
-    "precision",
-    None,
-    ["float32", "bfloat16"],
+    *("precision", None, ["float32", "bfloat16"]),
     "Of inference; if not given bfloat16 on a GPU, else float32.",
 )
 flags.DEFINE_bool("training", False, "Time training steps too.")
@@ -66,9 +59,8 @@ define_path("weights", "slim", "Fixed network, as nstjax takes it.")
 FLAGS = flags.FLAGS
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure; returns the exit status."""
-    benchmark.no_arguments(arguments)
+def measure() -> dict[str, list[dict[str, Any]]]:
+    """The rows of each model and size, printed as they are measured: {title: rows}."""
     share_gpu()
     if FLAGS.threads and not hasattr(os, "sched_setaffinity"):
         raise InputError("--threads needs Linux: do without it")
@@ -77,48 +69,53 @@ def main(arguments: Sequence[str]) -> int:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: FLAGS.threads])
     sizes = [benchmark.exact_size("sizes", size) for size in FLAGS.sizes]
     photo, painting = demo_pictures()
-    tasks = {model: read_task(model, painting, FLAGS.weights) for model in FLAGS.models}
-    for task in tasks.values():
-        for height, width in sizes:
-            check_sides(height, width, task.architecture)
+    tasks = {
+        model: programs.read_task(model, painting, FLAGS.weights)
+        for model in FLAGS.models
+    }
+    for task, (height, width) in itertools.product(tasks.values(), sizes):
+        check_sides(height, width, task.architecture)
     names = ["nstjax", "torch"]
     if importlib.util.find_spec("torch") is None:
         names.remove("torch")
         print("PyTorch is not installed, so nstjax alone: pip install torch")
     on_gpu = jax.default_backend() == "gpu"
     precision = FLAGS.precision or ("bfloat16" if on_gpu else "float32")
-    for model, task in tasks.items():
-        for height, width in sizes:
-            images = shifted(photo, FLAGS.batch, height, width)
-            title = f"{model}: {FLAGS.batch} of {width}x{height}, {precision}"
-            report(title, task._replace(images=images, precision=precision), names)
+    cases = {}
+    for (model, task), (height, width) in itertools.product(tasks.items(), sizes):
+        images = programs.shifted(photo, FLAGS.batch, height, width)
+        title = f"{model}: {FLAGS.batch} of {width}x{height}, {precision}"
+        cases[title] = task._replace(images=images, precision=precision)
     size, batch = FLAGS.training_size, FLAGS.training_batch
     for model, task in tasks.items():
         if FLAGS.training and isinstance(task.architecture, TransformArchitecture):
-            task = task._replace(
-                vgg=as_numpy(load_network(FLAGS.weights).params),
-                images=shifted(photo, batch, size, size),
-                paintings=shifted(painting, task.architecture.styles, size, size),
+            styles = task.architecture.styles
+            title = f"training {model}: {batch} of {size}x{size}, float32"
+            cases[title] = task._replace(
+                vgg=jax.tree.map(np.asarray, load_network(FLAGS.weights).params),
+                images=programs.shifted(photo, batch, size, size),
+                paintings=programs.shifted(painting, styles, size, size),
             )
-            report(f"training {model}: {batch} of {size}x{size}, float32", task, names)
-    return 0
+    return {title: report(title, task, names) for title, task in cases.items()}
 
 
-def report(title: str, task: Task, names: Sequence[str]) -> None:
+def report(title: str, task: Task, names: Sequence[str]) -> list[dict[str, Any]]:
     """Compare the implementations' results, time them and print the table."""
-    workers = Workers(feedforward_program, dict.fromkeys(names, task))
+    workers = Workers(programs.feedforward_program, dict.fromkeys(names, task))
     results = {name: first.result for name, first in workers.firsts.items()}
     print_comparison(results, task)
     measured = workers.measure(FLAGS.rounds)
     rows = []
-    for name, (first, seconds, _) in measured.items():
+    for name, (seconds, _) in measured.items():
+        first = workers.firsts[name]
         each = statistics.median(seconds) / len(task.images)
         row = {"": name, "device": first.device, "compile s": first.compile_seconds}
         row |= {"ms/picture": 1e3 * each, "pictures/s": 1 / each}
         if "torch" in names and name == "nstjax":
-            row |= benchmark.ratios(seconds, measured["torch"].seconds, "of torch")
+            row |= benchmark.ratios(seconds, measured["torch"][0], "of torch")
         rows.append(row)
     benchmark.print_rows(title, rows)
+    return rows
 
 
 def print_comparison(results: Mapping[str, np.ndarray], task: Task) -> None:
@@ -131,7 +128,8 @@ def print_comparison(results: Mapping[str, np.ndarray], task: Task) -> None:
             difference = abs(ours[0] / theirs[0] - 1)
             check("relative difference of the first", difference, LARGEST_DIFFERENCE)
     elif task.precision == "bfloat16":
-        exact = nstjax_inference(task._replace(precision="float32")).first.result
+        full = task._replace(precision="float32")
+        exact = programs.nstjax_inference(full).first.result
         for name, pictures in results.items():
             difference = np.abs(pictures - exact).mean() / np.ptp(exact)
             what = f"{name}: mean difference from float32, of the range"
@@ -149,4 +147,4 @@ def check(what: str, difference: float, limit: float) -> None:
 
 
 if __name__ == "__main__":
-    run_command("feedforward", __name__, __doc__ or "", main)
+    benchmark.run_benchmark("feedforward", __name__, __doc__, measure)

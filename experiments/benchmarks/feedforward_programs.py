@@ -10,46 +10,31 @@ import optax
 from flax import nnx
 from jax import Array
 
-from experiments.benchmarks.workers import Program
-from nstjax.errors import InputError
+from experiments.benchmarks.workers import First, Program
+from nstjax import InputError, features, make_weights, preprocess, resize
 from nstjax.feedforward.inference.restyle import make_restyler
-from nstjax.feedforward.networks.adain import (
-    CODE_LAYER,
-    EPSILON,
-    adaptive_instance_normalization,
-)
+from nstjax.feedforward.networks import adain, model_file
 from nstjax.feedforward.networks.architecture import Architecture, TransformArchitecture
-from nstjax.feedforward.networks.model_file import (
-    BUNDLED,
-    bundled_model,
-    network_tensors,
-    read_model,
+from nstjax.feedforward.networks.networks import TransformNet, make_network
+from nstjax.feedforward.networks.normalization import (
+    InstanceNorm,
+    Moments,
+    instance_statistics,
 )
-from nstjax.feedforward.networks.networks import (
-    AdaINDecoder,
-    TransformNet,
-    make_network,
-)
-from nstjax.feedforward.networks.normalization import InstanceNorm, instance_statistics
-from nstjax.feedforward.training.objective import (
-    Batch,
-    Objective,
-    make_loss,
-    stacked_styles,
-)
+from nstjax.feedforward.training import objective
 from nstjax.feedforward.training.presets import LENGSTROM_LOSS
 from nstjax.feedforward.training.update import make_training
-from nstjax.images.resizing import resize
 from nstjax.io.weights import load_network
-from nstjax.network.vgg import features, preprocess
-from nstjax.problem.problem import make_weights
 from nstjax.runtime.memory import keep_freed_memory
 
 LOSS = LENGSTROM_LOSS
 LEARNING_RATE = 1e-3
 FIRST_STEPS = 3
 # What is written in PyTorch for comparison has these values.
-FIXED_FIELDS = {"padding": "reflect", "pixels": "0..1", "output": "sigmoid"}
+FIELDS = {
+    **{"padding": ["reflect"], "pixels": ["0..1"], "output": ["sigmoid"]},
+    "upsampling": ["nearest", "bilinear"],
+}
 
 
 class Task(NamedTuple):
@@ -66,40 +51,33 @@ class Task(NamedTuple):
     precision: str = "float32"  # of inference; statistics are in float32
 
 
-class FirstRun(NamedTuple):
-    """What an implementation gives before it is timed."""
-
-    device: str
-    compile_seconds: float | None  # with tracing; None where nothing is compiled
-    result: np.ndarray  # [batch, height, width, 3], or losses of the first steps
-
-
 def read_task(model: str, painting: np.ndarray, weights: str) -> Task:
-    """A model and a style for it, without pictures.
+    """A model (a bundled one's name, a file, or random) and a style for it.
 
-    The model is a bundled one's name, a file, or "random" for painterly's architecture;
-    arbitrary style takes the painting, and the weights for its encoder.
+    Arbitrary style takes the painting, and the weights for its encoder.
     """
     name = "painterly" if model == "random" else model
-    loaded = bundled_model(name) if name in BUNDLED else read_model(name)
-    architecture, tensors = loaded.network.architecture, network_tensors(loaded.network)
+    bundled = name in model_file.BUNDLED
+    read = model_file.bundled_model if bundled else model_file.read_model
+    loaded = read(name)
+    architecture = loaded.network.architecture
+    tensors = model_file.network_tensors(loaded.network)
     if not isinstance(architecture, TransformArchitecture):
         restyler = make_restyler(loaded, lambda: load_network(weights))
-        mean, deviation = as_numpy(restyler.style_of(painting))
-        style = (mean, np.square(deviation) - EPSILON)
-        return Task(architecture, tensors, as_numpy(restyler.encoder), style)
-    if (
-        architecture.normalization == "batch"
-        or architecture.upsampling not in ("nearest", "bilinear")
-        or any(getattr(architecture, key) != FIXED_FIELDS[key] for key in FIXED_FIELDS)
-    ):
+        encoder, (mean, deviation) = jax.tree.map(
+            np.asarray, (restyler.encoder, restyler.style_of(painting))
+        )
+        style = (mean, np.square(deviation) - adain.EPSILON)
+        return Task(architecture, tensors, encoder, style)
+    written = all(getattr(architecture, key) in FIELDS[key] for key in FIELDS)
+    if not written or architecture.normalization == "batch":
         raise InputError(
             f"{model} is of another kind than painterly and arbitrary: only those "
             "are written in PyTorch here"
         )
     if model == "random":
         rng = np.random.default_rng(0)
-        tensors = network_tensors(make_network(architecture))
+        tensors = model_file.network_tensors(make_network(architecture))
         for path, tensor in tensors.items():
             if "/norm/" in path:
                 tensors[path] = tensor + 0.3 * rng.standard_normal(tensor.shape, "f4")
@@ -114,13 +92,8 @@ def shifted(picture: np.ndarray, count: int, height: int, width: int) -> np.ndar
     return np.stack([np.roll(picture, shift, axis=1) for shift in shifts])
 
 
-def as_numpy(tree: Any) -> Any:
-    """The same, to be sent to another process."""
-    return jax.tree.map(np.asarray, tree)
-
-
 def feedforward_program(name: str, task: Task) -> Program:
-    """The implementation of that name."""
+    """A named implementation, which gives pictures or the losses of first steps."""
     keep_freed_memory()
     training = task.paintings is not None
     if name == "nstjax":
@@ -134,15 +107,16 @@ def feedforward_program(name: str, task: Task) -> Program:
 class Float32InstanceNorm(InstanceNorm):
     """Its statistics in float32, whatever the activation is in."""
 
-    def __call__(self, activation: Array, style: Array) -> Array:
+    def __call__(
+        self, activation: Array, style: Array, moments: Moments | None = None
+    ) -> Array:
         """Normalize, see ``InstanceNorm``."""
-        normalized = super().__call__(activation.astype(jnp.float32), style)
+        normalized = super().__call__(activation.astype(jnp.float32), style, moments)
         return normalized.astype(activation.dtype)
 
 
 def nstjax_inference(task: Task) -> Program:
     """A network's forward pass; arbitrary style's begins with the encoder."""
-    use_full_float32(task)
     graph, state = nnx.split(network_of(task))
     images, vgg, style = jax.tree.map(jnp.asarray, (task.images, task.vgg, task.style))
     images, vgg, state = jax.tree.map(
@@ -152,18 +126,17 @@ def nstjax_inference(task: Task) -> Program:
     def encode(vgg: Any, image: Array) -> Array:
         image = preprocess(image).astype(task.precision)
         options: Any = {"pool": "max", "pool_padding": "same"}
-        return features(vgg, image, [CODE_LAYER], **options)[CODE_LAYER]
+        return features(vgg, image, [adain.CODE_LAYER], **options)[adain.CODE_LAYER]
 
     def restyle(state: nnx.State, vgg: Any, images: Array, style: Any) -> Array:
         network = nnx.merge(graph, state)
-        style = jax.tree.map(
-            lambda part: jnp.broadcast_to(part[None, :], (len(images), len(part))),
-            style,
-        )
+        style = jax.tree.map(lambda part: jnp.stack([part] * len(images)), style)
         if isinstance(network, TransformNet):
             return network(images, style)
         code = jax.vmap(encode, (None, 0))(vgg, images).astype(jnp.float32)
-        code = adaptive_instance_normalization(code, instance_statistics(code), style)
+        code = adain.adaptive_instance_normalization(
+            code, instance_statistics(code), style
+        )
         height, width = images.shape[1:3]
         return network(code.astype(task.precision))[:, :height, :width]
 
@@ -174,27 +147,23 @@ def nstjax_inference(task: Task) -> Program:
         jax.block_until_ready([compiled(*arguments) for _ in range(count)][-1])
 
     result = np.asarray(compiled(*arguments), np.float32)
-    return Program(FirstRun(jax.default_backend(), seconds, result), run)
+    return Program(First(jax.default_backend(), result, seconds), run)
 
 
 def nstjax_training(task: Task) -> Program:
     """The product's own training step."""
-    use_full_float32(task)
     assert task.paintings is not None
     network = network_of(task)
-    training = make_training(network, make_loss(LOSS), optax.adam(LEARNING_RATE))
+    loss, optimizer = objective.make_loss(LOSS), optax.adam(LEARNING_RATE)
+    training = make_training(network, loss, optimizer)
     state = training.init(network, None)
     vgg = jax.tree.map(jnp.asarray, task.vgg)
-    styles = len(task.paintings)
-    objective = Objective(
-        vgg,
-        make_weights(LOSS),
-        stacked_styles(vgg, LOSS, list(task.paintings)),
-        jnp.ones(styles),
-        jax.random.key(0),
-    )
-    batch = Batch(jnp.asarray(task.images), jnp.arange(len(task.images)) % styles)
-    data = (batch, objective, jnp.float32(0))
+    styles = objective.stacked_styles(vgg, LOSS, list(task.paintings))
+    shares, key = jnp.ones(len(task.paintings)), jax.random.key(0)
+    goal = objective.Objective(vgg, make_weights(LOSS), styles, shares, key)
+    index = jnp.arange(len(task.images)) % len(task.paintings)
+    batch = objective.Batch(jnp.asarray(task.images), index)
+    data = (batch, goal, jnp.float32(0))
     seconds, compiled = compiled_in(training.step, state, *data)
     losses = []
     for _ in range(FIRST_STEPS):
@@ -207,7 +176,7 @@ def nstjax_training(task: Task) -> Program:
             state, info = compiled(state, *data)
         jax.block_until_ready((state, info))
 
-    return Program(FirstRun(jax.default_backend(), seconds, np.array(losses)), run)
+    return Program(First(jax.default_backend(), np.array(losses), seconds), run)
 
 
 def compiled_in(function: Any, *arguments: Any) -> tuple[float, Any]:
@@ -217,8 +186,8 @@ def compiled_in(function: Any, *arguments: Any) -> tuple[float, Any]:
     return time.perf_counter() - start, compiled
 
 
-def network_of(task: Task) -> TransformNet | AdaINDecoder:
-    """The network with its weights."""
+def network_of(task: Task) -> Any:
+    """The network with its weights, and what its precision needs."""
 
     def with_float32_statistics(path: Any, node: Any) -> Any:
         if not isinstance(node, InstanceNorm):
@@ -226,16 +195,12 @@ def network_of(task: Task) -> TransformNet | AdaINDecoder:
         styles, channels = node.gamma.shape
         return Float32InstanceNorm(channels, styles, node.epsilon)
 
+    if task.precision == "float32" and jax.default_backend() == "gpu":
+        # Not rounded to TF32, so that outputs can be compared.
+        jax.config.update("jax_default_matmul_precision", "highest")
     network = nnx.eval_shape(lambda: make_network(task.architecture))
     if task.precision == "bfloat16":
         network = nnx.recursive_map(with_float32_statistics, network)
     for path, variable in nnx.to_flat_state(nnx.state(network, nnx.Param)):
-        tensor = task.tensors["/".join(map(str, path))]
-        variable.set_value(jnp.asarray(tensor))
+        variable.set_value(jnp.asarray(task.tensors["/".join(map(str, path))]))
     return network
-
-
-def use_full_float32(task: Task) -> None:
-    """Keep a GPU from rounding float32 to TF32, so that outputs can be compared."""
-    if task.precision == "float32" and jax.default_backend() == "gpu":
-        jax.config.update("jax_default_matmul_precision", "highest")

@@ -19,7 +19,7 @@ from absl import flags
 from PIL import Image
 
 from experiments.benchmarks.benchmark import print_rows, run_benchmark, whole_numbers
-from nstjax.commands.path_flags import define_path, define_paths
+from nstjax.commands.path_flags import define_paths
 from nstjax.errors import InputError
 
 define_paths("weights", "random,slim", "Networks, as nstjax --weights.")
@@ -29,44 +29,36 @@ flags.DEFINE_list("precisions", ["float32", "mixed"], "See nstjax --precision.")
 flags.DEFINE_list("tiles", ["none", "256"], "Sides of tiles.")
 flags.DEFINE_integer("lbfgs_num_correction", 10, "Pairs of L-BFGS.")
 flags.DEFINE_integer("steps", 2, "Updates of each run.")
-define_path("output", None, "JSON file to write.")
 FLAGS = flags.FLAGS
 
 
 def measure() -> list[dict[str, Any]]:
     """Every combination of the flags' values, printed at the end."""
-    values = {
-        "weights": FLAGS.weights,
-        "size": whole_numbers("sizes"),
-        "optimizer": FLAGS.optimizers,
-        "precision": FLAGS.precisions,
-        "tile": FLAGS.tiles,
-    }
+    values = (FLAGS.weights, whole_numbers("sizes"), FLAGS.optimizers, FLAGS.precisions)
     rows = []
-    for combination in itertools.product(*values.values()):
-        chosen = dict(zip(values, combination, strict=True))
-        predicted, peak = measure_run(**chosen)
-        chosen["weights"] = Path(chosen["weights"]).name
-        chosen |= {"predicted GB": predicted, "measured GB": peak}
-        rows.append(chosen | {"error": predicted / peak - 1})
+    for weights, size, optimizer, precision, tile in itertools.product(
+        *values, FLAGS.tiles
+    ):
+        settings = {"optimizer": optimizer, "precision": precision}
+        predicted, peak = measure_run(size, tile, weights=weights, **settings)
+        row = {"weights": Path(weights).name, "size": size, **settings, "tile": tile}
+        row |= {"predicted GB": predicted, "measured GB": peak}
+        rows.append(row | {"error": predicted / peak - 1})
     print_rows("Peak memory of a run", rows)
     return rows
 
 
 def measure_run(size: int, tile: str, **settings: str) -> tuple[float, float]:
     """Run the command once on pictures of noise, of 4:3: its GB predicted and used."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as folder:
         random = np.random.default_rng(0)
-        for picture, side in (("photo", size), ("painting", 512)):
+        pictures = {f"{folder}/photo.png": size, f"{folder}/painting.png": 512}
+        for path, side in pictures.items():
             coarse = random.integers(0, 256, (60, 80, 3), dtype=np.uint8)
-            image = Image.fromarray(coarse).resize((side, side * 3 // 4))
-            image.save(folder / f"{picture}.png")
+            Image.fromarray(coarse).resize((side, side * 3 // 4)).save(path)
         command = [
-            *(sys.executable, "-m", "nstjax"),
-            *(str(folder / f"{picture}.png") for picture in ("photo", "painting")),
-            f"--output={folder / 'out.png'}",
-            f"--size=long:{size}",
+            *(sys.executable, "-m", "nstjax", *pictures),
+            *(f"--output={folder}/out.png", f"--size=long:{size}"),
             *(f"--{flag}={value}" for flag, value in settings.items()),
             f"--steps={FLAGS.steps}",
             f"--lbfgs_num_correction={FLAGS.lbfgs_num_correction}",
@@ -79,7 +71,7 @@ def measure_run(size: int, tile: str, **settings: str) -> tuple[float, float]:
             stderr=subprocess.STDOUT,
             text=True,
             # The compiler's memory counts, as in a first run.
-            env={**os.environ, "JAX_COMPILATION_CACHE_DIR": name},
+            env={**os.environ, "JAX_COMPILATION_CACHE_DIR": folder},
         )
         assert process.stdout is not None
         said = process.stdout.read()

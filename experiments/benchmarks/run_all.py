@@ -29,7 +29,6 @@ from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 
-# What needs PyTorch is left out, and says so, where it is not installed.
 BENCHMARKS: dict[str, tuple[str, ...]] = {
     "startup": (),
     "kernels": (),
@@ -38,13 +37,14 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "tiling": ("--repeats=2",),
     "sharding": (),
     "time_to_loss": ("--repeats=3",),
+    "gpu": (),
 }
+# Left out, with a word about it, where PyTorch is not installed.
 NEED_TORCH = ("step", "time_to_loss")
-ON_GPU = ("gpu",)
 VERSIONS = ("jax", "jaxlib", "numpy", "nstjax", "torch")
 
 define_path("output", "benchmarks.json", "JSON file for the numbers.")
-flags.DEFINE_list("only", None, f"Some of {', '.join((*BENCHMARKS, *ON_GPU))}.")
+flags.DEFINE_list("only", None, f"Some of {', '.join(BENCHMARKS)}.")
 
 FLAGS = flags.FLAGS
 
@@ -52,9 +52,8 @@ FLAGS = flags.FLAGS
 def main(arguments: Sequence[str]) -> int:
     """Run them all; returns the exit status."""
     no_arguments(arguments)
-    names = FLAGS.only or list(BENCHMARKS)
-    unknown = set(names) - {*BENCHMARKS, *ON_GPU}
-    if unknown:
+    names = FLAGS.only or [name for name in BENCHMARKS if name != "gpu"]
+    if unknown := set(names) - BENCHMARKS.keys():
         raise InputError(f"unknown benchmark {', '.join(sorted(unknown))}: see --help")
     machine = {
         "device": jax.devices()[0].device_kind,
@@ -69,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
         if name in NEED_TORCH and "torch" not in machine:
             print(f"\n{name} is left out: pip install torch")
             continue
-        results[name] = run(name, BENCHMARKS.get(name, ()))
+        results[name] = run(name)
         write_json(FLAGS.output, {"machine": machine, "benchmarks": results})
     failed = [name for name, result in results.items() if result["status"]]
     if failed:
@@ -77,23 +76,20 @@ def main(arguments: Sequence[str]) -> int:
     return len(failed) > 0
 
 
-def run(name: str, arguments: Sequence[str]) -> dict[str, Any]:
+def run(name: str) -> dict[str, Any]:
     """The numbers of one benchmark, and its seconds."""
-    module = ("-m", f"experiments.benchmarks.{name}", *arguments)
+    module = ("-m", f"experiments.benchmarks.{name}", *BENCHMARKS[name])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "numbers.json"
-        command = [sys.executable, *module, f"--output={path}"]
         start = time.perf_counter()
-        status = subprocess.run(command).returncode
+        status = subprocess.run(
+            [sys.executable, *module, f"--output={path}"]
+        ).returncode
         seconds = time.perf_counter() - start
         numbers = json.loads(path.read_text()) if path.exists() else None
     print(f"\n{name}: {seconds:.0f} s, exit status {status}", flush=True)
-    return {
-        "command": " ".join(["python", *module]),
-        "status": status,
-        "seconds": seconds,
-        "numbers": numbers,
-    }
+    command = " ".join(["python", *module])
+    return dict(command=command, status=status, seconds=seconds, numbers=numbers)
 
 
 if __name__ == "__main__":

@@ -30,17 +30,12 @@ import jax.numpy as jnp
 from absl import flags
 
 from experiments.benchmarks.benchmark import print_rows, run_benchmark, whole_numbers
-from nstjax.commands.path_flags import define_path
+from nstjax import Preset, Targets, compile_steps, get_preset, make_weights
 from nstjax.losses.objective import TransferData
-from nstjax.losses.terms import Targets
 from nstjax.network.architecture import LAYERS, LayerSummary, kernel_shapes, summarize
 from nstjax.optimization.sharding import row_sharding, state_shardings
-from nstjax.optimization.steps import compile_steps
-from nstjax.presets.preset import Preset
-from nstjax.presets.published import get_preset
 from nstjax.presets.settings import customize, deepest_layer
 from nstjax.problem.compiled_transfer import make_transfer
-from nstjax.problem.problem import make_weights
 from nstjax.runtime.mesh import row_mesh
 
 KINDS = ("collective-permute", "all-reduce", "all-gather", "all-to-all")
@@ -55,7 +50,6 @@ flags.DEFINE_float("internode_gb", 50.0, "Assumed bandwidth between nodes, GB/s.
 flags.DEFINE_float("latency_us", 5.0, "Assumed latency of an exchange, µs.")
 flags.DEFINE_integer("node", 8, "Devices within a node.", lower_bound=1)
 flags.DEFINE_bool("count", False, "Print what one size and number exchange, as JSON.")
-define_path("output", None, "JSON file for the table.")
 
 FLAGS = flags.FLAGS
 ASSUMED = ("tflops", "link_gb", "internode_gb", "latency_us", "node")
@@ -80,7 +74,16 @@ def measure() -> dict[str, Any]:
 
 def estimate(size: int, devices: int, preset: Preset) -> dict[str, Any]:
     """The row of one size and number of devices."""
-    received, exchanges = count_in_child(size, devices)
+    command = [
+        *(sys.executable, "-m", "experiments.benchmarks.sharding", "--count"),
+        *(f"--sizes={size}", f"--devices={devices}", f"--optimizer={FLAGS.optimizer}"),
+    ]
+    pretended = f"--xla_force_host_platform_device_count={devices}"
+    environment = {**os.environ, "XLA_FLAGS": pretended, "JAX_PLATFORMS": "cpu"}
+    counted = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, check=True
+    )
+    received, exchanges = json.loads(counted.stdout)
     layers, styled = needed_layers(size, preset), preset.style_layers
     alone, compute = (
         operations(layers, styled, count) / FLAGS.tflops / 1e12
@@ -103,23 +106,6 @@ def estimate(size: int, devices: int, preset: Preset) -> dict[str, Any]:
         "latency ms": 1e3 * latency,
         "efficiency": alone / (compute + transfer + latency) / devices,
     }
-
-
-def count_in_child(size: int, devices: int) -> tuple[dict[str, int], dict[str, int]]:
-    """What ``count_exchanges`` finds, for so many devices of a new process."""
-    pretended = f"--xla_force_host_platform_device_count={devices}"
-    command = [
-        *(sys.executable, "-m", "experiments.benchmarks.sharding", "--count"),
-        *(f"--sizes={size}", f"--devices={devices}", f"--optimizer={FLAGS.optimizer}"),
-    ]
-    found = subprocess.run(
-        command,
-        env={**os.environ, "XLA_FLAGS": pretended, "JAX_PLATFORMS": "cpu"},
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    received, exchanges = json.loads(found.stdout)
-    return received, exchanges
 
 
 def formula_bytes(layers: Sequence[LayerSummary]) -> int:
@@ -164,8 +150,8 @@ def program_text(size: int, devices: int, preset: Preset) -> str:
     shapes = {row.name: row.shape for row in needed_layers(size, preset)}
     whole = row_sharding((1,), mesh)
 
-    def array(*shape: int, sharding: Any = whole) -> Any:
-        return jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding)
+    def array(*shape: int, sharding: Any = whole, dtype: Any = jnp.float32) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
     params = {
         layer: {"kernel": array(*shape), "bias": array(shape[-1])}
@@ -176,18 +162,12 @@ def program_text(size: int, devices: int, preset: Preset) -> str:
         layer: array(*shapes[layer], sharding=row_sharding(shapes[layer], mesh))
         for layer in preset.content_layers
     }
-    grams = {
-        layer: array(shapes[layer][2], shapes[layer][2])
-        for layer in preset.style_layers
-    }
-    weights = jax.device_put(make_weights(preset), whole)
-    key = jax.device_put(jax.random.key(0), whole)
+    grams = {layer: array(*2 * shapes[layer][2:]) for layer in preset.style_layers}
+    weights, key = jax.device_put((make_weights(preset), jax.random.key(0)), whole)
     data = TransferData(params, Targets(contents, grams), weights, key, None)
     state = jax.eval_shape(transfer.init, array(size, size, 3))
     state = jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(
-            leaf.shape, leaf.dtype, sharding=sharding
-        ),
+        lambda leaf, sharding: array(*leaf.shape, sharding=sharding, dtype=leaf.dtype),
         state,
         state_shardings(state, mesh),
     )

@@ -28,14 +28,7 @@ import numpy as np
 from absl import flags
 
 from experiments.benchmarks import benchmark
-from experiments.benchmarks.step_programs import (
-    FirstStep,
-    Task,
-    count_operations,
-    make_task,
-    step_program,
-    trunk_of,
-)
+from experiments.benchmarks import step_programs as programs
 from experiments.benchmarks.workers import Workers
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
@@ -43,12 +36,8 @@ from nstjax.errors import InputError
 # What the others are compared with: the first of these that is timed.
 REFERENCES = ("torch-float32", "nstjax")
 USUAL = (
-    "nstjax",
-    "nstjax-mixed",
-    "nstjax-slim",
-    "torch-float32",
-    "torch-bfloat16",
-    "torch-float32-stock",
+    *("nstjax", "nstjax-mixed", "nstjax-slim"),
+    *("torch-float32", "torch-bfloat16", "torch-float32-stock"),
 )
 # torch.compile needs a C++ compiler, or a GPU.
 IMPLEMENTATIONS = (*USUAL, "torch-float32-compiled", "torch-bfloat16-compiled")
@@ -58,15 +47,8 @@ flags.DEFINE_integer("repeats", 7, "Timed rounds.", lower_bound=1)
 flags.DEFINE_list(
     "implementations", ",".join(USUAL), f"What to time: {', '.join(IMPLEMENTATIONS)}."
 )
-define_path(
-    "weights",
-    None,
-    "As nstjax takes them; if not given VGG-19 where it is found, else random weights.",
-)
-flags.DEFINE_float(
-    "peak_tflops", None, "The device's peak, to print the share of it that is reached."
-)
-define_path("output", None, "JSON file for the numbers.")
+define_path("weights", None, "As nstjax takes them; else VGG-19 if found, or random.")
+flags.DEFINE_float("peak_tflops", None, "The device's, to print the share reached.")
 
 FLAGS = flags.FLAGS
 
@@ -80,25 +62,31 @@ def measure() -> dict[str, list[dict[str, Any]]]:
         raise InputError("PyTorch is not installed: pip install torch")
     sizes = {size: benchmark.exact_size("sizes", size) for size in FLAGS.sizes}
     return {
-        text: measure_size(make_task(width, height, FLAGS.weights), names)
+        text: measure_size(programs.make_task(width, height, FLAGS.weights), names)
         for text, (height, width) in sizes.items()
     }
 
 
-def measure_size(task: Task, names: Sequence[str]) -> list[dict[str, Any]]:
+def measure_size(task: programs.Task, names: Sequence[str]) -> list[dict[str, Any]]:
     """Time every implementation and print the table; the rows have all seconds."""
     tasks = {
-        name: task._replace(params=trunk_of("slim")) if name == "nstjax-slim" else task
+        name: task._replace(params=programs.trunk_of("slim"))
+        if "slim" in name
+        else task
         for name in names
     }
-    exact: FirstStep = Workers(step_program, {"float64": task}).firsts["float64"]
-    measured = Workers(step_program, tasks).measure(FLAGS.repeats)
+    exact = Workers(programs.step_program, {"float64": task}).firsts["float64"]
+    workers = Workers(programs.step_program, tasks)
+    measured = workers.measure(FLAGS.repeats)
     reference = next((name for name in REFERENCES if name in names), None)
+    height, width = task.pictures.shape[1:3]
+    operations = programs.count_operations(task) / 1e9
     rows = []
-    for name, (first, seconds, peak_bytes) in measured.items():
+    for name, (seconds, peak_bytes) in measured.items():
+        first = workers.firsts[name]
         median = statistics.median(seconds)
-        rate = count_operations(tasks[name]) / median
-        row = {
+        rate = programs.count_operations(tasks[name]) / median
+        row: dict[str, Any] = {
             "implementation": name,
             "device": first.device,
             "s/step": median,
@@ -109,19 +97,16 @@ def measure_size(task: Task, names: Sequence[str]) -> list[dict[str, Any]]:
         if FLAGS.peak_tflops:
             row["of peak"] = rate / 1e12 / FLAGS.peak_tflops
         if reference:
-            row |= benchmark.ratios(seconds, measured[reference].seconds)
+            row |= benchmark.ratios(seconds, measured[reference][0])
         if tasks[name] is task:
-            g, h = (np.float64(one.gradient).ravel() for one in (exact, first))
+            g, h = (np.float64(one.result[1]).ravel() for one in (exact, first))
             cosine = g @ h / np.linalg.norm(g) / np.linalg.norm(h)
             row["1 - gradient's cosine"] = float(1 - cosine)
-            row["loss error"] = abs(first.loss / exact.loss - 1)
+            row["loss error"] = abs(first.result[0] / exact.result[0] - 1)
         rows.append(row)
-    height, width = task.pictures.shape[1:3]
-    operations = count_operations(task) / 1e9
-    benchmark.print_rows(
-        f"{width}x{height} pixels, {operations:.1f} GFLOP per step of VGG-19", rows
-    )
-    return [row | {"all seconds": measured[row["implementation"]][1]} for row in rows]
+    title = f"{width}x{height} pixels, {operations:.1f} GFLOP per step of VGG-19"
+    benchmark.print_rows(title, rows)
+    return [row | {"all seconds": measured[row["implementation"]][0]} for row in rows]
 
 
 if __name__ == "__main__":

@@ -7,35 +7,25 @@ import jax
 import numpy as np
 import optax
 
-from experiments.benchmarks.workers import Program
-from nstjax.images.resizing import Size
+from experiments.benchmarks.workers import First, Program
+from nstjax import Preset, Problem, Size, Targets, Weights, get_preset, prepare, run
 from nstjax.io.weights import find_vgg19, load_params
-from nstjax.losses.terms import Targets, Weights
 from nstjax.losses.total import style_statistics, total_loss
 from nstjax.network.architecture import LAYERS, summarize
 from nstjax.network.vgg import MEAN_RGB, features
-from nstjax.optimization.steps import run
-from nstjax.presets.preset import Preset
-from nstjax.presets.published import get_preset
 from nstjax.presets.settings import customize, deepest_layer
-from nstjax.problem.problem import prepare
 from nstjax.runtime.memory import free_before_next_step, keep_freed_memory
 
 ADAM_BETA_1 = 0.9
 PRESET = customize(get_preset("gatys2016"), optimizer="adam", pyramid="none")
 TRUNK = LAYERS[: LAYERS.index(deepest_layer(PRESET)) + 1]
-CONTENT_WEIGHTS = {
-    layer: PRESET.alpha * weight
-    for layer, weight in zip(
-        PRESET.content_layers, PRESET.content_layer_weights, strict=True
+CONTENT_WEIGHTS, STYLE_WEIGHTS = (
+    {layer: factor * weight for layer, weight in zip(layers, weights, strict=True)}
+    for factor, layers, weights in (
+        (PRESET.alpha, PRESET.content_layers, PRESET.content_layer_weights),
+        (PRESET.beta, PRESET.style_layers, PRESET.style_layer_weights),
     )
-}
-STYLE_WEIGHTS = {
-    layer: PRESET.beta * weight
-    for layer, weight in zip(
-        PRESET.style_layers, PRESET.style_layer_weights, strict=True
-    )
-}
+)
 
 
 class Task(NamedTuple):
@@ -45,20 +35,8 @@ class Task(NamedTuple):
     pictures: np.ndarray  # sRGB in 0..1, [3, height, width, 3]
 
 
-class FirstStep(NamedTuple):
-    """Loss and image gradient [height, width, 3] at the initial image."""
-
-    device: str
-    loss: float
-    gradient: np.ndarray
-
-
 def make_task(width: int, height: int, weights: str | None = None) -> Task:
-    """Random pictures, the same in every run, for VGG-19.
-
-    Weights are as nstjax takes them; where not given VGG-19 if it is found, else random
-    ones of its shapes.
-    """
+    """Random pictures, the same in every run, for VGG-19, or random weights like it."""
     pictures = np.random.default_rng(0).random((3, height, width, 3), np.float32)
     return Task(trunk_of(weights or find_vgg19() or "random"), pictures)
 
@@ -73,8 +51,8 @@ def trunk_of(weights: str) -> dict[str, dict[str, np.ndarray]]:
 def count_operations(task: Task) -> int:
     """Floating-point operations of a step's convolutions and their input gradients.
 
-    An input gradient costs what its convolution does, and every layer's is needed, the
-    first one's too. The Gram matrices, a few percent more, are left out.
+    Each gradient costs what its convolution does. The Gram matrices, a few percent
+    more, are left out.
     """
     return sum(
         2 * 2 * row.shape[0] * row.shape[1] * task.params[row.name]["kernel"].size
@@ -88,6 +66,14 @@ def step_preset(height: int, width: int, **settings: Any) -> Preset:
     return customize(PRESET, size=Size("exact", (height, width)), **settings)
 
 
+def problem_of(task: Task, tile: int | None = None, **settings: Any) -> Problem:
+    """A task's style transfer, from its initial image."""
+    content, style, image = task.pictures
+    preset = step_preset(*content.shape[:2], **settings)
+    params = jax.tree.map(jax.numpy.asarray, task.params)
+    return prepare(content, [style], params, preset, init_image=image, tile=tile)
+
+
 def image_gradient(opt_state: optax.OptState) -> np.ndarray:
     """The gradient of the very first step, not of another compilation."""
     # Adam's first moment is then (1 - β₁)·gradient.
@@ -95,7 +81,7 @@ def image_gradient(opt_state: optax.OptState) -> np.ndarray:
 
 
 def step_program(implementation: str, task: Task) -> Program:
-    """The program of an implementation by its name."""
+    """A named implementation, which gives loss and gradient at the initial image."""
     if implementation == "float64":
         return float64_step(task)
     if implementation.startswith("torch"):
@@ -103,18 +89,14 @@ def step_program(implementation: str, task: Task) -> Program:
         from experiments.benchmarks.torch_programs import torch_step
 
         return torch_step(task, implementation.split("-"))
-    mixed = implementation.endswith("-mixed")
-    return nstjax_step(task, "mixed" if mixed else "float32")
+    return nstjax_step(task, "mixed" if "mixed" in implementation else "float32")
 
 
 def nstjax_step(task: Task, precision: str) -> Program:
     """The product's own step, as its command runs it."""
     keep_freed_memory()
     free_before_next_step()
-    content, style, image = task.pictures
-    preset = step_preset(*content.shape[:2], precision=precision)
-    params = jax.tree.map(jax.numpy.asarray, task.params)
-    problem = prepare(content, [style], params, preset, init_image=image)
+    problem = problem_of(task, precision=precision)
     # The first dispatch is one step everywhere, the later ones as long as they can be.
     updates = run(problem.steps, problem.state, problem.data, sys.maxsize, stops=[1])
     state, info = next(updates)
@@ -127,7 +109,7 @@ def nstjax_step(task: Task, precision: str) -> Program:
     def device_peak() -> int:
         return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
 
-    first = FirstStep(jax.default_backend(), float(info.loss[0]), gradient)
+    first = First(jax.default_backend(), (float(info.loss[0]), gradient))
     return Program(first, advance, problem.steps.longest, device_peak)
 
 
@@ -141,9 +123,10 @@ def float64_step(task: Task) -> Program:
         style_statistics(params, style, PRESET.style_layers),
     )
     numbers: Any = (1.0, 1.0, 0.0, CONTENT_WEIGHTS, STYLE_WEIGHTS)
-    weights = Weights(*numbers)
-    value, gradient = jax.jit(
-        jax.value_and_grad(lambda image: total_loss(params, image, targets, weights)[0])
-    )(image)
-    first = FirstStep("cpu", float(value), np.asarray(gradient))
+
+    def loss(image: jax.Array) -> jax.Array:
+        return total_loss(params, image, targets, Weights(*numbers))[0]
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(image)
+    first = First("cpu", (float(value), np.asarray(gradient)))
     return Program(first, lambda count: None)

@@ -17,7 +17,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -27,22 +27,16 @@ from absl import flags
 
 from experiments.benchmarks import benchmark
 from experiments.benchmarks.workers import resident_peak
+from nstjax import Params, Preset, Size, customize, get_preset, run
 from nstjax.analysis.sweeps.batch import Batch, prepare_batch
 from nstjax.analysis.sweeps.memory import compile_sweep
 from nstjax.analysis.sweeps.settings import Settings, grid, preset_with
 from nstjax.analysis.sweeps.sweep import CompiledSweep, make_sweep, run_batch
-from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
-from nstjax.images.resizing import Size
 from nstjax.io.demo import demo_pictures
 from nstjax.io.weights import load_network
-from nstjax.network.vgg import Params
-from nstjax.optimization.steps import run
-from nstjax.presets.preset import Preset
-from nstjax.presets.published import get_preset
-from nstjax.presets.settings import customize
 from nstjax.problem.compiled_transfer import make_transfer
-from nstjax.problem.problem import Problem, evaluate, make_weights, prepare
+from nstjax.problem.problem import evaluate, make_weights, prepare
 from nstjax.runtime.memory import free_before_next_step
 
 flags.DEFINE_integer("lanes", 64, "Settings.", lower_bound=1)
@@ -59,9 +53,8 @@ FLAGS = flags.FLAGS
 SHARED_FLAGS = ("size", "steps", "preset", "optimizer", "weights")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure; returns the exit status."""
-    benchmark.no_arguments(arguments)
+def measure() -> dict[str, list[dict[str, Any]]]:
+    """Speeds and memory, printed."""
     free_before_next_step()
     preset = customize(
         get_preset(FLAGS.preset),
@@ -71,26 +64,28 @@ def main(arguments: Sequence[str]) -> int:
         pyramid="none",
     )
     if FLAGS.measure:
-        print(json.dumps(measured_memory(preset)))
-        return 0
-    if FLAGS.rounds:
+        batch, sweep = compiled(preset)
+        run_batch(sweep, batch)
+        stats = jax.devices()[0].memory_stats()
+        peak = stats["peak_bytes_in_use"] if stats else resident_peak()
+        print(json.dumps([sweep.peak_bytes, peak]))
+        return {}
+    rates = speeds(preset) if FLAGS.rounds else []
+    if rates:
         title = f"{FLAGS.lanes} settings of {FLAGS.steps} steps, {FLAGS.size} pixels"
-        benchmark.print_rows(title, speeds(preset))
+        benchmark.print_rows(title, rates)
     given = [f"--{name}={FLAGS[name].value}" for name in SHARED_FLAGS]
     rows = []
     for lanes in benchmark.whole_numbers("memory_lanes") if FLAGS.memory_lanes else ():
         command = [sys.executable, "-m", "experiments.benchmarks.sweep", "--measure"]
-        done = subprocess.run(
-            [*command, f"--lanes={lanes}", *given],
-            stdout=subprocess.PIPE,
-            check=True,
-        )
+        command = [*command, f"--lanes={lanes}", *given]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
         predicted, measured = json.loads(done.stdout)
         row = {"predicted MB": predicted / 1e6, "measured MB": measured / 1e6}
         rows.append({"at a time": lanes, **row, "error": predicted / measured - 1})
     if rows:
         benchmark.print_rows("Peak memory", rows)
-    return 0
+    return {"speed": rates, "memory": rows}
 
 
 def speeds(preset: Preset) -> list[dict[str, Any]]:
@@ -100,8 +95,14 @@ def speeds(preset: Preset) -> list[dict[str, Any]]:
     problem = prepare(pictures[0], pictures[1:], params, preset)
 
     def one_by_one() -> None:
+        """As ``nstjax.stylize`` runs them, each from a copy of the problem's state."""
         for setting in settings:
-            run_alone(problem, preset_with(setting, preset))
+            state = jax.tree.map(jnp.copy, problem.state)
+            weights = make_weights(preset_with(setting, preset))
+            data = problem.data._replace(weights=weights)
+            for state, _ in run(problem.steps, state, data, preset.steps):
+                pass
+            evaluate(problem._replace(data=data), state)
 
     ways = (lambda: run_batch(sweep, batch), one_by_one)
     for way in ways:
@@ -110,21 +111,11 @@ def speeds(preset: Preset) -> list[dict[str, Any]]:
     rows = []
     for index, clock in enumerate(("clock", "processor")):
         together, loop = seconds[:, 0, index], seconds[:, 1, index]
-        rates = {
-            "sweep settings/s": settings.count / float(np.median(together)),
-            "loop settings/s": settings.count / float(np.median(loop)),
-        }
-        rows.append({"by": clock, **rates, **benchmark.ratios(loop, together)})
+        row: dict[str, Any] = {"by": clock}
+        row["sweep settings/s"] = settings.count / float(np.median(together))
+        row["loop settings/s"] = settings.count / float(np.median(loop))
+        rows.append(row | benchmark.ratios(loop, together))
     return rows
-
-
-def run_alone(problem: Problem, preset: Preset) -> None:
-    """One setting as ``nstjax.stylize`` runs it, from a copy of the problem's state."""
-    state = jax.tree.map(jnp.copy, problem.state)
-    data = problem.data._replace(weights=make_weights(preset))
-    for state, _ in run(problem.steps, state, data, preset.steps):
-        pass
-    evaluate(problem._replace(data=data), state)
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
@@ -132,14 +123,6 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     clock, processor = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - clock, time.process_time() - processor
-
-
-def measured_memory(preset: Preset) -> tuple[int, int]:
-    """Predicted and measured peak bytes of this process, or of the accelerator."""
-    batch, sweep = compiled(preset)
-    run_batch(sweep, batch)
-    stats = jax.devices()[0].memory_stats()
-    return sweep.peak_bytes, stats["peak_bytes_in_use"] if stats else resident_peak()
 
 
 def inputs(preset: Preset) -> tuple[tuple[np.ndarray, np.ndarray], Params, Settings]:
@@ -160,4 +143,4 @@ def compiled(preset: Preset) -> tuple[Batch, CompiledSweep]:
 
 
 if __name__ == "__main__":
-    run_command("sweep", __name__, __doc__ or "", main)
+    benchmark.run_benchmark("sweep", __name__, __doc__, measure)

@@ -19,7 +19,7 @@ differ at equal losses, since coarse to fine then paints over what Adam only col
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,29 +32,16 @@ from absl import flags
 from experiments.benchmarks import benchmark
 from experiments.benchmarks.step_programs import make_task, step_program
 from experiments.benchmarks.workers import Workers
-from nstjax.commands.launcher import run_command
+from nstjax import InputError, Preset, customize, get_preset, parse_size, run
 from nstjax.commands.path_flags import define_path
-from nstjax.errors import InputError
-from nstjax.images.resizing import parse_size
-from nstjax.io.demo import demo_pictures, stained_glass
+from nstjax.io import demo
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_network
 from nstjax.network.vgg import Params, deprocess
-from nstjax.optimization.steps import run
-from nstjax.presets.preset import Preset
-from nstjax.presets.published import get_preset
-from nstjax.presets.settings import customize
 from nstjax.problem.problem import Problem, evaluate, prepare
 
-PHOTOS: dict[str, Callable[[], np.ndarray]] = {
-    "chelsea": skimage.data.chelsea,
-    "coffee": skimage.data.coffee,
-    "astronaut": skimage.data.astronaut,
-}
-PAINTINGS: dict[str, Callable[[], np.ndarray]] = {
-    "painting": lambda: demo_pictures()[1],
-    "glass": stained_glass,
-}
+PHOTOS = ("chelsea", "coffee", "astronaut")
+PAINTINGS = {"painting": demo.painting, "glass": demo.stained_glass}
 
 define_path("weights", "auto", "As nstjax takes them.")
 flags.DEFINE_string("preset", "gatys-code", "One whose content loss is a mean.")
@@ -77,7 +64,6 @@ flags.DEFINE_integer("rounds", 1, "Times that each is run.", lower_bound=1)
 flags.DEFINE_integer("repeats", 5, "Timed rounds of PyTorch's step.", lower_bound=1)
 flags.DEFINE_boolean("torch", True, "Time PyTorch's step, too.")
 define_path("pictures", None, "Folder for both results of each pair.")
-define_path("output", None, "JSON file for the numbers.")
 
 FLAGS = flags.FLAGS
 
@@ -91,8 +77,8 @@ class Trial(NamedTuple):
     image: np.ndarray  # the last, in the network's units
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure every pair; returns the exit status."""
+def measure(*arguments: str) -> list[dict[str, Any]]:
+    """The rows of every pair, printed as they are measured."""
     pairs = read_pairs(arguments)
     base = customize(
         get_preset(FLAGS.preset),
@@ -114,8 +100,7 @@ def main(arguments: Sequence[str]) -> int:
             rows.append(row)
             title = f"To the loss of {FLAGS.single}'s step {FLAGS.steps}"
             benchmark.print_rows(f"{title}, {network.source}", rows)
-    benchmark.write_json(FLAGS.output, rows)
-    return 0
+    return rows
 
 
 def read_pairs(arguments: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -133,7 +118,8 @@ def read_pairs(arguments: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarr
                 f"--pairs has {pair!r}: give PHOTO:PAINTING of {', '.join(PHOTOS)} and "
                 f"{', '.join(PAINTINGS)}"
             )
-        pairs[pair] = (read_image(PHOTOS[photo]()), read_image(PAINTINGS[painting]()))
+        pixels = getattr(skimage.data, photo)()
+        pairs[pair] = (read_image(pixels), PAINTINGS[painting]())
     return pairs
 
 
@@ -148,18 +134,21 @@ def measure_pair(
         return prepare(photo, [painting], params, preset)
 
     mixed = {"precision": FLAGS.precision}
-    coarse_steps = benchmark.whole_numbers("coarse_steps")
+    first_steps, *later_steps = benchmark.whole_numbers("coarse_steps")
     for optimizer, factor in itertools.product(FLAGS.optimizers, FLAGS.factors):
         single = optimizer if FLAGS.single == "same" else FLAGS.single
         fine = {
             **mixed,
             "pyramid": factor,
             "pyramid_min_size": FLAGS.min_size,
-            "steps": coarse_steps[0],
-            "pyramid_steps": tuple(coarse_steps[1:] or coarse_steps),
+            "steps": first_steps,
+            "pyramid_steps": tuple(later_steps or [first_steps]),
         }
-        compile_scales(problem(single, **mixed))
-        compile_scales(problem(optimizer, **fine))
+        for whole in (problem(single, **mixed), problem(optimizer, **fine)):
+            for index in range(len(whole.scales)):
+                # Compiles.
+                scale = whole.at_scale(index, None)
+                evaluate(scale, scale.state)
         seconds, ratios = [], []
         for _ in range(FLAGS.rounds):
             slow = until(problem(single, **mixed), -np.inf)
@@ -168,9 +157,7 @@ def measure_pair(
             ratios.append(quick.seconds / slow.seconds)
         exact = problem(single, precision="float32")
         row = {
-            "pair": name,
-            "optimizer": optimizer,
-            "factor": factor,
+            **{"pair": name, "optimizer": optimizer, "factor": factor},
             "loss": slow.lowest,
             "float32 loss": loss_of(exact, slow),
             "ours": loss_of(exact, quick),
@@ -188,40 +175,29 @@ def measure_pair(
             weights = None if FLAGS.weights == "auto" else FLAGS.weights
             task = make_task(exact.scale.width, exact.scale.height, weights)
             workers = Workers(step_program, {"torch-float32": task})
-            torch = workers.measure(FLAGS.repeats)["torch-float32"]
-            in_torch = FLAGS.steps * statistics.median(torch.seconds)
+            taken, _ = workers.measure(FLAGS.repeats)["torch-float32"]
+            in_torch = FLAGS.steps * statistics.median(taken)
             row |= {"PyTorch s": in_torch, "of PyTorch": row["seconds"] / in_torch}
         yield row
 
 
-def compile_scales(problem: Problem) -> None:
-    """Run a step of every scale."""
-    for index in range(len(problem.scales)):
-        scale = problem.at_scale(index, None)
-        evaluate(scale, scale.state)
-
-
 def until(problem: Problem, loss: float) -> Trial:
     """Run until the last scale's loss is at most ``loss``, or to the end."""
-    seconds = 0.0
+    started = time.perf_counter()
     while problem.scale != problem.scales[-1]:
-        started = time.perf_counter()
-        for state, _ in run(
-            problem.steps, problem.state, problem.data, problem.scale.last_step
-        ):
+        last_step = problem.scale.last_step
+        for state, _ in run(problem.steps, problem.state, problem.data, last_step):
             pass
         following = problem.next_scale(state)
         assert following is not None
         problem = following
-        seconds += time.perf_counter() - started
     lowest, first_step = np.inf, problem.scale.first_step
     end = first_step + FLAGS.steps
-    started = time.perf_counter()
     for state, info in run(problem.steps, problem.state, problem.data, end):
         lowest = min(lowest, float(info.loss.min()))
         if lowest <= loss:
             break
-    seconds += time.perf_counter() - started
+    seconds = time.perf_counter() - started
     steps = int(state.step) - first_step
     state, info = evaluate(problem, state)
     lowest = min(lowest, float(info.loss[0]))
@@ -238,4 +214,4 @@ def loss_of(problem: Problem, trial: Trial) -> float:
 
 
 if __name__ == "__main__":
-    run_command("time_to_loss", __name__, __doc__ or "", main)
+    benchmark.run_benchmark("time_to_loss", __name__, __doc__, measure, 2)

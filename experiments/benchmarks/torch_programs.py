@@ -10,24 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from jax import tree
 from torch import Tensor
 from torch.nn import functional
 
-from experiments.benchmarks.feedforward_programs import (
-    FIRST_STEPS,
-    LEARNING_RATE,
-    LOSS,
-    FirstRun,
-    Task,
-)
-from experiments.benchmarks.step_programs import (
-    CONTENT_WEIGHTS,
-    PRESET,
-    STYLE_WEIGHTS,
-    FirstStep,
-)
-from experiments.benchmarks.step_programs import Task as StepTask
-from experiments.benchmarks.workers import Program
+from experiments.benchmarks import feedforward_programs, step_programs
+from experiments.benchmarks.feedforward_programs import LOSS, Task
+from experiments.benchmarks.step_programs import CONTENT_WEIGHTS, STYLE_WEIGHTS
+from experiments.benchmarks.workers import First, Program
 from nstjax.feedforward.networks.adain import CODE_LAYER, EPSILON
 from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
@@ -43,12 +33,12 @@ MAX_POOL = partial(functional.max_pool2d, ceil_mode=True)  # keeps odd borders
 Weights = dict[str, Tensor]
 
 
-def torch_step(task: StepTask, words: Sequence[str]) -> Program:
+def torch_step(task: step_programs.Task, words: Sequence[str]) -> Program:
     """A step of style transfer; the words are the implementation's name."""
     if "stock" not in words:
         keep_freed_memory()
     use_device()
-    vgg = vgg_of(task.params, torch.float32)
+    vgg = tensors_of(task.params, torch.float32)
     layers = (*CONTENT_WEIGHTS, *STYLE_WEIGHTS)
 
     def activations_of(x: Tensor) -> dict[str, Tensor]:
@@ -66,13 +56,12 @@ def torch_step(task: StepTask, words: Sequence[str]) -> Program:
     images = 255 * task.pictures - MEAN_RGB
     content, style, image = (from_nhwc(each[None]) for each in images)
     with torch.no_grad():
-        found = activations_of(content)
+        found, styled = activations_of(content), activations_of(style)
         contents = {layer: found[layer] for layer in CONTENT_WEIGHTS}
-        found = activations_of(style)
-        grams = {layer: gram(found[layer]) for layer in STYLE_WEIGHTS}
-        del found
+        grams = {layer: gram(styled[layer]) for layer in STYLE_WEIGHTS}
+        del found, styled
     image.requires_grad_()
-    optimizer = torch.optim.Adam([image], lr=PRESET.adam_learning_rate)
+    optimizer = torch.optim.Adam([image], lr=step_programs.PRESET.adam_learning_rate)
 
     def step() -> Tensor:
         optimizer.zero_grad()
@@ -90,31 +79,28 @@ def torch_step(task: StepTask, words: Sequence[str]) -> Program:
 
     loss = step().item()
     gradient = image.grad[0].permute(1, 2, 0).cpu().numpy()
+    first = First(DEVICE, (loss, gradient))
     peak = torch.cuda.max_memory_allocated if DEVICE == "cuda" else lambda: 0
-    return Program(
-        FirstStep(DEVICE, loss, gradient), partial(repeat, step), device_peak=peak
-    )
+    return Program(first, partial(repeat, step), device_peak=peak)
 
 
 def torch_inference(task: Task) -> Program:
     """The forward pass without a graph for gradients."""
     use_device(allow_tf32=task.precision != "float32")
     dtype = getattr(torch, task.precision)
-    weights = {name: tensor_of(array, dtype) for name, array in task.tensors.items()}
-    vgg = vgg_of(task.vgg, dtype)
+    weights, vgg = (tensors_of(arrays, dtype) for arrays in (task.tensors, task.vgg))
     images = from_nhwc(task.images).to(dtype)
     if isinstance(task.architecture, AdaINArchitecture):
         style = [torch.tensor(part, device=DEVICE) for part in task.style]
-        forward = partial(
-            arbitrary, weights, vgg, images, style, task.architecture.upsampling
-        )
+        upsampling = task.architecture.upsampling
+        forward = partial(arbitrary, weights, vgg, images, style, upsampling)
     else:
         style_weights = torch.tensor(task.style[None], device=DEVICE, dtype=dtype)
         forward = partial(transform, weights, images, style_weights, task.architecture)
     with torch.inference_mode():
         result = forward().permute(0, 2, 3, 1).float().cpu().numpy()
     run = torch.inference_mode()(partial(repeat, forward))
-    return Program(FirstRun(DEVICE, None, result), run)
+    return Program(First(DEVICE, result), run)
 
 
 def torch_training(task: Task) -> Program:
@@ -122,10 +108,8 @@ def torch_training(task: Task) -> Program:
     use_device(allow_tf32=False)
     assert task.paintings is not None
     architecture: Any = task.architecture
-    weights = {
-        name: tensor_of(array, torch.float32) for name, array in task.tensors.items()
-    }
-    vgg = vgg_of(task.vgg, torch.float32)
+    weights = tensors_of(task.tensors, torch.float32)
+    vgg = tensors_of(task.vgg, torch.float32)
     images, paintings = from_nhwc(task.images), from_nhwc(task.paintings)
     style = torch.arange(len(images), device=DEVICE) % len(paintings)
     style_weights = functional.one_hot(style, len(paintings)).float()
@@ -135,7 +119,9 @@ def torch_training(task: Task) -> Program:
         del painted
     for weight in weights.values():
         weight.requires_grad_()
-    optimizer = torch.optim.Adam(weights.values(), lr=LEARNING_RATE)
+    optimizer = torch.optim.Adam(
+        weights.values(), lr=feedforward_programs.LEARNING_RATE
+    )
 
     def step() -> Tensor:
         optimizer.zero_grad()
@@ -144,7 +130,8 @@ def torch_training(task: Task) -> Program:
             contents = features(vgg, preprocess(images), LOSS.content_layers)
         layers = (*LOSS.content_layers, *LOSS.style_layers)
         activations = features(vgg, preprocess(output), layers)
-        loss = LOSS.tv * total_variation(255 * output)
+        changes = (output.diff(dim=axis) for axis in (2, 3))
+        loss = LOSS.tv * sum((255 * change).square().mean() for change in changes)
         for layer, content in contents.items():
             share = content.shape[1] / layer_channels(layer)
             error = functional.mse_loss(activations[layer], content)
@@ -157,24 +144,20 @@ def torch_training(task: Task) -> Program:
         optimizer.step()
         return loss
 
-    losses = [step().item() for _ in range(FIRST_STEPS)]
-    return Program(FirstRun(DEVICE, None, np.array(losses)), partial(repeat, step))
+    losses = [step().item() for _ in range(feedforward_programs.FIRST_STEPS)]
+    return Program(First(DEVICE, np.array(losses)), partial(repeat, step))
 
 
 def transform(
     weights: Weights, images: Tensor, style: Tensor, architecture: TransformArchitecture
 ) -> Tensor:
-    """``TransformNet`` with reflection, no transposed convolution, and a sigmoid.
+    """``TransformNet`` with reflection, nearest or bilinear upsampling, and a sigmoid.
 
-    The images are [batch, 3, height, width] in 0..1; the style is [batch, styles], or
-    [1, styles] for all.
+    Images are [batch, 3, height, width] in 0..1, style [batch, styles] or [1, styles].
     """
 
     def layer(name: str, x: Tensor, stride: int = 1) -> Tensor:
-        kernel = weights[f"{name}/convolution/kernel"]
-        bias = weights.get(f"{name}/convolution/bias")
-        x = functional.pad(x, [kernel.shape[-1] // 2] * 4, "reflect")
-        x = functional.conv2d(x, kernel, bias, stride)
+        x = convolution(weights, f"{name}/convolution", x, stride)
         if f"{name}/norm/gamma" not in weights:
             return x
         gamma = style @ weights[f"{name}/norm/gamma"]
@@ -193,6 +176,13 @@ def transform(
         x = functional.interpolate(x, scale_factor=2, mode=architecture.upsampling)
         x = layer(f"expand/{index}", x).relu_()
     return layer("last", x).sigmoid()[:, :, :height, :width]
+
+
+def convolution(weights: Weights, name: str, x: Tensor, stride: int = 1) -> Tensor:
+    """With reflection at the border."""
+    kernel, bias = weights[f"{name}/kernel"], weights.get(f"{name}/bias")
+    x = functional.pad(x, [kernel.shape[-1] // 2] * 4, "reflect")
+    return functional.conv2d(x, kernel, bias, stride)
 
 
 def instance_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
@@ -220,16 +210,14 @@ def arbitrary(
     own_variance, own_mean = torch.var_mean(code, (2, 3), correction=0, keepdim=True)
     scale = torch.sqrt((variance + EPSILON) / (own_variance + EPSILON))
     x = torch.addcmul(mean - own_mean * scale, code, scale).to(images.dtype)
-    kernels = sorted(name for name in weights if name.endswith("kernel"))
+    names = sorted({name.rpartition("/")[0] for name in weights})
     block = "0"
-    for name in kernels:
+    for name in names:
         if name.split("/")[1] != block:
             block = name.split("/")[1]
             x = functional.interpolate(x, scale_factor=2, mode=upsampling)
-        bias = weights[name.replace("kernel", "bias")]
-        x = functional.pad(x, [1] * 4, "reflect")
-        x = functional.conv2d(x, weights[name], bias)
-        if name != kernels[-1]:
+        x = convolution(weights, name, x)
+        if name != names[-1]:
             x = x.relu_()
     return x[:, :, : images.shape[2], : images.shape[3]]
 
@@ -265,11 +253,6 @@ def gram(layer: str, activation: Tensor) -> Tensor:
     return F.transpose(1, 2) @ F / (layer_channels(layer) * F.shape[1])
 
 
-def total_variation(images: Tensor) -> Tensor:
-    """Mean dx² + mean dy²."""
-    return sum(images.diff(dim=axis).square().mean() for axis in (2, 3))
-
-
 def use_device(allow_tf32: bool = True) -> None:
     """Set what PyTorch keeps for the whole process."""
     linux = hasattr(os, "sched_getaffinity")
@@ -287,19 +270,16 @@ def repeat(work: Callable[[], Tensor], count: int) -> None:
         torch.cuda.synchronize()
 
 
-def tensor_of(array: np.ndarray, dtype: torch.dtype) -> Tensor:
-    """A bias, or a kernel in PyTorch's order: OIHW."""
-    if array.ndim < 4:
-        return torch.tensor(array, device=DEVICE, dtype=dtype)
-    return from_nhwc(array.transpose(3, 0, 1, 2)).to(dtype)
-
-
-def vgg_of(params: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
-    """VGG-19's weights by layer."""
-    return {
-        layer: {name: tensor_of(array, dtype) for name, array in parts.items()}
-        for layer, parts in params.items()
-    }
+def tensors_of(arrays: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+    """Biases as they are, and kernels in PyTorch's order: OIHW."""
+    return tree.map(
+        lambda array: (
+            torch.tensor(array, device=DEVICE, dtype=dtype)
+            if array.ndim < 4
+            else from_nhwc(array.transpose(3, 0, 1, 2)).to(dtype)
+        ),
+        arrays,
+    )
 
 
 def from_nhwc(array: np.ndarray) -> Tensor:

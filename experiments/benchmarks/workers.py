@@ -20,21 +20,21 @@ WARM_UP_ROUNDS = 2
 ROUND_SECONDS = 0.5  # a shorter one is not timed well
 
 
+class First(NamedTuple):
+    """What an implementation gives before it is timed."""
+
+    device: str
+    result: Any
+    compile_seconds: float | None = None  # with tracing; None if nothing is compiled
+
+
 class Program(NamedTuple):
     """What a worker runs."""
 
-    first: Any  # what it gives before it is timed
+    first: First
     run: Callable[[int], None]  # does its work so many times, and waits for the last
     steps: int = 1  # in its work: it is timed by them
     device_peak: Callable[[], int] = lambda: 0  # bytes of an accelerator
-
-
-class Measurement(NamedTuple):
-    """What a worker has told; the seconds are per step, one number a round."""
-
-    first: Any
-    seconds: list[float]
-    peak_bytes: int
 
 
 class Workers:
@@ -46,7 +46,7 @@ class Workers:
         share_gpu()
         # The fork server is small: what its parent has does not count.
         context = multiprocessing.get_context("forkserver")
-        self.firsts: dict[str, Any] = {}
+        self.firsts: dict[str, First] = {}
         self._pipes: dict[str, Connection] = {}
         # One after the other, for compilation is timed.
         for name, task in tasks.items():
@@ -56,8 +56,8 @@ class Workers:
             end.close()
             self.firsts[name] = self._told_by(name)
 
-    def measure(self, rounds: int) -> dict[str, Measurement]:
-        """Let the programs take turns."""
+    def measure(self, rounds: int) -> dict[str, tuple[list[float], int]]:
+        """Let the programs take turns: seconds of a step by round, and peak bytes."""
         seconds: dict[str, list[float]] = {name: [] for name in self._pipes}
         peaks = {}
         for _ in range(WARM_UP_ROUNDS + rounds):
@@ -66,8 +66,8 @@ class Workers:
                 each, peaks[name] = self._told_by(name)
                 seconds[name].append(each)
         return {
-            name: Measurement(first, seconds[name][WARM_UP_ROUNDS:], peaks[name])
-            for name, first in self.firsts.items()
+            name: (taken[WARM_UP_ROUNDS:], peaks[name])
+            for name, taken in seconds.items()
         }
 
     def _told_by(self, name: str) -> Any:
@@ -102,10 +102,9 @@ def share_gpu() -> None:
 
 def resident_peak() -> int:
     """The most bytes of memory that this process has had."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Unlike getrusage's it does not begin with the parent's.
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+    # Unlike getrusage's it does not begin with the parent's.
+    with contextlib.suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
         return 1024 * int(found[1]) if found else 0
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return resident if sys.platform == "darwin" else 1024 * resident

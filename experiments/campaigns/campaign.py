@@ -2,22 +2,20 @@
 
 import concurrent.futures
 import contextlib
-import dataclasses
 import functools
 import random
 import shutil
 import subprocess
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from absl import flags
 
 from experiments.benchmarks.benchmark import no_arguments, print_rows, whole_numbers
-from experiments.campaigns.commands import Command, chosen
+from experiments.campaigns.commands import chosen
 from experiments.campaigns.contents import contents, differences
 from experiments.campaigns.trials import Moment, Trial
 from nstjax.commands.path_flags import define_path
@@ -30,24 +28,19 @@ flags.DEFINE_integer("seed", 0, "Of what is tried and when.")
 flags.DEFINE_list("commands", None, "Some of the commands; all if not given.")
 flags.DEFINE_integer("jobs", 1, "Tries at a time.", lower_bound=1)
 flags.DEFINE_list("only", None, "Numbers of tries, to repeat them.")
+CACHES = ("cold", "warm")
+SHARE_OF_CHANGES = {"times": 0.0, "changes": 1.0, "both": 0.5}
 flags.DEFINE_enum(
-    "cache",
-    "both",
-    ("cold", "warm", "both"),
+    *("cache", "both", [*CACHES, "both"]),
     "Whether compiled programs are cached; both: at random.",
 )
 flags.DEFINE_enum(
-    "moments",
-    "both",
-    ("times", "changes", "both"),
+    *("moments", "both", list(SHARE_OF_CHANGES)),
     "At any time, right before a file is changed, or either at random.",
 )
-define_path(
-    "workdir", None, "Folder for everything, which is kept; else a temporary one."
-)
+define_path("workdir", None, "Folder for everything, kept; else a temporary one.")
 
 FLAGS = flags.FLAGS
-SHARE_OF_CHANGES = {"times": 0.0, "changes": 1.0, "both": 0.5}
 
 
 class Whole(NamedTuple):
@@ -67,8 +60,7 @@ class Report(NamedTuple):
     output: str  # what its last process said
 
 
-@dataclasses.dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """A command that is about to be tried."""
 
     draw: random.Random  # decides, by the try's number
@@ -95,72 +87,74 @@ class Attempt:
 
 
 def run_campaign(
-    arguments: Sequence[str], title: str, tried: Callable[[Attempt], Report]
+    title: str, tried: Callable[[Attempt], Report], arguments: Sequence[str]
 ) -> int:
     """Make the tries of the flags; returns the exit status, 1 after faults."""
     no_arguments(arguments)
     numbers = whole_numbers("only", 0) if FLAGS.only else range(FLAGS.tries)
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(_folder())
+        if FLAGS.workdir:
+            folder = Path(FLAGS.workdir).resolve()
+            check_workdir(folder)
+            if folder.exists():
+                raise InputError(f"{folder} is there already: choose another --workdir")
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory())).resolve()
+            clean = functools.partial(shutil.rmtree, folder, ignore_errors=True)
+            stack.enter_context(cleaned_up(clean))
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(FLAGS.jobs))
         commands = chosen(FLAGS.commands, folder / "inputs")
         names = list(commands)
 
+        def trial_of(name: str, tried: str, cache: str) -> Trial:
+            path = folder / "tries" / tried
+            compiled = (folder if cache == "warm" else path) / "compiled" / name
+            return Trial(commands[name], path, compiled)
+
         def undisturbed(name: str) -> Whole:
-            return _undisturbed(name, commands[name], folder)
+            # The first one compiles, for the cache that is warm from then on.
+            pair = (trial_of(name, f"{name}-{cache}", "warm") for cache in CACHES)
+            return _undisturbed(name, pair)
 
-        wholes = dict(zip(names, pool.map(undisturbed, names), strict=True))
-
-        def report(number: int) -> Report:
+        def report(number: int) -> tuple[int, str, Report]:
             name = names[number % len(names)]
             draw = random.Random(f"{FLAGS.seed} {number}")
             both = FLAGS.cache == "both"
-            cache = draw.choice(("cold", "warm")) if both else FLAGS.cache
-            trial = _trial(name, commands[name], folder, f"{number:04}-{name}", cache)
+            cache = draw.choice(CACHES) if both else FLAGS.cache
+            trial = trial_of(name, f"{number:04}-{name}", cache)
             try:
-                return tried(Attempt(draw, cache, trial, wholes[name]))
+                told = tried(Attempt(draw, cache, trial, wholes[name]))
             except subprocess.TimeoutExpired as error:
-                return Report(f"after {error.timeout} s", "hung", ["hung"], "")
+                told = Report(f"after {error.timeout} s", "hung", ["hung"], "")
             finally:
                 trial.end()
+            return number, name, told
 
-        pending = {pool.submit(report, number): number for number in numbers}
-        reports: list[tuple[str, Report]] = []
+        wholes = dict(zip(names, pool.map(undisturbed, names), strict=True))
+        pending = [pool.submit(report, number) for number in numbers]
+        reports = []
         for future in concurrent.futures.as_completed(pending):
-            number = pending[future]
-            reports.append((names[number % len(names)], future.result()))
-            _tell(number, *reports[-1])
-    _print_table(title, names, reports)
-    return int(any(report.faults for _, report in reports))
+            number, name, told = future.result()
+            fault = "".join(f"\n  FAULT: {fault}" for fault in told.faults)
+            print(f"{number}: {name}, {told.done}: {told.ended}{fault}")
+            if fault:
+                lines = told.output.splitlines()[-30:]
+                print("".join(f"  | {line}\n" for line in lines))
+            reports.append((name, told))
+    rows = []
+    for name in (*names, "all"):
+        mine = [told for tried_name, told in reports if name in (tried_name, "all")]
+        row = {"command": name, "tries": len(mine)}
+        for ended in sorted({told.ended for _, told in reports}):
+            row[ended] = sum(told.ended == ended for told in mine)
+        rows.append(row | {"with faults": sum(bool(told.faults) for told in mine)})
+    print_rows(title, rows)
+    return int(any(told.faults for _, told in reports))
 
 
-@contextlib.contextmanager
-def _folder() -> Iterator[Path]:
-    if FLAGS.workdir:
-        folder = Path(FLAGS.workdir).resolve()
-        check_workdir(folder)
-        if folder.exists():
-            raise InputError(f"{folder} is there already: choose another --workdir")
-        yield folder
-        return
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        with cleaned_up(functools.partial(shutil.rmtree, folder, ignore_errors=True)):
-            yield folder
-
-
-def _trial(name: str, command: Command, folder: Path, tried: str, cache: str) -> Trial:
-    """A fresh folder for a command, with its compiled programs if warm."""
-    path = folder / "tries" / tried
-    compiled = (folder if cache == "warm" else path) / "compiled"
-    return Trial(command, path, compiled / name)
-
-
-def _undisturbed(name: str, command: Command, folder: Path) -> Whole:
+def _undisturbed(name: str, trials: Iterable[Trial]) -> Whole:
     seconds, found = {}, []
-    # The first one compiles.
-    for cache in ("cold", "warm"):
-        trial = _trial(name, command, folder, f"{name}-{cache}", "warm")
+    for cache, trial in zip(CACHES, trials, strict=True):
         started = time.monotonic()
         status = trial.run()
         seconds[cache] = time.monotonic() - started
@@ -179,26 +173,3 @@ def _undisturbed(name: str, command: Command, folder: Path) -> Whole:
         flush=True,
     )
     return Whole(seconds, changes, found[-1])
-
-
-def _tell(number: int, name: str, report: Report) -> None:
-    fault = "".join(f"\n  FAULT: {fault}" for fault in report.faults)
-    print(f"{number}: {name}, {report.done}: {report.ended}{fault}")
-    if report.faults:
-        print("".join(f"  | {line}\n" for line in report.output.splitlines()[-30:]))
-
-
-def _print_table(
-    title: str, names: Sequence[str], reports: Sequence[tuple[str, Report]]
-) -> None:
-    rows = []
-    columns = sorted({report.ended for _, report in reports})
-    for name in (*names, "all"):
-        mine = [report for tried, report in reports if name in (tried, "all")]
-        counts = Counter(report.ended for report in mine)
-        rows.append(
-            {"command": name, "tries": len(mine)}
-            | {column: counts[column] for column in columns}
-            | {"with faults": sum(bool(report.faults) for report in mine)}
-        )
-    print_rows(title, rows)

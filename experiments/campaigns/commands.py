@@ -12,15 +12,9 @@ from PIL import Image
 from nstjax.errors import InputError
 from nstjax.io.video import write_video
 
-# As an installation makes them.
-SCRIPTS = {
-    "nstjax": "nstjax.commands.nstjax",
-    "nstjax-fast": "nstjax.commands.nstjax_fast",
-}
 SMALL = ("--weights=slim", "--size=64", "--steps=40")
 SHALLOW = (
-    "--optimizer=adam",
-    "--content_layers=relu2_1",
+    *("--optimizer=adam", "--content_layers=relu2_1"),
     "--style_layers=relu1_1,relu2_1",
 )
 TRAINING_LOSS = (
@@ -34,7 +28,7 @@ class Command(NamedTuple):
     # Python's; what is written has a relative path, what is read has none.
     arguments: tuple[str, ...]
     workdir: str | None = None  # of its log and checkpoints
-    resume: tuple[str, ...] = ()  # added when it is given again and that is there
+    resume: str | None = None  # added when it is given again and that is there
     # What there must be after an interrupt once a step has been made.
     picture: str | None = None
     checkpoint: str | None = None
@@ -42,7 +36,7 @@ class Command(NamedTuple):
     def given_in(self, folder: Path) -> list[str]:
         """The arguments, in a folder where it may have been begun before."""
         begun = self.workdir and (folder / self.workdir / "config.json").exists()
-        return [*self.arguments, *(self.resume if begun else ())]
+        return [*self.arguments, *([self.resume] if begun and self.resume else ())]
 
 
 def make_inputs(folder: Path) -> None:
@@ -62,39 +56,28 @@ def make_inputs(folder: Path) -> None:
         paint(f"photos/{number}.png", 48 + 8 * (number % 3), 48)
     frames = random.integers(0, 256, (24, 64, 64, 3), dtype=np.uint8)
     write_video(folder / "clip.mp4", frames, 12.0)
-    for name, module in SCRIPTS.items():
+    # As an installation makes them.
+    for name in ("nstjax", "nstjax-fast"):
+        module = f"nstjax.commands.{name.replace('-', '_')}"
         code = f"import sys\nfrom {module} import run\nsys.exit(run())\n"
         (folder / name).write_text(code)
 
 
-def make_run(folder: Path) -> None:
-    """Make the run that surfaces are computed of."""
-    command = [
-        *(sys.executable, "-m", "nstjax", "photo.png", "painting.png", *SMALL),
-        *(*SHALLOW, "--workdir=run", "--quiet", "--preview_seconds=0"),
-    ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        raise InputError(f"{' '.join(command)} failed: {done.stderr}")
-
-
 def make_commands(inputs: Path) -> dict[str, Command]:
-    """The commands by name, with the inputs of ``make_inputs`` and ``make_run``."""
+    """The commands by name, with inputs in a folder."""
     photo, painting = str(inputs / "photo.png"), str(inputs / "painting.png")
     second = str(inputs / "second.png")
     fast = (str(inputs / "nstjax-fast"), "--skip_existing")
 
     def transfer(*flags: str) -> Command:
-        pictures = (str(inputs / "nstjax"), photo, painting)
+        pictures = (str(inputs / "nstjax"), photo, painting, "--output=out.png")
         settings = (*SMALL, "--preview_seconds=0", *flags)
-        return Command((*pictures, *settings, "--output=out.png"), picture="out.png")
+        return Command((*pictures, *settings), picture="out.png")
 
     def run(*flags: str) -> Command:
-        checkpoint = "run/checkpoint.safetensors"
         given = transfer("--workdir=run", "--checkpoint_every=10", *flags)
-        return given._replace(
-            workdir="run", resume=("--resume",), checkpoint=checkpoint
-        )
+        checkpoint = "run/checkpoint.safetensors"
+        return given._replace(workdir="run", resume="--resume", checkpoint=checkpoint)
 
     def experiment(name: str, *flags: str, workdir: str | None = None) -> Command:
         return Command(("-m", f"experiments.{name}", *flags), workdir=workdir)
@@ -144,5 +127,12 @@ def chosen(names: Iterable[str] | None, folder: Path) -> dict[str, Command]:
             raise InputError(f"--commands has {name!r}: give {', '.join(commands)}")
     make_inputs(folder)
     if "surface" in names:
-        make_run(folder)
+        # Of a run, which is made before.
+        command = [
+            *(sys.executable, "-m", "nstjax", "photo.png", "painting.png", *SMALL),
+            *(*SHALLOW, "--workdir=run", "--quiet", "--preview_seconds=0"),
+        ]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if done.returncode:
+            raise InputError(f"{' '.join(command)} failed: {done.stderr}")
     return {name: commands[name] for name in names}

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,11 +21,15 @@ def contents(folder: Path) -> dict[str, str]:
     found = {}
     for path in folder.rglob("*"):
         name = str(path.relative_to(folder))
-        if CHECKPOINTS in name.split(os.sep)[:-1]:
+        if CHECKPOINTS in path.relative_to(folder).parent.parts:
             if path.parent.name == CHECKPOINTS:
                 found[name] = "a checkpoint"
         elif path.is_file() and not path.name.startswith("."):
-            found[name] = _digest(path)
+            try:
+                found[name] = hashlib.sha256(_comparable(path)).hexdigest()[:12]
+            # A file cut short makes its reader fail with an error of any type.
+            except Exception as error:
+                found[name] = f"{DAMAGED} ({error})"
     return found
 
 
@@ -45,14 +48,6 @@ def damaged(found: Mapping[str, str]) -> list[str]:
     return [f"{name} is {text}" for name, text in digests if text.startswith(DAMAGED)]
 
 
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(_comparable(path)).hexdigest()[:12]
-    # A file cut short makes its reader fail with an error of any type.
-    except Exception as error:
-        return f"{DAMAGED} ({error})"
-
-
 def _comparable(path: Path) -> bytes:
     if path.suffix == ".jsonl":
         # A kill may cut the last line short: the next run removes it.
@@ -60,23 +55,20 @@ def _comparable(path: Path) -> bytes:
         rows = [{**json.loads(line), "seconds": None} for line in lines]
         return json.dumps(rows).encode()
     if path.suffix == ".h5":
-        return repr(_hdf5_contents(path)).encode()
+        found: list[object] = []
+
+        def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            values = {key: np.asarray(item.attrs[key]).tolist() for key in item.attrs}
+            found.append((name, sorted(values.items())))
+            if isinstance(item, h5py.Dataset) and not name.endswith("seconds"):
+                array = np.asarray(item[()])
+                found.append((str(item.dtype), item.shape, array.tolist()))
+
+        with h5py.File(path) as file:
+            visit("", file)
+            file.visititems(visit)
+        return repr(found).encode()
     if path.suffix == ".png":
         with Image.open(path) as picture:
             picture.load()
     return path.read_bytes()
-
-
-def _hdf5_contents(path: Path) -> list[object]:
-    found: list[object] = []
-
-    def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        attributes = {key: np.asarray(item.attrs[key]).tolist() for key in item.attrs}
-        found.append((name, sorted(attributes.items())))
-        if isinstance(item, h5py.Dataset) and not name.endswith("seconds"):
-            found.append((str(item.dtype), item.shape, np.asarray(item[()]).tolist()))
-
-    with h5py.File(path) as file:
-        visit("", file)
-        file.visititems(visit)
-    return found

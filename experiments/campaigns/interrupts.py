@@ -11,17 +11,18 @@ line, nothing is asked of it.
 """
 
 import contextlib
+import functools
 import os
 import re
 import signal
 import subprocess
-from collections.abc import Sequence
+from pathlib import Path
 
 from absl import flags
 
 from experiments.campaigns import campaign
 from experiments.campaigns.contents import contents, damaged, differences
-from experiments.campaigns.trials import MOST_SECONDS, Trial
+from experiments.campaigns.trials import MOST_SECONDS
 from nstjax.commands.launcher import run_command
 
 flags.adopt_module_key_flags(campaign)
@@ -29,10 +30,8 @@ flags.DEFINE_float("again", 0.3, "Share of the tries that are given again.", 0.0
 
 FLAGS = flags.FLAGS
 SIGNALS = (
-    (signal.SIGINT,),
-    (signal.SIGINT, signal.SIGINT),
-    (signal.SIGTERM,),
-    (signal.SIGHUP,),
+    *((signal.SIGINT,), (signal.SIGINT, signal.SIGINT)),
+    *((signal.SIGTERM,), (signal.SIGHUP,)),
 )
 # The second Ctrl-C comes so long after the first, at most.
 BETWEEN_SECONDS = 0.5
@@ -67,12 +66,21 @@ def interrupted(attempt: campaign.Attempt) -> campaign.Report:
         _send(process, signals[-1])
         status = process.wait(MOST_SECONDS)
         output = trial.output()
-        faults = _faults_of_files(trial, whole)
+        found = contents(trial.work)
+        new = sorted(
+            path
+            for path in found.keys() - whole.keys()
+            if UNFINISHED.isdisjoint(Path(path).parts)
+        )
+        faults = [f"{path} is left over" for path in (*trial.left_over(), *new)]
+        faults += damaged(found)
         if not begun:
             return campaign.Report(done, "before Python ran it", faults, output)
         said = output.removeprefix(before)
         faults += _faults_of_end(status, 128 + signals[0], said, complete)
-        if len(signals) == 1 and _has_stepped(before):
+        # The bar of the picture itself, where styles are mixed.
+        steps = PROGRESS.findall(before.partition("nstjax: preset ")[2])
+        if len(signals) == 1 and steps and int(steps[-1]) > 0:
             faults += [
                 f"{path} is missing, though a step was made"
                 for path in (trial.command.picture, trial.command.checkpoint)
@@ -92,12 +100,6 @@ def _send(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
         else:
             os.killpg(process.pid, signum)
         process.send_signal(signal.SIGCONT)
-
-
-def _has_stepped(output: str) -> bool:
-    """Whether the bar tells of a step, of the picture itself where styles are mixed."""
-    steps = PROGRESS.findall(output.partition("nstjax: preset ")[2])
-    return bool(steps) and int(steps[-1]) > 0
 
 
 def _faults_of_end(status: int, expected: int, said: str, complete: bool) -> list[str]:
@@ -120,20 +122,7 @@ def _faults_of_end(status: int, expected: int, said: str, complete: bool) -> lis
     return faults
 
 
-def _faults_of_files(trial: Trial, whole: dict[str, str]) -> list[str]:
-    """What is wrong with what an interrupted command leaves."""
-    found = contents(trial.work)
-    others = sorted(found.keys() - whole.keys())
-    finished = [path for path in others if not UNFINISHED & set(path.split(os.sep))]
-    left_over = [f"{path} is left over" for path in (*trial.left_over(), *finished)]
-    return left_over + damaged(found)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Interrupt and look; returns the exit status."""
-    title = "Commands that were interrupted"
-    return campaign.run_campaign(arguments, title, interrupted)
-
-
 if __name__ == "__main__":
+    title = "Commands that were interrupted"
+    main = functools.partial(campaign.run_campaign, title, interrupted)
     run_command("interrupts", __name__, __doc__ or "", main)

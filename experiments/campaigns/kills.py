@@ -6,7 +6,7 @@ it has written with what an undisturbed command writes, byte by byte but for sec
 Nothing temporary may be left.
 """
 
-from collections.abc import Sequence
+import functools
 
 from absl import flags
 
@@ -37,11 +37,7 @@ def killed(attempt: campaign.Attempt) -> campaign.Report:
     return campaign.Report(text, kills, faults, trial.output())
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Kill and compare; returns the exit status."""
-    title = "Commands that were killed and given again"
-    return campaign.run_campaign(arguments, title, killed)
-
-
 if __name__ == "__main__":
+    title = "Commands that were killed and given again"
+    main = functools.partial(campaign.run_campaign, title, killed)
     run_command("kills", __name__, __doc__ or "", main)

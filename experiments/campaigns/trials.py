@@ -1,6 +1,7 @@
 """A command in a folder of its own, started once or several times, and stood still."""
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -26,13 +27,13 @@ EVERY_STEP = {"TQDM_MININTERVAL": "0", "TQDM_MINITERS": "1", "PYTHONUNBUFFERED":
 class Moment(NamedTuple):
     """When a process is made to stand still."""
 
-    seconds: float | None = None  # from its start
+    seconds: float = math.inf  # from its start
     change: int = 0  # number of the change of a file that is next, 0 for none
 
     def __str__(self) -> str:
-        if self.seconds is not None:
-            return f"after {self.seconds:.2f} s"
-        return f"before change {self.change} of a file"
+        if self.change:
+            return f"before change {self.change} of a file"
+        return f"after {self.seconds:.2f} s"
 
 
 class Trial:
@@ -87,7 +88,22 @@ class Trial:
     def paused(self, moment: Moment) -> Iterator[subprocess.Popen[bytes] | None]:
         """Give the command: its process as it stands still; None if it ended before."""
         with self._started(moment.change) as process:
-            yield process if _pause(process, moment) else None
+            started = time.monotonic()
+            waiting = os.WNOHANG | os.WUNTRACED
+            while not (told := os.waitpid(process.pid, waiting))[0]:
+                passed = time.monotonic() - started
+                if passed >= moment.seconds:
+                    # Not by the process, which would look whether it has ended.
+                    os.kill(process.pid, signal.SIGSTOP)
+                if passed > MOST_SECONDS:
+                    raise subprocess.TimeoutExpired(process.args, passed)
+                time.sleep(0.002)
+            status = told[1]
+            if os.WIFSTOPPED(status):
+                yield process
+            else:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                yield None
 
     def changes(self) -> list[str]:
         """The changes of files that the process has made, and is about to make."""
@@ -107,9 +123,8 @@ class Trial:
         while (processes := self._processes()) and time.monotonic() < deadline:
             time.sleep(0.05)
         paths = sorted((*self.work.rglob(".*"), *self._temporary.glob("*")))
-        return [str(path.relative_to(self.files)) for path in paths] + [
-            f"a process of {name}" for name in processes.values()
-        ]
+        names = [str(path.relative_to(self.files)) for path in paths]
+        return names + [f"a process of {name}" for name in processes.values()]
 
     def end(self) -> None:
         """Kill the processes that are left over."""
@@ -127,23 +142,3 @@ class Trial:
                     command = (process / "cmdline").read_bytes().split(b"\0")
                     found[int(process.name)] = os.fsdecode(command[0])
         return found
-
-
-def _pause(process: subprocess.Popen[bytes], moment: Moment) -> bool:
-    """Wait until the process stands still, or has ended: then False."""
-    started = time.monotonic()
-    while True:
-        number, status = os.waitpid(process.pid, os.WNOHANG | os.WUNTRACED)
-        if number:
-            break
-        passed = time.monotonic() - started
-        if moment.seconds is not None and passed >= moment.seconds:
-            # Not by the process, which would look whether it has ended.
-            os.kill(process.pid, signal.SIGSTOP)
-        if passed > MOST_SECONDS:
-            raise subprocess.TimeoutExpired(process.args, passed)
-        time.sleep(0.002)
-    if os.WIFSTOPPED(status):
-        return True
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return False

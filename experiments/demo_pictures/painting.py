@@ -67,20 +67,15 @@ class Plane(NamedTuple):
 
 
 class Region(NamedTuple):
-    """A part of the scene on the grid, every map ``[rows, cols]``.
-
-    ``tone`` runs along the palette's ramps, 0 shadow to 1 light, and ``warmth`` across
-    them, 0 the first to 1 the last; ``palette`` is ``[ramps, colors, 3]``. ``scale``
-    multiplies brush sizes; ``spiral`` turns strokes off the contours, in radians.
-    """
+    """A part of the scene on the grid, every map ``[rows, cols]``."""
 
     inside: NDArray[np.bool_]
     stream: Floats
-    tone: Floats
-    warmth: Floats
-    palette: Floats
-    scale: float = 1.0
-    spiral: float = 0.0
+    tone: Floats  # along the palette's ramps, 0 shadow to 1 light
+    warmth: Floats  # across them, 0 the first to 1 the last
+    palette: Floats  # [ramps, colors, 3]
+    scale: float = 1.0  # of brush sizes
+    spiral: float = 0.0  # turns strokes off the contours, in radians
 
 
 class Strokes(NamedTuple):
@@ -213,13 +208,6 @@ def _walk(flow: tuple[Floats, Floats], seeds: Floats, steps: Floats) -> list[Flo
     return path
 
 
-def _mix(palette: Floats, ramp: Floats, tone: Floats) -> Floats:
-    """Colors ``[n, k, 3]`` at tones ``[n, k]`` of each stroke's ramp ``[n, 1]``."""
-    at = np.broadcast_arrays(ramp, np.clip(tone, 0, 1) * (palette.shape[1] - 1))
-    channels = np.moveaxis(palette, -1, 0)
-    return np.stack([ndimage.map_coordinates(c, at, order=1) for c in channels], -1)
-
-
 def _plan(
     region: Region, brush: tuple[float, ...], w: float, h: float, rng: Generator
 ) -> Strokes:
@@ -244,8 +232,11 @@ def _plan(
     last = len(region.palette) - 1
     warmth = last * _sample(region.warmth, seeds) + rng.normal(0, 0.3, n)
     ramp = np.clip(np.rint(warmth), 0, last)[:, None]
-    tones = np.stack([tone, tone + rng.normal(0, 0.10, n)], -1)
-    colors = _mix(region.palette, ramp, tones) + rng.normal(0, 0.025, (n, 1, 3))
+    tones = np.stack([tone, tone + rng.normal(0, 0.10, n)], -1).clip(0, 1)
+    at = np.broadcast_arrays(ramp, tones * (region.palette.shape[1] - 1))
+    channels = np.moveaxis(region.palette, -1, 0)
+    mixed = [ndimage.map_coordinates(channel, at, order=1) for channel in channels]
+    colors = np.stack(mixed, -1) + rng.normal(0, 0.025, (n, 1, 3))
     widths = width * rng.uniform(0.75, 1.25, n)
     return Strokes(np.stack(path, 1), widths, colors, rng.uniform(size=(n, BRISTLES)))
 
@@ -272,8 +263,7 @@ def _lay(
     tangent /= np.linalg.norm(tangent, axis=-1, keepdims=True) + 1e-9
     taper = np.minimum(1, along / 0.12) ** 0.5
     taper *= np.minimum(1, (1 - along) / 0.55) ** 0.6
-    half_width = 0.5 * side * strokes.width[:, None] * taper
-    offset = half_width[..., None] * across
+    offset = (0.5 * side * strokes.width[:, None] * taper)[..., None] * across
     col = np.floor(center[..., :1] - tangent[..., 1:] * offset).astype(np.intp)
     row = np.floor(center[..., 1:] + tangent[..., :1] * offset).astype(np.intp)
 
@@ -306,32 +296,27 @@ def _lay_all(canvas: Floats, relief: Floats, strokes: Strokes) -> None:
         _lay(canvas, relief, part, along, across)
 
 
-def _light(canvas: Floats, relief: Floats) -> Floats:
-    """The canvas lit from the upper left, so that thick paint casts small shadows."""
-    # The pinholes that sharply bent strokes leave get the nearest paint.
-    rows, cols = ndimage.distance_transform_edt(
-        relief == 0, return_distances=False, return_indices=True
-    )
-    scale = max(relief.shape) / 640
-    slopes = np.gradient(ndimage.gaussian_filter(relief, 0.6 * scale))
-    facing = (-scale * (slopes[0] + slopes[1]))[..., None]
-    shine = 0.25 * np.clip(facing - 0.25, 0, 0.5)
-    return canvas[rows, cols] * (1 + np.clip(0.8 * facing, -0.45, 0.4)) + shine
-
-
 def paint(height: int = 512, width: int = 640, seed: int = 0) -> NDArray[np.float32]:
     """Paints the style picture: the same composition at every size, sRGB in 0..1.
 
     The seed chooses the strokes, the hills' shapes and the sky's small currents.
     """
     scene_rng, stroke_rng = np.random.default_rng(seed).spawn(2)
-    w, h = width / max(height, width), height / max(height, width)
+    w, h = np.array([width, height]) / max(height, width)
     relief = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING), np.float32)
     canvas = np.zeros((*relief.shape, 3), np.float32)
     for region in _scene(w, h, scene_rng):
         for brush in BRUSHES:
             _lay_all(canvas, relief, _plan(region, brush, w, h, stroke_rng))
-    blocks = _light(canvas, relief).reshape(
-        height, SUPERSAMPLING, width, SUPERSAMPLING, 3
+    # The pinholes that sharply bent strokes leave get the nearest paint.
+    rows, cols = ndimage.distance_transform_edt(
+        relief == 0, return_distances=False, return_indices=True
     )
+    # Light from the upper left: thick paint casts small shadows.
+    scale = max(relief.shape) / 640
+    slopes = np.gradient(ndimage.gaussian_filter(relief, 0.6 * scale))
+    facing = (-scale * (slopes[0] + slopes[1]))[..., None]
+    shine = 0.25 * np.clip(facing - 0.25, 0, 0.5)
+    lit = canvas[rows, cols] * (1 + np.clip(0.8 * facing, -0.45, 0.4)) + shine
+    blocks = lit.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 3)
     return np.clip(blocks.mean((1, 3)), 0, 1).astype(np.float32)

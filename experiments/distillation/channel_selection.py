@@ -12,8 +12,6 @@ from nstjax.network.architecture import CONV_LAYERS, LAYERS
 from nstjax.network.vgg import Params, Pool, features, preprocess
 
 RIDGE = 1e-3
-# Beside the patches, of a size with them, for the bias.
-CONSTANT = 1.0
 
 
 def select_channels(activation: np.ndarray, count: int) -> np.ndarray:
@@ -23,9 +21,6 @@ def select_channels(activation: np.ndarray, count: int) -> np.ndarray:
     explain, the next one is argmax_j Σ_i G_ij² / G_jj, which lowers the trace of what
     is left most.
     """
-    channels = activation.shape[1]
-    if count > channels:
-        raise ValueError(f"cannot choose {count} of {channels} channels")
     left = activation.astype(np.float64).T @ activation.astype(np.float64)
     left /= len(activation)
     floor = 1e-12 * max(left.trace(), 1e-300)
@@ -66,7 +61,7 @@ def imitate(
         kernel = solution[:-1].reshape(3, 3, -1, widths[layer])
         params[layer] = {
             "kernel": jnp.asarray(kernel, jnp.float32),
-            "bias": jnp.asarray(solution[-1] * CONSTANT, jnp.float32),
+            "bias": jnp.asarray(solution[-1], jnp.float32),
         }
     return params
 
@@ -76,8 +71,16 @@ def _flat(activation: np.ndarray) -> np.ndarray:
 
 
 def _patches(params: Params, layer: str, batch: Batch, pool: Pool) -> np.ndarray:
-    """The layer's input around each sampled position, [positions, 9·channels + 1]."""
-    inputs = np.asarray(_inputs(params, jnp.asarray(batch.pictures), layer, pool))
+    """Inputs around the positions, and 1 for the bias: [positions, 9·channels + 1]."""
+
+    def input_of(picture: Array) -> Array:
+        image = preprocess(picture.astype(jnp.float32))
+        if layer == CONV_LAYERS[0]:
+            return image
+        before = LAYERS[LAYERS.index(layer) - 1]
+        return features(params, image, [before], pool=pool)[before]
+
+    inputs = np.asarray(jax.vmap(input_of)(jnp.asarray(batch.pictures)))
     padded = np.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))
     rows, columns = np.divmod(batch.positions[:, int(layer[4]) - 1], inputs.shape[2])
     picture = np.arange(len(inputs))[:, None]
@@ -85,15 +88,4 @@ def _patches(params: Params, layer: str, batch: Batch, pool: Pool) -> np.ndarray
         [padded[picture, rows + i, columns + j] for i in range(3) for j in range(3)],
         axis=-1,
     )
-    return np.pad(_flat(patches), ((0, 0), (0, 1)), constant_values=CONSTANT)
-
-
-def _inputs(params: Params, pictures: Array, layer: str, pool: Pool) -> Array:
-    def of_one(picture: Array) -> Array:
-        image = preprocess(picture.astype(jnp.float32))
-        if layer == CONV_LAYERS[0]:
-            return image
-        before = LAYERS[LAYERS.index(layer) - 1]
-        return features(params, image, [before], pool=pool)[before]
-
-    return jax.vmap(of_one)(pictures)
+    return np.pad(_flat(patches), ((0, 0), (0, 1)), constant_values=1.0)

@@ -12,11 +12,9 @@ import numpy as np
 import optax
 from jax import Array
 
-from nstjax.losses.terms import Targets, Weights
+from nstjax import Targets, Weights, get_preset, make_weights
 from nstjax.losses.total import style_statistics, total_loss
 from nstjax.network.vgg import MEAN_RGB, Params, Pool, features, preprocess
-from nstjax.presets.published import get_preset
-from nstjax.problem.problem import make_weights
 
 PRESET = get_preset("gatys2016")
 NOISE_START_SHARE = 0.15
@@ -31,25 +29,16 @@ def on_policy_samples(
     pool: Pool,
     steps: int,
 ) -> np.ndarray:
-    """Transfer styles with a network and stop somewhere on the way.
+    """Transfer styles with a network (in VGG-19's units) and stop on the way.
 
     Adam from the photo, now and then from noise, with the default preset's loss and a
-    content weight of a hundredth to ten times its own.
-
-    Args:
-      params: the network, in VGG-19's units.
-      rng: what decides.
-      contents: sRGB, float32 [pictures, size, size, 3].
-      styles: paintings, of the same shape.
-      pool: of the network.
-      steps: the longest way; the shortest has a sixth of it, at least one step.
-
-    Returns:
-      sRGB not cut to 0..1, float32 [pictures, size, size, 3].
+    content weight of a hundredth to ten times its own, for a sixth of the ``steps`` or
+    more. Pictures are sRGB, float32 [pictures, size, size, 3], the results not cut to
+    0..1.
     """
-    preset = make_weights(PRESET)
-    content_weights = preset.content * 10.0 ** rng.uniform(-2, 1, len(contents))
-    weights = preset._replace(content=jnp.asarray(content_weights, jnp.float32))
+    weights = make_weights(PRESET)
+    content_weights = weights.content * 10.0 ** rng.uniform(-2, 1, len(contents))
+    weights = weights._replace(content=jnp.asarray(content_weights, jnp.float32))
     targets, images = _start(params, jnp.asarray(contents), jnp.asarray(styles), pool)
     from_noise = rng.random(len(contents)) < NOISE_START_SHARE
     noise = 50.0 * rng.standard_normal(images.shape).astype(np.float32)
@@ -68,12 +57,10 @@ def _start(
     params: Params, contents: Array, styles: Array, pool: Pool
 ) -> tuple[Targets, Array]:
     def of_one(content: Array, style: Array) -> tuple[Targets, Array]:
-        image = preprocess(content)
-        targets = Targets(
-            features(params, image, PRESET.content_layers, pool=pool),
-            style_statistics(params, preprocess(style), PRESET.style_layers, pool=pool),
-        )
-        return targets, image
+        content, style = preprocess(content), preprocess(style)
+        contents = features(params, content, PRESET.content_layers, pool=pool)
+        styles = style_statistics(params, style, PRESET.style_layers, pool=pool)
+        return Targets(contents, styles), content
 
     return jax.vmap(of_one)(contents, styles)
 

@@ -1,4 +1,4 @@
-"""VGG-19's features of pictures, at some positions of each layer."""
+"""VGG-19's features of pictures, and a narrow network's in the same units."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,8 +12,11 @@ from jax.typing import ArrayLike
 from nstjax.network.architecture import CONV_LAYERS, VGG19, layer_channels
 from nstjax.network.layer_scales import scale_layers
 from nstjax.network.vgg import Params, Pool, features, preprocess
+from nstjax.statistics.gram import gram_matrix
 
 BLOCKS = len(VGG19.blocks)
+# All presets match content here, and style elsewhere.
+CONTENT_LAYER = "conv4_2"
 
 
 class Teacher(NamedTuple):
@@ -96,11 +99,50 @@ def in_vgg_units(params: Params, scales: dict[str, float]) -> Params:
     over VGG-19's C_l, in units of each layer's scale s_l: F Fᵀ/c = T Tᵀ/(s² C). Scaled
     by s_l·√(C_l/c_l), each layer has F Fᵀ = T Tᵀ.
     """
-    widths = {layer: params[layer]["bias"].size for layer in CONV_LAYERS}
-    return scale_layers(
-        params,
-        {
-            layer: scales[layer] * (layer_channels(layer) / widths[layer]) ** 0.5
-            for layer in CONV_LAYERS
-        },
+    wider = {
+        layer: layer_channels(layer) / params[layer]["bias"].size
+        for layer in CONV_LAYERS
+    }
+    factors = {layer: scales[layer] * wider[layer] ** 0.5 for layer in CONV_LAYERS}
+    return scale_layers(params, factors)
+
+
+def calibrate(
+    params: Params,
+    teacher: Params,
+    contents: np.ndarray,
+    styles: np.ndarray,
+    results: np.ndarray,
+) -> Params:
+    """Scale each layer so that its losses are VGG-19's in the geometric mean.
+
+    A network that cannot follow all of VGG-19's kernel is trained to follow it timidly:
+    its activations differ less between pictures. Style losses of photos against
+    paintings grow with the fourth power of a layer's factor, content losses of results
+    (pictures on the way from each photo to its painting) against photos with the
+    second. Pictures are sRGB [pictures, size, size, 3], params in VGG-19's units.
+    """
+    logs = []
+    for pictures in zip(contents, styles, results, strict=True):
+        own, wanted = (_losses(network, *pictures) for network in (params, teacher))
+        logs.append([float(jnp.log(o / w)) for o, w in zip(own, wanted, strict=True)])
+    factors = {}
+    for layer, mean in zip(CONV_LAYERS, np.mean(logs, axis=0), strict=True):
+        factors[layer] = np.exp(-mean / (2 if layer == CONTENT_LAYER else 4))
+    return scale_layers(params, factors)
+
+
+@jax.jit
+def _losses(params: Params, *pictures: Array) -> list[Array]:
+    """Each layer's loss: of content where presets match content, of style elsewhere."""
+    relus = [layer.replace("conv", "relu") for layer in CONV_LAYERS]
+    content, style, result = (
+        features(params, preprocess(picture), relus) for picture in pictures
     )
+    errors = [
+        result[relu] - content[relu]
+        if layer == CONTENT_LAYER
+        else gram_matrix(content[relu]) - gram_matrix(style[relu])
+        for layer, relu in zip(CONV_LAYERS, relus, strict=True)
+    ]
+    return [jnp.square(error).sum() for error in errors]

@@ -8,7 +8,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path
+from nstjax.io.atomic import write_atomically
 
 FORMATS = (".png", ".pdf")
 
@@ -29,5 +29,4 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     # Type 42 keeps the text of a PDF as text, which type 3 outlines do not everywhere.
     with matplotlib.rc_context({"pdf.fonttype": 42}):
         figure.savefig(contents, format=suffix[1:], metadata=metadata)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(contents.getbuffer())
+    write_atomically(path, contents.getbuffer())

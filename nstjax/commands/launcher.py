@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import Any, TextIO, cast
+from typing import Any, TextIO, cast, get_args
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -21,6 +21,7 @@ from tqdm import tqdm
 from nstjax.errors import InputError
 from nstjax.io.compilation_cache import keep_compiled_programs
 from nstjax.io.paths import expand_home
+from nstjax.io.transparency import Transparency
 from nstjax.optimization.steps import NonFiniteLossError
 from nstjax.runtime.interrupts import exit_status, heeded
 from nstjax.runtime.memory import keep_freed_memory
@@ -44,10 +45,7 @@ CONTROL_CHARACTERS = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
 
 
 def run_command(
-    name: str,
-    module: str,
-    usage: str,
-    main: Callable[[Sequence[str]], int],
+    name: str, module: str, usage: str, main: Callable[[Sequence[str]], int]
 ) -> None:
     """Parse the flags, run ``main`` and exit with its status.
 
@@ -85,9 +83,9 @@ def run_command(
         except NonFiniteLossError as error:
             return report(error, FAILURE_STATUS)
         except OSError as error:
-            what = f"{error.filename} cannot be read or written: "
-            what = what if error.filename else ""
-            return report(f"{what}{error.strerror or error}", USAGE_STATUS)
+            what, why = error.filename, error.strerror or error
+            told = f"{what} cannot be read or written: {why}" if what else why
+            return report(told, USAGE_STATUS)
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -115,6 +113,19 @@ def flag_values(kind: type) -> dict[str, Any]:
     return {name: flags.FLAGS[name].value for name in names if name in flags.FLAGS}
 
 
+def define_picture_flags() -> None:
+    """Define the flags of a command that makes pictures of photos."""
+    flags.DEFINE_enum(
+        "transparency",
+        "flatten",
+        get_args(Transparency),
+        "Transparent parts of a photo: put on white, or kept in the result.",
+    )
+    text = "Quality of JPEG and WebP images."
+    flags.DEFINE_integer("quality", 95, text, lower_bound=1, upper_bound=100)
+    flags.DEFINE_boolean("quiet", False, "Show no progress bar.")
+
+
 def define_process_flags() -> None:
     """Define the flags of a command that can run as several processes."""
     flags.DEFINE_string(
@@ -131,12 +142,9 @@ def define_process_flags() -> None:
 
 def join_processes_of_flags() -> None:
     """Join the processes that the flags tell of, before JAX's first operation."""
-    join_processes(
-        flags.FLAGS.coordinator,
-        flags.FLAGS.num_processes,
-        flags.FLAGS.process_id,
-        flags.FLAGS.coordinator_timeout,
-    )
+    names = ("coordinator", "num_processes", "process_id", "coordinator_timeout")
+    values: list[Any] = [flags.FLAGS[name].value for name in names]
+    join_processes(*values)
 
 
 def printable(text: str) -> str:
@@ -157,13 +165,11 @@ class _Printable:
         return getattr(self._stream, name)
 
 
-class _Notes(logging.Formatter):
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        return printable(super().formatMessage(record))
-
-
-class _AboveBars(logging.StreamHandler[Any]):
+class _Notes(logging.StreamHandler[Any]):
     """Each line on one of its own, and the progress bar drawn anew below."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
     def emit(self, record: logging.LogRecord) -> None:
         with tqdm.external_write_mode(file=self.stream):
@@ -171,8 +177,8 @@ class _AboveBars(logging.StreamHandler[Any]):
 
 
 def _send_notes_to_stderr(name: str) -> None:
-    handler = _AboveBars()
-    handler.setFormatter(_Notes(f"{name}: note: %(message)s"))
+    handler = _Notes()
+    handler.setFormatter(logging.Formatter(f"{name}: note: %(message)s"))
     logger = logging.getLogger("nstjax")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)

@@ -3,29 +3,19 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 from absl import flags
 
-from nstjax.commands.launcher import (
-    define_process_flags,
-    flag_values,
-    join_processes_of_flags,
-    run_command,
-)
-from nstjax.commands.listings import draw_network, print_network, print_presets
-from nstjax.commands.path_flags import (
-    define_mask,
-    define_masks,
-    define_path,
-    define_paths,
-)
+from nstjax.commands import launcher, path_flags
+from nstjax.commands.launcher import flag_values
+from nstjax.commands.path_flags import define_mask, define_masks, define_path
 from nstjax.commands.preset_flags import define_settings, define_several, read_settings
 from nstjax.commands.transfer import transfer
 from nstjax.errors import InputError
+from nstjax.images.resizing import output_size
 from nstjax.io.atomic import check_results
-from nstjax.io.images import FORMATS
-from nstjax.io.transparency import Transparency
+from nstjax.io.images import FORMATS, check_output, write_image
+from nstjax.network.architecture import LAYERS, check_size, summarize
 from nstjax.presets.preset import Preset
 from nstjax.presets.published import DEFAULT_PRESET, PRESETS, get_preset
 from nstjax.runs.outputs import Outputs
@@ -49,10 +39,10 @@ define_path(
     None,
     "Image to write (.png, .jpg, .webp, .tif), or a folder for several photos.",
 )
-define_paths(
+path_flags.define_paths(
     "style",
     None,
-    "A painting; every argument is then a photo or a folder of photos. Repeat the flag "
+    "A painting; with it, every argument is a photo or a folder of photos. Repeat it "
     "for several paintings.",
     separator=None,
 )
@@ -73,28 +63,23 @@ define_several(
     str,
     "Style layers of each style image, + between them: relu1_1+relu2_1,all.",
 )
-define_path("fine_style", None, "Image whose fine structure is mixed in first.")
-define_path("coarse_style", None, "Image whose forms go with --fine_style's strokes.")
+define_path("fine_style", None, "Image whose strokes the style image is given first.")
+define_path("coarse_style", None, "Image whose forms get the strokes of --fine_style.")
 define_mask(
     "content_mask",
     "Regions of the photo: an image with a color for each, or grey masks a.png+b.png.",
 )
-define_masks("style_mask", "Regions of each style image as --content_mask, or none.")
+define_masks("style_mask", "Regions of each style image, see --content_mask; or none.")
 define_several(
     "style_regions",
     str,
-    "Regions of each style image: all, or colors or numbers, white+2.",
+    "Regions that each style image serves: all, or colors or numbers: white+2,all.",
 )
 define_several("region_weights", float, "Weights of the regions, one for each.")
-define_path("stylize_mask", None, "Image that is black where the photo stays.")
-flags.DEFINE_enum(
-    "transparency",
-    "flatten",
-    get_args(Transparency),
-    "Transparent parts of the photo: put on white, or kept in the result.",
-)
+define_path("stylize_mask", None, "Image that is black where the photo stays as it is.")
+launcher.define_picture_flags()
 flags.DEFINE_integer(
-    *("seed", 0, "Seed of the initial noise."), lower_bound=0, upper_bound=2**32 - 1
+    *("seed", 0, "Seed of all that is random."), lower_bound=0, upper_bound=2**32 - 1
 )
 define_several("snapshots", int, "Steps whose image is written: 1,2,3,10,100.")
 define_path("workdir", None, "Folder for the log, snapshots and checkpoints.")
@@ -105,20 +90,16 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
     "log_every", 1, "Steps between lines of metrics.jsonl.", lower_bound=1
 )
-flags.DEFINE_integer(
-    "quality", 95, "Quality of JPEG and WebP images.", lower_bound=1, upper_bound=100
-)
 flags.DEFINE_float(
     "preview_seconds", 5.0, "Seconds between previews; 0 for none.", lower_bound=0
 )
 flags.DEFINE_float(
-    "memory_gb", None, "What the run may take of the memory; larger ones go by tiles."
+    "memory_gb", None, "Gigabytes of memory to use; a larger run goes by tiles."
 )
-flags.DEFINE_integer("tile", None, "Side of a tile in pixels, in place of --memory_gb.")
-flags.DEFINE_boolean("quiet", False, "No progress bar.")
-flags.DEFINE_string("mesh", None, "rows=N: split the image over N devices.")
-define_process_flags()
-flags.DEFINE_boolean("demo", False, "Run on a photo and a painting of our own.")
+flags.DEFINE_integer("tile", None, "Side of a tile in pixels, instead of --memory_gb.")
+flags.DEFINE_string("mesh", None, "rows=N splits the image over N devices.")
+launcher.define_process_flags()
+flags.DEFINE_boolean("demo", False, "Run on a photo and a painting of nstjax's own.")
 flags.DEFINE_boolean("list_presets", False, "Print the presets and stop.")
 flags.DEFINE_boolean("network", False, "Print the network's table and stop.")
 define_path("network_picture", None, "Draw the network to this image and stop.")
@@ -133,19 +114,15 @@ def main(pictures: Sequence[str]) -> int:
     preset = get_preset(FLAGS.preset)
     preset = read_settings(preset, DEMO_SETTINGS if FLAGS.demo else {})
     if FLAGS.list_presets:
-        print_presets()
+        _print_presets()
         return 0
-    if FLAGS.network:
-        print_network(preset)
-    if FLAGS.network_picture:
-        check_results(given=[FLAGS.network_picture], inputs=_given_pictures(pictures))
-        draw_network(preset, FLAGS.network_picture)
     if FLAGS.network or FLAGS.network_picture:
+        _show_network(preset, FLAGS.network_picture, _given_pictures(pictures))
         return 0
     contents, styles = _contents_and_styles(pictures)
     if FLAGS.resume and not FLAGS.workdir:
         raise InputError("--resume needs the --workdir of the run to go on with")
-    join_processes_of_flags()
+    launcher.join_processes_of_flags()
     request = _request(contents[0] if contents else None, styles, preset)
     output = Path(FLAGS.output) if FLAGS.output else None
     # With --style there may be one photo or many, as a pattern of the shell has it.
@@ -158,6 +135,39 @@ def main(pictures: Sequence[str]) -> int:
     if output is None:
         check_results([request.outputs.result])
     return transfer(request)
+
+
+def _print_presets() -> None:
+    print(f"{'preset':<19}{'optimizer':<10}{'steps':>5}  {'size':<14}source")
+    for name, preset in PRESETS.items():
+        rule, value = preset.image.size
+        size = f"{value[1]}x{value[0]}" if isinstance(value, tuple) else str(value)
+        print(
+            f"{name:<19}{preset.optimizer.name:<10}{preset.steps:>5}  "
+            f"{rule + ' ' + size:<14}{preset.source}"
+        )
+
+
+def _show_network(
+    preset: Preset, picture: str | None, inputs: Sequence[str | None]
+) -> None:
+    """Print VGG-19's layers for a 4:3 photo of the preset's size, or draw them."""
+    if picture:
+        check_results(given=[picture], inputs=inputs)
+        check_output(picture)
+    height, width = output_size(300, 400, preset.image.size)
+    padding = preset.network.pool_padding
+    check_size(height, width, LAYERS[-1], padding)
+    rows = summarize(height, width, pool_padding=padding)
+    # Matplotlib takes a while to import, and writes a list of fonts.
+    from nstjax.network.diagram import draw, table_text
+
+    if FLAGS.network:
+        print(table_text(rows))
+    if picture:
+        marked = (*preset.content_layers, *preset.style_layers)
+        write_image(picture, draw(rows, marked))
+        print(f"nstjax: wrote {picture}")
 
 
 def _request(content: str | None, styles: Sequence[str], preset: Preset) -> Request:
@@ -192,9 +202,9 @@ def _request(content: str | None, styles: Sequence[str], preset: Preset) -> Requ
 def _given_pictures(pictures: Sequence[str]) -> list[str | None]:
     """Every picture that somebody names, whether or not it is read."""
     names = ("content_mask", "fine_style", "coarse_style", "stylize_mask", "init")
-    given = [FLAGS[name].value for name in names]
+    given = [FLAGS[name].value for name in names] + (FLAGS.style_mask or [])
     paths: list[str | None] = [*pictures, *(FLAGS.style or ())]
-    for mask in (*given, *(FLAGS.style_mask or ())):
+    for mask in given:
         paths += mask if isinstance(mask, tuple) else [mask]
     return paths
 
@@ -227,7 +237,7 @@ def _contents_and_styles(pictures: Sequence[str]) -> tuple[list[str], list[str]]
 
 def run() -> None:
     """Entry point of the console script and of ``python -m nstjax``."""
-    run_command("nstjax", __name__, USAGE, main)
+    launcher.run_command("nstjax", __name__, USAGE, main)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
 """The ``nstjax-fast`` command's flags."""
 
 from collections.abc import Sequence
-from typing import get_args
 
 from absl import flags
 
-from nstjax.commands.launcher import FAILURE_STATUS, flag_values, run_command
+from nstjax.commands import launcher
 from nstjax.commands.path_flags import define_mask, define_path
-from nstjax.images.options import ColorMatch, ColorSpace
+from nstjax.commands.preset_flags import SETTINGS
 from nstjax.images.resizing import parse_size
-from nstjax.io.transparency import Transparency
-from nstjax.presets.preset import Color
+from nstjax.presets.settings import setting_choices
 
 USAGE = """
 Restyle photos, folders and videos with a trained network, in one pass each.
@@ -43,47 +41,28 @@ define_path(
     "weights", "slim", "Encoder of an arbitrary-style model: slim, vgg19 or a file."
 )
 flags.DEFINE_float("strength", 1.0, "Strength of the style, from 0, the photo, to 1.")
-flags.DEFINE_integer("interpolate", 0, "Steps between styles in a row of pictures.")
+flags.DEFINE_integer(
+    "interpolate", 0, "Steps from style to style in a row of pictures."
+)
 define_mask(
     "mask",
     "Where each style goes: an image with a color for each, the brightest first, or "
     "with numbers, where 0 stays if styles are fewer, or grey masks a.png+b.png; the "
     "photo stays elsewhere.",
 )
-flags.DEFINE_enum(
-    "color",
-    "style",
-    get_args(Color),
-    "Whose colors: the style's, or the photo's in one of two ways.",
-)
-flags.DEFINE_enum(
-    "color_space",
-    "yiq",
-    get_args(ColorSpace),
-    "Where --color=luminance finds the luminance.",
-)
-flags.DEFINE_enum(
-    "color_match", "pca", get_args(ColorMatch), "How --color=match matches."
-)
-flags.DEFINE_enum(
-    "transparency",
-    "flatten",
-    get_args(Transparency),
-    "Transparent parts of a photo: put on white, or kept in the result.",
-)
+COLORS = {"color": "style", "color_space": "yiq", "color_match": "pca"}
+for name, default in COLORS.items():
+    flags.DEFINE_enum(name, default, setting_choices(name), SETTINGS[name])
+launcher.define_picture_flags()
 flags.DEFINE_string(
-    "size", "long:1024", "Pixels at the most: 512, long:512, area:512, … or original."
+    "size", "long:1024", "Most pixels of a photo: 512, area:512, … or original."
 )
-flags.DEFINE_string("style_size", "long:512", "Pixels of paintings at the most.")
+flags.DEFINE_string("style_size", "long:512", "Most pixels of a painting, see --size.")
 flags.DEFINE_integer("batch_size", 1, "Photos of about one size taken together.")
 flags.DEFINE_integer(
     "tile", None, "Pixels of a tile, 0 for none; large photos are tiled anyway."
 )
 flags.DEFINE_boolean("skip_existing", False, "Keep results that are there already.")
-flags.DEFINE_integer(
-    "quality", 95, "Quality of JPEG and WebP images.", lower_bound=1, upper_bound=100
-)
-flags.DEFINE_boolean("quiet", False, "No progress bar.")
 flags.DEFINE_boolean("list_styles", False, "Print the model's styles and stop.")
 
 FLAGS = flags.FLAGS
@@ -114,15 +93,15 @@ def main(contents: Sequence[str]) -> int:
         "size": size,
         "style_size": style_size,
     }
-    results = restyle_files(FastRequest(**flag_values(FastRequest) | given))
+    results = restyle_files(FastRequest(**launcher.flag_values(FastRequest) | given))
     for path in results.written:
         print(f"nstjax-fast: wrote {path}")
-    return 0 if results.complete else FAILURE_STATUS
+    return 0 if results.complete else launcher.FAILURE_STATUS
 
 
 def run() -> None:
     """Entry point of the console script."""
-    run_command("nstjax-fast", __name__, USAGE, main)
+    launcher.run_command("nstjax-fast", __name__, USAGE, main)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """Several photos in the manner of the same paintings, one after another."""
 
-import contextlib
-import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nstjax.commands.launcher import FAILURE_STATUS, INTERRUPTED_STATUS
@@ -12,11 +11,12 @@ from nstjax.errors import InputError
 from nstjax.io.atomic import check_results
 from nstjax.io.config import CONFIG
 from nstjax.io.contents import find_contents, given_files, unique_names
-from nstjax.io.images import FORMATS, picture_problem
+from nstjax.io.images import FORMATS, check_picture
+from nstjax.io.locks import made
 from nstjax.io.weights import load_network
 from nstjax.optimization.steps import NonFiniteLossError
 from nstjax.runs.request import Request, input_paths
-from nstjax.runtime.interrupts import cleaned_up, requested
+from nstjax.runtime.interrupts import requested
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -27,17 +27,24 @@ def paint_photos(request: Request, given: Sequence[str], output: Path | None) ->
     One that cannot be painted does not stop the others. The results go to the folder
     ``output``, which is made, else to the working folder's folder of each photo, or to
     the current one.
-
-    Raises:
-      InputError: a photo, or all, cannot be painted.
     """
     if output and (output.suffix.lower() in FORMATS or output.is_file()):
         raise InputError(f"--output={output} is one file: give a folder for the photos")
-    requests = _photo_requests(request, _find_photos(given), output)
+    contents = find_contents(given, recursive=None)
+    videos = [content.path for content in contents if content.video]
+    photos = [content.path for content in contents if not content.video]
+    if not photos:
+        raise InputError(f"{videos[0]} is a video: nstjax-fast restyles videos")
+    if videos:
+        LOGGER.warning(
+            "left out %d videos, %s among them: nstjax-fast restyles videos",
+            *(len(videos), videos[0]),
+        )
+    requests = [*_photo_requests(request, photos, output)]
     # What is wrong with all of them is told once.
     for name, path in input_paths(request).items():
-        if name != "content" and (problem := picture_problem(path)):
-            raise InputError(problem)
+        if name != "content":
+            check_picture(path)
     load_network(request.weights, seed=request.seed)
     failed = []
     with made(output or Path()):
@@ -64,62 +71,23 @@ def paint_photos(request: Request, given: Sequence[str], output: Path | None) ->
     return 0
 
 
-def _find_photos(given: Sequence[str]) -> list[Path]:
-    """The photos, those of folders in order of their names."""
-    contents = find_contents(given, recursive=None)
-    photos = [content.path for content in contents if not content.video]
-    videos = [content.path for content in contents if content.video]
-    if not photos:
-        raise InputError(f"{videos[0]} is a video: nstjax-fast restyles videos")
-    if videos:
-        LOGGER.warning(
-            "left out %d videos, %s among them: nstjax-fast restyles videos",
-            *(len(videos), videos[0]),
-        )
-    return photos
-
-
 def _photo_requests(
     request: Request, photos: Sequence[Path], output: Path | None
-) -> list[Request]:
+) -> Iterator[Request]:
     """A request for each photo, resumed where its run has begun.
 
     Its results have a name of their own in the folder ``output``, else in the working
     folder's folder of the photo.
     """
-    requests = []
     for photo, name in zip(photos, unique_names(photos), strict=True):
         workdir = request.outputs.workdir and request.outputs.workdir / name
         result = (output or Path()) / f"{name}_stylized.png"
         if workdir and not output:
             result = workdir / "stylized.png"
         begun = workdir is not None and (workdir / CONFIG).exists()
-        requests.append(
-            dataclasses.replace(
-                request,
-                content=str(photo),
-                outputs=dataclasses.replace(
-                    request.outputs, result=result, workdir=workdir
-                ),
-                resume=request.resume and begun,
-            )
+        yield replace(
+            request,
+            content=str(photo),
+            outputs=replace(request.outputs, result=result, workdir=workdir),
+            resume=request.resume and begun,
         )
-    return requests
-
-
-@contextlib.contextmanager
-def made(folder: Path) -> Iterator[None]:
-    """Make a folder, and remove it in the end if nothing has come into it."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-
-    def leave() -> None:
-        with contextlib.suppress(OSError):
-            for path in missing:
-                path.rmdir()
-
-    with cleaned_up(leave):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            yield
-        finally:
-            leave()

@@ -1,6 +1,6 @@
 """A preset's settings as flags: a line for each, of the type that its field has."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args, get_origin
 
 from absl import flags
@@ -74,10 +74,11 @@ DEFINE: dict[Any, Any] = {
 }
 
 
-def define_settings() -> None:
-    """Define a flag for each of ``SETTINGS``; what is not given is the preset's."""
+def define_settings(names: Iterable[str] = SETTINGS) -> None:
+    """Define a flag for each setting; what is not given is the preset's."""
     types = setting_types()
-    for name, text in SETTINGS.items():
+    for name in names:
+        text = SETTINGS[name]
         if choices := setting_choices(name):
             flags.DEFINE_enum(name, None, choices, text)
         elif get_origin(types[name]) is tuple:
@@ -87,15 +88,16 @@ def define_settings() -> None:
 
 
 def read_settings(preset: Preset, defaults: Mapping[str, Any]) -> Preset:
-    """The preset with the settings that were given, else with the other ones.
+    """The preset with the settings that were given by flags, else with the other ones.
 
     Raises:
       InputError: a setting that no run could use.
     """
-    given = {name: flags.FLAGS[name].value for name in SETTINGS}
-    if given["size"] is not None:
-        given["size"] = parse_size(given["size"], default_size_rule(preset))
+    defined = (name for name in SETTINGS if name in flags.FLAGS)
+    given: dict[str, Any] = {name: flags.FLAGS[name].value for name in defined}
     given = {name: value for name, value in given.items() if value is not None}
+    if "size" in given:
+        given["size"] = parse_size(given["size"], default_size_rule(preset))
     return customize(preset, **{**defaults, **given})
 
 

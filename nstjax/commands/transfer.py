@@ -13,10 +13,7 @@ from nstjax.errors import InputError
 from nstjax.images.contact_sheet import montage
 from nstjax.images.pixels import over_white, to_8_bit
 from nstjax.images.resizing import without_enlargement
-from nstjax.io.atomic import (
-    check_results,
-    nearest_folder,
-)
+from nstjax.io.atomic import check_results, nearest_folder
 from nstjax.io.config import CONFIG, check_resumable, write_config
 from nstjax.io.extras import Extras, write_somewhere
 from nstjax.io.images import check_output, check_transparent, read_image, write_image
@@ -32,11 +29,17 @@ from nstjax.problem.memory_plan import choose_tile
 from nstjax.problem.preprocessing import check_styles
 from nstjax.problem.problem import Problem
 from nstjax.problem.pyramid import plan_scales
-from nstjax.runs.checkpoints import CHECKPOINT
 from nstjax.runs.inputs import Inputs, make_problem, read_inputs
 from nstjax.runs.outputs import Outputs
-from nstjax.runs.request import Request, input_paths, run_config, run_settings
-from nstjax.runs.session import Outcome, execute
+from nstjax.runs.request import (
+    Request,
+    environment,
+    input_paths,
+    request_record,
+    run_settings,
+)
+from nstjax.runs.run_files import CHECKPOINT
+from nstjax.runs.session import execute
 from nstjax.runtime.interrupts import saving_on_interrupt
 from nstjax.runtime.memory import free_before_next_step
 from nstjax.runtime.processes import all_or_none, count_processes, is_first_process
@@ -73,10 +76,7 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
         network = load_network(request.weights, seed=request.seed)
         request, settings = _planned(request, inputs, network)
     memory = choose_tile(
-        inputs.content,
-        inputs.styles,
-        network.params,
-        request.preset,
+        *(inputs.content, inputs.styles, network.params, request.preset),
         regions=len(inputs.controls.regions),
         memory_gb=request.memory_gb,
         tile=request.tile,
@@ -85,7 +85,8 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
     if memory:
         request = dataclasses.replace(request, tile=request.tile or memory.tile)
     problem = make_problem(inputs, network.params, request)
-    config = run_config(request, settings, network)
+    config = {"settings": settings, "request": request_record(request)}
+    config |= environment(network)
     if inputs.fine_style is not None:
         # What is wrong with the transfer is known by now.
         mixed = _mixed_style(request, config, inputs, network.params)
@@ -100,9 +101,7 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
         print(f"nstjax: {memory}")
     try:
         outcome = execute(
-            problem,
-            request.preset,
-            request.outputs,
+            *(problem, request.preset, request.outputs),
             config=config,
             resume=request.resume,
             begin_saving=begin_saving,
@@ -121,7 +120,14 @@ def _transfer(request: Request, begin_saving: Callable[[], None]) -> int:
             how = "the same command with --resume goes on from here"
         print(f"nstjax: interrupted; {how}")
         return INTERRUPTED_STATUS
-    _tell_of_little_progress(outcome)
+    if outcome.losses and outcome.step >= LEAST_TELLING_STEPS:
+        first, last = outcome.losses
+        if last > 0.9 * first:
+            LOGGER.info(
+                "the loss only fell from %.4g to %.4g, so the picture has hardly "
+                "changed: try more --steps, another --init or --optimizer=adam",
+                *(first, last),
+            )
     complete = outcome.complete and path == request.outputs.result and written
     return 0 if complete else FAILURE_STATUS
 
@@ -169,10 +175,8 @@ def _write_montage(request: Request, image: np.ndarray, inputs: Inputs) -> bool:
     """Write it if it is asked for; whether nothing is missing."""
     extras = Extras()
     if is_first_process() and request.preset.image.montage:
-        shown = [
-            over_white(each, fit_alpha(inputs.alpha, each))
-            for each in (inputs.content, image)
-        ]
+        pictures = inputs.content, image
+        shown = [over_white(each, fit_alpha(inputs.alpha, each)) for each in pictures]
         with extras.writing("the montage"):
             row = montage([*shown, *inputs.styles], height=len(image))
             write_image(request.outputs.montage, row, request.outputs.quality)
@@ -193,10 +197,8 @@ def check_outputs(request: Request) -> list[Path]:
     for path in paths:
         # The working folder is made later, when all else has been checked: until then
         # its place is the nearest folder that exists.
-        if folder and path.parent == folder:
-            check_output(nearest_folder(folder) / path.name)
-        else:
-            check_output(path)
+        made_later = path.parent == folder
+        check_output(nearest_folder(path.parent) / path.name if made_later else path)
     run_files = [folder / name for name in RUN_FILES if folder]
     check_results(
         [*paths[1:], *run_files],
@@ -213,24 +215,11 @@ def check_outputs(request: Request) -> list[Path]:
     return paths
 
 
-def _tell_of_little_progress(outcome: Outcome) -> None:
-    if not outcome.losses or outcome.step < LEAST_TELLING_STEPS:
-        return
-    first, last = outcome.losses
-    if last > 0.9 * first:
-        LOGGER.info(
-            "the loss only fell from %.4g to %.4g, so the picture has hardly changed: "
-            "try more --steps, another --init or --optimizer=adam",
-            *(first, last),
-        )
-
-
 def _scales_text(problem: Problem) -> str:
     """The sizes and steps of a run, as its first line tells them."""
     return ", then ".join(
-        f"{scale.width}x{scale.height} pixels, "
-        f"{scale.last_step - scale.first_step} steps"
-        for scale in problem.scales
+        f"{width}x{height} pixels, {last - first} steps"
+        for height, width, first, last in problem.scales
     )
 
 
@@ -256,15 +245,8 @@ def _mixed_style(
         return outcome.image
 
     assert inputs.fine_style is not None
-    mixed = mix_styles(
-        inputs.content,
-        inputs.fine_style,
-        inputs.styles[0],
-        params,
-        request.preset,
-        paint,
-        request.mesh,
-    )
+    pictures = inputs.content, inputs.fine_style, inputs.styles[0]
+    mixed = mix_styles(*pictures, params, request.preset, paint, request.mesh)
     if is_first_process():
         if workdir:
             # Without it a run that is killed now could not be resumed.

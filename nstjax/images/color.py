@@ -8,13 +8,15 @@ section 5, and its released code.
 """
 
 import warnings
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import skimage
 
+from nstjax.errors import InputError
 from nstjax.images.options import ColorMatch, ColorSpace, LuminanceMatch
 
+LinearMatch = Literal["cholesky", "pca", "symmetric"]
 # Added to the variances, as published: greys alone have a singular covariance.
 COVARIANCE_REGULARIZATION = 1e-5
 
@@ -30,6 +32,7 @@ def luminance(image: np.ndarray, space: ColorSpace) -> np.ndarray:
       released code
     lab, hcl: L*/100 of CIELAB, in which equal steps look equal
     """
+    _check_known("color space", space, ColorSpace)
     image = np.asarray(image, np.float64)
     if space == "yiq":
         return skimage.color.rgb2yiq(image)[..., 0].astype(np.float32)
@@ -49,6 +52,7 @@ def with_luminance(
       luminance and hue stay; very bright or dark colors turn greyer than in lab.
       This is the package's own
     """
+    _check_known("color space", space, ColorSpace)
     image = np.asarray(image, np.float64)
     if space == "yiq":
         yiq = skimage.color.rgb2yiq(image)
@@ -71,6 +75,7 @@ def match_luminance(
     mean_std: L' = σ_ref/σ (L - μ) + μ_ref
     mean: L' = L - μ + μ_ref, as in the released code
     """
+    _check_known("luminance match", moments, LuminanceMatch)
     luminance = np.asarray(luminance, np.float64)
     reference = np.asarray(reference, np.float64)
     gain = 1.0
@@ -91,24 +96,21 @@ def match_color(
     histogram: R, G and B each take on the reference's histogram; how they go together
       is the image's own
     """
+    _check_known("color match", method, ColorMatch)
     image = np.asarray(image, np.float64)
     reference = np.asarray(reference, np.float64)
     if method == "histogram":
-        return skimage.exposure.match_histograms(
-            image, reference, channel_axis=-1
-        ).astype(np.float32)
-    (mean, covariance), (reference_mean, reference_covariance) = (
-        (pixels.mean(axis=0), np.cov(pixels, rowvar=False, bias=True))
-        for pixels in (image.reshape(-1, 3), reference.reshape(-1, 3))
-    )
-    A = covariance_transform(covariance, reference_covariance, method)
+        matched = skimage.exposure.match_histograms(image, reference, channel_axis=-1)
+        return matched.astype(np.float32)
+    both = [each.reshape(-1, 3) for each in (image, reference)]
+    mean, reference_mean = (pixels.mean(axis=0) for pixels in both)
+    C, C_ref = (np.cov(pixels, rowvar=False, bias=True) for pixels in both)
+    A = covariance_transform(C, C_ref, method)
     return ((image - mean) @ A.T + reference_mean).clip(0, 1).astype(np.float32)
 
 
 def covariance_transform(
-    covariance: np.ndarray,
-    reference: np.ndarray,
-    method: Literal["cholesky", "pca", "symmetric"],
+    covariance: np.ndarray, reference: np.ndarray, method: LinearMatch
 ) -> np.ndarray:
     """The matrix A, [3, 3], that turns one covariance into another: A C Aᵀ = C_ref.
 
@@ -119,6 +121,7 @@ def covariance_transform(
 
     1e-5 is added to the diagonals of C and C_ref first.
     """
+    _check_known("color match", method, LinearMatch)
     regularization = COVARIANCE_REGULARIZATION * np.eye(3)
     C, C_ref = covariance + regularization, reference + regularization
     if method == "cholesky":
@@ -128,6 +131,12 @@ def covariance_transform(
     if method == "pca":
         return _square_root(C_ref) @ Q_inverse
     return Q_inverse @ _square_root(Q @ C_ref @ Q) @ Q_inverse
+
+
+def _check_known(what: str, name: str, choices: Any) -> None:
+    if name not in get_args(choices):
+        known = ", ".join(get_args(choices))
+        raise InputError(f"unknown {what} {name!r}: known are {known}")
 
 
 def _square_root(S: np.ndarray) -> np.ndarray:

@@ -28,14 +28,12 @@ def read_color_map(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Colors and memberships of a map's regions, the brightest color first.
 
     With two colors, membership is the position between them, so that a feathered mask
-    stays soft; with more, every pixel belongs to one region.
-
-    Returns:
-      8-bit colors [regions, 3] and float32 masks [regions, height, width]; None if the
-      picture is no map.
+    stays soft; with more, every pixel belongs to one region. Gives 8-bit colors
+    [regions, 3] and float32 masks [regions, height, width]; None of what is no map.
     """
     pixels = np.rint(image * 255).astype(np.uint8)
-    flat = _flat(pixels)
+    varying = ndimage.morphological_gradient(pixels, (3, 3, 1))
+    flat = (varying <= FLAT_RANGE).all(axis=2)
     packed = pixels.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
     present, index = np.unique(packed.reshape(-1), return_inverse=True)
     palette = np.stack([present >> 16, present >> 8 & 255, present & 255], axis=1)
@@ -62,13 +60,6 @@ def snap(mask: np.ndarray) -> np.ndarray:
     """Memberships in float32 without JPEG's noise at 0 and 1."""
     mask = np.where(mask < SNAP, 0.0, mask)
     return np.where(mask > 1 - SNAP, 1.0, mask).astype(np.float32)
-
-
-def _flat(pixels: np.ndarray) -> np.ndarray:
-    around = (3, 3, 1)
-    highest = ndimage.maximum_filter(pixels, around)
-    lowest = ndimage.minimum_filter(pixels, around)
-    return (highest - lowest <= FLAT_RANGE).all(axis=2)
 
 
 def _peaks(palette: np.ndarray, counts: np.ndarray) -> np.ndarray:

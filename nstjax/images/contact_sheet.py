@@ -9,13 +9,13 @@ from PIL import Image, ImageDraw, ImageFont
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size, output_size, resize
 
-Color = float | tuple[float, float, float]
+NO_IMAGES = "there are no images to arrange: give at least one"
 
 
 def montage(
     images: Sequence[np.ndarray],
     gap: int = 16,
-    background: Color = 1.0,
+    background: float | tuple[float, float, float] = 1.0,
     height: int | None = None,
 ) -> np.ndarray:
     """Lay pictures of one height side by side.
@@ -32,14 +32,15 @@ def montage(
     Raises:
       InputError: no images.
     """
-    _check_images(images)
+    if not images:
+        raise InputError(NO_IMAGES)
     height = height or max(image.shape[0] for image in images)
     row = [
         resize(image, height, max(1, round(image.shape[1] * height / image.shape[0])))
         for image in images
     ]
     width = sum(image.shape[1] for image in row) + gap * (len(row) - 1)
-    canvas = _canvas(height, width, background)
+    canvas = np.full((height, width, 3), background, np.float32)
     left = 0
     for image in row:
         canvas[:, left : left + image.shape[1]] = image
@@ -69,7 +70,8 @@ def contact_sheet(
       InputError: no images, a number of labels that is not the number of images, or
         fewer than one column.
     """
-    _check_images(images)
+    if not images:
+        raise InputError(NO_IMAGES)
     if labels is not None and len(labels) != len(images):
         raise InputError(f"{len(labels)} labels for {len(images)} images: give as many")
     if columns is not None and columns < 1:
@@ -81,7 +83,7 @@ def contact_sheet(
     line_height = font_size * 3 // 2
     texts = [label.split("\n") for label in labels or ()]
     pitch = cell + line_height * max(map(len, texts), default=0) + gap
-    sheet = _canvas(rows * pitch + gap, columns * (cell + gap) + gap, 1.0)
+    sheet = np.ones((rows * pitch + gap, columns * (cell + gap) + gap, 3), np.float32)
     corners = [
         (gap + index // columns * pitch, gap + index % columns * (cell + gap))
         for index in range(len(images))
@@ -97,24 +99,9 @@ def contact_sheet(
     for lines, (top, left) in zip(texts, corners, strict=True):
         for number, line in enumerate(lines):
             middle = (left + cell / 2, top + cell + line_height * (number + 0.5))
-            draw.text(middle, _shortened(line, cell, font), 0, font, anchor="mm")
+            kept, shown = line, line
+            while kept and font.getlength(shown) > cell:
+                kept = kept[:-1]
+                shown = kept.rstrip() + "…"
+            draw.text(middle, shown, 0, font, anchor="mm")
     return sheet * (np.asarray(captions, np.float32)[:, :, None] / np.float32(255))
-
-
-def _shortened(
-    line: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont
-) -> str:
-    kept = line
-    while kept and font.getlength(line) > width:
-        kept = kept[:-1]
-        line = kept.rstrip() + "…"
-    return line
-
-
-def _canvas(height: int, width: int, background: Color) -> np.ndarray:
-    return np.full((height, width, 3), background, np.float32)
-
-
-def _check_images(images: Sequence[np.ndarray]) -> None:
-    if not images:
-        raise InputError("there are no images to arrange: give at least one")

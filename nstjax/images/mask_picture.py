@@ -12,31 +12,26 @@ GREY = 0.05
 BLACK = 0.1
 
 
-def labels_of(color: np.ndarray) -> np.ndarray | None:
+def labels_of(
+    color: np.ndarray, most: int, name: str, advice: str
+) -> np.ndarray | None:
     """The small numbers that a picture of 8 or 16 bits holds, uint8 [height, width].
 
-    None if it holds greys or colors.
+    None if it holds greys or colors; more than ``most`` numbers are refused.
     """
     top = color.max()
     grey = color[:, :, 0]
     if not 0 < top <= (MAX_LABEL + 0.5) / 255 or (color != grey[:, :, None]).any():
         return None
     levels = 65535 if top <= (MAX_LABEL + 0.5) / 65535 else 255
-    numbers = np.rint(grey * levels)
-    if np.abs(numbers - grey * levels).max() > 0.01:
+    labels = np.rint(grey * levels)
+    if np.abs(labels - grey * levels).max() > 0.01:
         return None
-    return numbers.astype(np.uint8)
-
-
-def check_labels(labels: np.ndarray, most: int, name: str, advice: str) -> list[int]:
-    """The numbers in a map of labels, ascending; more than ``most`` are refused."""
-    numbers = np.unique(labels).tolist()
-    if len(numbers) > most:
-        raise InputError(
-            f"{name} holds {len(numbers)} numbers from {numbers[0]} to {numbers[-1]}: "
-            + advice
-        )
-    return numbers
+    count = len(np.unique(labels))
+    if count > most:
+        range_of = f"from {labels.min():g} to {labels.max():g}"
+        raise InputError(f"{name} holds {count} numbers {range_of}: {advice}")
+    return labels.astype(np.uint8)
 
 
 def painted_map(color: np.ndarray, alpha: np.ndarray | None, name: str) -> np.ndarray:
@@ -48,13 +43,12 @@ def painted_map(color: np.ndarray, alpha: np.ndarray | None, name: str) -> np.nd
     if alpha is None or not _varies(alpha, name):
         return color
     paint = color[alpha >= alpha.max() / 2]
-
-    def is_painted(level: float) -> bool:
-        near = np.linalg.norm(paint - np.float32(level), axis=1) < SAME_COLOR / 255
-        return near.mean() > LEAST_SHARE
-
-    unpainted = [level for level in (0.0, 1.0, 0.5) if not is_painted(level)]
-    level = np.float32(unpainted[0] if unpainted else 0)
+    for level in np.array([0.0, 1.0, 0.5], np.float32):
+        near = np.linalg.norm(paint - level, axis=1) < SAME_COLOR / 255
+        if near.mean() <= LEAST_SHARE:
+            break
+    else:
+        level = np.float32(0)
     return level + (color - level) * alpha[:, :, None]
 
 
@@ -65,33 +59,31 @@ def painted_mask(color: np.ndarray, alpha: np.ndarray | None, name: str) -> np.n
     one it is the alpha, times the grey if what is painted is grey. A picture that is
     colored, black, or transparent everywhere is refused.
     """
-    if alpha is None or not _varies(alpha, name):
-        labels = labels_of(color)
+    transparent = alpha is not None and _varies(alpha, name)
+    if alpha is None or not transparent:
+        advice = "the mask of one region has 0 outside and 1 inside"
+        labels = labels_of(color, 2, name, advice)
         if labels is not None:
-            check_labels(
-                labels, 2, name, "the mask of one region has 0 outside and 1 inside"
-            )
             return (labels > 0).astype(np.float32)
         alpha = np.ones(color.shape[:2], np.float32)
-        paint = color.reshape(-1, 3)
-    else:
-        paint = color[alpha >= alpha.max() / 2]
-        if (np.ptp(paint, axis=0) * 255 <= FLAT_RANGE).all() and not _is_grey(paint):
-            return alpha
-        if _is_grey(paint) and paint.max() < BLACK:
-            raise InputError(
-                f"{name} is black on transparent: paint the inside of its region white"
-            )
-    if not _is_grey(paint):
+    paint = color[alpha >= alpha.max() / 2]
+    is_grey = np.ptp(paint, axis=1).mean() <= GREY
+    if transparent and is_grey and paint.max() < BLACK:
+        raise InputError(
+            f"{name} is black on transparent: paint the inside of its region white"
+        )
+    if (
+        transparent
+        and not is_grey
+        and (np.ptp(paint, axis=0) * 255 <= FLAT_RANGE).all()
+    ):
+        return alpha
+    if not is_grey:
         raise InputError(
             f"{name} is colored: the mask of one region is grey, white inside and "
             "black outside"
         )
     return alpha * color.mean(axis=2)
-
-
-def _is_grey(paint: np.ndarray) -> bool:
-    return bool(np.ptp(paint, axis=1).mean() <= GREY)
 
 
 def _varies(alpha: np.ndarray, name: str) -> bool:

@@ -27,15 +27,15 @@ PROFILE_MODES = {
 def to_srgb(image: Image.Image, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """A picture of any Pillow mode in sRGB: upright, in its profile's colors.
 
-    Returns:
-      Colors, float32 [height, width, 3], 0..1, and opacity [height, width], 0..1, or
-      None.
-
-    Raises:
-      InputError: grey values that no range from black to white holds.
+    Gives colors, float32 [height, width, 3], 0..1, and opacity [height, width], 0..1,
+    or None; grey values that no range from black to white holds are refused.
     """
     profile = image.info.get("icc_profile")
-    image = _upright(image, name)
+    try:
+        image = ImageOps.exif_transpose(image)
+    # Broken EXIF data fail in many ways, and none of them spoils the pixels.
+    except Exception as error:
+        LOGGER.warning("%s: its EXIF data are broken (%s): ignoring them", name, error)
     if image.mode == "F" or image.mode.startswith("I"):
         grey, alpha = _deep_grey(image, name)
         if not profile:
@@ -57,15 +57,6 @@ def over_white(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     if alpha is not None:
         color = 1 - (1 - color) * alpha[:, :, None]
     return color.astype(np.float32, copy=False)
-
-
-def _upright(image: Image.Image, name: str) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    # Broken EXIF data fail in many ways, and none of them spoils the pixels.
-    except Exception as error:
-        LOGGER.warning("%s: its EXIF data are broken (%s): ignoring them", name, error)
-        return image
 
 
 def _deep_grey(image: Image.Image, name: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -108,8 +99,7 @@ def _to_rgb(image: Image.Image, profile: bytes | None, name: str) -> Image.Image
         except (OSError, ImageCms.PyCMSError) as error:
             LOGGER.warning(
                 "%s: its color profile cannot be used (%s): taking its colors as sRGB",
-                name,
-                error,
+                *(name, error),
             )
     return image.convert("RGB")
 

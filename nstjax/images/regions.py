@@ -10,18 +10,8 @@ from PIL import ImageColor
 from scipy.spatial.distance import cdist
 
 from nstjax.errors import InputError
-from nstjax.images.color_map import (
-    MAX_COLORS,
-    SAME_COLOR,
-    read_color_map,
-    snap,
-)
-from nstjax.images.mask_picture import (
-    check_labels,
-    labels_of,
-    painted_map,
-    painted_mask,
-)
+from nstjax.images import mask_picture
+from nstjax.images.color_map import MAX_COLORS, SAME_COLOR, read_color_map, snap
 from nstjax.images.resizing import resize
 
 LOGGER = logging.getLogger("nstjax")
@@ -36,30 +26,20 @@ WHITE_AND_BLACK = {"#ffffff": "1", "#000000": "0"}
 
 
 class RegionMasks(NamedTuple):
-    """The regions of one picture.
+    """The regions of one picture."""
 
-    Attributes:
-      names: "#ff0000", ... of a map of colors; "0", "1", ... of a map of numbers;
-        "1", "2", ... of grey masks.
-      masks: memberships, float32 [regions, height, width], 0..1.
-    """
-
+    # "#ff0000", ... of a map of colors; "0", "1", ... of a map of numbers; "1", "2",
+    # ... of grey masks.
     names: tuple[str, ...]
-    masks: np.ndarray
+    masks: np.ndarray  # memberships, float32 [regions, height, width], 0..1
 
 
 class MaskedRegion(NamedTuple):
-    """A region of the photo and the paintings that serve it.
+    """A region of the photo and the paintings that serve it."""
 
-    Attributes:
-      name: as in the photo's ``RegionMasks``.
-      content_mask: [height, width], 0..1.
-      styles: (index, mask [height', width']) of one painting or more; mask None: all
-        of the painting.
-    """
-
-    name: str
-    content_mask: np.ndarray
+    name: str  # as in the photo's RegionMasks
+    content_mask: np.ndarray  # [height, width], 0..1
+    # (index, mask [height', width']) of one painting or more; mask None: all of it.
     styles: tuple[tuple[int, np.ndarray | None], ...]
 
 
@@ -77,16 +57,16 @@ def regions_from_map(
     0..1 or None; what is no map, a photo say, is refused. There are one region, which
     is everywhere, to 16.
     """
-    image = painted_map(image, alpha, name)
-    labels = labels_of(image)
+    image = mask_picture.painted_map(image, alpha, name)
+    advice = f"a mask has {MAX_COLORS} regions at the most"
+    labels = mask_picture.labels_of(image, MAX_COLORS, name, advice)
     if labels is not None:
-        advice = f"a mask has {MAX_COLORS} regions at the most"
-        numbers = check_labels(labels, MAX_COLORS, name, advice)
+        numbers = np.unique(labels).tolist()
         names = [str(number) for number in numbers]
         if numbers == [0, 1]:
             numbers, names = [1, 0], list(WHITE_AND_BLACK)
-        masks = np.stack([labels == number for number in numbers])
-        return RegionMasks(tuple(names), masks.astype(np.float32))
+        masks = np.array([labels == number for number in numbers], np.float32)
+        return RegionMasks(tuple(names), masks)
     found = read_color_map(image)
     if found is None:
         raise InputError(
@@ -111,17 +91,15 @@ def regions_from_masks(
     opacity [height, width] in 0..1 or None.
     """
     height, width, _ = images[0][0].shape
-    masks = []
+    masks = {}
     for number, (color, alpha) in enumerate(images, start=1):
         which = name if len(images) == 1 else f"{name} {number}"
-        painted = painted_mask(color, alpha, which)
-        _check_same_shape(painted, height, width, which, "the first")
-        mask = snap(resize(painted, height, width, "bilinear"))
+        painted = mask_picture.painted_mask(color, alpha, which)
+        mask = snap(_fitted(painted, height, width, which, "the first"))
         if not mask.any():
             raise InputError(f"{which} is all black: paint its region white")
-        masks.append(mask)
-    names = tuple(str(number) for number in range(1, len(masks) + 1))
-    return RegionMasks(names, np.stack(masks))
+        masks[str(number)] = mask
+    return RegionMasks(tuple(masks), np.stack([*masks.values()]))
 
 
 def fit_regions(
@@ -132,17 +110,16 @@ def fit_regions(
     So are one region alone, and regions that are hardly there. A mask that is portrait
     where its picture is landscape is refused.
     """
-    _check_same_shape(regions.masks[0], height, width, name, "its picture")
-    masks = [resize(mask, height, width, "bilinear") for mask in regions.masks]
-    if len(masks) == 1 and masks[0].min() == 1:
+    together = np.moveaxis(regions.masks, 0, -1)
+    fitted = _fitted(together, height, width, name, "its picture")
+    masks = np.ascontiguousarray(np.moveaxis(fitted, -1, 0))
+    if len(masks) == 1 and masks.min() == 1:
         LOGGER.info("%s is the same everywhere: it separates nothing", name)
-    for region, mask in zip(regions.names, masks, strict=True):
-        share = float(mask.mean())
+    for region, share in zip(regions.names, masks.mean(axis=(1, 2)), strict=True):
         if share < SMALL_SHARE:
-            LOGGER.info(
-                "%s: region %s is only %.2g %% of it", name, region, 100 * share
-            )
-    return RegionMasks(regions.names, np.stack(masks))
+            percent = 100 * share
+            LOGGER.info("%s: region %s is only %.2g %% of it", name, region, percent)
+    return RegionMasks(regions.names, masks)
 
 
 def pair_regions(
@@ -200,10 +177,7 @@ def pair_regions(
             f"no style image serves region {', '.join(idle)} of the photo: paint it in "
             "a style's mask, or give it a style image without a mask"
         )
-    return [
-        MaskedRegion(name, mask, tuple(by))
-        for name, mask, by in zip(content.names, content.masks, serving, strict=True)
-    ]
+    return list(map(MaskedRegion, content.names, content.masks, map(tuple, serving)))
 
 
 def describe_regions(
@@ -228,20 +202,18 @@ def _match(
     _check_not_empty(style, style_name)
     if _is_map(content) and _is_map(style):
         distances = cdist(_colors(content.names), _colors(style.names))
-        near = np.argwhere(distances <= SAME_COLOR).tolist()
-        pairs = sorted(near, key=lambda pair: distances[tuple(pair)])
     elif "0" in (*content.names, *style.names):
         own, others = (
-            [WHITE_AND_BLACK.get(name, name) for name in regions.names]
+            np.array([WHITE_AND_BLACK.get(name, name) for name in regions.names])
             for regions in (content, style)
         )
-        pairs = [
-            [own.index(name), others.index(name)] for name in own if name in others
-        ]
+        distances = np.where(own[:, None] == others, 0, np.inf)
     else:
-        pairs = [[i, i] for i in range(min(len(content.names), len(style.names)))]
+        same = np.eye(len(content.names), len(style.names))
+        distances = np.where(same, 0, np.inf)
+    near = np.argwhere(distances <= SAME_COLOR).tolist()
     matched: dict[int, int] = {}
-    for region, part in pairs:
+    for region, part in sorted(near, key=lambda pair: distances[tuple(pair)]):
         if region not in matched and part not in matched.values():
             matched[region] = part
     if not matched:
@@ -255,8 +227,7 @@ def _match(
     if ignored:
         LOGGER.info(
             "the photo's mask has no region %s: ignored in the mask of %s",
-            ", ".join(ignored),
-            style_name,
+            *(", ".join(ignored), style_name),
         )
     return {region: style.masks[part] for region, part in matched.items()}
 
@@ -280,21 +251,21 @@ def _find_region(content: RegionMasks, text: str) -> int:
     raise InputError(f"unknown region {text!r}: the photo's are {', '.join(known)}")
 
 
-def _check_same_shape(
-    mask: np.ndarray, height: int, width: int, name: str, what: str
-) -> None:
-    """Note that a mask is resized or stretched; refuse one that lies on its side."""
-    own_height, own_width = mask.shape
-    if (own_height, own_width) == (height, width):
-        return
-    sizes = f"{name} is {own_width}x{own_height}, {what} {width}x{height}"
-    own, other = own_width / own_height, width / height
-    if max(min(own, 1 / other), min(1 / own, other)) > ABOUT_SQUARE:
-        raise InputError(
-            f"{sizes}: one is portrait, the other landscape; turn the mask"
-        )
-    is_same = abs(own / other - 1) < 0.02
-    LOGGER.info("%s: %s", sizes, "resized" if is_same else "stretched")
+def _fitted(
+    masks: np.ndarray, height: int, width: int, name: str, what: str
+) -> np.ndarray:
+    """Masks [h, w(, regions)] at another size, with a note; on their side: refused."""
+    own_height, own_width = masks.shape[:2]
+    if (own_height, own_width) != (height, width):
+        sizes = f"{name} is {own_width}x{own_height}, {what} {width}x{height}"
+        own, other = own_width / own_height, width / height
+        if max(min(own, 1 / other), min(1 / own, other)) > ABOUT_SQUARE:
+            raise InputError(
+                f"{sizes}: one is portrait, the other landscape; turn the mask"
+            )
+        is_same = abs(own / other - 1) < 0.02
+        LOGGER.info("%s: %s", sizes, "resized" if is_same else "stretched")
+    return resize(masks, height, width, "bilinear")
 
 
 def _is_map(regions: RegionMasks) -> bool:

@@ -58,16 +58,20 @@ def parse_size(text: str | int, default_rule: Rule = "long") -> Size:
     written = str(text).strip().lower()
     if written == "original":
         return Size("original")
-    if exact := re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", written):
-        width, height = (_pixels(digits, text) for digits in exact.groups())
-        return Size("exact", (height, width))
-    if single := re.fullmatch(r"(?:(long|short|area|width):)?([0-9]{1,9})", written):
-        rule = cast(Rule, single[1] or default_rule)
-        return Size(rule, _pixels(single[2], text))
-    raise InputError(
-        f"size {text!r} is not understood: give 512, long:512, short:512, area:512, "
-        "width:512, 640x480 (width by height) or original"
+    found = re.fullmatch(
+        r"(?:(?:(long|short|area|width):)?|([0-9]{1,9})x)([0-9]{1,9})", written
     )
+    if not found:
+        raise InputError(
+            f"size {text!r} is not understood: give 512, long:512, short:512, "
+            "area:512, width:512, 640x480 (width by height) or original"
+        )
+    rule, width, last = found[1], int(found[2] or found[3]), int(found[3])
+    if not 1 <= min(width, last) <= max(width, last) <= MAX_SIDE:
+        raise InputError(f"size {text!r} is out of range: give 1 to {MAX_SIDE} pixels")
+    if found[2]:
+        return Size("exact", (last, width))
+    return Size(cast(Rule, rule or default_rule), last)
 
 
 def check_rule(size: Size) -> None:
@@ -98,10 +102,11 @@ def output_size(height: int, width: int, size: Size) -> tuple[int, int]:
         "area": math.sqrt(height * width),
         "width": width,
     }[size.rule]
-    return (
-        max(1, math.floor(height * size.value / reference + 0.5)),
-        max(1, math.floor(width * size.value / reference + 0.5)),
+    new_height, new_width = (
+        max(1, math.floor(side * size.value / reference + 0.5))
+        for side in (height, width)
     )
+    return new_height, new_width
 
 
 def without_enlargement(size: Size, height: int, width: int) -> Size:
@@ -109,14 +114,13 @@ def without_enlargement(size: Size, height: int, width: int) -> Size:
 
     >>> without_enlargement(Size("long", 512), 48, 64)
     Size(rule='exact', value=(48, 64))
-
     """
     new_height, new_width = output_size(height, width, size)
     shrink = min(height / new_height, width / new_width)
     if shrink >= 1:
         return size
-    fitted = [max(1, round(side * shrink)) for side in (new_height, new_width)]
-    return Size("exact", (fitted[0], fitted[1]))
+    fitted = max(1, round(new_height * shrink)), max(1, round(new_width * shrink))
+    return Size("exact", fitted)
 
 
 def resize(
@@ -136,20 +140,11 @@ def resize(
     """
     if image.shape[:2] == (height, width):
         return image
-    method = Image.Resampling[resample.upper()]
-    channels = image.reshape(*image.shape[:2], -1)
+    size, method = (width, height), Image.Resampling[resample.upper()]
+    channels = np.moveaxis(image.reshape(*image.shape[:2], -1), 2, 0)
     resized = [
-        Image.fromarray(np.ascontiguousarray(channel, np.float32)).resize(
-            (width, height), method
-        )
-        for channel in np.moveaxis(channels, 2, 0)
+        np.asarray(Image.fromarray(channel).resize(size, method))
+        for channel in np.ascontiguousarray(channels, np.float32)
     ]
-    result = np.stack([np.asarray(channel) for channel in resized], axis=-1)
+    result = np.stack(resized, axis=-1)
     return result.reshape(height, width, *image.shape[2:]).clip(0, 1)
-
-
-def _pixels(digits: str, text: str | int) -> int:
-    pixels = int(digits)
-    if not 1 <= pixels <= MAX_SIDE:
-        raise InputError(f"size {text!r} is out of range: give 1 to {MAX_SIDE} pixels")
-    return pixels

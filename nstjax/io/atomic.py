@@ -16,13 +16,8 @@ StrPath = str | os.PathLike[str]
 def atomic_path(path: StrPath) -> Iterator[Path]:
     """Yield a temporary path that becomes ``path`` when the block succeeds.
 
-    Whoever reads ``path`` sees the old file or the complete new one, never a part.
-    When the block fails, for whatever reason, the old file is left as it was. A
-    symbolic link is followed, not replaced. What a process that was killed has left in
-    the folder is removed first.
-
-    Raises:
-      OSError: the block wrote no file, or it cannot be put in place.
+    When it fails, for whatever reason, the old file is left as it was. A symbolic link
+    is followed. What a killed process has left in the folder is removed first.
     """
     final = Path(path).resolve()
     _remove_dead_once(final.parent)
@@ -38,6 +33,14 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
             # Whoever reads the message knows the file by its final name.
             raise OSError(error.errno, error.strerror, str(final)) from error
         raise
+
+
+def write_atomically(path: StrPath, contents: str | bytes | memoryview) -> None:
+    """Write a file, text as UTF-8, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(
+            contents.encode() if isinstance(contents, str) else contents
+        )
 
 
 # Of a folder with many files it would take as long as to write one.
@@ -64,18 +67,22 @@ def check_results(
     inputs: Iterable[StrPath | None] = (),
     new_in: Path | None = None,
 ) -> None:
-    """Check that what a command is going to write costs nobody a file.
+    """Check that what a command is going to write costs nobody an input.
 
-    Args:
-      chosen: files and folders whose names the program has chosen. None may be a link:
-        a folder that was sent around may hold links to any file.
-      given: those that somebody has named, who means the file that a link leads to.
-      inputs: every file that the command reads; None for one that is not given.
-      new_in: the working folder of a new run, where none of them may be yet.
+    What the program has ``chosen`` may not be a link: a folder that was sent around may
+    hold links to any file. Who has ``given`` a name means the file that a link leads
+    to. In ``new_in``, the working folder of a new run, none of them may be yet.
     """
     own = list(map(Path, chosen))
     written = [*own, *map(Path, given)]
-    _check_inputs_kept(written, inputs)
+    # Folders have thousands of files: comparing each with each would take minutes.
+    kept = {_identity(path) for path in inputs if path and os.path.exists(path)}
+    for path in filter(os.path.exists, written):
+        if _identity(path) in kept:
+            raise InputError(
+                f"{path} is one of the inputs and would be overwritten: choose "
+                "another place for the result"
+            )
     for path in own:
         if path.is_symlink():
             raise InputError(
@@ -104,19 +111,9 @@ def nearest_folder(path: Path) -> Path:
     return next(p for p in (path, *path.absolute().parents) if p.exists())
 
 
-def _check_inputs_kept(
-    outputs: Iterable[Path], inputs: Iterable[StrPath | None]
-) -> None:
-    # Folders have thousands of files: comparing each with each would take minutes.
-    existing = [path for path in inputs if path is not None and os.path.exists(path)]
-    kept = {(found.st_dev, found.st_ino) for found in map(os.stat, existing)}
-    for output in filter(os.path.exists, outputs):
-        found = os.stat(output)
-        if (found.st_dev, found.st_ino) in kept:
-            raise InputError(
-                f"{output} is one of the inputs and would be overwritten: choose "
-                "another place for the result"
-            )
+def _identity(path: StrPath) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def _check_permission(path: Path, folder: Path) -> None:

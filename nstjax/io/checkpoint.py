@@ -1,6 +1,5 @@
 """A run's whole state on disk, so that a killed run goes on bit for bit."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -10,9 +9,15 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from nstjax.io.atomic import atomic_path
+from nstjax.io.atomic import write_atomically
 from nstjax.io.config import START_AGAIN
-from nstjax.io.stored import check_tensors, damaged, decode, open_tensors
+from nstjax.io.stored import (
+    check_tensors,
+    damaged,
+    decode,
+    open_tensors,
+    tensors_sha256,
+)
 from nstjax.runtime.processes import to_numpy
 
 State = TypeVar("State")
@@ -27,66 +32,44 @@ def write_checkpoint(
     scale: int = 0,
     record: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write every leaf of the state, any pytree, as safetensors, atomically.
+    """Write every leaf of a pytree as safetensors, atomically.
 
-    The file also holds the index of the pyramid's scale that the state is of; its
-    metadata hold a record as JSON, where there is one, and the SHA-256 of all bytes.
+    With it go the index of the pyramid's scale, a record as JSON where there is one,
+    and the SHA-256 of all bytes.
     """
-    leaves = _named_leaves(state) | {SCALE: np.array(scale, np.int32)}
+    leaves = {name: to_numpy(leaf) for name, leaf in _by_name(state).items()}
+    leaves[SCALE] = np.array(scale, np.int32)
     metadata = {} if record is None else {"record": json.dumps(record)}
     metadata["sha256"] = _sha256(leaves, metadata)
-    contents = safetensors.numpy.save(leaves, metadata)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(contents)
+    write_atomically(path, safetensors.numpy.save(leaves, metadata))
 
 
 def checkpoint_scale(path: str | os.PathLike[str], scales: int) -> int:
-    """The index of the scale that a checkpoint is of; ``read_checkpoint`` needs it.
-
-    Raises:
-      InputError: the file is damaged, or has none of ``scales`` scales.
-    """
+    """The index of the scale, of so many, that ``read_checkpoint`` needs a state of."""
     with open_tensors(path, START_AGAIN) as file:
         check_tensors(path, file, {SCALE: SCALE_SHAPE}, [SCALE], START_AGAIN)
         scale = int(file.get_tensor(SCALE))
     if not 0 <= scale < scales:
-        raise damaged(
-            path, f"{SCALE} is {scale}, expected 0..{scales - 1}", START_AGAIN
-        )
+        problem = f"{SCALE} is {scale}, expected 0..{scales - 1}"
+        raise damaged(path, problem, START_AGAIN)
     return scale
 
 
 def checkpoint_record(path: str | os.PathLike[str], kind: type[Kind]) -> Kind:
-    """The record of a checkpoint that has one, as a type.
-
-    Raises:
-      InputError: the file is damaged, or its record is of another type.
-    """
+    """The record of a checkpoint that has one, as a type."""
     with open_tensors(path, START_AGAIN) as file:
         text = (file.metadata() or {}).get("record", "")
     return decode(text, kind, f"the record of {os.fspath(path)}", START_AGAIN)
 
 
 def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
-    """Read a state back.
-
-    Args:
-      path: written by ``write_checkpoint``.
-      like: a state of the same run, whose shapes and dtypes the file must have.
-
-    Returns:
-      The state, on the devices of the other.
-
-    Raises:
-      InputError: the file is damaged, or it is another run's.
-    """
+    """Read a state with the shapes, dtypes and devices of another of the same run."""
     expected = _by_name(like)
     shapes = {name: (leaf.shape, leaf.dtype) for name, leaf in expected.items()}
+    shapes[SCALE] = SCALE_SHAPE
     with open_tensors(path, START_AGAIN) as file:
-        check_tensors(
-            path, file, shapes | {SCALE: SCALE_SHAPE}, file.keys(), START_AGAIN
-        )
-        leaves = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        check_tensors(path, file, shapes, file.keys(), START_AGAIN)
+        leaves = {name: file.get_tensor(name) for name in shapes}
         metadata = file.metadata() or {}
     if metadata.get("sha256") != _sha256(leaves, metadata):
         raise damaged(path, "its hash is wrong", START_AGAIN)
@@ -103,10 +86,6 @@ def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
     )
 
 
-def _named_leaves(state: object) -> dict[str, np.ndarray]:
-    return {name: to_numpy(leaf) for name, leaf in _by_name(state).items()}
-
-
 def _by_name(state: object) -> dict[str, Any]:
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
@@ -115,9 +94,4 @@ def _by_name(state: object) -> dict[str, Any]:
 
 
 def _sha256(leaves: dict[str, np.ndarray], metadata: Mapping[str, str]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(leaves):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(leaves[name]).data)
-    digest.update(metadata.get("record", "").encode())
-    return digest.hexdigest()
+    return tensors_sha256(dict(sorted(leaves.items())), metadata.get("record", ""))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path, check_results
+from nstjax.io.atomic import check_results, write_atomically
 from nstjax.io.stored import Count, Text, convert, read_record, short_json
 
 CONFIG = "config.json"
@@ -16,10 +16,7 @@ START_AGAIN = "start again in an empty --workdir"
 
 
 class Settings(msgspec.Struct):
-    """What is used of the settings of a run, a sweep or a training, where it is there.
-
-    The rest is compared and told, whatever it is.
-    """
+    """What is used of the settings of a run; the rest is only compared and told."""
 
     weights_sha256: str = ""
     image_sha256: dict[str, str] = {}
@@ -37,8 +34,7 @@ class Config(msgspec.Struct):
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write config.json, atomically."""
-    with atomic_path(folder / CONFIG) as temporary:
-        temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_atomically(folder / CONFIG, json.dumps(config, indent=2) + "\n")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -62,11 +58,8 @@ def has_begun(
 ) -> bool:
     """Whether a folder holds something with these settings to go on with.
 
-    Its config.json, the first file there, tells it from a person's folder.
-
-    Raises:
-      InputError: it has other settings, or among what is going to be written, or inside
-        its folders, is a link; or a new folder has something of that name already.
+    Its config.json, the first file there, tells it from a person's folder. Nothing that
+    is written, or inside it, may be a link, or be there in a new folder.
     """
     written = list(written)
     check_results([folder / CONFIG, *written, *inside])
@@ -80,8 +73,8 @@ def has_begun(
 def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
     """Raise ``InputError`` unless the run in the folder had the same settings.
 
-    The last of the ``scales``, [height, width, first step, last step], may have grown:
-    a longer run has the same beginning.
+    A longer run has the same beginning: the last step of the last of the ``scales``,
+    [height, width, first step, last step], may have grown.
     """
     before, now = read_config(folder)["settings"], plain(settings)
     if before.get("command") != now.get("command"):

@@ -1,6 +1,7 @@
 """The photos and videos that somebody gives, one by one or in folders."""
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -22,10 +23,7 @@ ANIMATED = ("GIF", "PNG", "WEBP")
 LONGEST_NAME = 140
 
 LOGGER = logging.getLogger("nstjax")
-
-
-def nobody(folder: str, why: str) -> None:
-    """Is told of a folder that cannot be looked into."""
+Note = Callable[[str, str], object]
 
 
 class Content(NamedTuple):
@@ -44,22 +42,18 @@ def find_contents(
 ) -> list[Content]:
     """The photos and videos, those of folders in order of their names.
 
-    What a file holds is found in it, whatever its suffix; for the output of a video,
-    animated pictures are videos. Of several files, those that cannot be read are left
-    out with one note. Whether subfolders count is None where nobody is asked.
+    For the output of a video, animated pictures are videos. Of several files, those
+    that cannot be read are left out with one note. ``recursive`` is None where nobody
+    is asked.
     """
     if not given:
         raise InputError(
             "give a photo, a video or a folder: nstjax-fast PHOTO (nstjax-fast --help "
             "lists the flags)"
         )
-    files = given_files(
-        given,
-        recursive=bool(recursive),
-        output=output,
-        note=lambda folder, why: LOGGER.warning("left out %s: %s", folder, why),
-    )
-    animated = output is not None and Path(output).suffix.lower() == VIDEO_SUFFIX
+    note = functools.partial(LOGGER.warning, "left out %s: %s")
+    files = given_files(given, recursive=bool(recursive), output=output, note=note)
+    animated = Path(output or "").suffix.lower() == VIDEO_SUFFIX
     contents = []
     left_out: dict[Path, InputError] = {}
     for path, folder in files:
@@ -86,12 +80,9 @@ def given_files(
     *,
     recursive: bool = False,
     output: str | os.PathLike[str] | None = None,
-    note: Callable[[str, str], object] = nobody,
+    note: Note = lambda folder, why: None,
 ) -> list[tuple[Path, Path]]:
-    """The files that are given, whatever they hold, and where they lie in a folder.
-
-    Results are left out; what cannot be looked into goes to ``note``, and why.
-    """
+    """The files that are given, whatever they hold, and where they lie in a folder."""
     files: list[tuple[Path, Path]] = []
     for name in given:
         path = Path(name)
@@ -107,10 +98,7 @@ def given_files(
 
 
 def split_paintings(given: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What is restyled, and the pictures after the first, whose style it gets.
-
-    Folders and videos are never paintings.
-    """
+    """What is restyled, and the pictures after the first, whose style it gets."""
     contents, paintings = list(given[:1]), list[str]()
     for name in given[1:]:
         if not os.path.exists(name):
@@ -121,11 +109,8 @@ def split_paintings(given: Sequence[str]) -> tuple[list[str], list[str]]:
         is_content = os.path.isdir(name) or holds_video(Path(name))
         (contents if is_content else paintings).append(name)
     if len(paintings) > 1:
-        LOGGER.info(
-            "restyling %s in a mixture of %d paintings: with --style, all pictures are "
-            "restyled",
-            *(given[0], len(paintings)),
-        )
+        mixture = "restyling %s in a mixture of %d paintings: with --style, all "
+        LOGGER.info(mixture + "pictures are restyled", given[0], len(paintings))
     return contents, paintings
 
 
@@ -209,7 +194,7 @@ def files_below(
     *,
     recursive: bool,
     without: Iterable[str | os.PathLike[str]] = (),
-    note: Callable[[str, str], object] = nobody,
+    note: Note = lambda folder, why: None,
 ) -> Iterator[Path]:
     """The files of a folder in order of their names, but for hidden ones.
 

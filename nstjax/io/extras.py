@@ -14,14 +14,10 @@ LOGGER = logging.getLogger("nstjax")
 
 
 class Extras:
-    """What a run writes beside its result: a failure costs a note, never the result.
-
-    Attributes:
-      missing: what could not be written, and has not been since.
-    """
+    """What a run writes beside its result: a failure costs a note, never the result."""
 
     def __init__(self) -> None:
-        self.missing: set[str] = set()
+        self.missing: set[str] = set()  # what could not be written since
         self._told: set[str] = set()
 
     @contextlib.contextmanager
@@ -40,12 +36,8 @@ class Extras:
 def write_somewhere(path: Path, write: Callable[[Path], object]) -> Path:
     """Write a result, elsewhere where it cannot be written as it should, with a note.
 
-    It is tried beside the path, in the current folder and in the temporary one, under
-    names that are free, by a function that writes it to the path that it is given.
-
-    Raises:
-      InputError, OSError: what went wrong first, where all of them fail; EncodingError
-        at once.
+    Under names that are free it is tried beside the path, in the current folder and in
+    the temporary one. Where all of them fail, the first error is raised.
     """
     try:
         write(path)

@@ -1,22 +1,11 @@
-"""What a file holds, told by its contents and not by its name, opened as a picture.
-
-Pillow knows most formats. HEIC and the RAW files of cameras take an extra package each,
-which is imported only when there is such a file.
-"""
+"""What a file holds, told by its contents and not by its name, opened as a picture."""
 
 import importlib
 import logging
 import re
 from typing import IO, Any
 
-from PIL import (
-    EpsImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    TiffImagePlugin,
-    UnidentifiedImageError,
-)
+from PIL import EpsImagePlugin, Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
 from nstjax.errors import InputError
 
@@ -49,11 +38,9 @@ class RawImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         rawpy: Any = importlib.import_module("rawpy")
         self._raw = rawpy.imread(self.fp)
-        sizes = self._raw.sizes
-        is_turned = sizes.flip & 4
-        self._size = (
-            (sizes.height, sizes.width) if is_turned else (sizes.width, sizes.height)
-        )
+        size = self._raw.sizes.width, self._raw.sizes.height
+        is_turned = self._raw.sizes.flip & 4
+        self._size = size[::-1] if is_turned else size
         self._mode = "RGB"
         self._half_size = False
 
@@ -76,12 +63,7 @@ class RawImageFile(ImageFile.ImageFile):
 
 
 def open_picture(file: IO[bytes], name: str) -> Image.Image:
-    """Open a picture of any format, as far as its header; the file must stay open.
-
-    Raises:
-      InputError: reading it takes a package or a program that is not installed.
-      PIL.UnidentifiedImageError: it is no picture.
-    """
+    """Open a picture of any format, as far as its header; the file must stay open."""
     head = file.read(64)
     if _is_raw(head, file):
         _import_extra("rawpy", "raw", f"{name} is a camera's RAW file")
@@ -103,7 +85,7 @@ def open_picture(file: IO[bytes], name: str) -> Image.Image:
         file.seek(0)
         image = JpegImagePlugin.jpeg_factory(file)
     if isinstance(image, ImageFile.StubImageFile) or image.format in NOT_READ:
-        raise UnidentifiedImageError
+        raise Image.UnidentifiedImageError
     if image.format == "EPS" and not EpsImagePlugin.has_ghostscript():
         raise InputError(
             f"{name} is an EPS picture: reading it needs Ghostscript, which is not "

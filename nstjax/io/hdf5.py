@@ -22,7 +22,7 @@ import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.images.resizing import MAX_SIDE
-from nstjax.io.atomic import atomic_path
+from nstjax.io.atomic import write_atomically
 from nstjax.io.hdf5_objects import (
     FREE_BYTES,
     MOST_RATIO,
@@ -43,32 +43,23 @@ SIDES = ("height", "width", "*height", "*width")
 class Table(NamedTuple):
     """A dataset, as a schema has it.
 
-    Attributes:
-      dtype: NumPy's of what is written, such as "f4"; "s" for text. Of its letter any
-        size is read; of several letters ("fi") what there is is written.
-      axes: its lengths: a number, or a name that all axes of that length have in
-        common. A name with ``*`` is of the object that the path's ``*`` stands for;
-        heights and widths are those of pictures.
-      bounds: of its finite numbers.
-      finite: whether all numbers must be finite.
-      increasing: whether each number must be greater than the one before.
-      choices: the texts that it may hold; empty: any line.
-      required: whether it must be there.
-      attributes: the type of its attributes.
-      scale: by this name it is the dimension scale of its axis in other datasets.
-      compressed: whether it is written compressed, each entry by itself.
+    ``dtype`` is NumPy's of what is written, such as "f4", or "s" for text; of its
+    letter any size is read, and of several letters ("fi") what there is is written.
+    Each of the ``axes`` has a length, or a name that all axes of that length share; one
+    with ``*`` is of the object that the path's ``*`` stands for, and heights and widths
+    are those of pictures.
     """
 
     dtype: str
     axes: tuple[int | str, ...]
-    bounds: tuple[float, float] = (-math.inf, math.inf)
+    bounds: tuple[float, float] = (-math.inf, math.inf)  # of its finite numbers
     finite: bool = False
     increasing: bool = False
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()  # of texts; empty: any line
     required: bool = True
-    attributes: Any = None
-    scale: str = ""
-    compressed: bool = False
+    attributes: Any = None  # their type
+    scale: str = ""  # its name as the dimension scale of its axis in other datasets
+    compressed: bool = False  # each entry by itself
 
     @property
     def kinds(self) -> str:
@@ -77,15 +68,10 @@ class Table(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What a file holds.
-
-    Attributes:
-      tables: {path: array}; text as a list.
-      attributes: {path: attributes} of the schema's types; the file's own at "".
-    """
+    """What a file holds: arrays, text as a list, and attributes of their types."""
 
     tables: dict[str, Any]
-    attributes: dict[str, Any]
+    attributes: dict[str, Any]  # the file's own at ""
 
     def below(self, group: str) -> dict[str, Any]:
         """The tables right below a group: {name: array}."""
@@ -105,20 +91,14 @@ def write_hdf5(
 ) -> None:
     """Write a file, whole or not at all; the same data give the same bytes.
 
-    Args:
-      path: of the file.
-      schema: its name, kept in the file's attribute ``schema``.
-      tables: its datasets.
-      attributes: {path of a group or dataset: plain data}; the file's own at "".
-      values: {path: what ``tables`` has at that path}, in the order of the names below
-        a group.
+    Attributes are plain data, the file's own at ""; what ``tables`` describe is in
+    ``values`` by its path, in the order of the names below a group.
     """
     # In memory first: h5py cannot close a file for which the disk has no room.
     contents = io.BytesIO()
     with h5py.File(contents, "w") as file:
-        for group in dict.fromkeys(
-            pattern.partition("/*")[0] for pattern in tables if "*" in pattern
-        ):
+        starred = [pattern for pattern in tables if "*" in pattern]
+        for group in dict.fromkeys(each.partition("/*")[0] for each in starred):
             file.create_group(group, track_order=True)
         for at, value in values.items():
             _write_table(file, at, _table_at(tables, at), value)
@@ -130,8 +110,7 @@ def write_hdf5(
                 write_attributes(
                     file[at] if at in file else file.create_group(at), plain
                 )
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(contents.getbuffer())
+    write_atomically(path, contents.getbuffer())
 
 
 def read_hdf5(
@@ -144,9 +123,6 @@ def read_hdf5(
     """Read a file that ``write_hdf5`` wrote with the same schema.
 
     ``attributes`` are {path of a group: type}; datasets have the types of their tables.
-
-    Raises:
-      InputError: there is no such file, or it is damaged, or another one.
     """
     path = os.fspath(path)
     check_file(path, remedy)
@@ -154,22 +130,18 @@ def read_hdf5(
         raise InputError(f"{path} is no HDF5 file: check the path")
     try:
         with h5py.File(path, "r") as file:
-            own = read_attributes(file)
-            if own.get("schema") != schema:
-                raise ValueError(f"its schema is {own.get('schema')}, not {schema}")
+            about = read_attributes(file)
+            if about.get("schema") != schema:
+                raise ValueError(f"its schema is {about.get('schema')}, not {schema}")
             found = dict(_datasets(file, tables))
             _check_sizes(found, os.path.getsize(path))
-            kinds: dict[str, tuple[Any, Any]] = {
-                at: (lookup(file, at), kind) for at, kind in attributes.items()
-            }
-            kinds |= {
-                at: (each, table.attributes) for at, (each, table) in found.items()
-            }
+            kinds = [(at, lookup(file, at), kind) for at, kind in attributes.items()]
+            kinds += [(at, each, own.attributes) for at, (each, own) in found.items()]
             return Stored(
-                tables={at: _read(at, *each) for at, each in found.items()},
-                attributes={
+                {at: _read(at, *each) for at, each in found.items()},
+                {
                     at: convert(read_attributes(each), kind, f"{path} {at}", remedy)
-                    for at, (each, kind) in kinds.items()
+                    for at, each, kind in kinds
                     if kind is not None
                 },
             )
@@ -268,19 +240,15 @@ def _check_sizes(
     found: Mapping[str, tuple[h5py.Dataset, Table]], file_bytes: int
 ) -> None:
     """Refuse more than the file can hold: a dataset may have many names."""
-    needed = packed = 0
-    for path, (dataset, _) in found.items():
-        own, own_packed = check_own_data(path, dataset)
-        needed, packed = needed + own, packed + own_packed
-    if needed - packed > file_bytes or packed > max(
-        FREE_BYTES, MOST_RATIO * file_bytes
-    ):
-        raise ValueError(f"{needed} bytes of data in a file of {file_bytes}")
+    sizes = [check_own_data(path, dataset) for path, (dataset, _) in found.items()]
+    plain, packed = map(sum, zip((0, 0), *sizes, strict=True))
+    if plain > file_bytes or packed > max(FREE_BYTES, MOST_RATIO * file_bytes):
+        raise ValueError(f"{plain + packed} bytes of data in a file of {file_bytes}")
 
 
 def _read(path: str, dataset: h5py.Dataset, table: Table) -> Any:
     if table.kinds == "s":
-        return _read_text(path, dataset, table)
+        return list(_texts(path, dataset, table))
     values = dataset[()]
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
@@ -294,8 +262,8 @@ def _read(path: str, dataset: h5py.Dataset, table: Table) -> Any:
     return values
 
 
-def _read_text(path: str, dataset: h5py.Dataset, table: Table) -> list[str]:
-    texts, length = [], 0
+def _texts(path: str, dataset: h5py.Dataset, table: Table) -> Iterator[str]:
+    length = 0
     # One by one: many may be the same long one.
     for index in range(dataset.size):
         text = msgspec.convert(dataset.asstr()[index], Label)
@@ -304,5 +272,4 @@ def _read_text(path: str, dataset: h5py.Dataset, table: Table) -> list[str]:
         length += len(text)
         if length > MOST_TEXT:
             raise ValueError(f"{path} holds more than {MOST_TEXT} letters")
-        texts.append(text)
-    return texts
+        yield text

@@ -18,11 +18,7 @@ FILTERS = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE)
 
 
 def lookup(file: h5py.Group, path: str) -> h5py.HLObject | None:
-    """A file's own object; None where there is none.
-
-    Raises:
-      ValueError: the path leads to another place, perhaps in another file.
-    """
+    """A file's own object; None where there is none, and no link to another place."""
     found = file
     for name in path.split("/") if path else ():
         # h5py itself would follow a link before it says that it is one.
@@ -36,10 +32,9 @@ def lookup(file: h5py.Group, path: str) -> h5py.HLObject | None:
 
 
 def check_own_data(path: str, dataset: h5py.Dataset) -> tuple[int, int]:
-    """Raise ``ValueError`` unless the file's own bytes account for a dataset.
+    """A dataset's bytes in memory, plain and compressed in the file.
 
-    Returns:
-      Its bytes in memory, and those of them that are compressed in the file.
+    Raises ``ValueError`` unless the file's own bytes account for them.
     """
     plan = dataset.id.get_create_plist()
     filters = [plan.get_filter(index)[0] for index in range(plan.get_nfilters())]
@@ -49,15 +44,13 @@ def check_own_data(path: str, dataset: h5py.Dataset) -> tuple[int, int]:
     stored = dataset.id.get_storage_size()
     if needed > (max(FREE_BYTES, MOST_RATIO * stored) if filters else stored):
         raise ValueError(f"{path} has {needed} bytes, of which {stored} are there")
-    return needed, needed if filters else 0
+    return (0, needed) if filters else (needed, 0)
 
 
 def write_attributes(where: h5py.HLObject, attributes: Mapping[str, Any]) -> None:
-    """Write plain data, in the order that h5py lists it in.
+    """Write text, numbers and lists as they are, other plain data as ``<name>_json``.
 
-    Text, numbers and lists of these are attributes as they are; anything else is JSON,
-    in an attribute ``<name>_json``. Data that was read is so written again to the same
-    bytes.
+    In the order that h5py lists it in: what was read is written to the same bytes.
     """
     for name, value in sorted(attributes.items()):
         entries = value if isinstance(value, list) and value else [value]

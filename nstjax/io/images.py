@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from nstjax.errors import InputError
 from nstjax.images.pixels import over_white, to_8_bit, to_srgb
 from nstjax.images.resizing import UsedSize
-from nstjax.io.atomic import atomic_path, check_writable
+from nstjax.io.atomic import check_writable, write_atomically
 from nstjax.io.formats import open_picture
 from nstjax.io.reduction import MAX_PIXELS, decode, reduced_size, reduction_factor
 from nstjax.io.stored import check_file
@@ -29,14 +30,8 @@ MAX_STORED_PIXELS = 178_956_970
 MAX_JPEG_PIXELS = 200_000_000
 MIN_SIDE = 16
 
-FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+FORMATS |= {".tif": "TIFF", ".tiff": "TIFF"}
 
 # Pillow also counts the frames of formats where they are no animation: the previews of
 # a phone's JPEG (MPO), the layers of a PSD.
@@ -79,13 +74,9 @@ def read_image(source: ImageSource, used_size: UsedSize | None = None) -> np.nda
 def read_colors(
     source: ImageSource, used_size: UsedSize | None = None, *, average: bool = True
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """``read_image`` with the opacity left apart.
+    """``read_image`` with the opacity [height, width] apart, None where all is opaque.
 
     What is decoded smaller has the averages of its pixels, or some of them.
-
-    Returns:
-      Colors, float32 [height, width, 3], 0..1, and opacity [height, width], 0..1, or
-      None where all is opaque.
     """
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
@@ -121,13 +112,16 @@ def write_image(
     """
     check_output(path)
     pixels = np.asarray(image, np.float32)
-    problem = ""
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
-        problem = f"has shape {pixels.shape}, expected [height, width, 3]"
-    elif not np.isfinite(pixels).all():
-        problem = "holds NaN or infinity, expected values from 0 to 1"
-    if problem:
-        raise InputError(f"{path} is not written: the image {problem}")
+        raise InputError(
+            f"{path} is not written: the image has shape {pixels.shape}, expected "
+            "[height, width, 3]"
+        )
+    if not np.isfinite(pixels).all():
+        raise InputError(
+            f"{path} is not written: the image holds NaN or infinity, expected values "
+            "from 0 to 1"
+        )
     if not 1 <= quality <= 100:
         raise InputError(f"quality {quality} is out of range: give 1 to 100")
     format_name = FORMATS[Path(path).suffix.lower()]
@@ -151,8 +145,7 @@ def write_image(
             "choose another format"
         ) from error
     try:
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(encoded.getbuffer())
+        write_atomically(path, encoded.getbuffer())
     except OSError as error:
         raise InputError(
             f"{path} cannot be written ({_reason(error)}): "
@@ -179,20 +172,8 @@ def check_transparent(path: str | os.PathLike[str]) -> None:
         )
 
 
-def picture_problem(path: str | os.PathLike[str]) -> str | None:
-    """What ``read_image`` would say of a picture's header; None if it is sound."""
-    try:
-        check_picture(path)
-    except InputError as error:
-        return str(error)
-    return None
-
-
 def check_picture(path: str | os.PathLike[str]) -> None:
-    """Check a file that should be a picture, as far as its header tells.
-
-    ``NoPictureError``: it holds something else, whatever its name.
-    """
+    """Check a picture as far as its header tells; ``NoPictureError`` if it is none."""
     with _opened(os.fspath(path)):
         pass
 
@@ -210,16 +191,14 @@ def _opened(name: str) -> Iterator[Image.Image]:
         if not file.peek(1):
             raise InputError(f"{name} is empty: give a picture file")
         with open_picture(file, name) as image:
-            _check_sides(image.height, image.width, name)
-            if image.height * image.width > MAX_JPEG_PIXELS:
-                raise _too_large(name, MAX_JPEG_PIXELS)
+            _check_size(image.height, image.width, name, MAX_JPEG_PIXELS)
             yield image
 
 
 def _from_pillow(
     image: Image.Image, name: str, used_size: UsedSize | None, average: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    _check_sides(image.height, image.width, name)
+    _check_size(image.height, image.width, name, sys.maxsize)
     factor = reduction_factor(image, used_size)
     width, height = reduced_size(image, factor)
     if width * height > MAX_PIXELS:
@@ -243,9 +222,7 @@ def _from_array(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
             "give [height, width] or [height, width, 1, 3 or 4]"
         )
     height, width, channels = values.shape
-    _check_sides(height, width, "the array")
-    if height * width > MAX_PIXELS:
-        raise _too_large("the array", MAX_PIXELS)
+    _check_size(height, width, "the array", MAX_PIXELS)
     if is_float and not (values.min() >= 0 and values.max() <= 1):
         raise InputError(
             f"the array holds values from {values.min():g} to {values.max():g}: "
@@ -259,12 +236,14 @@ def _from_array(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return np.repeat(scaled, 3, axis=2) if channels == 1 else scaled, None
 
 
-def _check_sides(height: int, width: int, name: str) -> None:
+def _check_size(height: int, width: int, name: str, most: int) -> None:
     if min(height, width) < MIN_SIDE:
         raise InputError(
             f"{name} is {width}×{height} pixels: "
             f"give a picture of at least {MIN_SIDE} on each side"
         )
+    if height * width > most:
+        raise _too_large(name, most)
 
 
 def _too_large(name: str, limit: int) -> InputError:

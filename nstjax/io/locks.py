@@ -1,8 +1,7 @@
 """What one process holds on disk, and what is left of one that was killed.
 
-A lock is a file that its process keeps locked. The kernel frees it when the process
-ends, however that happens: what a dead one has left is recognized by its lock, and
-never by its name alone.
+A lock is a file that its process keeps locked, until the kernel frees it: what a dead
+one has left is recognized by its lock, and never by its name alone.
 """
 
 import contextlib
@@ -12,7 +11,7 @@ import secrets
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,36 +32,37 @@ NEW, PREVIEW = "new", "preview.png"
 
 
 @contextlib.contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """Make a folder, and remove it in the end if nothing has come into it."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+
+    def leave() -> None:
+        with contextlib.suppress(OSError):
+            for path in missing:
+                path.rmdir()
+
+    with _ended_by(leave):
+        with undisturbed():
+            folder.mkdir(parents=True, exist_ok=True)
+        yield
+
+
+@contextlib.contextmanager
 def held(lock: Path, what: str, otherwise: str) -> Iterator[None]:
     """Hold a lock file for the block; the folders that it takes are made.
 
-    Those that stay empty are removed with it. Where another process holds it, the
-    message says what is in use, and what to do.
+    Where another process holds it, the message says what is in use, and what to do.
     """
-    made = [folder for folder in lock.parents if not folder.exists()]
-    files: list[BinaryIO] = []
-
-    def leave() -> None:
-        if files:
-            lock.unlink(missing_ok=True)
-            files.pop().close()
-        with contextlib.suppress(OSError):
-            for folder in made:
-                folder.rmdir()
-
-    with cleaned_up(leave):
-        try:
-            with undisturbed():
-                lock.parent.mkdir(parents=True, exist_ok=True)
-                file = _take(lock, create=True)
-                if file is None:
-                    holder = _holder(lock)
-                    raise InputError(f"{what} is in use by {holder}: {otherwise}")
-                files.append(file)
-            _sign(file)
-            yield
-        finally:
-            leave()
+    with made(lock.parent), _locks(lambda: lock.unlink(missing_ok=True)) as locks:
+        with undisturbed():
+            file = _take(lock, create=True)
+            if file is None:
+                text = lock.read_bytes().removeprefix(MARK).decode(errors="replace")
+                holder = text.strip() or "another process"
+                raise InputError(f"{what} is in use by {holder}: {otherwise}")
+            locks.append(file)
+        _sign(file)
+        yield
 
 
 @contextlib.contextmanager
@@ -89,31 +89,20 @@ def temporary_folder(beside: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def own_folder(folder: Path) -> Iterator[bool]:
-    """Make a folder that nobody else has, and remove it when the block ends.
+    """Make a folder that is not there, or a dead process's, and remove it in the end.
 
-    Yields whether it could be made: it must not be there yet, unless a dead process has
-    left it.
+    Yields whether it could be made.
     """
     _remove_if_dead(folder)
-    files: list[BinaryIO] = []
-
-    def leave() -> None:
-        if files:
-            _remove(folder)
-            files.pop().close()
-
-    with cleaned_up(leave):
-        try:
-            with undisturbed(), contextlib.suppress(FileExistsError):
-                folder.mkdir()
-                # Another process may take it for dead before it is locked.
-                with contextlib.suppress(FileNotFoundError):
-                    if file := _take(folder / LOCK, create=True):
-                        files.append(file)
-                        _sign(file)
-            yield bool(files)
-        finally:
-            leave()
+    with _locks(lambda: _remove(folder)) as locks:
+        with undisturbed(), contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            # Another process may take it for dead before it is locked.
+            with contextlib.suppress(FileNotFoundError):
+                if file := _take(folder / LOCK, create=True):
+                    locks.append(file)
+                    _sign(file)
+        yield bool(locks)
 
 
 def remove_dead(folder: Path) -> None:
@@ -122,6 +111,30 @@ def remove_dead(folder: Path) -> None:
         for entry in list(os.scandir(folder)):
             if OURS.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 _remove_if_dead(Path(entry.path))
+
+
+@contextlib.contextmanager
+def _ended_by(leave: Callable[[], None]) -> Iterator[None]:
+    """Have this done when the block ends, or the process."""
+    with cleaned_up(leave):
+        try:
+            yield
+        finally:
+            leave()
+
+
+@contextlib.contextmanager
+def _locks(remove: Callable[[], None]) -> Iterator[list[BinaryIO]]:
+    """Yield a list for the lock file that the block takes, and remove it in the end."""
+    files: list[BinaryIO] = []
+
+    def leave() -> None:
+        if files:
+            remove()
+            files.pop().close()
+
+    with _ended_by(leave):
+        yield files
 
 
 def _remove_if_dead(folder: Path) -> None:
@@ -133,8 +146,7 @@ def _remove_if_dead(folder: Path) -> None:
             folder.rmdir()
         if LOCK not in names or fcntl is None:
             return
-        file = _take(folder / LOCK, create=False)
-        if file is not None:
+        if file := _take(folder / LOCK, create=False):
             with file:
                 text = file.read()
                 # One that was killed before it signed has written nothing else.
@@ -174,11 +186,7 @@ def _take(lock: Path, *, create: bool) -> BinaryIO | None:
 
 
 def _open(lock: Path, *, create: bool) -> BinaryIO:
-    """Open a lock file, and nothing that somebody else has put in its place.
-
-    It is emptied and removed later: a folder that was sent around may hold a link of
-    its name, to any file.
-    """
+    """Open a lock file, which is emptied later: no link, and nothing of anybody's."""
 
     def open_itself(path: str, flags: int) -> int:
         return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
@@ -206,8 +214,3 @@ def _sign(file: BinaryIO) -> None:
     file.truncate(0)
     file.write(MARK + who.encode())
     file.flush()
-
-
-def _holder(lock: Path) -> str:
-    text = lock.read_bytes()
-    return text.removeprefix(MARK).decode(errors="replace").strip() or "another process"

@@ -19,10 +19,7 @@ MaskSource = ImageSource | Sequence[ImageSource]
 
 
 def read_regions(source: MaskSource, picture: np.ndarray, name: str) -> "RegionMasks":
-    """The regions of a mask at the size of its picture [height, width, 3].
-
-    The mask is one map with a color for each region, or grey masks of one each.
-    """
+    """The regions of a mask at the size of its picture [height, width, 3]."""
     from nstjax.images import regions as masks
 
     height, width, _ = picture.shape

@@ -9,10 +9,7 @@ Mask = str | tuple[str, ...]
 
 
 def expand_home(path: str) -> str:
-    """The path with ``~`` or ``~NAME`` at its beginning replaced by that home folder.
-
-    A file that has this very name is itself.
-    """
+    """The path with its ``~`` or ``~NAME`` replaced, unless a file has this name."""
     return path if os.path.lexists(path) else os.path.expanduser(path)
 
 

@@ -3,10 +3,12 @@
 Only then do they become floats, which take three times the memory and more.
 """
 
+import contextlib
+import itertools
+import math
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -33,13 +35,11 @@ def reduction_factor(image: Image.Image, used_size: UsedSize | None) -> int:
     """
     if used_size is None or image.height * image.width <= REDUCE_ABOVE:
         return 1
-    if _is_turned(image):
-        used_width, used_height = used_size(image.width, image.height)
-    else:
-        used_height, used_width = used_size(image.height, image.width)
+    turn = -1 if _is_turned(image) else 1
+    used_height, used_width = used_size(*(image.height, image.width)[::turn])[::turn]
     factor = 1
     while True:
-        spare = 2 if _pixels(image, factor) <= MAX_PIXELS else 1
+        spare = 2 if math.prod(reduced_size(image, factor)) <= MAX_PIXELS else 1
         width, height = reduced_size(image, 2 * factor)
         if width < max(1, spare * used_width) or height < max(1, spare * used_height):
             return factor
@@ -52,17 +52,16 @@ def reduced_size(image: Image.Image, factor: int) -> tuple[int, int]:
 
 
 def decode(image: Image.Image, factor: int = 1, *, average: bool = True) -> Image.Image:
-    """Decode a picture, made smaller by a power of two; its orientation is not applied.
+    """Decode a picture, made smaller by a power of two, as it is stored, maybe turned.
 
-    The pixels that fall together are averaged, or one of them is taken, as the numbers
-    and colors of a mask need it.
+    Of pixels that fall together one is taken, as a mask needs it, or their average.
     """
     width = image.width
     if factor > 1:
         # JPEG and RAW files can be decoded at a fraction of their size.
         image.draft(None, (image.width // factor, image.height // factor))
         factor //= round(width / image.width)
-    with _silent_decoder(image.format):
+    with _silent_stderr() if image.format in TALKATIVE else contextlib.nullcontext():
         image.load()
     if factor == 1:
         return image
@@ -82,8 +81,7 @@ def _averaged(image: Image.Image, factor: int) -> Image.Image:
     )
     first = next(strips)
     result = Image.new(first.mode, reduced_size(image, factor))
-    result.paste(first)
-    for number, strip in enumerate(strips, start=1):
+    for number, strip in enumerate(itertools.chain([first], strips)):
         result.paste(strip, (0, number * rows // factor))
     result.info = dict(image.info)
     result.info.pop("transparency", None)
@@ -113,11 +111,6 @@ def _deep(image: Image.Image) -> Image.Image:
     return Image.merge("LA", [Image.fromarray(grey), Image.fromarray(alpha)])
 
 
-def _pixels(image: Image.Image, factor: int) -> int:
-    width, height = reduced_size(image, factor)
-    return width * height
-
-
 def _is_turned(image: Image.Image) -> bool:
     """Whether the upright picture has the sides of the stored one exchanged."""
     # Pillow tells the upright size of a TIFF.
@@ -130,23 +123,14 @@ def _is_turned(image: Image.Image) -> bool:
         return False
 
 
-@contextmanager
-def _silent_decoder(format_name: str | None) -> Iterator[None]:
-    """Keep what a decoder in C writes to stderr from the person."""
-    if format_name not in TALKATIVE:
-        yield
-        return
-    with _stderr_lock:
-        try:
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keep what a decoder in C writes to stderr, if there is one, from the person."""
+    with _stderr_lock, contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
             stderr = os.dup(2)
-        # There is none.
-        except OSError:
-            yield
-            return
-        try:
+            stack.callback(os.close, stderr)
+            stack.callback(os.dup2, stderr, 2)
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), 2)
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+        yield

@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path
+from nstjax.io.atomic import write_atomically
 from nstjax.io.config import START_AGAIN
 from nstjax.io.hdf5 import Table, read_hdf5, write_hdf5
 from nstjax.io.stored import Amount, Count, check_file, convert, damaged, decode
@@ -112,7 +112,7 @@ def metrics_rows(info: TransferInfo, first_step: int, seconds: float) -> list[Ro
 
 def append_metrics(folder: Path, rows: list[Row]) -> None:
     """Append rows to metrics.jsonl, all of them or none."""
-    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    lines = _json_lines(rows).encode()
     with open(folder / METRICS, "ab", buffering=0) as file:
         end = file.tell()
         try:
@@ -161,8 +161,11 @@ def read_metrics(
 
 def write_metrics(folder: Path, rows: list[Row]) -> None:
     """Write metrics.jsonl anew, atomically."""
-    with atomic_path(folder / METRICS) as temporary:
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_atomically(folder / METRICS, _json_lines(rows))
+
+
+def _json_lines(rows: list[Row]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def write_run(
@@ -192,19 +195,12 @@ def write_run(
 
 
 class LoggedRun(NamedTuple):
-    """What run.h5 holds.
+    """What run.h5 holds; images [height, width, 3] are in the network's units."""
 
-    Attributes:
-      config: what config.json held.
-      log: {name: values of each logged step}, from "step" to "seconds".
-      snapshots: {step: image [height, width, 3] in the network's units}.
-      image: the last one, after ``steps`` updates.
-    """
-
-    config: dict[str, Any]
-    log: dict[str, np.ndarray]
-    snapshots: dict[int, np.ndarray]
-    image: np.ndarray
+    config: dict[str, Any]  # what config.json held
+    log: dict[str, np.ndarray]  # of each logged step, from "step" to "seconds"
+    snapshots: dict[int, np.ndarray]  # by step
+    image: np.ndarray  # the last one, after so many steps
     steps: int
 
 

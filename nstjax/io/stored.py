@@ -1,14 +1,9 @@
-"""Files that may have been sent around and edited: read only as what they should be.
-
-What is stored as JSON is converted to a type, so that no code behind the reader meets
-another one; HDF5 has ``nstjax.io.hdf5``.
-"""
+"""Files that may have been sent around and edited: read only as what they should be."""
 
 import contextlib
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -43,23 +38,18 @@ MOST_SETTING = 70
 
 
 def check_file(path: StoredPath, remedy: str, most_bytes: int = 2**63) -> None:
-    """Raise ``InputError`` unless a path is a regular file of a sensible size.
-
-    It is not opened: a pipe would never end.
-    """
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
+    """Raise ``InputError`` unless a path is a regular file of a sensible size."""
+    # It is not opened: a pipe would never end.
+    if not os.path.exists(path):
         problem = "does not exist"
+    elif os.path.isdir(path):
+        problem = "is a folder"
+    elif not os.path.isfile(path):
+        problem = "is no regular file"
+    elif os.path.getsize(path) > most_bytes:
+        problem = f"is larger than {most_bytes >> 20} MiB"
     else:
-        if stat.S_ISDIR(found.st_mode):
-            problem = "is a folder"
-        elif not stat.S_ISREG(found.st_mode):
-            problem = "is no regular file"
-        elif found.st_size > most_bytes:
-            problem = f"is larger than {most_bytes >> 20} MiB"
-        else:
-            return
+        return
     raise InputError(f"{os.fspath(path) or 'a file of no name'} {problem}: {remedy}")
 
 
@@ -108,10 +98,7 @@ def short_json(value: Any) -> str:
 def open_tensors(
     path: StoredPath, remedy: str, most_bytes: int = 2**63
 ) -> Iterator[Any]:
-    """Open a safetensors file, as ``safetensors.safe_open`` gives it.
-
-    Its library has checked that the tensors fill the file and are no larger.
-    """
+    """Open a safetensors file, of which its library checks that its tensors fill it."""
     check_file(path, remedy, most_bytes)
     try:
         with open(path, "rb") as file:
@@ -138,7 +125,7 @@ def check_tensors(
 ) -> None:
     """Compare tensors with {name: shape and dtype}, before any is read.
 
-    The names are those of tensors that may not be there unless they are expected.
+    Those of the ``names`` may not be there unless they are expected.
     """
     known = set(file.keys())
     for name in (*expected, *names):
@@ -157,12 +144,13 @@ def check_tensors(
             )
 
 
-def tensors_sha256(tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over each tensor's name and bytes, in their order."""
+def tensors_sha256(tensors: Mapping[str, np.ndarray], text: str = "") -> str:
+    """SHA-256 over each tensor's name and bytes, in their order, and a text."""
     digest = hashlib.sha256()
     for name, tensor in tensors.items():
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensor).data)
+    digest.update(text.encode())
     return digest.hexdigest()
 
 
@@ -175,9 +163,6 @@ def _check_plain(value: Any, levels: int) -> None:
             raise ValueError("text with a zero byte")
         # Python has the bytes of a file's name that are no UTF-8 as such surrogates.
         value.encode(errors="surrogateescape")
-    elif isinstance(value, dict):
-        for entry in (*value, *value.values()):
-            _check_plain(entry, levels - 1)
-    elif isinstance(value, list):
-        for entry in value:
+    elif isinstance(value, dict | list):
+        for entry in [*value, *value.values()] if isinstance(value, dict) else value:
             _check_plain(entry, levels - 1)

@@ -24,14 +24,10 @@ def read_photo(
     transparency: Transparency = "flatten",
     used_size: UsedSize | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read a photo whose transparent parts may stay transparent in the result.
+    """Read a photo, and the opacity that the result gets; None where all is opaque.
 
-    They are put on white, which is said, or kept: then they are filled with what is
-    around them, so that they show in no style.
-
-    Returns:
-      The photo, float32 [height, width, 3], 0..1, and the opacity [height, width],
-      0..1, that the result gets; None where all is opaque.
+    Transparent parts are put on white, which is said, or kept: then they are filled
+    with what is around them, so that they show in no style.
     """
     if transparency == "flatten":
         advice = ": --transparency=keep keeps them transparent"
@@ -52,11 +48,8 @@ def read_on_white(
     """``nstjax.read_image`` with a note if the picture is transparent, and advice."""
     color, alpha = read_colors(source, used_size)
     if alpha is not None:
-        LOGGER.info(
-            "%s is transparent in parts, which are put on white%s",
-            _name(source),
-            advice,
-        )
+        told = "%s is transparent in parts, which are put on white%s"
+        LOGGER.info(told, _name(source), advice)
     return over_white(color, alpha)
 
 
@@ -71,8 +64,7 @@ def fill_holes(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Replace the colors of transparent parts by those of their surroundings.
 
     A hole takes its color from the picture at half the size, in which it is smaller and
-    filled in the same way. color [height, width, 3] and opacity alpha [height, width],
-    which is not 0 everywhere, are in 0..1.
+    filled in the same way. Some of the picture must not be transparent.
 
     Source:
       Gortler et al. (1996), "The Lumigraph", section 3.4.2: pull and push.

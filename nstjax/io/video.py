@@ -20,7 +20,6 @@ from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.ffmpeg import complaint, failure, run_ffmpeg, running, url
 from nstjax.io.images import MAX_PIXELS
 from nstjax.io.stored import check_file
-from nstjax.io.video_colors import VideoColors, has_tone_mapping, video_colors
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -37,24 +36,28 @@ MP4_AUDIO = {"aac", "ac3", "alac", "eac3", "mp3"}
 # AAC lacks some layouts of channels.
 CONVERSIONS = ["aac", "aac -ac 2"]
 
+HDR = {"arib-std-b67", "smpte2084"}  # HLG and PQ
+# White at 203 cd/m² stays white, and what is brighter, up to 1000, is compressed
+# (ITU-R BT.2408).
+TONE_MAPPING = (
+    "format=gbrp16le,zscale=tin={transfer}:pin={primaries}:t=linear:npl=203:agamma=0,"
+    "format=gbrpf32le,zscale=p=bt709,tonemap=mobius:param=0.7:peak=4.93:desat=0,"
+    "zscale=t=iec61966-2-1"
+)
+# What is untagged and larger is of high definition, as players guess.
+STANDARD_DEFINITION = 576
+
 
 class VideoInfo(NamedTuple):
-    """How a video is read.
-
-    Attributes:
-      width, height: of a frame as players show it: upright, with square pixels.
-      fps: frames a second.
-      frames: how many, estimated from the duration; 0 where that is unknown.
-      has_audio: whether it has sound that can be decoded.
-      colors: how its colors become sRGB.
-    """
+    """How a video is read: as players show it, upright and with square pixels."""
 
     width: int
     height: int
     fps: float
-    frames: int
-    has_audio: bool
-    colors: VideoColors = VideoColors()
+    frames: int  # estimated from the duration; 0 where that is unknown
+    has_audio: bool  # sound that can be decoded
+    color_matrix: str  # to RGB, as ffmpeg's filter scale takes it
+    tone_mapping: str  # ffmpeg's filters for RGB of high dynamic range, or none
 
 
 def is_video(path: str | os.PathLike[str]) -> bool:
@@ -70,11 +73,7 @@ def is_video(path: str | os.PathLike[str]) -> bool:
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """Decode the first frame of a video, to learn how all are read.
-
-    Raises:
-      InputError: no frame can be decoded, or it has more than 100 million pixels.
-    """
+    """Decode the first frame of a video, to learn how all are read."""
     first_frame = "-map 0:V:0 -vf fps=source_fps,showinfo -frames:v 1 -f framecrc -"
     said, checksums = _describe(path, first_frame)
     header = dict(re.findall(r"^#(\w+) 0: (\S+)$", checksums, re.MULTILINE))
@@ -92,40 +91,28 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     fps = float(1 / Fraction(header["tb"]))
     duration = re.search(r"Duration: (\d+):(\d+):([\d.]+)", said)
     hours, minutes, seconds = map(float, duration.groups() if duration else (0, 0, 0))
-    return VideoInfo(
-        width=width,
-        height=height,
-        fps=fps,
-        frames=round((hours * 3600 + minutes * 60 + seconds) * fps),
-        has_audio=_audio(said) is not None,
-        colors=video_colors(said, height, width),
-    )
+    frames = round((hours * 3600 + minutes * 60 + seconds) * fps)
+    colors = _video_colors(said, height, width)
+    return VideoInfo(width, height, fps, frames, _audio(said) is not None, *colors)
 
 
 def read_frames(
     path: str | os.PathLike[str], info: VideoInfo
 ) -> Generator[np.ndarray, None, None]:
-    """Decode a video frame by frame, at a constant rate that keeps step with the sound.
+    """Decode read-only frames, uint8 [height, width, 3], sRGB, at a constant rate.
 
     Where the video's own rate varies, or it starts later than the sound, frames are
     repeated or left out. What is left of a damaged video is read, with a warning.
-
-    Yields:
-      Read-only uint8 [height, width, 3], sRGB.
     """
-    colors = info.colors
     # ffmpeg itself fills the time before a late first frame with it.
     filters = f"fps={info.fps},scale={info.width}:{info.height}"
-    filters += f":in_color_matrix={colors.matrix}"
-    if colors.tone_mapping and has_tone_mapping(path):
+    filters += f":in_color_matrix={info.color_matrix}"
+    if info.tone_mapping and has_tone_mapping(path):
         LOGGER.info("%s is HDR: its colors are mapped to those of any screen", path)
-        filters += f",{colors.tone_mapping}"
-    elif colors.tone_mapping:
-        LOGGER.warning(
-            "%s is HDR and will look pale: this ffmpeg has no filters zscale and "
-            "tonemap",
-            path,
-        )
+        filters += f",{info.tone_mapping}"
+    elif info.tone_mapping:
+        lacks = "this ffmpeg has no filters zscale and tonemap"
+        LOGGER.warning("%s is HDR and will look pale: %s", path, lacks)
     # The faster conversion to RGB is a level or two too dark.
     exact = "-sws_flags bicubic+accurate_rnd+full_chroma_int"
     output = f"-map 0:V:0 -vf {filters} {exact} -pix_fmt rgb24 -f rawvideo -"
@@ -164,10 +151,6 @@ def write_video(
       fps: frames a second.
       audio_from: a video whose sound, if it has any, is copied; as AAC where MP4 or
         players would not take it, and left out with a note where that fails, too.
-
-    Raises:
-      InputError: bad input, or imageio-ffmpeg is not installed.
-      OSError: the file cannot be written; EncodingError where the disk is not why.
     """
     check_video_output(path)
     if not 0 < fps < float("inf"):
@@ -231,6 +214,26 @@ def _ffmpeg(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]:
     return run_ffmpeg(path, *limits.split(), "-i", url(path), *output.split())
 
 
+def _video_colors(said: str, height: int, width: int) -> tuple[str, str]:
+    """Color matrix and tone mapping, by what ffmpeg's filter showinfo says."""
+    tags = dict.fromkeys(("space", "primaries", "trc"), "unknown")
+    tags |= re.findall(r"\bcolor_(space|primaries|trc):(\S+)", said)
+    untagged = tags["space"] == "unknown"
+    if tags["trc"] in HDR:
+        primaries = tags["primaries"].replace("unknown", "bt2020")
+        mapping = TONE_MAPPING.format(transfer=tags["trc"], primaries=primaries)
+        return "bt2020" if untagged else "auto", mapping
+    # ffmpeg itself takes all that is untagged for standard definition.
+    guessed = untagged and min(height, width) > STANDARD_DEFINITION
+    return "bt709" if guessed else "auto", ""
+
+
+def has_tone_mapping(path: str | os.PathLike[str]) -> bool:
+    """Whether the ffmpeg for a path, which may be anybody's, has the filters."""
+    filters = run_ffmpeg(path, "-filters")[1]
+    return all(f" {name} " in filters for name in ("zscale", "tonemap"))
+
+
 def _audio(said: str) -> tuple[str, str] | None:
     """Index and codec of the first audio stream that ffmpeg can decode."""
     stream = r"^ *Stream #0:(\d+)\S*: Audio: (?!none)(\w+)"
@@ -253,17 +256,13 @@ def _sound(path: str | os.PathLike[str]) -> list[str]:
             if process.wait() == 0:
                 return ["-i", url(path), *f"-map 0:v -map 1{chosen}".split()]
             said = complaint(messages)
-    LOGGER.warning(
-        "%s has sound that ffmpeg cannot convert: the result is silent (ffmpeg says: "
-        "%s)",
-        *(path, said),
-    )
+    silent = "%s has sound that ffmpeg cannot convert: the result is silent "
+    LOGGER.warning(silent + "(ffmpeg says: %s)", path, said)
     return []
 
 
 def _even(frame: np.ndarray) -> np.ndarray:
-    height, width, _ = frame.shape
-    return np.pad(frame, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
+    return np.pad(frame, [(0, side % 2) for side in frame.shape[:2]] + [(0, 0)], "edge")
 
 
 def _too_large(path: str | os.PathLike[str]) -> InputError:

@@ -12,7 +12,7 @@ import safetensors.numpy
 from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path
+from nstjax.io.atomic import write_atomically
 from nstjax.io.stored import open_tensors, tensors_sha256
 from nstjax.network.architecture import architecture_of, kernel_shapes
 from nstjax.network.random_weights import random_params
@@ -29,20 +29,12 @@ PARTS = ("kernel", "bias")
 
 
 class LoadedParams(NamedTuple):
-    """Params and where they come from.
-
-    Attributes:
-      params: the network, ``params["conv4_2"]["kernel"]`` ``[3, 3, in, out]`` and
-        ``["bias"]`` ``[out]``, float32, for RGB input in 0..255 minus the mean.
-      sha256: ``params_sha256`` of the params, the same whatever their file.
-      source: the path of the file, or what they are instead.
-      advice: how to get VGG-19 itself, where this is not it; empty otherwise.
-    """
+    """Params and where they come from."""
 
     params: Params
-    sha256: str
-    source: str
-    advice: str = ""
+    sha256: str  # of the params, the same whatever their file
+    source: str  # the path of the file, or what they are instead
+    advice: str = ""  # how to get VGG-19 itself, where this is not it
 
 
 def default_weights_path(network: str = "VGG-19") -> str:
@@ -61,18 +53,12 @@ def find_vgg19() -> str | None:
 
 
 def load_network(weights: str = "auto", *, seed: int = 0) -> LoadedParams:
-    """``load_params`` with where the network comes from.
-
-    "auto" is VGG-19 if ``find_vgg19`` finds it, else the bundled network; "vgg19" is
-    nothing else; "random" is VGG-19's layers with random weights.
-    """
+    """``load_params`` with where the network comes from."""
     if weights == "slim":
         return _bundled()
     if weights == "random":
-        params = random_params(seed)
-        return LoadedParams(
-            params, params_sha256(params), f"random (seed {seed})", ADVICE
-        )
+        params, source = random_params(seed), f"random (seed {seed})"
+        return LoadedParams(params, params_sha256(params), source, ADVICE)
     if weights not in ("auto", "vgg19"):
         return read_params(_existing(weights))
     path = find_vgg19()
@@ -94,7 +80,7 @@ def load_params(weights: str = "auto", *, seed: int = 0) -> Params:
 
     Args:
       weights: "auto" for that, "vgg19" for VGG-19 alone, "slim" for the bundled
-        network, "random", or the path of a file.
+        network, "random" for VGG-19's layers with random weights, or a file's path.
       seed: of random weights.
 
     Raises:
@@ -106,9 +92,8 @@ def load_params(weights: str = "auto", *, seed: int = 0) -> Params:
 def read_params(path: str | os.PathLike[str]) -> LoadedParams:
     """Read the network's params from a file.
 
-    A ``.safetensors`` file may hold any widths, so that slimmer networks with the layer
-    names of VGG-19 or VGG-16 can be read as well; Keras' ``.h5`` and MatConvNet's
-    ``.mat`` files are converted on the way and must be one of the two themselves.
+    A ``.safetensors`` file may hold any widths of VGG-19's or VGG-16's layers; Keras'
+    ``.h5`` and MatConvNet's ``.mat`` files must be one of the two themselves.
     """
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lower()
@@ -116,17 +101,29 @@ def read_params(path: str | os.PathLike[str]) -> LoadedParams:
         # weights_convert imports nstjax: at the top, this would close a circle.
         from weights_convert import convert_file
 
-        tensors = _flatten(convert_file(path)[0])
-        sha256 = _tensors_sha256(tensors)
+        tensors, recorded = _flatten(convert_file(path)[0]), None
     elif suffix == ".safetensors":
-        tensors, sha256 = _read_safetensors(path)
+        with open_tensors(path, WRITE_AGAIN, LARGEST_FILE_BYTES) as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            names = _check_shapes(path, slices)
+            tensors = {name: file.get_tensor(name) for name in names}
+            recorded = (file.metadata() or {}).get("params_sha256")
     else:
         raise InputError(
             f"{path} does not end in .safetensors, .h5, .hdf5 or .mat: "
             "pass a weight file of VGG-19 or VGG-16"
         )
+    sha256 = _tensors_sha256(tensors)
+    if recorded not in (None, sha256):
+        raise InputError(
+            f"{path} has the wrong hash, so the file is damaged: {WRITE_AGAIN}"
+        )
     params: Params = {}
     for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise InputError(
+                f"{path}: {name} holds a number that is not finite: {WRITE_AGAIN}"
+            )
         layer, part = name.split("/")
         # jnp.asarray would compile a program for each shape.
         params.setdefault(layer, {})[part] = jax.device_put(np.float32(tensor))
@@ -160,19 +157,13 @@ def save_params(
     if half_precision:
         tensors = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
     sha256 = _tensors_sha256(tensors)
-    contents = safetensors.numpy.save(
-        tensors, {**(metadata or {}), "params_sha256": sha256}
-    )
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(contents)
+    metadata = {**(metadata or {}), "params_sha256": sha256}
+    write_atomically(path, safetensors.numpy.save(tensors, metadata))
     return sha256
 
 
 def params_sha256(params: Mapping[str, Mapping[str, ArrayLike]]) -> str:
-    """The params' identity: SHA-256 over each tensor's name and float32 bytes.
-
-    The order is the network's, a kernel before its bias; the bytes are little-endian.
-    """
+    """The params' identity: SHA-256 over each tensor's name and float32 bytes."""
     return _tensors_sha256(_flatten(params))
 
 
@@ -216,27 +207,8 @@ def _tensors_sha256(tensors: Mapping[str, np.ndarray]) -> str:
     )
 
 
-def _read_safetensors(path: str) -> tuple[dict[str, np.ndarray], str]:
-    """The tensors and their hash, once everything about them has been checked."""
-    with open_tensors(path, WRITE_AGAIN, LARGEST_FILE_BYTES) as file:
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-        tensors = {name: file.get_tensor(name) for name in _check_shapes(path, slices)}
-        recorded = (file.metadata() or {}).get("params_sha256")
-    sha256 = _tensors_sha256(tensors)
-    if recorded not in (None, sha256):
-        raise InputError(
-            f"{path} has the wrong hash, so the file is damaged: {WRITE_AGAIN}"
-        )
-    for name, tensor in tensors.items():
-        if not np.isfinite(tensor).all():
-            raise InputError(
-                f"{path}: {name} holds a number that is not finite: {WRITE_AGAIN}"
-            )
-    return tensors, sha256
-
-
 def _check_shapes(path: str, tensors: Mapping[str, Any]) -> list[str]:
-    """The tensors of VGG's chain of convolutions, of any width; others are refused."""
+    """The names of VGG's chain of convolutions, of any width; others are refused."""
     layers = architecture_of({name.partition("/")[0] for name in tensors}).convolutions
     names = [f"{layer}/{part}" for layer in layers for part in PARTS]
     remedy = "pass a file that python -m weights_convert wrote"

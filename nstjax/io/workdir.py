@@ -11,11 +11,7 @@ from nstjax.runtime.processes import all_or_none, is_first_process
 
 
 def begin_folder(folder: Path, command: str, written: Sequence[Path]) -> bool:
-    """Make a command's folder, or go on in one that the same command has made.
-
-    Returns:
-      Whether the folder is a new one.
-    """
+    """Make a command's folder, unless the same command has; gives whether it is new."""
     settings = {"command": command}
     if has_begun(folder, settings, written):
         return False

@@ -15,9 +15,26 @@ from nstjax.statistics.style import style_statistic
 from nstjax.statistics.table import STATISTICS
 
 LARGEST_NUMBER = 3.4e38  # of float32
-# An int32 counts them, over all scales of a pyramid.
-MOST_STEPS = 10**8
-MOST_CORRECTIONS = 1000  # a pair needs the memory of two images
+# The least and the most of each number, or of each of several.
+LIMITS = {
+    **dict.fromkeys(
+        (
+            *("alpha", "beta", "tv", "noise_scale", "learning_rate"),
+            *("content_layer_weights", "style_layer_weights"),
+        ),
+        (0, LARGEST_NUMBER),
+    ),
+    "noise_ratio": (0, 1),
+    "lbfgs_num_correction": (1, 1000),  # a pair needs the memory of two images
+    # An int32 counts them, over all scales of a pyramid.
+    "steps": (1, 10**8),
+    "pyramid_steps": (1, 10**8),
+    "pyramid_min_size": (1, 10**8),
+    "guide_dilation": (-100, 100),
+    "style_scale": (0.05, 20),
+    "average_decay": (0, 0.999999),
+    "adam_betas": (0, 0.999999),
+}
 
 
 def settings_of(preset: Preset) -> dict[str, Any]:
@@ -187,72 +204,33 @@ def _check(preset: Preset) -> None:
             raise InputError(
                 f"{name} must be one of {', '.join(choices)}, got {value!r}"
             )
+    for name, (low, high) in LIMITS.items():
+        whole = setting_types()[name] in (int, tuple[int, ...])
+        values = settings[name]
+        for value in values if isinstance(values, tuple) else (values,):
+            if low <= value <= high and (isinstance(value, int) or not whole):
+                continue
+            span = f"lie in {low}..{high}{', a whole number' if whole else ''}"
+            if high == LARGEST_NUMBER:
+                span = "be a finite number of 0 or more (in float32)"
+            raise InputError(f"{name} must {span}, got {value}")
     for kind in ("content", "style"):
         layers, weights = settings[f"{kind}_layers"], settings[f"{kind}_layer_weights"]
-        check_layers(layers)
         if len(weights) != len(layers):
             raise InputError(
                 f"{kind}_layer_weights has {len(weights)} values for {len(layers)} "
                 f"{kind} layers ({','.join(layers)}): give one for each"
             )
-        for weight in weights:
-            _check_number(f"{kind}_layer_weights", weight)
-    for name in ("alpha", "beta", "tv", "noise_scale"):
-        _check_number(name, settings[name])
+    for name in settings:
+        if name.endswith("_layers") or name == "fine_layers_refined":
+            check_layers(settings[name])
     if not preset.alpha and not preset.beta:
         raise InputError("alpha and beta are both 0: nothing would be optimized")
-    _check_number("learning_rate", preset.learning_rate)
     if not preset.learning_rate:
         raise InputError("learning_rate is 0: the image would never change")
-    if not 0 <= preset.image.noise_ratio <= 1:
-        raise InputError(
-            f"noise_ratio must lie in 0..1, got {preset.image.noise_ratio}"
-        )
-    corrections = preset.optimizer.lbfgs_num_correction
-    if not isinstance(corrections, int) or not 1 <= corrections <= MOST_CORRECTIONS:
-        raise InputError(
-            f"lbfgs_num_correction must lie in 1..{MOST_CORRECTIONS}, a whole number, "
-            f"got {corrections}"
-        )
     if not preset.pyramid.steps:
         raise InputError("pyramid_steps is empty: give one number or more")
-    for name, count in (
-        ("steps", preset.steps),
-        *(("pyramid_steps", count) for count in preset.pyramid.steps),
-        ("pyramid_min_size", preset.pyramid.min_size),
-    ):
-        if not isinstance(count, int) or count < 1:
-            raise InputError(f"{name} must be 1 or more, a whole number, got {count}")
-        if count > MOST_STEPS:
-            raise InputError(f"{name} must be at most {MOST_STEPS}, got {count}")
-    if (
-        not isinstance(preset.image.guide_dilation, int)
-        or abs(preset.image.guide_dilation) > 100
-    ):
-        raise InputError(
-            "guide_dilation must lie in -100..100, a whole number, got "
-            f"{preset.image.guide_dilation}"
-        )
-    if not 0.05 <= preset.image.style_scale <= 20:
-        raise InputError(
-            f"style_scale must lie in 0.05..20, got {preset.image.style_scale}"
-        )
     if len(preset.optimizer.adam_betas) != 2:
         raise InputError(
             f"adam_betas must be two numbers, got {preset.optimizer.adam_betas}"
-        )
-    for name, share in (
-        ("average_decay", preset.optimizer.average_decay),
-        *(("adam_betas", beta) for beta in preset.optimizer.adam_betas),
-    ):
-        if not 0 <= share < 1:
-            raise InputError(f"{name} must lie in 0..1 and be less than 1, got {share}")
-    for name in ("fine_layers", "fine_layers_refined"):
-        check_layers(settings[name])
-
-
-def _check_number(name: str, value: float | None) -> None:
-    if value is None or not 0 <= value <= LARGEST_NUMBER:
-        raise InputError(
-            f"{name} must be a finite number of 0 or more (in float32), got {value}"
         )

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nstjax.images.regions import MaskedRegion
 
 LOGGER = logging.getLogger("nstjax")
+Guides = Mapping[int, Mapping[str, Array] | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,66 +62,40 @@ def make_targets(
     key: Array,
     tile: int | None = None,
 ) -> Targets:
-    """Targets of one scale.
+    """Targets of one scale: of the whole image, or of its regions.
 
     Args:
       params: the network.
       content: the photo in the network's units, shape [height, width, 3].
-      styles: the paintings likewise, each of its own size.
+      styles: the paintings, each of its own size, in the same units.
       preset: the settings.
-      controls: regions and the paintings' shares.
+      controls: regions and the paintings' weights.
       key: of the sampled style losses.
       tile: see ``nstjax.prepare``.
-
-    Returns:
-      Targets of the whole image, or of its regions where there are some.
 
     Raises:
       InputError: weights that do not fit, a layer that no painting serves, or a region
         that is too small for every layer.
     """
-    shares = check_weights(
+    mixing_weights = check_weights(
         "style_blend_weights", controls.style_blend_weights, len(styles), "style images"
     )
-    served = _served_layers(controls.style_image_layers, shares, preset)
-
-    def blended(
-        region: int, members: Mapping[int, Mapping[str, Array] | None]
-    ) -> dict[str, Any]:
-        """{layer: target} of a region's paintings {index: guides}; 0: of the whole."""
-        region_key = jax.random.fold_in(key, region)
-        descriptions = {}
-        for index, guides in members.items():
-            layers = tuple(
-                layer for layer in served[index] if guides is None or layer in guides
-            )
-            if layers:
-                descriptions[index] = _described(
-                    params,
-                    styles[index],
-                    layers,
-                    preset.loss,
-                    guides,
-                    jax.random.fold_in(region_key, index),
-                    tile,
-                )
-        targets = {}
-        for layer in preset.style_layers:
-            those = [index for index in descriptions if layer in descriptions[index]]
-            if those:
-                targets[layer] = _blended_target(
-                    [descriptions[index][layer] for index in those],
-                    np.array([shares[index] for index in those], np.float32),
-                    preset.loss.style,
-                )
-        return targets
-
+    paintings = _Paintings(
+        params,
+        styles,
+        mixing_weights,
+        _served_layers(controls.style_image_layers, mixing_weights, preset),
+        preset,
+        key,
+        tile,
+    )
     content_targets = _activations(
         params, content, preset.content_layers, preset.network, tile
     )
-    everything = dict.fromkeys(range(len(styles)))
-    if not controls.regions and controls.stylize_mask is None:
-        style = blended(0, everything)
+    everything: Guides = dict.fromkeys(range(len(styles)))
+    inside = controls.stylize_mask
+    if not controls.regions and inside is None:
+        style = paintings.blended(0, everything)
         for layer in preset.style_layers:
             if layer not in style:
                 raise InputError(
@@ -131,7 +106,6 @@ def make_targets(
 
     from nstjax.images.regions import MaskedRegion
 
-    inside = controls.stylize_mask
     regions = controls.regions or [
         MaskedRegion(
             "inside stylize_mask",
@@ -152,19 +126,14 @@ def make_targets(
             LOGGER.info("region %s is outside stylize_mask: left out", region.name)
             continue
         members = {
-            index: None
+            index: style_mask
             if style_mask is None
             else _guides(style_mask, styles[index], preset)
             for index, style_mask in region.styles
         }
-        style = blended(number, members)
+        style = paintings.blended(number, members)
         both = [layer for layer in style if layer in guides]
-        asked = [
-            layer
-            for layer in preset.style_layers
-            if any(layer in served[index] for index in members)
-        ]
-        _tell_dropped(region.name, both, asked, (content.shape[0], content.shape[1]))
+        _tell_dropped(region.name, both, paintings.asked(members), content.shape[:2])
         result.append(
             Region(
                 guides={layer: guides[layer] for layer in both},
@@ -178,11 +147,56 @@ def make_targets(
             "stylize_mask leaves no region that has a weight: choose a larger one, or "
             "other region_weights"
         )
-    return Targets(
-        content_targets,
-        {},
-        tuple(region._replace(weight=region.weight / total) for region in result),
-    )
+    shared = (region._replace(weight=region.weight / total) for region in result)
+    return Targets(content_targets, {}, tuple(shared))
+
+
+class _Paintings(NamedTuple):
+    """The paintings, with the mixing weight and the layers of each."""
+
+    params: Params
+    styles: Sequence[Array]
+    mixing_weights: Sequence[float]
+    served: Sequence[tuple[str, ...]]
+    preset: Preset
+    key: Array
+    tile: int | None
+
+    def asked(self, members: Guides) -> list[str]:
+        """The layers that some of the paintings serve."""
+        served = {layer for index in members for layer in self.served[index]}
+        return [layer for layer in self.preset.style_layers if layer in served]
+
+    def blended(self, region: int, members: Guides) -> dict[str, Any]:
+        """{layer: target} of a region's paintings {index: guides}; 0: of the whole."""
+        key = jax.random.fold_in(self.key, region)
+        found: dict[int, dict[str, Any]] = {}
+        for index, guides in members.items():
+            layers = self.served[index]
+            if guides is not None:
+                layers = tuple(layer for layer in layers if layer in guides)
+            if layers:
+                found[index] = _described(
+                    self.params,
+                    self.styles[index],
+                    layers,
+                    self.preset.loss,
+                    guides,
+                    jax.random.fold_in(key, index),
+                    self.tile,
+                )
+        targets = {}
+        for layer in self.asked(members):
+            those = [index for index in found if layer in found[index]]
+            if those:
+                targets[layer] = _blended_target(
+                    [found[index][layer] for index in those],
+                    np.array(
+                        [self.mixing_weights[index] for index in those], np.float32
+                    ),
+                    self.preset.loss.style,
+                )
+        return targets
 
 
 def check_weights(
@@ -206,15 +220,15 @@ def check_weights(
 
 def _served_layers(
     given: Sequence[tuple[str, ...] | None] | None,
-    shares: Sequence[float],
+    mixing_weights: Sequence[float],
     preset: Preset,
 ) -> list[tuple[str, ...]]:
-    """The layers of each painting; none where its share is 0."""
-    given = [None] * len(shares) if given is None else given
-    if len(given) != len(shares):
+    """The layers of each painting; none where its weight is 0."""
+    given = [None] * len(mixing_weights) if given is None else given
+    if len(given) != len(mixing_weights):
         raise InputError(
-            f"style_image_layers has {len(given)} entries for {len(shares)} style "
-            "images: give one for each"
+            f"style_image_layers has {len(given)} entries for {len(mixing_weights)} "
+            "style images: give one for each"
         )
     for layer in (layer for layers in given for layer in layers or ()):
         if layer not in preset.style_layers:
@@ -223,8 +237,8 @@ def _served_layers(
                 f"{','.join(preset.style_layers)}"
             )
     return [
-        (layers or preset.style_layers) if share else ()
-        for layers, share in zip(given, shares, strict=True)
+        tuple(layers or preset.style_layers) if weight else ()
+        for layers, weight in zip(given, mixing_weights, strict=True)
     ]
 
 
@@ -247,29 +261,27 @@ def _guides(mask: np.ndarray, image: Array, preset: Preset) -> dict[str, Array]:
 
 
 def _tell_dropped(
-    name: str,
-    kept: Sequence[str],
-    layers: Sequence[str],
-    size: tuple[int, int],
+    name: str, kept: Sequence[str], asked: Sequence[str], size: tuple[int, ...]
 ) -> None:
-    dropped = [layer for layer in layers if layer not in kept]
-    if not layers:
+    """Say which layers a region is too small for; ``InputError`` if for all."""
+    if not asked:
         raise InputError(
             f"no style image that serves region {name} has a weight above 0 in "
             "style_blend_weights"
         )
+    pixels = f"{size[1]}x{size[0]} pixels"
     if not kept:
         raise InputError(
-            f"region {name} is too small for every style layer at "
-            f"{size[1]}x{size[0]} pixels: choose a larger size or region"
+            f"region {name} is too small for every style layer at {pixels}: choose a "
+            "larger size or region"
         )
+    dropped = [layer for layer in LAYERS if layer in asked and layer not in kept]
     if dropped:
         LOGGER.info(
-            "region %s is too small for %s at %dx%d pixels: left out there",
+            "region %s is too small for %s at %s: left out there",
             name,
-            ", ".join(sorted(dropped, key=LAYERS.index)),
-            size[1],
-            size[0],
+            ", ".join(dropped),
+            pixels,
         )
 
 
@@ -315,5 +327,7 @@ _compiled_description = memory_saving_jit(
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _blended_target(descriptions: Sequence[Any], shares: Array, form: StyleForm) -> Any:
-    return style_target(blend_styles(descriptions, shares, form), form)
+def _blended_target(
+    descriptions: Sequence[Any], mixing_weights: Array, form: StyleForm
+) -> Any:
+    return style_target(blend_styles(descriptions, mixing_weights, form), form)

@@ -51,29 +51,42 @@ def read_controls(
       InputError: a mask that cannot be read or paired.
     """
     regions: Sequence[MaskedRegion] = ()
-    if content_mask is not None:
-        masks = listed(style_masks) or [None] * len(styles)
-        regions = _read_pairs(
-            content, styles, style_names, content_mask, masks, style_regions
-        )
-    else:
+    if content_mask is None:
         needing = {
             "style_mask": style_masks,
             "style_regions": style_regions,
             "region_weights": region_weights,
         }
-        for name in needing:
-            if needing[name] is not None:
+        for name, given in needing.items():
+            if given is not None:
                 raise InputError(
                     f"{name} needs content_mask: the regions of the photo that it is "
                     "about"
                 )
+    else:
+        # SciPy takes a while to import.
+        from nstjax.images.regions import describe_regions, pair_regions
+
+        masks = listed(style_masks) or [None] * len(styles)
+        if len(masks) != len(styles):
+            raise InputError(
+                f"style_mask has {len(masks)} entries for {len(styles)} style images: "
+                "give one for each, and none where an image has no mask"
+            )
+        own = read_regions(content_mask, content, "content mask")
+        others = [
+            None if mask is None else read_regions(mask, style, f"style mask of {name}")
+            for mask, style, name in zip(masks, styles, style_names, strict=True)
+        ]
+        regions = pair_regions(own, others, style_regions, style_names)
+        LOGGER.info("%s", describe_regions(regions, style_names))
+    where = None
+    if stylize_mask is not None:
+        where = read_regions([stylize_mask], content, "stylize mask").masks[0]
     return Controls(
         regions=regions,
         region_weights=region_weights,
-        stylize_mask=None
-        if stylize_mask is None
-        else read_regions([stylize_mask], content, "stylize mask").masks[0],
+        stylize_mask=where,
         style_image_layers=style_image_layers,
         style_blend_weights=style_blend_weights,
     )
@@ -83,29 +96,3 @@ def listed(images: Any) -> Any:
     """A single picture as a list of one."""
     single = isinstance(images, str | os.PathLike | Image.Image | np.ndarray)
     return [images] if single else images
-
-
-def _read_pairs(
-    content: np.ndarray,
-    styles: Sequence[np.ndarray],
-    style_names: Sequence[str],
-    content_mask: MaskSource,
-    style_masks: Sequence[MaskSource | None],
-    style_regions: Sequence[str] | None,
-) -> list["MaskedRegion"]:
-    # SciPy takes a while to import.
-    from nstjax.images.regions import describe_regions, pair_regions
-
-    if len(style_masks) != len(styles):
-        raise InputError(
-            f"style_mask has {len(style_masks)} entries for {len(styles)} style "
-            "images: give one for each, and none where an image has no mask"
-        )
-    content_regions = read_regions(content_mask, content, "content mask")
-    style_maps = [
-        None if mask is None else read_regions(mask, style, f"style mask of {name}")
-        for mask, style, name in zip(style_masks, styles, style_names, strict=True)
-    ]
-    regions = pair_regions(content_regions, style_maps, style_regions, style_names)
-    LOGGER.info("%s", describe_regions(regions, style_names))
-    return regions

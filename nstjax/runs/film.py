@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from nstjax.errors import InputError
 from nstjax.images.pixels import to_8_bit
-from nstjax.io.atomic import atomic_path, check_writable
+from nstjax.io.atomic import check_writable, write_atomically
 from nstjax.io.ffmpeg import find_ffmpeg
 from nstjax.io.run_log import read_run
 from nstjax.io.video import write_video
@@ -43,10 +43,6 @@ def film_frames(
     [height, width, 3]; those of a pyramid's smaller scales are enlarged to the last
     one's size. Where the photo's own colors or parts show in the result, the photo must
     still be where the run found it. ``most_pixels`` is of all pictures together.
-
-    Raises:
-      InputError: the run has left no snapshots, or its log is damaged, or the film
-        would be too long.
     """
     run = read_run(folder)
     if not run.snapshots:
@@ -125,10 +121,6 @@ def write_film(
 
     The suffix chooses. Pictures are sRGB in 0..1, [height, width, 3], up to 50 a
     second; the last of them stays for ``hold`` seconds.
-
-    Raises:
-      InputError: another suffix, no such folder, another speed, or an MP4 without
-        imageio-ffmpeg.
     """
     if not 0 < fps <= MOST_FPS or not 0 <= hold <= LONGEST_HOLD:
         raise InputError(
@@ -136,55 +128,37 @@ def write_film(
             f"seconds: give up to {MOST_FPS}, and up to {LONGEST_HOLD} seconds"
         )
     check_writable(path)
-    suffix = Path(path).suffix.lower()
-    if suffix not in WRITERS:
-        raise InputError(
-            f"{path} has no suffix of a film's format: "
-            f"end it with one of {' '.join(WRITERS)}"
-        )
-    WRITERS[suffix](path, pictures, fps, hold)
+    frames = map(to_8_bit, pictures)
+    match Path(path).suffix.lower():
+        case ".gif":
+            _write_gif(path, frames, fps, hold)
+        case ".mp4":
+            try:
+                find_ffmpeg(path)
+            except InputError as error:
+                raise InputError(f"{error}, or write a .gif") from None
+            write_video(path, _last_repeated(frames, round(hold * fps)), fps)
+        case _:
+            raise InputError(
+                f"{path} has no suffix of a film's format: end it with one of .gif .mp4"
+            )
 
 
 def _write_gif(
-    path: str | os.PathLike[str],
-    pictures: Iterable[np.ndarray],
-    fps: float,
-    hold: float,
+    path: str | os.PathLike[str], frames: Iterable[np.ndarray], fps: float, hold: float
 ) -> None:
-    first, *others = [_in_256_colors(picture) for picture in pictures]
+    images = map(Image.fromarray, frames)
+    # Pillow dithers only to a palette that it is given.
+    first, *others = [each.quantize(palette=each.quantize(256)) for each in images]
     durations = [1000 / fps] * len(others) + [1000 * max(hold, 1 / fps)]
     contents = io.BytesIO()
     first.save(
         contents, "GIF", save_all=True, append_images=others, duration=durations, loop=0
     )
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(contents.getbuffer())
-
-
-def _in_256_colors(picture: np.ndarray) -> Image.Image:
-    image = Image.fromarray(to_8_bit(picture))
-    # Pillow dithers only to a palette that it is given.
-    return image.quantize(palette=image.quantize(256))
-
-
-def _write_mp4(
-    path: str | os.PathLike[str],
-    pictures: Iterable[np.ndarray],
-    fps: float,
-    hold: float,
-) -> None:
-    try:
-        find_ffmpeg(path)
-    except InputError as error:
-        raise InputError(f"{error}, or write a .gif") from None
-    frames = map(to_8_bit, pictures)
-    write_video(path, _last_repeated(frames, round(hold * fps)), fps)
+    write_atomically(path, contents.getbuffer())
 
 
 def _last_repeated(frames: Iterable[np.ndarray], times: int) -> Iterator[np.ndarray]:
     for frame in frames:
         yield frame
     yield from itertools.repeat(frame, times - 1)
-
-
-WRITERS = {".gif": _write_gif, ".mp4": _write_mp4}

@@ -17,21 +17,14 @@ from nstjax.runs.request import Request
 
 
 class Inputs(NamedTuple):
-    """Every picture of a request, sRGB in 0..1, each [height, width, 3].
-
-    Attributes:
-      alpha: opacity that the result gets, [height, width] in 0..1, or None.
-      style_names: what messages call the styles.
-      fine_style: whose strokes are mixed into the style first, or None.
-      init_image: where to start, or None.
-    """
+    """Every picture of a request, sRGB in 0..1, each [height, width, 3]."""
 
     content: np.ndarray
-    alpha: np.ndarray | None
+    alpha: np.ndarray | None  # opacity of the result, [height, width] in 0..1
     styles: Sequence[np.ndarray]
-    style_names: Sequence[str]
-    fine_style: np.ndarray | None
-    init_image: np.ndarray | None
+    style_names: Sequence[str]  # what messages call them
+    fine_style: np.ndarray | None  # whose strokes are mixed into the style first
+    init_image: np.ndarray | None  # where to start
     controls: Controls
 
 
@@ -63,10 +56,7 @@ def read_inputs(request: Request) -> Inputs:
 def make_problem(inputs: Inputs, params: Params, request: Request) -> Problem:
     """The problem of a request's inputs."""
     return prepare(
-        inputs.content,
-        inputs.styles,
-        params,
-        request.preset,
+        *(inputs.content, inputs.styles, params, request.preset),
         seed=request.seed,
         init_image=inputs.init_image,
         controls=inputs.controls,

@@ -8,27 +8,16 @@ from nstjax.io.locks import PREVIEW, PREVIEW_FOLDER
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """What a run writes.
-
-    Attributes:
-      result: the picture.
-      workdir: folder of the log and the checkpoints, or None.
-      snapshots: steps whose image is written.
-      preview_seconds: how often the preview is renewed; 0 for none.
-      checkpoint_every: steps between checkpoints.
-      log_every: steps between lines of metrics.jsonl.
-      quality: of JPEG and WebP images.
-      quiet: whether the progress bar is left out.
-    """
+    """What a run writes."""
 
     result: Path = Path("stylized.png")
-    workdir: Path | None = None
-    snapshots: tuple[int, ...] = ()
-    preview_seconds: float = 5.0
+    workdir: Path | None = None  # of the log and the checkpoints
+    snapshots: tuple[int, ...] = ()  # steps whose image is written
+    preview_seconds: float = 5.0  # how often it is renewed; 0 for none
     checkpoint_every: int = 100
-    log_every: int = 1
-    quality: int = 95
-    quiet: bool = False
+    log_every: int = 1  # steps between lines of metrics.jsonl
+    quality: int = 95  # of JPEG and WebP images
+    quiet: bool = False  # whether the progress bar is left out
 
     def snapshot(self, step: int) -> Path:
         """The image of a step: in the working folder, or beside the result."""

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -98,34 +98,23 @@ def run_settings(
 def input_paths(request: Request) -> dict[str, str]:
     """Every picture that goes in, by what it is."""
     init, controls = request.preset.image.init, request.controls
+    style_masks = controls.style_masks or ()
     given = {
         "content": request.content,
         "init": None if init in INITS else init,
         "fine_style": request.fine_style,
         "content_mask": controls.content_mask,
         "stylize_mask": controls.stylize_mask,
-        **_numbered("style", request.styles),
-        **_numbered("style_mask", controls.style_masks or ()),
+        "style": tuple(request.styles),
+        **{f"style_mask_{number}": mask for number, mask in enumerate(style_masks, 1)},
     }
-    paths: dict[str, Any] = {}
+    paths: dict[str, str] = {}
     for name, path in given.items():
-        paths |= _numbered(name, path) if isinstance(path, tuple) else {name: path}
-    return {name: path for name, path in paths.items() if path is not None}
-
-
-def _numbered(name: str, values: Iterable[Any]) -> dict[str, Any]:
-    return {f"{name}_{number}": value for number, value in enumerate(values, start=1)}
-
-
-def run_config(
-    request: Request, settings: dict[str, Any], network: LoadedParams
-) -> dict[str, Any]:
-    """What config.json holds: the settings, and what they were run with."""
-    return {
-        "settings": settings,
-        "request": request_record(request),
-        **environment(network),
-    }
+        if isinstance(path, tuple):
+            paths |= {f"{name}_{number}": each for number, each in enumerate(path, 1)}
+        elif path is not None:
+            paths[name] = path
+    return paths
 
 
 def environment(network: LoadedParams) -> dict[str, Any]:
@@ -157,11 +146,7 @@ def request_record(request: Request) -> dict[str, Any]:
 
 
 def recorded_request(record: dict[str, Any], folder: Path) -> Request:
-    """The request that ``request_record`` recorded in config.json of a run's folder.
-
-    Raises:
-      InputError: it is none, or another version's.
-    """
+    """The request that ``request_record`` recorded in config.json of a run's folder."""
     where = f"the request in {folder / CONFIG}"
     settings = convert(record.get("preset"), dict[str, Any], where, OTHER_VERSION)
     given = convert(

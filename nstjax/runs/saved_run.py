@@ -17,45 +17,34 @@ from nstjax.presets.preset import Preset
 from nstjax.problem.preprocessing import content_in_color, fit, style_in_color
 from nstjax.problem.problem import Problem
 from nstjax.problem.pyramid import plan_scales
-from nstjax.runs.checkpoints import CHECKPOINT
 from nstjax.runs.inputs import make_problem, read_inputs
 from nstjax.runs.request import Request, file_sha256, input_paths, recorded_request
+from nstjax.runs.run_files import CHECKPOINT
 
 LOGGER = logging.getLogger("nstjax")
 
 
 class SavedRun(NamedTuple):
-    """A run as its folder has it; images in the network's units, [height, width, 3].
-
-    Attributes:
-      settings: all that decided the picture, see ``nstjax.runs.request.run_settings``.
-      problem: the last scale; ``problem.data`` is what its loss takes.
-      content: the photo as the transfer saw it.
-      style: the first painting at the photo's size.
-      snapshots: {step: image}, those of the last scale.
-      image: the last one, after ``steps`` updates.
-    """
+    """A run as its folder has it; images in the network's units, [height, width, 3]."""
 
     folder: Path
-    settings: dict[str, Any]
+    settings: dict[str, Any]  # see nstjax.runs.request.run_settings
     request: Request
     preset: Preset
     network: LoadedParams
-    problem: Problem
-    content: np.ndarray
-    style: np.ndarray
-    snapshots: dict[int, np.ndarray]
-    image: np.ndarray
+    problem: Problem  # the last scale; its data is what the loss takes
+    content: np.ndarray  # the photo as the transfer saw it
+    style: np.ndarray  # the first painting at the photo's size
+    snapshots: dict[int, np.ndarray]  # {step: image}, those of the last scale
+    image: np.ndarray  # the last one, after so many steps
     steps: int
 
 
 def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
     """Read a run of ``nstjax --workdir=FOLDER`` and prepare its problem again.
 
-    ``weights`` is the network, where it is not found as the run found it.
-
-    Raises:
-      InputError: no such run, or a picture or network that is gone or has changed.
+    ``weights`` is the network, where it is not found as the run found it; a picture or
+    network that is gone or has changed is refused.
     """
     config = read_config(folder)
     settings = config["settings"]
@@ -82,28 +71,28 @@ def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
         raise InputError(
             f"the run in {folder} has not reached its last scale: resume it first"
         )
-    network = _network(config, request, weights)
+    recorded = config.get("weights", "")
+    if weights is None:
+        weights = recorded if Path(recorded).is_file() else request.weights
+    network = load_network(weights, seed=request.seed)
+    expected = settings.get("weights_sha256", "")
+    if network.sha256 != expected:
+        raise InputError(
+            f"{network.source} is not the network of the run ({recorded}, sha256 "
+            f"{expected[:12]}): pass that one as --weights=FILE"
+        )
     if request.fine_style:
         inputs = inputs._replace(styles=[read_image(request.outputs.mixed_style)])
     problem = make_problem(inputs, network.params, request)
     problem = problem.at_scale(len(problem.scales) - 1, None)
     preset, photo = request.preset, problem.original.photo
-    snapshots = {
-        step: image
-        for step, image in logged.snapshots.items()
-        if image.shape == logged.image.shape
-    }
-    left_out = len(logged.snapshots) - len(snapshots)
-    if left_out:
+    shape, found = logged.image.shape, logged.snapshots
+    snapshots = {step: found[step] for step in found if found[step].shape == shape}
+    if left_out := len(found) - len(snapshots):
         LOGGER.info("%d snapshots of smaller scales are left out", left_out)
     style = style_in_color(fit(inputs.styles[0], *size, preset), photo, preset)
     return SavedRun(
-        folder=folder,
-        settings=settings,
-        request=request,
-        preset=preset,
-        network=network,
-        problem=problem,
+        *(folder, settings, request, preset, network, problem),
         content=np.asarray(preprocess(content_in_color(photo, preset))),
         style=np.asarray(preprocess(style)),
         snapshots=snapshots,
@@ -125,19 +114,3 @@ def recorded_inputs(folder: Path) -> list[Path]:
         paths += [Path(path) for path in input_paths(request).values()]
         paths += [Path(request.weights), request.outputs.mixed_style]
     return paths
-
-
-def _network(
-    config: dict[str, Any], request: Request, weights: str | None
-) -> LoadedParams:
-    recorded = config.get("weights", "")
-    if weights is None:
-        weights = recorded if Path(recorded).is_file() else request.weights
-    network = load_network(weights, seed=request.seed)
-    expected = config["settings"].get("weights_sha256", "")
-    if network.sha256 != expected:
-        raise InputError(
-            f"{network.source} is not the network of the run ({recorded}, sha256 "
-            f"{expected[:12]}): pass that one as --weights=FILE"
-        )
-    return network

@@ -7,36 +7,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nstjax.io.extras import Extras
 from nstjax.optimization.steps import NonFiniteLossError, run
 from nstjax.optimization.transfer import TransferInfo, TransferState
 from nstjax.presets.preset import Preset
 from nstjax.problem.preprocessing import finish
 from nstjax.problem.problem import Problem, evaluate
 from nstjax.problem.pyramid import shown_image
-from nstjax.runs.checkpoints import Checkpoints, resume_from
-from nstjax.runs.log import Log
 from nstjax.runs.outputs import Outputs
-from nstjax.runs.previews import Preview, Snapshots
+from nstjax.runs.run_files import Begun, RunFiles, resume_from
 from nstjax.runtime.interrupts import requested
 from nstjax.runtime.processes import any_of_processes, to_numpy
 from nstjax.runtime.progress_bar import ProgressBar
 
 
 class Outcome(NamedTuple):
-    """How a run ended: its picture, sRGB in 0..1, after so many steps.
-
-    Attributes:
-      interrupted: whether somebody stopped it before its last step.
-      complete: whether all that was asked for beside the picture could be written.
-      losses: the first that is logged and the last of the same scale; None where
-        there are no two.
-    """
+    """How a run ended: its picture, sRGB in 0..1, after so many steps."""
 
     image: np.ndarray
     step: int
-    interrupted: bool
-    complete: bool
+    interrupted: bool  # whether somebody stopped it before its last step
+    complete: bool  # whether all that was asked for beside the picture is written
+    # The first that is logged and the last of the same scale, if there are two.
     losses: tuple[float, float] | None
 
 
@@ -53,57 +44,43 @@ def execute(
 
     Nothing is written before the first step, and what cannot be written beside the
     picture does not end the run. ``begin_saving`` is called once there is something to
-    save, see ``nstjax.runtime.interrupts.saving_on_interrupt``.
-
-    Raises:
-      InputError: the checkpoint cannot be used.
-      NonFiniteLossError: the loss became NaN or infinite; its image is a picture.
+    save, see ``nstjax.runtime.interrupts.saving_on_interrupt``. The image that comes
+    with a ``NonFiniteLossError`` is a picture.
     """
-    extras = Extras()
-    problem, rows, images = (
-        resume_from(outputs.workdir, problem)
-        if resume and outputs.workdir
-        else (problem, [], {})
-    )
-    state, total = problem.state, problem.total_steps
-    first = int(state.step)
-    log = Log(outputs, config or {}, problem.scales, extras, first, rows)
-    snapshots = Snapshots(outputs, preset, extras, images)
-    snapshots.begin(problem)
-    checkpoints = Checkpoints(outputs.workdir, log, snapshots, extras)
-    bar = ProgressBar(total=total, initial=first, unit="step", disable=outputs.quiet)
-    with bar, Preview(outputs, preset) as preview:
+    begun: Begun = problem, [], {}
+    if resume and outputs.workdir:
+        begun = resume_from(outputs.workdir, problem)
+    problem, state, total = begun[0], begun[0].state, begun[0].total_steps
+    done, quiet = int(state.step), outputs.quiet
+    bar = ProgressBar(total=total, initial=done, unit="step", disable=quiet)
+    with bar, RunFiles(outputs, preset, config or {}, begun) as files:
         for problem, state, info in _run_scales(problem, preset, outputs):
             begin_saving()
-            log.add(info)
+            files.log(info)
             bar.set_postfix_str(progress_text(info), refresh=False)
             if len(problem.scales) > 1:
                 size = f"{problem.scale.width}x{problem.scale.height}"
                 bar.set_description(size, refresh=False)
             bar.update(len(info.loss))
-            snapshots.keep(state, problem)
-            snapshots.write()
-            if log.step % outputs.checkpoint_every == 0:
-                checkpoints.write(state, problem)
-            preview.renew(state, problem)
+            files.write(state, problem)
             if any_of_processes(requested()):
                 break
-    checkpoints.write(state, problem)
-    last, step = to_numpy(state.image), log.step
+    files.write_checkpoint(state, problem)
+    last, step = to_numpy(state.image), files.step
     shown = to_numpy(shown_image(state, preset.optimizer.keep))
     with _finished_images(preset, problem):
         state, info = evaluate(problem, state)
     if preset.optimizer.keep == "best":
         shown = to_numpy(state.best_image)
     if step == total:
-        log.add(info)
-        checkpoints.write_run(last, step)
+        files.log(info)
+        files.write_run(last, step)
     return Outcome(
         finish(shown, preset, problem.original),
         step,
         interrupted=step < total,
-        complete=not extras.missing,
-        losses=log.first_and_last_loss(),
+        complete=not files.extras.missing,
+        losses=files.first_and_last_loss(),
     )
 
 

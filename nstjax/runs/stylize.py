@@ -161,51 +161,33 @@ def stylize(
                 f"{len(paintings)} were given"
             )
         fine = read_image(fine_style, used_size)
-        mixed = mix_styles(
-            *(photo, fine, paintings[0], params, chosen),
-            paint=lambda problem, stage: _paint(problem, stage)[0],
-            mesh=mesh,
-        )
-        paintings = [mixed]
+        paintings = [
+            mix_styles(
+                *(photo, fine, paintings[0], params, chosen),
+                paint=lambda problem, stage: _paint(problem, stage)[0],
+                mesh=mesh,
+            )
+        ]
+    given = (photo, paintings, params, chosen)
+    split: dict[str, Any] = {"tile": tile, "mesh": mesh}
     if memory_gb is not None:
-        plan = choose_tile(
-            photo,
-            paintings,
-            params,
-            chosen,
-            regions=len(controls.regions),
-            memory_gb=memory_gb,
-            tile=tile,
-            mesh=mesh,
-        )
-        tile = plan and plan.tile
-    problem = prepare(
-        photo,
-        paintings,
-        params,
-        chosen,
-        seed=seed,
-        init_image=start,
-        controls=controls,
-        mesh=mesh,
-        tile=tile,
-    )
+        regions = len(controls.regions)
+        plan = choose_tile(*given, regions=regions, memory_gb=memory_gb, **split)
+        split["tile"] = plan and plan.tile
+    problem = prepare(*given, seed=seed, init_image=start, controls=controls, **split)
     image, losses = _paint(problem, chosen)
     return Result(image, losses, int(losses.total.argmin()), chosen)
 
 
 def _paint(problem: Problem, preset: Preset) -> tuple[np.ndarray, Losses]:
     infos: list[TransferInfo] = []
-    state = problem.state
-    while True:
-        for state, info in run(
-            problem.steps, state, problem.data, problem.scale.last_step
-        ):
+    following: Problem | None = problem
+    while following:
+        problem, state = following, following.state
+        last = problem.scale.last_step
+        for state, info in run(problem.steps, state, problem.data, last):
             infos.append(info)
         following = problem.next_scale(state)
-        if following is None:
-            break
-        problem, state = following, following.state
     image = to_numpy(shown_image(state, preset.optimizer.keep))
     state, info = evaluate(problem, state)
     if preset.optimizer.keep == "best":

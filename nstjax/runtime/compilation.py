@@ -49,8 +49,8 @@ def memory_saving_jit(
 
     @functools.cache
     def compiled() -> jax.stages.Wrapped:
-        options_here = cpu_compiler_options()
-        return jax.jit(function, compiler_options=options_here, **options)
+        here = cpu_compiler_options()
+        return jax.jit(function, compiler_options=here, **options)
 
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:

@@ -45,7 +45,7 @@ class _Signals:
 
 
 _signals = _Signals("nstjax")
-_cleanups: dict[object, Callable[[], None]] = {}
+_cleanups: list[Callable[[], None]] = []
 _lock = threading.RLock()
 
 
@@ -74,11 +74,10 @@ def heed_signals_of_a_command() -> None:
 
     What it imports takes seconds, in which a signal would end in a traceback.
     """
+    ours = Path(*sys.argv[:1]).stem in COMMANDS
     if sys.argv[:1] == ["-m"] and "-m" in sys.orig_argv[:-1]:
         module = sys.orig_argv[sys.orig_argv.index("-m") + 1]
         ours = module.partition(".")[0] in PACKAGES
-    else:
-        ours = Path(*sys.argv[:1]).stem in COMMANDS
     if ours:
         _heed()
 
@@ -149,14 +148,13 @@ def undisturbed() -> contextlib.AbstractContextManager[object]:
 @contextlib.contextmanager
 def cleaned_up(cleanup: Callable[[], None]) -> Iterator[None]:
     """Have this done where a signal ends the process at once within the block."""
-    key = object()
     with _lock:
-        _cleanups[key] = cleanup
+        _cleanups.append(cleanup)
     try:
         yield
     finally:
         with _lock:
-            del _cleanups[key]
+            _cleanups.remove(cleanup)
 
 
 def run_child(
@@ -166,13 +164,10 @@ def run_child(
 
     Where one has come, ``SystemExit`` follows the end of the other command.
     """
-    with contextlib.ExitStack() as stack:
-        with undisturbed():
-            # In a process group of its own it gets Ctrl-C from here alone.
-            child = stack.enter_context(
-                subprocess.Popen(command, process_group=0, **options)
-            )
-            _signals.child = child
+    with undisturbed():
+        # In a process group of its own it gets Ctrl-C from here alone.
+        child = _signals.child = subprocess.Popen(command, process_group=0, **options)
+    with child:
         try:
             out, err = child.communicate()
         finally:
@@ -240,7 +235,7 @@ def _answer(number: int) -> None:
 def _end_at_once(number: int) -> None:
     """End the process without Python's own end, which XLA's threads do not survive."""
     _say(f"interrupted{_signals.advice and '; ' + _signals.advice}")
-    for cleanup in reversed(_cleanups.values()):
+    for cleanup in reversed(_cleanups):
         with contextlib.suppress(Exception):
             cleanup()
     os._exit(128 + number)

@@ -89,12 +89,8 @@ def array_bytes(tree: Any) -> int:
 def program_bytes(compiled: jax.stages.Compiled) -> int:
     """What a compiled program takes: arguments, results and temporaries."""
     memory: Any = compiled.memory_analysis()
-    return (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes
-        + memory.temp_size_in_bytes
-    )
+    results = memory.output_size_in_bytes - memory.alias_size_in_bytes
+    return memory.argument_size_in_bytes + results + memory.temp_size_in_bytes
 
 
 def _has_glibc() -> bool:
@@ -106,7 +102,4 @@ def _of_devices(statistic: str) -> int:
 
 
 def _kilobytes(path: Path, name: str) -> int:
-    lines = path.read_text().splitlines()
-    return next(
-        1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")
-    )
+    return 1024 * int(path.read_text().partition(f"\n{name}:")[2].split()[0])

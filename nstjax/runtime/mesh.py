@@ -11,16 +11,9 @@ ROWS = "rows"
 
 
 def read_mesh(text: str | None) -> Mesh | None:
-    """The mesh that a text such as ``rows=4`` asks for.
+    """The mesh that a text such as ``rows=4`` asks for; None for a single device.
 
-    Args:
-      text: None asks for one device, or for all where there are several processes.
-
-    Returns:
-      The mesh; None for a single device.
-
-    Raises:
-      InputError: another text, or a number of devices that there is not.
+    No text asks for one device, or for all where there are several processes.
     """
     if text is None:
         return row_mesh(jax.device_count()) if count_processes() > 1 else None
@@ -35,11 +28,7 @@ def read_mesh(text: str | None) -> Mesh | None:
 
 
 def row_mesh(rows: int) -> Mesh | None:
-    """A mesh of so many devices, one after the other; None for a single one.
-
-    Raises:
-      InputError: there are fewer devices, or other processes would be left out.
-    """
+    """A mesh of so many devices, one after the other; None for a single one."""
     devices = jax.devices()
     if not 1 <= rows <= len(devices):
         raise InputError(

@@ -37,33 +37,40 @@ def join_processes(
     To be called before JAX's first operation. Elsewhere than in the first process
     standard output and notes go nowhere from here on.
 
-    Args:
-      coordinator: HOST:PORT of the first process; "auto", without the next two, where
-        JAX finds them out by itself (Slurm, Open MPI, TPU).
-      num_processes: how many there are.
-      process_id: which of them this is, from 0.
-      timeout: seconds to wait for the others.
+    The coordinator is HOST:PORT of the first process; "auto", without the next two,
+    where JAX finds them out by itself (Slurm, Open MPI, TPU). ``process_id`` counts
+    from 0; the others are waited for ``timeout`` seconds.
     """
-    given = {
-        "coordinator": coordinator,
-        "num_processes": num_processes,
-        "process_id": process_id,
-    }
-    if set(given.values()) == {None}:
+    given = (coordinator, num_processes, process_id)
+    if given == (None, None, None):
         return
     if timeout < 1:
         raise InputError(f"coordinator_timeout must be 1 or more, got {timeout}")
-    automatic = given == {**dict.fromkeys(given), "coordinator": AUTOMATIC}
+    automatic = given == (AUTOMATIC, None, None)
     if not automatic:
-        missing = [f"--{name}" for name, value in given.items() if value is None]
+        names = ("--coordinator", "--num_processes", "--process_id")
+        missing = [names[i] for i in range(3) if given[i] is None]
         if missing:
             raise InputError(
                 "several processes need --coordinator=HOST:PORT, --num_processes and "
                 f"--process_id: add {' and '.join(missing)}"
             )
         assert coordinator and num_processes is not None and process_id is not None
-        _check(coordinator, num_processes, process_id)
-        _meet(coordinator, num_processes, process_id, timeout)
+        host, _, port = coordinator.rpartition(":")
+        if not host or not is_whole_number(port) or not 0 < int(port) < 2**16:
+            raise InputError(
+                f"coordinator={coordinator}: give HOST:PORT of the first process, such "
+                "as node1:1234, or auto without the other two flags"
+            )
+        if num_processes < 1:
+            raise InputError(f"num_processes must be 1 or more, got {num_processes}")
+        if not 0 <= process_id < num_processes:
+            last = num_processes - 1
+            raise InputError(f"process_id must lie in 0..{last}, got {process_id}")
+        if process_id == 0:
+            _wait_for_others(int(port), num_processes - 1, timeout)
+        else:
+            _wait_for_first(coordinator, num_processes, timeout)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
         jax.distributed.initialize(
@@ -77,7 +84,7 @@ def join_processes(
         raise InputError(
             f"coordinator={coordinator}: the processes cannot be joined ({error})"
         ) from error
-    # JAX's preemption service, which orbax asks, would keep the signal to itself.
+    # JAX's preemption service keeps SIGTERM to itself from here on.
     heed_signals_again()
     if not is_first_process():
         # Of the libraries' own lines, too.
@@ -98,9 +105,7 @@ def is_first_process() -> bool:
 
 def any_of_processes(flag: bool) -> bool:
     """Whether the flag is set in any process; all of them must ask at the same time."""
-    if count_processes() == 1:
-        return flag
-    return bool(multihost_utils.process_allgather(np.array([flag])).any())
+    return not smallest_of_processes(not flag)
 
 
 def smallest_of_processes(value: int) -> int:
@@ -147,44 +152,27 @@ def to_numpy(array: Any) -> np.ndarray:
     return np.asarray(array)
 
 
-def _check(address: str, count: int, number: int) -> None:
-    host, _, port = address.rpartition(":")
-    if not host or not is_whole_number(port) or not 0 < int(port) < 2**16:
-        raise InputError(
-            f"coordinator={address}: give HOST:PORT of the first process, such as "
-            "node1:1234, or auto without the other two flags"
-        )
-    if count < 1:
-        raise InputError(f"num_processes must be 1 or more, got {count}")
-    if not 0 <= number < count:
-        raise InputError(f"process_id must lie in 0..{count - 1}, got {number}")
-
-
-def _meet(address: str, count: int, number: int, timeout: int) -> None:
-    """Wait until all processes are there: the first tells the others.
-
-    Where one does not come, JAX's own waiting ends in an abort with a stack trace.
-    """
-    host, _, port = address.rpartition(":")
+# Where a process does not come, JAX's own waiting ends in an abort with a stack trace.
+def _wait_for_first(coordinator: str, count: int, timeout: int) -> None:
+    host, _, port = coordinator.rpartition(":")
+    address = host.strip("[]"), int(port)
     deadline = time.monotonic() + timeout
-    if number == 0:
-        _wait_for_others(int(port), count - 1, deadline)
-        return
     while (left := deadline - time.monotonic()) > 0:
         try:
-            with socket.create_connection((host.strip("[]"), int(port)), left) as first:
+            with socket.create_connection(address, left) as first:
                 if first.recv(len(COMPLETE)) == COMPLETE:
                     return
                 break
         except OSError:
             time.sleep(min(left, 0.1))
     raise InputError(
-        f"coordinator={address} did not answer within {timeout} seconds: start all of "
-        f"{count} processes, that of --process_id=0 there"
+        f"coordinator={coordinator} did not answer within {timeout} seconds: start all "
+        f"of {count} processes, that of --process_id=0 there"
     )
 
 
-def _wait_for_others(port: int, others: int, deadline: float) -> None:
+def _wait_for_others(port: int, others: int, timeout: int) -> None:
+    deadline = time.monotonic() + timeout
     both = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both else socket.AF_INET
     try:

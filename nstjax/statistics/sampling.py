@@ -57,11 +57,11 @@ class Sampled(Statistic):
         count = len(sums)
         return Samples(sums, jnp.full(count, 1.0 / count, sums.dtype))
 
-    def blend(self, statistics: Sequence[Samples], shares: Array) -> Samples:
-        """All that were drawn, with each painting's share of the weight."""
+    def blend(self, statistics: Sequence[Samples], mixing_weights: Array) -> Samples:
+        """All that were drawn, with each painting's mixing weight."""
         weights = [
-            share * samples.weights
-            for share, samples in zip(shares, statistics, strict=True)
+            weight * samples.weights
+            for weight, samples in zip(mixing_weights, statistics, strict=True)
         ]
         values = [samples.values for samples in statistics]
         return Samples(jnp.concatenate(values), jnp.concatenate(weights))

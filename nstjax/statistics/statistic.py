@@ -125,11 +125,11 @@ class Statistic:
         per_gatys *= scales[form.gram_normalization] ** 2
         return per_gatys * self.weight(layer) * distance
 
-    def blend(self, statistics: Sequence[Any], shares: Array) -> Any:
-        """The statistic of several paintings, whose shares' sum is 1."""
+    def blend(self, statistics: Sequence[Any], mixing_weights: Array) -> Any:
+        """The statistic of several paintings, whose mixing weights' sum is 1."""
         return jax.tree.map(
             lambda *leaves: jnp.tensordot(
-                shares, jnp.stack(leaves), 1, precision="highest"
+                mixing_weights, jnp.stack(leaves), 1, precision="highest"
             ),
             *statistics,
         )

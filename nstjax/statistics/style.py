@@ -63,7 +63,7 @@ def describe_style(
 
 
 def blend_styles(
-    descriptions: Sequence[Any], shares: ArrayLike, form: StyleForm
+    descriptions: Sequence[Any], mixing_weights: ArrayLike, form: StyleForm
 ) -> Any:
     """Description of several paintings: Σ_i b_i A_i with Σ b_i = 1.
 
@@ -71,11 +71,11 @@ def blend_styles(
     ‖G - Σ b_i A_i‖² has the gradient of Σ b_i ‖G - A_i‖² (Athalye's blend of losses),
     from which it differs by a constant. Covariances become that of the mixture, whose
     second moments about 0 blend linearly. Positions drawn from each painting are put
-    together, with its share of the weight.
+    together, with its mixing weight.
 
     Args:
       descriptions: of one layer, from ``describe_style``, one for each painting.
-      shares: b, shape [paintings]; divided by their sum here.
+      mixing_weights: b, shape [paintings]; divided by their sum here.
       form: the style loss that they are of.
 
     Returns:
@@ -84,8 +84,8 @@ def blend_styles(
     Source:
       Johnson's neural-style, ``-style_blend_weights``; Crowson for covariances.
     """
-    shares = jnp.asarray(shares) / jnp.sum(jnp.asarray(shares))
-    return style_statistic(form.style_loss).blend(descriptions, shares)
+    mixing_weights = jnp.asarray(mixing_weights) / jnp.sum(jnp.asarray(mixing_weights))
+    return style_statistic(form.style_loss).blend(descriptions, mixing_weights)
 
 
 def style_target(description: Any, form: StyleForm) -> Any:

@@ -71,11 +71,11 @@ class Wasserstein2(Statistic):
         """See ``gaussian_wasserstein2``."""
         return gaussian_wasserstein2(*statistic, *target)
 
-    def blend(self, statistics: Sequence[Gaussian], shares: Array) -> Gaussian:
+    def blend(self, statistics: Sequence[Gaussian], mixing_weights: Array) -> Gaussian:
         """The mixture's: Σ b_i (C_i + (μ_i - μ)(μ_i - μ)ᵀ), after Crowson."""
-        blended: Gaussian = super().blend(statistics, shares)
+        blended: Gaussian = super().blend(statistics, mixing_weights)
         means = jnp.stack([gaussian.mean for gaussian in statistics])
-        apart = jnp.sqrt(shares)[:, None] * (means - blended.mean[None, :])
+        apart = jnp.sqrt(mixing_weights)[:, None] * (means - blended.mean[None, :])
         return blended._replace(
             covariance=blended.covariance + _product(apart.T, apart)
         )

@@ -11,15 +11,13 @@ import zlib
 import h5py
 import hostile_files
 import jax.numpy as jnp
-import numpy as np
 import pytest
 import safetensors.numpy
-from command_lines import SHALLOW, listing
+from command_lines import SHALLOW, listing, save_pictures
 from forked import run_forked
 from hostile_files import Hostile
 from matplotlib.text import Text
 from model_files import make_model
-from PIL import Image
 from sweep_examples import example
 
 from nstjax.analysis.surfaces.file import read_surface
@@ -42,10 +40,7 @@ MOST_BYTES, MOST_SECONDS = 1.5e9, 20
 def real(tmp_path_factory, slim_weights, program) -> pathlib.Path:
     """A folder with pictures, a run of them, its surface, a sweep and a model."""
     folder = tmp_path_factory.mktemp("real")
-    random = np.random.default_rng(0)
-    for name, size in {"photo.png": (64, 48), "painting.png": (56, 72)}.items():
-        coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8))
-        coarse.resize(size).save(folder / name)
+    save_pictures(folder)
     shutil.copy(slim_weights, folder / "weights.safetensors")
     with contextlib.chdir(folder):
         weights = "--weights=weights.safetensors"
@@ -98,14 +93,9 @@ def cases(path: pathlib.Path) -> list[Hostile]:
     if path.suffix == ".json":
         document = json.loads(contents)
         used = ("scales", "weights_sha256", "image_sha256")
-        read = {
-            **document,
-            "settings": {name: document["settings"][name] for name in used},
-        }
-        found = [
-            *hostile_files.json_wholes(document),
-            *hostile_files.json_changes(read),
-        ]
+        settings = {name: document["settings"][name] for name in used}
+        changes = hostile_files.json_changes(document | {"settings": settings})
+        found = [*hostile_files.json_wholes(document), *changes]
     elif path.suffix == ".jsonl":
         row = json.loads(contents.splitlines()[0])
         whole = [*hostile_files.json_wholes(row), *hostile_files.json_changes(row)]
@@ -203,12 +193,7 @@ LARGE = [
     (FILM[0], "config.json", "a pipe", "is no regular file"),
     (FILM[0], "run.h5", "a pipe", "is no regular file"),
     (PLOT[0], "surface_plane3.h5", "values/tv: virtual", "is kept in a way"),
-    (
-        PLOT[0],
-        "surface_plane3.h5",
-        f"values/tv: {MUCH}",
-        "values/tv is float32",
-    ),
+    (PLOT[0], "surface_plane3.h5", f"values/tv: {MUCH}", "values/tv is float32"),
     (SURFACE[0], "sweep.h5", f"images: {MUCH}", "images is float32"),
     (SURFACE[0], "sweep.h5", "log/total: other file's bytes", "is kept in a way"),
 ]

@@ -9,8 +9,6 @@ from command_lines import FINE, MASKED, ONE, SHALLOW, TWO, check_bad
 pytestmark = pytest.mark.usefixtures("pictures")
 
 MASKS = [
-    ("--content_mask=left.png+black.png", "content mask 2 is all black"),
-    ("--stylize_mask=two.png", "stylize mask is colored: the mask of one region is gr"),
     (
         "--content_mask=left.png+right.png --style_mask=painting.png+half.png",
         "style mask of painting.png 1 is colored",
@@ -22,44 +20,20 @@ MASKS = [
     ("--style_mask=none", "style_mask needs content_mask"),
     (f"{MASKED} --style_regions=all+sky", "the photo's are 1 (#ff0000), 2 (#0000ff)"),
     (
-        "--content_mask=left.png+right.png --style_regions=white",
-        "unknown region 'white': the photo's are 1, 2",
+        "--stylize_mask=dot.png --style_layers=relu4_1",
+        "inside stylize_mask is too small",
     ),
-    (f"{MASKED} --style_regions=red", "no style image serves region #0000ff"),
-    (
-        "--content_mask=left.png+dot.png --style_layers=relu3_1,relu4_1",
-        "region 2 is too small for every style layer at 48x36 pixels",
-    ),
-    (
-        "--stylize_mask=dot.png --style_layers=relu3_1,relu4_1",
-        "region inside stylize_mask is too small for every style layer at 48x36 pix",
-    ),
-    (
-        f"{MASKED} --guide_mode=inside --guide_dilation=-100",
-        "region #ff0000 is too small for every style layer",
-    ),
+    (f"{MASKED} --guide_mode=inside --guide_dilation=-100", "region #ff0000 is too sm"),
     (
         "--content_mask=left.png --region_weights=1,0 --stylize_mask=right.png",
         "stylize_mask leaves no region that has a weight",
     ),
 ]
 OF_TWO_STYLES = [
-    (f"{MASKED} --style_mask=none,none,none", "style_mask has 3 entries for 2"),
     (f"{MASKED} --style_regions=", "style_regions has 0 entries for 2 style images"),
-    (f"{MASKED} --region_weights=1", "region_weights has 1 values for 2 regions"),
-    ("--style_image_layers=all", "style_image_layers has 1 entries for 2 style images"),
-    ("--style_blend_weights=1,2,3", "style_blend_weights has 3 values for 2 style"),
-    (
-        f"{MASKED} --style_blend_weights=1,0",
-        "no style image that serves region #0000ff has a weight above 0",
-    ),
+    (f"{MASKED} --style_blend_weights=1,0", "that serves region #0000ff has a weight"),
     (f"{MASKED} --region_weights=1,heavy", "region_weights must be"),
-    (
-        "--style_image_layers=relu1_1,relu3_1",
-        "has relu3_1, which is no style layer: ",
-    ),
     ("--style_image_layers=all,relu1_1+", "has , which is no style layer"),
-    ("--style_image_layers=relu1_1,relu1_1", "no style image serves relu2_1"),
     (
         "--style_image_layers=relu1_1,relu2_1 --style_blend_weights=1,0",
         "no style image serves relu2_1",
@@ -67,10 +41,6 @@ OF_TWO_STYLES = [
     ("--fine_style=third.png", "--fine_style goes with one style image"),
 ]
 STYLES = [
-    (
-        "--pyramid=2 --pyramid_min_size=2 --style_layers=relu3_1",
-        "the pyramid's first scale is too small: 2x1 pixels, of which relu3_1 needs 4",
-    ),
     ("--fine_style=third.png --coarse_style=second.png", "goes with one style image"),
     ("--coarse_style=second.png", "--coarse_style needs --fine_style"),
     ("--fine_style=nowhere.png", "nowhere.png does not exist"),
@@ -80,10 +50,6 @@ STYLES = [
     (f"{' '.join(FINE)} --style_blend_weights=1,2", "2 values for 1 style images"),
     (f"{' '.join(FINE)} --init=third.png", "init image has 60x60 pixels"),
     (
-        f"{' '.join(FINE)} --stylize_mask=dot.png --style_layers=relu4_1",
-        "region inside stylize_mask is too small",
-    ),
-    (
         "--style_scale=0.05 --style_layers=relu5_1",
         "painting.png has 56x72 pixels, of which this run makes 2x2, and is too small "
         "for relu5_1: it needs at least 16 on each side",
@@ -92,27 +58,16 @@ STYLES = [
 VALUES = [
     ("--style_loss=other", "flag --style_loss=other: value should be one of"),
     ("--pyramid=3", "one of <auto|none|sqrt2|2>"),
-    ("--adam_betas=0.9", "adam_betas must be two numbers"),
     ("--adam_betas=", "adam_betas must be two numbers"),
     ("--adam_betas=0.9,high", "adam_betas must be numbers with commas between"),
-    ("--adam_betas=nan,0.9", "adam_betas must lie in 0..1"),
-    ("--pyramid_steps=5,0", "pyramid_steps must be 1 or more"),
     ("--pyramid_steps=-3", "pyramid_steps must be whole numbers"),
-    ("--pyramid_steps=", "pyramid_steps is empty"),
-    ("--pyramid_min_size=0", "pyramid_min_size must"),
-    ("--style_scale=nan", "style_scale must"),
-    ("--guide_dilation=-101", "guide_dilation must"),
     ("--guide_dilation=1.5", "guide_dilation=1.5"),
-    ("--average_decay=1", "average_decay must"),
     ("--style_loss=sliced --optimizer=lbfgs", "sliced draws other samples at every st"),
 ]
 OUTPUTS = [
     (f"{MASKED} --output=two.png", "two.png is one of the inputs"),
     ("--content_mask=left.png+right.png --output=right.png", "right.png is one of the"),
-    (
-        f"{MASKED} --style_mask=painted.png --output=painted.png",
-        "painted.png is one",
-    ),
+    (f"{MASKED} --style_mask=painted.png --output=painted.png", "painted.png is one"),
     ("--stylize_mask=left.png --output=left.png", "left.png is one of the inputs"),
     (f"{' '.join(FINE)} --output=second.png", "second.png is one of the inputs"),
 ]

@@ -1,5 +1,6 @@
 """The command's settings: start, paintings and seed, presets, and what lists them."""
 
+import functools
 import json
 import os
 import pathlib
@@ -17,6 +18,7 @@ from command_lines import (
     check_bad,
     good,
     metrics,
+    result,
 )
 from PIL import Image
 
@@ -27,12 +29,8 @@ from nstjax.presets.settings import setting_choices
 
 def test_several_paintings_blend_by_their_weights(studio, command):
     Image.effect_noise((60, 60), 90).convert("RGB").save("second.png")
-    flags = ("--init=content", "--alpha=0")
-
-    def painted(*arguments: str) -> bytes:
-        good(command, "photo.png", *arguments, *SHALLOW, *flags)
-        return pathlib.Path("out.png").read_bytes()
-
+    flags = (*SHALLOW, "--init=content", "--alpha=0")
+    painted = functools.partial(result, command, *flags, "photo.png")
     both = ("painting.png", "second.png")
     first, second = painted("painting.png"), painted("second.png")
     assert painted(*both, "--style_blend_weights=1,0") == first
@@ -44,10 +42,7 @@ def test_several_paintings_blend_by_their_weights(studio, command):
 
 
 def test_seed_changes_the_noise_only(studio, command):
-    def painted(*flags: str) -> bytes:
-        good(command, *ONE, *flags)
-        return pathlib.Path("out.png").read_bytes()
-
+    painted = functools.partial(result, command, *ONE)
     assert painted("--init=noise") == painted("--init=noise", "--seed=0")
     assert painted("--init=noise") != painted("--init=noise", "--seed=1")
     assert painted("--init=content") == painted("--init=content", "--seed=1")

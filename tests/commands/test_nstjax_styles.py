@@ -16,11 +16,11 @@ from command_lines import (
     listing,
     metrics,
     painted,
+    result,
     settings,
 )
-from forked import run_forked
 from PIL import Image
-from session_runs import PATCHED
+from session_runs import run_patched
 from style_distances import LOSSES, SAMPLED
 
 import nstjax
@@ -52,13 +52,12 @@ def test_fine_and_coarse_style_make_a_style_image_first(command):
     shown = nstjax.read_image("out_montage.png")[:, -48:]
     np.testing.assert_allclose(shown, style, atol=0.02)
     # The mixed image is the style of an ordinary transfer.
-    result = pathlib.Path("out.png").read_bytes()
+    expected = pathlib.Path("out.png").read_bytes()
     shutil.move("out.nstjax-style.png", "mixed.png")
-    good(command, "photo.png", "mixed.png", *SHALLOW, *FIRST, *PYRAMID)
-    assert pathlib.Path("out.png").read_bytes() == result
-    coarse = ("photo.png", "--coarse_style=painting.png", *SHALLOW, *FIRST)
-    good(command, *coarse, *FINE_ALONE, *PYRAMID, "--output=again.png")
-    assert pathlib.Path("again.png").read_bytes() == result
+    first = ("photo.png", *SHALLOW, *FIRST, *PYRAMID)
+    assert result(command, *first, "mixed.png") == expected
+    coarse = ("--coarse_style=painting.png", *FINE_ALONE)
+    assert result(command, *first, *coarse) == expected
     # A photo goes out as a JPEG, but what is used is kept whole.
     good(command, *MIXED, *PYRAMID, "--output=third.jpg")
     assert pathlib.Path("third.nstjax-style.png").exists()
@@ -66,13 +65,9 @@ def test_fine_and_coarse_style_make_a_style_image_first(command):
 
 def test_an_interrupt_while_styles_are_mixed_ends_without_a_result(studio):
     before = listing(studio)
-    code = PATCHED.format(
-        "def progress_text(info):\n"
-        "    signal.raise_signal(signal.SIGINT)\n"
-        "    time.sleep(60)\n"
-        "session.progress_text = progress_text"
-    )
-    status, _, err = run_forked(code, *MIXED, "--workdir=run", "--steps=50")
+    body = "signal.raise_signal(signal.SIGINT)\ntime.sleep(60)"
+    flags = (*MIXED, "--workdir=run", "--steps=50")
+    status, _, err = run_patched("progress_text", body, *flags)
     assert (status, err) == (130, "nstjax: interrupted\n")
     assert listing(studio) == before
 
@@ -91,10 +86,8 @@ def test_a_run_that_is_killed_while_styles_are_mixed_goes_on(
         patched.setattr(nstjax.commands.transfer, "write_image", killed)
         with pytest.raises(ZeroDivisionError):
             command(*arguments)
-    good(command, *arguments, "--resume")
-    resumed = pathlib.Path("out.png").read_bytes()
-    good(command, *MIXED)
-    assert pathlib.Path("out.png").read_bytes() == resumed
+    resumed = result(command, *arguments, "--resume")
+    assert result(command, *MIXED) == resumed
 
 
 def test_a_layer_is_served_by_the_paintings_that_it_is_given_to(command):

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import safetensors.numpy
-from command_lines import ONE, RUN, check_bad, flip, truncate
+from command_lines import ONE, RUN, check_bad, flip, result, truncate
 
 from nstjax.io import weights
 
@@ -64,6 +64,13 @@ def test_missing_weights_say_what_to_run(studio, command, monkeypatch, no_vgg19)
     check_bad(command, *RUN, "--weights=vgg19", says=says)
     monkeypatch.setenv("NSTJAX_WEIGHTS", "nowhere.safetensors")
     check_bad(command, *RUN, says="nowhere.safetensors ($NSTJAX_WEIGHTS) does not")
+
+
+def test_a_random_network_is_drawn_by_the_seed(studio, command):
+    first, other, again = (
+        result(command, *ONE, "--weights=random", f"--seed={seed}") for seed in "010"
+    )
+    assert first == again != other
 
 
 def test_without_vgg19_the_bundled_network_paints_and_says_so(

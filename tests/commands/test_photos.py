@@ -4,12 +4,25 @@ import os
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
-from command_lines import SHALLOW, check_bad, check_refused, good, listing, truncate
+from command_lines import (
+    ONE,
+    SHALLOW,
+    TWO,
+    check_bad,
+    check_refused,
+    good,
+    listing,
+    result,
+    truncate,
+)
+
+from nstjax.runs.film import write_film
 
 STYLE = "--style=painting.png"
 # Later flags win: the results go to a folder.
-SEVERAL = (STYLE, *SHALLOW, "--preview_seconds=0", "--output=out")
+SEVERAL = (STYLE, *SHALLOW, "--output=out")
 
 
 @pytest.fixture
@@ -23,6 +36,7 @@ def album(studio, pictures):
 
 def test_a_folder_is_painted_picture_by_picture(album, command):
     (album / "notes.txt").write_text("no picture")
+    write_film(album / "clip.mp4", [np.zeros((32, 32, 3))])
     status, out, err = command("album", "painting.png", *SEVERAL[1:])
     assert status == 0
     assert set(os.listdir("out")) == {
@@ -30,9 +44,9 @@ def test_a_folder_is_painted_picture_by_picture(album, command):
     }
     for number in (1, 2, 3):
         assert f"nstjax: photo {number} of 3: album" in out
-    assert err.count("nstjax: note: left out 1 of 4 files: album/notes.txt") == 1
-    good(command, "photo.png", "painting.png", *SHALLOW, "--preview_seconds=0")
-    alone = pathlib.Path("out.png").read_bytes()
+    assert err.count("nstjax: note: left out 1 of 5 files: album/notes.txt") == 1
+    assert "note: left out 1 videos, album/clip.mp4 among them: nstjax-fast" in err
+    alone = result(command, *ONE)
     for name in os.listdir("out"):
         assert pathlib.Path("out", name).read_bytes() == alone
 
@@ -46,11 +60,8 @@ def test_photos_of_one_size_share_one_compilation(album, command, compilations):
 
 def test_several_styles_and_a_comma_in_a_name(studio, pictures, command):
     shutil.copy("painting.png", "paint,ing.png")
-    flags = (*SHALLOW, "--preview_seconds=0")
-    good(command, "photo.png", "painting.png", "second.png", *flags)
-    expected = pathlib.Path("out.png").read_bytes()
-    good(command, "photo.png", "--style=paint,ing.png", "--style=second.png", *flags)
-    assert pathlib.Path("out.png").read_bytes() == expected
+    flags = ("--style=paint,ing.png", "--style=second.png")
+    assert result(command, "photo.png", *flags, *SHALLOW) == result(command, *TWO)
 
 
 def test_a_failing_photo_does_not_stop_the_others(album, command):
@@ -90,14 +101,13 @@ def test_results_go_to_the_working_folders_without_an_output(album, command):
         (("album", STYLE, "--output=photo.png/out"), "photo.png/out"),
         (("empty", STYLE), "no pictures or videos in empty"),
         (("photo.png", "nowhere.png", STYLE), "nowhere.png does not exist"),
-        (("album", STYLE, "--coarse_style=second.png"), "--coarse_style needs"),
-        ((STYLE,), "give a photo and a painting"),
+        (("clip.mp4", STYLE), "clip.mp4 is a video: nstjax-fast restyles videos"),
         (("album",), "give a photo and a painting"),
-        ((STYLE, "--demo"), "--demo brings its own"),
     ],
 )
 def test_what_cannot_be_painted_leaves_nothing(arguments, says, album, command):
     pathlib.Path("empty").mkdir()
+    write_film("clip.mp4", [np.zeros((32, 32, 3))])
     check_bad(command, *SHALLOW, "--output=out", *arguments, says=says)
 
 

@@ -9,11 +9,9 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from programs import process_kept
 
 from experiments.benchmarks.benchmark import print_rows
-from nstjax.network import vgg
-from nstjax.network.architecture import summarize
+from nstjax.network import architecture
 from nstjax.presets.published import PRESETS
 from nstjax.presets.settings import customize
 
@@ -34,44 +32,27 @@ def measured(program, tmp_path):
     return run
 
 
-def test_the_kernels_are_those_of_vgg19():
-    # Its flags have the names of other programs'.
-    with process_kept():
-        from experiments.benchmarks import kernels
-    assert kernels.layer_shapes(48, 32) == {
-        "conv1_2": (48, 32, 64, 64),
-        "conv2_1": (24, 16, 64, 128),
-        "conv2_2": (24, 16, 128, 128),
-        "conv3_1": (12, 8, 128, 256),
-        "conv3_2": (12, 8, 256, 256),
-        "conv4_1": (6, 4, 256, 512),
-        "conv4_2": (6, 4, 512, 512),
-        "conv5_1": (3, 2, 512, 512),
-    }
-
-
 def test_both_algorithms_are_timed_and_agree(measured, monkeypatch):
-    # The first two layers of eight, for time.
-    monkeypatch.setattr(vgg, "summarize", lambda *size: summarize(*size)[:6])
-    rows, _ = measured("kernels", "--sizes=32x48", "--repeats=1")
+    # The layers to conv3_3, which has the shape of the one before, for time.
+    first = architecture.summarize(32, 32)[:15]
+    monkeypatch.setattr(architecture, "summarize", lambda *size: first)
+    rows, _ = measured("kernels", "--sizes=32x32", "--repeats=1")
     assert {row["layer"]: row["shape"] for row in rows} == {
-        "conv1_2": "48x32 64->64",
-        "conv2_1": "24x16 64->128",
+        "conv1_2": "32x32 64->64",
+        "conv2_1": "16x16 64->128",
+        "conv2_2": "16x16 128->128",
+        "conv3_1": "8x8 128->256",
+        "conv3_2": "8x8 256->256",
     }
-    assert [row["mixed takes"] for row in rows] == ["direct", "winograd"]
+    assert [row["mixed takes"] for row in rows] == ["direct", *["winograd"] * 4]
     assert all(row["error"] < 6e-3 for row in rows)
     assert all(row["winograd gradient ms"] > 0 for row in rows)
 
 
 def test_tables_line_up(capsys):
     print_rows("Title", [{"name": "a", "ratio": 0.12341}, {"name": "long", "b": None}])
-    assert capsys.readouterr().out.splitlines() == [
-        "",
-        "Title",
-        "name   ratio  b",
-        "   a  0.1234  -",
-        "long       -  -",
-    ]
+    table = "name   ratio  b\n   a  0.1234  -\nlong       -  -\n"
+    assert capsys.readouterr().out == f"\nTitle\n{table}"
 
 
 @pytest.fixture
@@ -82,31 +63,37 @@ def shallow(monkeypatch):
         monkeypatch.setitem(PRESETS, name, customize(PRESETS[name], **layers))
 
 
+@pytest.fixture
+def time_to_loss(measured, slim_weights, shallow):
+    """Its row and what it printed, for some arguments and flags."""
+
+    def run(*arguments):
+        flags = ("--size=48", "--coarse_steps=4", "--min_size=24", "--notorch")
+        (row,), out = measured(
+            "time_to_loss", *arguments, *flags, f"--weights={slim_weights}"
+        )
+        assert str(slim_weights) in out
+        return row
+
+    return run
+
+
 @pytest.mark.slow
-def test_time_to_loss_reaches_the_mark(measured, slim_weights, shallow):
-    (row,), _ = measured(
-        "time_to_loss",
-        *(f"--weights={slim_weights}", "--size=48", "--steps=8", "--notorch"),
-        *("--pairs=chelsea:glass", "--coarse_steps=4", "--min_size=24", "--beta=1"),
-    )
+def test_time_to_loss_reaches_the_mark(time_to_loss):
+    row = time_to_loss("--pairs=chelsea:glass", "--steps=8", "--beta=1")
     assert row["optimizer"] == "lbfgs"
     assert row["ours"] <= 1.01 * row["loss"]
     assert row["float32 loss"] == pytest.approx(row["loss"], rel=0.01)
     assert 0 < row["seconds"] < np.inf
 
 
-def test_time_to_loss_takes_pictures_and_one_optimizer(
-    measured, slim_weights, shallow, tmp_path
-):
+def test_time_to_loss_takes_pictures_and_one_optimizer(time_to_loss, tmp_path):
     for name, size in {"photo": (48, 32), "painting": (36, 48)}.items():
         Image.linear_gradient("L").resize(size).save(tmp_path / f"{name}.png")
-    (row,), out = measured(
-        *("time_to_loss", tmp_path / "photo.png", tmp_path / "painting.png"),
-        *("--single=same", "--optimizers=adam", "--factors=2", "--size=48"),
-        *("--steps=2", "--coarse_steps=4", "--min_size=24", "--rounds=2"),
-        *("--precision=float32", "--notorch", f"--weights={slim_weights}"),
+    row = time_to_loss(
+        *(tmp_path / "photo.png", tmp_path / "painting.png", "--single=same"),
+        *("--optimizers=adam", "--steps=2", "--rounds=2", "--precision=float32"),
     )
-    assert str(slim_weights) in out
     assert (row["optimizer"], row["factor"]) == ("adam", "2")
     assert 1 <= row["steps"] <= 2
     assert row["float32 loss"] == pytest.approx(row["loss"], rel=1e-5)
@@ -124,13 +111,11 @@ def starts(program, monkeypatch):
             return original(command, env=env, **options)
         assert options == {"stdout": subprocess.DEVNULL}
         environments.append(env["JAX_COMPILATION_CACHE_DIR"])
-        status = 0
-        if command[1] == "-c":
-            assert command[2] == "import nstjax"
-        else:
-            assert command[1:3] == ["-m", "nstjax"]
-            status, _, err = program(*command[2:])
-            print(err, end="", file=sys.stderr)
+        if command[1:] == ["-c", "import nstjax"]:
+            return subprocess.CompletedProcess(command, 0)
+        assert command[1:3] == ["-m", "nstjax"]
+        status, _, err = program(*command[2:])
+        print(err, end="", file=sys.stderr)
         return subprocess.CompletedProcess(command, status)
 
     monkeypatch.setattr(subprocess, "run", run)
@@ -178,6 +163,7 @@ def test_run_all_joins_the_numbers(ends, program, tmp_path, monkeypatch):
     ("name", "flags", "says"),
     [
         ("kernels", ["--sizes=300"], "--sizes has '300': give WIDTHxHEIGHT"),
+        ("feedforward", ["--sizes=512"], "--sizes has '512': give WIDTHxHEIGHT"),
         ("kernels", ["a.png"], "unexpected argument a.png: see --help"),
         ("tiling", ["--tiles=0"], "--tiles=0: give numbers of 1 or more, with commas"),
         ("time_to_loss", ["--pairs=dog:glass"], "'dog:glass': give PHOTO:PAINTING of"),

@@ -38,17 +38,15 @@ COMMANDS = {
 }
 # Each launcher in a process of its own, as its flags would meet those of others.
 DRIVER = """
-import json, sys
+import json, runpy, sys
 from experiments.campaigns import commands
-from nstjax.commands.launcher import run_command
 
 name, scripts = sys.argv.pop(1), json.loads(sys.argv.pop(1))
 commands.make_inputs = lambda folder: None
 commands.make_commands = lambda inputs: {
     key: commands.Command(("-c", script)) for key, script in scripts.items()
 }
-module = __import__(f"experiments.campaigns.{name}", fromlist=["main"])
-run_command(name, module.__name__, "", module.main)
+runpy.run_module(f"experiments.campaigns.{name}", run_name="__main__")
 """
 LEFT_OVER = re.compile(r"^work/\.[a-d]-\d+ is left over$", re.MULTILINE)
 

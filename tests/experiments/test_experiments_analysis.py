@@ -114,18 +114,6 @@ def test_course_report(report, program):
         assert places["result"]["smallest"] < places["result"]["largest"]
 
 
-def test_a_surface_of_another_run_is_refused(report, program):
-    folder, _, _ = report
-    status, _, err = program(
-        CONVEXITY,
-        f"--run={folder / 'pair_one' / 'run'}",
-        f"--surfaces={folder / 'pair_two' / 'plane3.h5'}",
-    )
-    assert status == 2
-    assert "is a surface of another run (its result differs)" in err.splitlines()[-1]
-    assert "Traceback" not in err
-
-
 def test_a_film_of_the_report(report, tmp_path, program):
     folder, _, _ = report
     film = tmp_path / "film.gif"
@@ -182,35 +170,34 @@ def test_a_report_overwrites_no_file_of_a_person(studio, program):
     assert listing(studio) == before
 
 
-def test_where_nothing_can_be_written_nothing_is_tested(report, tmp_path, program):
-    folder, _, _ = report
-    run = f"--run={folder / 'pair_one' / 'run'}"
-    for command in ("convexity", "film"):
-        output = tmp_path / "missing" / "found.gif"
-        status, out, err = program(f"experiments.{command}", run, f"--output={output}")
-        assert (status, out) == (2, "")
-        assert err.endswith(f"create the folder {tmp_path / 'missing'} first\n")
-        assert len(err.splitlines()) == 1
-
-
-def test_convexity_overwrites_nothing_but_its_own_results(
-    report, slim_weights, tmp_path, program
+@pytest.mark.parametrize(
+    ("command", "flags", "says"),
+    [
+        ("convexity", "--surfaces={}/pair_two/plane3.h5", "run (its result differs): "),
+        ("convexity", "--output=missing/found.gif", "create the folder missing first"),
+        ("film", "--output=missing/found.gif", "create the folder missing first"),
+        (
+            "convexity",
+            "--weights=a.safetensors --output=a.safetensors",
+            "of the inputs",
+        ),
+        ("convexity", "--output=notes.json", "holds no results of convexity tests"),
+    ],
+)
+def test_what_would_be_lost_or_wrong_is_refused(
+    command, flags, says, report, slim_weights, tmp_path, program, monkeypatch
 ):
-    folder, _, _ = report
-    run = f"--run={folder / 'pair_one' / 'run'}"
-    network, notes = tmp_path / "network.safetensors", tmp_path / "notes.json"
-    shutil.copy(slim_weights, network)
-    notes.write_text('{"asked": {}, "thesis": "a year of work"}')
+    folder, *_ = report
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(slim_weights, "a.safetensors")
+    (tmp_path / "notes.json").write_text('{"asked": {}, "thesis": "a year of work"}')
     before = listing(tmp_path)
-    for flags, says in {
-        (f"--weights={network}", f"--output={network}"): "is one of the inputs",
-        (f"--output={notes}",): "holds no results of convexity tests",
-    }.items():
-        status, out, err = program(CONVEXITY, run, *flags)
-        assert (status, out) == (2, "")
-        assert says in err
-        assert len(err.splitlines()) == 1
-        assert listing(tmp_path) == before
+    flags = (f"--run={folder}/pair_one/run", *flags.format(folder).split())
+    status, out, err = program(f"experiments.{command}", *flags)
+    assert (status, out) == (2, "")
+    assert says in err
+    assert len(err.splitlines()) == 1
+    assert listing(tmp_path) == before
 
 
 def test_own_pictures_and_folders_with_spaces(tmp_path, slim_weights, program):

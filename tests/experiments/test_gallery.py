@@ -3,7 +3,7 @@
 import pathlib
 
 import pytest
-from command_lines import listing
+from command_lines import check_refused, listing
 from PIL import Image
 from programs import children_here
 
@@ -15,12 +15,6 @@ COMMON = (
     "--common=--size=32 --steps=2 --style_layers=relu1_1 --content_layers=relu1_1 "
     "--optimizer=adam"
 )
-
-
-def check_refused(status, out, err, says):
-    assert status == 2
-    assert says in err
-    assert len(err.splitlines()) == 1
 
 
 def test_gallery_paints_what_is_not_there(pictures, program):

@@ -64,22 +64,20 @@ def test_the_command_draws_a_line_with_the_run_s_own_weights(tmp_path, plot, cap
     assert not [log for log in caplog.records if log.name.startswith("matplotlib")]
 
 
-def test_nothing_is_written_of_a_surface_without_a_node(tmp_path, plot):
-    write_surface(tmp_path / "none.h5", make_surface(nodes=0))
-    status, _, err = plot(tmp_path / "none.h5")
-    assert status == 2
-    assert err == (
-        "plot_surface: error: the surface has no node with a finite total loss: "
-        "evaluate it first\n"
-    )
-    assert list(tmp_path.iterdir()) == [tmp_path / "none.h5"]
-
-
-def test_nothing_is_written_where_one_of_the_files_cannot_be(tmp_path, plot):
-    write_surface(tmp_path / "plane3.h5", make_surface())
-    (tmp_path / "x_maps.png").mkdir()
+@pytest.mark.parametrize(
+    ("nodes", "says"),
+    [
+        (0, "the surface has no node with a finite total loss: evaluate it first\n"),
+        (24, "x_maps.png is a folder: give the name of a file\n"),
+    ],
+)
+def test_nothing_is_written_where_all_cannot_be(tmp_path, plot, nodes, says):
+    write_surface(tmp_path / "plane3.h5", make_surface(nodes=nodes))
+    if nodes:
+        (tmp_path / "x_maps.png").mkdir()
     before = listing(tmp_path)
     status, out, err = plot(tmp_path / "plane3.h5", f"--output={tmp_path / 'x'}")
     assert (status, out) == (2, "")
-    assert err.endswith("x_maps.png is a folder: give the name of a file\n")
+    assert err.startswith("plot_surface: error: ")
+    assert err.endswith(says)
     assert listing(tmp_path) == before

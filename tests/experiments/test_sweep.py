@@ -3,6 +3,8 @@
 import csv
 import functools
 import json
+import os
+import pathlib
 import signal
 
 import numpy as np
@@ -11,11 +13,11 @@ import skimage.data
 from forked import run_forked
 from PIL import Image
 from programs import SIGNALED
-from sweep_examples import CONTENT, PARAMS, STYLES, shallow
+from sweep_examples import CONTENT, PARAMS, STYLES, example, shallow
 
 from nstjax.analysis.sweeps import run as sweep_run
 from nstjax.analysis.sweeps.batch import prepare_batch
-from nstjax.analysis.sweeps.file import read_sweep
+from nstjax.analysis.sweeps.file import read_sweep, write_sweep
 from nstjax.analysis.sweeps.results import tell_diverged
 from nstjax.analysis.sweeps.run import Limits, SweepJob, run_sweep
 from nstjax.analysis.sweeps.settings import grid
@@ -102,9 +104,23 @@ def test_an_interrupted_sweep_gives_the_same_file(
         drive(killed)
     assert [path.name for path in (killed / "chunks").iterdir()] == ["chunk_00000.h5"]
     with pytest.raises(InputError, match="begun with 3 settings at a time"):
-        monkeypatch.setattr(sweep_run, "fit_sweep", smaller(sweep_run.fit_sweep))
+        fit = sweep_run.fit_sweep
+        monkeypatch.setattr(sweep_run, "fit_sweep", lambda *a: fit(*a)._replace(size=2))
         drive(killed)
     monkeypatch.undo()
+    replace = os.replace
+
+    def full(source, target):
+        if pathlib.Path(target).name == "sweep.h5":
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr(sweep_run, "MOST_RUNS_PER_DEVICE", 3)
+        patched.setattr(os, "replace", full)
+        drive(killed)
+    assert {path.name for path in killed.iterdir()} == {"config.json", "chunks"}
+    assert len(list((killed / "chunks").iterdir())) == 2
     # Chunks stay as they were begun, whatever would be chosen now.
     runs.clear()
     sweep = drive(killed)
@@ -150,19 +166,15 @@ def test_a_sweep_overwrites_and_removes_nothing_that_it_has_not_written(
     assert [path.name for path in (folder / "chunks").iterdir()] == ["notes.txt"]
 
 
-def smaller(fit_sweep):
-    def fit(*arguments):
-        return fit_sweep(*arguments)._replace(size=2)
-
-    return fit
-
-
 def test_another_sweep_is_told(tmp_path):
     drive(tmp_path)
     other = {"settings": CONFIG["settings"] | {"beta": 7.0, "steps": 3}}
     with pytest.raises(InputError) as raised:
         drive(tmp_path, config=other)
     assert "beta was 1.0, is 7.0; steps was null, is 3" in str(raised.value)
+    write_sweep(tmp_path / "sweep.h5", example())
+    with pytest.raises(InputError, match="holds other settings or steps than its con"):
+        drive(tmp_path)
     (tmp_path / "config.json").write_text('{"settings": {}}')
     with pytest.raises(InputError, match="holds another run"):
         drive(tmp_path)
@@ -175,34 +187,30 @@ def test_another_sweep_is_told(tmp_path):
         drive(tmp_path / "sweep.h5" / "below")
 
 
-def test_limits_are_numbers(tmp_path):
-    for limits, says in {
-        Limits(memory_gb=float("nan")): "--memory_gb=nan: give a number of 0 or more",
-        Limits(memory_gb=-1.0): "--memory_gb=-1.0",
-        Limits(minutes=float("nan")): "--limit_minutes=nan",
-    }.items():
-        with pytest.raises(InputError, match=says):
-            drive(tmp_path / "none", limits=limits)
+MANY = grid({"learning_rate": list(range(1, 502)), "seed": [0, 1]})
+LONG = customize(PRESET, steps=10**6)
+
+
+@pytest.mark.parametrize(
+    ("limits", "options", "says"),
+    [
+        (Limits(memory_gb=float("nan")), {}, "--memory_gb=nan: give a number of 0 or "),
+        (Limits(memory_gb=-1.0), {}, "--memory_gb=-1.0"),
+        (Limits(minutes=float("nan")), {}, "--limit_minutes=nan"),
+        (Limits(minutes=0.0), {}, "6 settings would take about .* add --yes"),
+        (Limits(), {"settings": MANY}, "1002 settings would take about .* --yes"),
+        (Limits(memory_gb=1e-3), {}, "allow more, or choose a smaller size"),
+        (Limits(memory_gb=0.01), {"preset": LONG}, "with 1000000 steps .* fewer steps"),
+    ],
+)
+def test_a_sweep_over_its_limits_leaves_nothing(
+    tmp_path, chunks_of_three, limits, options, says
+):
+    with pytest.raises(InputError, match=says):
+        drive(tmp_path / "new", limits=limits, **options)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_takes_long_is_asked_for(tmp_path, chunks_of_three):
-    with pytest.raises(InputError, match=r"6 settings would take about .* add --yes"):
-        drive(tmp_path, limits=Limits(minutes=0.0))
-    assert list(tmp_path.iterdir()) == []
-    drive(tmp_path, limits=Limits(minutes=0.0, yes=True))
-    many = grid({"learning_rate": list(range(1, 502)), "seed": [0, 1]})
-    with pytest.raises(InputError, match=r"1002 settings would take about .* --yes"):
-        drive(tmp_path / "many", many)
-    with pytest.raises(InputError, match="allow more, or choose a smaller size"):
-        drive(tmp_path / "small", limits=Limits(memory_gb=1e-3))
-
-
-def test_a_log_that_does_not_fit_is_told(tmp_path):
-    preset, limits = customize(PRESET, steps=10**6), Limits(memory_gb=0.01)
-    with pytest.raises(InputError, match=r"6 settings with 1000000 steps .* fewer ste"):
-        run_sweep(SweepJob(lambda _: None, preset, SETTINGS, tmp_path, CONFIG, limits))
-    assert list(tmp_path.iterdir()) == []
+    if limits == Limits(minutes=0.0):
+        drive(tmp_path, limits=limits._replace(yes=True))
 
 
 def test_a_run_that_never_was_finite_has_no_losses(tmp_path):

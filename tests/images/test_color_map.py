@@ -156,18 +156,12 @@ def test_photos_and_paintings_are_no_maps(shared):
             regions_from_map(image, path.name)
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.random.default_rng(0).uniform(0, 1, (64, 64, 3)),
-        np.tile(np.linspace(0, 1, 256)[None, :, None], (64, 1, 3)),
-    ],
-    ids=["noise", "ramp"],
-)
-def test_a_picture_without_even_colors_is_no_map(image):
-    with pytest.raises(InputError, match="x looks like a photo") as raised:
-        regions_from_map(np.float32(image), "x")
-    assert "\n" not in str(raised.value)
+def test_a_picture_without_even_colors_is_no_map():
+    noise = np.random.default_rng(0).uniform(0, 1, (64, 64, 3))
+    ramp = np.tile(np.linspace(0, 1, 256)[None, :, None], (64, 1, 3))
+    for image in (noise, ramp):
+        with pytest.raises(InputError, match=r"^x looks like a photo.*masks$"):
+            regions_from_map(np.float32(image), "x")
 
 
 def test_a_map_has_sixteen_colors_at_the_most():

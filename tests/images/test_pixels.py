@@ -21,55 +21,57 @@ ORIENTED = {
 }
 
 
+def stored(path, image, **options):
+    """What is read of a picture that is saved there."""
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    image.save(path, **options)
+    return read_image(path)
+
+
+def oriented(number):
+    exif = Image.Exif()
+    exif[0x0112] = number
+    return exif
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
 @pytest.mark.parametrize("orientation", ORIENTED)
 def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
-    path = tmp_path / f"turned.{suffix}"
-    upright = np.uint8(smooth() * 255)
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    stored = np.ascontiguousarray(ORIENTED[orientation](upright))
-    Image.fromarray(stored).save(path, exif=exif, quality=95)
-    read = read_image(path)
+    turned = np.ascontiguousarray(ORIENTED[orientation](np.uint8(smooth() * 255)))
+    exif = oriented(orientation)
+    read = stored(tmp_path / f"turned.{suffix}", turned, exif=exif, quality=95)
     assert read.shape == (24, 36, 3)
     assert np.abs(read - smooth()).mean() < 0.03
 
 
 def test_orientation_of_16_bit_grey_is_applied(tmp_path):
     levels = (np.arange(20 * 30).reshape(20, 30) * 109).astype(np.uint16)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(np.rot90(levels).copy()).save(tmp_path / "a.png", exif=exif)
-    read = read_image(tmp_path / "a.png")
+    read = stored(tmp_path / "a.png", np.rot90(levels).copy(), exif=oriented(6))
     np.testing.assert_array_equal(read[:, :, 1], np.float32(levels / 65535))
 
 
-def test_broken_exif_is_ignored(tmp_path):
-    path = tmp_path / "broken.png"
-    Image.fromarray(NOISE).save(path, exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
-    np.testing.assert_array_equal(read_image(path), np.float32(NOISE / 255))
+@pytest.mark.parametrize(
+    ("exif", "told"), [(b"II*\0\x08\0\0\0\xff\xff\x12\x01", 0), (b"XX", 1)]
+)
+def test_broken_exif_is_ignored(tmp_path, caplog, exif, told):
+    read = stored(tmp_path / "broken.png", NOISE, exif=b"Exif\0\0" + exif)
+    np.testing.assert_array_equal(read, np.float32(NOISE / 255))
+    assert caplog.text.count("broken.png: its EXIF data are broken (") == told
 
 
 def test_transparency_is_composited_on_white(tmp_path):
     rgba = np.dstack([NOISE, np.arange(600).reshape(20, 30) % 256]).astype(np.uint8)
-    rgba[0, 0] = 255, 0, 0, 0
-    rgba[0, 1] = 255, 0, 0, 255
-    rgba[0, 2] = 100, 0, 200, 51
-    Image.fromarray(rgba).save(tmp_path / "rgba.png")
-    read = read_image(tmp_path / "rgba.png")
-    np.testing.assert_allclose(read[0, 0], [1, 1, 1], atol=1e-6)
-    np.testing.assert_allclose(read[0, 1], [1, 0, 0], atol=1e-6)
-    expected = [0.8 + 0.2 * 100 / 255, 0.8, 0.8 + 0.2 * 200 / 255]
-    np.testing.assert_allclose(read[0, 2], expected, atol=1e-6)
+    rgba[0, :3] = (255, 0, 0, 0), (255, 0, 0, 255), (100, 0, 200, 51)
+    read = stored(tmp_path / "rgba.png", rgba)
+    mixed = [0.8 + 0.2 * 100 / 255, 0.8, 0.8 + 0.2 * 200 / 255]
+    np.testing.assert_allclose(read[0, :3], [[1, 1, 1], [1, 0, 0], mixed], atol=1e-6)
     np.testing.assert_array_equal(read_image(rgba), read)
 
 
 @pytest.mark.parametrize("mode", ["LA", "La", "RGBa"])
 def test_other_alpha_is_composited_on_white(mode):
-    straight = Image.new({"La": "LA", "RGBa": "RGBA"}.get(mode, mode), (20, 20))
-    straight.paste(
-        (200, 200, 200, 128) if mode == "RGBa" else (200, 128), (0, 0, 20, 20)
-    )
+    color = (200, 200, 200, 128) if mode == "RGBa" else (200, 128)
+    straight = Image.new("RGBA" if mode == "RGBa" else "LA", (20, 20), color)
     expected = (255 - 128 + 128 * 200 / 255) / 255
     read = read_image(straight.convert(mode))
     np.testing.assert_allclose(read, expected, atol=1 / 255)
@@ -80,8 +82,7 @@ def test_palette_with_transparency(tmp_path, transparency):
     image = Image.new("P", (20, 20), 0)
     image.putpalette([10, 20, 30, 200, 0, 0])
     image.putpixel((5, 5), 1)
-    image.save(tmp_path / "p.png", transparency=transparency)
-    read = read_image(tmp_path / "p.png")
+    read = stored(tmp_path / "p.png", image, transparency=transparency)
     np.testing.assert_allclose(read[0, 0] * 255, [10, 20, 30], atol=1e-4)
     np.testing.assert_allclose(read[5, 5], 1, atol=1e-6)
 
@@ -89,31 +90,26 @@ def test_palette_with_transparency(tmp_path, transparency):
 def test_palette_grey_and_one_bit(tmp_path):
     palette = Image.new("P", (20, 20), 1)
     palette.putpalette([10, 20, 30, 200, 0, 50])
-    palette.save(tmp_path / "p.png")
-    read = read_image(tmp_path / "p.png")
+    read = stored(tmp_path / "p.png", palette)
     np.testing.assert_allclose(read[3, 3] * 255, [200, 0, 50], atol=1e-4)
-
-    Image.fromarray(NOISE[:, :, 0]).save(tmp_path / "l.png")
     grey = np.float32(NOISE[:, :, :1].repeat(3, axis=2) / 255)
-    np.testing.assert_array_equal(read_image(tmp_path / "l.png"), grey)
-
+    np.testing.assert_array_equal(stored(tmp_path / "l.png", NOISE[:, :, 0]), grey)
     bits = NOISE[:, :, 0] > 100
-    Image.fromarray(bits).save(tmp_path / "1.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "1.png")[:, :, 2], bits)
+    np.testing.assert_array_equal(stored(tmp_path / "1.png", bits)[:, :, 2], bits)
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "tif"])
-def test_cmyk(tmp_path, suffix):
-    Image.new("CMYK", (20, 20), (0, 255, 255, 0)).save(tmp_path / f"red.{suffix}")
-    read = read_image(tmp_path / f"red.{suffix}")
-    np.testing.assert_allclose(read[5, 5], [1, 0, 0], atol=0.02)
-
-
-def test_lab(tmp_path):
-    # sRGB red is L* 54.29, a* 80.81, b* 69.89 under the D50 of profiles.
-    Image.new("LAB", (20, 20), (138, 128 + 81, 128 + 70)).save(tmp_path / "lab.tif")
-    read = read_image(tmp_path / "lab.tif")
-    np.testing.assert_allclose(read[5, 5], [1, 0, 0], atol=0.03)
+@pytest.mark.parametrize(
+    ("mode", "red", "suffix", "atol"),
+    [
+        ("CMYK", (0, 255, 255, 0), "jpg", 0.02),
+        ("CMYK", (0, 255, 255, 0), "tif", 0.02),
+        # sRGB red is L* 54.29, a* 80.81, b* 69.89 under the D50 of profiles.
+        ("LAB", (138, 128 + 81, 128 + 70), "tif", 0.03),
+    ],
+)
+def test_other_color_spaces(tmp_path, mode, red, suffix, atol):
+    read = stored(tmp_path / f"red.{suffix}", Image.new(mode, (20, 20), red))
+    np.testing.assert_allclose(read[5, 5], [1, 0, 0], atol=atol)
 
 
 LEVELS = np.arange(65536, dtype=np.uint16).reshape(256, 256)
@@ -122,22 +118,21 @@ EXACT = np.float32(LEVELS / 65535)
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
 def test_16_bit_grey_is_exact(tmp_path, suffix):
-    path = tmp_path / f"deep.{suffix}"
-    Image.fromarray(LEVELS).save(path)
-    np.testing.assert_array_equal(read_image(path), np.dstack([EXACT] * 3))
+    read = stored(tmp_path / f"deep.{suffix}", LEVELS)
+    np.testing.assert_array_equal(read, np.dstack([EXACT] * 3))
 
 
-@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
-def test_16_bit_modes_are_exact(mode):
-    data = LEVELS.astype({"I;16": "<u2", "I;16B": ">u2", "I": "=i4"}[mode]).tobytes()
-    image = Image.frombytes(mode, (256, 256), data)
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("I;16", "<u2"), ("I;16B", ">u2"), ("I", "=i4")]
+)
+def test_16_bit_modes_are_exact(mode, kind):
+    image = Image.frombytes(mode, (256, 256), LEVELS.astype(kind).tobytes())
     np.testing.assert_array_equal(read_image(image)[:, :, 0], EXACT)
 
 
 @pytest.mark.parametrize("white", [1, 255, 65535])
 def test_float_grey(tmp_path, white):
-    Image.fromarray(EXACT * np.float32(white)).save(tmp_path / "float.tif")
-    read = read_image(tmp_path / "float.tif")
+    read = stored(tmp_path / "float.tif", EXACT * np.float32(white))
     np.testing.assert_allclose(read[:, :, 0], EXACT, rtol=1e-6)
 
 

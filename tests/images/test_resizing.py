@@ -13,29 +13,25 @@ from nstjax.images.resizing import (
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("arguments", "expected"),
     [
-        ("512", Size("long", 512)),
-        (512, Size("long", 512)),
-        (" 512 ", Size("long", 512)),
-        ("long:512", Size("long", 512)),
-        ("short:256", Size("short", 256)),
-        ("area:300", Size("area", 300)),
-        ("width:1", Size("width", 1)),
-        ("20000", Size("long", 20000)),
-        ("640x480", Size("exact", (480, 640))),
-        ("640X480", Size("exact", (480, 640))),
-        ("original", Size("original", None)),
+        (("512",), Size("long", 512)),
+        ((512,), Size("long", 512)),
+        ((" 512 ",), Size("long", 512)),
+        (("short:256",), Size("short", 256)),
+        (("area:300",), Size("area", 300)),
+        (("width:1",), Size("width", 1)),
+        (("20000",), Size("long", 20000)),
+        (("640X480",), Size("exact", (480, 640))),
+        (("original",), Size("original", None)),
+        # The default rule is for a number alone.
+        (("512", "area"), Size("area", 512)),
+        (("long:512", "area"), Size("long", 512)),
+        (("640x480", "area"), Size("exact", (480, 640))),
     ],
 )
-def test_parse_size(text, expected):
-    assert parse_size(text) == expected
-
-
-def test_default_rule_is_for_a_number_alone():
-    assert parse_size("512", "area") == Size("area", 512)
-    assert parse_size("long:512", "area") == Size("long", 512)
-    assert parse_size("640x480", "area") == Size("exact", (480, 640))
+def test_parse_size(arguments, expected):
+    assert parse_size(*arguments) == expected
 
 
 @pytest.mark.parametrize(
@@ -97,21 +93,14 @@ def test_resize_agrees_with_pillow_in_8_bits(method, height, width):
     assert np.abs(resized - np.asarray(expected, np.float32)).max() < 1.6
 
 
-def test_resize_clips_the_ringing():
+def test_resize_clips_the_ringing_and_keeps_more_than_8_bits():
     edge = np.zeros((32, 32), np.float32)
     edge[:, 16:] = 1
     resized = resize(edge, 97, 97)
     assert (resized.min(), resized.max()) == (0, 1)
-
-
-def test_resize_keeps_more_than_8_bits():
+    assert resize(edge, 32, 32) is edge
     faint = np.full((16, 16), 0.5 + 1e-4, np.float32)
     assert resize(faint, 8, 8)[4, 4] == pytest.approx(0.5001, abs=1e-6)
-
-
-def test_resize_to_the_same_size_returns_the_image():
-    image = np.zeros((20, 30, 3), np.float32)
-    assert resize(image, 20, 30) is image
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,13 @@
 import errno
 import os
-import re
 import stat
+from unittest import mock
 
 import pytest
 from image_files import smooth
 
 from nstjax.errors import InputError
-from nstjax.io.atomic import (
-    atomic_path,
-    check_results,
-    check_workdir,
-    check_writable,
-)
+from nstjax.io.atomic import atomic_path, check_results, check_workdir, check_writable
 from nstjax.io.images import write_image
 
 
@@ -48,16 +43,15 @@ def test_atomic_path_keeps_the_old_file_on_failure(tmp_path, error):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_atomic_path_syncs_before_it_replaces(tmp_path, monkeypatch):
-    calls = []
-    fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda *a: (calls.append("fsync"), fsync(*a)))
-    monkeypatch.setattr(
-        os, "replace", lambda *a: (calls.append("replace"), replace(*a))
-    )
-    with atomic_path(tmp_path / "data.bin") as temporary:
+def test_atomic_path_syncs_before_it_replaces(tmp_path):
+    calls = mock.Mock()
+    with (
+        mock.patch("os.fsync", calls.fsync),
+        mock.patch("os.replace", calls.replace),
+        atomic_path(tmp_path / "data.bin") as temporary,
+    ):
         temporary.write_text("new")
-    assert calls == ["fsync", "replace"]
+    assert [name for name, *_ in calls.mock_calls] == ["fsync", "replace"]
 
 
 def test_atomic_path_follows_a_symbolic_link(tmp_path):
@@ -97,7 +91,7 @@ def test_a_working_folder_may_be_made_but_not_below_a_file(tmp_path):
 def test_a_folder_without_permission_is_told(tmp_path, monkeypatch):
     # The superuser, as in containers, may write anywhere.
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    says = re.escape(f"cannot be written: the folder {tmp_path} is not writable")
+    says = f"cannot be written: the folder {tmp_path} is not writable"
     for check in (check_workdir, check_writable):
         with pytest.raises(InputError, match=says):
             check(tmp_path / "new")

@@ -11,12 +11,9 @@ from nstjax.io.compilation_cache import keep_compiled_programs
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(compilation_cache.pooch, "os_cache", lambda name: tmp_path)
-    names = (
-        "jax_compilation_cache_dir",
-        "jax_compilation_cache_max_size",
-        "jax_persistent_cache_min_compile_time_secs",
-    )
-    before = {name: getattr(jax.config, name) for name in names}
+    names = ("compilation_cache_dir", "compilation_cache_max_size")
+    names += ("persistent_cache_min_compile_time_secs",)
+    before = {f"jax_{name}": getattr(jax.config, f"jax_{name}") for name in names}
     jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     reset_cache()

@@ -47,10 +47,8 @@ def animation(path):
 
 
 def found(*given, **options):
-    return [
-        (str(path), video, str(folder))
-        for path, video, folder in find_contents(given, **options)
-    ]
+    contents = find_contents(given, **options)
+    return [(str(each.path), each.video, str(each.folder)) for each in contents]
 
 
 @pytest.mark.parametrize("kind", FILMS)
@@ -74,11 +72,10 @@ def test_an_animation_is_a_video_where_a_video_is_asked_for(suffix, monkeypatch)
     moving, still = f"moving.{suffix}", f"still.{suffix}"
     animation(moving)
     photo(still)
-    assert found(moving, still) == [(moving, False, "."), (still, False, ".")]
-    assert found(moving, still, output="film.mp4") == [
-        (moving, True, "."),
-        (still, False, "."),
-    ]
+    for output in (None, "film.mp4"):
+        is_video = output is not None
+        expected = [(moving, is_video, "."), (still, False, ".")]
+        assert found(moving, still, output=output) == expected
     assert len(list(read_frames(moving, probe(moving)))) == 3
 
 
@@ -93,9 +90,8 @@ def test_a_folder_holds_what_can_be_read_and_the_rest_is_told_once(caplog):
     Path("holiday/tune.mp3").write_bytes(b"ID3\4\0\0\0\0\0\0" + b"\xff\xfb\x90\0" * 99)
     photo("holiday/tiny.png", (4, 4))
     photo("holiday/below/f.jpg")
-    assert [Path(path).name for path, _, _ in found("holiday")] == [
-        *("a.avif", "b.jpg", "c.tif", "d.mts", "e.gif"),
-    ]
+    names = [Path(path).name for path, *_ in found("holiday")]
+    assert names == ["a.avif", "b.jpg", "c.tif", "d.mts", "e.gif"]
     assert caplog.messages == [
         "left out 5 of 10 files: holiday/b.json is neither a picture nor a video that "
         "can be read (and 3 more); holiday/tiny.png is 4×4 pixels: give a picture of "
@@ -119,12 +115,13 @@ def test_subfolders():
         ("holiday/x/y/c.png", False, "x/y"),
     ]
     assert found("holiday") == [("holiday/a.png", False, ".")]
-    with pytest.raises(InputError, match="in holiday/x/y: "):
-        os.remove("holiday/x/y/c.png")
-        find_contents(["holiday/x/y"])
-    with pytest.raises(InputError, match=r"in empty \(--recursive looks into subf"):
-        os.makedirs("empty/below")
-        find_contents(["empty"])
+    os.makedirs("empty/below")
+    for folder, says in {
+        "empty/below": "in empty/below: give a folder with some",
+        "empty": r"in empty \(--recursive looks into subfolders\)",
+    }.items():
+        with pytest.raises(InputError, match=says):
+            find_contents([folder])
 
 
 def test_subfolders_that_cannot_be_looked_into_are_told(monkeypatch, caplog):
@@ -141,10 +138,8 @@ def test_subfolders_that_cannot_be_looked_into_are_told(monkeypatch, caplog):
 
     # Whoever may read everything may run the tests, too.
     monkeypatch.setattr(os, "scandir", refusing)
-    assert [path for path, *_ in found("holiday", recursive=True)] == [
-        "holiday/a.png",
-        "holiday/open/c.png",
-    ]
+    paths = [path for path, *_ in found("holiday", recursive=True)]
+    assert paths == ["holiday/a.png", "holiday/open/c.png"]
     assert sorted(caplog.messages) == [
         "left out holiday/closed: Permission denied",
         "left out holiday/linked: it is a link to a folder, give that folder",
@@ -158,6 +153,7 @@ def test_files_that_are_given_one_by_one(caplog):
     assert found("b.txt", "a.png") == [("a.png", False, ".")]
     assert "left out 1 of 2 files: b.txt is neither" in caplog.messages[0]
     for given, says in {
+        (): "^give a photo, a video or a folder: nstjax-fast PHOTO",
         ("b.txt",): r"^b\.txt is neither a picture nor a video",
         ("b.txt", "c.txt"): r"in b\.txt, c\.txt: b\.txt is .* 1 more\)$",
         ("a.png", "d.png"): r"^d\.png does not exist: check the path$",
@@ -189,10 +185,8 @@ def test_pictures_after_the_first_are_paintings(caplog):
     given = ["a.png", "film.mp4", "folder"]
     assert split_paintings(given) == (given, [])
     assert caplog.messages == []
-    assert split_paintings(["a.png", "b.png", "c.gif"]) == (
-        ["a.png"],
-        ["b.png", "c.gif"],
-    )
+    given = ["a.png", "b.png", "c.gif"]
+    assert split_paintings(given) == (given[:1], given[1:])
     assert caplog.messages == [
         "restyling a.png in a mixture of 2 paintings: with --style, all pictures are "
         "restyled"
@@ -210,11 +204,10 @@ def test_no_name_is_that_of_a_folder_or_too_long():
 
 
 def test_hidden_files_and_results_are_no_picture_files(tmp_path):
-    for folder in ("within", ".hidden", "run/samples"):
-        (tmp_path / folder).mkdir(parents=True)
-    for name in ("a.png", "._a.png", "within/b.png", ".hidden/c.png", "run/d.png"):
-        (tmp_path / name).touch()
-    (tmp_path / "run" / "samples" / "000001.png").touch()
+    for name in ("a", "._a", "within/b", ".hidden/c", "run/d", "run/samples/000001"):
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
 
     def names(**options):
         files = picture_files(tmp_path, **options)

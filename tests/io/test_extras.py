@@ -12,17 +12,11 @@ from nstjax.io import ffmpeg
 from nstjax.io.extras import Extras, free_path, write_somewhere
 
 
-@pytest.fixture
-def notes(caplog):
-    caplog.set_level("INFO")
-    return lambda: caplog.messages
-
-
 @pytest.mark.parametrize(
     "error",
     [OSError(errno.ENOSPC, "Full", "out.png"), InputError("out.png cannot be written")],
 )
-def test_an_extra_that_fails_is_told_once(error, notes):
+def test_an_extra_that_fails_is_told_once(error, caplog):
     extras = Extras()
     for what in ("the preview", "the log", "the preview"):
         with extras.writing(what):
@@ -31,13 +25,11 @@ def test_an_extra_that_fails_is_told_once(error, notes):
     with extras.writing("the log"):
         pass
     assert extras.missing == {"the preview"}
-    assert len(notes()) == 2
-    assert notes()[0].startswith("out.png cannot be written")
-    assert notes()[0].endswith("; the run goes on without the preview")
-
-
-def test_defects_are_not_hidden():
-    with pytest.raises(TypeError), Extras().writing("the preview"):
+    assert len(caplog.messages) == 2
+    assert caplog.messages[0].startswith("out.png cannot be written")
+    assert caplog.messages[0].endswith("; the run goes on without the preview")
+    # Defects are not hidden.
+    with pytest.raises(TypeError), extras.writing("the preview"):
         raise TypeError
 
 
@@ -61,14 +53,14 @@ def write_unless(*refused):
     return write
 
 
-def test_a_result_is_written_where_it_can_be(places, notes):
+def test_a_result_is_written_where_it_can_be(places, caplog):
     asked, current, temporary = places
     result = asked / "out.png"
     assert write_somewhere(result, write_unless()) == result
-    assert notes() == []
+    assert caplog.messages == []
     beside = write_somewhere(result, write_unless(result))
     assert beside == asked / "out_2.png"
-    assert notes() == [
+    assert caplog.messages == [
         f"{result} cannot be written (No space left on device); wrote {beside} instead"
     ]
     elsewhere = write_somewhere(result, write_unless(asked))
@@ -79,6 +71,9 @@ def test_a_result_is_written_where_it_can_be(places, notes):
     last = write_somewhere(result, write_unless(asked, current))
     assert last == temporary / "out.png"
     assert last.read_text() == "the result"
+    # One whose folder is gone, too.
+    gone = write_somewhere(asked / "gone" / "new.png", write_unless())
+    assert gone.absolute() == current / "new.png"
 
 
 @pytest.mark.parametrize(
@@ -114,12 +109,6 @@ def test_a_full_disk_is_told_from_other_failures(status, said, kind):
     assert (error.errno == errno.ENOSPC) == (kind is OSError)
 
 
-def test_a_folder_that_is_gone_costs_no_result(places):
-    places[0].rmdir()
-    written = write_somewhere(places[0] / "out.png", write_unless())
-    assert written.absolute() == places[1] / "out.png"
-
-
 def test_free_paths_count_up(tmp_path):
     path = tmp_path / "out.tar.gz"
     for expected in ("out.tar.gz", "out.tar_2.gz", "out.tar_3.gz"):
@@ -128,7 +117,7 @@ def test_free_paths_count_up(tmp_path):
 
 
 @pytest.mark.parametrize("failing", ["mkdir", "open", "flush"])
-def test_events_that_fail_are_told_once(failing, tmp_path, notes, monkeypatch):
+def test_events_that_fail_are_told_once(failing, tmp_path, caplog, monkeypatch):
     records = pytest.importorskip("tensorboardX.record_writer")
     folder = tmp_path / "events"
     if failing == "mkdir":
@@ -142,5 +131,5 @@ def test_events_that_fail_are_told_once(failing, tmp_path, notes, monkeypatch):
         for step in range(1, 30):
             write({"step": step, "total": 1.0})
     assert extras.missing == {"TensorBoard's events"}
-    (note,) = notes()
+    (note,) = caplog.messages
     assert note.endswith("; the run goes on without TensorBoard's events")

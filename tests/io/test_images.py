@@ -1,8 +1,8 @@
 import errno
-import logging
 import os
 import resource
 import warnings
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from image_files import NOISE, png, refused, smooth
 from PIL import Image
 
 from nstjax.errors import InputError
-from nstjax.io.images import check_output, picture_problem, read_image, write_image
+from nstjax.io.images import check_output, read_image, write_image
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "ppm"])
@@ -36,34 +36,20 @@ def test_first_frame_of_an_animation_and_a_note(tmp_path, caplog, suffix):
     path = tmp_path / f"moving.{suffix}"
     red, blue = (Image.new("RGB", (20, 20), color) for color in ("red", "blue"))
     red.save(path, save_all=True, append_images=[blue], lossless=True)
-    with caplog.at_level(logging.INFO, "nstjax"):
-        read = read_image(path)
-    np.testing.assert_allclose(read[5, 5], [1, 0, 0], atol=0.01)
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{path} is animated: using the first of its 2 frames"
-    ]
+    np.testing.assert_allclose(read_image(path)[5, 5], [1, 0, 0], atol=0.01)
+    red.save(path)
+    read_image(path)
+    assert caplog.messages == [f"{path} is animated: using the first of its 2 frames"]
 
 
-@pytest.mark.parametrize(
-    ("name", "format_name", "note"),
-    [
-        ("pages.tif", "TIFF", ["several pages: using the first of its 2"]),
-        # The previews of a phone.
-        ("phone.jpg", "MPO", []),
-    ],
-)
-def test_pages_and_previews_are_no_animation(tmp_path, caplog, name, format_name, note):
-    path = tmp_path / name
+def test_pages_and_previews_are_no_animation(tmp_path, caplog):
     first, second = Image.new("RGB", (20, 20)), Image.new("RGB", (20, 20), "white")
-    first.save(path, format_name, save_all=True, append_images=[second])
-    assert read_image(path).max() < 0.01
-    assert [words in caplog.text for words in note] == [True] * len(caplog.records)
-
-
-def test_a_still_picture_has_no_note(tmp_path, caplog):
-    Image.fromarray(NOISE).save(tmp_path / "still.gif")
-    read_image(tmp_path / "still.gif")
-    assert not caplog.records
+    # The previews of a phone are MPO.
+    for name, kind in {"pages.tif": "TIFF", "phone.jpg": "MPO"}.items():
+        first.save(tmp_path / name, kind, save_all=True, append_images=[second])
+        assert read_image(tmp_path / name).max() < 0.01
+    pages = f"{tmp_path}/pages.tif has several pages: using the first of its 2"
+    assert caplog.messages == [pages]
 
 
 def test_what_is_no_file_with_something_in_it(tmp_path):
@@ -74,18 +60,10 @@ def test_what_is_no_file_with_something_in_it(tmp_path):
     assert "is a folder" in refused(tmp_path)
     assert "is empty" in refused(tmp_path / "empty.png")
     assert "is no regular file" in refused(tmp_path / "pipe.png")
-
-
-def test_unreadable_file(tmp_path, monkeypatch):
-    path = tmp_path / "secret.png"
-    Image.fromarray(NOISE).save(path)
-
     # Taking the permission away would not stop a test that runs as root.
-    def denied(*arguments):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr("nstjax.io.images.open", denied, raising=False)
-    assert "Permission denied" in refused(path)
+    denied = mock.Mock(side_effect=PermissionError(errno.EACCES, "Permission denied"))
+    with mock.patch("nstjax.io.images.open", denied, create=True):
+        assert "Permission denied" in refused(tmp_path / "empty.png")
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.95])
@@ -110,16 +88,16 @@ def test_what_pillow_warns_of_is_not_told(tmp_path):
     path.write_bytes(path.read_bytes()[:74])
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        assert picture_problem(path) is not None
+        refused(path)
     assert told == []
 
 
-@pytest.mark.parametrize("size", [(1, 1), (15, 100), (100, 15)])
-def test_too_small(tmp_path, size):
-    Image.new("RGB", size).save(tmp_path / "small.png")
-    assert f"{size[0]}×{size[1]}" in refused(tmp_path / "small.png")
-    refused(Image.new("RGB", size))
-    refused(np.zeros(size[::-1]))
+def test_too_small(tmp_path):
+    for size in [(1, 1), (15, 100), (100, 15)]:
+        Image.new("RGB", size).save(tmp_path / "small.png")
+        sources = tmp_path / "small.png", Image.new("RGB", size), np.zeros(size[::-1])
+        for source in sources:
+            assert f"{size[0]}×{size[1]}" in refused(source)
 
 
 @pytest.mark.parametrize(
@@ -138,16 +116,13 @@ def test_too_many_pixels_is_seen_in_the_header(tmp_path, side, says):
 
 
 def test_arrays():
-    grey = np.float32(NOISE[:, :, 0] / 255)
+    levels = NOISE[:, :, 0]
+    grey = np.float32(levels / 255)
     three = grey[:, :, None].repeat(3, axis=2)
-    for source in (
-        NOISE[:, :, 0],
-        NOISE[:, :, :1],
-        NOISE[:, :, 0].astype(np.uint16) * 257,
-        grey,
-        grey.astype(np.float64),
-        three.copy(),
-    ):
+    deep = levels.astype(np.uint16) * 257
+    clear = np.dstack([three, np.ones_like(grey)])
+    greys = (levels, NOISE[:, :, :1], deep, grey, np.float64(grey))
+    for source in (*greys, three.copy(), clear):
         before = source.copy()
         read = read_image(source)
         assert read.dtype == np.float32
@@ -156,19 +131,16 @@ def test_arrays():
         np.testing.assert_array_equal(source, before)
 
 
-def with_value(value):
+@pytest.mark.parametrize("value", [np.nan, 1.01, -0.01, np.inf])
+def test_arrays_out_of_range(value):
     values = smooth()
     values[3, 4, 1] = value
-    return values
+    assert str(value) in refused(values)
 
 
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (with_value(np.nan), "nan"),
-        (with_value(1.01), "1.01"),
-        (with_value(-0.01), "-0.01"),
-        (with_value(np.inf), "inf"),
         (smooth()[:, :, :2], "shape"),
         (smooth()[None], "shape"),
         (np.zeros(100), "shape"),
@@ -191,17 +163,15 @@ def test_lossless_round_trip(tmp_path, monkeypatch, suffix):
     assert os.listdir() == [f"out{suffix}"]
 
 
-@pytest.mark.parametrize(
-    ("suffix", "format_name"), [(".jpg", "JPEG"), (".jpeg", "JPEG"), (".webp", "WEBP")]
-)
-def test_lossy_round_trip_and_quality(tmp_path, suffix, format_name):
-    best, worst = tmp_path / f"best{suffix}", tmp_path / f"worst{suffix}"
+@pytest.mark.parametrize("suffix", ["jpg", "jpeg", "webp"])
+def test_lossy_round_trip_and_quality(tmp_path, suffix):
+    best, worst = tmp_path / f"best.{suffix}", tmp_path / f"worst.{suffix}"
     write_image(best, smooth(200, 200))
     write_image(worst, smooth(200, 200), quality=5)
     assert np.abs(read_image(best) - smooth(200, 200)).mean() < 0.01
     assert worst.stat().st_size < best.stat().st_size
     with Image.open(best) as stored:
-        assert stored.format == format_name
+        assert stored.format == suffix.upper().replace("JPG", "JPEG")
 
 
 def test_values_are_rounded_and_clipped(tmp_path):
@@ -236,24 +206,18 @@ def test_bad_images_are_not_written(tmp_path, image, quality, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_check_output(tmp_path, monkeypatch):
-    def message(path):
-        with pytest.raises(InputError) as caught:
-            check_output(path)
-        assert str(path) in str(caught.value)
-        assert "\n" not in str(caught.value)
-        return str(caught.value)
-
+def test_check_output(tmp_path):
     check_output(tmp_path / "out.png")
+    for name, says in {
+        "out.gif": "end it with one of .png .jpg .jpeg .webp .tif .tiff",
+        "out": "has no suffix of a picture format",
+        "out.png.part": "has no suffix of a picture format",
+        "none/out.png": f"cannot be written: create the folder {tmp_path}/none first",
+        ".": "is a folder: give the name of a file",
+    }.items():
+        with pytest.raises(InputError, match=f"{tmp_path / name} .*{says}"):
+            check_output(tmp_path / name)
     assert not list(tmp_path.iterdir())
-    for name in ("out.gif", "out", "out.png.part"):
-        assert ".png .jpg .jpeg .webp .tif .tiff" in message(tmp_path / name)
-    assert "create the folder" in message(tmp_path / "none" / "out.png")
-    (tmp_path / "folder.png").mkdir()
-    assert "is a folder" in message(tmp_path / "folder.png")
-    # Taking the permission away would not stop a test that runs as root.
-    monkeypatch.setattr(os, "access", lambda *arguments: False)
-    assert "not writable" in message(tmp_path / "out.png")
 
 
 def test_full_disk_keeps_the_old_file_and_leaves_no_other(tmp_path):
@@ -265,9 +229,8 @@ def test_full_disk_keeps_the_old_file_and_leaves_no_other(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
         for name in ("out.png", "new.png", "new.jpg", "new.tif", "new.webp"):
-            with pytest.raises(InputError, match="cannot be written") as caught:
+            with pytest.raises(InputError, match=r"cannot be written [^\n]+$"):
                 write_image(tmp_path / name, noise)
-            assert "\n" not in str(caught.value)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == old
@@ -275,7 +238,6 @@ def test_full_disk_keeps_the_old_file_and_leaves_no_other(tmp_path):
 
 
 def test_too_large_for_the_format(tmp_path):
-    with pytest.raises(InputError, match="cannot be written as WEBP") as caught:
+    with pytest.raises(InputError, match=r"cannot be written as WEBP [^\n]+$"):
         write_image(tmp_path / "out.webp", np.zeros((1, 16384, 3), np.float32))
-    assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())

@@ -13,57 +13,54 @@ from nstjax.io import atomic, locks
 DEAD = ".out.png.nstjax-0123456789abcdef"
 
 
-def leave(folder, **files):
+TOKEN = "nstjax-0123456789abcdef"
+SIGNED = locks.MARK + b"process 1 on a host\n"
+
+
+def leave(folder, *names, lock=SIGNED):
     """A folder as a process leaves it that is killed."""
     folder.mkdir(parents=True)
-    for name, contents in files.items():
-        (folder / name.replace("_", ".")).write_bytes(contents)
-    return folder
-
-
-def signed(folder):
-    (folder / locks.LOCK).write_bytes(locks.MARK + b"process 1 on a host\n")
+    for name in names:
+        (folder / name).write_text("half")
+    if lock is not None:
+        (folder / locks.LOCK).write_bytes(lock)
     return folder
 
 
 def test_what_a_killed_process_has_left_is_removed_by_the_next(tmp_path):
-    signed(leave(tmp_path / DEAD, new_png=b"half"))
-    signed(leave(tmp_path / "out.nstjax-preview", preview_png=b"a preview"))
-    nested = tmp_path / "out.nstjax-preview" / ".preview.png.nstjax-0123456789abcdef"
-    signed(leave(nested, new_png=b"half"))
+    leave(tmp_path / DEAD, "new.png")
+    preview = leave(tmp_path / "out.nstjax-preview", "preview.png")
+    leave(preview / f".preview.png.{TOKEN}", "new.png")
     # Killed between two of the steps in which it is made.
-    leave(tmp_path / ".b.nstjax-0123456789abcdef")
-    (leave(tmp_path / ".c.nstjax-0123456789abcdef") / locks.LOCK).touch()
+    leave(tmp_path / f".b.{TOKEN}", lock=None)
+    leave(tmp_path / f".c.{TOKEN}", lock=b"")
     with atomic.atomic_path(tmp_path / "out.png") as temporary:
         temporary.write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
 
 def test_a_working_folders_leftovers_are_removed_below_it_too(tmp_path):
-    signed(leave(tmp_path / "chunks" / DEAD, new_png=b"half"))
+    leave(tmp_path / "chunks" / DEAD, "new.png")
     with locks.working_in(tmp_path):
         assert sorted(os.listdir(tmp_path)) == [locks.LOCK, "chunks"]
         assert os.listdir(tmp_path / "chunks") == []
 
 
 def test_what_lives_or_is_somebodys_own_stays(tmp_path):
-    live = signed(leave(tmp_path / DEAD, new_png=b"half"))
+    live = leave(tmp_path / DEAD, "new.png")
     # A name alone says nothing.
-    leave(tmp_path / ".a.nstjax-0123456789abcdef", new_png=b"mine")
-    leave(tmp_path / "b.nstjax-preview", preview_png=b"mine")
-    foreign = leave(tmp_path / ".c.nstjax-0123456789abcdef", new_png=b"mine")
-    (foreign / locks.LOCK).write_text("mine, too")
-    (tmp_path / ".nstjax-notes").write_text("mine")
+    leave(tmp_path / f".a.{TOKEN}", "new.png", lock=None)
+    leave(tmp_path / "b.nstjax-preview", "preview.png", lock=None)
+    leave(tmp_path / f".c.{TOKEN}", "new.png", lock=b"somebody's own")
+    (tmp_path / ".nstjax-notes").touch()
     before = sorted(tmp_path.rglob("*"))
     # Put into a folder of ours, whose own files go.
-    edited = signed(leave(tmp_path / "d.nstjax-preview", preview_png=b"a preview"))
-    (edited / "edited.png").write_text("mine")
+    edited = leave(tmp_path / "d.nstjax-preview", "preview.png", "edited.png")
     with open(live / locks.LOCK, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         locks.remove_dead(tmp_path)
-    assert sorted(tmp_path.rglob("*")) == sorted(
-        [*before, edited, edited / "edited.png"]
-    )
+    kept = [*before, edited, edited / "edited.png"]
+    assert sorted(tmp_path.rglob("*")) == sorted(kept)
 
 
 def test_one_process_holds_a_folder(tmp_path):
@@ -115,7 +112,7 @@ def test_what_only_has_the_name_of_a_lock_stays_as_it_is(kind, tmp_path):
 
 
 def test_a_link_to_a_folder_is_none_that_a_killed_process_has_left(tmp_path):
-    signed(leave(tmp_path / "run", preview_png=b"mine"))
+    leave(tmp_path / "run", "preview.png")
     link = tmp_path / "out.nstjax-preview"
     link.symlink_to("run")
     with locks.own_folder(link) as own:
@@ -165,7 +162,7 @@ def test_where_files_cannot_be_locked_nobody_is_kept_out(tmp_path, monkeypatch):
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(locks.fcntl, "flock", flock)
-    signed(leave(tmp_path / DEAD, new_png=b"half"))
+    leave(tmp_path / DEAD, "new.png")
     with (
         locks.working_in(tmp_path),
         locks.working_in(tmp_path),

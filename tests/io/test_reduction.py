@@ -1,5 +1,7 @@
 """Pictures far larger than they are used are decoded smaller; others as they were."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import tifffile
@@ -8,7 +10,7 @@ from PIL import Image
 
 from nstjax.errors import InputError
 from nstjax.io import formats, images, reduction
-from nstjax.io.images import picture_problem, read_colors, read_image
+from nstjax.io.images import check_picture, read_colors, read_image
 
 
 @pytest.fixture
@@ -26,8 +28,14 @@ def used(height, width):
 
 def test_ordinary_pictures_are_decoded_whole(tmp_path):
     path = tmp_path / "photo.jpg"
-    Image.fromarray(np.uint8(smooth(600, 800) * 255)).save(path)
+    saved(path, smooth(600, 800))
     np.testing.assert_array_equal(read_image(path, used(6, 8)), read_image(path))
+
+
+def saved(path, values, **options):
+    image = Image.fromarray(np.uint8(values * 255))
+    image.save(path, **options)
+    return image
 
 
 SOURCE = smooth(120, 201)
@@ -39,8 +47,7 @@ USED = {(15, 25): 4, (16, 25): 2, (15, 26): 2, (30, 50): 2, (31, 50): 1, (120, 2
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
 def test_large_pictures_are_averaged(tmp_path, small_limits, suffix, size, factor):
     path = tmp_path / f"photo.{suffix}"
-    picture = Image.fromarray(np.uint8(SOURCE * 255))
-    picture.save(path, quality=95)
+    picture = saved(path, SOURCE, quality=95)
     read = read_image(path, used(*size))
     expected = np.asarray(picture.reduce(factor)) / 255
     assert read.shape == expected.shape
@@ -48,21 +55,18 @@ def test_large_pictures_are_averaged(tmp_path, small_limits, suffix, size, facto
 
 
 def test_the_upright_size_counts(tmp_path, small_limits):
-    turned = np.rot90(np.uint8(SOURCE * 255)).copy()
     exif = Image.Exif()
     exif[0x0112] = 6
     for suffix in ("png", "jpg", "tif"):
         path = tmp_path / f"turned.{suffix}"
-        Image.fromarray(turned).save(path, exif=exif, quality=95)
+        saved(path, np.rot90(SOURCE), exif=exif, quality=95)
         read = read_image(path, lambda *size: {(120, 201): (30, 40)}[size])
         assert read.shape == (60, 101, 3)
 
 
-def test_what_is_too_large_to_hold_is_left_as_large_as_it_is_used(
-    tmp_path, small_limits
-):
+def test_what_is_too_large_to_hold_is_as_large_as_it_is_used(tmp_path, small_limits):
     path = tmp_path / "photo.jpg"
-    Image.fromarray(np.uint8(smooth(200, 300) * 255)).save(path)
+    saved(path, smooth(200, 300))
     assert read_image(path, used(100, 150)).shape == (100, 150, 3)
     with pytest.raises(InputError, match=r"photo.jpg has more than 0 million pixels"):
         read_image(path, used(101, 150))
@@ -75,10 +79,9 @@ MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F", "LAB", "H
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_is_averaged(small_limits, mode):
     grey = np.uint8(np.add.outer(np.arange(120), np.arange(200)) * 0.79)
-    if mode == "I;16":
-        image = Image.fromarray(grey.astype(np.uint16) * 257)
-    elif mode in ("I", "F"):
-        image = Image.fromarray(grey.astype({"I": "i4", "F": "f4"}[mode]))
+    deep = {"I;16": np.uint16(grey) * 257, "I": np.int32(grey), "F": np.float32(grey)}
+    if mode in deep:
+        image = Image.fromarray(deep[mode])
     elif mode in ("LAB", "HSV"):
         image = Image.merge(mode, [Image.fromarray(grey)] * 3)
     else:
@@ -90,26 +93,20 @@ def test_every_mode_is_averaged(small_limits, mode):
 
 
 def test_transparent_colors_do_not_mix_in(tmp_path, small_limits):
-    pixels = np.zeros((120, 200, 4), np.uint8)
-    pixels[:, :] = 255, 0, 0, 0
-    pixels[:, :102] = 0, 200, 0, 255
-    Image.fromarray(pixels).save(tmp_path / "rgba.png")
-    color, alpha = read_colors(tmp_path / "rgba.png", used(15, 25))
-    np.testing.assert_allclose(color[:, 25] * 255, [[0, 200, 0]] * 30, atol=2)
-    np.testing.assert_allclose(alpha[0, 24:27], [1, 0.5, 0], atol=0.01)
-
-    palette = Image.fromarray(pixels[:, :, 3] // 255).convert("P")
-    palette.putpalette([255, 0, 0, 0, 200, 0])
+    opaque = np.arange(200) < 102
+    index = np.uint8([opaque] * 120)
+    colors = np.uint8([[255, 0, 0, 0], [0, 200, 0, 255]])
+    Image.fromarray(colors[index]).save(tmp_path / "rgba.png")
+    palette = Image.fromarray(index).convert("P")
+    palette.putpalette(colors[:, :3].ravel().tolist())
     palette.save(tmp_path / "p.png", transparency=0)
-    color, alpha = read_colors(tmp_path / "p.png", used(15, 25))
-    np.testing.assert_allclose(color[:, 25] * 255, [[0, 200, 0]] * 30, atol=2)
-
-    levels = np.repeat(np.uint16([[40000] * 102 + [7] * 98]), 120, axis=0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
-    (tmp_path / "deep.png").write_bytes(png(200, 120, 16, 0, rows, b"\0\7"))
-    color, alpha = read_colors(tmp_path / "deep.png", used(15, 25))
-    np.testing.assert_allclose(color[:, 25], 40000 / 65535, atol=0.01)
-    np.testing.assert_allclose(alpha[0, 24:27], [1, 0.5, 0], atol=0.01)
+    row = b"\0" + np.where(opaque, 40000, 7).astype(">u2").tobytes()
+    (tmp_path / "deep.png").write_bytes(png(200, 120, 16, 0, 120 * row, b"\0\7"))
+    green, grey = [0, 200 / 255, 0], [40000 / 65535] * 3
+    for name, expected in {"rgba": green, "p": green, "deep": grey}.items():
+        color, alpha = read_colors(tmp_path / f"{name}.png", used(15, 25))
+        np.testing.assert_allclose(color[:, 25], [expected] * 30, atol=0.01)
+        np.testing.assert_allclose(alpha[0, 24:27], [1, 0.5, 0], atol=0.01)
 
 
 def test_masks_keep_their_colors(tmp_path, small_limits):
@@ -122,11 +119,10 @@ def test_masks_keep_their_colors(tmp_path, small_limits):
 
 def test_a_jpeg_beyond_pillows_limit_is_decoded_smaller(tmp_path, monkeypatch):
     path = tmp_path / "photo.jpg"
-    Image.fromarray(np.uint8(smooth(200, 300) * 255)).save(path)
-    Image.fromarray(np.uint8(smooth(200, 300) * 255)).save(tmp_path / "photo.png")
+    saved(path, smooth(200, 300)).save(tmp_path / "photo.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20_000)
     monkeypatch.setattr(reduction, "REDUCE_ABOVE", 10_000)
-    assert picture_problem(path) is None
+    check_picture(path)
     assert read_image(path, used(20, 30)).shape == (50, 75, 3)
     assert "178 million" in refused(tmp_path / "photo.png")
     monkeypatch.setattr(images, "MAX_JPEG_PIXELS", 50_000)
@@ -135,7 +131,7 @@ def test_a_jpeg_beyond_pillows_limit_is_decoded_smaller(tmp_path, monkeypatch):
 
 def test_decoders_do_not_write_to_stderr(tmp_path, capfd):
     path = tmp_path / "damaged.tif"
-    Image.fromarray(np.uint8(smooth() * 255)).save(path, compression="tiff_lzw")
+    saved(path, smooth(), compression="tiff_lzw")
     content = bytearray(path.read_bytes())
     content[40:80] = bytes(range(200, 240))
     path.write_bytes(content)
@@ -161,12 +157,7 @@ def test_raw_files_are_developed_at_half_the_size(tmp_path, small_limits, monkey
     pytest.importorskip("rawpy")
     save_raw(tmp_path / "photo.dng")
     monkeypatch.setattr(reduction, "REDUCE_ABOVE", 1_000)
-    asked = []
-    draft = formats.RawImageFile.draft
-    monkeypatch.setattr(
-        formats.RawImageFile,
-        "draft",
-        lambda image, *given: (asked.append(given), draft(image, *given)),
-    )
+    draft = mock.Mock(wraps=formats.RawImageFile.draft)
+    monkeypatch.setattr(formats.RawImageFile, "draft", lambda *given: draft(*given))
     assert read_image(tmp_path / "photo.dng", used(8, 12)).shape == (16, 24, 3)
-    assert asked == [(None, (24, 16))]
+    assert draft.call_args.args[1:] == (None, (24, 16))

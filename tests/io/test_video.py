@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
 from film_files import ffmpeg, lavfi
@@ -14,6 +13,7 @@ from film_files import ffmpeg, lavfi
 from nstjax.errors import EncodingError, InputError
 from nstjax.io import ffmpeg as ffmpeg_program
 from nstjax.io import video
+from nstjax.io.ffmpeg import run_ffmpeg
 from nstjax.io.video import probe, read_frames, write_video
 
 TONE = "aevalsrc=gt(t\\,0.5)*sin(6000*t):s=44100:d=1"
@@ -45,15 +45,14 @@ def sound(path):
 
 @pytest.fixture
 def started(monkeypatch):
-    """What is started."""
-    processes = []
+    """The processes that are started."""
+    processes, popen = [], subprocess.Popen
 
-    class Recorded(subprocess.Popen):
-        def __init__(self, *arguments, **options):
-            processes.append(self)
-            super().__init__(*arguments, **options)
+    def start(*arguments, **options):
+        processes.append(popen(*arguments, **options))
+        return processes[-1]
 
-    monkeypatch.setattr(subprocess, "Popen", Recorded)
+    monkeypatch.setattr(subprocess, "Popen", start)
     return processes
 
 
@@ -69,12 +68,10 @@ def test_frames_come_back(height, width, fps, tmp_path):
     back = read(path)
     assert back.dtype == np.uint8
     assert back.shape == (10, info.height, info.width, 3)
-    error = np.float32(back[:, :height, :width]) - frames
+    odd = [(0, 0), (0, height % 2), (0, width % 2), (0, 0)]
+    error = np.float32(back) - np.pad(frames, odd, mode="edge")
     assert abs(error).mean() < 1.2
     assert abs(error.mean((0, 1, 2))).max() < 0.6
-    if width % 2:
-        edge = np.float32(back[:, :, -1]) - back[:, :, -2]
-        assert abs(edge).mean() < 2
 
 
 def test_sound_is_copied(tmp_path):
@@ -94,9 +91,7 @@ def test_sound_that_few_players_know_becomes_aac(tmp_path):
     source, path = tmp_path / "source.mkv", tmp_path / "video.mp4"
     lavfi(TONE, "-c:a", "flac", source)
     write_video(path, smooth(10), 10, audio_from=source)
-    program = imageio_ffmpeg.get_ffmpeg_exe()
-    said = subprocess.run([program, "-i", path], capture_output=True, text=True).stderr
-    assert "Audio: aac" in said
+    assert "Audio: aac" in run_ffmpeg(path, "-i", str(path))[0]
     heard, expected = sound(path), sound(source)
     assert len(heard) == pytest.approx(44100, abs=2048)
     error = heard[:44000] - expected[:44000]
@@ -104,14 +99,15 @@ def test_sound_that_few_players_know_becomes_aac(tmp_path):
 
 
 def test_a_source_without_sound_gives_none(tmp_path):
-    silent, unknown = tmp_path / "silent.mp4", tmp_path / "unknown.mkv"
-    write_video(silent, smooth(2), 10)
+    silent, unknown, path = (tmp_path / f"{name}.mkv" for name in ("a", "b", "c"))
+    path = path.with_suffix(".mp4")
+    lavfi("testsrc=s=32x24:d=0.2", silent)
     lavfi(TONE, "-c:a", "aac", unknown)
     # A codec that nobody knows.
     unknown.write_bytes(unknown.read_bytes().replace(b"A_AAC", b"A_ZZZ"))
     for source in (silent, unknown):
-        write_video(tmp_path / "video.mp4", smooth(2), 10, audio_from=source)
-        assert not probe(tmp_path / "video.mp4").has_audio
+        write_video(path, smooth(2), 10, audio_from=source)
+        assert not probe(path).has_audio
 
 
 @pytest.mark.parametrize(
@@ -179,10 +175,8 @@ def test_a_turned_video_is_read_upright(tmp_path):
 
 
 def test_pixels_become_square(tmp_path):
-    path = tmp_path / "wide.mp4"
-    lavfi("testsrc=s=32x24:d=0.2,setsar=4/3", path)
-    assert probe(path)[:2] == (43, 24)
-    assert read(path).shape == (5, 24, 43, 3)
+    lavfi("testsrc=s=32x24:d=0.2,setsar=4/3", tmp_path / "wide.mp4")
+    assert read(tmp_path / "wide.mp4").shape == (5, 24, 43, 3)
 
 
 def test_the_first_of_several_videos_is_read(tmp_path):
@@ -226,13 +220,12 @@ def test_a_reader_that_is_left_ends_its_process(tmp_path, started):
     assert started[-1].returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, InputError])
-def test_writing_that_is_interrupted_leaves_nothing(interruption, tmp_path, started):
+def test_writing_that_is_interrupted_leaves_nothing(tmp_path, started):
     def frames():
         yield from noise(5)
-        raise interruption("enough")
+        raise KeyboardInterrupt
 
-    with pytest.raises(interruption, match="enough"):
+    with pytest.raises(KeyboardInterrupt):
         write_video(tmp_path / "video.mp4", frames(), 10)
     assert list(tmp_path.iterdir()) == []
     assert started[-1].returncode == -signal.SIGKILL
@@ -241,10 +234,9 @@ def test_writing_that_is_interrupted_leaves_nothing(interruption, tmp_path, star
 def test_a_failing_ffmpeg_is_an_error_with_its_reason(tmp_path):
     # H.264 has no frames of this width.
     frames = np.zeros((40, 2, 20000, 3), np.uint8)
-    match = r"video\.mp4 cannot be written: .+width"
-    with pytest.raises(EncodingError, match=match) as error:
+    match = r"video\.mp4 cannot be written: [^\n]+width[^\n]*$"
+    with pytest.raises(EncodingError, match=match):
         write_video(tmp_path / "video.mp4", frames, 10)
-    assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -256,32 +248,29 @@ def test_names_that_ffmpeg_would_take_for_something_else(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "match"),
+    ("name", "says"),
     [
-        ("text.mp4", r"not a video that ffmpeg can read \(Invalid data"),
-        ("empty.mp4", "not a video that ffmpeg can read"),
+        ("text.mp4", r"is not a video that ffmpeg can read \(Invalid data"),
+        ("empty.mp4", "is not a video that ffmpeg can read"),
         ("folder.mp4", "is a folder: give one video file"),
         ("nowhere.mp4", "does not exist"),
     ],
 )
-def test_files_that_are_no_videos(name, match, tmp_path):
+def test_files_that_are_no_videos(name, says, tmp_path):
     (tmp_path / "text.mp4").write_text("Once upon a time")
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "folder.mp4").mkdir()
-    output, path = tmp_path / "out.mp4", tmp_path / name
-    for use in (probe, lambda path: write_video(output, smooth(1), 1, audio_from=path)):
-        with pytest.raises(InputError, match=match) as error:
-            use(path)
-        assert name in str(error.value)
-        assert len(str(error.value).splitlines()) == 1
-    assert not output.exists()
+    with pytest.raises(InputError, match=rf"{name} {says}[^\n]*$"):
+        probe(tmp_path / name)
+    with pytest.raises(InputError, match=says):
+        write_video(tmp_path / "o.mp4", smooth(1), 1, audio_from=tmp_path / name)
+    assert not (tmp_path / "o.mp4").exists()
 
 
 def test_an_ffmpeg_that_crashes(tmp_path, monkeypatch):
     (tmp_path / "video.mp4").touch()
-    monkeypatch.setattr(
-        ffmpeg_program, "find_ffmpeg", lambda path: shutil.which("false")
-    )
+    program = shutil.which("false")
+    monkeypatch.setattr(ffmpeg_program, "find_ffmpeg", lambda path: program)
     with pytest.raises(InputError, match=r"ffmpeg can read \(ffmpeg crashed\)"):
         probe(tmp_path / "video.mp4")
 
@@ -297,7 +286,6 @@ def test_videos_without_frames(tmp_path):
 def test_frames_that_are_too_large(tmp_path, monkeypatch):
     lavfi("testsrc=s=32x24:d=0.1", tmp_path / "large.mp4")
     lavfi("testsrc=s=32x24:d=0.1,setsar=8", tmp_path / "wide.mp4")
-    assert probe(tmp_path / "large.mp4")[:2] == (32, 24)
     # Decoders add a margin.
     for name, most in {"large.mp4": 32 * 24 - 1, "wide.mp4": 64 * 64}.items():
         monkeypatch.setattr(video, "MAX_PIXELS", most)
@@ -307,29 +295,28 @@ def test_frames_that_are_too_large(tmp_path, monkeypatch):
 
 def test_without_the_extra(tmp_path, monkeypatch):
     path = tmp_path / "video.mp4"
-    write_video(path, smooth(1), 10)
+    path.touch()
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     install = r"video\.mp4 needs imageio-ffmpeg: pip install 'nstjax\[video\]'"
-    with pytest.raises(InputError, match=install):
-        probe(path)
-    with pytest.raises(InputError, match=install):
-        write_video(path, smooth(1), 10)
+    for use in (probe, lambda path: write_video(path, smooth(1), 10)):
+        with pytest.raises(InputError, match=install):
+            use(path)
 
 
 @pytest.mark.parametrize(
-    ("name", "frames", "fps", "match"),
+    ("name", "frames", "match"),
     [
-        ("video.avi", smooth(1), 10, r"end it with \.mp4"),
-        ("nowhere/video.mp4", smooth(1), 10, "create the folder"),
-        ("video.mp4", smooth(0), 10, "there are no frames"),
-        ("video.mp4", [*smooth(1), *smooth(1, 26)], 10, r"uint8 \(26, 32, 3\)"),
-        ("video.mp4", [np.zeros((24, 32, 3))], 10, "float64"),
-        ("video.mp4", smooth(1), 0, "give a positive number"),
-        ("video.mp4", smooth(1), math.nan, "give a positive number"),
-        ("video.mp4", smooth(1), math.inf, "give a positive number"),
+        ("video.avi", smooth(1), r"end it with \.mp4"),
+        ("nowhere/video.mp4", smooth(1), "create the folder"),
+        ("video.mp4", smooth(0), "there are no frames"),
+        ("video.mp4", [*smooth(1), *smooth(1, 26)], r"uint8 \(26, 32, 3\)"),
+        ("video.mp4", [np.zeros((24, 32, 3))], "float64"),
     ],
 )
-def test_what_cannot_be_written(name, frames, fps, match, tmp_path):
+def test_what_cannot_be_written(name, frames, match, tmp_path):
     with pytest.raises(InputError, match=match):
-        write_video(tmp_path / name, frames, fps)
+        write_video(tmp_path / name, frames, 10)
+    for fps in (0, math.nan, math.inf):
+        with pytest.raises(InputError, match="give a positive number"):
+            write_video(tmp_path / "video.mp4", frames, fps)
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,6 @@ import sys
 import jax
 import numpy as np
 import pytest
-import reference
 import safetensors.numpy
 from safetensors import safe_open
 
@@ -15,25 +14,19 @@ from nstjax.errors import InputError
 from nstjax.io import weights
 from nstjax.network.architecture import CONV_LAYERS, kernel_shapes, layer_channels
 
-NetworkParams = dict[str, dict[str, np.ndarray]]
-
 
 @pytest.fixture
 def params():
-    """A slim network with VGG-19's layer names."""
+    """A slim network with VGG-19's layer names, each layer one channel wider."""
     rng = np.random.default_rng(0)
-    params = {}
-    channels_in = 3
-    for index, layer in enumerate(CONV_LAYERS):
-        channels_out = 4 + index
-        params[layer] = {
-            "kernel": rng.standard_normal(
-                (3, 3, channels_in, channels_out), np.float32
-            ),
-            "bias": rng.standard_normal(channels_out, np.float32),
+    widths = {layer: 4 + index for index, layer in enumerate(CONV_LAYERS)}
+    return {
+        layer: {
+            "kernel": rng.standard_normal(shape, np.float32),
+            "bias": rng.standard_normal(shape[-1], np.float32),
         }
-        channels_in = channels_out
-    return params
+        for layer, shape in kernel_shapes(widths).items()
+    }
 
 
 @pytest.fixture
@@ -46,43 +39,25 @@ def path(params, tmp_path):
 def test_params_come_back_as_they_were(params, path):
     loaded = weights.read_params(path)
     assert tuple(loaded.params) == CONV_LAYERS
-    for layer in CONV_LAYERS:
-        for part in ("kernel", "bias"):
-            tensor = loaded.params[layer][part]
-            np.testing.assert_array_equal(tensor, params[layer][part])
-            assert tensor.dtype == np.float32
+    same = functools.partial(np.testing.assert_array_equal, strict=True)
+    jax.tree.map(same, loaded.params, params)
     assert loaded.sha256 == weights.params_sha256(params)
     assert loaded.source == str(path)
+    written = {"license": "CC BY 4.0", "params_sha256": loaded.sha256}
     with safe_open(path, framework="numpy") as file:
-        assert file.metadata() == {
-            "license": "CC BY 4.0",
-            "params_sha256": loaded.sha256,
-        }
-    assert os.listdir(path.parent) == [path.name]
-
-
-def test_the_hash_depends_on_every_number(params):
-    before = weights.params_sha256(params)
+        assert file.metadata() == written
+    # The hash depends on every number.
     params["conv5_4"]["bias"][-1] += 1e-3
-    assert weights.params_sha256(params) != before
+    assert weights.params_sha256(params) != loaded.sha256
 
 
-def test_float64_params_are_saved_as_float32(params, tmp_path):
-    doubled = {
-        layer: {part: np.float64(tensor) for part, tensor in parts.items()}
-        for layer, parts in params.items()
-    }
-    path = tmp_path / "doubled.safetensors"
-    weights.save_params(path, doubled)
+def test_float64_params_are_saved_as_float32(params, path):
+    weights.save_params(path, jax.tree.map(np.float64, params))
     assert weights.read_params(path).sha256 == weights.params_sha256(params)
-
-
-def test_a_failed_write_leaves_nothing(params, tmp_path):
-    target = tmp_path / "taken.safetensors"
-    target.mkdir()
+    # A failed write leaves nothing.
     with pytest.raises(OSError):
-        weights.save_params(target, params)
-    assert os.listdir(tmp_path) == [target.name]
+        weights.save_params(path.parent, params)
+    assert os.listdir(path.parent) == [path.name]
 
 
 def test_a_flipped_byte_anywhere_in_the_tensors_is_found(path):
@@ -96,18 +71,11 @@ def test_a_flipped_byte_anywhere_in_the_tensors_is_found(path):
             weights.read_params(path)
 
 
-@pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.999])
-def test_a_truncated_file_is_refused(path, kept):
-    size = path.stat().st_size
-    os.truncate(path, int(kept * size) if kept < 1 else int(kept))
-    with pytest.raises(InputError, match="cut short"):
-        weights.read_params(path)
-
-
-def test_a_header_of_absurd_length_is_refused(path):
-    path.write_bytes((2**62).to_bytes(8, "little") + path.read_bytes()[8:])
-    with pytest.raises(InputError, match="not readable"):
-        weights.read_params(path)
+def test_a_truncated_file_is_refused(path):
+    for kept in (-1, path.stat().st_size // 2, 100, 4, 0):
+        path.write_bytes(path.read_bytes()[:kept])
+        with pytest.raises(InputError, match="cut short"):
+            weights.read_params(path)
 
 
 def test_a_file_without_a_hash_is_read(params, path):
@@ -144,14 +112,13 @@ def test_other_tensors_are_refused(path, name, change, expected):
     with pytest.raises(InputError, match=expected) as caught:
         weights.read_params(path)
     assert name in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["a.npz", "a", "a.pth", "a.h5", "a.safetensors"])
-def test_files_that_are_no_weights_are_refused(name, tmp_path):
-    (tmp_path / name).write_text("These are not the weights you are looking for.")
-    with pytest.raises(InputError, match=name):
-        weights.read_params(tmp_path / name)
+def test_files_that_are_no_weights_are_refused(tmp_path):
+    for name in ("a.npz", "a", "a.pth", "a.h5", "a.safetensors"):
+        (tmp_path / name).write_text("These are not the weights you are looking for.")
+        with pytest.raises(InputError, match=name):
+            weights.read_params(tmp_path / name)
 
 
 @pytest.fixture
@@ -213,21 +180,15 @@ def test_random_weights_follow_the_seed(monkeypatch):
     assert weights.load_network("random", seed=4).sha256 != first.sha256
 
 
-def test_half_precision_is_read_as_float32(tmp_path):
-    # Of few shapes: each is another program.
-    params = reference.random_params(channels=(16, 16, 16, 16, 16))
-    params = jax.tree.map(np.float32, params)
-    path = tmp_path / "half.safetensors"
+def test_half_precision_is_read_as_float32(params, path):
+    whole = path.stat().st_size
     sha256 = weights.save_params(path, params, half_precision=True)
     loaded = weights.read_params(path)
     assert loaded.sha256 == sha256 != weights.params_sha256(params)
-    kernel = params["conv2_1"]["kernel"]
     found = loaded.params["conv2_1"]["kernel"]
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, kernel.astype(np.float16))
-    whole = tmp_path / "whole.safetensors"
-    weights.save_params(whole, params)
-    assert path.stat().st_size < 0.6 * whole.stat().st_size
+    np.testing.assert_array_equal(found, np.float16(params["conv2_1"]["kernel"]))
+    assert path.stat().st_size < 0.6 * whole
 
 
 def test_bundled_network_has_every_layer_and_fits_into_the_wheel():
@@ -245,13 +206,13 @@ def test_the_real_weights_have_one_hash_in_every_layout(shared, tmp_path, monkey
     layouts = ("keras-v0.1", "keras-2", "matconvnet-xy", "matconvnet-beta16")
     monkeypatch.setattr(sys, "argv", [writer, str(tmp_path), *layouts])
     runpy.run_path(writer, run_name="__main__")
-    paths = sorted(tmp_path.iterdir())
-    loaded = [weights.read_params(path) for path in paths]
-    for path in paths:
+    loaded = []
+    for path in sorted(tmp_path.iterdir()):
+        loaded.append(weights.read_params(path))
         path.unlink()
-    assert len(paths) == 4
-    assert len({each.sha256 for each in loaded}) == 1
     again = tmp_path / "again.safetensors"
     weights.save_params(again, loaded[0].params, {})
-    assert weights.read_params(again).sha256 == loaded[0].sha256
+    loaded.append(weights.read_params(again))
     again.unlink()
+    assert len(loaded) == 5
+    assert len({each.sha256 for each in loaded}) == 1

@@ -204,3 +204,15 @@ def test_make_weights_are_the_presets():
     assert weights.content_layers == {"conv4_2": 1}
     expected = dict(zip(CONV_STYLE_LAYERS, (0.5, 1, 1.5, 3, 4), strict=True))
     assert weights.style_layers == expected
+
+
+def test_each_random_key_has_one_purpose():
+    keys = prepare(
+        picture(1, 16, 20), [picture(2, 16, 20)], PARAMS, shallow()
+    ).inputs.keys
+    folded = {
+        jax.random.key_data(jax.random.fold_in(key, number)).tobytes()
+        for key in keys
+        for number in range(3)
+    }
+    assert len(folded) == 9

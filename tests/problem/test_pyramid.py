@@ -1,7 +1,6 @@
 """Coarse to fine: scales, what one hands to the next, and runs through all of them."""
 
 import json
-import math
 import pathlib
 
 import jax
@@ -46,9 +45,7 @@ def picture(seed, height, width):
     return np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
 
 
-@pytest.fixture(scope="module")
-def params():
-    return jax.tree.map(np.float32, reference.random_params())
+PARAMS = jax.tree.map(np.float32, reference.random_params())
 
 
 def sides(name, content_size=(300, 400), **overrides):
@@ -62,6 +59,8 @@ def test_crowsons_scales_are_the_published_ones():
     scales = plan_scales((300, 400), preset("crowson2023"))
     assert [scale.last_step for scale in scales] == [1000, 1500, 2000, 2500, 3000]
     assert [scale.first_step for scale in scales] == [0, 1000, 1500, 2000, 2500]
+    for scale in scales:
+        assert scale.height / scale.width == pytest.approx(0.75, abs=0.01)
 
 
 def test_gatys_2017_refines_512_at_1024():
@@ -87,12 +86,9 @@ def test_a_pyramid_is_the_default_for_sizes_over_512(size, expected):
     assert sides("gatys2016", size=size) == expected
 
 
-def test_an_original_photo_over_512_is_a_pyramid():
+def test_a_pyramid_is_the_photos_own_size_or_none():
     found = sides("gatys2016", (900, 1200), size=Size("original"))
     assert found == [300, 600, 1200]
-
-
-def test_pyramid_none_is_one_scale():
     assert sides("gatys2016", size=Size("long", 1024), pyramid="none") == [1024]
 
 
@@ -101,11 +97,6 @@ def test_steps_of_the_later_scales_repeat_the_last_number():
     settings = with_settings(settings, pyramid="2", pyramid_min_size=64)
     steps = [s.last_step - s.first_step for s in plan_scales((300, 400), settings)]
     assert steps == [9, 5, 3, 3, 3]
-
-
-def test_every_scale_keeps_the_aspect_ratio():
-    for scale in plan_scales((300, 400), preset("crowson2023")):
-        assert scale.height / scale.width == pytest.approx(0.75, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -232,8 +223,13 @@ SMALL = {
 }
 
 
-def test_a_run_goes_through_its_scales(params):
-    problem = prepare(picture(1, 60, 80), [picture(2, 50, 70)], params, preset(**SMALL))
+def small(**overrides):
+    settings = preset(**SMALL | overrides)
+    return prepare(picture(1, 60, 80), [picture(2, 50, 70)], PARAMS, settings)
+
+
+def test_a_run_goes_through_its_scales():
+    problem = small()
     assert [(s.height, s.width) for s in problem.scales] == [(18, 24), (36, 48)]
     assert problem.total_steps == 7
     images, infos, state = drive(problem)
@@ -246,25 +242,19 @@ def test_a_run_goes_through_its_scales(params):
     assert int(state.opt_state.inner_state[0].count) == 7
 
 
-def test_reset_moments_start_at_nothing(params):
-    settings = preset(**SMALL, pyramid_moments="reset")
-    problem = prepare(picture(1, 60, 80), [picture(2, 50, 70)], params, settings)
-    _, _, state = drive(problem)
+def test_reset_moments_start_at_nothing():
+    _, _, state = drive(small(pyramid_moments="reset"))
     assert int(state.opt_state.inner_state[0].count) == 3
 
 
-def test_lbfgs_starts_anew_at_every_scale(params):
-    settings = preset(**SMALL | {"optimizer": "lbfgs"}, lbfgs_num_correction=5)
-    problem = prepare(picture(1, 60, 80), [picture(2, 50, 70)], params, settings)
-    _, infos, state = drive(problem)
+def test_lbfgs_starts_anew_at_every_scale():
+    _, infos, state = drive(small(optimizer="lbfgs", lbfgs_num_correction=5))
     assert int(state.step) == 7
     assert all(np.isfinite(info.loss).all() for info in infos)
 
 
-def test_the_average_is_handed_on_and_shown(params):
-    settings = preset(**SMALL, keep="average", average_decay=0.5)
-    problem = prepare(picture(1, 60, 80), [picture(2, 50, 70)], params, settings)
-    images, _, state = drive(problem)
+def test_the_average_is_handed_on_and_shown():
+    images, _, state = drive(small(keep="average", average_decay=0.5))
     iterates = [images[0, "start"], *(images[step] for step in (1, 2, 3, 4))]
     weights = 0.5 ** np.arange(5, 0, -1)
     average = sum(w * x for w, x in zip(weights, iterates, strict=True)) / weights.sum()
@@ -277,18 +267,15 @@ def test_the_average_is_handed_on_and_shown(params):
     np.testing.assert_allclose(shown_image(state, "average"), average, atol=2e-3)
 
 
-def test_stylize_returns_the_last_scale_with_all_losses(params):
-    result = stylize(
-        picture(1, 60, 80), picture(2, 50, 70), params, preset(**SMALL), seed=3
-    )
+def test_stylize_returns_the_last_scale_with_all_losses():
+    pictures = picture(1, 60, 80), picture(2, 50, 70)
+    result = stylize(*pictures, PARAMS, preset(**SMALL), seed=3)
     assert result.image.shape == (36, 48, 3)
     assert result.losses.total.shape == (8,)
 
 
-def test_luminance_is_projected_between_scales(params):
-    settings = preset(**SMALL, color="luminance")
-    problem = prepare(picture(1, 60, 80), [picture(2, 50, 70)], params, settings)
-    images, _, _ = drive(problem)
+def test_luminance_is_projected_between_scales():
+    images, _, _ = drive(small(color="luminance"))
     shown = images[4, "start"] + np.float32(reference.MEAN_RGB)
     np.testing.assert_allclose(np.ptp(shown, axis=2), 0, atol=1e-3)
     assert np.ptp(images[4] + np.float32(reference.MEAN_RGB), axis=2).max() > 1
@@ -309,13 +296,6 @@ def autocorrelation_length(image):
     after = np.argmax(correlation < 0.5)
     before, below = correlation[after - 1], correlation[after]
     return (after - 1 + (before - 0.5) / (before - below)) / detail.shape[1]
-
-
-def test_autocorrelation_length_knows_a_period():
-    wave = np.sin(2 * math.pi * 16 * np.arange(256) / 256)
-    image = np.broadcast_to(wave[None, :, None], (256, 256, 3))
-    # cos falls below one half at a sixth of its period.
-    assert autocorrelation_length(image) == pytest.approx(1 / 16 / 6, rel=0.15)
 
 
 @pytest.mark.slow

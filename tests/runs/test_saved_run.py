@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 
 import jax
@@ -9,7 +10,7 @@ from PIL import Image
 
 from nstjax.errors import InputError
 from nstjax.io.config import read_config, write_config
-from nstjax.io.run_log import read_run
+from nstjax.io.run_log import read_run, write_run
 from nstjax.io.stored import Label, convert
 from nstjax.problem.problem import evaluate
 from nstjax.runs.request import recorded_request, request_record
@@ -61,7 +62,7 @@ def test_every_control_comes_back(studio, command):
     check_last_loss(run, studio / "run")
 
 
-def test_pyramid_and_mixed_style(studio, command, slim_weights):
+def test_pyramid_and_mixed_style(studio, command, slim_weights, caplog):
     # As large as the photo: one size of programs serves both.
     Image.open("painting.png").resize((64, 48)).save("painting.png")
     status, _, err = command(
@@ -75,10 +76,16 @@ def test_pyramid_and_mixed_style(studio, command, slim_weights):
     assert {studio / "photo.png", studio / "painting.png", slim_weights} <= inputs
     names = {"config.json", "metrics.jsonl", "run.h5", "checkpoint.safetensors"}
     assert {studio / "run" / name for name in (*names, "style.png")} <= inputs
+    caplog.set_level(logging.INFO, "nstjax")
     run = read_saved_run(studio / "run")
+    assert "1 snapshots of smaller scales are left out" in caplog.messages
     assert run.steps == 5
     assert list(run.snapshots) == [4]
     check_last_loss(run, studio / "run")
+    config, small = read_config(studio / "run"), np.zeros((12, 16, 3), np.float32)
+    write_run(studio / "run", config, [], {}, small, 2)
+    with pytest.raises(InputError, match="has not reached its last scale: resume it"):
+        read_saved_run(studio / "run")
 
 
 def test_what_is_gone_or_changed_is_said(studio, command, slim_weights, monkeypatch):

@@ -9,9 +9,10 @@ import signal
 import h5py
 import numpy as np
 import pytest
-from forked import killed_after, run_forked
+import safetensors.numpy
+from command_lines import check_bad
+from forked import killed_after
 from session_runs import (
-    PATCHED,
     PLAIN,
     STEPS,
     check_equal,
@@ -20,16 +21,18 @@ from session_runs import (
     copied_after,
     flags,
     metrics,
+    run_patched,
     shortened,
 )
 
 import nstjax
+from nstjax.io.checkpoint import SCALE, write_checkpoint
 from nstjax.runs import session
 
 # What a run is killed after, and at which call of it.
 PROGRESS = "runs.session.progress_text", 14
 # Between the two files of the third checkpoint.
-WRITTEN = "runs.checkpoints.write_run", 3
+WRITTEN = "io.run_log.write_run", 3
 
 
 @pytest.fixture(scope="session")
@@ -163,8 +166,23 @@ def test_resuming_a_finished_run_only_rewrites_its_result(studio, command):
     assert command(*shortened("run", "--steps=5"))[0] == 0
     shutil.copytree("run", "before")
     pathlib.Path("run/stylized.png").unlink()
-    assert command(*shortened("run", "--steps=5", "--resume"))[0] == 0
+    flags = shortened("run", "--steps=5", "--resume", "--snapshots=0,2,3")
+    _, _, err = command(*flags)
+    assert err == "nstjax: note: no snapshot of step 2: the run has passed it\n"
     check_equal("run", "before")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [("step", 9, "step 9, expected 0..5"), ("image", np.nan, "that is not finite")],
+)
+def test_a_checkpoint_of_no_such_run_is_refused(name, value, says, studio, command):
+    assert command(*shortened("run", "--steps=5"))[0] == 0
+    path = pathlib.Path("run/checkpoint.safetensors")
+    leaves = safetensors.numpy.load_file(path)
+    del leaves[SCALE]
+    write_checkpoint(path, leaves | {name: np.full_like(leaves[name], value)})
+    check_bad(command, *shortened("run", "--steps=5", "--resume"), says=says)
 
 
 def test_best_image_survives_a_resume(studio, command):
@@ -208,18 +226,13 @@ def test_interrupt_at_the_last_step_still_writes_the_picture(
 
 def test_interrupt_before_the_first_step_writes_nothing(studio):
     before = sorted(studio.iterdir())
-    status, out, err = run_forked(
-        PATCHED.format(
-            "def run(*arguments, **options):\n"
-            "    assert os.path.exists('run/.nstjax-lock')\n"
-            "    signal.raise_signal(signal.SIGINT)\n"
-            "    time.sleep(60)\n"
-            "session.run = run"
-        ),
-        *PLAIN,
-        "--snapshots=0",
-        "--workdir=run",
-    )
+    body = """
+        assert os.path.exists('run/.nstjax-lock')
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(60)
+    """
+    flags = (*PLAIN, "--snapshots=0", "--workdir=run")
+    status, out, err = run_patched("run", body, *flags)
     assert (status, err) == (130, "nstjax: interrupted\n")
     assert "wrote" not in out
     assert sorted(studio.iterdir()) == before
@@ -227,18 +240,13 @@ def test_interrupt_before_the_first_step_writes_nothing(studio):
 
 def test_second_interrupt_stops_at_once(studio):
     before = sorted(studio.iterdir())
-    status, out, err = run_forked(
-        PATCHED.format(
-            "def progress_text(info):\n"
-            "    signal.raise_signal(signal.SIGINT)\n"
-            "    while not interrupts._signals.answered: time.sleep(0.001)\n"
-            "    signal.raise_signal(signal.SIGINT)\n"
-            "    time.sleep(60)\n"
-            "session.progress_text = progress_text"
-        ),
-        *PLAIN,
-        "--steps=50",
-    )
+    body = """
+        signal.raise_signal(signal.SIGINT)
+        while not interrupts._signals.answered: time.sleep(0.001)
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(60)
+    """
+    status, out, err = run_patched("progress_text", body, *PLAIN, "--steps=50")
     insist = "stopping after this step; press Ctrl-C again to stop now"
     assert (status, err) == (130, f"nstjax: {insist}\nnstjax: interrupted\n")
     assert "wrote" not in out
@@ -246,19 +254,14 @@ def test_second_interrupt_stops_at_once(studio):
 
 
 def test_steps_without_end_take_no_memory(studio):
-    status, _, err = run_forked(
-        PATCHED.format(
-            "def progress_text(info):\n"
-            "    status = open('/proc/self/status').read()\n"
-            "    peak = int(status.partition('VmHWM:')[2].split()[0])\n"
-            "    print(peak // 1000, 'MB', file=sys.stderr, flush=True)\n"
-            "    signal.raise_signal(signal.SIGTERM)\n"
-            "    return ''\n"
-            "session.progress_text = progress_text"
-        ),
-        *PLAIN,
-        "--steps=100000000",
-    )
+    body = """
+        status = open('/proc/self/status').read()
+        peak = int(status.partition('VmHWM:')[2].split()[0])
+        print(peak // 1000, 'MB', file=sys.stderr, flush=True)
+        signal.raise_signal(signal.SIGTERM)
+        return ''
+    """
+    status, _, err = run_patched("progress_text", body, *PLAIN, "--steps=100000000")
     assert status == 143
     # A list of them would take 800 MB.
     assert int(err.split()[0]) < 800

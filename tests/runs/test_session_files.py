@@ -15,8 +15,8 @@ from session_runs import (
 )
 
 import nstjax
-from nstjax.io import locks
-from nstjax.runs import checkpoints, log, previews
+from nstjax.io import locks, run_log
+from nstjax.runs import run_files
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,9 @@ def test_what_a_run_cannot_write_beside_its_result_is_a_note_once(
     def full(path, *arguments):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    for module, name in (
-        (log, "write_config"),
-        (log, "append_metrics"),
-        (checkpoints, "write_run"),
-        (previews, "write_image"),
-    ):
-        monkeypatch.setattr(module, name, full)
+    monkeypatch.setattr(run_files, "write_config", full)
+    monkeypatch.setattr(run_files, "write_image", full)
+    monkeypatch.setattr(run_log, "write_run", full)
     status, out, err = command(
         *shortened("run", "--steps=9", "--preview_seconds=1e-9", "--output=out.png")
     )
@@ -86,7 +82,7 @@ def test_what_a_run_cannot_write_beside_its_result_is_a_note_once(
 
 
 def test_the_log_catches_up_when_there_is_room_again(studio, command, monkeypatch):
-    append, calls = log.append_metrics, []
+    append, calls = run_log.append_metrics, []
 
     def once_full(folder, rows):
         calls.append(1)
@@ -94,7 +90,7 @@ def test_the_log_catches_up_when_there_is_room_again(studio, command, monkeypatc
             raise OSError(errno.ENOSPC, "No space left on device", str(folder))
         append(folder, rows)
 
-    monkeypatch.setattr(log, "append_metrics", once_full)
+    monkeypatch.setattr(run_log, "append_metrics", once_full)
     status, _, err = command(*shortened("run", "--steps=5"))
     assert status == 0
     assert err.count("No space left on device; ") <= 1

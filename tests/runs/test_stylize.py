@@ -19,23 +19,11 @@ def params():
 
 
 @pytest.fixture(scope="module")
-def content():
-    return picture(1, 32, 40)
-
-
-@pytest.fixture(scope="module")
 def stylized(params):
     content, style = picture(1, 48, 64), picture(2, 40, 44)
+    pictures = (content, style, params, shallow("matlab"))
     return {
-        keep: stylize(
-            content,
-            style,
-            params,
-            shallow("matlab"),
-            steps=12,
-            keep=keep,
-            learning_rate=8,
-        )
+        keep: stylize(*pictures, steps=12, keep=keep, learning_rate=8)
         for keep in ("best", "last")
     }
 
@@ -58,21 +46,17 @@ def test_stylize_losses_are_of_the_images_after_0_to_all_steps(stylized, params)
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_stylize_image_is_of_the_step_that_the_preset_keeps(stylized, params, keep):
     result = stylized[keep]
-    problem = prepare(
-        picture(1, 48, 64), [picture(2, 40, 44)], params, result.preset, seed=0
-    )
+    pictures = picture(1, 48, 64), [picture(2, 40, 44)]
+    problem = prepare(*pictures, params, result.preset, seed=0)
     images = [np.array(problem.state.image, copy=True)]
     for state, _ in run(problem.steps, problem.state, problem.data, 12):
         images.append(np.array(state.image, copy=True))
     assert 0 < result.best_step < 12
     expected = images[result.best_step if keep == "best" else -1]
-    assert result.image.shape == (48, 64, 3)
-    assert result.image.dtype == np.float32
-    assert result.image.min() >= 0
-    assert result.image.max() <= 1
-    np.testing.assert_allclose(
-        result.image, finish(expected, result.preset, problem.original), atol=1e-4
-    )
+    finished = finish(expected, result.preset, problem.original)
+    assert (result.image.shape, result.image.dtype) == ((48, 64, 3), np.float32)
+    assert 0 <= result.image.min() <= result.image.max() <= 1
+    np.testing.assert_allclose(result.image, finished, atol=1e-4)
 
 
 def test_stylize_takes_names_sizes_and_uint8(params):
@@ -87,6 +71,6 @@ def test_stylize_takes_names_sizes_and_uint8(params):
     assert nstjax.stylize is stylize
 
 
-def test_stylize_rejects_no_painting(params, content):
+def test_stylize_rejects_no_painting(params):
     with pytest.raises(InputError, match="no style image"):
-        stylize(content, [], params)
+        stylize(picture(1, 32, 40), [], params)

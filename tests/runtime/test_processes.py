@@ -9,9 +9,15 @@ import socket
 import numpy as np
 import pytest
 import training_gallery
-from command_lines import PICTURES, SHALLOW, check_refused, listing, metrics
+from command_lines import (
+    PICTURES,
+    SHALLOW,
+    check_refused,
+    listing,
+    metrics,
+    save_pictures,
+)
 from forked import run_forked
-from PIL import Image
 from programs import start
 
 import nstjax
@@ -19,6 +25,7 @@ from nstjax.analysis import figures
 from nstjax.analysis.sweeps.file import read_sweep
 from nstjax.feedforward.networks.model_file import network_tensors, read_model
 from nstjax.io.run_log import read_run
+from nstjax.runtime import mesh
 
 NSTJAX, SWEEP = "nstjax.commands.nstjax", "experiments.sweep"
 # One block of the network.
@@ -76,10 +83,7 @@ def folders(tmp_path_factory, slim_weights, command):
         patched.setenv("NSTJAX_WEIGHTS", str(slim_weights))
         for name, (module, arguments, second) in JOBS.items():
             (top / name).mkdir()
-            for seed, picture in enumerate(PICTURES):
-                random = np.random.default_rng(seed)
-                coarse = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-                Image.fromarray(coarse).resize((64, 48)).save(top / name / picture)
+            save_pictures(top / name, [(picture, (64, 48)) for picture in PICTURES])
             jobs[name] = {
                 "module": module,
                 "arguments": [*arguments, *joining()],
@@ -175,34 +179,26 @@ def test_two_processes_run_one_sweep(together, program, monkeypatch):
     [
         ("--coordinator=localhost:99", "add --num_processes and --process_id"),
         ("--num_processes=2 --process_id=0", "add --coordinator"),
-        (
-            "--coordinator=auto --num_processes=2 --process_id=0",
-            "give HOST:PORT of the first process",
-        ),
-        pytest.param(
-            f"--coordinator=x:{'9' * 5000} --num_processes=2 --process_id=0",
-            "give HOST:PORT of the first process",
-            id="long",
-        ),
-        (
-            "--coordinator=localhost:99 --num_processes=2 --process_id=2",
-            "process_id must lie in 0..1, got 2",
-        ),
-        (
-            "--coordinator=localhost:99 --num_processes=0 --process_id=0",
-            "num_processes must be 1 or more",
-        ),
-        (
-            "--coordinator=localhost:{port} --num_processes=2 --process_id=1",
-            "did not answer within 1 seconds",
-        ),
-        (
-            "--coordinator=localhost:{port} --num_processes=3 --process_id=0",
-            "only 1 of 3 processes came in time",
-        ),
+        ("--process_id=0 --coordinator_timeout=0", "timeout must be 1 or more, got 0"),
+        ("--coordinator=auto", "coordinator=auto: the processes cannot be joined ("),
         ("--mesh=columns=2", "give rows=N"),
         ("--mesh=rows=99", "give a number from 1 to 1"),
+        *(
+            (
+                f"--coordinator={host} --num_processes={count} --process_id={number}",
+                says,
+            )
+            for host, count, number, says in (
+                ("auto", 2, 0, "give HOST:PORT of the first process"),
+                (f"x:{'9' * 5000}", 2, 0, "give HOST:PORT of the first process"),
+                ("localhost:99", 2, 2, "process_id must lie in 0..1, got 2"),
+                ("localhost:99", 0, 0, "num_processes must be 1 or more"),
+                ("localhost:{port}", 2, 1, "did not answer within 1 seconds"),
+                ("localhost:{port}", 3, 0, "only 1 of 3 processes came in time"),
+            )
+        ),
     ],
+    ids=lambda text: text[:60],
 )
 def test_flags_that_do_not_fit_are_refused(flags, says, studio, command):
     before = listing(studio)
@@ -211,6 +207,13 @@ def test_flags_that_do_not_fit_are_refused(flags, says, studio, command):
     check_refused(status, out, err, says)
     assert status == 2
     assert listing(studio) == before
+
+
+def test_a_mesh_leaves_out_no_process(monkeypatch):
+    monkeypatch.setattr(mesh, "count_processes", lambda: 2)
+    monkeypatch.setattr(mesh.jax, "devices", lambda: [0, 1])
+    with pytest.raises(nstjax.InputError, match="leaves out some of the 2 devices"):
+        mesh.read_mesh("rows=1")
 
 
 def test_a_port_that_is_taken_is_refused(studio, command):

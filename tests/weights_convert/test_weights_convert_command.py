@@ -14,34 +14,23 @@ CONVERT = "weights_convert"
 
 
 @pytest.fixture(scope="module")
-def arrays():
-    return fingerprinted_arrays()
-
-
-@pytest.fixture(scope="module")
-def keras_file(arrays, tmp_path_factory):
+def keras_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("keras") / "vgg19.h5"
-    write_keras(path, as_bgr(arrays), KERAS_2016)
+    write_keras(path, as_bgr(fingerprinted_arrays()), KERAS_2016)
     yield path
     path.unlink()
 
 
-def test_the_command_converts(keras_file, arrays, tmp_path, monkeypatch, program):
+def test_the_command_converts(keras_file, tmp_path, monkeypatch, program):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     output = tmp_path / "vgg19.safetensors"
     flags = (f"--input={keras_file}", f"--output={output}")
     status, out, err = program(CONVERT, *flags)
     assert (status, err) == (0, "")
-    loaded = read_params(output)
-    assert loaded.sha256 in out
-    assert "Keras 2016" in out
-    assert "BGR" in out
-    assert "row, column" in out
-    params = {
-        layer: {"kernel": kernel, "bias": bias}
-        for layer, (kernel, bias) in arrays.items()
-    }
-    assert loaded.sha256 == params_sha256(params)
+    sha256 = read_params(output).sha256
+    for said in (sha256, "Keras 2016", "BGR", "row, column"):
+        assert said in out
+    assert read_params(keras_file).sha256 == sha256
     assert os.listdir(tmp_path) == [output.name]
 
 
@@ -84,10 +73,8 @@ def test_the_command_fails_in_one_line(
     (tmp_path / "taken.safetensors").mkdir()
     before = sorted(tmp_path.iterdir())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    status, _, err = program(
-        CONVERT,
-        *(argument.format(folder=tmp_path, good=keras_file) for argument in arguments),
-    )
+    places = {"folder": tmp_path, "good": keras_file}
+    status, _, err = program(CONVERT, *(each.format(**places) for each in arguments))
     assert status == 2
     assert err.startswith("weights_convert: error: ")
     assert err.count("\n") == 1

@@ -14,64 +14,56 @@ CONTENTS = np.random.default_rng(2).bytes(700_000)
 HASH = "sha256:" + hashlib.sha256(CONTENTS).hexdigest()
 
 
-class FileServer:
-    """A local server whose behavior a test chooses by the path it asks for."""
+BODIES = {
+    "other": bytes(len(CONTENTS)),
+    "portal": b"<html>Please log in</html>",
+    "larger": CONTENTS * 2,
+    "endless": CONTENTS * 2,
+}
 
-    def __init__(self):
-        self.requests: list[tuple[str, str | None]] = []
-        server = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                server.requests.append((self.path, self.headers.get("Range")))
-                server.answer(self)
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Behaves as the path says that it is asked for."""
 
-            def log_message(self, *_):
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(
-            target=self.http.serve_forever, args=(0.01,), daemon=True
-        ).start()
-
-    def answer(self, handler):
-        body, behavior = CONTENTS, handler.path.strip("/")
+    def do_GET(self):
+        behavior, given = self.path.strip("/"), self.headers.get("Range")
+        self.server.requests.append((self.path, given))
         if behavior == "absent":
-            handler.send_error(404)
+            self.send_error(404)
             return
-        if behavior == "other":
-            body = bytes(len(CONTENTS))
-        if behavior == "portal":
-            body = b"<html>Please log in</html>"
-        if behavior in ("larger", "endless"):
-            body = CONTENTS * 2
-        given = handler.headers.get("Range")
-        start = 0
+        body, start = BODIES.get(behavior, CONTENTS), 0
         if given and behavior != "ignores-range":
             start = int(given.removeprefix("bytes=").removesuffix("-"))
-            handler.send_response(206)
+            if behavior == "wrong-range":
+                start += 1
+            self.send_response(206)
             last = len(body) - 1
-            handler.send_header("Content-Range", f"bytes {start}-{last}/{len(body)}")
+            self.send_header("Content-Range", f"bytes {start}-{last}/{len(body)}")
         else:
-            handler.send_response(200)
+            self.send_response(200)
         if behavior not in ("endless", "early-end"):
-            handler.send_header("Content-Length", str(len(body) - start))
-        handler.end_headers()
+            self.send_header("Content-Length", str(len(body) - start))
+        self.end_headers()
         if behavior in ("drops", "early-end"):
             body = body[: len(body) // 2]
         try:
-            handler.wfile.write(body[start:])
+            self.wfile.write(body[start:])
         except OSError:
             assert behavior == "endless"
+
+    def log_message(self, *_):
+        pass
 
 
 @pytest.fixture
 def server():
-    server = FileServer()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.requests = []
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server
-    server.http.shutdown()
-    server.http.server_close()
+    server.shutdown()
+    server.server_close()
 
 
 def fetch(server, folder, *behaviors):
@@ -88,27 +80,29 @@ def test_download(server, tmp_path):
     assert server.requests == [("/good", None)]
 
 
-@pytest.mark.parametrize("present", [1, 300_000, len(CONTENTS) - 1])
-def test_download_resumes(server, tmp_path, present):
-    (tmp_path / f"{FILE_NAME}.part").write_bytes(CONTENTS[:present])
-    assert fetch(server, tmp_path, "good") == CONTENTS
-    assert server.requests == [("/good", f"bytes={present}-")]
+SIZE = len(CONTENTS)
 
 
 @pytest.mark.parametrize(
-    ("part", "behavior", "asked"),
+    ("present", "asked"),
     [
-        # Complete; too long; of a server that ignores the range.
-        (CONTENTS, "good", 0),
-        (CONTENTS * 2, "good", 1),
-        (CONTENTS[:1000], "ignores-range", 1),
+        *((count, [f"bytes={count}-"]) for count in (1, 300_000, SIZE - 1)),
+        (SIZE, []),
+        (2 * SIZE, [None]),
     ],
-    ids=["complete", "too long", "range ignored"],
 )
-def test_a_part_that_is_not_resumed(server, tmp_path, part, behavior, asked):
-    (tmp_path / f"{FILE_NAME}.part").write_bytes(part)
-    assert fetch(server, tmp_path, behavior) == CONTENTS
-    assert len(server.requests) == asked
+def test_download_resumes(server, tmp_path, present, asked):
+    (tmp_path / f"{FILE_NAME}.part").write_bytes((2 * CONTENTS)[:present])
+    assert fetch(server, tmp_path, "good") == CONTENTS
+    assert server.requests == [("/good", given) for given in asked]
+
+
+def test_servers_that_do_not_resume(server, tmp_path):
+    (tmp_path / f"{FILE_NAME}.part").write_bytes(CONTENTS[:1000])
+    with pytest.raises(InputError, match="the server sent the wrong range"):
+        fetch(server, tmp_path, "wrong-range")
+    assert fetch(server, tmp_path, "ignores-range") == CONTENTS
+    assert len(server.requests) == 2
 
 
 def test_a_dropped_download_goes_on_at_the_mirror(server, tmp_path):
@@ -147,8 +141,8 @@ def test_a_wrong_file_is_refused_and_the_mirror_asked(
 
 
 def test_both_servers_dead(server, tmp_path):
-    server.http.shutdown()
-    server.http.server_close()
+    server.shutdown()
+    server.server_close()
     urls = [f"{server.url}/first", f"{server.url}/second"]
     with pytest.raises(InputError) as caught:
         download(urls, HASH, len(CONTENTS), tmp_path)

@@ -5,21 +5,30 @@ loss.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nstjax.losses.objective import TransferData
-from nstjax.optimization.transfer import LossFunction
+from nstjax.losses.objective import LossFunction, TransferData
 
 TERMS = ("total", "content", "style")
 NEGLIGIBLE_SHARE = 1e-6
+BATCH = 8  # images at once
 
 # Images [n, height, width, 3] -> {term: [n]}.
 Terms = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+class Evaluators(NamedTuple):
+    """How the terms are evaluated, and the relative error of a float32 value."""
+
+    epsilon: dict[str, float]
+    batches: Terms
+    one_by_one: Terms
+    double: Terms
 
 
 def make_terms(
@@ -54,6 +63,16 @@ def make_terms(
     return evaluate
 
 
+def make_evaluators(
+    loss_fn: LossFunction, data: TransferData, images: np.ndarray
+) -> Evaluators:
+    """All of them, with the largest rounding error over some images."""
+    batches, one_by_one = (make_terms(loss_fn, data, count) for count in (BATCH, 1))
+    double = make_terms(loss_fn, data, 1, np.float64)
+    epsilon = rounding_error(batches, double, images)
+    return Evaluators(epsilon, batches, one_by_one, double)
+
+
 def rounding_error(
     single: Terms, double: Terms, images: np.ndarray
 ) -> dict[str, float]:
@@ -71,11 +90,3 @@ def rounding_error(
         return float(np.max(np.abs(narrow[term] - wide[term]) / sizes))
 
     return {term: largest_share(term) for term in TERMS}
-
-
-def term_loss(
-    loss_fn: LossFunction, term: str, data: TransferData, image: Array
-) -> Array:
-    """One term at an image, to be differentiated."""
-    loss, parts = loss_fn(image, jnp.int32(0), *data)
-    return {"total": loss, "content": parts.content, "style": parts.style}[term]

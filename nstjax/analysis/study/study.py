@@ -14,21 +14,20 @@ import numpy as np
 
 from nstjax.analysis.convexity import convexity
 from nstjax.analysis.convexity.curvature import extreme_eigenvalues, negative
-from nstjax.analysis.study.loss_terms import TERMS, Terms, term_loss
-from nstjax.analysis.surfaces.planes import point
-from nstjax.analysis.surfaces.surface import Surface, total
+from nstjax.analysis.study.loss_terms import BATCH, TERMS, Evaluators
+from nstjax.analysis.surfaces.geometry import point
+from nstjax.analysis.surfaces.surface import Surface, term_loss, total
 from nstjax.errors import InputError
-from nstjax.losses.objective import TransferData
-from nstjax.optimization.transfer import LossFunction
+from nstjax.losses.objective import LossFunction, TransferData
 
 THETAS = (0.25, 0.5, 0.75)
-BATCH = 8
 # A shift by the stride of the deepest style layer leaves the Gram matrices as they were
 # but for the border.
 SHIFT = 16
 PLACES = (
     "content", "style", "shifted style", "noise", "iterate", "middle", "result",
 )  # fmt: skip
+ENDS = ("smallest", "smallest_residual", "largest", "largest_residual")
 
 Figures = dict[str, dict[str, Any]]  # {term: what was found}
 
@@ -41,21 +40,11 @@ class Member(NamedTuple):
     image: np.ndarray
 
 
-class Evaluators(NamedTuple):
-    """How the terms are evaluated, and the relative error of a float32 value."""
-
-    epsilon: Mapping[str, float]
-    batches: Terms
-    one_by_one: Terms
-    double: Terms
-
-
 def surface_study(surface: Surface, evaluators: Evaluators) -> Figures:
-    """Lattice midpoint test and envelope gap of every term on a plane.
+    """Lattice midpoint test and envelope gap of every term, at the run's own weights.
 
     ``fraction`` of the nodes that violate a midpoint inequality, ``worst`` second
-    difference and envelope ``gap`` as shares of the range. The surface's own weights
-    make the total.
+    difference and envelope ``gap`` as shares of the range.
     """
     values, plane = surface.values, surface.plane
     assert plane is not None
@@ -98,23 +87,21 @@ def members(
         return mean + contrast * random.standard_normal(content.shape, np.float32)
 
     shifts = ((SHIFT, 0), (0, SHIFT), (SHIFT, SHIFT))
-    shifted = {f"style shifted {by}": np.roll(style, by, axes) for by in shifts}
     iterates = {
         f"iterate {step}": image
         for step, image in snapshots.items()
         if step and not np.array_equal(image, result)
     }
-    kinds = {
-        "content": {"content": content},
-        "style": {"style": style},
-        "shifted style": shifted,
-        "noise": {f"noise {i}": noise() for i in range(4)},
-        "iterate": {**iterates, "result": result},
-    }
     return [
-        Member(kind, name, image)
-        for kind, images in kinds.items()
-        for name, image in images.items()
+        Member("content", "content", content),
+        Member("style", "style", style),
+        *(
+            Member("shifted style", f"style shifted {by}", np.roll(style, by, axes))
+            for by in shifts
+        ),
+        *(Member("noise", f"noise {i}", noise()) for i in range(4)),
+        *(Member("iterate", *each) for each in iterates.items()),
+        Member("iterate", "result", result),
     ]
 
 
@@ -139,12 +126,9 @@ def segment_study(
 
     ends = evaluators.batches(images)
     # Whole batches, and not all points at once: they would be hundreds of images.
-    inner = [
-        evaluators.batches(
-            np.stack([between(pair, theta) for pair in part for theta in THETAS])
-        )
-        for part in (pairs[i : i + BATCH] for i in range(0, len(pairs), BATCH))
-    ]
+    parts = (pairs[i : i + BATCH] for i in range(0, len(pairs), BATCH))
+    points = (itertools.starmap(between, itertools.product(x, THETAS)) for x in parts)
+    inner = [evaluators.batches(np.stack(list(part))) for part in points]
     study = {}
     for term in TERMS:
         f_a, f_b = (ends[term][[pair[end] for pair in pairs]] for end in (0, 1))
@@ -187,13 +171,8 @@ def curvature_study(
         loss = jax.tree_util.Partial(functools.partial(term_loss, loss_fn, term), data)
         for place, image in places.items():
             ends = extreme_eigenvalues(loss, np.float32(image), **options)
-            study.setdefault(term, {})[place] = {
-                "smallest": ends.smallest,
-                "smallest_residual": ends.smallest_residual,
-                "largest": ends.largest,
-                "largest_residual": ends.largest_residual,
-                "negative": negative(ends),
-            }
+            figures = {name: getattr(ends, name) for name in ENDS}
+            study.setdefault(term, {})[place] = {**figures, "negative": negative(ends)}
     return study
 
 

@@ -12,8 +12,14 @@ def markdown_table(studies: Mapping[str, Mapping[str, Any]]) -> str:
     The studies are {name of the run: {"planes": …, "segments": …, "curvature": …}}, as
     ``experiments.convexity`` writes them.
     """
-    planes: list[list[str]] = []
-    segments, curvature, verdicts = [], [], []
+    others = TERMS[1:]
+    plane_heads = ["nodes above a chord: total", *others, "envelope gap: total"]
+    planes = [["run", "plane", *plane_heads, *others]]
+    segment_heads = ["count", "above their chord: total", *others]
+    segments = [["run", "segments between", *segment_heads]]
+    eigenvalue_heads = ["smallest eigenvalue", "largest", "smallest / largest"]
+    curvature = [["run", "term", "at", *eigenvalue_heads]]
+    verdicts = [["run", "test", *TERMS]]
     for run, study in studies.items():
         for plane, terms in study["planes"].items():
             row = [f"{terms[term]['fraction']:.3f}" for term in TERMS]
@@ -32,17 +38,7 @@ def markdown_table(studies: Mapping[str, Mapping[str, Any]]) -> str:
                     f"{ends['smallest'] / ends['largest']:.2g}",
                 ]
                 curvature.append([run, term, place, *row])
-    plane_heads = ["nodes above a chord: total", *TERMS[1:]]
-    plane_heads += ["envelope gap: total", *TERMS[1:]]
-    segment_heads = ["count", "above their chord: total", *TERMS[1:]]
-    eigenvalue_heads = ["smallest eigenvalue", "largest", "smallest / largest"]
-    tables = (
-        [["run", "plane", *plane_heads], *planes],
-        [["run", "segments between", *segment_heads], *segments],
-        [["run", "term", "at", *eigenvalue_heads], *curvature],
-        [["run", "test", *TERMS], *verdicts],
-    )
-    return "\n".join(map(_table, tables))
+    return "\n".join(map(_table, (planes, segments, curvature, verdicts)))
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -62,13 +62,9 @@ def add_color_bar(
 def draw_points(axes: Axes, points: Marks, heights: np.ndarray, where: str) -> None:
     """Draw marked images at (s, height); the legend says how far off they are."""
     others = iter(OTHER_MARKERS * len(points.names))
-    for name, text, s, height in zip(
-        points.names,
-        mark_texts(points, where),
-        points.coordinates[:, 0],
-        heights,
-        strict=True,
-    ):
+    texts, places = mark_texts(points, where), points.coordinates[:, 0]
+    columns = zip(points.names, texts, places, heights, strict=True)
+    for name, text, s, height in columns:
         axes.plot(
             s,
             height,

@@ -30,20 +30,14 @@ from nstjax.analysis.surfaces.surface import Marks, Plane, Surface, SurfaceValue
 from nstjax.analysis.sweeps.file import LARGEST, Layers
 from nstjax.io.config import check_same, plain
 from nstjax.io.hdf5 import Stored, Table, read_hdf5, write_hdf5
-from nstjax.io.stored import (
-    Amount,
-    Label,
-    Positive,
-    check_file,
-    convert,
-    damaged,
-)
+from nstjax.io.stored import Amount, Label, Positive, check_file, convert, damaged
 
 SCHEMA = "nstjax.surface/1"
 WEIGHT_PREFIX = "default_"
 MOST_MARKS = 100
 REMEDY = "remove it and compute the surface again"
 GRIDS = ("content", "style", "tv", "out_of_gamut")
+COLUMNS = {"coords": (2,), "residual": (), "losses": (3,)}  # of marks
 # What a surface is computed with may change between two goes; what it is may not. The
 # config repeats some of the settings.
 NOT_COMPARED = ("nstjax_version", "jax_version", "backend", "device", "config")
@@ -65,13 +59,7 @@ class Axis(msgspec.Struct):
 
 IMAGE = Table("f4", ("height", "width", 3), LARGEST, finite=True, required=False)
 COORDINATES = Table(
-    "f8",
-    ("nu",),
-    LARGEST,
-    finite=True,
-    increasing=True,
-    attributes=Axis,
-    scale="s",
+    "f8", ("nu",), LARGEST, finite=True, increasing=True, attributes=Axis, scale="s"
 )
 NODES = Table("f8", ("nu", "nv"), LARGEST)
 TABLES = {
@@ -90,18 +78,14 @@ TABLES = {
     **{
         f"{group}/{column}": Table("f8", (count, *rest), LARGEST, column != "losses")
         for group, count in (("points", "points"), ("trajectory/*", "*points"))
-        for column, rest in (("coords", (2,)), ("residual", ()), ("losses", (3,)))
+        for column, rest in COLUMNS.items()
     },
 }
 GROUPS = {"": dict[str, Any], "config": dict[str, Any]}
 
 
 def write_surface(path: str | os.PathLike[str], surface: Surface) -> None:
-    """Write a surface, whole or not at all.
-
-    Raises:
-      OSError: the file cannot be written.
-    """
+    """Write a surface, whole or not at all."""
     about = dict(surface.about)
     config = {
         **about.pop("config", {}),
@@ -109,8 +93,11 @@ def write_surface(path: str | os.PathLike[str], surface: Surface) -> None:
     }
     attributes = {"": about, "config": config}
     values: dict[str, Any] = {}
-    plane = surface.plane
+    plane, unit = surface.plane, {}
     if plane is not None:
+        length = plane.unit_length
+        rms = length / math.sqrt(plane.origin.size)
+        unit = {"unit_length": length, "rms_8bit_per_unit": rms}
         values["origin"] = plane.origin
         for name, label in zip("uv", plane.labels, strict=True):
             values[f"axes/{name}"] = getattr(plane, name)
@@ -118,7 +105,7 @@ def write_surface(path: str | os.PathLike[str], surface: Surface) -> None:
             attributes[f"axes/{name}"] = described
     for name, label in zip("st", surface.labels, strict=True):
         values[f"axes/{name}"] = getattr(surface, name)
-        attributes[f"axes/{name}"] = {"label": label, **_unit(plane)}
+        attributes[f"axes/{name}"] = {"label": label, **unit}
     values |= {f"values/{name}": getattr(surface.values, name) for name in GRIDS}
     layers = surface.values.style_layers
     values["values/style_layers"] = np.reshape(
@@ -136,11 +123,7 @@ def write_surface(path: str | os.PathLike[str], surface: Surface) -> None:
 
 
 def read_surface(path: str | os.PathLike[str]) -> Surface:
-    """Read a surface, finished or not.
-
-    Raises:
-      InputError: there is none, or it is damaged, or something else.
-    """
+    """Read a surface, finished or not; ``InputError`` if it is none, or damaged."""
     check_file(path, "give a file of a loss surface")
     stored = read_hdf5(path, SCHEMA, TABLES, GROUPS, REMEDY)
     tables, attributes = stored.tables, stored.attributes
@@ -189,13 +172,7 @@ def read_surface(path: str | os.PathLike[str]) -> Surface:
 def check_resumable(
     path: str | os.PathLike[str], found: Surface, wanted: Mapping[str, Any]
 ) -> None:
-    """Raise ``InputError`` unless the surface on disk is the one that is wanted.
-
-    Args:
-      path: of the file.
-      found: from ``read_surface``.
-      wanted: ``Surface.about`` of the surface to compute.
-    """
+    """Raise ``InputError`` unless what a file holds is about what is wanted."""
     check_same(
         _identity(found.about),
         _identity(plain(wanted)),
@@ -215,23 +192,9 @@ def _identity(about: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _unit(plane: Plane | None) -> dict[str, float]:
-    if plane is None:
-        return {}
-    length = plane.unit_length
-    return {
-        "unit_length": length,
-        "rms_8bit_per_unit": length / math.sqrt(plane.origin.size),
-    }
-
-
 def _columns(group: str, marks: Marks) -> dict[str, Any]:
-    columns = {
-        "coords": marks.coordinates,
-        "residual": marks.residuals,
-        "losses": marks.losses,
-    }
-    return {f"{group}/{name}": column for name, column in columns.items()}
+    columns = zip(COLUMNS, marks[1:], strict=True)
+    return {f"{group}/{name}": column for name, column in columns}
 
 
 def _plane(path: str | os.PathLike[str], stored: Stored) -> Plane:
@@ -252,6 +215,5 @@ def _plane(path: str | os.PathLike[str], stored: Stored) -> Plane:
 
 
 def _marks(stored: Stored, group: str, names: Iterable[Any]) -> Marks:
-    columns = ("coords", "residual", "losses")
-    tables = (stored.tables[f"{group}/{column}"] for column in columns)
+    tables = (stored.tables[f"{group}/{column}"] for column in COLUMNS)
     return Marks(tuple(map(str, names)), *tables)

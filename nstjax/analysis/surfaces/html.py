@@ -9,8 +9,6 @@ from nstjax.analysis.surfaces.panels import Levels, View
 from nstjax.analysis.surfaces.surface import Surface
 from nstjax.errors import InputError
 
-COLOR_MAP = "Viridis"
-
 
 def surface_html(surface: Surface, view: View) -> str:
     """Total, content and style in 3-D, with the trajectories and the points.
@@ -77,16 +75,8 @@ def _colors(values: np.ndarray, levels: Levels) -> dict[str, Any]:
         return np.log10(inside) if levels.log else inside
 
     labelled = levels.values[:: len(levels.values) // 4]
-    ends = color(labelled[[0, -1]])
-    return {
-        "surfacecolor": color(values),
-        "cmin": ends[0],
-        "cmax": ends[1],
-        "colorscale": COLOR_MAP,
-        "colorbar": {
-            "tickvals": color(labelled),
-            "ticktext": [f"{level:.3g}" for level in labelled],
-            "len": 0.5,
-            "thickness": 10,
-        },
-    }
+    low, high = color(labelled[[0, -1]])
+    texts = [f"{level:.3g}" for level in labelled]
+    bar = {"tickvals": color(labelled), "ticktext": texts, "len": 0.5, "thickness": 10}
+    scale = {"colorscale": "Viridis", "cmin": low, "cmax": high}
+    return {"surfacecolor": color(values), **scale, "colorbar": bar}

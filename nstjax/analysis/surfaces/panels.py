@@ -121,7 +121,7 @@ def heading(surface: Surface, view: View) -> list[str]:
     if surface.plane is not None:
         kind = surface.plane.kind
         parts = [
-            kind if kind == "line" else f"plane: {kind}",
+            kind if surface.done.shape[1] == 1 else f"plane: {kind}",
             f"one unit: r = {surface.plane.unit_length:.5g}",
             f"α = {view.alpha:g}",
             f"β = {view.beta:g}",

@@ -21,6 +21,10 @@ NOT_EVALUATED = "0.88"
 TRAJECTORY_COLORS = ("#e8432e", "#ff9f1c", "#f15bb5", "white")
 # Steps are written where they are this far apart, as a share of the map's sides.
 STEP_DISTANCE = 0.1
+# A mark this close to a line, in units of r, is a point of the line.
+ON_LINE = 1e-3
+# Less than this share of the highest loss is what float32 may be off.
+NOISE = 8 * np.finfo(np.float32).eps
 
 
 def surface_figure(surface: Surface, view: View) -> Figure:
@@ -64,10 +68,9 @@ def map_figure(surface: Surface, view: View) -> Figure:
         caption = panels.convexity_caption(surface, values)
         axes.set_title(f"{panels.TITLES[name]}\n{caption}".rstrip(), fontsize=10)
         norm = _draw_map(axes, surface, values, levels.values)
-        for run, color in zip(
-            surface.trajectories, itertools.cycle(TRAJECTORY_COLORS), strict=False
-        ):
-            _draw_trajectory(axes, run, surface.trajectories[run], color)
+        colors = itertools.cycle(TRAJECTORY_COLORS)
+        for run, marks in surface.trajectories.items():
+            _draw_trajectory(axes, run, marks, next(colors))
         t = surface.points.coordinates[:, 1]
         figure_parts.draw_points(axes, surface.points, t, "plane")
         axes.set_xlabel(literal(surface.labels[0]), fontsize=9)
@@ -76,6 +79,40 @@ def map_figure(surface: Surface, view: View) -> Figure:
         axes.tick_params(labelsize=8)
         place = {"ax": axes, "shrink": 0.85, "aspect": 32}
         figure_parts.add_color_bar(figure, norm, levels.values, levels, **place)
+    figure_parts.add_legend(figure)
+    return figure
+
+
+def line_figure(surface: Surface, view: View) -> Figure:
+    """Total, content and style along a line, with the marked points that lie on it.
+
+    A chord joins the outermost of these points, or the ends of the curve where there
+    are not two; where the curve is above it, the space between them is filled. Final
+    losses over one setting have neither total nor chord.
+    """
+    shown = panels.panels(surface, view)
+    on_line = surface.points.residuals < ON_LINE
+    names = np.array(surface.points.names, object)[on_line]
+    points = Marks(tuple(names), *(column[on_line] for column in surface.points[1:]))
+    heights = panels.mark_losses(points, view)
+    figure = figure_parts.new_figure(surface, view, len(shown), 4.6)
+    for column, (name, values) in enumerate(shown.items()):
+        curve = values[:, 0]
+        axes = figure.add_subplot(1, len(shown), column + 1)
+        axes.plot(surface.s, curve, color="#2c5f8a", marker=".", markersize=2)
+        if surface.plane is not None:
+            _draw_chord(axes, *_chord(surface.s, curve, points, heights[name]))
+        figure_parts.draw_points(axes, points, heights[name], "line")
+        axes.set_title(panels.TITLES[name], fontsize=11)
+        axes.set_xlabel(literal(surface.labels[0]), fontsize=9)
+        axes.set_xlim(surface.s[0], surface.s[-1])
+        axes.tick_params(labelsize=8)
+        if view.log_height:
+            axes.set_yscale("log")
+        else:
+            axes.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("loss", fontsize=9)
     figure_parts.add_legend(figure)
     return figure
 
@@ -101,17 +138,8 @@ def _draw_surface(
     low, high = min(np.nanmin(z), levels[0]), max(np.nanmax(z), levels[-1])
     floor = low - 0.45 * (high - low)
     S, T = np.meshgrid(surface.s, surface.t, indexing="ij")
-    axes.plot_surface(
-        S,
-        T,
-        z,
-        rcount=S.shape[0],
-        ccount=S.shape[1],
-        linewidth=0,
-        antialiased=False,
-        rasterized=True,
-        **colors,
-    )
+    cells = {"rcount": S.shape[0], "ccount": S.shape[1], "linewidth": 0}
+    axes.plot_surface(S, T, z, antialiased=False, rasterized=True, **cells, **colors)
     alone = _isolated(z)
     if alone.any():
         nodes = S[alone], T[alone], z[alone]
@@ -184,3 +212,34 @@ def _draw_trajectory(axes: Axes, run: str, marks: Marks, color: str) -> None:
                 annotation_clip=True,
                 zorder=5,
             )
+
+
+def _chord(
+    s: np.ndarray, curve: np.ndarray, points: Marks, heights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """s, curve and chord where there is one; curve and chord agree at both ends."""
+    known = np.isfinite(curve)
+    ends, end_heights = s[known][[0, -1]], curve[known][[0, -1]]
+    if len(points.names) > 1:
+        outermost = np.argsort(points.coordinates[:, 0])[[0, -1]]
+        ends, end_heights = points.coordinates[outermost, 0], heights[outermost]
+    between = known & (s > ends[0]) & (s < ends[1])
+    part_s = np.concatenate([ends[:1], s[between], ends[1:]])
+    part = np.concatenate([end_heights[:1], curve[between], end_heights[1:]])
+    return part_s, part, np.interp(part_s, ends, end_heights)
+
+
+def _draw_chord(
+    axes: Axes, s: np.ndarray, curve: np.ndarray, straight: np.ndarray
+) -> None:
+    axes.plot(s, straight, "--", color="0.3", linewidth=1, label="chord")
+    above = curve - straight > NOISE * np.abs(curve).max()
+    if above.any():
+        area: dict[str, Any] = {"color": "#e8432e", "alpha": 0.35, "linewidth": 0}
+        area |= {"where": above, "interpolate": True}
+        label = "above the chord, as no convex loss is"
+        axes.fill_between(s, curve, straight, label=label, **area)
+
+
+# By the last part of their files' names.
+FIGURES = {"line": line_figure, "surfaces": surface_figure, "maps": map_figure}

@@ -1,36 +1,17 @@
-"""Which loss surface somebody asks for, and how it is written on a command line."""
+"""How the nodes, the ranges and the ends of a surface are written on a command line."""
 
 import re
-from typing import Literal, NamedTuple, get_args
 
-from nstjax.analysis.surfaces.directions import Norm
-from nstjax.analysis.surfaces.planes import Range
+from nstjax.analysis.surfaces.geometry import Range
+from nstjax.analysis.surfaces.planes import PLANES
 from nstjax.errors import InputError
 from nstjax.presets.settings import LARGEST_NUMBER
 
-Kind = Literal["plane3", "random", "random_pink", "pca", "hessian", "gradient", "line"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 IMAGES = ("result", "content", "style")
 LARGEST_SIDE = 1001
 
 
-class SurfaceRequest(NamedTuple):
-    """A surface as somebody asked for it.
-
-    A grid of (n, 1) nodes is a line's, which joins two of "result", "content" and
-    "style"; ranges of None are what suits the plane. Seed and norm are of random
-    directions, see ``random_plane``.
-    """
-
-    kind: Kind = "plane3"
-    grid: tuple[int, int] = (51, 51)
-    ranges: tuple[Range, Range] | None = None
-    seed: int = 0
-    norm: Norm = "image"
-    line: tuple[str, str] = ("result", "content")
-
-
-def parse_nodes(text: str | None, kind: Kind) -> tuple[int, int]:
+def parse_nodes(text: str | None, kind: str) -> tuple[int, int]:
     """Read the nodes of a grid: ``51x51`` along s and t, or ``201`` for a line.
 
     >>> parse_nodes("31x21", "plane3")
@@ -38,27 +19,27 @@ def parse_nodes(text: str | None, kind: Kind) -> tuple[int, int]:
     >>> parse_nodes("101", "line")
     (101, 1)
     """
-    is_line = kind == "line"
-    if text is None:
-        return (201, 1) if is_line else (51, 51)
+    is_line = PLANES[kind].is_line
+    example = "201" if is_line else "51x51"
     pattern = r"([0-9]{1,5})" if is_line else r"([0-9]{1,5})x([0-9]{1,5})"
+    text = example if text is None else text
     found = re.fullmatch(pattern, text)
-    counts = [int(digits) for digits in found.groups()] if found else []
-    if not counts or min(counts) < 2 or max(counts) > LARGEST_SIDE:
+    counts = [int(digits) for digits in found.groups()] if found else [0]
+    if min(counts) < 2 or max(counts) > LARGEST_SIDE:
         raise InputError(
-            f"grid {text!r} is not understood: give {'201' if is_line else '51x51'}, "
-            f"from 2 to {LARGEST_SIDE} on a side"
+            f"grid {text!r} is not understood: give {example}, from 2 to "
+            f"{LARGEST_SIDE} on a side"
         )
-    return (counts[0], 1) if is_line else (counts[0], counts[1])
+    return counts[0], 1 if is_line else counts[1]
 
 
-def parse_ranges(text: str, kind: Kind) -> tuple[Range, Range]:
+def parse_ranges(text: str, kind: str) -> tuple[Range, Range]:
     """Read the ranges of s and t, finite in float32, or one range for a line.
 
     >>> parse_ranges("-1:1,-0.5:2", "plane3")
     ((-1.0, 1.0), (-0.5, 2.0))
     """
-    wanted, example = (1, "-0.5:1.5") if kind == "line" else (2, "-1:1,-1:1")
+    wanted, example = (1, "-0.5:1.5") if PLANES[kind].is_line else (2, "-1:1,-1:1")
     try:
         ranges = [_range(part) for part in text.split(",")]
         if len(ranges) != wanted:

@@ -1,6 +1,5 @@
 """The loss surface of a saved run: its plane, its marks, and the file that it fills."""
 
-import dataclasses
 import functools
 import hashlib
 import logging
@@ -10,52 +9,31 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
-from nstjax.analysis.convexity.curvature import extreme_eigenvalues
-from nstjax.analysis.surfaces import directions, planes
+from nstjax.analysis.surfaces import geometry
+from nstjax.analysis.surfaces import surface as surfaces
 from nstjax.analysis.surfaces.file import (
     REMEDY,
     check_resumable,
     read_surface,
     write_surface,
 )
-from nstjax.analysis.surfaces.request import SurfaceRequest
-from nstjax.analysis.surfaces.surface import (
-    Evaluator,
-    Marks,
-    Plane,
-    Surface,
-    default_batch,
-    fill,
-    image_losses,
-    make_evaluator,
-    unknown_values,
-)
+from nstjax.analysis.surfaces.planes import OPTIONS, PLANES, SurfaceRequest, run_images
+from nstjax.analysis.surfaces.surface import Evaluator, Marks, Surface, fill
 from nstjax.errors import InputError
 from nstjax.io.locks import LOCK, held
 from nstjax.io.stored import damaged
-from nstjax.losses.objective import loss_function
 from nstjax.losses.total import LossOptions
 from nstjax.network.architecture import LAYERS
-from nstjax.presets.preset import Preset
 from nstjax.presets.settings import loss_structure
 from nstjax.runs.saved_run import SavedRun
 from nstjax.runtime.interrupts import requested, saving_on_interrupt
 from nstjax.runtime.progress_bar import ProgressBar
 
 LOGGER = logging.getLogger("nstjax")
-LINE_RANGE = (-0.5, 1.5)
 # A large image takes as long to write as a small batch takes to evaluate.
 WRITING_SHARE = 0.1
-# What matters to which planes alone.
-ONLY_OF = {
-    "seed": ("random", "random_pink", "gradient"),
-    "norm": ("random", "random_pink"),
-    "line": ("line",),
-}
 
 
 def compute_surface(
@@ -81,12 +59,12 @@ def compute_surface(
         held(lock, str(path), "wait until it ends, or choose another --output"),
         saving_on_interrupt("stopping after this batch") as begin_saving,
     ):
-        evaluator = _evaluator(true_loss(run.preset))
+        evaluator = _evaluator(run.preset.loss)
         surface = _begun_surface(path, run, request, evaluator)
         if surface.done.all():
             LOGGER.info("%s is finished: nothing is left to compute", path)
             return surface
-        batch = batch or default_batch(*run.image.shape[:2])
+        batch = batch or surfaces.default_batch(*run.image.shape[:2])
         done = np.count_nonzero(surface.done)
         started, writing = time.monotonic(), 0.0
         with ProgressBar(
@@ -105,6 +83,19 @@ def compute_surface(
             finally:
                 write_surface(path, surface)
     return surface
+
+
+def check_same_run(path: Path, surface: Surface, run: SavedRun) -> None:
+    """Raise ``InputError`` unless the surface of a file is one of this run's."""
+    for name, sha256 in _hashes(run).items():
+        if surface.about.get(name) != sha256:
+            what = name.removesuffix("_sha256")
+            raise InputError(
+                f"{path} is a surface of another run (its {what} differs): give one of "
+                f"{run.folder}"
+            )
+    if surface.plane is None or surface.plane.origin.shape != run.image.shape:
+        raise damaged(path, "no plane of the run's size", REMEDY)
 
 
 def _begun_surface(
@@ -130,24 +121,27 @@ def _unknown_surface(
     run: SavedRun, request: SurfaceRequest, evaluator: Evaluator, about: dict[str, Any]
 ) -> Surface:
     """The surface with its plane, its axes and its marks, and no values yet."""
-    plane, data = make_plane(run, request), run.problem.data
+    kind, data = PLANES[request.kind], run.problem.data
+    plane = kind.make(run, request)
 
-    def marks(images: dict[str, np.ndarray]) -> Marks:
-        pictures = list(images.values())
-        losses = image_losses(evaluator, pictures, data)
-        return planes.project(plane, pictures, list(images), losses)
+    def marks(images: dict[Any, np.ndarray]) -> Marks:
+        names, pictures = [*map(str, images)], [*images.values()]
+        losses = surfaces.image_losses(evaluator, pictures, data)
+        return geometry.project(plane, pictures, names, losses)
 
-    points = marks(_images(run))
-    snapshots = {**run.snapshots, run.steps: run.image}
-    trajectory = marks({str(step): image for step, image in snapshots.items()})
-    s_range, t_range = request.ranges or _default_ranges(plane, points, trajectory)
-    nu, nv = request.grid
+    points = marks(run_images(run))
+    trajectory = marks({**run.snapshots, run.steps: run.image})
+    ranges = request.ranges or (kind.span, kind.span)
+    if kind.shows and not request.ranges:
+        shown = {"points": points, "trajectory": trajectory}[kind.shows]
+        ranges = geometry.bounding_range(shown.coordinates)
+    s, t = (np.linspace(*ends, n) for ends, n in zip(ranges, request.grid, strict=True))
     return Surface(
         plane=plane,
-        s=np.linspace(*s_range, nu),
-        t=np.zeros(1) if plane.kind == "line" else np.linspace(*t_range, nv),
-        values=unknown_values((nu, nv), _style_layers(run)),
-        done=np.zeros((nu, nv), bool),
+        s=s,
+        t=np.zeros(1) if kind.is_line else t,
+        values=surfaces.unknown_values(request.grid, _style_layers(run)),
+        done=np.zeros(request.grid, bool),
         points=points,
         trajectories={"run": trajectory},
         weights={
@@ -155,7 +149,7 @@ def _unknown_surface(
             "beta": float(data.weights.style),
             "tv": float(data.weights.tv),
         },
-        labels=planes.axis_labels(plane),
+        labels=geometry.axis_labels(plane),
         about=about,
     )
 
@@ -166,54 +160,9 @@ def _style_layers(run: SavedRun) -> list[str]:
     return [layer for layer in LAYERS if any(layer in style for style in styles)]
 
 
-def make_plane(run: SavedRun, request: SurfaceRequest) -> Plane:
-    """The plane of a request, at the run's last image."""
-    kind, images = request.kind, _images(run)
-    if kind == "plane3":
-        return planes.plane_through(**images)
-    if kind == "line":
-        start, end = request.line
-        return planes.line_through(images[start], images[end], request.line)
-    if kind == "pca":
-        return directions.principal_plane(list(run.snapshots.values()), run.image)
-    if kind == "random" or kind == "random_pink":
-        spectrum: directions.Spectrum = "white" if kind == "random" else "pink"
-        return directions.random_plane(run.image, request.seed, spectrum, request.norm)
-    loss_fn = loss_function(true_loss(run.preset))
-
-    def total(data: tuple, image: Array) -> Array:
-        return loss_fn(image, jnp.zeros((), jnp.int32), *data)[0]
-
-    if kind == "gradient":
-        with jax.default_matmul_precision("highest"):
-            gradient = jax.jit(jax.grad(total, argnums=1))(run.problem.data, run.image)
-        return directions.gradient_plane(run.image, gradient, request.seed)
-    loss = jax.tree_util.Partial(total, run.problem.data)
-    return directions.hessian_plane(run.image, extreme_eigenvalues(loss, run.image))
-
-
-def check_same_run(path: Path, surface: Surface, run: SavedRun) -> None:
-    """Raise ``InputError`` unless the surface of a file is one of this run's."""
-    for name, sha256 in _hashes(run).items():
-        if surface.about.get(name) != sha256:
-            what = name.removesuffix("_sha256")
-            raise InputError(
-                f"{path} is a surface of another run (its {what} differs): give one of "
-                f"{run.folder}"
-            )
-    if surface.plane is None or surface.plane.origin.shape != run.image.shape:
-        raise damaged(path, "no plane of the run's size", REMEDY)
-
-
-def true_loss(preset: Preset) -> LossOptions:
-    """The preset's loss, with the true gradient where it is normalized."""
-    return dataclasses.replace(preset.loss, normalize_gradients=False)
-
-
 def _about(run: SavedRun, request: SurfaceRequest) -> dict[str, Any]:
     """``Surface.about``: whose surface it is, and what it is computed with."""
-    preset = run.preset
-    height, width, _ = run.image.shape
+    preset, options = run.preset, PLANES[request.kind].options
     return {
         "nstjax_version": version("nstjax"),
         "jax_version": version("jax"),
@@ -225,7 +174,7 @@ def _about(run: SavedRun, request: SurfaceRequest) -> dict[str, Any]:
         "flags": {
             name: value
             for name, value in request._asdict().items()
-            if request.kind in ONLY_OF.get(name, (request.kind,))
+            if name not in OPTIONS or name in options
         },
         "settings": run.settings,
         "config": {
@@ -235,7 +184,7 @@ def _about(run: SavedRun, request: SurfaceRequest) -> dict[str, Any]:
             "style_layer_weights": list(preset.style_layer_weights),
             **loss_structure(preset),
             "pixel_space": "RGB, 0..255 minus the mean of ImageNet",
-            "image_hw": [height, width],
+            "image_hw": list(run.image.shape[:2]),
         },
     }
 
@@ -243,28 +192,13 @@ def _about(run: SavedRun, request: SurfaceRequest) -> dict[str, Any]:
 @functools.lru_cache
 def _evaluator(loss: LossOptions) -> Evaluator:
     """One compilation for all surfaces of a structure."""
-    return make_evaluator(loss_function(loss))
-
-
-def _images(run: SavedRun) -> dict[str, np.ndarray]:
-    return {"result": run.image, "content": run.content, "style": run.style}
+    return surfaces.make_evaluator(surfaces.true_loss(loss))
 
 
 def _hashes(run: SavedRun) -> dict[str, str]:
     images = {
         f"{name}_sha256": np.ascontiguousarray(image, "<f4").data
-        for name, image in _images(run).items()
+        for name, image in run_images(run).items()
     }
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in images.items()}
     return {**hashes, "vgg_sha256": run.network.sha256}
-
-
-def _default_ranges(
-    plane: Plane, points: Marks, trajectory: Marks
-) -> tuple[planes.Range, planes.Range]:
-    if plane.kind == "line":
-        return LINE_RANGE, LINE_RANGE
-    shown = {"plane3": points, "pca": trajectory}
-    if plane.kind in shown:
-        return planes.bounding_range(shown[plane.kind].coordinates)
-    return (-1.0, 1.0), (-1.0, 1.0)

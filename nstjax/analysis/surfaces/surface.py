@@ -7,6 +7,7 @@ unit changes the image by as much as its own contrast. Nothing is cut to 0..255.
 """
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -17,9 +18,10 @@ import numpy as np
 from jax import Array
 
 from nstjax.errors import InputError
+from nstjax.losses.objective import LossFunction, TransferData, loss_function
 from nstjax.losses.terms import LossTerms
+from nstjax.losses.total import LossOptions
 from nstjax.network.vgg import MEAN_RGB
-from nstjax.optimization.transfer import LossFunction
 
 # (x₀, u, v, r, s [n], t [n], data) -> (unweighted terms, share out of gamut), of [n].
 Evaluator = Callable[..., tuple[LossTerms, Array]]
@@ -110,8 +112,21 @@ def total(surface: Surface, alpha: float, beta: float, tv: float) -> np.ndarray:
         return alpha * values.content + beta * values.style + tv * values.tv
 
 
+def true_loss(options: LossOptions) -> LossFunction:
+    """The loss of a run, with the true gradient where the run's is normalized."""
+    return loss_function(dataclasses.replace(options, normalize_gradients=False))
+
+
+def term_loss(
+    loss_fn: LossFunction, term: str, data: TransferData, image: Array
+) -> Array:
+    """The "total", "content" or "style" loss at an image, to be differentiated."""
+    loss, parts = loss_fn(image, jnp.int32(0), *data)
+    return {"total": loss, "content": parts.content, "style": parts.style}[term]
+
+
 def make_evaluator(loss_fn: LossFunction) -> Evaluator:
-    """Compile (x₀, u, v, r, s [n], t [n], data) -> (terms, share out of gamut), of [n].
+    """Compile the evaluation of a plane's points, of n at once.
 
     The points are made inside, at the highest matrix precision; nothing is compiled in
     but the shapes, so that one compilation serves every plane and every run of a size.
@@ -152,12 +167,9 @@ def image_losses(
 
 def unknown_values(shape: tuple[int, int], layers: Sequence[str]) -> SurfaceValues:
     """Values [nu, nv] of which none is known yet, with layers of the style loss."""
-
-    def unknown() -> np.ndarray:
-        return np.full(shape, np.nan)
-
-    by_layer = {layer: unknown() for layer in layers}
-    return SurfaceValues(unknown(), unknown(), unknown(), by_layer, unknown())
+    content, style, tv, gamut, *rest = np.full((4 + len(layers), *shape), np.nan)
+    by_layer = dict(zip(layers, rest, strict=True))
+    return SurfaceValues(content, style, tv, by_layer, gamut)
 
 
 def default_batch(height: int, width: int) -> int:

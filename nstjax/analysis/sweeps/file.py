@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.io.atomic import atomic_path
+from nstjax.io.atomic import write_atomically
 from nstjax.io.hdf5 import Table, read_hdf5, write_hdf5
 from nstjax.io.stored import Amount, Label, convert, damaged, decode
 from nstjax.presets.settings import LARGEST_NUMBER
@@ -183,5 +183,4 @@ def write_settings_table(path: str | os.PathLike[str], sweep: Sweep) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(zip(*(each.tolist() for each in columns.values()), strict=True))
-    with atomic_path(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
+    write_atomically(path, text.getvalue())

@@ -1,7 +1,7 @@
 """Figures of a sweep: its front, its curves and its final losses as maps."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
@@ -17,23 +17,16 @@ from nstjax.errors import InputError
 
 COLOR_MAP = colormaps["viridis"].with_extremes(bad="0.6")
 FRONT_NOTE = (
-    "The line joins the non-dominated settings: no other is better in both "
-    "losses.\n"
+    "The line joins the non-dominated settings: no other is better in both losses.\n"
     "Weighted sums reach only the supported part of the front, its lower convex hull "
     "on linear axes."
 )
 
 
 def pareto_figure(sweep: Sweep) -> Figure:
-    """Final content against style, with the front and its knee.
-
-    Settings that diverged, and losses of 0, which a logarithm cannot show, are left
-    out.
-    """
-    content, style = (
-        np.where(final > 0, final, np.nan)
-        for final in (_ended(sweep, "content"), _ended(sweep, "style"))
-    )
+    """Final content against style, where above 0, with the front and its knee."""
+    both = (_ended(sweep, name) for name in ("content", "style"))
+    content, style = (np.where(final > 0, final, np.nan) for final in both)
     colors = _colors(sweep)
     figure = _new_figure(6.4, 5.4)
     axes = figure.subplots()
@@ -43,26 +36,14 @@ def pareto_figure(sweep: Sweep) -> Figure:
     front = front[np.argsort(content[front])]
     axes.plot(content[front], style[front], color="0.45", linewidth=1, zorder=1)
     shown = np.isfinite(content + style)
-    axes.scatter(
-        content[shown],
-        style[shown],
-        c=colors.of_runs[shown],
-        edgecolors="black",
-        linewidths=0.4,
-        zorder=2,
-    )
+    places, colored = (content[shown], style[shown]), colors.of_runs[shown]
+    axes.scatter(*places, c=colored, edgecolors="black", linewidths=0.4, zorder=2)
     marked = knee(content, style)
     if marked is not None:
-        axes.scatter(
-            content[marked],
-            style[marked],
-            s=130,
-            facecolors="none",
-            edgecolors="#d62728",
-            linewidths=1.8,
-            zorder=3,
-            label=f"knee\n{grids.setting_text(sweep, marked)}",
-        )
+        ring: dict[str, Any] = {"facecolors": "none", "edgecolors": "#d62728"}
+        label = f"knee\n{grids.setting_text(sweep, marked)}"
+        place = content[marked], style[marked]
+        axes.scatter(*place, s=130, linewidths=1.8, zorder=3, label=label, **ring)
         axes.legend(loc="best")
     axes.grid(alpha=0.25)
     # Within one decade these are long and many.
@@ -120,10 +101,8 @@ def heat_map_figure(sweep: Sweep) -> Figure:
             cell = Rectangle((column, row), 1, 1, hatch="////")
             cell.set(facecolor="0.9", edgecolor="0.5", linewidth=0)
             axes.add_patch(cell)
-        for axis, numbers in (
-            (axes.xaxis, grid.column_values),
-            (axes.yaxis, grid.row_values),
-        ):
+        values_of = {axes.xaxis: grid.column_values, axes.yaxis: grid.row_values}
+        for axis, numbers in values_of.items():
             every = math.ceil(numbers.size / 10)
             places = np.arange(0, numbers.size, every)
             labels = [grids.number_text(number) for number in numbers[places]]

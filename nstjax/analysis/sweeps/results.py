@@ -36,15 +36,14 @@ def as_sweep(settings: Sequence[Setting], batch: Batch, results: BatchResults) -
         row = np.where(np.isfinite(log["total"]), log["total"], np.inf).argmin(axis=1)
     row = np.where(results.diverged, results.stop_steps - 1, row)
     run = np.arange(len(settings))
+
+    def column(name: str) -> np.ndarray:
+        values = [setting[name] for setting in settings]
+        return np.array(values, np.int64 if name == "seed" else np.float64)
+
     pictures = [finish(image, preset, batch.original) for image in results.images]
     return Sweep(
-        settings={
-            name: np.array(
-                [setting[name] for setting in settings],
-                np.int64 if name == "seed" else np.float64,
-            )
-            for name in settings[0]
-        },
+        settings={name: column(name) for name in settings[0]},
         status=np.where(results.diverged, "diverged", "done"),
         stop_steps=results.stop_steps,
         log=log,

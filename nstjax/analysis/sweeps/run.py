@@ -9,14 +9,9 @@ from typing import Any, NamedTuple
 import jax
 from tqdm import tqdm
 
+from nstjax.analysis.sweeps import file as files
 from nstjax.analysis.sweeps.batch import UNLIKE, Batch, batch_shapes
-from nstjax.analysis.sweeps.file import (
-    SCALARS,
-    Sweep,
-    join_sweeps,
-    read_sweep,
-    write_sweep,
-)
+from nstjax.analysis.sweeps.file import Sweep, read_sweep, write_sweep
 from nstjax.analysis.sweeps.memory import fit_sweep
 from nstjax.analysis.sweeps.results import as_sweep, result_paths
 from nstjax.analysis.sweeps.settings import Settings
@@ -73,15 +68,15 @@ def run_sweep(job: SweepJob) -> Sweep:
     """Run the settings that are not done yet, and write sweep.h5.
 
     Predicted memory and time are printed; a finished chunk of settings is a file in
-    the folder until sweep.h5 is there.
-
-    Raises:
-      InputError: the folder holds another sweep or links, or cannot be written, or
-        this sweep exceeds its limits.
+    the folder until sweep.h5 is there. ``InputError`` where the folder holds another
+    sweep or links, or cannot be written, or this sweep exceeds its limits.
     """
     folder = job.folder
     check_workdir(folder)
-    _check_limits(job.limits)
+    given = {"memory_gb": job.limits.memory_gb, "limit_minutes": job.limits.minutes}
+    for name, value in given.items():
+        if value is not None and not value >= 0:
+            raise InputError(f"--{name}={value}: give a number of 0 or more")
     results = result_paths(folder, job.settings.count)
     written = [folder / SWEEP, folder / CHUNKS, *results]
     folders = {path.parent for path in results} - {folder}
@@ -99,7 +94,7 @@ def run_sweep(job: SweepJob) -> Sweep:
         # The other processes read what the first one writes.
         with all_or_none():
             if is_first_process():
-                whole = join_sweeps([read_sweep(path) for path in _chunks(job)])
+                whole = files.join_sweeps([read_sweep(path) for path in _chunks(job)])
                 _check_complete(job, whole)
                 write_sweep(folder / SWEEP, whole._replace(config=dict(job.config)))
     if is_first_process():
@@ -125,25 +120,42 @@ def _check_complete(job: SweepJob, sweep: Sweep) -> None:
 
 
 def _run_chunks(job: SweepJob, fitted: CompiledSweep) -> None:
-    """Write the chunks that are missing."""
+    """Say what the chunks that are missing will take, and write them."""
     missing = {path: first for path, first in _chunks(job).items() if not path.exists()}
-    steps = len(missing) * (job.preset.steps + 1)
-    forecast = _forecast(job, fitted, steps)
-    with ProgressBar(total=steps, unit="step", disable=not is_first_process()) as bar:
+    steps, count = len(missing) * (job.preset.steps + 1), job.settings.count
+    memory = f"{fitted.peak_bytes / GIGABYTE:.2f} GB"
+    print(
+        f"sweep: {count} settings, {fitted.size} at a time, predicted peak memory "
+        f"{memory}"
+    )
+    times = [time.monotonic()]
+    bar = ProgressBar(total=steps, unit="step", disable=not is_first_process())
 
-        def tell(length: int) -> None:
-            forecast(length)
-            bar.update(length)
+    def tell(length: int) -> None:
+        bar.update(length)
+        times.append(time.monotonic())
+        # The first dispatch warms up.
+        if len(times) != 3:
+            return
+        minutes = (times[2] - times[1]) / length * steps / 60
+        tqdm.write(f"sweep: predicted time {minutes:.2g} minutes")
+        too_much = minutes > job.limits.minutes or count > MOST_UNASKED
+        if any_of_processes(too_much) and not job.limits.yes:
+            raise InputError(
+                f"{count} settings would take about {minutes:.2g} minutes and "
+                f"{memory}: add --yes to run them"
+            )
 
+    with bar:
         for path, first in missing.items():
             give_back_freed_memory()
-            last = min(first + fitted.size, job.settings.count)
+            last = min(first + fitted.size, count)
             chunk = [job.settings[index] for index in range(first, last)]
             batch = job.prepare(chunk, size=fitted.size)
             shapes = batch_shapes(batch, len(batch.images))
             if fitted.shapes is None or shapes.data != fitted.shapes.data:
                 raise InputError(UNLIKE)
-            results = run_batch(fitted, batch, tell=tell)
+            results = run_batch(fitted, batch, callback=tell)
             if not is_first_process():
                 continue
             # Not before: a sweep that was too long leaves nothing behind.
@@ -161,41 +173,6 @@ def _chunks(job: SweepJob) -> dict[Path, int]:
         job.folder / CHUNKS / f"chunk_{number:05d}.h5": first
         for number, first in enumerate(firsts)
     }
-
-
-def _forecast(
-    job: SweepJob, fitted: CompiledSweep, steps: int
-) -> Callable[[int], None]:
-    """Say what the sweep will take: memory at once, time after its second dispatch."""
-    count, memory = job.settings.count, f"{fitted.peak_bytes / GIGABYTE:.2f} GB"
-    times = [time.monotonic()]
-    print(
-        f"sweep: {count} settings, {fitted.size} at a time, predicted peak memory "
-        f"{memory}"
-    )
-
-    def tell(length: int) -> None:
-        times.append(time.monotonic())
-        # The first one warms up.
-        if len(times) != 3:
-            return
-        minutes = (times[2] - times[1]) / length * steps / 60
-        tqdm.write(f"sweep: predicted time {minutes:.2g} minutes")
-        too_much = minutes > job.limits.minutes or count > MOST_UNASKED
-        if any_of_processes(too_much) and not job.limits.yes:
-            raise InputError(
-                f"{count} settings would take about {minutes:.2g} minutes and "
-                f"{memory}: add --yes to run them"
-            )
-
-    return tell
-
-
-def _check_limits(limits: Limits) -> None:
-    given = {"memory_gb": limits.memory_gb, "limit_minutes": limits.minutes}
-    for name, value in given.items():
-        if value is not None and not value >= 0:
-            raise InputError(f"--{name}={value}: give a number of 0 or more")
 
 
 def _begun_config(job: SweepJob) -> dict[str, Any]:
@@ -219,7 +196,7 @@ def _fit(job: SweepJob) -> CompiledSweep:
     budget = default_budget()
     if job.limits.memory_gb is not None:
         budget = job.limits.memory_gb * GIGABYTE
-    columns = len((*SCALARS, *preset.content_layers, *preset.style_layers))
+    columns = len((*files.SCALARS, *preset.content_layers, *preset.style_layers))
     log_bytes = 4 * LOG_COPIES * count * (preset.steps + 1) * columns
     if any_of_processes(log_bytes > budget):
         raise InputError(

@@ -10,6 +10,7 @@ import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -163,15 +164,14 @@ def known_names(preset: Preset, styles: int) -> list[str]:
 
 def preset_with(setting: Setting, preset: Preset) -> Preset:
     """The preset of one run."""
-    overrides: dict[str, float | tuple[float, ...]] = {
+    overrides: dict[str, Any] = {
         name: setting[name] for name in (*SCALARS, "noise_ratio") if name in setting
     }
-    for kind in ("content", "style"):
-        layers = settings_of(preset)[f"{kind}_layers"]
-        weights = settings_of(preset)[f"{kind}_layer_weights"]
-        overrides[f"{kind}_layer_weights"] = tuple(
-            setting.get(f"{kind}_layer_weights.{layer}", weight)
-            for layer, weight in zip(layers, weights, strict=True)
+    own = settings_of(preset)
+    for kind in ("content_layer", "style_layer"):
+        layers = zip(own[f"{kind}s"], own[f"{kind}_weights"], strict=True)
+        overrides[f"{kind}_weights"] = tuple(
+            setting.get(f"{kind}_weights.{layer}", weight) for layer, weight in layers
         )
     return customize(preset, **overrides)
 
@@ -179,11 +179,9 @@ def preset_with(setting: Setting, preset: Preset) -> Preset:
 def seed_with(setting: Setting, seed: int) -> int:
     """The seed of one run: its own, or the one given."""
     value = setting.get("seed", seed)
-    if not 0 <= value <= LARGEST_SEED or value != int(value):
-        raise InputError(
-            f"seed must be a whole number in 0..{LARGEST_SEED}, got {value}"
-        )
-    return int(value)
+    if 0 <= value <= LARGEST_SEED and value == int(value):
+        return int(value)
+    raise InputError(f"seed must be a whole number in 0..{LARGEST_SEED}, got {value}")
 
 
 def controls_with(setting: Setting, controls: Controls, styles: int) -> Controls:
@@ -233,8 +231,6 @@ def _parse_number(name: str, text: str) -> float:
         value = float(text)
     except ValueError:
         raise InputError(f"{name} must be a number, got {text.strip()!r}") from None
-    if not abs(value) <= LARGEST_NUMBER:
-        raise InputError(
-            f"{name} must be a finite number (in float32), got {text.strip()}"
-        )
-    return value
+    if abs(value) <= LARGEST_NUMBER:
+        return value
+    raise InputError(f"{name} must be a finite number (in float32), got {text.strip()}")

@@ -104,11 +104,11 @@ def run_batch(
     sweep: CompiledSweep,
     batch: Batch,
     *,
-    tell: Callable[[int], None] = lambda steps: None,
+    callback: Callable[[int], None] = lambda steps: None,
 ) -> BatchResults:
     """Run all for the preset's steps, and evaluate the last images.
 
-    After every dispatch ``tell`` is called with the number of its steps; they are
+    After every dispatch ``callback`` is called with the number of its steps; they are
     ``preset.steps + 1`` in all.
     """
     steps, keep, filled = batch.preset.steps, batch.preset.optimizer.keep, batch.filled
@@ -117,13 +117,13 @@ def run_batch(
     for length in _dispatches(steps, sweep.steps.longest):
         state, rows = sweep.steps.advance(state, length, *batch.data)
         infos.append(to_host(rows, length))
-        tell(length)
+        callback(length)
     # A copy, as the state is donated.
     show = jax.vmap(functools.partial(shown_image, keep=keep))
     shown = np.array(to_numpy(show(state)))
     state, rows = sweep.steps.advance(state, 1, *batch.data)
     infos.append(to_host(rows, 1))
-    tell(1)
+    callback(1)
     if keep == "best":
         shown = to_numpy(state.best_image)
 

@@ -21,18 +21,8 @@ from jax import Array
 from nstjax.errors import InputError
 from nstjax.feedforward.inference.restyle import ENCODER_MARGIN, Restyler
 from nstjax.feedforward.inference.tiling import CODE_PIXELS
-from nstjax.feedforward.networks.adain import (
-    CODE_LAYER,
-    EPSILON,
-    adaptive_instance_normalization,
-)
+from nstjax.feedforward.networks import adain, networks
 from nstjax.feedforward.networks.convolution import convolve, crop
-from nstjax.feedforward.networks.networks import (
-    STRIDE,
-    AdaINDecoder,
-    TransformNet,
-    to_network_units,
-)
 from nstjax.feedforward.networks.normalization import instance_statistics
 from nstjax.io.atomic import atomic_path, check_results, check_writable
 from nstjax.network.architecture import LAYERS
@@ -53,8 +43,7 @@ Run = Callable[..., list[np.ndarray]]
 class Graph(NamedTuple):
     """What one file computes of inputs in their order, {name: shape}.
 
-    "batch", "height" and "width" stand for any number, where a picture has
-    ``least_side`` pixels at least on each side.
+    "batch", "height" and "width" stand for any number; ``least_side`` is of the sides.
     """
 
     function: Callable[..., tuple[Array, ...]]
@@ -88,11 +77,6 @@ def export_model(path: str | os.PathLike[str], restyler: Restyler) -> dict[Path,
     of ``painting``, but for the last rows and columns that 8 does not divide.
 
     Returns {file: largest difference from the network's outputs}.
-
-    Raises:
-      InputError: a suffix of neither format, a folder that is missing, jax2onnx or
-        onnxruntime not installed, or a difference above 1e-4.
-      OSError: the file cannot be written.
     """
     path = Path(path)
     formats = {".onnx": (_to_onnx, _load_onnx), ".stablehlo": (_to_hlo, _load_hlo)}
@@ -128,7 +112,7 @@ def export_model(path: str | os.PathLike[str], restyler: Restyler) -> dict[Path,
 def _graphs(restyler: Restyler) -> dict[str, Graph]:
     """What is exported, by what each file's name ends with."""
     network = restyler.model.network
-    if isinstance(network, TransformNet):
+    if isinstance(network, networks.TransformNet):
         return {"": _named_styles(network)}
     encoder = restyler.model.encoder
     assert encoder is not None and restyler.encoder is not None
@@ -136,9 +120,9 @@ def _graphs(restyler: Restyler) -> dict[str, Graph]:
     return {"": _arbitrary_style(network, encode), "_style": _style(network, encode)}
 
 
-def _named_styles(network: TransformNet) -> Graph:
+def _named_styles(network: networks.TransformNet) -> Graph:
     def restyle(image: Array, *weights: Array) -> tuple[Array]:
-        result = network(_reflected(image, 0, STRIDE), *weights)
+        result = network(_reflected(image, 0, networks.STRIDE), *weights)
         return (jnp.clip(crop(result, 0, *image.shape[1:3]), 0, 1),)
 
     architecture = network.architecture
@@ -148,12 +132,14 @@ def _named_styles(network: TransformNet) -> Graph:
     return Graph(restyle, inputs, ("restyled",), architecture.least_side)
 
 
-def _arbitrary_style(decoder: AdaINDecoder, encode: Callable[[Array], Array]) -> Graph:
+def _arbitrary_style(
+    decoder: networks.AdaINDecoder, encode: Callable[[Array], Array]
+) -> Graph:
     def restyle(image: Array, mean: Array, deviation: Array) -> tuple[Array]:
         code = encode(_reflected(image, ENCODER_MARGIN, CODE_PIXELS))
-        restyled = adaptive_instance_normalization(
-            code, instance_statistics(code), (mean, jnp.square(deviation) - EPSILON)
-        )
+        style = (mean, jnp.square(deviation) - adain.EPSILON)
+        statistics = instance_statistics(code)
+        restyled = adain.adaptive_instance_normalization(code, statistics, style)
         result = crop(decoder(restyled), ENCODER_MARGIN, *image.shape[1:3])
         return (jnp.clip(result, 0, 1),)
 
@@ -162,11 +148,11 @@ def _arbitrary_style(decoder: AdaINDecoder, encode: Callable[[Array], Array]) ->
     return Graph(restyle, inputs, ("restyled",), ENCODER_MARGIN + CODE_PIXELS)
 
 
-def _style(decoder: AdaINDecoder, encode: Callable[[Array], Array]) -> Graph:
+def _style(decoder: networks.AdaINDecoder, encode: Callable[[Array], Array]) -> Graph:
     def style(painting: Array) -> tuple[Array, Array]:
         sides = (side // CODE_PIXELS * CODE_PIXELS for side in painting.shape[1:3])
         mean, variance = instance_statistics(encode(crop(painting, 0, *sides)))
-        return mean, jnp.sqrt(variance + EPSILON)
+        return mean, jnp.sqrt(variance + adain.EPSILON)
 
     outputs = ("style_mean", "style_deviation")
     return Graph(style, {"painting": IMAGE}, outputs, decoder.architecture.least_side)
@@ -176,8 +162,8 @@ def _encoder(params: Params, pool: Pool) -> Callable[[Array], Array]:
     """``make_encoder`` as plain convolutions of a batch, whose sides 8 divides."""
 
     def encode(image: Array) -> Array:
-        activation = to_network_units(image, "0..255 minus mean")
-        for name in LAYERS[: LAYERS.index(CODE_LAYER) + 1]:
+        activation = networks.to_network_units(image, "0..255 minus mean")
+        for name in LAYERS[: LAYERS.index(adain.CODE_LAYER) + 1]:
             if name.startswith("conv"):
                 kernel, bias = params[name]["kernel"], params[name]["bias"]
                 activation = convolve(activation, kernel, (1, 1), [(1, 1)] * 2)

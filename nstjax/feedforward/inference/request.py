@@ -35,14 +35,10 @@ LOGGER = logging.getLogger("nstjax")
 class FastRequest:
     """What ``nstjax-fast`` is asked for, by its flags.
 
-    Attributes:
-      contents: photos, videos, and folders of them.
-      output: a file; or a folder, which several results need, and which has no suffix,
-        exists, or ends with a slash; None for the working folder. In a folder a result
-        is named after its photo and style.
-      interpolate: steps of a row from style to style, or 0.
-      mask: regions of the photo, one for each style.
-      tile: pixels on a side of a tile; 0 for none; None: tiles for large photos.
+    ``output`` is a file; or a folder, which several results need, and which has no
+    suffix, exists, or ends with a slash; None is the working folder. In a folder a
+    result is named after its photo and style. ``tile`` is 0 for none; None for tiles
+    for large photos.
     """
 
     contents: Sequence[str]
@@ -80,11 +76,7 @@ def plan_jobs(
     contents: Sequence[Content],
     specifications: Sequence[StyleSpecification],
 ) -> list[Job]:
-    """What is written where.
-
-    Raises:
-      InputError: a result that cannot be written, or would overwrite an input.
-    """
+    """What is written where."""
     row = tuple(specifications)
     groups = [row] if request.interpolate else [(one,) for one in row]
     folder = _output_folder(request, len(contents) * len(groups))

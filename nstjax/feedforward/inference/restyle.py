@@ -18,11 +18,7 @@ from jax import Array
 from nstjax.errors import InputError
 from nstjax.feedforward.inference.tiles import Progress
 from nstjax.feedforward.inference.tiling import restyle_code_in_tiles, restyle_in_tiles
-from nstjax.feedforward.networks.adain import (
-    EPSILON,
-    adaptive_instance_normalization,
-    make_encoder,
-)
+from nstjax.feedforward.networks import adain
 from nstjax.feedforward.networks.model_file import StyleModel
 from nstjax.feedforward.networks.networks import TransformNet, check_sides
 from nstjax.feedforward.networks.normalization import instance_statistics
@@ -58,26 +54,18 @@ class Restyler:
         return "max" if encoder is None else encoder.pool
 
     def named_style(self, name: str) -> Array:
-        """A style that the network knows: weights, [styles].
-
-        Raises:
-          InputError: an unknown name.
-        """
+        """A style that the network knows: weights, [styles]."""
         names = self.model.styles
         if name not in names:
             raise InputError(f"unknown style {name!r}: known are {', '.join(names)}")
         return jnp.asarray(np.eye(len(names), dtype=np.float32)[names.index(name)])
 
     def style_of(self, painting: np.ndarray) -> tuple[Array, Array]:
-        """The style of a painting of any size: mean and deviation, [channels] each.
-
-        Raises:
-          InputError: a painting that is too small.
-        """
+        """The style of a painting of any size: mean and deviation, [channels] each."""
         self.check_sides(painting)
         code = _encode(self.encoder, jnp.asarray(painting)[None], self._pool)
         mean, variance = instance_statistics(code)
-        return mean[0], jnp.sqrt(variance[0] + EPSILON)
+        return mean[0], jnp.sqrt(variance[0] + adain.EPSILON)
 
     def check_sides(self, image: np.ndarray) -> None:
         """Raise ``InputError`` for a picture that is too small for the network."""
@@ -97,9 +85,6 @@ class Restyler:
         Images are sRGB in 0..1, [height, width, 3] each, as are the results. A strength
         of 0 leaves the photo (arbitrary style: decoded), 1 is the style. With a batch
         size, fewer images need no compilation of their own.
-
-        Raises:
-          InputError: pictures that are too small for the network.
         """
         padded = list(map(self._pad_to_bucket, images))
         padded += padded[-1:] * ((batch_size or len(images)) - len(images))
@@ -131,7 +116,7 @@ class Restyler:
                 network,
                 self.encoder,
                 padded,
-                (mean, jnp.square(deviation) - EPSILON),
+                (mean, jnp.square(deviation) - adain.EPSILON),
                 strength=strength,
                 pool=self._pool,
                 pool_padding=POOL_PADDING,
@@ -158,11 +143,7 @@ class Restyler:
 def make_restyler(
     model: StyleModel, load_encoder: Callable[[], LoadedParams]
 ) -> Restyler:
-    """A restyler, with the encoder that an arbitrary-style model was trained with.
-
-    Raises:
-      InputError: the params that ``load_encoder`` reads are another network's.
-    """
+    """A restyler, with the encoder that an arbitrary-style model was trained with."""
     if model.encoder is None:
         return Restyler(model)
     network = load_encoder()
@@ -184,11 +165,7 @@ def mixture(styles: Sequence[Style], shares: Sequence[float]) -> Style:
 
 
 def normalized_shares(shares: Sequence[float]) -> list[float]:
-    """Shares divided by their sum.
-
-    Raises:
-      InputError: a share that is negative or not finite, or a sum of 0.
-    """
+    """Shares divided by their sum."""
     written = ", ".join(f"{share:g}" for share in shares)
     if not all(math.isfinite(share) and share >= 0 for share in shares):
         raise InputError(f"shares of styles must be 0 or more, got {written}")
@@ -218,12 +195,12 @@ def _restyle(
         styles = jnp.broadcast_to(style[None, :], (len(images), len(style)))
         result = strength * network(images, styles) + (1 - strength) * images
         return jnp.clip(result, 0, 1)
-    code = make_encoder(encoder, pool, POOL_PADDING)(images)
+    code = adain.make_encoder(encoder, pool, POOL_PADDING)(images)
     mean, deviation = style
-    restyled = adaptive_instance_normalization(
+    restyled = adain.adaptive_instance_normalization(
         code,
         instance_statistics(code),
-        (mean[None, :], jnp.square(deviation[None, :]) - EPSILON),
+        (mean[None, :], jnp.square(deviation[None, :]) - adain.EPSILON),
     )
     result = network(strength * restyled + (1 - strength) * code)
     return jnp.clip(result[:, : images.shape[1], : images.shape[2]], 0, 1)
@@ -231,4 +208,4 @@ def _restyle(
 
 @jax.jit(static_argnames="pool")
 def _encode(encoder: Params, images: Array, pool: Pool) -> Array:
-    return make_encoder(encoder, pool, POOL_PADDING)(images)
+    return adain.make_encoder(encoder, pool, POOL_PADDING)(images)

@@ -51,11 +51,8 @@ class Photo(NamedTuple):
 class Results:
     """What a request's photos and videos have become, each written when it is made.
 
-    Attributes:
-      written: where results are.
-      errors: of those that could not be written anywhere.
-      left_out: {photo or video that cannot be used: why}.
-      complete: whether each result is where it should be.
+    ``errors`` are of results that could not be written anywhere, ``left_out`` is {file
+    that cannot be used: why}, and ``complete`` whether each is where it should be.
     """
 
     def __init__(self, request: FastRequest, restyler: Restyler) -> None:
@@ -178,11 +175,6 @@ def restyle_files(request: FastRequest) -> Results:
 
     Of several photos and videos, those that cannot be used are left out with a note,
     and so are results that cannot be written.
-
-    Raises:
-      InputError: an input that cannot be used, if there is no other; nothing has been
-        written if it could be known before.
-      OSError: no result could be written.
     """
     check_options(request)
     items = parse_styles(request.style)

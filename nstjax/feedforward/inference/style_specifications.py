@@ -10,13 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.feedforward.inference.restyle import (
-    Restyler,
-    Style,
-    make_restyler,
-    mixture,
-    normalized_shares,
-)
+from nstjax.feedforward.inference import restyle
 from nstjax.feedforward.networks.model_file import (
     BUNDLED,
     LONGEST_NAME,
@@ -38,7 +32,7 @@ class StyleSpecification(NamedTuple):
     """One way to restyle a picture: in one style, or in one for each region."""
 
     name: str
-    styles: tuple[Style, ...]
+    styles: tuple[restyle.Style, ...]
 
 
 def parse_styles(texts: Sequence[str]) -> list[tuple[str, float]]:
@@ -52,9 +46,6 @@ def parse_styles(texts: Sequence[str]) -> list[tuple[str, float]]:
     [('wave', 0.3), ('scream', 0.7), ('lilies', 1.0)]
     >>> parse_styles([r"red\, blue.jpg:2"])
     [('red, blue.jpg', 2.0)]
-
-    Raises:
-      InputError: nothing, or the same style twice.
     """
     items = []
     for text in texts:
@@ -83,17 +74,13 @@ def _style_and_share(text: str) -> tuple[str, float]:
 
 def load_restyler(
     items: Sequence[tuple[str, float]], model: str | None, weights: str
-) -> Restyler:
-    """The model that ``parse_styles``' items ask for, or the one that is named.
-
-    Raises:
-      InputError: no such model or style, or an encoder of another network.
-    """
+) -> restyle.Restyler:
+    """The model that ``parse_styles``' items ask for, or the one that is named."""
     if model is None:
         painterly = bundled_model(PAINTERLY)
         unknown = [name for name, _ in items if name not in (ALL, *painterly.styles)]
         if not unknown:
-            return Restyler(painterly)
+            return restyle.Restyler(painterly)
         missing = [name for name in unknown if not Path(name).is_file()]
         if missing:
             raise InputError(
@@ -109,11 +96,11 @@ def load_restyler(
     if model is not None:
         for name, _ in items:
             _check_style(found, model, name)
-    return make_restyler(found, lambda: load_network(weights))
+    return restyle.make_restyler(found, lambda: load_network(weights))
 
 
 def specify_styles(
-    restyler: Restyler,
+    restyler: restyle.Restyler,
     items: Sequence[tuple[str, float]],
     *,
     regions: bool = False,
@@ -124,10 +111,6 @@ def specify_styles(
 
     With regions each style is kept by itself; steps are those of a row from the first
     style to the last. Paintings get ``style_size``, but are not enlarged.
-
-    Raises:
-      InputError: an unknown style, a picture that cannot be read, or a row or regions
-        of one style.
     """
     one_by_one = False
     if [name for name, _ in items] == [ALL] and not restyler.arbitrary:
@@ -143,7 +126,7 @@ def specify_styles(
         return [StyleSpecification(name, tuple(styles))]
     if steps:
         return _row(names, styles, steps)
-    shares = normalized_shares([share for _, share in items])
+    shares = restyle.normalized_shares([share for _, share in items])
     named = [
         name if share == 1 else f"{name}{round(100 * share)}"
         for name, share in zip(names, shares, strict=True)
@@ -151,12 +134,12 @@ def specify_styles(
     name = "-".join(named)
     if len(named) > 1 and len(name) > LONGEST_NAME:
         name = f"{named[0]}-and-{len(named) - 1}-others"
-    mixed = mixture(styles, shares)
+    mixed = restyle.mixture(styles, shares)
     return [StyleSpecification(shortened(name, LONGEST_NAME), (mixed,))]
 
 
 def _row(
-    names: Sequence[str], styles: Sequence[Style], steps: int
+    names: Sequence[str], styles: Sequence[restyle.Style], steps: int
 ) -> list[StyleSpecification]:
     """Mixtures at even distances along the way through all styles."""
     if len(styles) < 2 or steps < 2:
@@ -169,12 +152,12 @@ def _row(
         first = min(math.floor(place), len(styles) - 2)
         share = float(place) - first
         name = f"{names[first]} to {names[first + 1]} {share:.2f}"
-        mixed = mixture(styles[first : first + 2], [1 - share, share])
+        mixed = restyle.mixture(styles[first : first + 2], [1 - share, share])
         row.append(StyleSpecification(name, (mixed,)))
     return row
 
 
-def _style(restyler: Restyler, name: str, style_size: Size) -> Style:
+def _style(restyler: restyle.Restyler, name: str, style_size: Size) -> restyle.Style:
     if not restyler.arbitrary:
         return restyler.named_style(name)
     used_size = functools.partial(size_at_most, size=style_size)

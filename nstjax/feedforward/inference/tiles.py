@@ -18,7 +18,7 @@ from jax import Array
 from jax.tree_util import Partial
 
 from nstjax.errors import InputError
-from nstjax.feedforward.networks.adain import Moments
+from nstjax.feedforward.networks.normalization import Moments
 from nstjax.tiling.plan import cover
 
 Progress = Callable[[int, int], None]
@@ -56,7 +56,7 @@ def _compute(
 
 @dataclasses.dataclass
 class Tiles:
-    """How many tiles every pass over a picture has along each axis, and what is done.
+    """How many tiles every pass has along each axis, and what is done.
 
     ``progress`` is called after each tile with those done and those of all passes.
     """
@@ -75,11 +75,9 @@ class Tiles:
     ) -> tuple[np.ndarray, Moments]:
         """A function of whole activations, and its output's mean and variance.
 
-        All tiles are read with one shape, so that one compilation serves.
-
-        The function is of [1, height, width, channels] from each source, of one height
-        and width. A tile begins at a multiple of ``multiple`` positions and is read
-        with a halo on each side; what padding spoils there must not reach past it.
+        The function is of [1, height, width, channels] from each source; all tiles are
+        read with one shape, so that one compilation serves, from a multiple of
+        ``multiple`` positions on and with a halo, past which no padding may spoil.
         """
         values, finishes = zip(*sources, strict=True)
         sides = values[0].shape[:2]

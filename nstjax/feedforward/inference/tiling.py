@@ -16,21 +16,12 @@ from jax import Array
 from jax.tree_util import Partial
 
 from nstjax.feedforward.inference.tiles import Activation, Progress, Tiles, count_tiles
+from nstjax.feedforward.networks import networks
 from nstjax.feedforward.networks.adain import (
-    Moments,
     adaptive_instance_normalization,
     make_encoder,
 )
-from nstjax.feedforward.networks.networks import (
-    STRIDE,
-    AdaINDecoder,
-    NormalizedConvolution,
-    TransformNet,
-    check_sides,
-    check_style,
-    to_network_units,
-)
-from nstjax.feedforward.networks.normalization import InstanceNorm
+from nstjax.feedforward.networks.normalization import Moments
 from nstjax.network.architecture import PoolPadding
 from nstjax.network.vgg import Params, Pool
 
@@ -43,7 +34,7 @@ DECODER_HALO = 5
 
 
 def restyle_in_tiles(
-    network: TransformNet,
+    network: networks.TransformNet,
     image: np.ndarray,
     style: np.ndarray,
     *,
@@ -55,58 +46,45 @@ def restyle_in_tiles(
     4·(C_1 + C_2/4) bytes are kept for each pixel of the picture, with the channels C
     of the first two layers. Batch normalization uses its running statistics.
 
-    Args:
-      network: the network.
-      image: sRGB in 0..1, shape [height, width, 3]; the result may leave that range.
-      style: weight of each style, shape [styles].
-      tile: how many of the picture's pixels are computed at once, about, on a side.
-      progress: called with how many tiles are done, and of how many.
-
-    Raises:
-      InputError: a picture that is too small, weights of another shape, or no tile.
+    The image is sRGB in 0..1, [height, width, 3], and the result may leave that range;
+    the style has weights, [styles]. About ``tile``² pixels are computed at once;
+    ``progress`` is called with how many tiles are done, and of how many.
     """
     height, width, _ = image.shape
     architecture = network.architecture
-    check_sides(height, width, architecture)
-    weights = check_style(jnp.asarray(style)[None], 1, architecture.styles)
+    networks.check_sides(height, width, architecture)
+    weights = networks.check_style(jnp.asarray(style)[None], 1, architecture.styles)
     passes = 7 + 3 * architecture.residual_blocks
     tiles = Tiles(count_tiles(height, width, tile), passes, progress)
-    borders = [(0, -height % STRIDE), (0, -width % STRIDE), (0, 0)]
-    image = np.pad(image, borders, mode="reflect")
-    if architecture.padding == "reflect-start":
-        start = (architecture.start_reflection,) * 2
-        image = np.pad(image, [start, start, (0, 0)], mode="reflect")
+    for borders in network.reflections(height, width):
+        image = np.pad(image, borders, mode="reflect")
 
     def apply(
-        layer: NormalizedConvolution,
-        activation: Activation,
-        finish: Callable[..., Array] = _rectified,
+        layer: networks.NormalizedConvolution, activation: Activation, rectify: bool
     ) -> Activation:
         # Padding spoils (size - 1)/2 of the output; a stride is 2 at most. Bilinear
         # interpolation spoils one more, of an output twice as large.
         halo = layer.convolution.kernel.shape[0] - 1
-        convolve = Partial(NormalizedConvolution.convolve, layer)
+        convolve = Partial(networks.NormalizedConvolution.convolve, layer)
         values, moments = tiles.compute(convolve, activation, halo=halo, multiple=2)
-        return Activation(values, Partial(finish, layer, moments, weights))
+        finish = _rectified if rectify else networks.NormalizedConvolution.normalize
+        statistics = {"style": weights, "moments": moments}
+        return Activation(values, Partial(finish, layer, **statistics))
 
-    activation = Activation(image, Partial(_in_network_units, network))
-    for layer in network.contract:
-        activation = apply(layer, activation)
-    for first, second in network.residual:
-        change = apply(second, apply(first, activation), _normalized)
+    def add(change: Activation, activation: Activation) -> Activation:
         border = (len(activation.values) - len(change.values)) // 2
         inner = [slice(border, side - border) for side in activation.values.shape[:2]]
         kept = activation._replace(values=activation.values[*inner])
-        activation = Activation(tiles.compute(Partial(jnp.add), change, kept)[0])
-    for layer in network.expand:
-        activation = apply(layer, activation)
-    activation = apply(network.last, activation, _normalized)
-    to_picture = Partial(TransformNet.to_picture, network)
+        return Activation(tiles.compute(Partial(jnp.add), change, kept)[0])
+
+    units = Activation(image, Partial(_in_network_units, network))
+    activation = network.compute(units, apply, add)
+    to_picture = Partial(networks.TransformNet.to_picture, network)
     return tiles.compute(to_picture, activation)[0][:height, :width]
 
 
 def restyle_code_in_tiles(
-    decoder: AdaINDecoder,
+    decoder: networks.AdaINDecoder,
     params: Params,
     image: np.ndarray,
     style: Moments,
@@ -126,7 +104,7 @@ def restyle_code_in_tiles(
     not divide are left out.
     """
     height, width, _ = image.shape
-    check_sides(height, width, decoder.architecture)
+    networks.check_sides(height, width, decoder.architecture)
     tiles = Tiles(count_tiles(height, width, tile), 2, progress)
     encode = Partial(_encoder(pool, pool_padding), params)
     code, content = tiles.compute(
@@ -138,22 +116,14 @@ def restyle_code_in_tiles(
     return result[:height, :width]
 
 
-def _in_network_units(network: TransformNet, image: Array) -> Array:
-    return to_network_units(image, network.architecture.pixels)
+def _in_network_units(network: networks.TransformNet, image: Array) -> Array:
+    return networks.to_network_units(image, network.architecture.pixels)
 
 
-def _normalized(
-    layer: NormalizedConvolution, moments: Moments, style: Array, activation: Array
+def _rectified(
+    layer: networks.NormalizedConvolution, values: Array, **normalized: Any
 ) -> Array:
-    if isinstance(layer.norm, InstanceNorm):
-        return layer.norm.normalize(activation, *moments, style)
-    if layer.norm is None:
-        return activation
-    return layer.norm(activation, use_running_average=True)
-
-
-def _rectified(*arguments: Any) -> Array:
-    return jax.nn.relu(_normalized(*arguments))
+    return jax.nn.relu(layer.normalize(values, **normalized))
 
 
 @functools.cache
@@ -162,7 +132,7 @@ def _encoder(pool: Pool, pool_padding: PoolPadding) -> Callable[[Params, Array],
 
 
 def _decode(
-    decoder: AdaINDecoder,
+    decoder: networks.AdaINDecoder,
     content: Moments,
     style: Moments,
     strength: float,

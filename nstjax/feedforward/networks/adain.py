@@ -1,20 +1,19 @@
 """Arbitrary style: a photo's features with a painting's channel statistics."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nstjax.feedforward.networks.normalization import instance_statistics
+from nstjax.feedforward.networks.normalization import Moments, instance_statistics
 from nstjax.network.architecture import PoolPadding
 from nstjax.network.vgg import Params, Pool, features, preprocess
 
 CODE_LAYER = "relu4_1"
 POOLINGS = 3  # before that layer
 EPSILON = 1e-5
-
-Moments = tuple[Array, Array]
 
 
 def adaptive_instance_normalization(
@@ -24,10 +23,7 @@ def adaptive_instance_normalization(
 
     σ = √(variance + ε) for both, so that a picture's own statistics give it back.
 
-    Args:
-      code: c, shape [batch, height, width, channels].
-      content: its mean and variance, [batch, channels] each.
-      style: mean and variance of the painting's code.
+    The code c is [batch, height, width, channels].
 
     Source:
       Huang and Belongie (2017), equation 8; σ as in naoto0804/pytorch-AdaIN, with the
@@ -45,14 +41,9 @@ def make_encoder(
     """From pictures [batch, height, width, 3] in 0..1 to relu4_1 of each."""
 
     def of_one(image: Array) -> Array:
-        activations = features(
-            params,
-            preprocess(image),
-            [CODE_LAYER],
-            pool=pool,
-            pool_padding=pool_padding,
-        )
-        return activations[CODE_LAYER]
+        image = preprocess(image)
+        pools: Any = {"pool": pool, "pool_padding": pool_padding}
+        return features(params, image, [CODE_LAYER], **pools)[CODE_LAYER]
 
     return jax.vmap(of_one)
 

@@ -128,11 +128,7 @@ def to_record(architecture: Architecture) -> dict[str, Any]:
 
 
 def from_record(record: dict[str, Any]) -> Architecture:
-    """The architecture that ``to_record`` was given.
-
-    Raises:
-      InputError: the record is no architecture's.
-    """
+    """The architecture that ``to_record`` was given."""
     try:
         fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value

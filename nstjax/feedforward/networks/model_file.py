@@ -12,10 +12,9 @@ import functools
 import hashlib
 import importlib.resources
 import json
-import math
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,12 +23,8 @@ from flax import nnx
 
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import from_record, to_record
-from nstjax.feedforward.networks.networks import (
-    Network,
-    TransformNet,
-    make_network,
-)
-from nstjax.io.atomic import atomic_path
+from nstjax.feedforward.networks.networks import Network, TransformNet, make_network
+from nstjax.io.atomic import write_atomically
 from nstjax.io.stored import Positive, Text, decode, open_tensors
 from nstjax.network.architecture import CONV_LAYERS
 from nstjax.network.vgg import Pool
@@ -47,11 +42,8 @@ REMEDY = "fetch or write the file again"
 class Encoder:
     """The VGG-19 features that the decoder of an arbitrary-style model undoes.
 
-    Attributes:
-      sha256: ``nstjax.io.weights.params_sha256`` of the encoder's params.
-      pool: "max" or "avg".
-      scales: {convB_I: positive factor} of all layers, what
-        ``nstjax.network.layer_scales.scale_layers`` multiplies their outputs by.
+    ``sha256`` is ``nstjax.io.weights.params_sha256`` of its params; ``scales`` are what
+    ``nstjax.network.layer_scales.scale_layers`` multiplies the layers' outputs by.
     """
 
     sha256: Text
@@ -59,14 +51,20 @@ class Encoder:
     scales: dict[str, Positive]
 
 
+# Of the metadata, in the order of a ``StyleModel``.
+PARTS: dict[str, Any] = {
+    "architecture": dict,
+    "styles": tuple[Text, ...],
+    "encoder": Encoder | None,
+    "card": dict,
+}
+
+
 class StyleModel(NamedTuple):
     """A trained network and what is to be known of it.
 
-    Attributes:
-      network: its weights and its ``architecture``.
-      styles: a name for each row of the tables of γ and β; none for arbitrary style.
-      encoder: of an arbitrary-style model; else None.
-      card: what the file says of itself, as JSON has it.
+    ``styles`` are a name for each row of the tables of γ and β, none for arbitrary
+    style, which alone has an encoder; ``card`` is what the file says of itself.
     """
 
     network: Network
@@ -89,10 +87,6 @@ def write_model(
 
     Half precision rounds to float16 all that belongs to no normalization. Returns the
     SHA-256 of all that the file says, with the tensors as they will be read.
-
-    Raises:
-      InputError: the model is not one that ``read_model`` takes.
-      OSError: the file cannot be written.
     """
     _check_description(model)
     tensors = network_tensors(model.network)
@@ -116,19 +110,14 @@ def write_model(
             f"{path} would be larger than 256 MiB: choose fewer channels or half "
             "precision"
         )
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(contents)
+    write_atomically(path, contents)
     return sha256
 
 
 def read_model(path: str | os.PathLike[str]) -> StyleModel:
-    """Read a model that ``write_model`` wrote, its weights float32.
+    """Read a model that ``write_model`` wrote, its weights float32, for inference.
 
-    No tensor is read or made before the file's header fits its architecture. Batch
-    normalization uses its running statistics.
-
-    Raises:
-      InputError: the file cannot be read or is damaged, or is no such model.
+    No tensor is read or made before the file's header fits its architecture.
     """
     path = os.fspath(path)
     with open_tensors(path, ADVICE, LARGEST_FILE_BYTES) as file:
@@ -202,15 +191,13 @@ def _described(path: str, metadata: Mapping[str, str]) -> StyleModel:
             "install the nstjax that wrote it"
         )
 
-    def part(name: str, kind: Any) -> Any:
-        return decode(metadata.get(name, ""), kind, f"{path}: its {name}", REMEDY)
-
-    encoder = part("encoder", Encoder | None)
-    architecture, styles = part("architecture", dict), part("styles", tuple[Text, ...])
-    card = part("card", dict)
+    architecture, *described = (
+        decode(metadata.get(name, ""), kind, f"{path}: its {name}", REMEDY)
+        for name, kind in PARTS.items()
+    )
     try:
         made = functools.partial(make_network, from_record(architecture))
-        model = StyleModel(nnx.eval_shape(made), styles, encoder, card)
+        model = StyleModel(nnx.eval_shape(made), *described)
         _check_description(model)
     except InputError as error:
         problem = f"{path} does not describe a model ({error}): {REMEDY}"
@@ -240,14 +227,9 @@ def _check_description(model: StyleModel) -> None:
             )
     if (encoder is None) != isinstance(network, TransformNet):
         raise InputError("an AdaINDecoder needs an encoder, and a TransformNet none")
-    if encoder is not None and not (
-        encoder.pool in get_args(Pool)
-        and set(encoder.scales) == set(CONV_LAYERS)
-        and all(0 < factor < math.inf for factor in encoder.scales.values())
-    ):
+    if encoder is not None and set(encoder.scales) != set(CONV_LAYERS):
         raise InputError(
-            "an encoder needs pool max or avg, and as scales a positive factor for "
-            f"each of {CONV_LAYERS[0]}..{CONV_LAYERS[-1]}"
+            f"an encoder needs scales of {CONV_LAYERS[0]}..{CONV_LAYERS[-1]}, one each"
         )
 
 

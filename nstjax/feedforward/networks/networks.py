@@ -1,7 +1,7 @@
 """Networks that restyle a picture in one pass."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from nstjax.feedforward.networks.convolution import (
     crop,
     make_convolution,
 )
-from nstjax.feedforward.networks.normalization import InstanceNorm
+from nstjax.feedforward.networks.normalization import InstanceNorm, Moments
 from nstjax.network.vgg import MEAN_RGB
 
 STRIDE = 4
@@ -63,18 +63,20 @@ class NormalizedConvolution(nnx.Module):
             padding = ((0, 1), (0, 1))
         elif architecture.padding == "reflect-start" and in_residual:
             padding = "VALID"
+        options: Any = {"stride": stride, "transpose": transpose, "rngs": rngs}
+        options |= {"initialization": architecture.initialization}
+        sizes = channels_in, channels_out, size
         self.convolution = make_convolution(
-            channels_in,
-            channels_out,
-            size,
-            padding,
-            stride=stride,
-            transpose=transpose,
-            bias=architecture.bias,
-            initialization=architecture.initialization,
-            rngs=rngs,
+            *sizes, padding, bias=architecture.bias, **options
         )
-        self.norm = _normalization(channels_out, architecture) if normalized else None
+        norm: InstanceNorm | nnx.BatchNorm | None = None
+        epsilon = architecture.epsilon
+        if normalized and architecture.normalization == "batch":
+            options = {"momentum": 0.9, "epsilon": epsilon, "use_fast_variance": False}
+            norm = nnx.BatchNorm(channels_out, **options, rngs=nnx.Rngs(0))
+        elif normalized:
+            norm = InstanceNorm(channels_out, architecture.styles, epsilon)
+        self.norm = norm
 
     def convolve(self, activation: Array) -> Array:
         """What is normalized, from [batch, height, width, in]."""
@@ -82,22 +84,15 @@ class NormalizedConvolution(nnx.Module):
             activation = ENLARGE[self.upsampling](activation)
         return self.convolution(activation)
 
-    def __call__(self, activation: Array, style: Array) -> Array:
-        """Convolve and normalize."""
-        activation = self.convolve(activation)
+    def normalize(
+        self, activation: Array, style: Array, moments: Moments | None = None
+    ) -> Array:
+        """Normalize with an activation's own moments or, of a tile, the whole's."""
+        if self.norm is None:
+            return activation
         if isinstance(self.norm, InstanceNorm):
-            return self.norm(activation, style)
-        return activation if self.norm is None else self.norm(activation)
-
-
-def _normalization(
-    channels: int, architecture: TransformArchitecture
-) -> InstanceNorm | nnx.BatchNorm:
-    epsilon = architecture.epsilon
-    if architecture.normalization != "batch":
-        return InstanceNorm(channels, architecture.styles, epsilon)
-    options: Any = {"momentum": 0.9, "epsilon": epsilon, "use_fast_variance": False}
-    return nnx.BatchNorm(channels, **options, rngs=nnx.Rngs(0))
+            return self.norm(activation, style, moments)
+        return self.norm(activation, use_running_average=True if moments else None)
 
 
 class TransformNet(nnx.Module):
@@ -138,37 +133,51 @@ class TransformNet(nnx.Module):
         self.last = layer(first, 3, 9, normalized=architecture.normalize_output)
 
     def __call__(self, image: Array, style: Array | None = None) -> Array:
-        """Restyle pictures.
+        """Restyle pictures [batch, height, width, 3], sRGB in 0..1, not cut off there.
 
-        Args:
-          image: sRGB in 0..1, shape [batch, height, width, 3], as is the result, of
-            which nothing is cut off.
-          style: weight of each style, shape [batch, styles]; needed where there are
-            several.
-
-        Raises:
-          InputError: a picture that is too small, or weights of another shape.
+        The weights of the styles, [batch, styles], are needed where there are several.
         """
         batch, height, width, _ = image.shape
         check_sides(height, width, self.architecture)
         style = check_style(style, batch, self.architecture.styles)
-        borders = [(0, 0), (0, -height % STRIDE), (0, -width % STRIDE), (0, 0)]
-        image = jnp.pad(image, borders, mode="reflect")
-        activation = to_network_units(image, self.architecture.pixels)
+        for borders in self.reflections(height, width):
+            image = jnp.pad(image, [(0, 0), *borders], mode="reflect")
+
+        def apply(layer: NormalizedConvolution, values: Array, rectify: bool) -> Array:
+            values = layer.normalize(layer.convolve(values), style)
+            return jax.nn.relu(values) if rectify else values
+
+        def add(change: Array, activation: Array) -> Array:
+            border = (activation.shape[1] - change.shape[1]) // 2
+            return change + crop(activation, border, *change.shape[1:3])
+
+        image = to_network_units(image, self.architecture.pixels)
+        activation = self.compute(image, apply, add)
+        return self.to_picture(activation)[:, :height, :width]
+
+    def reflections(self, height: int, width: int) -> list[list[tuple[int, int]]]:
+        """What a picture is reflected by, first to a multiple of the stride."""
+        found = [[(0, -height % STRIDE), (0, -width % STRIDE), (0, 0)]]
         if self.architecture.padding == "reflect-start":
             start = (self.architecture.start_reflection,) * 2
-            borders = [(0, 0), start, start, (0, 0)]
-            activation = jnp.pad(activation, borders, mode="reflect")
+            found.append([start, start, (0, 0)])
+        return found
+
+    def compute(
+        self, values: Any, apply: Callable[..., Any], add: Callable[..., Any]
+    ) -> Any:
+        """All layers, of a whole activation or of tiles.
+
+        ``apply(layer, values, rectify)`` is one of them; ``add(change, values)`` adds
+        what a residual block computed to the middle of what it was given.
+        """
         for layer in self.contract:
-            activation = jax.nn.relu(layer(activation, style))
+            values = apply(layer, values, True)
         for first, second in self.residual:
-            change = second(jax.nn.relu(first(activation, style)), style)
-            border = (activation.shape[1] - change.shape[1]) // 2
-            activation = change + crop(activation, border, *change.shape[1:3])
+            values = add(apply(second, apply(first, values, True), False), values)
         for layer in self.expand:
-            activation = jax.nn.relu(layer(activation, style))
-        image = self.to_picture(self.last(activation, style))
-        return image[:, :height, :width]
+            values = apply(layer, values, True)
+        return apply(self.last, values, False)
 
     def to_picture(self, activation: Array) -> Array:
         """What the last layer gives as sRGB in 0..1."""
@@ -202,13 +211,13 @@ class AdaINDecoder(nnx.Module):
         ]
         self.architecture = architecture
 
+        options: Any = {"initialization": architecture.initialization, "rngs": rngs}
+
         def block(channels: Sequence[int]) -> nnx.List:
-            options: Any = {"initialization": architecture.initialization, "rngs": rngs}
             pairs = itertools.pairwise(channels)
-            layers = [
-                make_convolution(*pair, 3, "REFLECT", **options) for pair in pairs
-            ]
-            return nnx.List(layers)
+            return nnx.List(
+                [make_convolution(*pair, 3, "REFLECT", **options) for pair in pairs]
+            )
 
         self.blocks = nnx.List(map(block, blocks))
 

@@ -4,6 +4,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+Moments = tuple[Array, Array]  # mean and variance, [batch, channels] each
+
 
 class StyleTable(nnx.Param):
     """A parameter with one row for each style: all that is trained for a new one."""
@@ -15,9 +17,7 @@ class InstanceNorm(nnx.Module):
     γ and β are Σ_s w_s γ_s, Σ_s w_s β_s over the styles: a row of the tables where w is
     one-hot, a mixture of styles else. The variance is biased.
 
-    Attributes:
-      gamma: [styles, channels].
-      beta: [styles, channels].
+    ``gamma`` and ``beta`` are [styles, channels].
 
     Source:
       Ulyanov et al. (2016); Dumoulin et al. (2017), equation 5.
@@ -28,14 +28,14 @@ class InstanceNorm(nnx.Module):
         self.beta = StyleTable(jnp.zeros((styles, channels)))
         self.epsilon = epsilon
 
-    def __call__(self, activation: Array, style: Array) -> Array:
-        """Normalize [batch, height, width, channels] with w of [batch, styles]."""
-        return self.normalize(activation, *instance_statistics(activation), style)
-
-    def normalize(
-        self, activation: Array, mean: Array, variance: Array, style: Array
+    def __call__(
+        self, activation: Array, style: Array, moments: Moments | None = None
     ) -> Array:
-        """Normalize with statistics that are known, [batch, channels] each."""
+        """Normalize [batch, height, width, channels] with w of [batch, styles].
+
+        ``moments`` are μ and σ² where they are known of more than is given.
+        """
+        mean, variance = moments or instance_statistics(activation)
         gamma = jnp.matmul(style, self.gamma[...], precision="highest")
         beta = jnp.matmul(style, self.beta[...], precision="highest")
         scale = gamma / jnp.sqrt(variance + self.epsilon)
@@ -43,8 +43,8 @@ class InstanceNorm(nnx.Module):
         return activation * scale[:, None, None, :] + shift[:, None, None, :]
 
 
-def instance_statistics(activation: Array) -> tuple[Array, Array]:
-    """Mean and biased variance over height and width, [batch, channels] each."""
+def instance_statistics(activation: Array) -> Moments:
+    """Mean and biased variance over height and width."""
     mean = activation.mean((1, 2))
     variance = jnp.square(activation - mean[:, None, None, :]).mean((1, 2))
     return mean, variance

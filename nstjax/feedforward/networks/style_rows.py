@@ -18,19 +18,12 @@ def network_for_new_style(network: Network) -> TransformNet:
     """A network of one style with the same convolutions, to train γ and β of.
 
     It starts from the mean of the styles that are there.
-
-    Raises:
-      InputError: the network has no tables of styles.
     """
     return _with_tables(network, lambda table: table.mean(0, keepdims=True))
 
 
 def with_style_added(network: Network, new: Network) -> TransformNet:
-    """The network with the rows of ``new`` after its own; all else is its own.
-
-    Raises:
-      InputError: one of them has no tables of styles, or they are built differently.
-    """
+    """The network with the rows of ``new`` after its own; all else is its own."""
     styles = _conditional(network).styles
     if dataclasses.replace(_conditional(new), styles=styles) != network.architecture:
         raise InputError(

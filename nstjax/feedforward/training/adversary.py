@@ -39,8 +39,7 @@ class PatchDiscriminator(nnx.Module):
     def __call__(self, activation: Array, style: Array) -> Array:
         """How much each patch looks like a painting in its style, [batch, h', w'].
 
-        Of features of about unit size, [batch, height, width, channels], and the index
-        of each picture's style.
+        Features are of about unit size, [batch, height, width, channels].
         """
         hidden = jax.nn.leaky_relu(self.first(activation), LEAK)
         hidden = jax.nn.leaky_relu(self.second(hidden), LEAK)
@@ -123,8 +122,7 @@ def make_adversary(
 ) -> tuple[Discrimination, Adversary]:
     """A discriminator on ``layer`` and its first state.
 
-    Features are scaled by those of ``paintings``, crops in 0..1 of shape
-    [pictures, size, size, 3], whose root mean square becomes 1.
+    Features of ``paintings``, crops in 0..1, are scaled to a root mean square of 1.
     """
     optimizer = optax.apply_if_finite(
         optax.adam(learning_rate, b1=0.5, b2=0.9), MOST_NONFINITE

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from nstjax.errors import InputError
 from nstjax.io.checkpoint import checkpoint_record, read_checkpoint, write_checkpoint
 from nstjax.io.stored import Amount
 
@@ -13,13 +14,7 @@ KEPT = 2
 
 
 class Progress(msgspec.Struct):
-    """What a checkpoint says beside the state.
-
-    Attributes:
-      rows: of the updates since the last line of the log.
-      seconds: that the training has taken.
-      batches: ``Batches.state``.
-    """
+    """Updates since the log's last line, seconds in all, and ``Batches.state``."""
 
     rows: list[dict[str, float]]
     seconds: Amount
@@ -27,11 +22,7 @@ class Progress(msgspec.Struct):
 
 
 def save_checkpoint(folder: Path, step: int, state: object, progress: Progress) -> None:
-    """Write a checkpoint whole or not at all, and delete all but the last two.
-
-    Raises:
-      OSError: it cannot be written.
-    """
+    """Write a checkpoint whole or not at all, and delete all but the last two."""
     folder.mkdir(exist_ok=True)
     record = msgspec.to_builtins(progress)
     write_checkpoint(folder / f"{step:06}.safetensors", state, record=record)
@@ -40,13 +31,15 @@ def save_checkpoint(folder: Path, step: int, state: object, progress: Progress) 
 
 
 def last_checkpoint(folder: Path, like: State) -> tuple[State, Progress] | None:
-    """The last checkpoint of a training whose states are ``like`` one; None: no one.
-
-    Raises:
-      InputError: it is damaged or another network's.
-    """
+    """The last checkpoint of a training whose states are ``like`` one; None: no one."""
     paths = _checkpoints(folder)
     if not paths:
+        # Folders with steps' numbers were written before checkpoints were files.
+        if any(path.is_dir() and path.name.isdecimal() for path in folder.glob("*")):
+            raise InputError(
+                f"{folder} holds checkpoints of another version of nstjax: choose "
+                "another --workdir"
+            )
         return None
     return read_checkpoint(paths[-1], like), checkpoint_record(paths[-1], Progress)
 

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 import numpy as np
@@ -25,15 +25,12 @@ Rule = Literal["squash", "center", "random"]
 
 @dataclasses.dataclass(frozen=True)
 class CropRule:
-    """How a square is cut out of a training picture.
+    """How a square of ``size`` pixels is cut out of a training picture.
 
-    Attributes:
-      rule: "squash", the whole picture, its aspect ratio lost; "center", the central
-        square of the shorter side; "random", a square of random place and scale, half
-        of them mirrored.
-      size: pixels of the result's side.
-      largest: where random, the shorter side is resized to between ``size`` and
-        ``largest``·``size``, but is enlarged no more than ``size`` needs.
+    "squash" takes the whole picture, its aspect ratio lost; "center" the central square
+    of the shorter side; "random" a square of random place and scale, half of them
+    mirrored: the shorter side is resized to between ``size`` and ``largest``·``size``,
+    but is enlarged no more than ``size`` needs.
     """
 
     rule: Rule
@@ -60,11 +57,6 @@ class BatchesState(msgspec.Struct):
     skipped: list[str]
 
 
-class _Unreadable(NamedTuple):
-    path: str
-    reason: str
-
-
 class Batches(Iterator[dict[str, np.ndarray]]):
     """Endless batches; ``training_batches`` makes them.
 
@@ -83,11 +75,14 @@ class Batches(Iterator[dict[str, np.ndarray]]):
     def __next__(self) -> dict[str, np.ndarray]:
         batch: list[dict[str, np.ndarray]] = []
         while len(batch) < self._batch_size:
-            element = next(self._elements)
-            if isinstance(element, _Unreadable):
-                self._skip(element)
-            else:
+            path, element = next(self._elements)
+            if not isinstance(element, InputError):
                 batch.append(element)
+            elif path not in self.skipped:
+                LOGGER.warning("skipped: %s", element)
+                self.skipped.add(path)
+                readable = sum(photo not in self.skipped for photo in self._photos)
+                _check_enough(readable, self._batch_size)
         # Kept here, so that a batch that was interrupted is not left out on resuming.
         self._position = self._elements.get_state()
         return {name: np.stack([one[name] for one in batch]) for name in batch[0]}
@@ -97,11 +92,7 @@ class Batches(Iterator[dict[str, np.ndarray]]):
         return {"position": self._position, "skipped": sorted(self.skipped)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on with the batch that came next when ``state`` was taken.
-
-        Raises:
-          InputError: it is no such state.
-        """
+        """Go on with the batch that came next when ``state`` was taken."""
         given = convert(state, BatchesState, "the position in the pictures", REMEDY)
         # Grain checks nothing: another state would fail wherever it is used.
         if not _alike(given.position, self._position):
@@ -109,14 +100,6 @@ class Batches(Iterator[dict[str, np.ndarray]]):
         self._position = given.position
         self._elements.set_state(self._position)
         self.skipped = set(given.skipped)
-
-    def _skip(self, unreadable: _Unreadable) -> None:
-        if unreadable.path in self.skipped:
-            return
-        LOGGER.warning("skipped: %s", unreadable.reason)
-        self.skipped.add(unreadable.path)
-        readable = sum(path not in self.skipped for path in self._photos)
-        _check_enough(readable, self._batch_size)
 
 
 def picture_files(
@@ -127,17 +110,12 @@ def picture_files(
 ) -> list[Path]:
     """The pictures in a folder and, if ``recursive``, the folders within, sorted.
 
-    They are the files with the suffix of a picture format, but for hidden ones and for
-    those in the folders ``without``, which results go to.
-
-    Raises:
-      InputError: it is no folder, or holds no pictures.
+    Hidden ones are left out, and those in the folders ``without``, of results.
     """
     root = Path(folder)
-    if not root.exists():
-        raise InputError(f"{root} does not exist: give the folder of the pictures")
     if not root.is_dir():
-        raise InputError(f"{root} is not a folder: give the folder of the pictures")
+        problem = "is not a folder" if root.exists() else "does not exist"
+        raise InputError(f"{root} {problem}: give the folder of the pictures")
     files = sorted(
         path
         for path in files_below(root, recursive=recursive, without=without)
@@ -164,29 +142,15 @@ def training_batches(
 ) -> Batches:
     """Read photos in worker threads, shuffled anew in every epoch, without an end.
 
-    The same arguments give the same batches, however fast the workers are. Photos that
-    cannot be read are skipped, each with one warning, and batches stay full.
+    The same arguments give the same batches, however fast the workers are; 0 of them
+    read where batches are asked for. Photos that cannot be read are skipped, each with
+    one warning, and batches stay full.
 
-    Args:
-      photos: picture files.
-      crop: how they are cut.
-      batch_size: of photos.
-      seed: of the order and the crops, 0 to 2³² − 1.
-      styles: which take turns over the photos.
-      paintings: sRGB 0..1, each [height, width, 3]: one for each style, so that a
-        photo comes with a random crop of its own style's; or, for one style, any
-        number, one of them drawn at random for each photo.
-      recolor: share of the crops of paintings that get other colors.
-      identity: share of the photos that are their own painting.
-      workers: threads that read; 0 to read where batches are asked for.
-
-    Raises:
-      InputError: grain is not installed, an argument is out of range, paintings are
-        not as many as styles, or there are fewer photos than a batch needs; the last
-        also later, once too few have turned out to be readable.
-
-    Source:
-      The colors: Ghiasi et al. 2017 (https://arxiv.org/abs/1705.06830).
+    Styles take turns over the photos. Of paintings, sRGB 0..1, [height, width, 3],
+    there is one for each style, so that a photo comes with a random crop of its own
+    style's; or, for one style, any number, of which one is drawn for each photo.
+    ``recolor`` of the crops get other colors (Ghiasi et al. 2017,
+    https://arxiv.org/abs/1705.06830); ``identity`` of the photos are their painting.
     """
     try:
         import grain
@@ -213,12 +177,12 @@ def training_batches(
 
     def element(
         indexed_path: tuple[int, str], rng: np.random.Generator
-    ) -> dict[str, Any] | _Unreadable:
+    ) -> tuple[str, dict[str, Any] | InputError]:
         index, path = indexed_path
         try:
             photo = read_image(path)
         except InputError as error:
-            return _Unreadable(path, str(error))
+            return path, error
         style = index % styles
         content = square_crop(photo, crop, rng)
         result: dict[str, Any] = {"content": content, "style": np.int32(style)}
@@ -229,7 +193,7 @@ def training_batches(
                 painting = recolored(painting, rng)
             own = rng.random() < identity
             result["painting"] = content if own else painting
-        return result
+        return path, result
 
     endless = grain.MapDataset.source(paths).seed(seed).shuffle().repeat()
     elements = endless.map_with_index(lambda index, path: (index, path)).random_map(

@@ -97,10 +97,7 @@ def event_writer(
 def sample_sheet(
     photos: np.ndarray, outputs: Sequence[np.ndarray], names: Sequence[str]
 ) -> np.ndarray:
-    """Some photos, a row each, and what every style makes of them, sRGB in 0..1.
-
-    ``photos`` and the output of each style are [photos, size, size, 3].
-    """
+    """Some photos, a row each, and what every style makes of them, sRGB in 0..1."""
     columns = [photos, *(np.clip(output, 0, 1) for output in outputs)]
     rows = range(min(SHEET_PHOTOS, len(photos)))
     pictures = [column[row] for row in rows for column in columns]

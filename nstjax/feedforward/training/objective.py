@@ -15,12 +15,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
-from nstjax.feedforward.networks.adain import (
-    CODE_LAYER,
-    POOLINGS,
-    make_encoder,
-    restyled_code,
-)
+from nstjax.feedforward.networks import adain
 from nstjax.feedforward.networks.networks import STRIDE, AdaINDecoder, Network
 from nstjax.feedforward.training.grid_loss import grid_loss
 from nstjax.losses.terms import LossTerms, Targets, Weights
@@ -32,13 +27,10 @@ from nstjax.statistics.style import style_statistic, style_target
 
 
 class Batch(NamedTuple):
-    """What a step is trained on.
+    """Photos, sRGB in 0..1, [batch, size, size, 3], and each one's style's index.
 
-    Attributes:
-      content: photos, sRGB in 0..1, [batch, size, size, 3].
-      style: index of each one's style, [batch].
-      painting: crops of paintings, of the photos' shape: the styles themselves for
-        arbitrary style, and what a discriminator is shown; else None.
+    Crops of paintings, like the photos, are the styles themselves for arbitrary style,
+    and what a discriminator is shown; else None.
     """
 
     content: Array
@@ -102,16 +94,17 @@ def make_loss(loss: Preset) -> LossFunction:
         style: Any
         if isinstance(network, AdaINDecoder):
             assert painting is not None
-            encode = make_encoder(params, loss.network.pool, loss.network.pool_padding)
-            code = restyled_code(encode(photos), encode(painting))
+            options = loss.network
+            encode = adain.make_encoder(params, options.pool, options.pool_padding)
+            code = adain.restyled_code(encode(photos), encode(painting))
             output = network(code)[:, : photos.shape[1], : photos.shape[2]]
-            content = {CODE_LAYER: code}
+            content = {adain.CODE_LAYER: code}
             style = jax.vmap(functools.partial(describe, params, loss))(painting)
             style_weights = jnp.ones(len(code))
             same = jnp.equal(painting, photos).all((1, 2, 3))
             errors = jnp.square(output - photos).mean((1, 2, 3))
             identity = objective.identity_weight * (same * errors).mean()
-            period = 2**POOLINGS
+            period = 2**adain.POOLINGS
         else:
             shares = jax.nn.one_hot(batch.style, len(objective.style_weights))
             output = network(photos, shares)
@@ -157,12 +150,7 @@ def describe(params: Params, loss: Preset, painting: Array) -> dict[str, Any]:
 def stacked_styles(
     params: Params, loss: Preset, paintings: Sequence[np.ndarray]
 ) -> dict[str, Any]:
-    """Targets of several paintings, with a leading axis: for ``Objective.styles``.
-
-    Raises:
-      InputError: positions are drawn from paintings of several sizes, so that there are
-        not as many of each.
-    """
+    """Targets of several paintings, with a leading axis: for ``Objective.styles``."""
     name = loss.loss.style.style_loss
     if style_statistic(name).sampled and len({each.shape for each in paintings}) > 1:
         raise InputError(
@@ -176,11 +164,10 @@ def stacked_styles(
 def balanced_style_weights(
     params: Params, loss: Preset, styles: Mapping[str, Any], photos: np.ndarray
 ) -> Array:
-    """Weights that make every style's loss of plain photos the same on average.
+    """Weights, of geometric mean 1, that make all styles' mean loss of photos the same.
 
     A Gram loss grows with the fourth power of a painting's contrast: unbalanced, a few
-    paintings take the whole network. The weights, [styles], have geometric mean 1;
-    ``styles`` is from ``stacked_styles``.
+    paintings take the whole network. ``styles`` is from ``stacked_styles``.
     """
     zero, one = jnp.zeros(()), jnp.ones(())
     only_style = make_weights(loss)._replace(content=zero, style=one, tv=zero)

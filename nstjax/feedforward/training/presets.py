@@ -6,7 +6,6 @@ used VGG-16, layers of the same names are taken.
 
 import dataclasses
 
-from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
     Architecture,
@@ -24,11 +23,8 @@ JOHNSON_STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 class TrainingPreset:
     """One published program's way to train a network, by Adam.
 
-    Attributes:
-      source: the paper or program.
-      loss: the settings of ``nstjax.total_loss``; its optimizer, sizes and
-        picture controls are not used.
-      decay: d of the learning rate / (1 + d·step).
+    Of ``loss`` the optimizer, sizes and picture controls are not used. The learning
+    rate is divided by 1 + decay·step.
     """
 
     source: str
@@ -153,16 +149,3 @@ TRAINING_PRESETS: dict[str, TrainingPreset] = {
         decay=5e-5,
     ),
 }
-
-
-def get_training_preset(name: str) -> TrainingPreset:
-    """The preset of that name.
-
-    Raises:
-      InputError: unknown name.
-    """
-    if name not in TRAINING_PRESETS:
-        raise InputError(
-            f"unknown training preset {name!r}: known are {', '.join(TRAINING_PRESETS)}"
-        )
-    return TRAINING_PRESETS[name]

@@ -27,17 +27,6 @@ from nstjax.presets.settings import (
     settings_of,
 )
 
-LOSS_NUMBERS = (
-    "alpha",
-    "beta",
-    "tv",
-    "content_layers",
-    "content_layer_weights",
-    "style_layers",
-    "style_layer_weights",
-)
-
-
 # Fields of a request that must not change while a training lasts.
 FIXED = (
     "add_style",
@@ -54,18 +43,12 @@ FIXED = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingRequest:
-    """What is trained, on what; fields with defaults are the launcher's flags.
+    """What is trained, on what, in a folder; most defaults are the launcher's flags.
 
-    Attributes:
-      folder: everything is written here.
-      preset: network, loss and settings.
-      photos: to train on.
-      held_out: photos for the validation loss and the sample sheets.
-      paintings: {style's name: file}.
-      network: the fixed network that compares, and encodes.
-      card: what the model's file is to say of itself.
-      initial: a model to start from, or None. Where a style is added to it, the
-        preset's architecture is its own with one style.
+    Photos that are held out are for the validation loss and the sample sheets;
+    ``paintings`` are {style's name: file}; ``network`` is the fixed one that compares
+    and encodes. Where a style is added to the model ``initial``, the preset's
+    architecture is the model's with one style.
     """
 
     folder: Path
@@ -107,9 +90,6 @@ def customize_architecture(
     """An architecture with some fields changed, as JSON has them, for so many styles.
 
     An arbitrary style's decoder takes relu4_1 of the fixed ``network``.
-
-    Raises:
-      InputError: unknown fields or values, or styles that the network cannot have.
     """
     record = {**to_record(architecture), **fields}
     if isinstance(architecture, AdaINArchitecture):
@@ -125,13 +105,13 @@ def customize_architecture(
 
 
 def customize_loss(loss: Preset, fields: Mapping[str, Any]) -> Preset:
-    """A training's loss with some fields changed, as JSON has them.
-
-    Raises:
-      InputError: fields that the loss is not made of, or values that they cannot have.
-    """
-    settings = settings_of(loss)
-    known = {name: settings[name] for name in (*loss_structure(loss), *LOSS_NUMBERS)}
+    """A training's loss with some fields changed, as JSON has them."""
+    numbers = (*loss_structure(loss), "alpha", "beta", "tv")
+    known = {
+        name: value
+        for name, value in settings_of(loss).items()
+        if name in numbers or name.startswith(("content_layer", "style_layer"))
+    }
     for name, value in fields.items():
         if name not in known:
             raise InputError(f"the loss has no {name!r}: it has {', '.join(known)}")
@@ -144,10 +124,7 @@ def customize_loss(loss: Preset, fields: Mapping[str, Any]) -> Preset:
 
 
 def check_request(request: TrainingRequest) -> None:
-    """Raise ``InputError`` for what no training could use.
-
-    Pictures, sizes and the styles' names are checked where they are used.
-    """
+    """``InputError`` for what no training could use; files are checked later."""
     preset, loss, initial = request.preset, request.preset.loss, request.initial
     weights = ("adversarial_weight", "grid_weight", "identity_weight")
     numbers = {name: getattr(request, name) for name in weights}

@@ -11,19 +11,7 @@ import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.model_file import write_model
-from nstjax.feedforward.training.checkpoint import (
-    Progress,
-    last_checkpoint,
-    save_checkpoint,
-)
-from nstjax.feedforward.training.log import (
-    Row,
-    event_writer,
-    mean_row,
-    sample_sheet,
-    step_row,
-    term_row,
-)
+from nstjax.feedforward.training import checkpoint, log
 from nstjax.feedforward.training.objective import Batch, Objective, TrainingTerms
 from nstjax.feedforward.training.request import (
     TrainingRequest,
@@ -43,15 +31,8 @@ from nstjax.io.images import write_image
 from nstjax.io.locks import NEW, temporary_folder
 from nstjax.io.stored import damaged
 from nstjax.io.workdir import one_run_in
+from nstjax.runtime import processes
 from nstjax.runtime.interrupts import requested, saving_on_interrupt
-from nstjax.runtime.processes import (
-    all_or_none,
-    any_of_processes,
-    count_processes,
-    is_first_process,
-    place,
-    to_numpy,
-)
 from nstjax.runtime.progress_bar import ProgressBar
 
 MODEL = "model.safetensors"
@@ -74,16 +55,12 @@ def train(request: TrainingRequest) -> Trained:
     """Train, or go on from the last checkpoint; the model is written to the folder.
 
     Nothing is written before all that can be checked is.
-
-    Raises:
-      InputError: bad input, or the folder holds another training, or the loss is not
-        finite.
     """
     with (
         one_run_in(request.folder),
         saving_on_interrupt("stopping after this update") as begin_saving,
     ):
-        if count_processes() > 1:
+        if processes.count_processes() > 1:
             # The others would wait in vain for one that ends at once.
             begin_saving()
         return _train(request, begin_saving)
@@ -91,29 +68,29 @@ def train(request: TrainingRequest) -> Trained:
 
 def _train(request: TrainingRequest, begin_saving: Callable[[], None]) -> Trained:
     folder, steps = request.folder, request.preset.steps
-    with all_or_none():
+    with processes.all_or_none():
         check_request(request)
         setup = set_up(request)
         settings = request_settings(request)
         begun = _has_begun(folder, settings)
         card = {**request.card, "settings": {**settings, "steps": steps}}
         # A model that cannot be written is told before the training, not after it.
-        if is_first_process():
+        if processes.is_first_process():
             with temporary_folder(folder / MODEL) as scratch:
                 model = trained_model(request, setup, setup.state, card)
                 write_model(scratch / NEW, model)
-    with all_or_none():
-        if is_first_process() and not begun:
+    with processes.all_or_none():
+        if processes.is_first_process() and not begun:
             # Before all else: without it a killed training could not go on.
             config_file.write_config(folder, {"settings": settings})
     extras = Extras()
     state = _run(request, setup, extras, begin_saving)
     if int(state.step) < steps:
         return Trained(None, not extras.missing)
-    state = jax.tree.map(lambda leaf: jax.device_put(to_numpy(leaf)), state)
+    state = jax.tree.map(lambda leaf: jax.device_put(processes.to_numpy(leaf)), state)
     model = trained_model(request, setup, state, card)
     path = folder / MODEL
-    if is_first_process():
+    if processes.is_first_process():
         half = request.half_precision
         path = write_somewhere(
             path, lambda place: write_model(place, model, half_precision=half)
@@ -123,12 +100,12 @@ def _train(request: TrainingRequest, begin_saving: Callable[[], None]) -> Traine
 
 def _begin(
     request: TrainingRequest, setup: Setup, state: TrainingState
-) -> tuple[TrainingState, Progress]:
+) -> tuple[TrainingState, checkpoint.Progress]:
     """The last checkpoint's state, or the first one, and what goes with it."""
     folder = request.folder / CHECKPOINTS
-    found = last_checkpoint(folder, state)
+    found = checkpoint.last_checkpoint(folder, state)
     if found is None:
-        return state, Progress([], 0.0, {})
+        return state, checkpoint.Progress([], 0.0, {})
     state, progress = found
     names = {"total", "gradient_norm", *TrainingTerms._fields}
     if request.adversarial_weight:
@@ -153,33 +130,34 @@ def _run(
 ) -> TrainingState:
     """The updates that are left, with their log, checkpoints and sample sheets."""
     folder, steps, batches = request.folder, request.preset.steps, setup.batches
+    checkpoints = folder / CHECKPOINTS
     by_picture, everywhere = batch_shardings(request.preset.batch_size)
-    state, objective = place((setup.state, setup.objective), everywhere)
+    state, objective = processes.place((setup.state, setup.objective), everywhere)
     state, progress = _begin(request, setup, state)
-    state, first = place(state, everywhere), int(state.step)
+    state, first = processes.place(state, everywhere), int(state.step)
     rows, started = progress.rows, time.monotonic() - progress.seconds
-    writes, unwritten = is_first_process(), list[Row]()
+    writes, unwritten = processes.is_first_process(), list[log.Row]()
     if writes:
         runlog.restart_metrics(folder, first + 1, runlog.LoggedStep)
     weight = jnp.float32(request.adversarial_weight)
     events = folder / EVENTS if request.tensorboard and writes else None
     with (
         ProgressBar(total=steps, initial=first, unit="step", disable=not writes) as bar,
-        event_writer(events, first + 1, extras) as write_events,
+        log.event_writer(events, first + 1, extras) as write_events,
     ):
         for step in range(first + 1, steps + 1):
             batch = Batch(**jax.device_put(next(batches), by_picture))
             state, info = setup.training.step(state, batch, objective, weight)
             check_finite(info, step)
             begin_saving()
-            stopping = any_of_processes(requested())
+            stopping = processes.any_of_processes(requested())
             # A mean with an update that was left out would be no number.
             if not info.nonfinite:
-                rows.append(step_row(info))
+                rows.append(log.step_row(info))
             bar.update()
-            row: Row = {}
+            row: log.Row = {}
             if rows and (step % request.log_every == 0 or step == steps):
-                row = mean_row(rows)
+                row = log.mean_row(rows)
                 rows = []
                 bar.set_postfix(loss=f"{row['total']:.4g}")
             if step % request.sample_every == 0 or step == steps:
@@ -197,9 +175,9 @@ def _run(
                 write_events(row)
             saving = step % request.checkpoint_every == 0 or step == steps or stopping
             if saving and writes:
-                progress = Progress(rows, seconds, batches.state())
+                progress = checkpoint.Progress(rows, seconds, batches.state())
                 with extras.writing("a checkpoint"):
-                    save_checkpoint(folder / CHECKPOINTS, step, state, progress)
+                    checkpoint.save_checkpoint(checkpoints, step, state, progress)
             if stopping:
                 break
     return state
@@ -212,21 +190,21 @@ def _validate(
     objective: Objective,
     step: int,
     extras: Extras,
-) -> Row:
+) -> log.Row:
     """The loss on photos that are held out, and a sheet of some of them."""
     evaluated = [
         setup.training.evaluate(state, batch, objective) for batch in setup.samples
     ]
     names = list(request.paintings)[: len(evaluated)]
     photos = np.asarray(setup.samples[0].content)
-    outputs = [to_numpy(output) for _, _, output in evaluated]
-    if is_first_process():
+    outputs = [processes.to_numpy(output) for _, _, output in evaluated]
+    if processes.is_first_process():
         path = request.folder / SAMPLES / f"{step:06}.png"
         with extras.writing("a sheet of samples"):
             path.parent.mkdir(exist_ok=True)
-            write_image(path, sample_sheet(photos, outputs, names))
+            write_image(path, log.sample_sheet(photos, outputs, names))
     losses = {
-        name: {"total": float(loss), **term_row(terms)}
+        name: {"total": float(loss), **log.term_row(terms)}
         for name, (loss, terms, _) in zip(names, evaluated, strict=True)
     }
     return {"validation": losses}

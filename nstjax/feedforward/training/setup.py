@@ -1,6 +1,5 @@
 """From a request to everything that a training needs, before anything is written."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,21 +11,13 @@ from flax import nnx
 from jax import Array
 
 from nstjax.errors import InputError
+from nstjax.feedforward.networks import style_rows
 from nstjax.feedforward.networks.architecture import to_record
 from nstjax.feedforward.networks.model_file import Encoder, StyleModel
 from nstjax.feedforward.networks.networks import Network, make_network
 from nstjax.feedforward.networks.normalization import StyleTable
-from nstjax.feedforward.networks.style_rows import (
-    network_for_new_style,
-    with_style_added,
-)
+from nstjax.feedforward.training import data
 from nstjax.feedforward.training.adversary import make_adversary
-from nstjax.feedforward.training.data import (
-    Batches,
-    CropRule,
-    square_crop,
-    training_batches,
-)
 from nstjax.feedforward.training.objective import (
     Batch,
     Objective,
@@ -34,7 +25,6 @@ from nstjax.feedforward.training.objective import (
     make_loss,
     stacked_styles,
 )
-from nstjax.feedforward.training.presets import TrainingPreset
 from nstjax.feedforward.training.request import TrainingRequest
 from nstjax.feedforward.training.update import Training, TrainingState, make_training
 from nstjax.images.resizing import Size, output_size, resize
@@ -42,6 +32,7 @@ from nstjax.io.images import read_image
 from nstjax.network.architecture import CONV_LAYERS
 from nstjax.network.layer_scales import scale_layers
 from nstjax.network.vgg import Params, activations_of, preprocess
+from nstjax.presets.preset import Preset
 from nstjax.problem.problem import make_weights
 
 SHEET_STYLES = 16
@@ -58,34 +49,78 @@ class Setup(NamedTuple):
     training: Training
     state: TrainingState
     objective: Objective
-    batches: Batches
+    batches: data.Batches
     samples: list[Batch]
     encoder: Encoder | None
 
 
 def set_up(request: TrainingRequest) -> Setup:
-    """Read the pictures that are needed all the time, and make the network.
-
-    Raises:
-      InputError: pictures that cannot be read, are too few or too small, or an initial
-        model that does not fit.
-    """
-    crop = CropRule("center", request.preset.crop.size)
-    paintings = [_painting(path, request.preset) for path in request.paintings.values()]
+    """Read the pictures that are needed all the time, and make the network."""
+    preset, arbitrary, seed = request.preset, request.arbitrary, request.seed
+    loss, size = preset.loss, preset.crop.size
+    center, random = data.CropRule("center", size), data.CropRule("random", size)
+    paintings = [_painting(path, loss) for path in request.paintings.values()]
     photos = map(read_image, request.held_out)
-    held_out = np.stack([square_crop(photo, crop) for photo in photos])
-    batches = _batches(request, paintings)
-    network = _initial_network(request)
-    params, encoder = request.network.params, None
-    if request.arbitrary:
+    held_out = np.stack([data.square_crop(photo, center) for photo in photos])
+    styles = 1 if arbitrary else len(paintings)
+    with_paintings = arbitrary or request.adversarial_weight > 0
+    batches = data.training_batches(
+        request.photos,
+        preset.crop,
+        batch_size=preset.batch_size,
+        seed=seed,
+        styles=styles,
+        paintings=paintings if with_paintings else (),
+        recolor=request.recolor,
+        identity=request.identity,
+        workers=request.workers,
+    )
+    network, params, encoder = _initial_network(request), request.network.params, None
+    targets, style_weights = dict[str, Any](), jnp.ones(styles)
+    if arbitrary:
         encoder = _normalized_encoder(request, held_out)
         params = scale_layers(params, encoder.scales)
-    objective = _objective(request, params, paintings, held_out)
-    training, state = _training(request, network, params, paintings)
-    samples = [
-        _samples(held_out, index, painting if request.arbitrary else None)
-        for index, painting in enumerate(paintings[:SHEET_STYLES])
-    ]
+    else:
+        targets = stacked_styles(params, loss, paintings)
+    if request.balance_styles:
+        style_weights = balanced_style_weights(params, loss, targets, held_out)
+    objective = Objective(
+        params,
+        make_weights(loss),
+        targets,
+        style_weights,
+        jax.random.key(seed),
+        jnp.float32(request.grid_weight),
+        jnp.float32(request.identity_weight),
+    )
+    discriminator = adversary = None
+    if request.adversarial_weight:
+        rng = np.random.default_rng([seed, 1])
+        crops = [data.square_crop(painting, random, rng) for painting in paintings]
+        discriminator, adversary = make_adversary(
+            params,
+            loss,
+            request.adversarial_layer,
+            jnp.stack(crops),
+            styles,
+            preset.learning_rate,
+            seed,
+        )
+    training = make_training(
+        network,
+        make_loss(loss),
+        optax.adam(learning_rates(preset.learning_rate, preset.decay)),
+        trained=StyleTable if request.add_style else nnx.Param,
+        discriminator=discriminator,
+    )
+    state = training.init(network, adversary)
+    samples = []
+    for index, painting in enumerate(paintings[:SHEET_STYLES]):
+        batch = Batch(jnp.asarray(held_out), jnp.full(len(held_out), index))
+        if arbitrary:
+            squares = [jnp.asarray(data.square_crop(painting, center))] * len(held_out)
+            batch = Batch(batch.content, 0 * batch.style, jnp.stack(squares))
+        samples.append(batch)
     # Computes nothing, but finds whether the pictures are too small.
     jax.eval_shape(training.evaluate, state, samples[0], objective)
     return Setup(training, state, objective, batches, samples, encoder)
@@ -98,7 +133,7 @@ def trained_model(
     network = setup.training.network(state)
     names = () if request.arbitrary else tuple(request.paintings)
     if request.add_style and request.initial is not None:
-        network = with_style_added(request.initial.network, network)
+        network = style_rows.with_style_added(request.initial.network, network)
         names = (*request.initial.styles, *names)
     return StyleModel(network, names, setup.encoder, card)
 
@@ -108,39 +143,13 @@ def learning_rates(first: float, decay: float) -> optax.Schedule:
     return lambda step: first / (1.0 + decay * step)
 
 
-def _painting(path: Path, preset: TrainingPreset) -> np.ndarray:
+def _painting(path: Path, loss: Preset) -> np.ndarray:
     image = read_image(path)
     height, width, _ = image.shape
-    size = preset.loss.image.style_size
+    size = loss.image.style_size
     if not isinstance(size, Size):
         return image
     return resize(image, *output_size(height, width, size))
-
-
-def _samples(photos: np.ndarray, style: int, painting: np.ndarray | None) -> Batch:
-    """All photos in one style: a named one, or that of a painting."""
-    count, size = photos.shape[:2]
-    if painting is None:
-        return Batch(jnp.asarray(photos), jnp.full(count, style))
-    square = square_crop(painting, CropRule("center", size))
-    squares = jnp.stack([jnp.asarray(square)] * count)
-    return Batch(jnp.asarray(photos), jnp.full(count, 0), squares)
-
-
-def _batches(request: TrainingRequest, paintings: Sequence[np.ndarray]) -> Batches:
-    preset = request.preset
-    with_paintings = request.arbitrary or request.adversarial_weight > 0
-    return training_batches(
-        request.photos,
-        preset.crop,
-        batch_size=preset.batch_size,
-        seed=request.seed,
-        styles=1 if request.arbitrary else len(paintings),
-        paintings=paintings if with_paintings else (),
-        recolor=request.recolor,
-        identity=request.identity,
-        workers=request.workers,
-    )
 
 
 def _initial_network(request: TrainingRequest) -> Network:
@@ -149,7 +158,7 @@ def _initial_network(request: TrainingRequest) -> Network:
         return make_network(architecture, request.seed)
     network = request.initial.network
     if request.add_style:
-        network = network_for_new_style(network)
+        network = style_rows.network_for_new_style(network)
     given = network.architecture
     found, wanted = to_record(given), to_record(architecture)
     for record in (found, wanted):
@@ -169,12 +178,9 @@ def _initial_network(request: TrainingRequest) -> Network:
 
 
 def _normalized_encoder(request: TrainingRequest, photos: np.ndarray) -> Encoder:
-    """Scales that give every layer's ReLU a mean of 1 over photos.
-
-    Source:
-      Gatys et al. (2016), section 2: the "normalised" network.
-    """
-    fixed, pool = request.network, request.preset.loss.network.pool
+    """Gives ReLUs a mean of 1 over photos, as Gatys et al. (2016), section 2."""
+    fixed, options = request.network, request.preset.loss.network
+    pool = options.pool
     if request.initial is not None and request.initial.encoder is not None:
         encoder = request.initial.encoder
         if (encoder.sha256, encoder.pool) != (fixed.sha256, pool):
@@ -183,7 +189,6 @@ def _normalized_encoder(request: TrainingRequest, photos: np.ndarray) -> Encoder
                 f"{pool} pooling: give the --weights that it was trained with"
             )
         return encoder
-    options = request.preset.loss.network
     relus = [layer.replace("conv", "relu") for layer in CONV_LAYERS]
 
     @jax.jit
@@ -199,57 +204,3 @@ def _normalized_encoder(request: TrainingRequest, photos: np.ndarray) -> Encoder
         for layer, relu in zip(CONV_LAYERS, relus, strict=True)
     }
     return Encoder(fixed.sha256, pool, scales)
-
-
-def _objective(
-    request: TrainingRequest,
-    params: Params,
-    paintings: Sequence[np.ndarray],
-    held_out: np.ndarray,
-) -> Objective:
-    loss = request.preset.loss
-    styles, style_weights = dict[str, Any](), jnp.ones(1)
-    if not request.arbitrary:
-        styles = stacked_styles(params, loss, paintings)
-        style_weights = jnp.ones(len(paintings))
-    if request.balance_styles:
-        style_weights = balanced_style_weights(params, loss, styles, held_out)
-    return Objective(
-        params,
-        make_weights(loss),
-        styles,
-        style_weights,
-        jax.random.key(request.seed),
-        jnp.float32(request.grid_weight),
-        jnp.float32(request.identity_weight),
-    )
-
-
-def _training(
-    request: TrainingRequest,
-    network: Network,
-    params: Params,
-    paintings: Sequence[np.ndarray],
-) -> tuple[Training, TrainingState]:
-    preset = request.preset
-    discriminator, adversary = None, None
-    if request.adversarial_weight:
-        crop = CropRule("random", preset.crop.size)
-        rng = np.random.default_rng([request.seed, 1])
-        discriminator, adversary = make_adversary(
-            params,
-            preset.loss,
-            request.adversarial_layer,
-            jnp.stack([square_crop(painting, crop, rng) for painting in paintings]),
-            1 if request.arbitrary else len(paintings),
-            preset.learning_rate,
-            request.seed,
-        )
-    training = make_training(
-        network,
-        make_loss(preset.loss),
-        optax.adam(learning_rates(preset.learning_rate, preset.decay)),
-        trained=StyleTable if request.add_style else nnx.Param,
-        discriminator=discriminator,
-    )
-    return training, training.init(network, adversary)

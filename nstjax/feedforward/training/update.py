@@ -9,13 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import Array
-from jax.sharding import (
-    AxisType,
-    NamedSharding,
-    PartitionSpec,
-    Sharding,
-    SingleDeviceSharding,
-)
+from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.networks import Network
@@ -61,26 +55,17 @@ class TrainingInfo(NamedTuple):
     adversarial: tuple[Array, Array] | None
 
 
-Evaluation = tuple[Array, TrainingTerms, Array]
-
-
 class Training(NamedTuple):
-    """Init and step, and a way back to a network.
+    """Init and step, which is donated its state, and a way back to a network.
 
-    Attributes:
-      init: (network, adversary or None) -> state.
-      step: (state, batch, objective, adversarial weight) -> (state, info); the state is
-        donated.
-      evaluate: (state, batch, objective) -> (loss, mean terms, output), without
-        updates.
-      network: state -> network, for inference.
+    ``step`` takes state, batch, objective and the adversarial loss's weight;
+    ``evaluate``, of the first three, gives loss, mean terms and output, without an
+    update; ``network`` is for inference.
     """
 
     init: Callable[[Network, Adversary | None], TrainingState]
-    step: Callable[
-        [TrainingState, Batch, Objective, Array], tuple[TrainingState, TrainingInfo]
-    ]
-    evaluate: Callable[[TrainingState, Batch, Objective], Evaluation]
+    step: Callable[..., tuple[TrainingState, TrainingInfo]]
+    evaluate: Callable[..., tuple[Array, TrainingTerms, Array]]
     network: Callable[[TrainingState], Network]
 
 
@@ -161,7 +146,7 @@ def make_training(
 
     def evaluate(
         state: TrainingState, batch: Batch, objective: Objective
-    ) -> Evaluation:
+    ) -> tuple[Array, TrainingTerms, Array]:
         network = merged(state.trained, state.rest, False)
         # Always the same samples, so that two evaluations can be compared.
         loss, (terms, output) = loss_fn(network, batch, objective, jnp.int32(0))
@@ -183,9 +168,6 @@ def batch_shardings(batch_size: int) -> tuple[Sharding, Sharding]:
     """Where a batch lies, its pictures split over the devices, and where the rest.
 
     As many devices are used as divide the batch; of several processes all are needed.
-
-    Raises:
-      InputError: those of several processes do not divide it.
     """
     devices = jax.devices()
     count = math.gcd(len(devices), batch_size)
@@ -196,14 +178,11 @@ def batch_shardings(batch_size: int) -> tuple[Sharding, Sharding]:
             f"{len(devices)} divides"
         )
     if count == 1:
-        return (SingleDeviceSharding(devices[0]),) * 2
-    mesh = jax.make_mesh(
-        (count,), ("pictures",), axis_types=(AxisType.Auto,), devices=devices[:count]
-    )
-    return (
-        NamedSharding(mesh, PartitionSpec("pictures")),
-        NamedSharding(mesh, PartitionSpec()),
-    )
+        return (jax.sharding.SingleDeviceSharding(devices[0]),) * 2
+    kinds = (jax.sharding.AxisType.Auto,)
+    mesh = jax.make_mesh((count,), ("pictures",), kinds, devices=devices[:count])
+    by_picture = NamedSharding(mesh, PartitionSpec("pictures"))
+    return by_picture, NamedSharding(mesh, PartitionSpec())
 
 
 def check_finite(info: TrainingInfo, step: int) -> None:

@@ -5,7 +5,7 @@ import reference
 from surfaces import empty_surface
 
 from nstjax.analysis.study import study
-from nstjax.analysis.study.loss_terms import TERMS, make_terms, rounding_error
+from nstjax.analysis.study.loss_terms import TERMS, make_evaluators, rounding_error
 from nstjax.analysis.study.table import markdown_table
 from nstjax.analysis.surfaces.planes import plane_through
 from nstjax.analysis.surfaces.surface import fill, make_evaluator
@@ -53,21 +53,14 @@ def problem():
     return prepare(content, [style], params, preset), loss_fn
 
 
-def evaluators_of(loss_fn, data, images):
-    single = make_terms(loss_fn, data, 4)
-    double = make_terms(loss_fn, data, 1, np.float64)
-    epsilon = rounding_error(single, double, np.stack(images))
-    return study.Evaluators(epsilon, single, single, double)
-
-
 def images_of(group):
-    return [member.image for member in group]
+    return np.stack([member.image for member in group])
 
 
 def test_both_precisions_see_the_same_terms(problem):
     problem, loss_fn = problem
     images = np.random.default_rng(3).normal(0, 50, (5, 16, 16, 3))
-    evaluators = evaluators_of(loss_fn, problem.data, images)
+    evaluators = make_evaluators(loss_fn, problem.data, images)
     narrow, wide = evaluators.batches(images), evaluators.double(images)
     total, terms = jax.jit(loss_fn)(np.float32(images[4]), 0, *problem.data)
     expected = (total, terms.content, terms.style)
@@ -98,7 +91,7 @@ def test_a_quadratic_is_not_refuted_and_a_ring_is(images):
     axes = np.linspace(-8, 8, 9), np.linspace(-8, 8, 7)
     surface = empty_surface(plane, *axes, ["ring"])
     *_, surface = fill(surface, make_evaluator(bowl), ZERO, 16)
-    evaluators = evaluators_of(bowl, ZERO, images)
+    evaluators = make_evaluators(bowl, ZERO, np.stack(images))
     found = study.surface_study(surface, evaluators)
     assert found["content"]["fraction"] == 0
     assert found["content"]["gap"] < 1e-6
@@ -135,8 +128,8 @@ def test_an_image_of_huge_loss_hides_no_other(images):
         study.Member("ring", "opposite", -images[0] * radius),
         study.Member("wild", "far", images[1] * 1e4),
     ]
-    evaluators = evaluators_of(bowl, ZERO, images_of(group))
-    values = evaluators.double(np.stack(images_of(group)))["style"]
+    evaluators = make_evaluators(bowl, ZERO, images_of(group))
+    values = evaluators.double(images_of(group))["style"]
     assert values[2] > 1e12 * values[:2].max()
     found = study.segment_study(group, evaluators)
     assert found["style"]["kinds"]["ring"]["violations"] == 1
@@ -146,7 +139,7 @@ def test_an_image_of_huge_loss_hides_no_other(images):
 
 
 def test_a_violation_that_float64_does_not_see_refutes_nothing(images):
-    evaluators = evaluators_of(bowl, ZERO, images)
+    evaluators = make_evaluators(bowl, ZERO, np.stack(images))
 
     def deceived(points):
         values = evaluators.double(points)
@@ -172,7 +165,7 @@ def test_content_is_refuted_by_segments_and_never_by_curvature(problem):
     group = study.members(photo, style, snapshots, style)
     iterates = [member.name for member in group if member.kind == "iterate"]
     assert iterates == ["iterate 3", "result"]
-    evaluators = evaluators_of(loss_fn, problem.data, images_of(group))
+    evaluators = make_evaluators(loss_fn, problem.data, images_of(group))
     found = study.segment_study(group, evaluators)
     assert found["content"]["verdict"] == "refuted"
     assert found["content"]["excess"]["float64"] > 0

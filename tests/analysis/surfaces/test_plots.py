@@ -6,8 +6,10 @@ from mpl_toolkits.mplot3d import proj3d
 from surfaces import (
     GRID,
     POINTS,
+    bowl,
     cells_of,
     colored,
+    make_line,
     make_surface,
     panels_of,
     render,
@@ -15,7 +17,12 @@ from surfaces import (
 )
 
 from nstjax.analysis.surfaces.panels import View
-from nstjax.analysis.surfaces.plots import NOT_EVALUATED, map_figure, surface_figure
+from nstjax.analysis.surfaces.plots import (
+    NOT_EVALUATED,
+    line_figure,
+    map_figure,
+    surface_figure,
+)
 from nstjax.analysis.surfaces.surface import NO_MARKS
 from nstjax.errors import InputError
 
@@ -36,9 +43,6 @@ def check_drawn(pixels, boxes):
     for box in boxes.values():
         assert pixels[box].std() > 0
         assert colored(pixels[box]) > 0.05
-
-
-# --- axes ---------------------------------------------------------------------------
 
 
 def test_heights_stand_at_their_nodes(surface):
@@ -101,9 +105,6 @@ def test_contours_of_a_map_lie_where_the_loss_has_their_level():
     assert low < right < top
 
 
-# --- what is said -------------------------------------------------------------------
-
-
 def test_the_title_says_what_it_is(surface):
     for draw in (surface_figure, map_figure):
         said = draw(surface, View(2, 0.5, title="two cats")).get_suptitle()
@@ -140,11 +141,10 @@ def test_marks_are_named_with_their_distance_from_the_plane(surface):
         assert steps == sorted(steps)
     # Crowded steps are not all written.
     crowded = marks._replace(coordinates=marks.coordinates * 0.01)
-    figure = map_figure(surface._replace(trajectories={"run": crowded}), EQUAL)
+    figure = map_figure(
+        surface._replace(trajectories={"run": crowded, "none": NO_MARKS}), EQUAL
+    )
     assert [text.get_text() for text in panels_of(figure)[0].texts] == ["1"]
-
-
-# --- what is seen -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("draw", [surface_figure, map_figure])
@@ -181,3 +181,46 @@ def test_nodes_without_neighbors_are_dots(nodes, draw):
     pixels, boxes = render(draw(bare(nodes), EQUAL), layout=False)
     for box in boxes.values():
         assert colored(pixels[box]) > 0
+
+
+def filled(axes):
+    return [c for c in axes.collections if c.get_label().startswith("above the chord")]
+
+
+def test_where_a_curve_is_above_its_chord_is_filled():
+    def concave(s, t):
+        return 7 - s**2
+
+    def straight(s, t):
+        return 0.1 + 0.3 * s
+
+    # content at s = 1, result at s = 0 and seed 2 off the line.
+    for curve, count in ((concave, 1), (straight, 0), (bowl, 0)):
+        figure = line_figure(make_line(curve), View(1, 0))
+        content = panels_of(figure)[1]
+        line, chord, *points = content.lines
+        np.testing.assert_allclose(line.get_ydata(), curve(np.linspace(-1, 2, 31), 0))
+        np.testing.assert_allclose(chord.get_xdata()[[0, -1]], [0, 1], atol=1e-15)
+        ends = chord.get_ydata()[[0, -1]]
+        np.testing.assert_allclose(ends, [curve(0, 0), curve(1, 0.5)])
+        assert len(points) == 2
+        assert len(filled(content)) == count
+        assert len(filled(panels_of(figure)[2])) == 0
+        # A layout takes most of the time.
+        pixels, boxes = render(figure, layout=curve is concave)
+        assert all(colored(pixels[box]) > 0 for box in boxes.values())
+
+
+def test_without_points_the_chord_joins_the_ends_of_what_is_known():
+    line = make_line(bowl)
+    done = line.done.copy()
+    done[-1] = False
+    line = line._replace(points=NO_MARKS, done=done)
+    figure = line_figure(line, View(1, 0, log_height=True))
+    for axes in panels_of(figure):
+        s, losses = axes.lines[1].get_data()
+        np.testing.assert_allclose(s[[0, -1]], [-1, 1.9])
+        np.testing.assert_allclose(losses[[0, -1]], [1e6, 3.61e6])
+        assert axes.get_yscale() == "log"
+    assert "line, one unit" in figure.get_suptitle()
+    assert "unfinished (30 of 31 nodes)" in figure.get_suptitle()

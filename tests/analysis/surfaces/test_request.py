@@ -12,31 +12,21 @@ def test_what_flags_mean():
     assert parse_line("content:style") == ("content", "style")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "51", "0x5", "1x5", "5x", "5x1002", "5 x 5", "-5x5", "5x5x5", "²x5"]
-)
-def test_bad_nodes(text):
-    with pytest.raises(InputError, match="is not understood: give 51x51"):
-        parse_nodes(text, "plane3")
-    with pytest.raises(InputError, match="is not understood: give 201"):
-        parse_nodes(f"{text}x", "line")
+NODES = ["51", "0x5", "1x5", "5x", "5x1002", "5 x 5", "-5x5", "5x5x5", "²x5"]
+RANGES = ["1:1,0:1", "0:1,0:inf", "nan:1,0:1", "a:b,0:1", "0:1,1:1e39", "0,1,2", "-1:1"]
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("parse", "texts", "says"),
     [
-        *("", "-1:1", "-1:1,2:1", "1:1,0:1", "0:1,0:inf", "nan:1,0:1", "a:b,0:1"),
-        *("0:1,1:1e39", "0,1,2"),
+        (lambda text: parse_nodes(text, "plane3"), NODES, "give 51x51, from 2 to 1001"),
+        (lambda text: parse_nodes(text, "line"), [*NODES[1:], "1"], "give 201"),
+        (lambda text: parse_ranges(text, "plane3"), RANGES, "give -1:1,-1:1, low bef"),
+        (lambda text: parse_ranges(text, "line"), RANGES[:-1], r"give -0\.5:1\.5"),
+        (parse_line, ["result", "a:b", "content:", "style:style"], "two of result, co"),
     ],
 )
-def test_bad_ranges(text):
-    with pytest.raises(InputError, match="is not understood: give -1:1,-1:1"):
-        parse_ranges(text, "plane3")
-    with pytest.raises(InputError, match=r"give -0\.5:1\.5"):
-        parse_ranges(f"{text},0:1", "line")
-
-
-@pytest.mark.parametrize("text", ["", "result", "result:result", "a:b", "content:"])
-def test_bad_lines(text):
-    with pytest.raises(InputError, match="give two of result, content, style"):
-        parse_line(text)
+def test_what_is_not_understood(parse, texts, says):
+    for text in ["", *texts]:
+        with pytest.raises(InputError, match=f"is not understood: .*{says}"):
+            parse(text)

@@ -1,14 +1,21 @@
 import contextlib
 import os
+from unittest import mock
 
 import numpy as np
 import pytest
+from forked import killed_after
 from PIL import Image
 
 from nstjax.analysis.surfaces import saved_surface
-from nstjax.analysis.surfaces.file import read_surface
-from nstjax.analysis.surfaces.planes import contrast, project
-from nstjax.analysis.surfaces.request import SurfaceRequest
+from nstjax.analysis.surfaces.file import read_surface, write_surface
+from nstjax.analysis.surfaces.geometry import bounding_range, contrast, project
+from nstjax.analysis.surfaces.planes import (
+    PLANES,
+    PlaneKind,
+    SurfaceRequest,
+    plane_through,
+)
 from nstjax.analysis.surfaces.saved_surface import compute_surface
 from nstjax.analysis.surfaces.surface import total
 from nstjax.errors import InputError
@@ -75,11 +82,8 @@ def test_surface_of_a_run_agrees_with_its_log(run, path):
     np.testing.assert_allclose(points.residuals, 0, atol=1e-5)
     # The photo has no content loss, and everything is in sight.
     assert points.losses[1, 0] < 1e-6 * points.losses[2, 0]
-    for axis, coordinates in enumerate((surface.s, surface.t)):
-        shown = points.coordinates[:, axis]
-        margin = 0.3 * np.ptp(shown)
-        assert coordinates[0] == pytest.approx(shown.min() - margin)
-        assert coordinates[-1] == pytest.approx(shown.max() + margin)
+    ends = surface.s[[0, -1]], surface.t[[0, -1]]
+    np.testing.assert_allclose(ends, bounding_range(points.coordinates))
     assert surface.done.all()
     assert np.isfinite(surface.values.style).all()
     assert list(surface.values.style_layers) == ["relu1_1", "relu1_2"]
@@ -167,29 +171,65 @@ def test_a_broken_off_file_is_finished_and_another_ones_refused(run, path, monke
     check_finished(path, run, **options)
 
 
-def test_an_interrupt_keeps_what_is_evaluated(run, path, monkeypatch):
-    def interrupted(*arguments):
-        batches = fill(*arguments)
-        yield next(batches)
-        yield next(batches)
-        raise KeyboardInterrupt
-
-    fill = saved_surface.fill
-    monkeypatch.setattr(saved_surface, "fill", interrupted)
-    # No time to write before the end.
-    monkeypatch.setattr(saved_surface, "WRITING_SHARE", -1.0)
-    with pytest.raises(KeyboardInterrupt):
+@pytest.mark.parametrize(
+    ("last", "ends"),
+    [
+        (True, contextlib.nullcontext()),
+        (KeyboardInterrupt, pytest.raises(KeyboardInterrupt)),
+    ],
+    ids=["signal", "exception"],
+)
+def test_what_is_evaluated_is_kept(run, path, monkeypatch, last, ends):
+    with monkeypatch.context() as patched, ends:
+        requested = mock.Mock(side_effect=[False, last])
+        patched.setattr(saved_surface, "requested", requested)
+        # No time to write before the end.
+        patched.setattr(saved_surface, "WRITING_SHARE", -1.0)
         compute(path, run, grid=(4, 3))
     assert read_surface(path).done.sum() == 8
-
-
-def test_a_signal_ends_it_after_its_batch(run, path, monkeypatch):
-    asked = iter([False, True])
-    with monkeypatch.context() as patched:
-        patched.setattr(saved_surface, "requested", lambda: next(asked))
-        assert compute(path, run, grid=(4, 3)).done.sum() == 8
-    assert read_surface(path).done.sum() == 8
     check_finished(path, run, grid=(4, 3))
+
+
+def test_a_killed_command_goes_on(run, path, slim_weights):
+    # After the second batch, as it is written.
+    killed_after(
+        *("nstjax.analysis.surfaces.saved_surface.write_surface", LOSS_SURFACE),
+        *(f"--run={run.folder}", f"--output={path}", f"--weights={slim_weights}"),
+        *("--grid=4x3", "--batch=4", "--quiet"),
+        count=2,
+    )
+    assert read_surface(path).done.sum() == 4
+    check_finished(path, run, grid=(4, 3))
+
+
+def test_a_plane_is_a_line_in_one_table(run, path, program, monkeypatch):
+    def mirrored(run, request):
+        images = run.image, run.image[:, ::-1], run.image[::-1]
+        return plane_through(*images)._replace(kind=f"mirror {request.seed}")
+
+    toy = PlaneKind("mirrored results", mirrored, ("seed",), span=(-0.25, 0.5))
+    monkeypatch.setitem(PLANES, "mirror", toy)
+    flags = ("--grid=2x3", "--seed=7", "--quiet", f"--output={path}")
+    flags = (f"--run={run.folder}", *flags)
+    assert program(LOSS_SURFACE, "--plane=mirror", *flags)[0] == 0
+    surface = read_surface(path)
+    assert surface.plane.kind == "mirror 7"
+    assert surface.about["flags"].keys() == {"kind", "grid", "ranges", "seed"}
+    assert [*surface.s, *surface.t] == [-0.25, 0.5, -0.25, 0.125, 0.5]
+    assert "mirror: mirrored results" in program(LOSS_SURFACE, "--help")[1]
+
+
+def test_a_surface_that_is_not_what_it_says_is_refused(run, path):
+    surface = compute(path, run)
+    layers = {"relu1_1": surface.values.style_layers["relu1_1"]}
+    fewer = surface.values._replace(style_layers=layers)
+    for change, says in (
+        ({"plane": None}, "no plane of the run's size"),
+        ({"values": fewer}, "another grid or other layers than it says"),
+    ):
+        write_surface(path, surface._replace(**change))
+        with pytest.raises(InputError, match=says):
+            compute(path, run)
 
 
 def test_one_process_computes_a_surface(run, path):
@@ -205,9 +245,9 @@ def test_one_process_computes_a_surface(run, path):
     ("flags", "says"),
     [
         ((), "give --run=DIR"),
+        (("--plane=weights",), "give --sweep=DIR, the --workdir of a sweep"),
         (("--run=nowhere",), "nowhere holds no run"),
         (("--run=nowhere", "--output=."), ". is a folder: give the name of a file"),
-        (("--run=nowhere", "--output=/"), "/ is a folder: give the name of a file"),
         (("--plane=weights", "--sweep=no.h5", "--output=/"), "/ is a folder: give"),
     ],
 )

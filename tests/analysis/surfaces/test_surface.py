@@ -5,7 +5,8 @@ import reference
 from surfaces import empty_surface
 
 from nstjax.analysis.surfaces import surface as surface_module
-from nstjax.analysis.surfaces.planes import plane_through, point
+from nstjax.analysis.surfaces.geometry import point
+from nstjax.analysis.surfaces.planes import plane_through
 from nstjax.analysis.surfaces.surface import (
     default_batch,
     fill,

@@ -1,8 +1,6 @@
-import jax
 import numpy as np
 import pytest
 
-from nstjax.analysis.surfaces.file import read_surface, write_surface
 from nstjax.analysis.surfaces.weights_surface import weights_surface
 from nstjax.analysis.sweeps.file import Sweep
 from nstjax.errors import InputError
@@ -68,17 +66,6 @@ def test_settings_that_are_no_grid_are_told_before_one_is_made(monkeypatch):
     values = [1.0, 2.0, 3.0]
     with pytest.raises(InputError, match="3 ratios beta/alpha and 3 values of tv, mo"):
         surface_of({"beta": values, "tv": values})
-
-
-def test_it_comes_back_from_its_file(tmp_path):
-    surface = surface_of({"beta": [8, 2], "tv": [1, 2]})
-    write_surface(tmp_path / "weights.h5", surface)
-    found = read_surface(tmp_path / "weights.h5")
-    trees = (jax.tree.structure(x._replace(about={})) for x in (found, surface))
-    assert len(set(trees)) == 1
-    np.testing.assert_array_equal(found.values.style, surface.values.style)
-    assert found.labels == surface.labels
-    assert found.about["settings"] == surface.about["settings"]
 
 
 @pytest.mark.parametrize(

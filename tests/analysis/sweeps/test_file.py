@@ -81,17 +81,24 @@ def test_parts_make_the_whole():
         join_sweeps(parts)
 
 
-def test_a_damaged_file_is_told(tmp_path):
+@pytest.mark.parametrize(
+    ("place", "name", "value", "says"),
+    [
+        ("/", "schema", "nstjax.sweep/9", r"its schema is nstjax\.sweep/9"),
+        ("/", "config", "[1", r"sweep\.h5 config is damaged"),
+        ("log/style_layers", "layers", ["relu1_1"], "log/style_layers has 1 names"),
+        ("settings", "tv ", None, "no runs, or settings of unknown names"),
+    ],
+)
+def test_a_damaged_file_is_told(tmp_path, place, name, value, says):
     path = tmp_path / "sweep.h5"
     write_sweep(path, example())
-    contents = path.read_bytes()
-    path.write_bytes(contents[: len(contents) // 2])
-    with pytest.raises(InputError, match=r"sweep\.h5 is damaged"):
-        read_sweep(path)
-    path.write_bytes(contents)
     with h5py.File(path, "r+") as file:
-        file.attrs["schema"] = "nstjax.sweep/9"
-    with pytest.raises(InputError, match=r"its schema is nstjax\.sweep/9"):
+        if value is None:
+            file[place].move("tv", name)
+        else:
+            file[place].attrs[name] = value
+    with pytest.raises(InputError, match=says):
         read_sweep(path)
 
 

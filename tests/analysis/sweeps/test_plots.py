@@ -11,11 +11,7 @@ from nstjax.analysis.sweeps import sheet as sheet_module
 from nstjax.analysis.sweeps.axes import full_grid, number_text
 from nstjax.analysis.sweeps.file import FINAL, Sweep
 from nstjax.analysis.sweeps.pareto import knee, non_dominated
-from nstjax.analysis.sweeps.plots import (
-    curves_figure,
-    heat_map_figure,
-    pareto_figure,
-)
+from nstjax.analysis.sweeps.plots import curves_figure, heat_map_figure, pareto_figure
 from nstjax.analysis.sweeps.sheet import sweep_sheet
 from nstjax.errors import InputError
 from nstjax.images.contact_sheet import contact_sheet
@@ -57,9 +53,6 @@ def make_sweep(settings, diverged=(), side=128):
 def grid_of(**values):
     tables = np.meshgrid(*values.values(), indexing="ij")
     return dict(zip(values, (table.ravel() for table in tables), strict=True))
-
-
-# --- figures ------------------------------------------------------------------------
 
 
 def drawn(figure, layout=False):
@@ -111,6 +104,8 @@ def test_the_ratio_of_the_weights_or_else_the_first_setting_colors(
     bar = pareto_figure(make_sweep(settings)).axes[1]
     assert bar.get_ylabel() == label
     np.testing.assert_allclose(bar.get_ylim(), limits)
+    with pytest.raises(InputError, match=r"does not say its alpha and beta: give sw"):
+        pareto_figure(make_sweep(settings)._replace(config={}))
 
 
 @pytest.mark.parametrize("draw", [pareto_figure, curves_figure])
@@ -201,9 +196,6 @@ def test_other_settings_are_no_grid(settings):
     assert full_grid(sweep) is None
     with pytest.raises(InputError, match="full grid of two settings"):
         heat_map_figure(sweep)
-
-
-# --- the sheet ----------------------------------------------------------------------
 
 
 SOURCES = [np.full((128, 128, 3), color) for color in (RED, GREEN)]

@@ -68,7 +68,7 @@ def test_a_batch_is_single_runs(preset, values):
     batch = batch_of(preset, settings)
     told = []
     # Steps are dispatched three at a time.
-    results = run_batch(sweep_of(preset, batch, 3), batch, tell=told.append)
+    results = run_batch(sweep_of(preset, batch, 3), batch, callback=told.append)
     assert told == [3, 1, 1]
     assert not results.diverged.any()
     assert results.stop_steps.tolist() == [preset.steps] * len(settings)

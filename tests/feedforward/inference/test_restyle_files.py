@@ -10,12 +10,7 @@ from restyle_models import picture
 
 import nstjax
 from nstjax.errors import InputError
-from nstjax.feedforward.inference import (
-    apply_style,
-    restyle,
-    restyle_files,
-    style_specifications,
-)
+from nstjax.feedforward.inference import apply_style, restyle, restyle_files
 from nstjax.feedforward.inference.request import FastRequest
 from nstjax.images import color
 from nstjax.images.resizing import Size
@@ -28,14 +23,7 @@ WEIGHTS = {"wave": [[1.0, 0, 0]], "scream": [[0, 1.0, 0]], "lilies": [[0, 0, 1.0
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The current folder, with photos; small models stand for the bundled ones."""
-    bundled = {
-        "painterly": restyle_models.painterly(),
-        "arbitrary": restyle_models.arbitrary(),
-    }
-    monkeypatch.setattr(style_specifications, "bundled_model", bundled.__getitem__)
-    monkeypatch.setattr(
-        style_specifications, "load_network", lambda weights: restyle_models.encoder()
-    )
+    restyle_models.stand_for_bundled(monkeypatch)
     monkeypatch.chdir(tmp_path)
     nstjax.write_image("photo.png", picture(64, 64))
     (tmp_path / "photos").mkdir()
@@ -86,6 +74,28 @@ def test_large_photos_are_made_smaller_and_small_ones_kept(folder):
     assert nstjax.read_image(path).shape == (64, 100, 3)
 
 
+def test_strength_and_what_is_there_is_kept(folder, caplog):
+    caplog.set_level("INFO")
+    (path,) = restyled(strength=0.25)
+    photo = nstjax.read_image("photo.png")
+    near(nstjax.read_image(path), 0.25 * direct(photo) + 0.75 * photo)
+    path.write_bytes(b"mine")
+    assert restyled(skip_existing=True) == []
+    assert path.read_bytes() == b"mine"
+    assert "1 of 1 results are there already" in caplog.messages[0]
+
+
+def test_subfolders_are_mirrored(folder):
+    (folder / "photos" / "below").mkdir()
+    nstjax.write_image("photos/below/0.png", picture(64, 64))
+    paths = restyled("photos", recursive=True, output="out/v1.2/")
+    names = [f"{name}_wave.png" for name in (0, 1, 2, "below/0")]
+    assert sorted(path.as_posix() for path in paths) == [
+        f"out/v1.2/{name}" for name in names
+    ]
+    assert all(path.is_file() for path in paths)
+
+
 @pytest.mark.parametrize("style", ["wave", "painting.png"])
 @pytest.mark.parametrize("color", ["style", "luminance", "match"])
 def test_no_strength_is_the_photo(style, color, folder):
@@ -126,9 +136,15 @@ def test_a_row(folder):
     near(row[:, -64:], direct(photo, "lilies"))
 
 
-def test_regions(folder):
+@pytest.fixture
+def mask():
+    """White on the left, black on the right."""
     mask = np.zeros((64, 64, 3), np.float32)
     mask[:, :32] = 1
+    return mask
+
+
+def test_regions(folder, mask):
     nstjax.write_image("mask.png", mask)
     photo = nstjax.read_image("photo.png")
     (path,) = restyled(style="wave,lilies", mask="mask.png")
@@ -163,7 +179,8 @@ def test_tiles_by_number_and_by_size(folder, monkeypatch):
     photo, tiles = nstjax.read_image("photos/2.png"), []
 
     # That tiles give the same as the whole is tested where they are computed.
-    def in_tiles(self, image, style, strength, *, tile, **options):
+    def in_tiles(self, image, style, strength, *, tile, progress):
+        progress(1, 4)
         np.testing.assert_array_equal(image, photo)
         np.testing.assert_array_equal(style, WEIGHTS["wave"][0])
         assert strength == 0.5
@@ -206,11 +223,14 @@ def test_a_result_that_cannot_be_written_costs_no_other(folder, monkeypatch, cap
         restyle_files.restyle_files(request)
 
 
-def test_no_folder_is_made_for_nothing(folder):
+def test_no_folder_is_made_for_nothing_and_other_photos_go_on(folder, caplog):
     Path("photos/0.png").write_bytes(Path("photos/0.png").read_bytes()[:500])
     with pytest.raises(InputError, match="damaged or cut short"):
         restyled("photos/0.png", output="out/")
     assert not Path("out").exists()
+    assert restyled("photos/0.png", "photo.png") == [Path("photo_wave.png")]
+    (message,) = caplog.messages
+    assert message.startswith("left out: photos/0.png")
 
 
 def test_a_video_keeps_its_frames_and_its_sound(folder):
@@ -229,10 +249,8 @@ def test_a_video_keeps_its_frames_and_its_sound(folder):
         assert np.abs(result / 255.0 - expected).mean() < 0.05
 
 
-def test_a_video_in_regions(folder):
+def test_a_video_in_regions(folder, mask):
     write_video("film.mp4", [(255 * picture(64, 64)).astype(np.uint8)] * 2, 10.0)
-    mask = np.zeros((64, 64, 3), np.float32)
-    mask[:, :32] = 1
     nstjax.write_image("mask.png", mask)
     (path,) = restyled("film.mp4", mask=("mask.png",))
     (source, result) = (
@@ -262,58 +280,36 @@ def text(name):
     Path(name).write_text("no picture")
 
 
-def several(name):
-    Path(name).mkdir()
-    text(f"{name}/notes.txt")
-
-
 FILM = "film.mp4"
-BAD = {
-    "empty folder": (
-        {"contents": ("empty",)},
-        "no pictures or videos in empty: give a folder",
-    ),
-    "other files": (
+ROW = {"style": "wave,scream", "interpolate": 3}
+BAD = [
+    ({"contents": ("empty",)}, "no pictures or videos in empty: give a folder"),
+    (
         {"contents": ("others",)},
-        "no pictures or videos in others: others/notes.txt is neither",
+        "in others: others/notes.txt is neither",
     ),
-    "no picture": (
-        {"contents": ("text.png",)},
-        "text.png is neither a picture nor a video",
-    ),
-    "no video": ({"contents": ("text.mp4",)}, "text.mp4"),
-    "strength": ({"strength": 1.5}, "strength must lie in 0..1, got 1.5"),
-    "batch of none": ({"batch_size": 0}, "batch_size must be 1 or more"),
-    "one step": ({"style": "wave,scream", "interpolate": 1}, "must lie in 2..20"),
-    "tiny tile": ({"tile": 3}, "tile must be 0 for none, or 64 or more"),
-    "row of regions": (
-        {"style": "wave,scream", "interpolate": 3, "mask": "photo.png"},
-        "cannot go together",
-    ),
-    "transparent row": (
-        {"style": "wave,scream", "interpolate": 3, "transparency": "keep"},
-        "cannot go together",
-    ),
-    "a photo as mask": ({"mask": "photo.png"}, "looks like a photo"),
-    "too many styles": (
-        {"style": "wave,scream", "mask": ("white.png",)},
-        "2 styles for 1 regions",
-    ),
-    "row of a video": (
-        {"contents": (FILM,), "style": "wave,scream", "interpolate": 3},
-        "takes photos",
-    ),
-    "too small": ({"contents": ("photo.png",), "size": Size("long", 5)}, "too small"),
-}
+    ({"contents": ("text.png",)}, "text.png is neither a picture nor a video"),
+    ({"contents": ("text.mp4",)}, "text.mp4"),
+    ({"strength": 1.5}, "strength must lie in 0..1, got 1.5"),
+    ({"batch_size": 0}, "batch_size must be 1 or more"),
+    ({**ROW, "interpolate": 1}, "must lie in 2..20"),
+    ({"tile": 3}, "tile must be 0 for none, or 64 or more"),
+    ({**ROW, "mask": "photo.png"}, "--mask cannot go together"),
+    ({**ROW, "transparency": "keep"}, "--transparency=keep cannot go together"),
+    ({"mask": "photo.png"}, "looks like a photo"),
+    ({"style": "wave,scream", "mask": ("white.png",)}, "2 styles for 1 regions"),
+    ({**ROW, "contents": (FILM,)}, "takes photos"),
+    ({"size": Size("long", 5)}, "too small"),
+]
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_line_and_nothing_is_written(name, folder):
+@pytest.mark.parametrize(("options", "says"), BAD)
+def test_bad_input_is_one_line_and_nothing_is_written(options, says, folder):
     Path("empty").mkdir()
-    several("others")
+    Path("others").mkdir()
+    text("others/notes.txt")
     text("text.png")
     text("text.mp4")
-    options, says = BAD[name]
     if options.get("contents") == (FILM,):
         write_video(FILM, np.zeros((1, 32, 32, 3), np.uint8), 1.0)
     Image.new("RGB", (64, 64), "white").save("white.png")

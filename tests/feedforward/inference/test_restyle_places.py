@@ -9,7 +9,7 @@ from PIL import Image
 from restyle_models import picture
 
 import nstjax
-from nstjax.feedforward.inference import restyle_files, style_specifications
+from nstjax.feedforward.inference import restyle_files
 from nstjax.feedforward.inference.request import FastRequest
 from nstjax.io.video import probe, read_frames, write_video
 
@@ -23,8 +23,7 @@ def masks(tmp_path, monkeypatch):
         given.extend(masks)
         return photos
 
-    model = restyle_models.painterly()
-    monkeypatch.setattr(style_specifications, "bundled_model", lambda name: model)
+    restyle_models.stand_for_bundled(monkeypatch)
     monkeypatch.setattr(restyle_files, "apply_style", keep)
     monkeypatch.chdir(tmp_path)
     return given

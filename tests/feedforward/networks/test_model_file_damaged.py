@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import pathlib
 
 import numpy as np
 import pytest
@@ -23,13 +22,13 @@ from nstjax.io import weights
 
 
 @pytest.fixture
-def path(tmp_path: pathlib.Path) -> pathlib.Path:
+def path(tmp_path):
     path = tmp_path / "model.safetensors"
     write_model(path, make_model("conditional"))
     return path
 
 
-def test_a_flipped_byte_anywhere_in_the_tensors_is_found(path: pathlib.Path) -> None:
+def test_a_flipped_byte_anywhere_in_the_tensors_is_found(path):
     contents = bytearray(path.read_bytes())
     header = 8 + int.from_bytes(contents[:8], "little")
     for position in (header, (header + len(contents)) // 2, len(contents) - 1):
@@ -40,9 +39,7 @@ def test_a_flipped_byte_anywhere_in_the_tensors_is_found(path: pathlib.Path) -> 
 
 
 @pytest.mark.parametrize("word", [b"Hokusai", b"wave", b"1e-05", b"reflect"])
-def test_a_changed_word_of_the_metadata_is_found(
-    path: pathlib.Path, word: bytes
-) -> None:
+def test_a_changed_word_of_the_metadata_is_found(path, word):
     contents = path.read_bytes()
     assert contents.count(word) == 1
     changed = {b"1e-05": b"1e-06", b"reflect": b"zero   "}.get(word, word[::-1])
@@ -50,9 +47,7 @@ def test_a_changed_word_of_the_metadata_is_found(
     assert_refused(path, "describe a model" if word == b"reflect" else "damaged")
 
 
-def test_every_flipped_byte_of_the_header_is_refused_in_a_line(
-    path: pathlib.Path,
-) -> None:
+def test_every_flipped_byte_of_the_header_is_refused_in_a_line(path):
     contents = path.read_bytes()
     header = 8 + int.from_bytes(contents[:8], "little")
     for position in range(0, header, 197):
@@ -65,20 +60,20 @@ def test_every_flipped_byte_of_the_header_is_refused_in_a_line(
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.999])
-def test_a_truncated_file_is_refused(path: pathlib.Path, kept: float) -> None:
+def test_a_truncated_file_is_refused(path, kept):
     size = path.stat().st_size
     os.truncate(path, int(kept * size) if kept < 1 else int(kept))
     assert_refused(path, "cut short")
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path: pathlib.Path) -> None:
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
     assert_refused(tmp_path / "none.safetensors", "does not exist")
     assert_refused(tmp_path, "is a folder")
     with pytest.raises(InputError, match="a file of no name"):
         read_model("")
 
 
-def test_a_foreign_file_is_refused(tmp_path: pathlib.Path) -> None:
+def test_a_foreign_file_is_refused(tmp_path):
     path = tmp_path / "vgg.safetensors"
     params = reference.random_params(channels=(2, 2, 2, 2, 2))
     weights.save_params(path, params, {"license": "CC BY 4.0"})
@@ -89,13 +84,13 @@ def test_a_foreign_file_is_refused(tmp_path: pathlib.Path) -> None:
     assert_refused(path, "not readable as a safetensors file")
 
 
-def test_another_schema_is_refused(path: pathlib.Path) -> None:
+def test_another_schema_is_refused(path):
     contents = path.read_bytes()
     path.write_bytes(contents.replace(b"nstjax.model/1", b"nstjax.model/2"))
     assert_refused(path, "'nstjax.model/2', and this nstjax reads nstjax.model/1")
 
 
-def test_a_large_file_is_refused_unread(path: pathlib.Path, monkeypatch) -> None:
+def test_a_large_file_is_refused_unread(path, monkeypatch):
     monkeypatch.setattr(model_file, "LARGEST_FILE_BYTES", path.stat().st_size)
     model = read_model(path)
     monkeypatch.setattr(model_file, "LARGEST_FILE_BYTES", path.stat().st_size - 1)
@@ -106,38 +101,24 @@ def test_a_large_file_is_refused_unread(path: pathlib.Path, monkeypatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("name", "tensor", "words"),
     [
         (
-            lambda tensors: tensors.update(
-                {"contract/0/convolution/kernel": np.zeros((9, 9, 3, 5), np.float32)}
-            ),
+            "contract/0/convolution/kernel",
+            np.zeros((9, 9, 3, 5), np.float32),
             r"another architecture: contract/0/convolution/kernel has shape "
             r"\[9, 9, 3, 5\], expected \[9, 9, 3, 4\]",
         ),
-        (
-            lambda tensors: tensors.pop("last/convolution/bias"),
-            r"another architecture: last/convolution/bias has shape none, "
-            r"expected \[3\]",
-        ),
-        (
-            lambda tensors: tensors.update(other=np.zeros(2, np.float32)),
-            r"another architecture: other has shape \[2\], expected none",
-        ),
-        (
-            lambda tensors: tensors.update(
-                {"last/convolution/bias": np.zeros(3, np.int32)}
-            ),
-            "last/convolution/bias is I32, not F16 or F32",
-        ),
+        ("last/convolution/bias", None, r"bias has shape none, expected \[3\]"),
+        ("other", np.zeros(2), r"other has shape \[2\], expected none"),
+        ("last/convolution/bias", np.zeros(3, np.int32), "is I32, not F16 or F32"),
     ],
 )
-def test_tensors_of_another_network_are_refused(
-    path: pathlib.Path, change, words: str
-) -> None:
+def test_tensors_of_another_network_are_refused(path, name, tensor, words):
     tensors, metadata = parts(path)
-    change(tensors)
-    safetensors.numpy.save_file(tensors, path, metadata)
+    tensors[name] = tensor
+    kept = {name: each for name, each in tensors.items() if each is not None}
+    safetensors.numpy.save_file(kept, path, metadata)
     assert_refused(path, words)
 
 
@@ -158,11 +139,22 @@ def test_tensors_of_another_network_are_refused(
         ("card", None),
     ],
 )
-def test_metadata_that_describe_no_model_are_refused(
-    path: pathlib.Path, key: str, value: str | None
-) -> None:
+def test_metadata_that_describe_no_model_are_refused(path, key, value):
     tensors, metadata = parts(path)
     metadata[key] = value
     kept = {name: text for name, text in metadata.items() if text is not None}
     safetensors.numpy.save_file(tensors, path, kept)
     assert_refused(path, "does not describe a model|is damaged")
+
+
+@pytest.mark.parametrize("field", ["pool", *(0.0, np.inf, np.nan)])
+def test_an_encoder_of_other_values_is_refused(path, field):
+    tensors, metadata = parts(path)
+    encoder = dataclasses.asdict(ENCODER)
+    if isinstance(field, str):
+        encoder[field] = "mean"
+    else:
+        encoder["scales"]["conv5_4"] = field
+    metadata["encoder"] = json.dumps(encoder)
+    safetensors.numpy.save_file(tensors, path, metadata)
+    assert_refused(path, "its encoder is damaged")

@@ -9,7 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.ndimage
-from feedforward_networks import in_numpy, noise, normalize, random_network
+from feedforward_networks import (
+    correlate,
+    in_numpy,
+    noise,
+    normalize,
+    random_network,
+)
 from flax import nnx
 
 from nstjax.errors import InputError
@@ -46,13 +52,6 @@ def made(name, residual_blocks=1):
 def run(network, image, style=None):
     """The output, and the running statistics after it."""
     return network(image, style), nnx.state(network, nnx.BatchStat)
-
-
-def correlate(x, kernel, stride=1):
-    """Σ x[i·stride + k, j·stride + l, c] w[k, l, c, o]."""
-    size = kernel.shape[0]
-    windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), (1, 2))
-    return np.einsum("bijckl,klco->bijo", windows[:, ::stride, ::stride], kernel)
 
 
 def transposed(x, kernel):
@@ -248,18 +247,6 @@ def test_style_weights_of_another_shape_are_refused(shape, conditional):
     )
     with pytest.raises(InputError, match=words):
         conditional(noise(2, 16, 16, 3), style)
-
-
-def test_a_picture_in_a_batch_is_restyled_whatever_is_beside_it(conditional):
-    images = np.asarray(noise(3, 16, 16, 3))
-    styles = np.asarray(noise(3, STYLES, seed=2))
-    together = np.asarray(run(conditional, images, styles)[0])
-    for index in range(3):
-        # Beside itself: another number of pictures is another program.
-        same = [index] * 3
-        alone, _ = run(conditional, images[same], styles[same])
-        np.testing.assert_allclose(alone[0], together[index], rtol=0, atol=1e-6)
-    assert np.abs(together[0] - together[1]).max() > 0.1
 
 
 def test_another_network_of_one_architecture_is_not_compiled_again(conditional):

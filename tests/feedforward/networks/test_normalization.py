@@ -40,28 +40,8 @@ def test_known_statistics_take_the_place_of_the_picture_s_own(float64):
     np.testing.assert_allclose(variance, np.var(x, (1, 2)), rtol=1e-13)
     whole = np.asarray(normalized(norm, x, style))
     # A tile has the whole picture's statistics.
-    tile = norm.normalize(x[:, :2, 3:], mean, variance, style)
+    tile = norm(x[:, :2, 3:], style, (mean, variance))
     np.testing.assert_allclose(tile, whole[:, :2, 3:], atol=1e-13)
-
-
-def test_a_one_hot_weight_takes_a_row_exactly():
-    norm, x = drawn_norm(), noise(2, 5, 6, 4)
-    for style in range(STYLES):
-        alone = drawn_norm(styles=1)
-        for own, tables in ((alone.gamma, norm.gamma), (alone.beta, norm.beta)):
-            own.set_value(jnp.asarray(np.asarray(tables[...])[style, None]))
-        one_hot = np.eye(STYLES, dtype=np.float32)[[style, style]]
-        expected = normalized(alone, x, np.ones((2, 1), np.float32))
-        np.testing.assert_array_equal(normalized(norm, x, one_hot), expected)
-
-
-def test_normalization_is_linear_in_the_weights(float64):
-    norm, x = drawn_norm(), noise(1, 5, 6, 4)
-    weights = np.array([0.7, -0.2, 1.1])
-    alone = [normalized(norm, x, row[None]) for row in np.eye(STYLES)]
-    expected = np.tensordot(weights, alone, 1)
-    mixed = normalized(norm, x, weights[None])
-    np.testing.assert_allclose(mixed, expected, atol=1e-13)
 
 
 def test_a_flat_channel_becomes_beta():

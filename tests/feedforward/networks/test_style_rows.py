@@ -1,7 +1,6 @@
 """One more style changes nothing but the tables of γ and β."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
     TransformArchitecture,
 )
+from nstjax.feedforward.networks.model_file import network_tensors
 from nstjax.feedforward.networks.style_rows import (
     network_for_new_style,
     with_style_added,
@@ -30,29 +30,18 @@ ARCHITECTURE = TransformArchitecture(
     pixels="0..1",
     output="sigmoid",
 )
-IMAGES = np.random.default_rng(1).uniform(size=(3, 16, 16, 3)).astype(np.float32)
-
-
-def drawn_network(architecture=ARCHITECTURE):
-    return nnx.clone(of_architecture(architecture))
-
-
-of_architecture = functools.cache(random_network)
 
 
 def tensors(network):
     """{path: array}, the tables apart from all else."""
-    flat = {
-        path: np.asarray(variable[...])
-        for path, variable in nnx.to_flat_state(nnx.state(network))
-    }
-    tables = {path: flat.pop(path) for path in [*flat] if path[-1] in ("gamma", "beta")}
-    return tables, flat
+    flat = network_tensors(network)
+    names = [name for name in flat if name.endswith(("gamma", "beta"))]
+    return {name: flat.pop(name) for name in names}, flat
 
 
 @pytest.fixture
 def network():
-    return drawn_network()
+    return random_network(ARCHITECTURE)
 
 
 @pytest.fixture
@@ -114,7 +103,7 @@ def test_what_becomes_of_the_new_network_does_not_reach_the_old(network):
     ],
 )
 def test_a_network_without_tables_of_styles_takes_no_other(architecture, network):
-    other = drawn_network(architecture)
+    other = random_network(architecture)
     words = "only a network with conditional instance normalization takes another style"
     for call in (
         lambda: network_for_new_style(other),
@@ -127,12 +116,12 @@ def test_a_network_without_tables_of_styles_takes_no_other(architecture, network
 
 
 def test_a_style_of_another_architecture_is_not_added(network):
-    other = drawn_network(dataclasses.replace(ARCHITECTURE, width=2.0))
+    other = random_network(dataclasses.replace(ARCHITECTURE, width=2.0))
     with pytest.raises(InputError, match="make it with network_for_new_style"):
         with_style_added(network, network_for_new_style(other))
 
 
 def test_no_more_styles_are_added_than_a_network_may_have(trained):
-    full = drawn_network(dataclasses.replace(ARCHITECTURE, styles=256))
+    full = random_network(dataclasses.replace(ARCHITECTURE, styles=256))
     with pytest.raises(InputError, match=r"styles must lie in 1\.\.256, got 257"):
         with_style_added(full, trained)

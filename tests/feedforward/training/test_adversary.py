@@ -8,41 +8,28 @@ import numpy as np
 import optax
 import reference
 from feedforward_networks import random_network
+from feedforward_trainings import (
+    LOSS,
+    PARAMS,
+    assert_equal,
+    leaves,
+    make_batch,
+    make_objective,
+    narrow,
+)
 from flax import nnx
 
 import nstjax
-from nstjax.feedforward.networks.architecture import TransformArchitecture
 from nstjax.feedforward.training.adversary import (
     PatchDiscriminator,
     discriminator_loss,
     generator_loss,
     make_adversary,
 )
-from nstjax.feedforward.training.objective import (
-    Batch,
-    Objective,
-    make_loss,
-    stacked_styles,
-)
+from nstjax.feedforward.training.objective import make_loss
 from nstjax.feedforward.training.update import make_training
-from nstjax.presets.settings import new_preset
-from nstjax.problem.problem import make_weights
 
-PARAMS = jax.tree.map(np.float32, reference.random_params())
-LOSS = new_preset(
-    "test",
-    content_layers=("relu1_2",),
-    style_layers=("relu1_1",),
-    style_layer_weights=(1.0,),
-    alpha=0.01,
-    beta=0.01,
-)
 LAYER = "relu2_1"
-STYLES = 2
-
-
-def leaves(tree):
-    return [np.array(leaf) for leaf in jax.tree.leaves(tree)]
 
 
 def make_paintings(count=4):
@@ -51,31 +38,20 @@ def make_paintings(count=4):
     return jnp.asarray(coarse.repeat(4, 1).repeat(4, 2))
 
 
-def make_batch(seed=0):
-    photos = np.random.default_rng(seed).random((4, 16, 16, 3), np.float32)
-    styles = jnp.array([0, 1, 0, 1], jnp.int32)
-    return Batch(jnp.asarray(photos), styles, make_paintings())
+def batch_of(seed=0):
+    return make_batch(seed, styles=2, painting=make_paintings())
 
 
 @functools.cache
 def adversarial():
     """Training against a discriminator, compiled once."""
-    network = random_network(
-        TransformArchitecture(
-            channels=(3, 4, 5),
-            residual_blocks=0,
-            normalization="conditional",
-            styles=STYLES,
-            pixels="0..1",
-            output="sigmoid",
-        )
-    )
+    network = random_network(narrow("conditional"))
     made = []
 
     @jax.jit
     def make():
         discrimination, adversary = make_adversary(
-            PARAMS, LOSS, LAYER, make_paintings(), STYLES, 0.01, seed=3
+            PARAMS, LOSS, LAYER, make_paintings(), 2, 0.01, seed=3
         )
         made.append(discrimination)
         return adversary
@@ -85,20 +61,13 @@ def adversarial():
     training = make_training(
         network, make_loss(LOSS), optax.adam(0.01), discriminator=discrimination
     )
-    objective = Objective(
-        PARAMS,
-        make_weights(LOSS),
-        stacked_styles(PARAMS, LOSS, np.asarray(make_paintings(STYLES))),
-        jnp.ones(STYLES),
-        jax.random.key(0),
-    )
 
     @jax.jit
     def begin():
         # A step takes the state's memory, the discriminator's too.
         return training.init(network, adversary)
 
-    return training, begin, objective, discrimination
+    return training, begin, make_objective(2), discrimination
 
 
 @functools.cache
@@ -167,9 +136,41 @@ def test_features_of_paintings_have_unit_size():
 # --- training -----------------------------------------------------------------------
 
 
+def test_a_discriminator_learns_what_the_network_then_follows():
+    training, begin, objective, discrimination = adversarial()
+    adversary, batch = begin().adversary, batch_of()
+    update = jax.jit(discrimination.update)
+    losses = []
+    for _ in range(30):
+        adversary, loss = update(adversary, PARAMS, batch, batch.content)
+        losses.append(float(loss))
+    assert losses[-1] < 0.2 * losses[0]
+    of_paintings, of_noise = (
+        compiled_scores()(adversary, PARAMS, images, batch.style)
+        for images in (batch.painting, batch.content)
+    )
+    assert of_paintings.mean() > 0.5
+    assert of_noise.mean() < -0.5
+    # Nothing but its gradient moves the network, which comes to look like a painting.
+    nothing = jax.tree.map(jnp.zeros_like, objective.weights)
+    objective = objective._replace(weights=nothing)
+    fixed, state = jax.device_get(adversary), begin()
+    before, scores = leaves(state.trained), []
+    for weight in [0] + 12 * [1]:
+        state = state._replace(adversary=jax.device_put(fixed))
+        state, info = training.step(state, batch, objective, jnp.float32(weight))
+        scores.append(-float(info.adversarial[0]))
+        moved = [
+            (one != other).any()
+            for one, other in zip(leaves(state.trained), before, strict=True)
+        ]
+        assert all(moved) if weight else not any(moved)
+    assert scores[-1] > scores[0] + 0.1
+
+
 def test_network_and_discriminator_train_together():
     training, begin, objective, _ = adversarial()
-    state, batch, weight = begin(), make_batch(), jnp.float32(2)
+    state, batch, weight = begin(), batch_of(), jnp.float32(2)
     own, _, output = training.evaluate(state, batch, objective)
     scores = [
         compiled_scores()(state.adversary, PARAMS, images, batch.style)
@@ -182,7 +183,7 @@ def test_network_and_discriminator_train_together():
     np.testing.assert_allclose(info.loss, own + 2 * generator, rtol=1e-4)
     first = float(of_discriminator)
     for step in range(20):
-        state, info = training.step(state, make_batch(step), objective, weight)
+        state, info = training.step(state, batch_of(step), objective, weight)
     assert info.adversarial[1] < 0.5 * first
     assert all(np.isfinite(leaf).all() for leaf in leaves(state))
     assert training.step._cache_size() == 1
@@ -190,12 +191,11 @@ def test_network_and_discriminator_train_together():
 
 def test_what_is_not_finite_leaves_the_discriminator_as_it_was():
     training, begin, objective, _ = adversarial()
-    state, info = training.step(begin(), make_batch(), objective, jnp.float32(1))
+    state, info = training.step(begin(), batch_of(), objective, jnp.float32(1))
     before = leaves((state.trained, state.adversary.network, state.adversary.scale))
-    broken = make_batch()
+    broken = batch_of()
     broken = broken._replace(content=broken.content.at[0, 0, 0, 0].set(jnp.nan))
     state, info = training.step(state, broken, objective, jnp.float32(1))
     assert np.isnan(info.adversarial[1])
     after = leaves((state.trained, state.adversary.network, state.adversary.scale))
-    for one, other in zip(after, before, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_equal(after, before)

@@ -1,6 +1,7 @@
 """Checkpoints of trainings: whole, exact, or one line of why not."""
 
 import os
+import types
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +12,10 @@ import pytest
 import reference
 from command_lines import flip, truncate
 from feedforward_networks import random_network
+from feedforward_trainings import assert_equal, narrow
 
 from nstjax.errors import InputError
-from nstjax.feedforward.networks.architecture import TransformArchitecture
+from nstjax.feedforward.training import run as training_run
 from nstjax.feedforward.training.adversary import make_adversary
 from nstjax.feedforward.training.checkpoint import (
     Progress,
@@ -33,11 +35,7 @@ PROGRESS = Progress(
 
 def make_state(channels=(3, 4, 5), adversarial=True, seed=0) -> TrainingState:
     """Of batch normalization and a discriminator; no two numbers are the same."""
-    network = random_network(
-        TransformArchitecture(
-            channels=channels, residual_blocks=0, normalization="batch"
-        )
-    )
+    network = random_network(narrow("batch", channels=channels))
 
     def begin():
         discrimination = adversary = None
@@ -68,23 +66,18 @@ def state():
     return make_state()
 
 
-def assert_same(found, expected):
-    assert jax.tree.structure(found) == jax.tree.structure(expected)
-    for one, other in zip(
-        jax.tree.leaves(found), jax.tree.leaves(expected), strict=True
-    ):
-        assert one.dtype == other.dtype
-        assert one.sharding == other.sharding
-        np.testing.assert_array_equal(one, other)
-
-
 def test_a_state_comes_back_bit_for_bit(state, tmp_path):
     assert len(jax.tree.leaves(state.rest)) == 2 * 5
     folder = tmp_path / "checkpoints"
     assert last_checkpoint(folder, state) is None
     save_checkpoint(folder, 7, state, PROGRESS)
     found, progress = last_checkpoint(folder, make_state(seed=1))
-    assert_same(found, state)
+    kept = [
+        jax.tree.map(lambda leaf: (leaf.dtype, leaf.sharding), each)
+        for each in (found, state)
+    ]
+    assert kept[0] == kept[1]
+    assert_equal(*map(jax.tree.leaves, (found, state)))
     assert progress == PROGRESS
 
 
@@ -113,6 +106,23 @@ def test_a_checkpoint_that_cannot_be_finished_leaves_those_before(
         save_checkpoint(tmp_path, 4, state, PROGRESS)
     assert [path.name for path in tmp_path.iterdir()] == ["000002.safetensors"]
     assert int(last_checkpoint(tmp_path, state)[0]["step"]) == 2
+
+
+def test_checkpoints_of_an_older_version_are_refused(tmp_path):
+    (tmp_path / "200" / "state").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"another version .* another --workdir$"):
+        last_checkpoint(tmp_path, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["200"]
+
+
+def test_a_step_or_rows_that_no_training_has_are_refused(tmp_path):
+    request = types.SimpleNamespace(folder=tmp_path, adversarial_weight=0.0)
+    for step, rows in ((-1, []), (3, PROGRESS.rows)):
+        state = TrainingState({}, {}, {}, None, jnp.int32(step))
+        progress = msgspec.structs.replace(PROGRESS, rows=rows)
+        save_checkpoint(tmp_path / "checkpoints", 3, state, progress)
+        with pytest.raises(InputError, match=r"damaged \(its step or rows\): start"):
+            training_run._begin(request, None, state)
 
 
 def assert_refused(folder, like):

@@ -1,9 +1,9 @@
 """Training pictures: the same for a seed, resumed exactly, cut as the rules say."""
 
-import builtins
 import colorsys
 import json
 import logging
+import sys
 from collections import Counter
 
 import numpy as np
@@ -62,9 +62,8 @@ def test_every_photo_comes_once_per_epoch_in_a_new_order(photos):
 
 def test_seed_decides_order_and_crops_and_workers_do_not(textured):
     def made(seed, workers):
-        batches = training_batches(
-            textured, RANDOM, batch_size=3, seed=seed, workers=workers
-        )
+        options = {"batch_size": 3, "seed": seed, "workers": workers}
+        batches = training_batches(textured, RANDOM, **options)
         return [next(batches)["content"] for _ in range(5)]
 
     alone = made(3, 0)
@@ -182,14 +181,8 @@ def test_styles_take_turns_over_all_photos(photos):
 
 def test_painting_is_the_one_of_the_style(photos):
     paintings = [np.full((20, 30, 3), level, np.float32) for level in (0.2, 0.5, 0.9)]
-    batches = training_batches(
-        photos,
-        SQUASH,
-        batch_size=6,
-        seed=0,
-        styles=3,
-        paintings=paintings,
-    )
+    options = {"styles": 3, "paintings": paintings}
+    batches = training_batches(photos, SQUASH, batch_size=6, seed=0, **options)
     for _ in range(3):
         batch = next(batches)
         assert batch["painting"].shape == (6, 16, 16, 3)
@@ -201,9 +194,8 @@ def test_painting_is_the_one_of_the_style(photos):
 
 def test_arbitrary_style_draws_any_painting(photos):
     paintings = [np.full((16, 16, 3), level / 8, np.float32) for level in range(4)]
-    batches = training_batches(
-        photos, SQUASH, batch_size=7, seed=0, paintings=paintings
-    )
+    options = {"paintings": paintings}
+    batches = training_batches(photos, SQUASH, batch_size=7, seed=0, **options)
     drawn = []
     for _ in range(6):
         batch = next(batches)
@@ -230,6 +222,15 @@ def test_share_of_paintings_with_other_colors_or_that_are_the_photo(photos, opti
     assert changed(0) == 0
     assert 0.2 < changed(0.5) < 0.8
     assert changed(1) == 1
+
+
+def test_squash_keeps_the_whole_picture():
+    image = np.full((24, 48, 3), 0.25, np.float32)
+    image[:, 24:] = 0.75
+    squashed = square_crop(image, SQUASH)
+    assert squashed.shape == (16, 16, 3)
+    np.testing.assert_allclose(squashed[:, :7], 0.25)
+    np.testing.assert_allclose(squashed[:, 9:], 0.75)
 
 
 @pytest.mark.parametrize("shape", [(48, 32), (32, 64), (32, 32)])
@@ -335,13 +336,6 @@ def test_wrong_arguments_are_one_line_errors(photos, wrong, said):
 
 
 def test_without_grain_the_extra_is_named(photos, monkeypatch):
-    real = builtins.__import__
-
-    def without_grain(name, *arguments, **options):
-        if name == "grain":
-            raise ImportError
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without_grain)
+    monkeypatch.setitem(sys.modules, "grain", None)
     with pytest.raises(InputError, match=r"pip install 'nstjax\[train\]'"):
         training_batches(photos, SQUASH, batch_size=2, seed=0)

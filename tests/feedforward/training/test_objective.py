@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import reference
 from feedforward_networks import random_network
+from flax import nnx
 
 import nstjax
 from nstjax.errors import InputError
@@ -18,14 +20,15 @@ from nstjax.feedforward.training.objective import (
     Batch,
     Objective,
     balanced_style_weights,
+    batch_features,
+    describe,
     make_loss,
     stacked_styles,
 )
 from nstjax.losses.terms import Targets
-from nstjax.losses.total import describe_painting, total_loss
+from nstjax.losses.total import total_loss
 from nstjax.presets.settings import customize, loss_structure, new_preset
 from nstjax.problem.problem import make_weights
-from nstjax.statistics.style import style_target
 
 SIZE = 16
 PARAMS = reference.random_params()
@@ -51,13 +54,7 @@ LOSS = new_preset(
     beta=5.0,
     tv=0.7,
 )
-FEW_LAYERS = customize(
-    LOSS,
-    content_layers=("relu1_2",),
-    content_layer_weights=(1.0,),
-    style_layers=("relu1_1",),
-    style_layer_weights=(2.0,),
-)
+FEW_LAYERS = customize(LOSS, content_layers=("relu1_2",), style_layers=("relu1_1",))
 ADAIN_LOSS = new_preset(
     "test",
     pool_padding="same",
@@ -104,13 +101,6 @@ def make_objective(loss):
     )
 
 
-def style_target_of(loss, params, painting):
-    """What ``stacked_styles`` has of it."""
-    image = nstjax.preprocess(painting)
-    found = describe_painting(params, image, loss.style_layers, loss.loss)
-    return {layer: style_target(one, loss.loss.style) for layer, one in found.items()}
-
-
 # --- networks of several styles -----------------------------------------------------
 
 
@@ -139,14 +129,9 @@ def test_loss_is_the_mean_of_total_loss_over_the_pictures(fields):
 
     @jax.jit
     def one_by_one(params, photo, shares, painting, result, weights):
-        content = nstjax.features(
-            params,
-            nstjax.preprocess(photo),
-            loss.content_layers,
-            pool=loss.network.pool,
-            image_padding=loss.network.image_padding,
-        )
-        targets = Targets(content, style_target_of(loss, params, painting))
+        features = batch_features(params, loss, photo[None], loss.content_layers)
+        content = jax.tree.map(lambda values: values[0], features)
+        targets = Targets(content, describe(params, loss, painting))
         image = nstjax.preprocess(result)
         return (
             network(photo[None], shares[None])[0],
@@ -294,7 +279,33 @@ def test_a_grid_of_the_network_s_upsampling_is_penalized(kind, period):
     )
 
 
-# --- gradients ----------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["transform", "adain"])
+def test_gradient_is_that_of_finite_differences(float64, kind):
+    transform = kind == "transform"
+    loss = FEW_LAYERS if transform else ADAIN_LOSS
+    network = random_network(TRANSFORM if transform else ADAIN, seed=2)
+    graph, state = nnx.split(network)
+    objective = make_objective(loss)._replace(params=PARAMS)
+    state = jax.tree.map(np.float64, state)
+    content, painted = (np.float64(pictures(seed, 2)) for seed in (0, 1))
+    batch = Batch(content, np.array([2, 0]), painted)
+
+    @jax.jit
+    @jax.value_and_grad
+    def evaluate(state):
+        return make_loss(loss)(nnx.merge(graph, state), batch, objective, 0)[0]
+
+    random = np.random.default_rng(0)
+    direction = jax.tree.map(lambda leaf: random.normal(size=leaf.shape), state)
+
+    def moved(distance):
+        there = jax.tree.map(lambda x, d: x + distance * d, state, direction)
+        return evaluate(there)[0]
+
+    slope = (moved(1e-7) - moved(-1e-7)) / 2e-7
+    assert slope != 0
+    gradient = evaluate(state)[1]
+    np.testing.assert_allclose(optax.tree.vdot(gradient, direction), slope, rtol=1e-5)
 
 
 # --- balance ------------------------------------------------------------------------
@@ -309,7 +320,7 @@ def test_balanced_styles_have_the_same_loss_of_photos():
 
     @jax.jit
     def style_loss(photo, painting):
-        targets = Targets({}, style_target_of(LOSS, params, painting))
+        targets = Targets({}, describe(params, LOSS, painting))
         image, structure = nstjax.preprocess(photo), loss_structure(LOSS)
         return total_loss(params, image, targets, weights, **structure)[1].style
 

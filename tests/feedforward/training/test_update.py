@@ -11,19 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import reference
 from feedforward_networks import plain_loss, random_network
+from feedforward_trainings import (
+    LOSS,
+    NO_WEIGHT,
+    assert_equal,
+    leaves,
+    make_batch,
+    make_objective,
+    narrow,
+)
 from flax import nnx
 
 from nstjax.errors import InputError
-from nstjax.feedforward.networks.architecture import TransformArchitecture
-from nstjax.feedforward.training.objective import (
-    Batch,
-    Objective,
-    make_loss,
-    stacked_styles,
-)
-from nstjax.feedforward.training.presets import JOHNSON
+from nstjax.feedforward.networks.normalization import StyleTable
+from nstjax.feedforward.networks.style_rows import network_for_new_style
+from nstjax.feedforward.training.objective import Batch, Objective, make_loss
 from nstjax.feedforward.training.setup import learning_rates
 from nstjax.feedforward.training.update import (
     MOST_NONFINITE,
@@ -31,51 +34,9 @@ from nstjax.feedforward.training.update import (
     check_finite,
     make_training,
 )
-from nstjax.presets.settings import new_preset
 from nstjax.problem.problem import make_weights
 
-PARAMS = jax.tree.map(np.float32, reference.random_params())
-LOSS = new_preset(
-    "test",
-    content_layers=("relu1_2",),
-    style_layers=("relu1_1", "relu1_2"),
-    style_layer_weights=(1.0, 1.0),
-    gram_normalization="chw",
-    alpha=0.01,
-    beta=10.0,
-)
 RATE = 0.03
-NO_WEIGHT = jnp.float32(0)
-
-
-def architecture(normalization):
-    return TransformArchitecture(
-        channels=(3, 4, 5),
-        residual_blocks=0,
-        normalization=normalization,
-        styles=2 if normalization == "conditional" else 1,
-        # Before instance normalization it has no gradient, but for rounding.
-        bias=normalization == "batch",
-        pixels="0..1",
-        output="sigmoid",
-    )
-
-
-def make_batch(seed, count=4, styles=1):
-    photos = np.random.default_rng(seed).random((count, 16, 16, 3), np.float32)
-    return Batch(jnp.asarray(photos), jnp.arange(count, dtype=jnp.int32) % styles)
-
-
-@functools.cache
-def make_objective(styles=1):
-    paintings = np.random.default_rng(9).random((2, 16, 16, 3), np.float32) ** 3
-    return Objective(
-        PARAMS,
-        make_weights(LOSS),
-        stacked_styles(PARAMS, LOSS, paintings[:styles]),
-        jnp.ones(styles),
-        jax.random.key(0),
-    )
 
 
 @functools.cache
@@ -87,23 +48,14 @@ def plain():
 @functools.cache
 def of_two_styles():
     """Network and training, compiled once for several tests."""
-    network = random_network(architecture("conditional"))
+    network = random_network(narrow("conditional"))
     return network, make_training(network, make_loss(LOSS), optax.adam(RATE))
 
 
 @functools.cache
 def with_batch_norm():
-    network = random_network(architecture("batch"))
+    network = random_network(narrow("batch"))
     return network, make_training(network, plain_loss, optax.sgd(10.0))
-
-
-def leaves(tree):
-    return [np.array(leaf) for leaf in jax.tree.leaves(tree)]
-
-
-def assert_equal(found, expected):
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def differs(found, expected):
@@ -163,78 +115,60 @@ def test_batch_statistics_move_in_training_only():
     np.testing.assert_allclose(info.gradient_norm, norm, rtol=1e-2)
 
 
-def test_evaluation_normalizes_every_picture_alike():
+def test_evaluation_takes_every_picture_and_step_alike():
     network, training = with_batch_norm()
     state, batch = training.init(network, None), make_batch(0)
     alone = Batch(jnp.repeat(batch.content[:1], 4, 0), batch.style)
-    (_, _, together), (_, _, by_itself) = (
-        training.evaluate(state, one, plain()) for one in (batch, alone)
+    (first, _, together), (_, _, by_itself), (later, _, _) = (
+        training.evaluate(state._replace(step=jnp.int32(step)), one, plain())
+        for step, one in ((0, batch), (0, alone), (7, batch))
     )
     np.testing.assert_allclose(together[0], by_itself[0], atol=1e-6)
-
-
-def test_evaluation_draws_the_same_samples_at_every_step():
-    network, training = with_batch_norm()
-    state = training.init(network, None)
-    first, later = (
-        training.evaluate(state._replace(step=jnp.int32(step)), make_batch(0), plain())[
-            0
-        ]
-        for step in (0, 7)
-    )
+    # The same numbers are drawn.
     assert first == later
 
 
 def test_learning_rate_decays():
     rates = learning_rates(2e-3, 0.5)
-    np.testing.assert_allclose(
-        [rates(jnp.int32(step)) for step in (0, 1, 2, 98)],
-        [2e-3, 2e-3 / 1.5, 1e-3, 2e-3 / 50],
-        rtol=1e-6,
-    )
+    found = [float(rates(jnp.int32(step))) for step in (0, 1, 2, 98)]
+    assert found == pytest.approx([2e-3, 2e-3 / 1.5, 1e-3, 2e-3 / 50], rel=1e-6)
     assert float(learning_rates(2e-3, 0.0)(jnp.int32(10**6))) == pytest.approx(2e-3)
-    assert JOHNSON.decay == 0
 
 
-# --- what is not finite -------------------------------------------------------------
-
-
-def test_an_update_that_is_not_finite_is_left_out():
+def test_updates_that_are_not_finite_are_left_out_and_ten_end_the_training():
     network, training = with_batch_norm()
-    state = training.init(network, None)
-    state, _ = training.step(state, make_batch(0), plain(), NO_WEIGHT)
+    state, good = training.init(network, None), make_batch(1)
+    broken = good._replace(content=good.content.at[2, 3, 4, 0].set(jnp.nan))
+    state, _ = training.step(state, good, plain(), NO_WEIGHT)
     before = leaves((state.trained, state.rest))
-    broken = make_batch(1)
-    broken = broken._replace(content=broken.content.at[2, 3, 4, 0].set(jnp.nan))
-    for count in (1, 2):
+    for count in range(1, MOST_NONFINITE):
         state, info = training.step(state, broken, plain(), NO_WEIGHT)
         assert_equal(leaves((state.trained, state.rest)), before)
         assert int(info.nonfinite) == count
         assert np.isnan(info.loss)
         check_finite(info, count)
-    state, info = training.step(state, make_batch(1), plain(), NO_WEIGHT)
-    assert int(info.nonfinite) == 0
-    assert int(state.step) == 4
-    assert differs(leaves(state.trained), before[: len(leaves(state.trained))])
+    state, info = training.step(state, good, plain(), NO_WEIGHT)
+    assert (int(info.nonfinite), int(state.step)) == (0, MOST_NONFINITE + 1)
+    after = leaves((state.trained, state.rest))
+    assert differs(after, before)
     assert all(np.isfinite(leaf).all() for leaf in leaves(state))
-
-
-def test_ten_in_a_row_end_the_training():
-    network, training = with_batch_norm()
-    state = training.init(network, None)
-    before = leaves((state.trained, state.rest))
-    broken = make_batch(1)
-    broken = broken._replace(content=broken.content + jnp.inf)
-    for step in range(1, MOST_NONFINITE):
-        state, info = training.step(state, broken, plain(), NO_WEIGHT)
-        check_finite(info, step)
-    state, info = training.step(state, broken, plain(), NO_WEIGHT)
+    infinite = good._replace(content=good.content + jnp.inf)
+    for _ in range(MOST_NONFINITE):
+        state, info = training.step(state, infinite, plain(), NO_WEIGHT)
+    assert_equal(leaves((state.trained, state.rest)), after)
     with pytest.raises(InputError, match="not finite 10 times in a row, up to step 77"):
         check_finite(info, 77)
-    assert_equal(leaves((state.trained, state.rest)), before)
 
 
-# --- one more style -----------------------------------------------------------------
+def test_a_new_style_trains_its_rows_and_nothing_else():
+    new = network_for_new_style(of_two_styles()[0])
+    training = make_training(new, plain_loss, optax.adam(RATE), trained=StyleTable)
+    state = training.init(new, None)
+    tables, rest = leaves(state.trained), leaves(state.rest)
+    assert len(tables) == 2 * 5
+    state, _ = training.step(state, make_batch(0), plain(), NO_WEIGHT)
+    assert_equal(leaves(state.rest), rest)
+    assert all(map(differs, zip(leaves(state.trained)), zip(tables)))
 
 
 # --- several devices ----------------------------------------------------------------
@@ -242,7 +176,7 @@ def test_ten_in_a_row_end_the_training():
 
 def three_steps(normalization, batch_sharding, other_sharding):
     styles = 2 if normalization == "conditional" else 1
-    network = random_network(architecture(normalization))
+    network = random_network(narrow(normalization))
     # Adam's first steps enlarge the rounding of gradients that are nearly 0.
     training = make_training(network, make_loss(LOSS), optax.sgd(1e-6))
     state, objective = jax.device_put(
@@ -270,6 +204,13 @@ for count, devices in ((4, 4), (6, 2), (5, 1), (8, 4)):
 for name in ("conditional", "batch"):
     np.savez({folder!r} + "/" + name, *three_steps(name, *batch_shardings(4)))
 """
+
+
+def test_processes_whose_devices_do_not_divide_a_batch_are_told(monkeypatch):
+    monkeypatch.setattr(jax, "devices", lambda: 4 * [None])
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(InputError, match="give a --batch_size that 4 divides"):
+        batch_shardings(6)
 
 
 @pytest.mark.slow

@@ -10,8 +10,11 @@ from nstjax.presets.published import CONV_STYLE_LAYERS, PRESETS, get_preset
 from nstjax.presets.settings import (
     customize,
     learning_rate_of,
+    loss_structure,
+    nested,
     setting_choices,
     settings_of,
+    with_settings,
 )
 
 PRESET = PRESETS["gatys2016"]
@@ -85,18 +88,21 @@ def test_customize_takes_each_choice_and_no_other(name):
         ({"pyramid_steps": ()}, "pyramid_steps is empty: give one number or more"),
         (
             {"pyramid_steps": (200, 0)},
-            "pyramid_steps must be 1 or more, a whole number, got 0",
+            "pyramid_steps must lie in 1..100000000, a whole number, got 0",
         ),
         (
             {"pyramid_steps": (1.5,)},
-            "pyramid_steps must be 1 or more, a whole number, got 1.5",
+            "pyramid_steps must lie in 1..100000000, a whole number, got 1.5",
         ),
         (
             {"pyramid_min_size": 0},
-            "pyramid_min_size must be 1 or more, a whole number, got 0",
+            "pyramid_min_size must lie in 1..100000000, a whole number, got 0",
         ),
-        ({"steps": 0}, "steps must be 1 or more, a whole number, got 0"),
-        ({"steps": 2**31}, "steps must be at most 100000000, got 2147483648"),
+        ({"steps": 0}, "steps must lie in 1..100000000, a whole number, got 0"),
+        (
+            {"steps": 2**31},
+            "steps must lie in 1..100000000, a whole number, got 2147483648",
+        ),
         (
             {"guide_dilation": 101},
             "guide_dilation must lie in -100..100, a whole number, got 101",
@@ -113,15 +119,15 @@ def test_customize_takes_each_choice_and_no_other(name):
         ({"style_scale": np.nan}, "style_scale must lie in 0.05..20, got nan"),
         (
             {"average_decay": 1.0},
-            "average_decay must lie in 0..1 and be less than 1, got 1.0",
+            "average_decay must lie in 0..0.999999, got 1.0",
         ),
         (
             {"average_decay": -0.1},
-            "average_decay must lie in 0..1 and be less than 1, got -0.1",
+            "average_decay must lie in 0..0.999999, got -0.1",
         ),
         (
             {"adam_betas": (np.nan, 0.9)},
-            "adam_betas must lie in 0..1 and be less than 1, got nan",
+            "adam_betas must lie in 0..0.999999, got nan",
         ),
         ({"adam_betas": (0.9,)}, "adam_betas must be two numbers, got (0.9,)"),
         (
@@ -262,3 +268,17 @@ def test_customize_layers_share_the_total_weight(name, kind, layers, expected):
     given = {f"{kind}_layers": layers, f"{kind}_layer_weights": (3,) * len(layers)}
     weights = getattr(customize(PRESETS[name], **given), f"{kind}_layer_weights")
     assert weights == (3,) * len(layers)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_settings_are_one_flat_record_of_the_nested_preset(name):
+    preset = PRESETS[name]
+    settings = settings_of(preset)
+    assert nested(settings) == dataclasses.asdict(preset)
+    assert with_settings(PRESET, **settings) == preset
+    assert hash(with_settings(PRESET, **settings)) == hash(preset)
+    assert len({hash(with_settings(preset, pool=pool)) for pool in ("avg", "max")}) == 2
+    structure = loss_structure(preset)
+    assert structure.items() <= settings.items()
+    assert {"pool", "style_loss", "tv_form"} <= structure.keys()
+    assert "alpha" not in structure
