@@ -119,7 +119,8 @@ def test_a_layer_is_served_by_the_paintings_that_it_is_given_to(command):
 def test_every_style_loss_paints(style_loss, command):
     # The preset's L-BFGS gives way where a loss is sampled. All compile slowly: they
     # get one layer, one of them has regions, and one of them L-BFGS. What is drawn from
-    # a small picture varies more than three steps change.
+    # a small picture, and which pairs, vary more than three steps change.
+    steps = 20 if "gaussian" in style_loss else 3
     sampled, masked = style_loss in SAMPLED, style_loss == "moments"
     adam = sampled or style_loss != "gram"
     flags = [*(TWO if masked else ONE), *FLAT]
@@ -128,11 +129,11 @@ def test_every_style_loss_paints(style_loss, command):
         flags = [flag for flag in flags if not flag.startswith("--optimizer")]
     flags += [MASKED] if masked else []
     status, out, err = command(
-        *(*flags, f"--style_loss={style_loss}", "--workdir=run", "--steps=3")
+        *(*flags, f"--style_loss={style_loss}", "--workdir=run", f"--steps={steps}")
     )
     notes = REGIONS.format("painting.png", "second.png") if masked else ""
     assert (status, err) == (0, notes)
-    assert f"3 steps of {'adam' if adam else 'lbfgs'};" in out
+    assert f"{steps} steps of {'adam' if adam else 'lbfgs'};" in out
     assert settings("run")["style_loss"] == style_loss
     rows = metrics("run")
     assert all(np.isfinite(row["total"]) for row in rows)
