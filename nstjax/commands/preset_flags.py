@@ -7,7 +7,6 @@ from absl import flags
 
 from nstjax.commands.path_flags import Parser, define_path
 from nstjax.images.resizing import Size, parse_size
-from nstjax.optimization.optimizers import OPTIMIZERS
 from nstjax.presets.preset import INITS, Preset
 from nstjax.presets.settings import (
     customize,
@@ -40,7 +39,7 @@ SETTINGS = {
     "precision": "Precision of the network's convolutions; mixed is faster.",
     "init": f"Where to start: {', '.join(INITS)} or the path of an image.",
     "noise_ratio": "Share of noise with --init=blend.",
-    "optimizer": f"Optimizer: {', '.join(OPTIMIZERS)}.",
+    "optimizer": "What updates the image.",
     "learning_rate": "Learning rate of the optimizer, in 0..255 units.",
     "lbfgs_num_correction": "Steps that L-BFGS keeps in memory, two images each.",
     "adam_betas": "Adam's two decays, such as 0.9,0.99.",

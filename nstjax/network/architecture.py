@@ -91,7 +91,7 @@ def layer_channels(layer: str) -> int:
     return CHANNELS_PER_BLOCK[int(layer[4]) - 1]
 
 
-def check_layers(layers: Sequence[str]) -> None:
+def check_layers(layers: Sequence[str], architecture: Architecture = VGG19) -> None:
     """Raise ``InputError`` unless every name is one of the trunk's layers, once."""
     for name in layers:
         if name not in LAYERS:
@@ -99,6 +99,8 @@ def check_layers(layers: Sequence[str]) -> None:
                 f"unknown layer {name!r}: layers are convB_I, reluB_I and poolB, "
                 "such as conv4_2, relu4_2, pool4"
             )
+        if name not in architecture.layers:
+            raise InputError(f"{architecture.name} has no layer {name}: choose another")
     if not layers or len(set(layers)) != len(layers):
         raise InputError(f"layers must be one or more different names, got {layers!r}")
 

@@ -131,15 +131,12 @@ def activations_of(
     row_devices: int = 1,
 ) -> dict[str, Array]:
     """``features`` of an image whose rows are split over so many devices."""
-    check_layers(layers)
     if jnp.ndim(image) != 3 or jnp.shape(image)[-1] != 3:
         raise InputError(
             f"image must have shape [height, width, 3], got {list(jnp.shape(image))}"
         )
     architecture = architecture_of(params)
-    for name in layers:
-        if name not in architecture.layers:
-            raise InputError(f"{architecture.name} has no layer {name}: choose another")
+    check_layers(layers, architecture)
     deepest = max(layers, key=LAYERS.index)
     height, width, _ = jnp.shape(image)
     check_size(height, width, deepest, options.pool_padding)

@@ -30,6 +30,8 @@ from jax.sharding import Mesh
 from nstjax.errors import InputError
 from nstjax.network.architecture import (
     LAYERS,
+    architecture_of,
+    check_layers,
     convolution_sizes,
     kernels_of,
     summarize,
@@ -144,8 +146,10 @@ def plan_memory(
       tile: where it is given, it is taken.
 
     Raises:
-      InputError: nothing fits.
+      InputError: nothing fits, or the network lacks a layer.
     """
+    for layers in (preset.content_layers, preset.style_layers):
+        check_layers(layers, architecture_of(params))
     own, per_pixel = _fixed_bytes(pictures, params, preset), _work(params, preset)
     winograd = _winograd_layers(params, preset)
 

@@ -9,6 +9,7 @@ that one definition serves the whole image, its regions (whose guides weight the
 positions), tiles, whose sums are added up, and devices.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -40,7 +41,7 @@ class StatisticContext(NamedTuple):
     split_rows: bool = False
 
 
-class Statistic:
+class Statistic(ABC):
     """A style statistic, relative to Gatys' Gram matrices.
 
     Attributes:
@@ -90,15 +91,15 @@ class Statistic:
         """The positions of a layer that a ``sampled`` statistic draws; None for all."""
         return None
 
+    @abstractmethod
     def gather(self, activation: Array, context: StatisticContext) -> Any:
         """Sums of one part [height, width, channels]: a pytree to add up."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(
         self, sums: Any, context: StatisticContext, layer: LayerSize, form: StyleForm
     ) -> Any:
         """The statistic of the whole layer, from the sums of all its parts."""
-        raise NotImplementedError
 
     def distance(self, statistic: Any, target: Any, key: Array) -> Array:
         """Σ (statistic - target)², or another sum over the channels."""

@@ -11,7 +11,7 @@ from command_lines import PICTURES, RUN, SHALLOW, check_refused, good
 import nstjax
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size
-from nstjax.network.architecture import kernel_shapes
+from nstjax.network.architecture import VGG16, kernel_shapes
 from nstjax.presets.published import PRESETS
 from nstjax.presets.settings import customize
 from nstjax.problem import memory_plan
@@ -129,3 +129,11 @@ def test_the_command_says_what_it_takes_and_goes_by_tiles(studio, command):
 def test_the_command_tells_what_is_wrong_in_a_line(flags, says, studio, command):
     check_refused(*command(*RUN, *flags), says)
     assert not pathlib.Path("out.png").exists()
+
+
+def test_layers_that_the_network_lacks_are_refused():
+    params = {layer: VGG19[layer] for layer in kernel_shapes(architecture=VGG16)}
+    preset = customize(ADAM, style_layers=("relu1_1", "relu3_4"))
+    with pytest.raises(InputError, match="VGG-16 has no layer relu3_4"):
+        plan_memory(SIZES, params, preset)
+    assert plan_memory(SIZES, params, ADAM, 16).tile is None

@@ -334,22 +334,16 @@ def test_a_killed_pyramid_resumes_bit_equal(studio, command):
     with copied_after("runs.session.progress_text", copies, "whole"):
         status, _, err = command(*flags("whole"))
     assert status == 0, err
-    for killed in copies.values():
-        check_killed(killed, command)
-
-
-def check_killed(killed, command):
-    assert not pathlib.Path(killed, "stylized.png").exists()
-    status, _, err = command(*flags(killed, "--resume"))
-    assert status == 0, err
 
     def rows_of(folder):
         lines = pathlib.Path(folder, "metrics.jsonl").read_text().splitlines()
         return [{**json.loads(line), "seconds": 0} for line in lines]
 
-    assert rows_of(killed) == rows_of("whole")
-    for name in ("stylized.png", "checkpoint.safetensors", "snapshot_000008.png"):
-        assert (
-            pathlib.Path(killed, name).read_bytes()
-            == pathlib.Path("whole", name).read_bytes()
-        ), name
+    for killed in map(pathlib.Path, copies.values()):
+        assert not (killed / "stylized.png").exists()
+        status, _, err = command(*flags(killed, "--resume"))
+        assert status == 0, err
+        assert rows_of(killed) == rows_of("whole")
+        for name in ("stylized.png", "checkpoint.safetensors", "snapshot_000008.png"):
+            same = pathlib.Path("whole", name).read_bytes()
+            assert (killed / name).read_bytes() == same, name
