@@ -1,10 +1,21 @@
-"""What every benchmark does: flags in, work timed in turns, a table and JSON out."""
+"""What every benchmark does: flags in, work timed in turns, a table and JSON out.
 
+Ratios are taken within a round: a machine that is busy for a while slows both sides.
+"""
+
+import contextlib
 import json
+import multiprocessing
+import os
+import pkgutil
+import re
+import resource
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -19,6 +30,8 @@ from nstjax.whole_number import is_whole_number
 
 FLAGS = flags.FLAGS
 Name = TypeVar("Name")
+WARM_UP_ROUNDS = 2
+ROUND_SECONDS = 0.5  # a shorter one is not timed well
 # What this module defines belongs to the benchmark that runs.
 flags.disclaim_key_flags()
 
@@ -117,3 +130,85 @@ def write_json(path: str | Path | None, numbers: Any) -> None:
     if path:
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(numbers, indent=2) + "\n")
+
+
+class Program(NamedTuple):
+    """What a worker runs."""
+
+    device: str
+    result: Any  # what it gives before it is timed
+    run: Callable[[int], None]  # does its work so many times, and waits for the last
+    steps: int = 1  # in its work: it is timed by them
+    compile_seconds: float | None = None  # with tracing; None if nothing is compiled
+    device_peak: Callable[[], int] = lambda: 0  # bytes of an accelerator
+
+
+class Workers:
+    """A process for each program, so that peak memory and thread pools are its own.
+
+    They are given by name: a function of this folder, such as "module.function", which
+    makes a program of name and task, and the task. ``firsts`` tells each program's
+    device, result and compile seconds.
+    """
+
+    def __init__(self, programs: Mapping[str, tuple[str, Any]]):
+        share_gpu()
+        # The fork server is small: what its parent has does not count.
+        context = multiprocessing.get_context("forkserver")
+        self.firsts: dict[str, Any] = {}
+        self._pipes: dict[str, Connection] = {}
+        # One after the other, for compilation is timed.
+        for name, (function, task) in programs.items():
+            self._pipes[name], end = context.Pipe()
+            arguments = (function, name, task, end)
+            context.Process(target=_work, args=arguments, daemon=True).start()
+            end.close()
+            self.firsts[name] = self._told_by(name)
+
+    def measure(self, rounds: int) -> dict[str, tuple[list[float], int]]:
+        """Let the programs take turns: seconds of a step by round, and peak bytes."""
+        seconds: dict[str, list[float]] = {name: [] for name in self._pipes}
+        peaks = {}
+        for _ in range(WARM_UP_ROUNDS + rounds):
+            for name, pipe in self._pipes.items():
+                pipe.send(None)
+                each, peaks[name] = self._told_by(name)
+                seconds[name].append(each)
+        return {name: (seconds[name][WARM_UP_ROUNDS:], peaks[name]) for name in peaks}
+
+    def _told_by(self, name: str) -> Any:
+        try:
+            return self._pipes[name].recv()
+        except (EOFError, ConnectionError):
+            sys.exit(f"{name} ended early: see its message above")
+
+
+def _work(function: str, name: str, task: Any, pipe: Connection) -> None:
+    """Time a round whenever the parent asks for one, until its end of the pipe goes."""
+    program = pkgutil.resolve_name(f"{__package__}.{function}")(name, task)
+    pipe.send(program._replace(run=None, device_peak=None))
+    count = 1
+    with contextlib.suppress(EOFError):
+        while True:
+            pipe.recv()
+            start = time.perf_counter()
+            program.run(count)
+            seconds = (time.perf_counter() - start) / count
+            peak = program.device_peak() or resident_peak()
+            pipe.send((seconds / program.steps, peak))
+            count = max(1, round(ROUND_SECONDS / seconds))
+
+
+def share_gpu() -> None:
+    """Leave some of a GPU to other processes; JAX would take most at its start."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+def resident_peak() -> int:
+    """The most bytes of memory that this process has had."""
+    # Unlike getrusage's it does not begin with the parent's.
+    with contextlib.suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        return 1024 * int(found[1]) if found else 0
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return resident if sys.platform == "darwin" else 1024 * resident

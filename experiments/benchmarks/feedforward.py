@@ -20,7 +20,7 @@ import itertools
 import os
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -30,7 +30,6 @@ from absl import flags
 from experiments.benchmarks import benchmark
 from experiments.benchmarks import feedforward_programs as programs
 from experiments.benchmarks.feedforward_programs import Task
-from experiments.benchmarks.workers import Workers, share_gpu
 from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import TransformArchitecture
@@ -61,7 +60,7 @@ FLAGS = flags.FLAGS
 
 def measure() -> dict[str, list[dict[str, Any]]]:
     """The rows of each model and size, printed as they are measured: {title: rows}."""
-    share_gpu()
+    benchmark.share_gpu()
     if FLAGS.threads and not hasattr(os, "sched_setaffinity"):
         raise InputError("--threads needs Linux: do without it")
     if FLAGS.threads:
@@ -75,9 +74,9 @@ def measure() -> dict[str, list[dict[str, Any]]]:
     }
     for task, (height, width) in itertools.product(tasks.values(), sizes):
         check_sides(height, width, task.architecture)
-    names = ["nstjax", "torch"]
+    names = {"nstjax": "feedforward_programs", "torch": "torch_programs"}
     if importlib.util.find_spec("torch") is None:
-        names.remove("torch")
+        del names["torch"]
         print("PyTorch is not installed, so nstjax alone: pip install torch")
     on_gpu = jax.default_backend() == "gpu"
     precision = FLAGS.precision or ("bfloat16" if on_gpu else "float32")
@@ -99,9 +98,11 @@ def measure() -> dict[str, list[dict[str, Any]]]:
     return {title: report(title, task, names) for title, task in cases.items()}
 
 
-def report(title: str, task: Task, names: Sequence[str]) -> list[dict[str, Any]]:
+def report(title: str, task: Task, names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Compare the implementations' results, time them and print the table."""
-    workers = Workers(programs.feedforward_program, dict.fromkeys(names, task))
+    workers = benchmark.Workers(
+        {name: (f"{module}.{name}_feedforward", task) for name, module in names.items()}
+    )
     results = {name: first.result for name, first in workers.firsts.items()}
     print_comparison(results, task)
     measured = workers.measure(FLAGS.rounds)
@@ -129,7 +130,7 @@ def print_comparison(results: Mapping[str, np.ndarray], task: Task) -> None:
             check("relative difference of the first", difference, LARGEST_DIFFERENCE)
     elif task.precision == "bfloat16":
         full = task._replace(precision="float32")
-        exact = programs.nstjax_inference(full).first.result
+        exact = programs.nstjax_inference(full).result
         for name, pictures in results.items():
             difference = np.abs(pictures - exact).mean() / np.ptp(exact)
             what = f"{name}: mean difference from float32, of the range"

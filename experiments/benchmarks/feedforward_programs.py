@@ -10,7 +10,7 @@ import optax
 from flax import nnx
 from jax import Array
 
-from experiments.benchmarks.workers import First, Program
+from experiments.benchmarks.benchmark import Program
 from nstjax import InputError, features, make_weights, preprocess, resize
 from nstjax.feedforward.inference.restyle import make_restyler
 from nstjax.feedforward.networks import adain, model_file
@@ -92,16 +92,10 @@ def shifted(picture: np.ndarray, count: int, height: int, width: int) -> np.ndar
     return np.stack([np.roll(picture, shift, axis=1) for shift in shifts])
 
 
-def feedforward_program(name: str, task: Task) -> Program:
-    """A named implementation, which gives pictures or the losses of first steps."""
+def nstjax_feedforward(_: str, task: Task) -> Program:
+    """Pictures, or the losses of the first steps of training."""
     keep_freed_memory()
-    training = task.paintings is not None
-    if name == "nstjax":
-        return nstjax_training(task) if training else nstjax_inference(task)
-    # Not at the top: it may not be installed, and nstjax's workers do without.
-    from experiments.benchmarks.torch_programs import torch_inference, torch_training
-
-    return (torch_training if training else torch_inference)(task)
+    return (nstjax_inference if task.paintings is None else nstjax_training)(task)
 
 
 class Float32InstanceNorm(InstanceNorm):
@@ -147,7 +141,7 @@ def nstjax_inference(task: Task) -> Program:
         jax.block_until_ready([compiled(*arguments) for _ in range(count)][-1])
 
     result = np.asarray(compiled(*arguments), np.float32)
-    return Program(First(jax.default_backend(), result, seconds), run)
+    return Program(jax.default_backend(), result, run, compile_seconds=seconds)
 
 
 def nstjax_training(task: Task) -> Program:
@@ -176,7 +170,8 @@ def nstjax_training(task: Task) -> Program:
             state, info = compiled(state, *data)
         jax.block_until_ready((state, info))
 
-    return Program(First(jax.default_backend(), np.array(losses), seconds), run)
+    first = np.array(losses)
+    return Program(jax.default_backend(), first, run, compile_seconds=seconds)
 
 
 def compiled_in(function: Any, *arguments: Any) -> tuple[float, Any]:

@@ -18,17 +18,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from absl import flags
 
 from experiments.benchmarks import benchmark
 from experiments.benchmarks import step_programs as programs
-from nstjax.analysis.sweeps.batch import prepare_batch
-from nstjax.analysis.sweeps.memory import compile_sweep
-from nstjax.analysis.sweeps.settings import grid
-from nstjax.analysis.sweeps.sweep import make_sweep, run_batch
-from nstjax.optimization.steps import run
-from nstjax.problem.compiled_transfer import make_transfer
+from nstjax import Size, customize, run
+from nstjax.analysis.sweeps.sweep import run_batch
 
 flags.DEFINE_integer("matmul_size", 8192, "Rows and columns.", lower_bound=1)
 flags.DEFINE_integer("steps", 2500, "Of the run.", lower_bound=1)
@@ -43,7 +38,7 @@ FLAGS = flags.FLAGS
 
 def measure() -> list[dict[str, Any]]:
     """A row for each, printed at the end."""
-    benchmark.exact_size("size", FLAGS.size)  # is refused before all else
+    benchmark.exact_size("size", FLAGS.size)  # refused before anything is timed
     a = jnp.ones((FLAGS.matmul_size, FLAGS.matmul_size), jnp.bfloat16)
     product = jax.jit(functools.partial(jnp.matmul, preferred_element_type=jnp.float32))
     seconds = min(warm_seconds(lambda: product(a, a)) for _ in range(2))
@@ -86,20 +81,19 @@ def transfer(precision: str) -> tuple[float, float]:
 
 def sweep(precision: str) -> tuple[float, float]:
     """Operations and seconds of a sweep's settings side by side."""
-    size = FLAGS.sweep_size
-    preset = programs.step_preset(
-        size, size, precision=precision, steps=FLAGS.sweep_steps
-    )
+    size, steps = FLAGS.sweep_size, FLAGS.sweep_steps
     task = programs.make_task(size, size)
-    params = jax.tree.map(jnp.asarray, task.params)
     content, style, _ = task.pictures
-    betas = preset.beta * np.geomspace(0.1, 10, FLAGS.lanes)
-    settings = list(grid({"beta": betas.tolist()}))
-    batch = prepare_batch(content, [style], params, preset, settings)
-    compiled = make_sweep(make_transfer(preset), batch.axes)
-    fitted = compile_sweep(compiled, batch, FLAGS.lanes)
-    operations = FLAGS.lanes * (FLAGS.sweep_steps + 1) * programs.count_operations(task)
-    return operations, warm_seconds(lambda: run_batch(fitted, batch))
+    preset = customize(
+        programs.PRESET,
+        size=Size("exact", (size, size)),
+        precision=precision,
+        steps=steps,
+    )
+    settings = programs.SweepTask(content, style, task.params, preset, FLAGS.lanes)
+    compiled, batch = programs.compiled_sweep(settings)
+    operations = FLAGS.lanes * (steps + 1) * programs.count_operations(task)
+    return operations, warm_seconds(lambda: run_batch(compiled, batch))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,8 @@ state what it assumes, by default figures of the order of an H200's:
     seconds = operations / rate + bytes / bandwidth + exchanges · latency
 """
 
-import json
 import math
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -49,7 +45,6 @@ flags.DEFINE_float("link_gb", 450.0, "Assumed bandwidth within a node, GB/s.")
 flags.DEFINE_float("internode_gb", 50.0, "Assumed bandwidth between nodes, GB/s.")
 flags.DEFINE_float("latency_us", 5.0, "Assumed latency of an exchange, µs.")
 flags.DEFINE_integer("node", 8, "Devices within a node.", lower_bound=1)
-flags.DEFINE_bool("count", False, "Print what one size and number exchange, as JSON.")
 
 FLAGS = flags.FLAGS
 ASSUMED = ("tflops", "link_gb", "internode_gb", "latency_us", "node")
@@ -61,10 +56,8 @@ def measure() -> dict[str, Any]:
     preset = customize(
         get_preset("gatys2016"), optimizer=FLAGS.optimizer, pyramid="none"
     )
-    if FLAGS.count:
-        text = program_text(sizes[0], counts[0], preset)
-        print(json.dumps(count_exchanges(text, counts[0])))
-        return {}
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", max(counts))
     machine = {name: FLAGS[name].value for name in ASSUMED}
     print(", ".join(f"{name} {value:g}" for name, value in machine.items()))
     rows = [estimate(size, count, preset) for size in sizes for count in counts]
@@ -74,16 +67,7 @@ def measure() -> dict[str, Any]:
 
 def estimate(size: int, devices: int, preset: Preset) -> dict[str, Any]:
     """The row of one size and number of devices."""
-    command = [
-        *(sys.executable, "-m", "experiments.benchmarks.sharding", "--count"),
-        *(f"--sizes={size}", f"--devices={devices}", f"--optimizer={FLAGS.optimizer}"),
-    ]
-    pretended = f"--xla_force_host_platform_device_count={devices}"
-    environment = {**os.environ, "XLA_FLAGS": pretended, "JAX_PLATFORMS": "cpu"}
-    counted = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, check=True
-    )
-    received, exchanges = json.loads(counted.stdout)
+    received, exchanges = count_exchanges(program_text(size, devices, preset), devices)
     layers, styled = needed_layers(size, preset), preset.style_layers
     alone, compute = (
         operations(layers, styled, count) / FLAGS.tflops / 1e12

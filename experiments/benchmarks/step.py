@@ -29,7 +29,6 @@ from absl import flags
 
 from experiments.benchmarks import benchmark
 from experiments.benchmarks import step_programs as programs
-from experiments.benchmarks.workers import Workers
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 
@@ -75,8 +74,19 @@ def measure_size(task: programs.Task, names: Sequence[str]) -> list[dict[str, An
         else task
         for name in names
     }
-    exact = Workers(programs.step_program, {"float64": task}).firsts["float64"]
-    workers = Workers(programs.step_program, tasks)
+    exact_step = {"float64": ("step_programs.float64_step", task)}
+    exact = benchmark.Workers(exact_step).firsts["float64"]
+    workers = benchmark.Workers(
+        {
+            name: (
+                "torch_programs.torch_step"
+                if "torch" in name
+                else "step_programs.nstjax_step",
+                tasks[name],
+            )
+            for name in names
+        }
+    )
     measured = workers.measure(FLAGS.repeats)
     reference = next((name for name in REFERENCES if name in names), None)
     height, width = task.pictures.shape[1:3]

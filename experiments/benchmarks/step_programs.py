@@ -1,5 +1,6 @@
-"""What ``experiments.benchmarks.step`` times: a step of nstjax and one of PyTorch."""
+"""What is timed of style transfer: a step of nstjax, and a sweep."""
 
+import functools
 import sys
 from typing import Any, NamedTuple
 
@@ -7,13 +8,19 @@ import jax
 import numpy as np
 import optax
 
-from experiments.benchmarks.workers import First, Program
+from experiments.benchmarks.benchmark import Program, resident_peak
 from nstjax import Preset, Problem, Size, Targets, Weights, get_preset, prepare, run
+from nstjax.analysis.sweeps.batch import Batch, prepare_batch
+from nstjax.analysis.sweeps.memory import compile_sweep
+from nstjax.analysis.sweeps.settings import Settings, grid
+from nstjax.analysis.sweeps.sweep import CompiledSweep, make_sweep, run_batch
+from nstjax.io.compilation_cache import keep_compiled_programs
 from nstjax.io.weights import find_vgg19, load_params
 from nstjax.losses.total import style_statistics, total_loss
 from nstjax.network.architecture import LAYERS, summarize
 from nstjax.network.vgg import MEAN_RGB, features
 from nstjax.presets.settings import customize, deepest_layer
+from nstjax.problem.compiled_transfer import make_transfer
 from nstjax.runtime.memory import free_before_next_step, keep_freed_memory
 
 ADAM_BETA_1 = 0.9
@@ -61,15 +68,10 @@ def count_operations(task: Task) -> int:
     )
 
 
-def step_preset(height: int, width: int, **settings: Any) -> Preset:
-    """What a step is of, at an exact size."""
-    return customize(PRESET, size=Size("exact", (height, width)), **settings)
-
-
 def problem_of(task: Task, tile: int | None = None, **settings: Any) -> Problem:
     """A task's style transfer, from its initial image."""
     content, style, image = task.pictures
-    preset = step_preset(*content.shape[:2], **settings)
+    preset = customize(PRESET, size=Size("exact", content.shape[:2]), **settings)
     params = jax.tree.map(jax.numpy.asarray, task.params)
     return prepare(content, [style], params, preset, init_image=image, tile=tile)
 
@@ -80,22 +82,11 @@ def image_gradient(opt_state: optax.OptState) -> np.ndarray:
     return np.asarray(optax.tree.get(opt_state, "mu"), np.float64) / (1 - ADAM_BETA_1)
 
 
-def step_program(implementation: str, task: Task) -> Program:
-    """A named implementation, which gives loss and gradient at the initial image."""
-    if implementation == "float64":
-        return float64_step(task)
-    if implementation.startswith("torch"):
-        # Not at the top: it may not be installed.
-        from experiments.benchmarks.torch_programs import torch_step
-
-        return torch_step(task, implementation.split("-"))
-    return nstjax_step(task, "mixed" if "mixed" in implementation else "float32")
-
-
-def nstjax_step(task: Task, precision: str) -> Program:
-    """The product's own step, as its command runs it."""
+def nstjax_step(implementation: str, task: Task) -> Program:
+    """The product's own step, as its command runs it, with its loss and gradient."""
     keep_freed_memory()
     free_before_next_step()
+    precision = "mixed" if "mixed" in implementation else "float32"
     problem = problem_of(task, precision=precision)
     # The first dispatch is one step everywhere, the later ones as long as they can be.
     updates = run(problem.steps, problem.state, problem.data, sys.maxsize, stops=[1])
@@ -106,14 +97,21 @@ def nstjax_step(task: Task, precision: str) -> Program:
         for _ in range(count):
             next(updates)
 
-    def device_peak() -> int:
-        return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
+    return Program(
+        jax.default_backend(),
+        (float(info.loss[0]), gradient),
+        advance,
+        problem.steps.longest,
+        device_peak=device_peak,
+    )
 
-    first = First(jax.default_backend(), (float(info.loss[0]), gradient))
-    return Program(first, advance, problem.steps.longest, device_peak)
+
+def device_peak() -> int:
+    """The most bytes that an accelerator's arrays have had; 0 where it is not told."""
+    return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
 
 
-def float64_step(task: Task) -> Program:
+def float64_step(_: str, task: Task) -> Program:
     """Loss and gradient in float64, to measure the others' errors by: not timed."""
     jax.config.update("jax_enable_x64", True)
     params = jax.tree.map(lambda array: array.astype(np.float64), task.params)
@@ -128,5 +126,42 @@ def float64_step(task: Task) -> Program:
         return total_loss(params, image, targets, Weights(*numbers))[0]
 
     value, gradient = jax.jit(jax.value_and_grad(loss))(image)
-    first = First("cpu", (float(value), np.asarray(gradient)))
-    return Program(first, lambda count: None)
+    return Program("cpu", (float(value), np.asarray(gradient)), lambda count: None)
+
+
+class SweepTask(NamedTuple):
+    """A sweep over beta, of so many settings side by side."""
+
+    content: np.ndarray
+    style: np.ndarray
+    params: Any
+    preset: Preset
+    lanes: int
+
+    @property
+    def settings(self) -> Settings:
+        """From a tenth of the preset's beta to ten times as much."""
+        betas = self.preset.beta * np.geomspace(0.1, 10, self.lanes)
+        return grid({"beta": betas.tolist()})
+
+
+def compiled_sweep(task: SweepTask) -> tuple[CompiledSweep, Batch]:
+    """All settings as a batch, and the program for them, which is compiled first."""
+    content, style, params, preset, lanes = task
+    params = jax.tree.map(jax.numpy.asarray, params)
+    batch_of = functools.partial(prepare_batch, content, [style], params, preset)
+    first = batch_of([task.settings[0]])
+    sweep = make_sweep(make_transfer(preset), first.axes)
+    return compile_sweep(sweep, first, lanes), batch_of(list(task.settings))
+
+
+def sweep_peak(_: str, task: SweepTask) -> Program:
+    """A sweep's peak memory, in bytes: predicted and reached."""
+    # As in a command, whose memory this is.
+    keep_freed_memory()
+    keep_compiled_programs()
+    free_before_next_step()
+    sweep, batch = compiled_sweep(task)
+    run_batch(sweep, batch)
+    peaks = sweep.peak_bytes, device_peak() or resident_peak()
+    return Program(jax.default_backend(), peaks, lambda count: None)

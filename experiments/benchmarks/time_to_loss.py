@@ -30,8 +30,7 @@ import skimage.data
 from absl import flags
 
 from experiments.benchmarks import benchmark
-from experiments.benchmarks.step_programs import make_task, step_program
-from experiments.benchmarks.workers import Workers
+from experiments.benchmarks.step_programs import make_task
 from nstjax import InputError, Preset, customize, get_preset, parse_size, run
 from nstjax.commands.path_flags import define_path
 from nstjax.io import demo
@@ -174,8 +173,8 @@ def measure_pair(
         if FLAGS.torch:
             weights = None if FLAGS.weights == "auto" else FLAGS.weights
             task = make_task(exact.scale.width, exact.scale.height, weights)
-            workers = Workers(step_program, {"torch-float32": task})
-            taken, _ = workers.measure(FLAGS.repeats)["torch-float32"]
+            step = {"torch-float32": ("torch_programs.torch_step", task)}
+            taken, _ = benchmark.Workers(step).measure(FLAGS.repeats)["torch-float32"]
             in_torch = FLAGS.steps * statistics.median(taken)
             row |= {"PyTorch s": in_torch, "of PyTorch": row["seconds"] / in_torch}
         yield row

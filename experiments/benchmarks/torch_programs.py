@@ -14,10 +14,15 @@ from jax import tree
 from torch import Tensor
 from torch.nn import functional
 
-from experiments.benchmarks import feedforward_programs, step_programs
-from experiments.benchmarks.feedforward_programs import LOSS, Task
+from experiments.benchmarks import step_programs
+from experiments.benchmarks.benchmark import Program
+from experiments.benchmarks.feedforward_programs import (
+    FIRST_STEPS,
+    LEARNING_RATE,
+    LOSS,
+    Task,
+)
 from experiments.benchmarks.step_programs import CONTENT_WEIGHTS, STYLE_WEIGHTS
-from experiments.benchmarks.workers import First, Program
 from nstjax.feedforward.networks.adain import CODE_LAYER, EPSILON
 from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
@@ -33,8 +38,9 @@ MAX_POOL = partial(functional.max_pool2d, ceil_mode=True)  # keeps odd borders
 Weights = dict[str, Tensor]
 
 
-def torch_step(task: step_programs.Task, words: Sequence[str]) -> Program:
-    """A step of style transfer; the words are the implementation's name."""
+def torch_step(implementation: str, task: step_programs.Task) -> Program:
+    """A step of style transfer, with its loss and gradient."""
+    words = implementation.split("-")
     if "stock" not in words:
         keep_freed_memory()
     use_device()
@@ -60,11 +66,8 @@ def torch_step(task: step_programs.Task, words: Sequence[str]) -> Program:
         contents = {layer: found[layer] for layer in CONTENT_WEIGHTS}
         grams = {layer: gram(styled[layer]) for layer in STYLE_WEIGHTS}
         del found, styled
-    image.requires_grad_()
-    optimizer = torch.optim.Adam([image], lr=step_programs.PRESET.adam_learning_rate)
 
-    def step() -> Tensor:
-        optimizer.zero_grad()
+    def loss_of() -> Tensor:
         activations = activations_of(image)
         loss = torch.zeros((), device=DEVICE)
         for layer, weight in CONTENT_WEIGHTS.items():
@@ -73,15 +76,38 @@ def torch_step(task: step_programs.Task, words: Sequence[str]) -> Program:
         for layer, weight in STYLE_WEIGHTS.items():
             error = gram(activations[layer]) - grams[layer]
             loss = loss + weight * 0.25 * error.square().mean()
+        return loss
+
+    step = adam_step([image], step_programs.PRESET.adam_learning_rate, loss_of)
+    loss = step().item()
+    gradient = image.grad[0].permute(1, 2, 0).cpu().numpy()
+    peak = torch.cuda.max_memory_allocated if DEVICE == "cuda" else lambda: 0
+    first = (loss, gradient)
+    return Program(DEVICE, first, partial(repeat, step), device_peak=peak)
+
+
+def adam_step(
+    parameters: Sequence[Tensor], learning_rate: float, loss_of: Callable[[], Tensor]
+) -> Callable[[], Tensor]:
+    """What makes the next update, and gives the loss before it."""
+    for parameter in parameters:
+        parameter.requires_grad_()
+    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+
+    def step() -> Tensor:
+        optimizer.zero_grad()
+        loss = loss_of()
         loss.backward()
         optimizer.step()
         return loss
 
-    loss = step().item()
-    gradient = image.grad[0].permute(1, 2, 0).cpu().numpy()
-    first = First(DEVICE, (loss, gradient))
-    peak = torch.cuda.max_memory_allocated if DEVICE == "cuda" else lambda: 0
-    return Program(first, partial(repeat, step), device_peak=peak)
+    return step
+
+
+def torch_feedforward(_: str, task: Task) -> Program:
+    """Pictures, or the losses of the first steps of training."""
+    keep_freed_memory()
+    return (torch_inference if task.paintings is None else torch_training)(task)
 
 
 def torch_inference(task: Task) -> Program:
@@ -100,7 +126,7 @@ def torch_inference(task: Task) -> Program:
     with torch.inference_mode():
         result = forward().permute(0, 2, 3, 1).float().cpu().numpy()
     run = torch.inference_mode()(partial(repeat, forward))
-    return Program(First(DEVICE, result), run)
+    return Program(DEVICE, result, run)
 
 
 def torch_training(task: Task) -> Program:
@@ -117,14 +143,8 @@ def torch_training(task: Task) -> Program:
         painted = features(vgg, preprocess(paintings), LOSS.style_layers)
         targets = {layer: gram(layer, painted[layer])[style] for layer in painted}
         del painted
-    for weight in weights.values():
-        weight.requires_grad_()
-    optimizer = torch.optim.Adam(
-        weights.values(), lr=feedforward_programs.LEARNING_RATE
-    )
 
-    def step() -> Tensor:
-        optimizer.zero_grad()
+    def loss_of() -> Tensor:
         output = transform(weights, images, style_weights, architecture)
         with torch.no_grad():
             contents = features(vgg, preprocess(images), LOSS.content_layers)
@@ -140,12 +160,11 @@ def torch_training(task: Task) -> Program:
             share = (target.shape[1] / layer_channels(layer)) ** 2
             error = functional.mse_loss(gram(layer, activations[layer]), target)
             loss = loss + LOSS.beta * share * error
-        loss.backward()
-        optimizer.step()
         return loss
 
-    losses = [step().item() for _ in range(feedforward_programs.FIRST_STEPS)]
-    return Program(First(DEVICE, np.array(losses)), partial(repeat, step))
+    step = adam_step(list(weights.values()), LEARNING_RATE, loss_of)
+    losses = [step().item() for _ in range(FIRST_STEPS)]
+    return Program(DEVICE, np.array(losses), partial(repeat, step))
 
 
 def transform(

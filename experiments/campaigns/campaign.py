@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,8 @@ from absl import flags
 from experiments.benchmarks.benchmark import no_arguments, print_rows, whole_numbers
 from experiments.campaigns.commands import chosen
 from experiments.campaigns.contents import contents, differences
-from experiments.campaigns.trials import Moment, Trial
+from experiments.campaigns.trials import Trial
+from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
 from nstjax.io.atomic import check_workdir
@@ -57,7 +58,6 @@ class Report(NamedTuple):
     done: str  # what was done to the command, and when
     ended: str  # how it ended, a column of the table
     faults: list[str]  # what ought not to be
-    output: str  # what its last process said
 
 
 class Attempt(NamedTuple):
@@ -68,13 +68,20 @@ class Attempt(NamedTuple):
     trial: Trial
     whole: Whole
 
-    def moment(self) -> Moment:
-        """A random one, as --moments says."""
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[tuple[subprocess.Popen[bytes] | None, str]]:
+        """Give the command: its process as it stands still, or None, and when."""
         if self.draw.random() < SHARE_OF_CHANGES[FLAGS.moments]:
-            return Moment(change=self.draw.randint(1, self.whole.changes))
-        # Later ones are likelier: all commands begin alike, with Python's imports.
-        share = 1.02 * self.draw.random() ** 0.5
-        return Moment(seconds=self.whole.seconds[self.cache] * share)
+            change = self.draw.randint(1, self.whole.changes)
+            with self.trial.paused(change=change) as process:
+                what = self.trial.changes()[-1] if process else "that never came"
+                yield process, f"before change {change} of a file ({what})"
+        else:
+            # Later ones are likelier: all commands begin alike, with Python's imports.
+            share = 1.02 * self.draw.random() ** 0.5
+            seconds = self.whole.seconds[self.cache] * share
+            with self.trial.paused(seconds) as process:
+                yield process, f"after {seconds:.2f} s"
 
     def faults_of_another_start(self) -> list[str]:
         """Give the command again; how it differs from an undisturbed one."""
@@ -87,72 +94,91 @@ class Attempt(NamedTuple):
 
 
 def run_campaign(
-    title: str, tried: Callable[[Attempt], Report], arguments: Sequence[str]
-) -> int:
-    """Make the tries of the flags; returns the exit status, 1 after faults."""
-    no_arguments(arguments)
+    name: str,
+    module: str,
+    usage: str | None,
+    title: str,
+    tried: Callable[[Attempt], Report],
+) -> None:
+    """Run a command that makes the tries of the flags; its status is 1 after faults."""
+
+    def main(arguments: Sequence[str]) -> int:
+        no_arguments(arguments)
+        with _folder() as folder:
+            reports = list(_reports(folder, tried))
+        rows = []
+        for command in (*dict.fromkeys(name for name, _ in reports), "all"):
+            mine = [told for name, told in reports if command in (name, "all")]
+            row = {"command": command, "tries": len(mine)}
+            for ended in sorted({told.ended for _, told in reports}):
+                row[ended] = sum(told.ended == ended for told in mine)
+            rows.append(row | {"with faults": sum(bool(told.faults) for told in mine)})
+        print_rows(title, rows)
+        return int(any(told.faults for _, told in reports))
+
+    run_command(name, module, usage or "", main)
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    if FLAGS.workdir:
+        folder = Path(FLAGS.workdir).resolve()
+        check_workdir(folder)
+        if folder.exists():
+            raise InputError(f"{folder} is there already: choose another --workdir")
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary).resolve()
+        with cleaned_up(functools.partial(shutil.rmtree, folder, ignore_errors=True)):
+            yield folder
+
+
+def _reports(
+    folder: Path, tried: Callable[[Attempt], Report]
+) -> Iterator[tuple[str, Report]]:
+    """What came of each try, with the command's name, printed as it is made."""
     numbers = whole_numbers("only", 0) if FLAGS.only else range(FLAGS.tries)
-    with contextlib.ExitStack() as stack:
-        if FLAGS.workdir:
-            folder = Path(FLAGS.workdir).resolve()
-            check_workdir(folder)
-            if folder.exists():
-                raise InputError(f"{folder} is there already: choose another --workdir")
-        else:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory())).resolve()
-            clean = functools.partial(shutil.rmtree, folder, ignore_errors=True)
-            stack.enter_context(cleaned_up(clean))
-        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(FLAGS.jobs))
-        commands = chosen(FLAGS.commands, folder / "inputs")
-        names = list(commands)
+    commands = chosen(FLAGS.commands, folder / "inputs")
+    names = list(commands)
 
-        def trial_of(name: str, tried: str, cache: str) -> Trial:
-            path = folder / "tries" / tried
-            compiled = (folder if cache == "warm" else path) / "compiled" / name
-            return Trial(commands[name], path, compiled)
+    def trial_of(name: str, tried: str, cache: str) -> Trial:
+        path = folder / "tries" / tried
+        compiled = (folder if cache == "warm" else path) / "compiled" / name
+        return Trial(commands[name], path, compiled)
 
-        def undisturbed(name: str) -> Whole:
-            # The first one compiles, for the cache that is warm from then on.
-            pair = (trial_of(name, f"{name}-{cache}", "warm") for cache in CACHES)
-            return _undisturbed(name, pair)
+    def undisturbed(name: str) -> Whole:
+        # The first one compiles, for the cache that is warm from then on.
+        return _undisturbed(
+            name, [trial_of(name, f"{name}-{cache}", "warm") for cache in CACHES]
+        )
 
-        def report(number: int) -> tuple[int, str, Report]:
-            name = names[number % len(names)]
-            draw = random.Random(f"{FLAGS.seed} {number}")
-            both = FLAGS.cache == "both"
-            cache = draw.choice(CACHES) if both else FLAGS.cache
-            trial = trial_of(name, f"{number:04}-{name}", cache)
-            try:
-                told = tried(Attempt(draw, cache, trial, wholes[name]))
-            except subprocess.TimeoutExpired as error:
-                told = Report(f"after {error.timeout} s", "hung", ["hung"], "")
-            finally:
-                trial.end()
-            return number, name, told
+    def report(number: int) -> tuple[str, Report, str]:
+        name = names[number % len(names)]
+        draw = random.Random(f"{FLAGS.seed} {number}")
+        cache = draw.choice(CACHES) if FLAGS.cache == "both" else FLAGS.cache
+        trial = trial_of(name, f"{number:04}-{name}", cache)
+        try:
+            told = tried(Attempt(draw, cache, trial, wholes[name]))
+        except subprocess.TimeoutExpired as error:
+            told = Report(f"after {error.timeout} s", "hung", ["hung"])
+        finally:
+            trial.end()
+        text = f"{number}: {name}, {cache} cache, {told.done}: {told.ended}"
+        text += "".join(f"\n  FAULT: {fault}" for fault in told.faults)
+        if told.faults:
+            lines = trial.output().splitlines()[-30:]
+            text += "".join(f"\n  | {line}" for line in lines) + "\n"
+        return name, told, text
 
+    with concurrent.futures.ThreadPoolExecutor(FLAGS.jobs) as pool:
         wholes = dict(zip(names, pool.map(undisturbed, names), strict=True))
-        pending = [pool.submit(report, number) for number in numbers]
-        reports = []
-        for future in concurrent.futures.as_completed(pending):
-            number, name, told = future.result()
-            fault = "".join(f"\n  FAULT: {fault}" for fault in told.faults)
-            print(f"{number}: {name}, {told.done}: {told.ended}{fault}")
-            if fault:
-                lines = told.output.splitlines()[-30:]
-                print("".join(f"  | {line}\n" for line in lines))
-            reports.append((name, told))
-    rows = []
-    for name in (*names, "all"):
-        mine = [told for tried_name, told in reports if name in (tried_name, "all")]
-        row = {"command": name, "tries": len(mine)}
-        for ended in sorted({told.ended for _, told in reports}):
-            row[ended] = sum(told.ended == ended for told in mine)
-        rows.append(row | {"with faults": sum(bool(told.faults) for told in mine)})
-    print_rows(title, rows)
-    return int(any(told.faults for _, told in reports))
+        for name, told, text in pool.map(report, numbers):
+            print(text)
+            yield name, told
 
 
-def _undisturbed(name: str, trials: Iterable[Trial]) -> Whole:
+def _undisturbed(name: str, trials: Sequence[Trial]) -> Whole:
     seconds, found = {}, []
     for cache, trial in zip(CACHES, trials, strict=True):
         started = time.monotonic()
@@ -166,10 +192,9 @@ def _undisturbed(name: str, trials: Iterable[Trial]) -> Whole:
             )
     if unlike := differences(*found):
         raise InputError(f"{name} is not reproducible: {'; '.join(unlike)}")
-    changes = len(trial.changes())
+    changes = len(trials[-1].changes())
     print(
         f"{name}: {seconds['cold']:.1f} s, {seconds['warm']:.1f} s with compiled "
-        f"programs, {changes} changes of files",
-        flush=True,
+        f"programs, {changes} changes of files"
     )
     return Whole(seconds, changes, found[-1])

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -20,29 +19,29 @@ def contents(folder: Path) -> dict[str, str]:
     """
     found = {}
     for path in folder.rglob("*"):
-        name = str(path.relative_to(folder))
-        if CHECKPOINTS in path.relative_to(folder).parent.parts:
+        name = path.relative_to(folder)
+        if CHECKPOINTS in name.parent.parts:
             if path.parent.name == CHECKPOINTS:
-                found[name] = "a checkpoint"
+                found[str(name)] = "a checkpoint"
         elif path.is_file() and not path.name.startswith("."):
             try:
-                found[name] = hashlib.sha256(_comparable(path)).hexdigest()[:12]
+                found[str(name)] = hashlib.sha256(_comparable(path)).hexdigest()[:12]
             # A file cut short makes its reader fail with an error of any type.
             except Exception as error:
-                found[name] = f"{DAMAGED} ({error})"
+                found[str(name)] = f"{DAMAGED} ({error})"
     return found
 
 
-def differences(found: Mapping[str, str], whole: Mapping[str, str]) -> list[str]:
+def differences(found: dict[str, str], whole: dict[str, str]) -> list[str]:
     """How the contents of a folder differ from those of an undisturbed command."""
     return [
         f"{name} is {found.get(name, 'missing')}, not {whole.get(name, 'expected')}"
-        for name in sorted(found.keys() | whole.keys())
+        for name in sorted(found | whole)
         if found.get(name) != whole.get(name)
     ]
 
 
-def damaged(found: Mapping[str, str]) -> list[str]:
+def damaged(found: dict[str, str]) -> list[str]:
     """The files that cannot be read."""
     digests = sorted(found.items())
     return [f"{name} is {text}" for name, text in digests if text.startswith(DAMAGED)]
@@ -52,17 +51,15 @@ def _comparable(path: Path) -> bytes:
     if path.suffix == ".jsonl":
         # A kill may cut the last line short: the next run removes it.
         lines = path.read_text().split("\n")[:-1]
-        rows = [{**json.loads(line), "seconds": None} for line in lines]
-        return json.dumps(rows).encode()
+        return repr([json.loads(line) | {"seconds": None} for line in lines]).encode()
     if path.suffix == ".h5":
         found: list[object] = []
 
         def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-            values = {key: np.asarray(item.attrs[key]).tolist() for key in item.attrs}
-            found.append((name, sorted(values.items())))
+            found.extend((name, key, repr(item.attrs[key])) for key in item.attrs)
             if isinstance(item, h5py.Dataset) and not name.endswith("seconds"):
                 array = np.asarray(item[()])
-                found.append((str(item.dtype), item.shape, array.tolist()))
+                found.append((name, item.dtype, item.shape, array.tolist()))
 
         with h5py.File(path) as file:
             visit("", file)

@@ -11,7 +11,6 @@ line, nothing is asked of it.
 """
 
 import contextlib
-import functools
 import os
 import re
 import signal
@@ -23,7 +22,6 @@ from absl import flags
 from experiments.campaigns import campaign
 from experiments.campaigns.contents import contents, damaged, differences
 from experiments.campaigns.trials import MOST_SECONDS
-from nstjax.commands.launcher import run_command
 
 flags.adopt_module_key_flags(campaign)
 flags.DEFINE_float("again", 0.3, "Share of the tries that are given again.", 0.0, 1.0)
@@ -47,49 +45,43 @@ UNFINISHED = {"chunks", "checkpoints"}
 def interrupted(attempt: campaign.Attempt) -> campaign.Report:
     """Interrupt a command, and look at what it leaves."""
     draw, trial, whole = attempt.draw, attempt.trial, attempt.whole.contents
-    signals, moment = draw.choice(SIGNALS), attempt.moment()
-    between, again = draw.random() * BETWEEN_SECONDS, draw.random() < FLAGS.again
-    names = " ".join(each.name for each in signals)
-    done = f"{attempt.cache} cache, {names} {moment}"
-    with trial.paused(moment) as process:
+    signals, between = draw.choice(SIGNALS), draw.random() * BETWEEN_SECONDS
+    again = draw.random() < FLAGS.again
+    with attempt.paused() as (process, moment):
+        done = f"{' '.join(each.name for each in signals)} {moment}"
+        complete = not (unlike := differences(contents(trial.work), whole))
         if process is None:
-            faults = differences(contents(trial.work), whole)
-            return campaign.Report(done, "had ended", faults, trial.output())
-        if moment.change:
-            done += f" ({trial.changes()[-1]})"
+            return campaign.Report(done, "had ended", unlike)
         begun, before = trial.has_begun(), trial.output()
-        complete = not differences(contents(trial.work), whole)
-        for signum in signals[:-1]:
+        for number, signum in enumerate(signals):
+            if number:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(between)
             _send(process, signum)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(between)
-        _send(process, signals[-1])
         status = process.wait(MOST_SECONDS)
-        output = trial.output()
         found = contents(trial.work)
-        new = sorted(
+        new = [
             path
-            for path in found.keys() - whole.keys()
+            for path in sorted(found.keys() - whole.keys())
             if UNFINISHED.isdisjoint(Path(path).parts)
-        )
+        ]
         faults = [f"{path} is left over" for path in (*trial.left_over(), *new)]
         faults += damaged(found)
         if not begun:
-            return campaign.Report(done, "before Python ran it", faults, output)
-        said = output.removeprefix(before)
+            return campaign.Report(done, "before Python ran it", faults)
+        said = trial.output().removeprefix(before)
         faults += _faults_of_end(status, 128 + signals[0], said, complete)
         # The bar of the picture itself, where styles are mixed.
         steps = PROGRESS.findall(before.partition("nstjax: preset ")[2])
         if len(signals) == 1 and steps and int(steps[-1]) > 0:
             faults += [
                 f"{path} is missing, though a step was made"
-                for path in (trial.command.picture, trial.command.checkpoint)
-                if path and not (trial.work / path).exists()
+                for path in trial.command.results
+                if not (trial.work / path).exists()
             ]
         if again and not faults:
             faults = attempt.faults_of_another_start()
-            output += trial.output() if faults else ""
-        return campaign.Report(done, f"status {status}", faults, output)
+        return campaign.Report(done, f"status {status}", faults)
 
 
 def _send(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
@@ -124,5 +116,4 @@ def _faults_of_end(status: int, expected: int, said: str, complete: bool) -> lis
 
 if __name__ == "__main__":
     title = "Commands that were interrupted"
-    main = functools.partial(campaign.run_campaign, title, interrupted)
-    run_command("interrupts", __name__, __doc__ or "", main)
+    campaign.run_campaign("interrupts", __name__, __doc__, title, interrupted)

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from experiments.campaigns.commands import Command
 from nstjax.runtime.interrupts import cleaned_up
@@ -22,18 +21,6 @@ MOST_SECONDS = 900.0
 ENDING_SECONDS = 20.0
 # The bar is written at each step, so that the output tells how far the command is.
 EVERY_STEP = {"TQDM_MININTERVAL": "0", "TQDM_MINITERS": "1", "PYTHONUNBUFFERED": "1"}
-
-
-class Moment(NamedTuple):
-    """When a process is made to stand still."""
-
-    seconds: float = math.inf  # from its start
-    change: int = 0  # number of the change of a file that is next, 0 for none
-
-    def __str__(self) -> str:
-        if self.change:
-            return f"before change {self.change} of a file"
-        return f"after {self.seconds:.2f} s"
 
 
 class Trial:
@@ -62,7 +49,7 @@ class Trial:
     def _started(self, stop: int = 0) -> Iterator[subprocess.Popen[bytes]]:
         self._log.unlink(missing_ok=True)
         watching = f"{self._log}\n{self.files}\n{stop}"
-        with open(self._output, "wb") as output:
+        with open(self._output, "ab") as output:
             process = subprocess.Popen(
                 [sys.executable, *self.command.given_in(self.work)],
                 cwd=self.work,
@@ -85,14 +72,19 @@ class Trial:
             return process.wait(MOST_SECONDS)
 
     @contextlib.contextmanager
-    def paused(self, moment: Moment) -> Iterator[subprocess.Popen[bytes] | None]:
-        """Give the command: its process as it stands still; None if it ended before."""
-        with self._started(moment.change) as process:
+    def paused(
+        self, seconds: float = math.inf, change: int = 0
+    ) -> Iterator[subprocess.Popen[bytes] | None]:
+        """Give the command: its process as it stands still; None if it ended before.
+
+        It does so after some seconds, or right before a file's change of that number.
+        """
+        with self._started(change) as process:
             started = time.monotonic()
             waiting = os.WNOHANG | os.WUNTRACED
             while not (told := os.waitpid(process.pid, waiting))[0]:
                 passed = time.monotonic() - started
-                if passed >= moment.seconds:
+                if passed >= seconds:
                     # Not by the process, which would look whether it has ended.
                     os.kill(process.pid, signal.SIGSTOP)
                 if passed > MOST_SECONDS:
@@ -114,7 +106,7 @@ class Trial:
         return self._log.exists()
 
     def output(self) -> str:
-        """What the process has written to standard output and error."""
+        """What its processes have written to standard output and error."""
         return self._output.read_text(errors="replace")
 
     def left_over(self) -> list[str]:
