@@ -1,4 +1,4 @@
-"""Files that somebody damaged or made up, from real ones, and a way to try commands."""
+"""Files that somebody damaged or made up, from real ones."""
 
 import contextlib
 import copy
@@ -7,17 +7,17 @@ import json
 import math
 import operator
 import pathlib
-import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
-import programs
 import safetensors
 import safetensors.numpy
 
 Change = Callable[[pathlib.Path], object]
+# Names for what is wrong, and what makes a real file so.
+Cases = Iterator[tuple[str, Change]]
 DEEP = 100_000
 # Attributes of HDF5's dimension scales, which other programs read.
 SCALES = ("CLASS", "NAME", "REFERENCE_LIST", "DIMENSION_LIST", "DIMENSION_LABELS")
@@ -28,13 +28,6 @@ VALUES = (
 )  # fmt: skip
 
 
-class Hostile(NamedTuple):
-    """A name for what is wrong, and what makes a real file so."""
-
-    name: str
-    change: Change
-
-
 def write(text: str | bytes) -> Change:
     contents = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     return lambda path: path.write_bytes(contents)
@@ -43,16 +36,21 @@ def write(text: str | bytes) -> Change:
 # --- JSON -----------------------------------------------------------------------------
 
 
-def json_changes(document: Any) -> Iterator[Hostile]:
-    """Every field, however deep, replaced by every value, and left out."""
+def json_changes(document: Any) -> Cases:
+    """No JSON or other JSON; every field replaced by every value, and left out."""
+    text = json.dumps(document)
+    for whole in ("", "null", "[]", "1", '"text"', "{}", "{" * 99, text[:-3], text * 2):
+        yield f"{whole:.10}", write(whole)
+    yield "deep", write("[" * DEEP + "]" * DEEP)
+    yield "deep tables", write('{"settings":' * DEEP + "1" + "}" * DEEP)
+    yield "no text", write(b"\xff\xfe\x00{}")
     for path in field_paths(document):
         name = ".".join(map(str, path))
         old = functools.reduce(operator.getitem, path, document)
         for value in VALUES:
             if old != value or type(old) is not type(value):
-                change = with_field(document, path, value)
-                yield Hostile(f"{name} = {value!r:.20}", change)
-        yield Hostile(f"no {name}", with_field(document, path))
+                yield f"{name} = {value!r:.20}", with_field(document, path, value)
+        yield f"no {name}", with_field(document, path)
 
 
 def with_field(document: Any, path: tuple, *value: Any) -> Change:
@@ -68,16 +66,6 @@ def with_field(document: Any, path: tuple, *value: Any) -> Change:
     return change
 
 
-def json_wholes(document: Any) -> Iterator[Hostile]:
-    """No JSON, or other JSON."""
-    text = json.dumps(document)
-    for whole in ("", "null", "[]", "1", '"text"', "{}", "{" * 99, text[:-3], text * 2):
-        yield Hostile(f"{whole:.10}", write(whole))
-    yield Hostile("deep", write("[" * DEEP + "]" * DEEP))
-    yield Hostile("deep tables", write('{"settings":' * DEEP + "1" + "}" * DEEP))
-    yield Hostile("no text", write(b"\xff\xfe\x00{}"))
-
-
 def field_paths(document: Any, before: tuple = ()) -> Iterator[tuple]:
     is_table = isinstance(document, dict)
     for name, value in document.items() if is_table else enumerate(document[:2]):
@@ -89,7 +77,7 @@ def field_paths(document: Any, before: tuple = ()) -> Iterator[tuple]:
 # --- HDF5 -----------------------------------------------------------------------------
 
 
-def hdf5_changes(path: pathlib.Path) -> Iterator[Hostile]:
+def hdf5_changes(path: pathlib.Path) -> Cases:
     """Every object and every attribute of a file made something else."""
     names, datasets, attributes = ["/"], {}, []
     with h5py.File(path) as file:
@@ -101,18 +89,16 @@ def hdf5_changes(path: pathlib.Path) -> Iterator[Hostile]:
                 datasets[name] = item[()], dict(item.attrs)
     for name, (values, old) in datasets.items():
         for what, make in {**other_arrays(values), **LINKS}.items():
-            yield Hostile(f"{name}: {what}", replaced(name, make, old))
+            yield f"{name}: {what}", replaced(name, make, old)
     for name in names[1:]:
         if name not in datasets:
             for what, make in LINKS.items():
-                yield Hostile(f"{name}: {what}", replaced(name, make, {}))
-            yield Hostile(f"{name}: itself within", linked_to_itself(name))
+                yield f"{name}: {what}", replaced(name, make, {})
+            yield f"{name}: itself within", linked_to_itself(name)
     for name, attribute in attributes:
         for value in ATTRIBUTES:
-            yield Hostile(
-                f"{name} @{attribute} = {value!r:.20}",
-                with_attribute(name, attribute, value),
-            )
+            change = with_attribute(name, attribute, value)
+            yield f"{name} @{attribute} = {value!r:.20}", change
 
 
 def in_hdf5(change: Callable[[h5py.File], object]) -> Change:
@@ -220,14 +206,14 @@ LINKS: dict[str, Callable] = {
 # --- safetensors ----------------------------------------------------------------------
 
 
-def tensor_changes(path: pathlib.Path) -> Iterator[Hostile]:
+def tensor_changes(path: pathlib.Path) -> Cases:
     """Every tensor and every word of the metadata of a safetensors file changed."""
     with safetensors.safe_open(path, framework="numpy") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = file.metadata() or {}
 
-    def case(name: str, tensors: dict, metadata: dict) -> Hostile:
-        return Hostile(name, write(safetensors.numpy.save(tensors, metadata)))
+    def case(name: str, tensors: dict, metadata: dict) -> tuple[str, Change]:
+        return name, write(safetensors.numpy.save(tensors, metadata))
 
     def without(table: dict, name: str) -> dict:
         return {each: table[each] for each in table if each != name}
@@ -254,45 +240,18 @@ def tensor_changes(path: pathlib.Path) -> Iterator[Hostile]:
         "text": b"text",
     }.items():
         start = len(header).to_bytes(8, "little")
-        yield Hostile(f"header: {name}", write(start + header + b"\0" * 4))
-    yield Hostile("header: long", write((2**40).to_bytes(8, "little") + b"{}"))
+        yield f"header: {name}", write(start + header + b"\0" * 4)
+    yield "header: long", write((2**40).to_bytes(8, "little") + b"{}")
 
 
 # --- any file -------------------------------------------------------------------------
 
 
-def byte_changes(contents: bytes, count: int = 20) -> Iterator[Hostile]:
+def byte_changes(contents: bytes, count: int = 20) -> Cases:
     """The file cut short, and single bits flipped, at places chosen at random."""
     random = np.random.default_rng(0)
     for place in sorted(random.integers(0, len(contents), count).tolist()):
-        yield Hostile(f"cut at {place}", write(contents[:place]))
+        yield f"cut at {place}", write(contents[:place])
         flipped = bytearray(contents)
         flipped[place] ^= 1 << int(random.integers(8))
-        yield Hostile(f"flipped at {place}", write(bytes(flipped)))
-
-
-# --- commands -------------------------------------------------------------------------
-
-
-class Ended(NamedTuple):
-    """How a command ended, its processor time, and its process's peak in bytes."""
-
-    status: int
-    out: str
-    err: str
-    seconds: float
-    peak: int
-
-
-def run_command(arguments: list[str]) -> Ended:
-    """Run a program of the project in this process."""
-    started = time.process_time()
-    try:
-        status, out, err = programs.run_here(*arguments)
-    except Exception as error:
-        status, out, err = 1, "", f"Traceback: {type(error).__name__}: {error}"
-    seconds = time.process_time() - started
-    # Not ru_maxrss, which a process takes over from the one that started it.
-    said = pathlib.Path("/proc/self/status").read_text()
-    peak = 1024 * int(said.partition("VmHWM:")[2].split()[0])
-    return Ended(status, out, err, seconds, peak)
+        yield f"flipped at {place}", write(bytes(flipped))

@@ -8,7 +8,7 @@ from absl import flags
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
-from nstjax.io.atomic import check_results
+from nstjax.io.atomic import check_results, check_writable
 from nstjax.io.weights import default_weights_path, save_params
 from nstjax.runtime.interrupts import advise
 from weights_convert.convert import convert_file
@@ -44,8 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     if output:
         if not output.endswith(".safetensors"):
             raise InputError(f"--output={output} must end in .safetensors")
-        if not os.path.isdir(os.path.dirname(output) or "."):
-            raise InputError(f"--output={output} is in a folder that does not exist")
+        check_writable(output)
         check_results(given=[output], inputs=[path])
 
     if path is None:

@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from nstjax.errors import InputError
+from nstjax.io.paths import StrPath
 from nstjax.io.stored import check_file
 from weights_convert.fingerprint import find_orientation, oriented
 from weights_convert.keras import read_keras
@@ -17,7 +18,7 @@ LICENSE = "CC BY 4.0, Visual Geometry Group, University of Oxford"
 
 
 def convert_file(
-    path: str | os.PathLike[str],
+    path: StrPath,
 ) -> tuple[dict[str, dict[str, FloatArray]], dict[str, str]]:
     """Read VGG-19 or VGG-16 from a Keras ``.h5`` or MatConvNet ``.mat`` file.
 

@@ -9,6 +9,7 @@ import requests
 from tqdm import tqdm
 
 from nstjax.errors import InputError
+from nstjax.io.paths import StrPath
 
 FILE_NAME = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 URLS = (
@@ -30,7 +31,7 @@ def download(
     urls: Sequence[str] = URLS,
     known_hash: str = KNOWN_HASH,
     size: int = SIZE_BYTES,
-    folder: str | os.PathLike[str] | None = None,
+    folder: StrPath | None = None,
 ) -> str:
     """Download Keras' VGG-19 file into the cache, unless it is there; gives its path.
 

@@ -5,6 +5,7 @@ published loaders of one and the same file contradict each other. So neither is 
 from the layout: both are decided by the numbers of the original network.
 """
 
+import functools
 import itertools
 from typing import NamedTuple
 
@@ -64,11 +65,12 @@ def find_orientation(source: Source) -> Orientation:
     kernel, bias = source.arrays["conv3_3"]
     first, biases = source.arrays["conv1_1"]
     deeper = [kernel[0, 0, 0, 0], bias[0]]
+    close = functools.partial(np.allclose, rtol=0, atol=TOLERANCE)
     for axes in itertools.product(("RGB", "BGR"), ("row, column", "column, row")):
         orientation = Orientation(*axes)
         filters = oriented("conv1_1", first, orientation)[..., 0]
         found = Figures(biases[:4], filters[0, 0], filters[:, :, 2], deeper)
-        if all(map(_close, found, expected)):
+        if all(map(close, found, expected)):
             return orientation
     raise InputError(
         f"these are not the weights of ImageNet's {name}: conv1_1 and conv3_3 differ "
@@ -83,7 +85,3 @@ def oriented(layer: str, kernel: np.ndarray, orientation: Orientation) -> np.nda
     if layer == "conv1_1" and orientation.channels == "BGR":
         kernel = kernel[:, :, ::-1, :]
     return kernel
-
-
-def _close(found: ArrayLike, expected: ArrayLike) -> bool:
-    return np.allclose(found, expected, rtol=0, atol=TOLERANCE)

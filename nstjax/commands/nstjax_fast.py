@@ -7,6 +7,7 @@ from absl import flags
 from nstjax.commands import launcher
 from nstjax.commands.path_flags import define_mask, define_path
 from nstjax.commands.preset_flags import SETTINGS
+from nstjax.errors import InputError
 from nstjax.images.resizing import parse_size
 from nstjax.presets.settings import setting_choices
 
@@ -82,6 +83,11 @@ def main(contents: Sequence[str]) -> int:
     if FLAGS.list_styles:
         print(styles_text(FLAGS.model))
         return 0
+    if not contents:
+        raise InputError(
+            "give a photo, a video or a folder: nstjax-fast PHOTO (nstjax-fast --help "
+            "lists the flags)"
+        )
     style = FLAGS.style
     if style is None:
         contents, paintings = split_paintings(contents)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from nstjax.errors import InputError
 from nstjax.io.locks import NEW, remove_dead, temporary_folder
-
-StrPath = str | os.PathLike[str]
+from nstjax.io.paths import StrPath
 
 
 @contextmanager

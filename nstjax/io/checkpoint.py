@@ -11,6 +11,7 @@ import safetensors.numpy
 
 from nstjax.io.atomic import write_atomically
 from nstjax.io.config import START_AGAIN
+from nstjax.io.paths import StrPath
 from nstjax.io.stored import (
     check_tensors,
     damaged,
@@ -27,7 +28,7 @@ SCALE_SHAPE = ((), np.dtype(np.int32))
 
 
 def write_checkpoint(
-    path: str | os.PathLike[str],
+    path: StrPath,
     state: object,
     scale: int = 0,
     record: Mapping[str, Any] | None = None,
@@ -44,7 +45,7 @@ def write_checkpoint(
     write_atomically(path, safetensors.numpy.save(leaves, metadata))
 
 
-def checkpoint_scale(path: str | os.PathLike[str], scales: int) -> int:
+def checkpoint_scale(path: StrPath, scales: int) -> int:
     """The index of the scale, of so many, that ``read_checkpoint`` needs a state of."""
     with open_tensors(path, START_AGAIN) as file:
         check_tensors(path, file, {SCALE: SCALE_SHAPE}, [SCALE], START_AGAIN)
@@ -55,14 +56,14 @@ def checkpoint_scale(path: str | os.PathLike[str], scales: int) -> int:
     return scale
 
 
-def checkpoint_record(path: str | os.PathLike[str], kind: type[Kind]) -> Kind:
+def checkpoint_record(path: StrPath, kind: type[Kind]) -> Kind:
     """The record of a checkpoint that has one, as a type."""
     with open_tensors(path, START_AGAIN) as file:
         text = (file.metadata() or {}).get("record", "")
     return decode(text, kind, f"the record of {os.fspath(path)}", START_AGAIN)
 
 
-def read_checkpoint(path: str | os.PathLike[str], like: State) -> State:
+def read_checkpoint(path: StrPath, like: State) -> State:
     """Read a state with the shapes, dtypes and devices of another of the same run."""
     expected = _by_name(like)
     shapes = {name: (leaf.shape, leaf.dtype) for name, leaf in expected.items()}

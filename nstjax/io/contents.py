@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nstjax.errors import InputError
 from nstjax.io.images import NoPictureError, check_picture
+from nstjax.io.paths import StrPath
 from nstjax.io.video import VIDEO_SUFFIX, is_video, probe
 
 ANIMATED = ("GIF", "PNG", "WEBP")
@@ -38,7 +39,7 @@ def find_contents(
     given: Sequence[str],
     *,
     recursive: bool | None = False,
-    output: str | os.PathLike[str] | None = None,
+    output: StrPath | None = None,
 ) -> list[Content]:
     """The photos and videos, those of folders in order of their names.
 
@@ -46,11 +47,6 @@ def find_contents(
     that cannot be read are left out with one note. ``recursive`` is None where nobody
     is asked.
     """
-    if not given:
-        raise InputError(
-            "give a photo, a video or a folder: nstjax-fast PHOTO (nstjax-fast --help "
-            "lists the flags)"
-        )
     note = functools.partial(LOGGER.warning, "left out %s: %s")
     files = given_files(given, recursive=bool(recursive), output=output, note=note)
     animated = Path(output or "").suffix.lower() == VIDEO_SUFFIX
@@ -79,7 +75,7 @@ def given_files(
     given: Sequence[str],
     *,
     recursive: bool = False,
-    output: str | os.PathLike[str] | None = None,
+    output: StrPath | None = None,
     note: Note = lambda folder, why: None,
 ) -> list[tuple[Path, Path]]:
     """The files that are given, whatever they hold, and where they lie in a folder."""
@@ -190,10 +186,10 @@ def _is_animation(path: Path) -> bool:
 
 
 def files_below(
-    folder: str | os.PathLike[str],
+    folder: StrPath,
     *,
     recursive: bool,
-    without: Iterable[str | os.PathLike[str]] = (),
+    without: Iterable[StrPath] = (),
     note: Note = lambda folder, why: None,
 ) -> Iterator[Path]:
     """The files of a folder in order of their names, but for hidden ones.

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from nstjax.errors import EncodingError, InputError
+from nstjax.io.paths import StrPath
 from nstjax.runtime.interrupts import cleaned_up, undisturbed
 
 # What another folder may not have.
@@ -17,7 +18,7 @@ DISK_ERRORS = [errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES]
 DISK_ERRORS += [errno.EPERM, errno.ENOENT, getattr(errno, "EDQUOT", errno.ENOSPC)]
 
 
-def find_ffmpeg(path: str | os.PathLike[str]) -> str:
+def find_ffmpeg(path: StrPath) -> str:
     """The ffmpeg program of imageio-ffmpeg, which is needed for a path."""
     try:
         from imageio_ffmpeg import get_ffmpeg_exe
@@ -30,7 +31,7 @@ def find_ffmpeg(path: str | os.PathLike[str]) -> str:
         ) from None
 
 
-def run_ffmpeg(path: str | os.PathLike[str], *arguments: str) -> tuple[str, str]:
+def run_ffmpeg(path: StrPath, *arguments: str) -> tuple[str, str]:
     """What ffmpeg says, and what it writes to standard output."""
     done = subprocess.run(
         [find_ffmpeg(path), "-hide_banner", *arguments],
@@ -43,7 +44,7 @@ def run_ffmpeg(path: str | os.PathLike[str], *arguments: str) -> tuple[str, str]
 
 @contextlib.contextmanager
 def running(
-    path: str | os.PathLike[str], arguments: list[str], **pipe: int
+    path: StrPath, arguments: list[str], **pipe: int
 ) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
     """An ffmpeg that ends with the block, and the file of its error messages."""
     # imageio-ffmpeg's own reader and writer fork, which JAX's threads do not survive,
@@ -74,7 +75,7 @@ def complaint(messages: IO[bytes]) -> str:
     return re.sub(r"^(\[.*?\] )+", "", said.partition("\n")[0])
 
 
-def failure(path: str | os.PathLike[str], status: int, messages: IO[bytes]) -> OSError:
+def failure(path: StrPath, status: int, messages: IO[bytes]) -> OSError:
     """Why an ffmpeg has failed to write."""
     said = complaint(messages) or "ffmpeg crashed"
     for number in DISK_ERRORS:
@@ -84,6 +85,6 @@ def failure(path: str | os.PathLike[str], status: int, messages: IO[bytes]) -> O
     return EncodingError(f"{path} cannot be written: {said}")
 
 
-def url(path: str | os.PathLike[str]) -> str:
+def url(path: StrPath) -> str:
     """A path for ffmpeg: it may begin with a dash, or look like a protocol."""
     return f"file:{os.fspath(path)}"

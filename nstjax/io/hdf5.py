@@ -31,6 +31,7 @@ from nstjax.io.hdf5_objects import (
     read_attributes,
     write_attributes,
 )
+from nstjax.io.paths import StrPath
 from nstjax.io.stored import Label, check_file, convert, damaged
 
 MOST_OBJECTS = 100_000
@@ -83,7 +84,7 @@ class Stored(NamedTuple):
 
 
 def write_hdf5(
-    path: str | os.PathLike[str],
+    path: StrPath,
     schema: str,
     tables: Mapping[str, Table],
     attributes: Mapping[str, Mapping[str, Any]],
@@ -114,7 +115,7 @@ def write_hdf5(
 
 
 def read_hdf5(
-    path: str | os.PathLike[str],
+    path: StrPath,
     schema: str,
     tables: Mapping[str, Table],
     attributes: Mapping[str, Any],

@@ -19,6 +19,7 @@ from nstjax.images.pixels import over_white, to_8_bit, to_srgb
 from nstjax.images.resizing import UsedSize
 from nstjax.io.atomic import check_writable, write_atomically
 from nstjax.io.formats import open_picture
+from nstjax.io.paths import StrPath
 from nstjax.io.reduction import MAX_PIXELS, decode, reduced_size, reduction_factor
 from nstjax.io.stored import check_file
 
@@ -39,7 +40,7 @@ FRAMES = dict.fromkeys(
     ("AVIF", "GIF", "PNG", "WEBP"), "%s is animated: using the first of its %d frames"
 ) | {"TIFF": "%s has several pages: using the first of its %d"}
 
-ImageSource = str | os.PathLike[str] | Image.Image | ArrayLike
+ImageSource = StrPath | Image.Image | ArrayLike
 
 
 class NoPictureError(InputError):
@@ -92,10 +93,7 @@ def read_colors(
 
 
 def write_image(
-    path: str | os.PathLike[str],
-    image: ArrayLike,
-    quality: int = 95,
-    alpha: ArrayLike | None = None,
+    path: StrPath, image: ArrayLike, quality: int = 95, alpha: ArrayLike | None = None
 ) -> None:
     """Write an sRGB picture with 8 bits per channel, whole or not at all.
 
@@ -139,21 +137,15 @@ def write_image(
     encoded = io.BytesIO()
     try:
         picture.save(encoded, format_name, **options)
+        write_atomically(path, encoded.getbuffer())
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} cannot be written as {format_name} ({_reason(error)}): "
-            "choose another format"
-        ) from error
-    try:
-        write_atomically(path, encoded.getbuffer())
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({_reason(error)}): "
-            "free space there, or choose another folder"
+            "free space there, or choose another folder or format"
         ) from error
 
 
-def check_output(path: str | os.PathLike[str]) -> None:
+def check_output(path: StrPath) -> None:
     """Check that a picture can be written, before the work that makes it."""
     if Path(path).suffix.lower() not in FORMATS and not Path(path).is_dir():
         raise InputError(
@@ -163,7 +155,7 @@ def check_output(path: str | os.PathLike[str]) -> None:
     check_writable(path)
 
 
-def check_transparent(path: str | os.PathLike[str]) -> None:
+def check_transparent(path: StrPath) -> None:
     """Raise ``InputError`` if a picture of that name cannot be transparent."""
     if FORMATS.get(Path(path).suffix.lower()) == "JPEG":
         raise InputError(
@@ -172,7 +164,7 @@ def check_transparent(path: str | os.PathLike[str]) -> None:
         )
 
 
-def check_picture(path: str | os.PathLike[str]) -> None:
+def check_picture(path: StrPath) -> None:
     """Check a picture as far as its header tells; ``NoPictureError`` if it is none."""
     with _opened(os.fspath(path)):
         pass

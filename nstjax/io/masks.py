@@ -9,11 +9,12 @@ from PIL import Image
 
 from nstjax.errors import InputError
 from nstjax.io.images import read_colors
+from nstjax.io.paths import StrPath
 
 if TYPE_CHECKING:
     from nstjax.images.regions import RegionMasks
 
-ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray
+ImageSource = StrPath | Image.Image | np.ndarray
 # One map of colors, or several grey masks of one region each.
 MaskSource = ImageSource | Sequence[ImageSource]
 

@@ -5,6 +5,7 @@ import re
 
 from nstjax.errors import InputError
 
+StrPath = str | os.PathLike[str]
 Mask = str | tuple[str, ...]
 
 

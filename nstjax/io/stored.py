@@ -13,10 +13,10 @@ import numpy as np
 import safetensors
 
 from nstjax.errors import InputError
+from nstjax.io.paths import StrPath
 from nstjax.presets.settings import LARGEST_NUMBER
 
 Kind = TypeVar("Kind")
-StoredPath = str | os.PathLike[str]
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 # A number that is not finite is out of any bounds.
@@ -37,7 +37,7 @@ MOST_SHOWN = 200
 MOST_SETTING = 70
 
 
-def check_file(path: StoredPath, remedy: str, most_bytes: int = 2**63) -> None:
+def check_file(path: StrPath, remedy: str, most_bytes: int = 2**63) -> None:
     """Raise ``InputError`` unless a path is a regular file of a sensible size."""
     # It is not opened: a pipe would never end.
     if not os.path.exists(path):
@@ -53,7 +53,7 @@ def check_file(path: StoredPath, remedy: str, most_bytes: int = 2**63) -> None:
     raise InputError(f"{os.fspath(path) or 'a file of no name'} {problem}: {remedy}")
 
 
-def read_record(path: StoredPath, kind: type[Kind], remedy: str) -> Kind:
+def read_record(path: StrPath, kind: type[Kind], remedy: str) -> Kind:
     """Read a file of JSON as a type; ``InputError`` where it is something else."""
     check_file(path, remedy, MOST_JSON_BYTES)
     return decode(Path(path).read_bytes(), kind, os.fspath(path), remedy)
@@ -77,7 +77,7 @@ def convert(value: Any, kind: type[Kind], where: str, remedy: str) -> Kind:
         raise damaged(where, error, remedy) from error
 
 
-def damaged(where: StoredPath, problem: object, remedy: str) -> InputError:
+def damaged(where: StrPath, problem: object, remedy: str) -> InputError:
     """The error of a file, or of a part of one: what was found, and what to do."""
     # msgspec writes: Expected `int`, got `str` - at `$.preset.steps`.
     words, _, field = " ".join(str(problem).split()).partition(" - at ")
@@ -95,9 +95,7 @@ def short_json(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def open_tensors(
-    path: StoredPath, remedy: str, most_bytes: int = 2**63
-) -> Iterator[Any]:
+def open_tensors(path: StrPath, remedy: str, most_bytes: int = 2**63) -> Iterator[Any]:
     """Open a safetensors file, of which its library checks that its tensors fill it."""
     check_file(path, remedy, most_bytes)
     try:
@@ -117,7 +115,7 @@ def open_tensors(
 
 
 def check_tensors(
-    path: StoredPath,
+    path: StrPath,
     file: Any,
     expected: Mapping[str, tuple[Sequence[int], Any]],
     names: Iterable[str],

@@ -19,6 +19,7 @@ from nstjax.errors import InputError
 from nstjax.io.atomic import atomic_path, check_writable
 from nstjax.io.ffmpeg import complaint, failure, run_ffmpeg, running, url
 from nstjax.io.images import MAX_PIXELS
+from nstjax.io.paths import StrPath
 from nstjax.io.stored import check_file
 
 LOGGER = logging.getLogger("nstjax")
@@ -60,7 +61,7 @@ class VideoInfo(NamedTuple):
     tone_mapping: str  # ffmpeg's filters for RGB of high dynamic range, or none
 
 
-def is_video(path: str | os.PathLike[str]) -> bool:
+def is_video(path: StrPath) -> bool:
     """Whether ffmpeg takes a file for a video, by its content and not by its name."""
     with open(path, "rb") as file:
         start = file.read(4096)
@@ -72,7 +73,7 @@ def is_video(path: str | os.PathLike[str]) -> bool:
     return OPENED in _ffmpeg(path)[0]
 
 
-def probe(path: str | os.PathLike[str]) -> VideoInfo:
+def probe(path: StrPath) -> VideoInfo:
     """Decode the first frame of a video, to learn how all are read."""
     first_frame = "-map 0:V:0 -vf fps=source_fps,showinfo -frames:v 1 -f framecrc -"
     said, checksums = _describe(path, first_frame)
@@ -96,9 +97,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     return VideoInfo(width, height, fps, frames, _audio(said) is not None, *colors)
 
 
-def read_frames(
-    path: str | os.PathLike[str], info: VideoInfo
-) -> Generator[np.ndarray, None, None]:
+def read_frames(path: StrPath, info: VideoInfo) -> Generator[np.ndarray, None, None]:
     """Decode read-only frames, uint8 [height, width, 3], sRGB, at a constant rate.
 
     Where the video's own rate varies, or it starts later than the sound, frames are
@@ -135,11 +134,11 @@ def read_frames(
 
 
 def write_video(
-    path: str | os.PathLike[str],
+    path: StrPath,
     frames: Iterable[np.ndarray],
     fps: float,
     *,
-    audio_from: str | os.PathLike[str] | None = None,
+    audio_from: StrPath | None = None,
 ) -> None:
     """Write an MP4 whole or not at all: H.264 in 4:2:0, as browsers play it.
 
@@ -187,7 +186,7 @@ def write_video(
                 raise failure(path, process.returncode, messages)
 
 
-def check_video_output(path: str | os.PathLike[str]) -> None:
+def check_video_output(path: StrPath) -> None:
     """Check that a video can be written, before the work that makes it."""
     if Path(path).suffix.lower() != VIDEO_SUFFIX:
         raise InputError(
@@ -196,7 +195,7 @@ def check_video_output(path: str | os.PathLike[str]) -> None:
     check_writable(path)
 
 
-def _describe(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]:
+def _describe(path: StrPath, output: str = "") -> tuple[str, str]:
     """What ffmpeg says of a file, and what it writes to standard output."""
     check_file(path, "give one video file")
     said, written = _ffmpeg(path, output)
@@ -209,7 +208,7 @@ def _describe(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]
     return said, written
 
 
-def _ffmpeg(path: str | os.PathLike[str], output: str = "") -> tuple[str, str]:
+def _ffmpeg(path: StrPath, output: str = "") -> tuple[str, str]:
     limits = f"-max_pixels {MAX_PIXELS} -format_whitelist {CONTAINERS}"
     return run_ffmpeg(path, *limits.split(), "-i", url(path), *output.split())
 
@@ -228,7 +227,7 @@ def _video_colors(said: str, height: int, width: int) -> tuple[str, str]:
     return "bt709" if guessed else "auto", ""
 
 
-def has_tone_mapping(path: str | os.PathLike[str]) -> bool:
+def has_tone_mapping(path: StrPath) -> bool:
     """Whether the ffmpeg for a path, which may be anybody's, has the filters."""
     filters = run_ffmpeg(path, "-filters")[1]
     return all(f" {name} " in filters for name in ("zscale", "tonemap"))
@@ -241,7 +240,7 @@ def _audio(said: str) -> tuple[str, str] | None:
     return (found[1], found[2]) if found else None
 
 
-def _sound(path: str | os.PathLike[str]) -> list[str]:
+def _sound(path: StrPath) -> list[str]:
     """The arguments that add the sound of a video to the frames."""
     audio = _audio(_describe(path)[0])
     if audio is None:
@@ -265,7 +264,7 @@ def _even(frame: np.ndarray) -> np.ndarray:
     return np.pad(frame, [(0, side % 2) for side in frame.shape[:2]] + [(0, 0)], "edge")
 
 
-def _too_large(path: str | os.PathLike[str]) -> InputError:
+def _too_large(path: StrPath) -> InputError:
     return InputError(
         f"{path} has frames of more than {MAX_PIXELS // 10**6} million pixels: "
         "make it smaller"

@@ -13,7 +13,8 @@ from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.io.atomic import write_atomically
-from nstjax.io.stored import open_tensors, tensors_sha256
+from nstjax.io.paths import StrPath
+from nstjax.io.stored import check_file, open_tensors, tensors_sha256
 from nstjax.network.architecture import architecture_of, kernel_shapes
 from nstjax.network.random_weights import random_params
 from nstjax.network.vgg import Params
@@ -22,6 +23,7 @@ ENVIRONMENT_VARIABLE = "NSTJAX_WEIGHTS"
 CONVERTED_SUFFIXES = (".h5", ".hdf5", ".mat")
 BUNDLED = importlib.resources.files("nstjax") / "models" / "vgg19_slim.safetensors"
 ADVICE = "for VGG-19 itself run python -m weights_convert --download"
+NO_FILE = f"{ADVICE}, or pass --weights=auto, slim, random or the path of a file"
 # VGG-19's trunk has 80 MB, with its top 575 MB: anything larger is something else.
 LARGEST_FILE_BYTES = 2**30
 WRITE_AGAIN = "write it again with python -m weights_convert"
@@ -47,7 +49,8 @@ def find_vgg19() -> str | None:
     """VGG-19's file: ``$NSTJAX_WEIGHTS``, else the cached one, else None."""
     environment = os.environ.get(ENVIRONMENT_VARIABLE)
     if environment:
-        return _existing(environment, f" (${ENVIRONMENT_VARIABLE})")
+        check_file(environment, f"${ENVIRONMENT_VARIABLE} names it; {NO_FILE}")
+        return environment
     usual = default_weights_path()
     return usual if os.path.isfile(usual) else None
 
@@ -60,7 +63,8 @@ def load_network(weights: str = "auto", *, seed: int = 0) -> LoadedParams:
         params, source = random_params(seed), f"random (seed {seed})"
         return LoadedParams(params, params_sha256(params), source, ADVICE)
     if weights not in ("auto", "vgg19"):
-        return read_params(_existing(weights))
+        check_file(weights, NO_FILE)
+        return read_params(weights)
     path = find_vgg19()
     if path is None:
         if weights == "auto":
@@ -89,7 +93,7 @@ def load_params(weights: str = "auto", *, seed: int = 0) -> Params:
     return load_network(weights, seed=seed).params
 
 
-def read_params(path: str | os.PathLike[str]) -> LoadedParams:
+def read_params(path: StrPath) -> LoadedParams:
     """Read the network's params from a file.
 
     A ``.safetensors`` file may hold any widths of VGG-19's or VGG-16's layers; Keras'
@@ -131,7 +135,7 @@ def read_params(path: str | os.PathLike[str]) -> LoadedParams:
 
 
 def save_params(
-    path: str | os.PathLike[str],
+    path: StrPath,
     params: Mapping[str, Mapping[str, ArrayLike]],
     metadata: Mapping[str, str] | None = None,
     *,
@@ -165,16 +169,6 @@ def save_params(
 def params_sha256(params: Mapping[str, Mapping[str, ArrayLike]]) -> str:
     """The params' identity: SHA-256 over each tensor's name and float32 bytes."""
     return _tensors_sha256(_flatten(params))
-
-
-def _existing(path: str, origin: str = "") -> str:
-    if os.path.isfile(path):
-        return path
-    problem = "is a folder, not a file" if os.path.isdir(path) else "does not exist"
-    raise InputError(
-        f"no weights: {path or 'a file of no name'}{origin} {problem}; {ADVICE}, "
-        "or pass --weights=auto, slim, random or the path of a file"
-    )
 
 
 def _bundled() -> LoadedParams:

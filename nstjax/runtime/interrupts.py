@@ -22,7 +22,8 @@ from typing import Any
 
 COMMANDS = ("nstjax", "nstjax-fast")
 PACKAGES = ("nstjax", "experiments", "weights_convert")
-NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGHUP = getattr(signal, "SIGHUP", None)  # Windows has none
+NUMBERS = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, SIGHUP)))
 # What is sent to a command in the background, too, is meant.
 NOT_IGNORED = (signal.SIGINT, signal.SIGTERM)
 # A shell and the kernel, or timeout(1) and its process group, send a signal twice.
@@ -197,7 +198,7 @@ def _note(number: int, frame: object) -> None:
     del frame
     if _signals.received is None:
         _signals.received = number
-    if number == signal.SIGHUP:
+    if number == SIGHUP:
         _leave_terminal()
 
 

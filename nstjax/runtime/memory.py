@@ -10,7 +10,6 @@ import ctypes
 import math
 import os
 import platform
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,6 +66,8 @@ def memory_in_use() -> int:
     status = Path("/proc/self/status")
     if status.exists():
         return _kilobytes(status, "VmRSS")
+    import resource  # not on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 

@@ -13,9 +13,9 @@ import hostile_files
 import jax.numpy as jnp
 import pytest
 import safetensors.numpy
-from command_lines import SHALLOW, listing, save_pictures
+from command_lines import SHALLOW, check_bad, check_refused, save_pictures
 from forked import run_forked
-from hostile_files import Hostile
+from hostile_files import Cases, Change
 from matplotlib.text import Text
 from model_files import make_model
 from sweep_examples import example
@@ -61,12 +61,12 @@ def hostile(real, tmp_path, monkeypatch):
     shutil.copytree(real, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
 
-    def change(file: str, case: Hostile) -> None:
+    def damage(file: str, change: Change) -> None:
         shutil.copy(real / "run" / file, f"run/{file}")
-        case.change(pathlib.Path("run", file))
+        change(pathlib.Path("run", file))
 
     os.mkfifo("run/pipe")
-    return change
+    return damage
 
 
 def read_request(path: pathlib.Path) -> None:
@@ -79,32 +79,32 @@ def read_state(path: pathlib.Path) -> None:
     read_checkpoint(path, like)
 
 
-def as_line(case: Hostile) -> Hostile:
-    def change(path: pathlib.Path) -> None:
-        case.change(path)
+def as_line(change: Change) -> Change:
+    def changed(path: pathlib.Path) -> None:
+        change(path)
         path.write_bytes(path.read_bytes() + b"\n")
 
-    return Hostile(case.name, change)
+    return changed
 
 
-def cases(path: pathlib.Path) -> list[Hostile]:
+def cases(path: pathlib.Path) -> Cases:
     """Everything that can be wrong with a real file, cut short and flipped too."""
     contents = path.read_bytes()
     if path.suffix == ".json":
         document = json.loads(contents)
         used = ("scales", "weights_sha256", "image_sha256")
-        settings = {name: document["settings"][name] for name in used}
-        changes = hostile_files.json_changes(document | {"settings": settings})
-        found = [*hostile_files.json_wholes(document), *changes]
+        document["settings"] = {name: document["settings"][name] for name in used}
+        yield from hostile_files.json_changes(document)
     elif path.suffix == ".jsonl":
         row = json.loads(contents.splitlines()[0])
-        whole = [*hostile_files.json_wholes(row), *hostile_files.json_changes(row)]
-        return [as_line(case) for case in whole]
+        for name, change in hostile_files.json_changes(row):
+            yield name, as_line(change)
+        return
     elif path.suffix == ".h5":
-        found = [*hostile_files.hdf5_changes(path)]
+        yield from hostile_files.hdf5_changes(path)
     else:
-        found = [*hostile_files.tensor_changes(path)]
-    return [*found, *hostile_files.byte_changes(contents)]
+        yield from hostile_files.tensor_changes(path)
+    yield from hostile_files.byte_changes(contents)
 
 
 # How many are looked at, and how many of them must be refused: the others changed what
@@ -125,33 +125,18 @@ def test_hostile_files_are_refused_in_a_line(hostile, real, file, read, count, r
     path = pathlib.Path("run", file)
     shutil.copy(real / "run" / "checkpoint.safetensors", "run/real.safetensors")
     read(path)
-    all_cases = cases(path)
+    all_cases = [*cases(path)]
     messages = []
-    for case in all_cases[:: max(1, len(all_cases) // count)]:
-        hostile(file, case)
+    for name, change in all_cases[:: max(1, len(all_cases) // count)]:
+        hostile(file, change)
         try:
             read(path)
         except InputError as error:
             messages.append(str(error))
-            assert file in messages[-1], case.name
-            assert "\n" not in messages[-1], case.name
-            assert len(messages[-1]) < 600, case.name
+            assert file in messages[-1], name
+            assert "\n" not in messages[-1], name
+            assert len(messages[-1]) < 600, name
     assert len(messages) >= refused
-
-
-def case_of(path: pathlib.Path, name: str) -> Hostile:
-    (found,) = (case for case in cases(path) if case.name == name)
-    return found
-
-
-def refused(ended: hostile_files.Ended, says: str) -> None:
-    assert ended.status == 2, ended
-    lines = [line for line in ended.err.splitlines() if ": note: " not in line]
-    assert len(lines) == 1, ended
-    assert says in lines[0]
-    assert "Traceback" not in ended.err
-    assert ended.peak < MOST_BYTES, ended
-    assert ended.seconds < MOST_SECONDS, ended
 
 
 RESUME = ("nstjax.commands.nstjax", *RUN, "--weights=weights.safetensors", "--resume")
@@ -175,13 +160,12 @@ PLOT = ("experiments.plot_surface", "run/surface_plane3.h5", "--output=plot")
         (PLOT, "surface_plane3.h5", "axes/t: not finite", "axes/t holds a number"),
     ],
 )
-def test_commands_refuse_them_and_write_nothing(hostile, arguments, file, name, says):
-    hostile(file, case_of(pathlib.Path("run", file), name))
+def test_commands_refuse_them_and_write_nothing(
+    hostile, program, arguments, file, name, says
+):
+    hostile(file, dict(cases(pathlib.Path("run", file)))[name])
     pathlib.Path("run/pipe").unlink()
-    before = listing(pathlib.Path("."))
-    ended = hostile_files.run_command([*arguments])
-    refused(ended._replace(peak=0), says)
-    assert listing(pathlib.Path(".")) == before
+    check_bad(program, *arguments, says=says)
 
 
 MUCH = "claims much, compressed"
@@ -208,13 +192,20 @@ def mat_that_claims(name: str, sides: tuple[int, int]) -> bytes:
     return header + struct.pack("<II", 15, len(packed)) + packed
 
 
+# How each command ended, its processor time, and its process's peak in bytes: not
+# ru_maxrss, which a process takes over from the one that started it.
 RUN_COMMANDS = """
-import json, sys
+import json, pathlib, sys, time
 tests, commands = sys.argv[1:]
 sys.path.insert(0, tests)
-import hostile_files
+import programs
 for arguments in json.loads(commands):
-    print(json.dumps(hostile_files.run_command(arguments)), flush=True)
+    started = time.process_time()
+    ended = programs.run_here(*arguments)
+    seconds = time.process_time() - started
+    said = pathlib.Path("/proc/self/status").read_text()
+    peak = 1024 * int(said.partition("VmHWM:")[2].split()[0])
+    print(json.dumps([*ended, seconds, peak]), flush=True)
 """
 
 
@@ -228,7 +219,7 @@ def test_no_file_takes_long_or_much_memory(real, tmp_path):
             (folder / file).unlink()
             os.mkfifo(folder / file)
         else:
-            case_of(real / "run" / file, name).change(folder / file)
+            dict(cases(real / "run" / file))[name](folder / file)
         arguments = {
             FILM[0]: [f"--run={folder}", f"--output={folder}.gif"],
             PLOT[0]: [str(folder / file)],
@@ -249,7 +240,10 @@ def test_no_file_takes_long_or_much_memory(real, tmp_path):
     status, out, err = run_forked(RUN_COMMANDS, tests, json.dumps(commands))
     assert status == 0, err
     for line, says in zip(out.splitlines(), words, strict=True):
-        refused(hostile_files.Ended(*json.loads(line)), says)
+        *ended, seconds, peak = json.loads(line)
+        check_refused(*ended, says)
+        assert peak < MOST_BYTES, (ended, peak)
+        assert seconds < MOST_SECONDS, (ended, seconds)
 
 
 def test_shapes_that_only_links_make_large_are_refused(hostile):
@@ -260,7 +254,7 @@ def test_shapes_that_only_links_make_large_are_refused(hostile):
             for step in range(1000):
                 file[f"snapshots/{step + 10}"] = file["image"]
 
-    hostile("run.h5", Hostile("links", link))
+    hostile("run.h5", link)
     with pytest.raises(InputError, match="bytes of data in a file of"):
         runlog.read_run(pathlib.Path("run"))
 

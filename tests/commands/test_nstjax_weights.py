@@ -63,7 +63,7 @@ def test_missing_weights_say_what_to_run(studio, command, monkeypatch, no_vgg19)
     says = "run python -m weights_convert --download"
     check_bad(command, *RUN, "--weights=vgg19", says=says)
     monkeypatch.setenv("NSTJAX_WEIGHTS", "nowhere.safetensors")
-    check_bad(command, *RUN, says="nowhere.safetensors ($NSTJAX_WEIGHTS) does not")
+    check_bad(command, *RUN, says="does not exist: $NSTJAX_WEIGHTS names it")
 
 
 def test_a_random_network_is_drawn_by_the_seed(studio, command):

@@ -41,14 +41,10 @@ def read_one(source):
 LEFT_PART, RIGHT_PART = np.s_[:, :20], np.s_[:, 40:]
 
 
-@pytest.mark.parametrize("under", [0, 255])
-@pytest.mark.parametrize("color", [(255, 255, 255), (200, 30, 90)])
-def test_alpha_is_the_mask_of_one_region(color, under):
-    mask = read_one(on_transparent((LEFT_PART, color), under=under))
-    np.testing.assert_array_equal(mask, LEFT)
-
-
-def test_alpha_times_the_grey_that_was_painted():
+def test_alpha_times_the_grey_that_was_painted_is_the_mask_of_one_region():
+    for color, under in (((255, 255, 255), 0), ((200, 30, 90), 255)):
+        mask = read_one(on_transparent((LEFT_PART, color), under=under))
+        np.testing.assert_array_equal(mask, LEFT)
     pixels = on_transparent((LEFT_PART, (255,) * 3), (RIGHT_PART, (0,) * 3))
     pixels[:20, :20, 3] = 128
     pixels[30:, :20, :3] = 102
@@ -57,6 +53,10 @@ def test_alpha_times_the_grey_that_was_painted():
     np.testing.assert_array_equal(mask[20:30], LEFT[20:30])
     np.testing.assert_allclose(mask[30:, :20], 0.4, rtol=1e-5)
     assert not mask[:, 20:].any()
+    # An even alpha means nothing.
+    pixels = on_transparent((np.s_[:, :], (0, 0, 0)), (LEFT_PART, (255, 255, 255)))
+    pixels[:, :, 3] = 100
+    np.testing.assert_array_equal(read_one(pixels), LEFT)
 
 
 @pytest.mark.parametrize(
@@ -90,30 +90,22 @@ def test_in_a_map_transparent_is_a_region_of_its_own(colors, background):
     np.testing.assert_allclose(share, 1 - len(colors) / 3, atol=1e-6)
 
 
-def test_an_even_alpha_means_nothing():
-    pixels = on_transparent((np.s_[:, :], (0, 0, 0)), (LEFT_PART, (255, 255, 255)))
-    pixels[:, :, 3] = 100
-    np.testing.assert_array_equal(read_one(pixels), LEFT)
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_small_numbers_are_regions(dtype):
     regions = read(labels(0, 1, 2, 3, dtype=dtype))
     assert regions.names == ("0", "1", "2", "3")
     np.testing.assert_array_equal(regions.masks.argmax(0), labels(0, 1, 2, 3))
     np.testing.assert_array_equal(regions.masks.sum(0), 1)
-    for source in (labels(0, 5, 9), np.dstack([labels(0, 5, 9)] * 3)):
-        assert read_regions(source, PHOTO, "mask").names == ("0", "5", "9")
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_0_and_1_are_black_and_white(dtype):
+    grey = labels(0, 5, 9, dtype=dtype)
+    colors = read_regions(np.dstack([grey] * 3), PHOTO, "mask")
+    assert read(grey).names == colors.names == ("0", "5", "9")
+    # 0 and 1 are black and white.
     regions = read(labels(1, 0, 0, dtype=dtype))
     assert regions.names == ("#ffffff", "#000000")
     np.testing.assert_array_equal(regions.masks[0], LEFT)
-    one = read_one(labels(1, 0, 0, dtype=dtype))
-    np.testing.assert_array_equal(one, LEFT)
-    np.testing.assert_array_equal(read_one(labels(7, 0, 0)), LEFT)
+    for number in (1, 7):
+        mask = read_one(labels(number, 0, 0, dtype=dtype))
+        np.testing.assert_array_equal(mask, LEFT)
 
 
 def test_one_region_has_two_numbers_and_a_map_sixteen_at_the_most():
@@ -122,6 +114,10 @@ def test_one_region_has_two_numbers_and_a_map_sixteen_at_the_most():
     assert len(read(labels(*range(15))).names) == 15
     with pytest.raises(InputError, match=r"^mask holds 20 numbers from 0 to 19: "):
         read(labels(*range(20)))
+    # Dark greys are no numbers.
+    ramp = np.tile(np.linspace(0, 0.11, WIDTH, dtype=np.float32), (HEIGHT, 1))
+    mask = read_regions([ramp], PHOTO, "mask").masks[0]
+    np.testing.assert_allclose(mask[:, -1], 0.11, rtol=1e-5)
 
 
 @pytest.mark.parametrize("palette", [None, [0, 0, 0, 200, 0, 0, 0, 200, 0, 90, 90, 0]])
@@ -132,12 +128,6 @@ def test_a_palettes_colors_are_regions(tmp_path, palette):
     image.save(tmp_path / "mask.png")
     regions = read_regions(str(tmp_path / "mask.png"), PHOTO, "mask")
     np.testing.assert_allclose(regions.masks.mean(axis=(1, 2)), 0.25)
-
-
-def test_dark_greys_are_no_numbers():
-    ramp = np.tile(np.linspace(0, 0.11, WIDTH, dtype=np.float32), (HEIGHT, 1))
-    mask = read_regions([ramp], PHOTO, "mask").masks[0]
-    np.testing.assert_allclose(mask[:, -1], 0.11, rtol=1e-5)
 
 
 def test_the_turned_mask_of_a_turned_photo(tmp_path, caplog):

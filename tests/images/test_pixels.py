@@ -9,6 +9,7 @@ from PIL import Image
 
 from nstjax.io.images import read_image
 
+# What is seen, as a phone with each EXIF orientation stores it.
 ORIENTED = {
     1: lambda upright: upright,
     2: lambda upright: upright[:, ::-1],
@@ -35,13 +36,13 @@ def oriented(number):
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
-@pytest.mark.parametrize("orientation", ORIENTED)
-def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
-    turned = np.ascontiguousarray(ORIENTED[orientation](np.uint8(smooth() * 255)))
-    exif = oriented(orientation)
-    read = stored(tmp_path / f"turned.{suffix}", turned, exif=exif, quality=95)
-    assert read.shape == (24, 36, 3)
-    assert np.abs(read - smooth()).mean() < 0.03
+def test_exif_orientation_is_applied(tmp_path, suffix):
+    for orientation, turn in ORIENTED.items():
+        turned = np.ascontiguousarray(turn(np.uint8(smooth() * 255)))
+        exif = oriented(orientation)
+        read = stored(tmp_path / f"turned.{suffix}", turned, exif=exif, quality=95)
+        assert read.shape == (24, 36, 3)
+        assert np.abs(read - smooth()).mean() < 0.03, orientation
 
 
 def test_orientation_of_16_bit_grey_is_applied(tmp_path):
@@ -66,36 +67,32 @@ def test_transparency_is_composited_on_white(tmp_path):
     mixed = [0.8 + 0.2 * 100 / 255, 0.8, 0.8 + 0.2 * 200 / 255]
     np.testing.assert_allclose(read[0, :3], [[1, 1, 1], [1, 0, 0], mixed], atol=1e-6)
     np.testing.assert_array_equal(read_image(rgba), read)
+    straight = Image.new("RGBA", (20, 20), (200, 200, 200, 128))
+    for mode in ("LA", "La", "RGBa"):
+        image = straight.convert("LA") if mode == "La" else straight
+        expected = (255 - 128 + 128 * 200 / 255) / 255
+        np.testing.assert_allclose(
+            read_image(image.convert(mode)), expected, atol=1 / 255
+        )
 
 
-@pytest.mark.parametrize("mode", ["LA", "La", "RGBa"])
-def test_other_alpha_is_composited_on_white(mode):
-    color = (200, 200, 200, 128) if mode == "RGBa" else (200, 128)
-    straight = Image.new("RGBA" if mode == "RGBa" else "LA", (20, 20), color)
-    expected = (255 - 128 + 128 * 200 / 255) / 255
-    read = read_image(straight.convert(mode))
-    np.testing.assert_allclose(read, expected, atol=1 / 255)
-
-
-@pytest.mark.parametrize("transparency", [1, bytes([255, 0])])
-def test_palette_with_transparency(tmp_path, transparency):
+def test_palettes_grey_and_one_bit(tmp_path):
     image = Image.new("P", (20, 20), 0)
     image.putpalette([10, 20, 30, 200, 0, 0])
     image.putpixel((5, 5), 1)
-    read = stored(tmp_path / "p.png", image, transparency=transparency)
-    np.testing.assert_allclose(read[0, 0] * 255, [10, 20, 30], atol=1e-4)
-    np.testing.assert_allclose(read[5, 5], 1, atol=1e-6)
-
-
-def test_palette_grey_and_one_bit(tmp_path):
-    palette = Image.new("P", (20, 20), 1)
-    palette.putpalette([10, 20, 30, 200, 0, 50])
-    read = stored(tmp_path / "p.png", palette)
-    np.testing.assert_allclose(read[3, 3] * 255, [200, 0, 50], atol=1e-4)
+    path = tmp_path / "p.png"
+    for options, other in (
+        ({}, [200, 0, 0]),
+        ({"transparency": 1}, [255] * 3),
+        ({"transparency": bytes([255, 0])}, [255] * 3),
+    ):
+        read = stored(path, image, **options) * 255
+        np.testing.assert_allclose(read[0, 0], [10, 20, 30], atol=1e-4)
+        np.testing.assert_allclose(read[5, 5], other, atol=1e-4)
     grey = np.float32(NOISE[:, :, :1].repeat(3, axis=2) / 255)
-    np.testing.assert_array_equal(stored(tmp_path / "l.png", NOISE[:, :, 0]), grey)
+    np.testing.assert_array_equal(stored(path, NOISE[:, :, 0]), grey)
     bits = NOISE[:, :, 0] > 100
-    np.testing.assert_array_equal(stored(tmp_path / "1.png", bits)[:, :, 2], bits)
+    np.testing.assert_array_equal(stored(path, bits)[:, :, 2], bits)
 
 
 @pytest.mark.parametrize(
@@ -122,26 +119,20 @@ def test_16_bit_grey_is_exact(tmp_path, suffix):
     np.testing.assert_array_equal(read, np.dstack([EXACT] * 3))
 
 
-@pytest.mark.parametrize(
-    ("mode", "kind"), [("I;16", "<u2"), ("I;16B", ">u2"), ("I", "=i4")]
-)
-def test_16_bit_modes_are_exact(mode, kind):
-    image = Image.frombytes(mode, (256, 256), LEVELS.astype(kind).tobytes())
-    np.testing.assert_array_equal(read_image(image)[:, :, 0], EXACT)
+def test_deep_modes_are_exact():
+    for mode, kind in {"I;16": "<u2", "I;16B": ">u2", "I": "=i4"}.items():
+        image = Image.frombytes(mode, (256, 256), LEVELS.astype(kind).tobytes())
+        np.testing.assert_array_equal(read_image(image)[:, :, 0], EXACT)
+    for white in (1, 255, 65535):
+        read = read_image(Image.fromarray(EXACT * np.float32(white)))
+        np.testing.assert_allclose(read[:, :, 0], EXACT, rtol=1e-6)
 
 
-@pytest.mark.parametrize("white", [1, 255, 65535])
-def test_float_grey(tmp_path, white):
-    read = stored(tmp_path / "float.tif", EXACT * np.float32(white))
-    np.testing.assert_allclose(read[:, :, 0], EXACT, rtol=1e-6)
-
-
-@pytest.mark.parametrize("value", [-0.5, np.nan, np.inf, 1e6])
-def test_float_grey_without_a_known_range_is_refused(tmp_path, value):
-    values = EXACT.copy()
-    values[3, 4] = value
-    Image.fromarray(values).save(tmp_path / "float.tif")
-    assert "grey values" in refused(tmp_path / "float.tif")
+def test_float_grey_without_a_known_range_is_refused():
+    for value in (-0.5, np.nan, np.inf, 1e6):
+        values = EXACT.copy()
+        values[3, 4] = value
+        assert "grey values" in refused(Image.fromarray(values))
 
 
 def test_16_bit_color_png_is_right_to_8_bits(tmp_path):

@@ -64,28 +64,20 @@ def encode(linear):
 
 
 GREY_LINEAR = profile(b"GRAY", b"XYZ ", {b"wtpt": xyz(D50), b"kTRC": gamma(1)})
-
-
 LINEAR = np.array([64, 128, 16]) / 255
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
-def test_linear_profile_is_converted(tmp_path, suffix):
+def test_linear_profile_is_converted(tmp_path, suffix, monkeypatch):
     path = tmp_path / f"linear.{suffix}"
-    image = Image.new("RGB", (20, 20), (64, 128, 16))
-    for options, expected in (
-        ({"icc_profile": rgb_profile(SRGB, 1)}, encode(LINEAR)),
-        ({}, LINEAR),
-    ):
-        image.save(path, quality=100, **options)
-        np.testing.assert_allclose(read_image(path)[5, 5], expected, atol=0.02)
-
-
-def test_linear_profile_of_a_picture_that_is_decoded_smaller(tmp_path, monkeypatch):
-    monkeypatch.setattr("nstjax.io.reduction.REDUCE_ABOVE", 1000)
     image = Image.new("RGB", (80, 80), (64, 128, 16))
-    image.save(tmp_path / "linear.png", icc_profile=rgb_profile(SRGB, 1))
-    read = read_image(tmp_path / "linear.png", lambda *_: (20, 20))
+    image.save(path, quality=100)
+    np.testing.assert_allclose(read_image(path)[5, 5], LINEAR, atol=0.02)
+    image.save(path, quality=100, icc_profile=rgb_profile(SRGB, 1))
+    np.testing.assert_allclose(read_image(path)[5, 5], encode(LINEAR), atol=0.02)
+    # One that is decoded smaller.
+    monkeypatch.setattr("nstjax.io.reduction.REDUCE_ABOVE", 1000)
+    read = read_image(path, lambda *_: (20, 20))
     assert read.shape == (40, 40, 3)
     np.testing.assert_allclose(read[5, 5], encode(LINEAR), atol=0.02)
 

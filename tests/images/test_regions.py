@@ -27,35 +27,28 @@ def _grey(mask, alpha=None):
     return np.repeat(np.float32(mask)[:, :, None], 3, axis=2), alpha
 
 
-def test_grey_masks_are_memberships(caplog):
+def test_grey_masks_are_memberships_of_the_size_of_the_first(caplog):
     caplog.set_level(logging.INFO, "nstjax")
     soft = np.tile(np.linspace(0, 1, 40), (20, 1))
-    regions = regions_from_masks([_grey(soft), _grey(np.full((20, 40), 0.3))], "mask")
+    small = np.full((10, 20), 0.3)
+    regions = regions_from_masks([_grey(soft), _grey(small)], "style mask")
     assert regions.names == ("1", "2")
     assert regions.masks.dtype == np.float32
     snapped = np.where(soft < 0.05, 0, np.where(soft > 0.95, 1, soft))
     np.testing.assert_allclose(regions.masks[0], snapped, rtol=1e-6)
     np.testing.assert_allclose(regions.masks[1], 0.3, rtol=1e-6)
-    assert not caplog.records
-
-
-def test_grey_masks_take_the_size_of_the_first(caplog):
-    caplog.set_level(logging.INFO, "nstjax")
-    small = np.zeros((10, 20))
-    small[:5] = 1
-    regions = regions_from_masks([_grey(np.ones((20, 40))), _grey(small)], "style mask")
     assert caplog.messages == ["style mask 2 is 20x10, the first 40x20: resized"]
-    assert regions.masks.shape == (2, 20, 40)
-    np.testing.assert_allclose(regions.masks[1].mean(), 0.5, atol=1e-6)
 
 
-def test_masks_of_one_region_are_grey_and_not_all_black():
-    white, _ = _grey(np.ones((20, 20)))
-    with pytest.raises(InputError, match=r"^mask 2 is all black"):
-        # JPEG's black.
-        regions_from_masks([(white, None), (0.01 * white, None)], "mask")
-    with pytest.raises(InputError, match=r"^stylize mask is colored: .* grey"):
-        regions_from_masks([(white * np.float32([1, 0, 0]), None)], "stylize mask")
+def test_masks_of_one_region_are_grey_not_all_black_and_not_on_their_side():
+    white = np.ones((20, 30, 3), np.float32)
+    for says, second in {
+        "mask 2 is all black": 0.01 * white,  # JPEG's black
+        "mask 2 is colored: .* grey": white * np.float32([1, 0, 0]),
+        "mask 2 is 20x30, the first 30x20: one is port": white.transpose(1, 0, 2),
+    }.items():
+        with pytest.raises(InputError, match=f"^{says}"):
+            regions_from_masks([(white, None), (second, None)], "mask")
 
 
 def test_regions_are_fitted_to_their_picture(caplog):
@@ -74,14 +67,8 @@ def test_regions_are_fitted_to_their_picture(caplog):
 
 
 def test_a_mask_that_lies_on_its_side_is_refused():
-    regions = _regions("1", size=(60, 40))
-    with pytest.raises(
-        InputError, match=r"^mask is 40x60, its picture 90x60: one is por"
-    ):
-        fit_regions(regions, 60, 90, "mask")
-    with pytest.raises(InputError, match=r"^mask 2 is 40x60, the first 60x40"):
-        white = [_grey(np.ones(shape)) for shape in ((40, 60), (60, 40))]
-        regions_from_masks(white, "mask")
+    with pytest.raises(InputError, match=r"^mask is 40x60, its picture 90x60: one is"):
+        fit_regions(_regions("1", size=(60, 40)), 60, 90, "mask")
     # Hardly any picture is square to the pixel.
     fit_regions(_regions("1", size=(101, 100)), 60, 61, "mask")
 

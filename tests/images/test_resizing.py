@@ -66,17 +66,14 @@ def test_output_size(size, landscape, portrait):
     assert output_size(800, 600, size) == portrait
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "long", "expected"),
-    [
-        (999, 1000, 500, (500, 500)),
-        (501, 1000, 500, (251, 500)),
-        (249, 1000, 10, (2, 10)),
-        (16, 20000, 20, (1, 20)),
-    ],
-)
-def test_output_size_is_rounded_and_never_zero(height, width, long, expected):
-    assert output_size(height, width, Size("long", long)) == expected
+def test_output_size_is_rounded_and_never_zero():
+    for (height, width, long), expected in {
+        (999, 1000, 500): (500, 500),
+        (501, 1000, 500): (251, 500),
+        (249, 1000, 10): (2, 10),
+        (16, 20000, 20): (1, 20),
+    }.items():
+        assert output_size(height, width, Size("long", long)) == expected
 
 
 @pytest.mark.parametrize("method", ["lanczos", "bicubic", "bilinear", "box"])

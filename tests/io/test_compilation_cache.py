@@ -32,13 +32,13 @@ def test_programs_are_kept_in_the_users_cache_folder(cache):
     assert list(cache.glob("*-cache"))
 
 
-def test_another_folder_of_the_user_s_own_stays(cache, tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "own"))
-    keep_compiled_programs()
+def test_another_folder_of_the_user_s_own_stays_and_none_is_no_error(
+    cache, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patched:
+        patched.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "own"))
+        keep_compiled_programs()
     assert jax.config.jax_compilation_cache_dir is None  # JAX read it at its start
-
-
-def test_no_folder_is_no_error(cache, tmp_path):
     cache.write_text("a file is where the folder would be")
     keep_compiled_programs()
     assert jax.config.jax_compilation_cache_dir is None

@@ -11,8 +11,12 @@ from film_files import lavfi
 from PIL import Image
 
 from nstjax.errors import InputError
-from nstjax.feedforward.training.data import picture_files
-from nstjax.io.contents import find_contents, split_paintings, unique_names
+from nstjax.io.contents import (
+    files_below,
+    find_contents,
+    split_paintings,
+    unique_names,
+)
 from nstjax.io.video import probe, read_frames, write_video
 
 # Containers, and what they need beside their name: a codec, or a size.
@@ -99,35 +103,11 @@ def test_a_folder_holds_what_can_be_read_and_the_rest_is_told_once(caplog):
     ]
 
 
-def test_a_cut_picture_is_told_as_what_it_is():
-    photo("a.png", (300, 200))
-    Path("b.png").write_bytes(Path("a.png").read_bytes()[:20])
-    with pytest.raises(InputError, match=r"^b\.png is damaged or cut short"):
-        find_contents(["b.png"])
-
-
-def test_subfolders():
+def test_subfolders_but_those_that_cannot_be_looked_into(monkeypatch, caplog):
     for name in ("a.png", "x/b.png", "x/y/c.png", ".cache/d.png", "out/e.png"):
         photo(f"holiday/{name}")
-    assert found("holiday", recursive=True, output="holiday/out") == [
-        ("holiday/a.png", False, "."),
-        ("holiday/x/b.png", False, "x"),
-        ("holiday/x/y/c.png", False, "x/y"),
-    ]
-    assert found("holiday") == [("holiday/a.png", False, ".")]
-    os.makedirs("empty/below")
-    for folder, says in {
-        "empty/below": "in empty/below: give a folder with some",
-        "empty": r"in empty \(--recursive looks into subfolders\)",
-    }.items():
-        with pytest.raises(InputError, match=says):
-            find_contents([folder])
-
-
-def test_subfolders_that_cannot_be_looked_into_are_told(monkeypatch, caplog):
-    for name in ("holiday/a.png", "holiday/closed/b.png", "holiday/open/c.png"):
-        photo(name)
-    photo("elsewhere/d.png")
+    photo("holiday/closed/f.png")
+    photo("elsewhere/g.png")
     os.symlink("../elsewhere", "holiday/linked")
     scandir = os.scandir
 
@@ -138,25 +118,34 @@ def test_subfolders_that_cannot_be_looked_into_are_told(monkeypatch, caplog):
 
     # Whoever may read everything may run the tests, too.
     monkeypatch.setattr(os, "scandir", refusing)
-    paths = [path for path, *_ in found("holiday", recursive=True)]
-    assert paths == ["holiday/a.png", "holiday/open/c.png"]
+    assert found("holiday") == [("holiday/a.png", False, ".")]
+    assert not caplog.messages
+    assert found("holiday", recursive=True, output="holiday/out") == [
+        ("holiday/a.png", False, "."),
+        ("holiday/x/b.png", False, "x"),
+        ("holiday/x/y/c.png", False, "x/y"),
+    ]
     assert sorted(caplog.messages) == [
         "left out holiday/closed: Permission denied",
         "left out holiday/linked: it is a link to a folder, give that folder",
     ]
 
 
-def test_files_that_are_given_one_by_one(caplog):
-    photo("a.png")
+def test_what_holds_no_photo_is_refused(caplog):
+    photo("a.png", (300, 200))
+    Path("cut.png").write_bytes(Path("a.png").read_bytes()[:20])
+    os.makedirs("empty/below")
     for name in ("b.txt", "c.txt"):
         Path(name).write_text("no picture")
     assert found("b.txt", "a.png") == [("a.png", False, ".")]
     assert "left out 1 of 2 files: b.txt is neither" in caplog.messages[0]
     for given, says in {
-        (): "^give a photo, a video or a folder: nstjax-fast PHOTO",
         ("b.txt",): r"^b\.txt is neither a picture nor a video",
         ("b.txt", "c.txt"): r"in b\.txt, c\.txt: b\.txt is .* 1 more\)$",
         ("a.png", "d.png"): r"^d\.png does not exist: check the path$",
+        ("cut.png",): r"^cut\.png is damaged or cut short",
+        ("empty/below",): "in empty/below: give a folder with some",
+        ("empty",): r"in empty \(--recursive looks into subfolders\)",
     }.items():
         with pytest.raises(InputError, match=says):
             find_contents(given)
@@ -203,17 +192,10 @@ def test_no_name_is_that_of_a_folder_or_too_long():
     assert unique_names([Path(os.fsdecode(b"\xff.png"))]) == [os.fsdecode(b"\xff")]
 
 
-def test_hidden_files_and_results_are_no_picture_files(tmp_path):
-    for name in ("a", "._a", "within/b", ".hidden/c", "run/d", "run/samples/000001"):
-        path = tmp_path / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-
-    def names(**options):
-        files = picture_files(tmp_path, **options)
-        return [str(path.relative_to(tmp_path)) for path in files]
-
-    assert names(without=[tmp_path / "run"]) == ["a.png", "within/b.png"]
-    samples = tmp_path / "within" / ".." / "run" / "samples"
-    assert names(without=[samples]) == ["a.png", "run/d.png", "within/b.png"]
-    assert names(recursive=False) == ["a.png"]
+def test_what_is_left_out_of_a_folder_may_have_any_name():
+    for name in ("all/a", "all/._a", "all/within/b", "all/run/c", "all/run/samples/1"):
+        os.makedirs(os.path.dirname(name), exist_ok=True)
+        Path(name).touch()
+    without = ["all/within/../run/samples"]
+    files = map(str, files_below("all", recursive=True, without=without))
+    assert [*files] == ["all/a", "all/run/c", "all/within/b"]

@@ -1,15 +1,11 @@
 import errno
-import functools
-import io
 import os
 import tempfile
 
 import pytest
 
 from nstjax.errors import EncodingError, InputError
-from nstjax.feedforward.training.log import event_writer
-from nstjax.io import ffmpeg
-from nstjax.io.extras import Extras, free_path, write_somewhere
+from nstjax.io.extras import Extras, write_somewhere
 
 
 @pytest.mark.parametrize(
@@ -44,36 +40,33 @@ def places(tmp_path, monkeypatch):
     return folders
 
 
-def write_unless(*refused):
-    def write(path):
-        if path in refused or path.parent.absolute() in refused:
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        path.write_text("the result")
-
-    return write
-
-
 def test_a_result_is_written_where_it_can_be(places, caplog):
     asked, current, temporary = places
-    result = asked / "out.png"
-    assert write_somewhere(result, write_unless()) == result
+    result = asked / "out.tar.gz"
+
+    def written(path, *refused):
+        def write(path):
+            if path in refused or path.parent.absolute() in refused:
+                raise OSError(errno.ENOSPC, "No space left on device", str(path))
+            path.write_text("the result")
+
+        place = write_somewhere(path, write).absolute()
+        assert place.read_text() == "the result"
+        return place
+
+    assert written(result) == result
     assert caplog.messages == []
-    beside = write_somewhere(result, write_unless(result))
-    assert beside == asked / "out_2.png"
+    beside = written(result, result)
+    assert beside == asked / "out.tar_2.gz"
     assert caplog.messages == [
         f"{result} cannot be written (No space left on device); wrote {beside} instead"
     ]
-    elsewhere = write_somewhere(result, write_unless(asked))
-    assert elsewhere.absolute() == current / "out.png"
     # What is there is somebody's.
-    elsewhere = write_somewhere(result, write_unless(asked))
-    assert elsewhere.absolute() == current / "out_2.png"
-    last = write_somewhere(result, write_unless(asked, current))
-    assert last == temporary / "out.png"
-    assert last.read_text() == "the result"
+    for name in ("out.tar.gz", "out.tar_2.gz", "out.tar_3.gz"):
+        assert written(result, asked) == current / name
+    assert written(result, asked, current) == temporary / "out.tar.gz"
     # One whose folder is gone, too.
-    gone = write_somewhere(asked / "gone" / "new.png", write_unless())
-    assert gone.absolute() == current / "new.png"
+    assert written(asked / "gone" / "new.png") == current / "new.png"
 
 
 @pytest.mark.parametrize(
@@ -92,44 +85,3 @@ def test_a_result_that_has_no_place_is_the_first_error(places, error, tries):
     assert told.value is error
     assert len(tried) == tries
     assert [name for folder in places for name in os.listdir(folder)] == []
-
-
-@pytest.mark.parametrize(
-    ("status", "said", "kind"),
-    [
-        (1, b"[mp4] av_write_frame(): No space left on device", OSError),
-        (256 - errno.ENOSPC, b"", OSError),
-        (234, b"Invalid argument", EncodingError),
-        (-9, b"", EncodingError),
-    ],
-)
-def test_a_full_disk_is_told_from_other_failures(status, said, kind):
-    error = ffmpeg.failure("out.mp4", status, io.BytesIO(said))
-    assert type(error) is kind
-    assert (error.errno == errno.ENOSPC) == (kind is OSError)
-
-
-def test_free_paths_count_up(tmp_path):
-    path = tmp_path / "out.tar.gz"
-    for expected in ("out.tar.gz", "out.tar_2.gz", "out.tar_3.gz"):
-        assert free_path(path) == tmp_path / expected
-        free_path(path).touch()
-
-
-@pytest.mark.parametrize("failing", ["mkdir", "open", "flush"])
-def test_events_that_fail_are_told_once(failing, tmp_path, caplog, monkeypatch):
-    records = pytest.importorskip("tensorboardX.record_writer")
-    folder = tmp_path / "events"
-    if failing == "mkdir":
-        folder.touch()
-    else:
-        place = {"open": tmp_path, "flush": "/dev/full"}[failing]
-        opened = functools.partial(open, place, "wb")
-        monkeypatch.setattr(records, "open_file", lambda path: opened())
-    extras = Extras()
-    with event_writer(folder, 1, extras) as write:
-        for step in range(1, 30):
-            write({"step": step, "total": 1.0})
-    assert extras.missing == {"TensorBoard's events"}
-    (note,) = caplog.messages
-    assert note.endswith("; the run goes on without TensorBoard's events")

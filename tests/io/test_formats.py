@@ -19,14 +19,12 @@ def save_heic(path):
 
 def test_heic(tmp_path):
     save_heic(tmp_path / "photo.jpg")
-    check_picture(tmp_path / "photo.jpg")
     assert np.abs(read_image(tmp_path / "photo.jpg") - smooth()).mean() < 0.03
 
 
 def test_raw_is_developed_and_not_its_thumbnail(tmp_path):
     pytest.importorskip("rawpy")
     save_raw(tmp_path / "photo.tif")
-    check_picture(tmp_path / "photo.tif")
     read = read_image(tmp_path / "photo.tif")
     assert read.shape == (64, 96, 3)
     columns = read.mean(axis=(0, 2))[::8]
@@ -50,15 +48,13 @@ def test_without_the_package_the_line_names_the_extra(
     assert not isinstance(told.value, NoPictureError)
 
 
-STARTS = [b"FUJIFILMCCD-RAW ", b"IIU\0", b"IIRS", b"II*\0\x10\0\0\0CR"]
-STARTS += [b"\0\0\0\x18ftypcrx ", b"II*\0\x08\0\0\0IIII"]
-
-
-@pytest.mark.parametrize("start", STARTS)
-def test_raw_files_are_known_by_their_start(tmp_path, monkeypatch, start):
+def test_raw_files_are_known_by_their_start(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rawpy", None)
-    (tmp_path / "photo.jpg").write_bytes(start + bytes(99))
-    assert "is a camera's RAW file" in refused(tmp_path / "photo.jpg")
+    starts = [b"FUJIFILMCCD-RAW ", b"IIU\0", b"IIRS", b"II*\0\x10\0\0\0CR"]
+    starts += [b"\0\0\0\x18ftypcrx ", b"II*\0\x08\0\0\0IIII"]
+    for start in starts:
+        (tmp_path / "photo.jpg").write_bytes(start + bytes(99))
+        assert "is a camera's RAW file" in refused(tmp_path / "photo.jpg")
 
 
 def test_a_plain_tiff_is_no_raw_file(tmp_path):
@@ -80,9 +76,8 @@ def test_what_is_no_picture(tmp_path):
     }.items():
         path = tmp_path / name
         path.write_bytes(contents + bytes(99))
-        with pytest.raises(NoPictureError, match=name):
+        with pytest.raises(NoPictureError, match=f"{name} is not a picture"):
             check_picture(path)
-        assert "is not a picture" in refused(path)
 
 
 def test_postscript_needs_ghostscript(tmp_path, monkeypatch):

@@ -13,15 +13,14 @@ from nstjax.errors import InputError
 from nstjax.io.images import check_output, read_image, write_image
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "ppm"])
+@pytest.mark.parametrize("suffix", ["png", "tif", "tiff", "PNG", "bmp", "ppm"])
 def test_lossless_formats_are_exact(tmp_path, suffix):
-    path = tmp_path / f"noise.{suffix}"
+    path, expected = tmp_path / f"noise.{suffix}", np.float32(NOISE / 255)
     Image.fromarray(NOISE).save(path)
-    read = read_image(path)
-    assert read.dtype == np.float32
-    np.testing.assert_array_equal(read, NOISE.astype(np.float32) / np.float32(255))
-    np.testing.assert_array_equal(read_image(str(path)), read)
-    np.testing.assert_array_equal(read_image(Image.fromarray(NOISE)), read)
+    if suffix not in ("bmp", "ppm"):
+        write_image(path, expected)
+    for source in (path, str(path), Image.fromarray(NOISE)):
+        np.testing.assert_array_equal(read_image(source), expected, strict=True)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "webp", "avif", "gif"])
@@ -31,25 +30,27 @@ def test_lossy_formats_are_close(tmp_path, suffix):
     assert np.abs(read_image(path) - smooth()).mean() < 0.03
 
 
-@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
-def test_first_frame_of_an_animation_and_a_note(tmp_path, caplog, suffix):
-    path = tmp_path / f"moving.{suffix}"
+ANIMATED = ["%s is animated: using the first of its 2 frames"]
+PAGES = ["%s has several pages: using the first of its 2"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind", "says"),
+    [
+        *((kind.lower(), kind, ANIMATED) for kind in ("GIF", "WEBP", "PNG")),
+        ("tif", "TIFF", PAGES),
+        # The previews of a phone.
+        ("jpg", "MPO", []),
+    ],
+)
+def test_the_first_of_several_frames_and_a_note(tmp_path, caplog, suffix, kind, says):
+    path = tmp_path / f"several.{suffix}"
     red, blue = (Image.new("RGB", (20, 20), color) for color in ("red", "blue"))
-    red.save(path, save_all=True, append_images=[blue], lossless=True)
+    red.save(path, kind, save_all=True, append_images=[blue], lossless=True)
     np.testing.assert_allclose(read_image(path)[5, 5], [1, 0, 0], atol=0.01)
     red.save(path)
     read_image(path)
-    assert caplog.messages == [f"{path} is animated: using the first of its 2 frames"]
-
-
-def test_pages_and_previews_are_no_animation(tmp_path, caplog):
-    first, second = Image.new("RGB", (20, 20)), Image.new("RGB", (20, 20), "white")
-    # The previews of a phone are MPO.
-    for name, kind in {"pages.tif": "TIFF", "phone.jpg": "MPO"}.items():
-        first.save(tmp_path / name, kind, save_all=True, append_images=[second])
-        assert read_image(tmp_path / name).max() < 0.01
-    pages = f"{tmp_path}/pages.tif has several pages: using the first of its 2"
-    assert caplog.messages == [pages]
+    assert caplog.messages == [text % path for text in says]
 
 
 def test_what_is_no_file_with_something_in_it(tmp_path):
@@ -86,8 +87,7 @@ def test_what_pillow_warns_of_is_not_told(tmp_path):
     path = tmp_path / "cut.tif"
     Image.new("RGB", (40, 40)).save(path)
     path.write_bytes(path.read_bytes()[:74])
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True, action="always") as told:
         refused(path)
     assert told == []
 
@@ -131,13 +131,6 @@ def test_arrays():
         np.testing.assert_array_equal(source, before)
 
 
-@pytest.mark.parametrize("value", [np.nan, 1.01, -0.01, np.inf])
-def test_arrays_out_of_range(value):
-    values = smooth()
-    values[3, 4, 1] = value
-    assert str(value) in refused(values)
-
-
 @pytest.mark.parametrize(
     ("array", "message"),
     [
@@ -149,18 +142,11 @@ def test_arrays_out_of_range(value):
         (np.zeros((20, 20), bool), "bool"),
         (np.zeros((20, 20), complex), "complex128"),
         (np.array(None), "object"),
+        *((np.full((20, 20), value), str(value)) for value in (np.nan, 1.01, -0.01)),
     ],
 )
 def test_bad_arrays(array, message):
     assert message in refused(array)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff", ".PNG"])
-def test_lossless_round_trip(tmp_path, monkeypatch, suffix):
-    monkeypatch.chdir(tmp_path)
-    write_image(f"out{suffix}", NOISE.astype(np.float32) / 255)
-    np.testing.assert_array_equal(read_image(f"out{suffix}"), np.float32(NOISE / 255))
-    assert os.listdir() == [f"out{suffix}"]
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "jpeg", "webp"])
@@ -178,15 +164,15 @@ def test_values_are_rounded_and_clipped(tmp_path):
     image = np.zeros((16, 16, 3))
     image[0, :5, 0] = [100.4 / 255, 100.6 / 255, -0.1, 1.1, 254.6 / 255]
     write_image(tmp_path / "out.png", image)
-    with Image.open(tmp_path / "out.png") as stored:
-        assert np.asarray(stored)[0, :5, 0].tolist() == [100, 101, 0, 255, 255]
+    read = read_image(tmp_path / "out.png")[0, :5, 0]
+    np.testing.assert_allclose(read, np.array([100, 101, 0, 255, 255]) / 255)
 
 
-@pytest.mark.parametrize(("quality", "factors"), [(90, (1, 1)), (89, (2, 2))])
-def test_jpeg_keeps_full_color_resolution_from_90_on(tmp_path, quality, factors):
-    write_image(tmp_path / "out.jpg", smooth(), quality=quality)
-    with Image.open(tmp_path / "out.jpg") as stored:
-        assert stored.layer[0][1:3] == factors
+def test_jpeg_keeps_full_color_resolution_from_90_on(tmp_path):
+    for quality, factors in {90: (1, 1), 89: (2, 2)}.items():
+        write_image(tmp_path / "out.jpg", smooth(), quality=quality)
+        with Image.open(tmp_path / "out.jpg") as stored:
+            assert stored.layer[0][1:3] == factors
 
 
 @pytest.mark.parametrize(
@@ -198,11 +184,12 @@ def test_jpeg_keeps_full_color_resolution_from_90_on(tmp_path, quality, factors)
         (np.full((20, 20, 3), np.nan), 95, "NaN"),
         (smooth(), 0, "quality"),
         (smooth(), 101, "quality"),
+        (np.zeros((1, 16384, 3)), 95, r"cannot be written as WEBP [^\n]+$"),
     ],
 )
 def test_bad_images_are_not_written(tmp_path, image, quality, message):
     with pytest.raises(InputError, match=message):
-        write_image(tmp_path / "out.png", image, quality=quality)
+        write_image(tmp_path / "out.webp", image, quality=quality)
     assert not list(tmp_path.iterdir())
 
 
@@ -235,9 +222,3 @@ def test_full_disk_keeps_the_old_file_and_leaves_no_other(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == old
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_too_large_for_the_format(tmp_path):
-    with pytest.raises(InputError, match=r"cannot be written as WEBP [^\n]+$"):
-        write_image(tmp_path / "out.webp", np.zeros((1, 16384, 3), np.float32))
-    assert not list(tmp_path.iterdir())

@@ -1,5 +1,7 @@
 """Videos: frames against the ones that were written, sound against its source."""
 
+import errno
+import io
 import math
 import shutil
 import signal
@@ -41,19 +43,6 @@ def sound(path):
     """The sound of a video from its beginning, mono at 44.1 kHz."""
     output = "-map 0:a -af aresample=async=1:first_pts=0 -ac 1 -ar 44100 -f f32le -"
     return np.frombuffer(ffmpeg("-i", path, *output.split()), np.float32)
-
-
-@pytest.fixture
-def started(monkeypatch):
-    """The processes that are started."""
-    processes, popen = [], subprocess.Popen
-
-    def start(*arguments, **options):
-        processes.append(popen(*arguments, **options))
-        return processes[-1]
-
-    monkeypatch.setattr(subprocess, "Popen", start)
-    return processes
 
 
 @pytest.mark.parametrize(
@@ -210,25 +199,44 @@ def test_a_video_cut_short_is_read_as_far_as_it_goes(tmp_path, caplog):
     assert f"cut.mkv seems damaged: read {count} of about 20 frames" in message
 
 
-def test_a_reader_that_is_left_ends_its_process(tmp_path, started):
+def test_what_is_left_or_interrupted_ends_its_process(tmp_path, monkeypatch):
+    started, popen = [], subprocess.Popen
+
+    def start(*arguments, **options):
+        started.append(popen(*arguments, **options))
+        return started[-1]
+
+    def interrupted():
+        yield from noise(5)
+        raise KeyboardInterrupt
+
     path = tmp_path / "video.mp4"
     write_video(path, noise(50), 10)
+    monkeypatch.setattr(subprocess, "Popen", start)
     frames = read_frames(path, probe(path))
     next(frames)
     assert started[-1].returncode is None
     frames.close()
     assert started[-1].returncode == -signal.SIGKILL
-
-
-def test_writing_that_is_interrupted_leaves_nothing(tmp_path, started):
-    def frames():
-        yield from noise(5)
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        write_video(tmp_path / "video.mp4", frames(), 10)
-    assert list(tmp_path.iterdir()) == []
+        write_video(tmp_path / "other.mp4", interrupted(), 10)
     assert started[-1].returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "kind"),
+    [
+        (1, b"[mp4] av_write_frame(): No space left on device", OSError),
+        (256 - errno.ENOSPC, b"", OSError),
+        (234, b"Invalid argument", EncodingError),
+        (-9, b"", EncodingError),
+    ],
+)
+def test_a_full_disk_is_told_from_other_failures(status, said, kind):
+    error = ffmpeg_program.failure("out.mp4", status, io.BytesIO(said))
+    assert type(error) is kind
+    assert (error.errno == errno.ENOSPC) == (kind is OSError)
 
 
 def test_a_failing_ffmpeg_is_an_error_with_its_reason(tmp_path):
@@ -267,20 +275,16 @@ def test_files_that_are_no_videos(name, says, tmp_path):
     assert not (tmp_path / "o.mp4").exists()
 
 
-def test_an_ffmpeg_that_crashes(tmp_path, monkeypatch):
-    (tmp_path / "video.mp4").touch()
-    program = shutil.which("false")
-    monkeypatch.setattr(ffmpeg_program, "find_ffmpeg", lambda path: program)
-    with pytest.raises(InputError, match=r"ffmpeg can read \(ffmpeg crashed\)"):
-        probe(tmp_path / "video.mp4")
-
-
-def test_videos_without_frames(tmp_path):
+def test_videos_without_frames_or_an_ffmpeg_that_reads_them(tmp_path, monkeypatch):
     lavfi(TONE, tmp_path / "sound.mp4")
     lavfi("testsrc=s=32x24:d=1", "-frames:v", 0, tmp_path / "none.mp4")
     for name in ("sound.mp4", "none.mp4"):
         with pytest.raises(InputError, match=rf"{name} has no video frames"):
             probe(tmp_path / name)
+    program = shutil.which("false")
+    monkeypatch.setattr(ffmpeg_program, "find_ffmpeg", lambda path: program)
+    with pytest.raises(InputError, match=r"ffmpeg can read \(ffmpeg crashed\)"):
+        probe(tmp_path / "none.mp4")
 
 
 def test_frames_that_are_too_large(tmp_path, monkeypatch):

@@ -65,18 +65,16 @@ def test_high_dynamic_range_becomes_srgb(curve, transfer, tmp_path, caplog):
     assert "hdr.mkv is HDR: its colors are mapped" in caplog.messages[0]
 
 
-def test_what_is_brighter_than_white_keeps_its_steps(tmp_path):
+def test_what_is_brighter_than_white_keeps_its_steps(tmp_path, monkeypatch, caplog):
     nits = np.repeat([[100.0], [203.0], [400.0], [600.0], [900.0]], 3, axis=1)
     hdr_video(tmp_path / "hdr.mkv", pq(nits), "smpte2084")
     levels = stripes_of(tmp_path / "hdr.mkv")[:, 1]
     assert (np.diff(levels) > 0).all()
     assert 230 <= levels[1] <= 245
-
-
-def test_an_ffmpeg_without_the_filters_says_so(tmp_path, monkeypatch, caplog):
-    hdr_video(tmp_path / "hdr.mkv", pq(luminance(COLORS)), "smpte2084")
+    assert caplog.messages == []
+    # An ffmpeg may have no filters for that.
     monkeypatch.setattr(video, "has_tone_mapping", lambda ffmpeg: False)
-    assert len(stripes_of(tmp_path / "hdr.mkv")) == len(COLORS)
+    assert (stripes_of(tmp_path / "hdr.mkv")[:, 1] < levels).all()
     assert "hdr.mkv is HDR and will look pale" in caplog.messages[0]
 
 

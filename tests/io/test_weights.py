@@ -51,29 +51,23 @@ def test_params_come_back_as_they_were(params, path):
     assert weights.params_sha256(params) != loaded.sha256
 
 
-def test_float64_params_are_saved_as_float32(params, path):
-    weights.save_params(path, jax.tree.map(np.float64, params))
-    assert weights.read_params(path).sha256 == weights.params_sha256(params)
-    # A failed write leaves nothing.
+def test_a_failed_write_leaves_nothing(params, path):
     with pytest.raises(OSError):
         weights.save_params(path.parent, params)
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_a_flipped_byte_anywhere_in_the_tensors_is_found(path):
-    contents = bytearray(path.read_bytes())
+def test_a_damaged_file_is_refused(path):
+    contents = path.read_bytes()
     header = 8 + int.from_bytes(contents[:8], "little")
     for position in (header, (header + len(contents)) // 2, len(contents) - 1):
-        damaged = contents.copy()
-        damaged[position] ^= 0x10
-        path.write_bytes(damaged)
+        flipped = bytearray(contents)
+        flipped[position] ^= 0x10
+        path.write_bytes(flipped)
         with pytest.raises(InputError, match="wrong hash"):
             weights.read_params(path)
-
-
-def test_a_truncated_file_is_refused(path):
-    for kept in (-1, path.stat().st_size // 2, 100, 4, 0):
-        path.write_bytes(path.read_bytes()[:kept])
+    for kept in (-1, len(contents) // 2, 100, 4, 0):
+        path.write_bytes(contents[:kept])
         with pytest.raises(InputError, match="cut short"):
             weights.read_params(path)
 
@@ -145,7 +139,7 @@ def test_auto_takes_what_is_set_then_cached_then_the_bundled(
 
     other = no_vgg19.with_name("other.safetensors")
     monkeypatch.setenv("NSTJAX_WEIGHTS", str(other))
-    with pytest.raises(InputError, match=r"\$NSTJAX_WEIGHTS.* does not exist"):
+    with pytest.raises(InputError, match=r"exist: \$NSTJAX_WEIGHTS names it"):
         weights.load_network()
     other.write_bytes(path.read_bytes())
     assert weights.load_network().source == str(other)
@@ -180,7 +174,9 @@ def test_random_weights_follow_the_seed(monkeypatch):
     assert weights.load_network("random", seed=4).sha256 != first.sha256
 
 
-def test_half_precision_is_read_as_float32(params, path):
+def test_half_and_double_precision_are_read_as_float32(params, path):
+    weights.save_params(path, jax.tree.map(np.float64, params))
+    assert weights.read_params(path).sha256 == weights.params_sha256(params)
     whole = path.stat().st_size
     sha256 = weights.save_params(path, params, half_precision=True)
     loaded = weights.read_params(path)

@@ -12,7 +12,7 @@ import training_gallery
 from command_lines import (
     PICTURES,
     SHALLOW,
-    check_refused,
+    check_bad,
     listing,
     metrics,
     save_pictures,
@@ -174,6 +174,10 @@ def test_two_processes_run_one_sweep(together, program, monkeypatch):
     assert paths[0] == paths[1]
 
 
+JOINING = "--coordinator={} --num_processes={} --process_id={}"
+FREE = "localhost:{port}"
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
@@ -183,30 +187,18 @@ def test_two_processes_run_one_sweep(together, program, monkeypatch):
         ("--coordinator=auto", "coordinator=auto: the processes cannot be joined ("),
         ("--mesh=columns=2", "give rows=N"),
         ("--mesh=rows=99", "give a number from 1 to 1"),
-        *(
-            (
-                f"--coordinator={host} --num_processes={count} --process_id={number}",
-                says,
-            )
-            for host, count, number, says in (
-                ("auto", 2, 0, "give HOST:PORT of the first process"),
-                (f"x:{'9' * 5000}", 2, 0, "give HOST:PORT of the first process"),
-                ("localhost:99", 2, 2, "process_id must lie in 0..1, got 2"),
-                ("localhost:99", 0, 0, "num_processes must be 1 or more"),
-                ("localhost:{port}", 2, 1, "did not answer within 1 seconds"),
-                ("localhost:{port}", 3, 0, "only 1 of 3 processes came in time"),
-            )
-        ),
+        (JOINING.format("auto", 2, 0), "give HOST:PORT of the first process"),
+        (JOINING.format(f"x:{'9' * 5000}", 2, 0), "give HOST:PORT of the first"),
+        (JOINING.format("localhost:99", 2, 2), "process_id must lie in 0..1, got 2"),
+        (JOINING.format("localhost:99", 0, 0), "num_processes must be 1 or more"),
+        (JOINING.format(FREE, 2, 1), "did not answer within 1 seconds"),
+        (JOINING.format(FREE, 3, 0), "only 1 of 3 processes came in time"),
     ],
     ids=lambda text: text[:60],
 )
 def test_flags_that_do_not_fit_are_refused(flags, says, studio, command):
-    before = listing(studio)
     flags = flags.format(port=free_port()).split()
-    status, out, err = command(*FLAGS, "--coordinator_timeout=1", *flags)
-    check_refused(status, out, err, says)
-    assert status == 2
-    assert listing(studio) == before
+    check_bad(command, *FLAGS, "--coordinator_timeout=1", *flags, says=says)
 
 
 def test_a_mesh_leaves_out_no_process(monkeypatch):
@@ -219,9 +211,8 @@ def test_a_mesh_leaves_out_no_process(monkeypatch):
 def test_a_port_that_is_taken_is_refused(studio, command):
     with socket.create_server(("", 0)) as server:
         port = server.getsockname()[1]
-        flags = (f"--coordinator=localhost:{port}", "--num_processes=2")
-        ended = command(*FLAGS, *flags, "--process_id=0")
-    check_refused(*ended, f"port {port} cannot be used here")
+        flags = JOINING.format(f"localhost:{port}", 2, 0).split()
+        check_bad(command, *FLAGS, *flags, says=f"port {port} cannot be used here")
 
 
 # Most of its lines are those of a training in one process.
