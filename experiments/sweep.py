@@ -5,7 +5,6 @@ and writes sweep.h5, settings.csv, the images, their sheet, the front of content
 style loss, and the curves. A sweep that was killed goes on when it is run again.
 """
 
-import dataclasses
 import functools
 import hashlib
 from collections.abc import Sequence
@@ -49,19 +48,25 @@ style_layer_weights.LAYER, content_layer_weights.LAYER and, with two paintings o
 style_blend_weights.1, style_blend_weights.2, ...
 """
 
-STRUCTURE = (
-    "size", "steps", "optimizer", "init", "content_layers", "style_layers",
-    "lbfgs_num_correction", "style_scale", "clamp", "normalize_gradients", "pool",
-    "pool_padding", "image_padding", "style_loss", "tv_form", "color", "color_when",
-    "color_space", "color_match", "luminance_match", "keep",
-)  # fmt: skip
+# What is swept, and what takes controls or several scales.
+NUMBERS = (
+    *swept.SCALARS,
+    "noise_ratio",
+    "content_layer_weights",
+    "style_layer_weights",
+)
+OTHERS = ("guide_", "fine_", "pyramid", "montage")
 
 flags.DEFINE_string("grid", None, "NAME=START:STOP:COUNT[:log] or NAME=A;B;C, with ,.")
 define_path("settings", None, "CSV file: names, then a line for each run.")
 define_path("workdir", None, "Folder for everything.")
 flags.DEFINE_boolean("free_pictures", False, "Use a CC0 photo and our painting.")
 flags.DEFINE_string("preset", DEFAULT_PRESET, "Published settings.")
-preset_flags.define_settings(STRUCTURE)
+preset_flags.define_settings(
+    name
+    for name in preset_flags.SETTINGS
+    if name not in NUMBERS and not name.startswith(OTHERS)
+)
 define_path("weights", "auto", "As nstjax takes them.")
 flags.DEFINE_integer("seed", 0, "Of the noise, where the settings have none.")
 flags.DEFINE_float("memory_gb", None, "Peak memory; half of what is free if not given.")
@@ -117,10 +122,11 @@ def sweep_pictures(
     # All that decides the images, and with what they ran.
     config = {
         "settings": {
+            "command": "sweep",
             "preset": FLAGS.preset,
             **settings_of(preset),
             "seed": seed,
-            "swept": [dataclasses.asdict(axis) for axis in settings.axes],
+            "swept": [axis._asdict() for axis in settings.axes],
             "weights_sha256": network.sha256,
             "image_sha256": {
                 name: hashlib.sha256(image.tobytes()).hexdigest()

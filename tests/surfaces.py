@@ -46,12 +46,13 @@ def make_surface(content=tilted, style=bowl, s=S, t=T, kind="plane3", nodes=None
     def known(function):
         return np.where(done, function(*grid), np.nan)
 
-    values = SurfaceValues(
-        known(content), known(style), known(tv), {"relu1_1": known(style)}, done * 0.0
-    )
-    image = np.zeros((2, 2, 3))
+    layers = {"relu5_1": known(style), "conv1_1": known(tv)}
+    values = SurfaceValues(known(content), known(style), known(tv), layers, done * 0.25)
+    image = np.zeros((2, 2, 3), np.float32)
     image[0, 0, 0] = 1
-    plane = Plane(kind, image, image, np.roll(image, 1), 1234.5, ("u", "v"), {})
+    directions = image, np.roll(image, 1)
+    details = {"raw_cosine": 0.25}
+    plane = Plane(kind, image, *directions, 1234.5, ("u", "v"), details)
     path = [(2 - k / 4, (k / 8) ** 2, 1 - k / 8) for k in range(9)]
     return Surface(
         plane,
@@ -62,7 +63,7 @@ def make_surface(content=tilted, style=bowl, s=S, t=T, kind="plane3", nodes=None
         marks(POINTS, list(POINTS.values())),
         {"run": marks([str(2**k) for k in range(9)], path)},
         {"alpha": 1.0, "beta": 0.5, "tv": 0.0},
-        ("toward content (1 = 52.3 levels RMS)", "toward style (1 = 52.3 levels RMS)"),
+        ("toward content (1 = 356 levels RMS)", "toward style (1 = 356 levels RMS)"),
         {"vgg_sha256": "0"},
     )
 

@@ -47,7 +47,7 @@ def spread(runs):
     """Nine settings, in the program that is compiled for them; see test_sharding.py."""
     preset = shallow("gatys2016", optimizer="adam", steps=3)
     settings = grid({"beta": [0.1, 1.0, 10.0], "seed": [0, 1, 2]})
-    first = batch_of(preset, [settings[0]])
+    first = batch_of(preset, [next(iter(settings))])
     sweep = compile_sweep(sweep_of(preset, first), first, settings.count)
     batch = batch_of(preset, settings, size=sweep.size)
     assert batch.filled == 9
@@ -56,34 +56,37 @@ def spread(runs):
     return batch, run_batch(sweep, batch)
 
 
+STEPS = np.array([0, 1, 10, 100])
 LAYERS = {"content_layers": ("relu4_2",), "style_layers": ("relu5_1", "conv1_1")}
+SETTINGS = {
+    "tv": np.arange(3) / 3,
+    "seed": np.arange(3),
+    "style_layer_weights.relu4_1": 2.0 * np.arange(3),
+}
 
 
-def example(count=3, rows=4):
-    """A sweep whose numbers all differ, with settings that are not in order."""
+def example(settings=SETTINGS, diverged=(1,), size=(5, 6)):
+    """Losses and a color of its own for every run; a diverged one stops at step 10."""
+    settings = {name: np.asarray(values) for name, values in settings.items()}
+    count = len(next(iter(settings.values())))
     random = np.random.default_rng(0)
+    lost = np.isin(np.arange(count), diverged)
 
-    def table():
-        return random.random((count, rows)).astype(np.float32)
+    def losses():
+        values = 10 ** random.uniform(-2, 6, (count, STEPS.size))
+        return np.where(lost[:, None] & (STEPS >= 10), np.nan, values).astype("f4")
 
-    runs = np.arange(count)
+    log = {name: losses() for name in SCALARS}
+    layers = {
+        group: {layer: losses() for layer in names} for group, names in LAYERS.items()
+    }
+    colors = np.stack([np.full(count, 90), np.arange(count), np.full(count, 7)], 1)
     return Sweep(
-        settings={
-            "tv": runs / 3,
-            "seed": runs,
-            "style_layer_weights.relu4_1": 2.0 * runs,
-        },
-        status=np.where(runs % 2, "diverged", "done"),
-        stop_steps=np.where(runs % 2, 1, rows - 1).astype(np.int32),
-        log={
-            "step": np.arange(rows),
-            **{name: table() for name in SCALARS},
-            **{
-                group: {layer: table() for layer in layers}
-                for group, layers in LAYERS.items()
-            },
-        },
-        final={name: random.random(count) for name in FINAL},
-        images=random.integers(0, 256, (count, 5, 6, 3)).astype(np.uint8),
-        config={"settings": {"alpha": 1.0, "beta": 1e3}, "device": "a"},
+        settings=settings,
+        status=np.where(lost, "diverged", "done"),
+        stop_steps=np.where(lost, 10, 100).astype(np.int32),
+        log={"step": STEPS, **log, **layers},
+        final={name: log[name][:, -1].astype(np.float64) for name in FINAL},
+        images=np.tile(np.uint8(colors)[:, None, None], (1, *size, 1)),
+        config={"settings": {"alpha": 0.1, "beta": 5.0}, "device": "a"},
     )

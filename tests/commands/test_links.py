@@ -94,7 +94,9 @@ def check_no_links(folder: pathlib.Path, names, begin) -> None:
 def test_a_sweep_refuses_links(tmp_path):
     def begin(folder):
         settings = grid({"seed": [0, 1]})
-        run_sweep(SweepJob(None, PRESETS["gatys2016"], settings, folder, {}))
+        run_sweep(
+            SweepJob(None, PRESETS["gatys2016"], settings, folder, {"settings": {}})
+        )
 
     names = ("config.json", "sweep.h5", "settings.csv", "chunks", "images")
     inside = ("chunks/chunk_00000.h5", "images/0001.png")

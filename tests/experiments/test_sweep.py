@@ -5,14 +5,11 @@ import functools
 import json
 import os
 import pathlib
-import signal
 
 import numpy as np
 import pytest
-import skimage.data
-from forked import run_forked
+from command_lines import check_refused
 from PIL import Image
-from programs import SIGNALED
 from sweep_examples import CONTENT, PARAMS, STYLES, example, shallow
 
 from nstjax.analysis.sweeps import run as sweep_run
@@ -30,7 +27,7 @@ SWEEP = "experiments.sweep"
 STYLE = STYLES[0]
 PRESET = shallow("gatys2016", optimizer="adam", steps=2)
 SETTINGS = grid({"learning_rate": [1.0, 1e30, 3.0], "seed": [0, 1]})
-CONFIG = {"settings": {"alpha": PRESET.alpha, "beta": PRESET.beta, "seed": 0}}
+CONFIG = {"settings": {"command": "sweep", "alpha": PRESET.alpha, "beta": 1.0}}
 
 
 @pytest.fixture
@@ -133,14 +130,17 @@ def test_an_interrupted_sweep_gives_the_same_file(
 
 
 def test_a_sweep_that_is_killed_before_its_first_chunk_goes_on(tmp_path, monkeypatch):
-    def killed(*arguments):
-        raise ZeroDivisionError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(sweep_run, "write_sweep", killed)
-        with pytest.raises(ZeroDivisionError):
-            drive(tmp_path)
-    assert drive(tmp_path).config == json.loads((tmp_path / "config.json").read_text())
+    never = grid({"beta": [3e38]})
+    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
+        patched.setattr(sweep_run, "write_sweep", lambda *_: 1 / 0)
+        drive(tmp_path, never)
+    sweep = drive(tmp_path, never)
+    assert sweep.config == json.loads((tmp_path / "config.json").read_text())
+    # A run that never was finite has no losses.
+    assert sweep.status.tolist() == ["diverged"]
+    assert sweep.stop_steps.tolist() == [0]
+    assert np.isnan(sweep.final["total"]).all()
+    assert sweep.images.shape == (1, 16, 20, 3)
 
 
 def test_a_sweep_overwrites_and_removes_nothing_that_it_has_not_written(
@@ -213,83 +213,42 @@ def test_a_sweep_over_its_limits_leaves_nothing(
         drive(tmp_path, limits=limits._replace(yes=True))
 
 
-def test_a_run_that_never_was_finite_has_no_losses(tmp_path):
-    sweep = drive(tmp_path, grid({"beta": [3e38]}))
-    assert sweep.status.tolist() == ["diverged"]
-    assert sweep.stop_steps.tolist() == [0]
-    assert np.isnan(sweep.final["total"]).all()
-    assert sweep.images.shape == (1, 16, 20, 3)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    paths = []
-    for name in ("chelsea", "coffee"):
-        image = Image.fromarray(getattr(skimage.data, name)())
-        image.thumbnail((40, 40))
-        paths.append(folder / f"{name}.png")
-        image.save(paths[-1])
-    return paths
-
-
-# Runs a program as SIGNALED does, but with few settings at a time.
-SMALL_CHUNKS = f"""
-from nstjax.analysis.sweeps import run as sweep_run
-sweep_run.MOST_RUNS_PER_DEVICE = 6
-{SIGNALED}"""
-
-
-def test_a_killed_sweep_goes_on(pictures, slim_weights, tmp_path, program, monkeypatch):
-    # Two chunks: more settings than run at a time.
+def test_the_command_writes_everything(studio, program, monkeypatch):
+    folder = studio / "sweep"
     command = (
-        *pictures,
+        *("photo.png", "painting.png", "--workdir=sweep"),
         "--grid=beta=1e-1:1e1:6:log,learning_rate=2;1e30",
-        f"--weights={slim_weights}",
-        "--size=24",
-        "--steps=3",
-        "--optimizer=adam",
-        "--pool=max",
-        "--content_layers=relu1_2",
-        "--style_layers=relu1_1,relu1_2",
+        *("--size=24", "--steps=3", "--optimizer=adam"),
+        *("--pool=max", "--adam_betas=0.5,0.9"),
+        *("--content_layers=relu1_2", "--style_layers=relu1_1,relu1_2"),
     )
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    # The first chunk is there, and the second is not.
-    kill = (signal.SIGKILL.value, "nstjax.analysis.sweeps.run.write_sweep", 1, SWEEP)
-    status, _, err = run_forked(SMALL_CHUNKS, *kill, *command, f"--workdir={killed}")
-    assert status == -signal.SIGKILL, err
-    assert not (killed / "sweep.h5").exists()
-    assert [path.name for path in (killed / "chunks").iterdir()] == ["chunk_00000.h5"]
+    # Two chunks: more settings than run at a time.
     monkeypatch.setattr(sweep_run, "MOST_RUNS_PER_DEVICE", 6)
     # What figures look like has tests of its own.
     monkeypatch.setattr(
         "nstjax.analysis.figures.save_figure", lambda _, path: path.touch()
     )
-    for folder in (killed, whole):
-        status, out, err = program(SWEEP, *command, f"--workdir={folder}")
-        assert status == 0, err
-        assert "12 settings, 6 at a time, predicted peak memory" in out
-        assert err.count("note: diverged at step 1: beta") == 5
-        assert "note: 6 of 12 settings diverged" in err
-    names = {path.relative_to(whole) for path in whole.rglob("*")}
-    assert names == {path.relative_to(killed) for path in killed.rglob("*")}
-    assert {str(name) for name in names} >= {
+    status, out, err = program(SWEEP, *command)
+    assert status == 0, err
+    assert "12 settings, 6 at a time, predicted peak memory" in out
+    assert err.count("note: diverged at step 1: beta") == 5
+    assert "note: 6 of 12 settings diverged" in err
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    assert names == {
         *("sweep.h5", "settings.csv", "config.json", "contact_sheet.png"),
         *("pareto.png", "curves.png", "heat_map.png"),
-        *("images/0000.png", "images/0011.png"),
+        *("images", *(f"images/{run:04d}.png" for run in range(12))),
     }
-    for name in names:
-        if (whole / name).is_file():
-            assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
-    sweep = read_sweep(whole / "sweep.h5")
+    sweep = read_sweep(folder / "sweep.h5")
     assert (sweep.status == "diverged").tolist() == [False, True] * 6
-    image = np.asarray(Image.open(whole / "images" / "0010.png"))
+    image = np.asarray(Image.open(folder / "images" / "0010.png"))
     np.testing.assert_array_equal(image, sweep.images[10])
-    with open(whole / "settings.csv", newline="") as file:
+    with open(folder / "settings.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert float(rows[10]["beta"]) == sweep.settings["beta"][10] == 10.0
-    assert json.loads((whole / "config.json").read_text()) == sweep.config
+    assert json.loads((folder / "config.json").read_text()) == sweep.config
     assert sweep.config["settings"]["pool"] == "max"
+    assert sweep.config["settings"]["adam_betas"] == [0.5, 0.9]
     assert list(sweep.log["style_layers"]) == ["relu1_1", "relu1_2"]
 
 
@@ -324,9 +283,4 @@ def test_pictures_are_read_at_the_size_that_is_needed(tmp_path, program, monkeyp
 def test_a_wrong_command_is_one_line(arguments, says, studio, program, monkeypatch):
     # The painting itself takes seconds.
     monkeypatch.setattr("nstjax.io.demo.demo_pictures", lambda: (CONTENT, STYLE))
-    status, out, err = program(SWEEP, *arguments)
-    assert status == 2
-    assert says in err
-    assert err.count("\n") == 1
-    assert err.startswith("sweep: error: ")
-    assert out == ""
+    check_refused(*program(SWEEP, *arguments), says)

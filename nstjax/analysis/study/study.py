@@ -86,23 +86,15 @@ def members(
     def noise() -> np.ndarray:
         return mean + contrast * random.standard_normal(content.shape, np.float32)
 
-    shifts = ((SHIFT, 0), (0, SHIFT), (SHIFT, SHIFT))
-    iterates = {
-        f"iterate {step}": image
-        for step, image in snapshots.items()
-        if step and not np.array_equal(image, result)
-    }
-    return [
-        Member("content", "content", content),
-        Member("style", "style", style),
-        *(
-            Member("shifted style", f"style shifted {by}", np.roll(style, by, axes))
-            for by in shifts
-        ),
-        *(Member("noise", f"noise {i}", noise()) for i in range(4)),
-        *(Member("iterate", *each) for each in iterates.items()),
-        Member("iterate", "result", result),
-    ]
+    group = [Member("content", "content", content), Member("style", "style", style)]
+    for by in ((SHIFT, 0), (0, SHIFT), (SHIFT, SHIFT)):
+        shifted = np.roll(style, by, axes)
+        group.append(Member("shifted style", f"style shifted {by}", shifted))
+    group += [Member("noise", f"noise {i}", noise()) for i in range(4)]
+    for step, image in snapshots.items():
+        if step and not np.array_equal(image, result):
+            group.append(Member("iterate", f"iterate {step}", image))
+    return [*group, Member("iterate", "result", result)]
 
 
 def segment_study(

@@ -135,6 +135,7 @@ def _unknown_surface(
     if kind.shows and not request.ranges:
         shown = {"points": points, "trajectory": trajectory}[kind.shows]
         ranges = geometry.bounding_range(shown.coordinates)
+    weights = data.weights.content, data.weights.style, data.weights.tv
     s, t = (np.linspace(*ends, n) for ends, n in zip(ranges, request.grid, strict=True))
     return Surface(
         plane=plane,
@@ -144,11 +145,7 @@ def _unknown_surface(
         done=np.zeros(request.grid, bool),
         points=points,
         trajectories={"run": trajectory},
-        weights={
-            "alpha": float(data.weights.content),
-            "beta": float(data.weights.style),
-            "tv": float(data.weights.tv),
-        },
+        weights=dict(zip(("alpha", "beta", "tv"), map(float, weights), strict=True)),
         labels=geometry.axis_labels(plane),
         about=about,
     )
@@ -196,9 +193,8 @@ def _evaluator(loss: LossOptions) -> Evaluator:
 
 
 def _hashes(run: SavedRun) -> dict[str, str]:
-    images = {
-        f"{name}_sha256": np.ascontiguousarray(image, "<f4").data
-        for name, image in run_images(run).items()
-    }
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in images.items()}
-    return {**hashes, "vgg_sha256": run.network.sha256}
+    hashes = {"vgg_sha256": run.network.sha256}
+    for name, image in run_images(run).items():
+        data = np.ascontiguousarray(image, "<f4").data
+        hashes[f"{name}_sha256"] = hashlib.sha256(data).hexdigest()
+    return hashes

@@ -23,7 +23,7 @@ from nstjax.losses.terms import LossTerms
 from nstjax.losses.total import LossOptions
 from nstjax.network.vgg import MEAN_RGB
 
-# (x₀, u, v, r, s [n], t [n], data) -> (unweighted terms, share out of gamut), of [n].
+# ((x₀, u, v, r), s [n], t [n], data) -> (unweighted terms, share out of gamut), of [n].
 Evaluator = Callable[..., tuple[LossTerms, Array]]
 
 # With VGG-19, a batch of images takes about 2 kB per pixel.
@@ -135,21 +135,16 @@ def make_evaluator(loss_fn: LossFunction) -> Evaluator:
     """
 
     def losses_at(
-        origin: Array,
-        u: Array,
-        v: Array,
-        unit_length: Array,
-        s: Array,
-        t: Array,
-        data: tuple,
+        plane: tuple, s: Array, t: Array, data: tuple
     ) -> tuple[LossTerms, Array]:
+        origin, u, v, unit_length = plane
         image = origin + unit_length * (s * u + t * v)
         with jax.default_matmul_precision("highest"):
             _, terms = loss_fn(image, jnp.zeros((), jnp.int32), *data)
         from_middle = jnp.abs(image + MEAN_RGB[None, None, :] - 127.5)
         return terms, (from_middle > 127.5 + GAMUT_TOLERANCE).mean()
 
-    return jax.jit(jax.vmap(losses_at, in_axes=(None, None, None, None, 0, 0, None)))
+    return jax.jit(jax.vmap(losses_at, in_axes=(None, 0, 0, None)))
 
 
 def image_losses(
@@ -160,7 +155,7 @@ def image_losses(
     nowhere = np.zeros(1, np.float32)
     for row, image in zip(losses, images, strict=True):
         still = np.zeros_like(image)
-        terms, _ = evaluator(image, still, still, 0.0, nowhere, nowhere, data)
+        terms, _ = evaluator((image, still, still, 0.0), nowhere, nowhere, data)
         row[:] = terms.content[0], terms.style[0], terms.tv[0]
     return losses
 
@@ -196,7 +191,7 @@ def fill(
     assert plane is not None
     done = surface.done.copy()
     values = copy.deepcopy(surface.values)
-    fixed = (*map(jnp.asarray, (plane.origin, plane.u, plane.v)), plane.unit_length)
+    at = (*map(jnp.asarray, (plane.origin, plane.u, plane.v)), plane.unit_length)
     batch = min(batch, done.size)
     left = np.flatnonzero(~done)
     for first in range(0, len(left), batch):
@@ -204,7 +199,7 @@ def fill(
         padded = np.pad(nodes, (0, batch - len(nodes)), mode="edge")
         i, j = np.unravel_index(padded, done.shape)
         s, t = np.float32(surface.s[i]), np.float32(surface.t[j])
-        terms, out_of_gamut = jax.device_get(evaluator(*fixed, s, t, data))
+        terms, out_of_gamut = jax.device_get(evaluator(at, s, t, data))
         found = SurfaceValues(
             terms.content, terms.style, terms.tv, terms.style_layers, out_of_gamut
         )

@@ -37,9 +37,7 @@ def weights_surface(sweep: Sweep) -> Surface:
             "weights needs alpha or beta to vary, and at most one other setting"
         )
     if not (alpha.min() > 0 and beta.min() > 0):
-        raise InputError(
-            "alpha or beta is 0 in the sweep: their ratio has no logarithm"
-        )
+        raise InputError("alpha or beta is 0 in the sweep: no ratio has a logarithm")
     # The ratio itself may be too large for a number.
     ratios = np.log10(beta) - np.log10(alpha)
     s, i = np.unique(ratios.round(9), return_inverse=True)

@@ -25,12 +25,8 @@ class Grid(NamedTuple):
 
 def varied(sweep: Sweep) -> dict[str, np.ndarray]:
     """The settings that are not the same throughout; all of them where none varies."""
-    differing = {
-        name: values
-        for name, values in sweep.settings.items()
-        if np.unique(values).size > 1
-    }
-    return differing or sweep.settings
+    settings = sweep.settings.items()
+    return {name: x for name, x in settings if np.ptp(x)} or sweep.settings
 
 
 def weights_of(sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:
@@ -38,12 +34,8 @@ def weights_of(sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:
     fixed = sweep.config.get("settings")
     if fixed is None:
         raise InputError("the sweep does not say its alpha and beta: give sweep.h5")
-    alpha, beta = (
-        np.broadcast_to(
-            np.float64(sweep.settings.get(name, fixed[name])), sweep.status.shape
-        )
-        for name in WEIGHTS
-    )
+    weights = (np.float64(sweep.settings.get(name, fixed[name])) for name in WEIGHTS)
+    alpha, beta = (np.broadcast_to(each, sweep.status.shape) for each in weights)
     return alpha, beta
 
 

@@ -1,7 +1,7 @@
 """A batch of runs: what they start from, stacked where they differ."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -105,7 +105,7 @@ def prepare_batch(
             jax.tree.map(lambda *leaves: jnp.stack(leaves), *values), by_run
         )
 
-    images, rates, data = jax.tree.map(stack, (0, 0, axes), *starts, is_leaf=_is_none)
+    images, rates, data = map_axes(stack, (0, 0, axes), *starts)
     return Batch(images, rates, data, axes, len(settings), original, preset)
 
 
@@ -121,10 +121,13 @@ def batch_shapes(batch: Batch, size: int) -> Batch:
             value,
         )
 
-    images, rates, data = jax.tree.map(
-        shapes, (0, 0, batch.axes), tuple(batch[:3]), is_leaf=_is_none
-    )
+    images, rates, data = map_axes(shapes, (0, 0, batch.axes), tuple(batch[:3]))
     return batch._replace(images=images, learning_rates=rates, data=data)
+
+
+def map_axes(function: Callable[..., Any], axes: Any, *trees: Any) -> Any:
+    """``function(axis, *subtrees)`` of each entry of the axes, None or a number."""
+    return jax.tree.map(function, axes, *trees, is_leaf=lambda axis: axis is None)
 
 
 def run_shardings() -> tuple[shardings.Sharding, shardings.Sharding]:
@@ -152,7 +155,3 @@ def _run_axes(data: TransferData, setting: Setting, preset: Preset) -> TransferD
     return TransferData(
         shared, targets, weights=by_run, key=by_run, stylize_mask=shared
     )
-
-
-def _is_none(value: Any) -> bool:
-    return value is None

@@ -19,7 +19,7 @@ from typing import Any
 
 import jax
 
-from nstjax.analysis.sweeps.batch import Batch, batch_shapes
+from nstjax.analysis.sweeps.batch import Batch, batch_shapes, map_axes
 from nstjax.analysis.sweeps.sweep import CompiledSweep
 from nstjax.errors import InputError
 from nstjax.network.architecture import convolution_sizes
@@ -91,11 +91,9 @@ def estimate_run_bytes(sweep: CompiledSweep, batch: Batch) -> int:
     devices = jax.device_count()
     shapes = batch_shapes(batch, devices)
     state = jax.eval_shape(sweep.init, shapes.images, shapes.learning_rates)
-    data = jax.tree.map(
+    data = map_axes(
         lambda axis, value: 0 if axis is None else array_bytes(value),
-        shapes.axes,
-        shapes.data,
-        is_leaf=lambda x: x is None,
+        *(shapes.axes, shapes.data),
     )
     own = (array_bytes(state) + sum(jax.tree.leaves(data))) // devices
     optimizer = OPTIMIZERS[batch.preset.optimizer.name]

@@ -5,10 +5,8 @@ import numpy as np
 
 def non_dominated(content: np.ndarray, style: np.ndarray) -> np.ndarray:
     """Where no other point is as small in both losses and smaller in one, bool [N]."""
-    no_larger = (content[:, None] <= content[None, :]) & (
-        style[:, None] <= style[None, :]
-    )
-    smaller = (content[:, None] < content[None, :]) | (style[:, None] < style[None, :])
+    x, y = content[:, None], style[:, None]
+    no_larger, smaller = (x <= content) & (y <= style), (x < content) | (y < style)
     counts = np.isfinite(content) & np.isfinite(style)
     return counts & ~(no_larger & smaller).any(axis=0)
 

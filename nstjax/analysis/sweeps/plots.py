@@ -58,9 +58,9 @@ def curves_figure(sweep: Sweep) -> Figure:
 
     A cross is where a setting diverged.
     """
-    panels = {name: sweep.log[name] for name in ("content", "style")} | {
-        f"style, {layer}": values for layer, values in sweep.log["style_layers"].items()
-    }
+    log = sweep.log
+    panels = {"content": log["content"], "style": log["style"]}
+    panels |= {f"style, {name}": losses for name, losses in log["style_layers"].items()}
     columns = min(4, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = _new_figure(3.2 * columns + 0.8, 2.6 * rows + 0.4)

@@ -1,6 +1,7 @@
 """A sweep from its settings to its file, in chunks that a killed one goes on from."""
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,8 +18,8 @@ from nstjax.analysis.sweeps.results import as_sweep, result_paths
 from nstjax.analysis.sweeps.settings import Settings
 from nstjax.analysis.sweeps.sweep import CompiledSweep, make_sweep, run_batch
 from nstjax.errors import InputError
-from nstjax.io.atomic import check_results, check_workdir
-from nstjax.io.config import CONFIG, check_same, plain, read_config, write_config
+from nstjax.io.atomic import check_workdir
+from nstjax.io.config import CONFIG, has_begun, read_config, write_config
 from nstjax.presets.preset import Preset
 from nstjax.problem.compiled_transfer import make_transfer
 from nstjax.runtime.memory import GIGABYTE, default_budget, give_back_freed_memory
@@ -53,7 +54,7 @@ class SweepJob(NamedTuple):
 
     ``prepare`` is ``prepare_batch`` but for its settings and size, of the same preset.
     The config is plain JSON data; its "settings" are what a resumed sweep must have in
-    common.
+    common, among them the "command".
     """
 
     prepare: Callable[..., Batch]
@@ -80,12 +81,9 @@ def run_sweep(job: SweepJob) -> Sweep:
     results = result_paths(folder, job.settings.count)
     written = [folder / SWEEP, folder / CHUNKS, *results]
     folders = {path.parent for path in results} - {folder}
-    chunks = (folder / CHUNKS).glob("*")
-    check_results([folder / CONFIG, *written, *folders, *chunks])
-    if (folder / CONFIG).exists():
-        job = job._replace(config=_begun_config(job))
-    else:
-        check_results(written, new_in=folder)
+    inside = [*folders, *(folder / CHUNKS).glob("*")]
+    if has_begun(folder, job.config["settings"], written, inside):
+        job = job._replace(config=read_config(folder))
     if not (folder / SWEEP).exists():
         fitted = _fit(job)
         job = job._replace(config={**job.config, RUNS_PER_CHUNK: fitted.size})
@@ -149,8 +147,7 @@ def _run_chunks(job: SweepJob, fitted: CompiledSweep) -> None:
     with bar:
         for path, first in missing.items():
             give_back_freed_memory()
-            last = min(first + fitted.size, count)
-            chunk = [job.settings[index] for index in range(first, last)]
+            chunk = list(itertools.islice(job.settings, first, first + fitted.size))
             batch = job.prepare(chunk, size=fitted.size)
             shapes = batch_shapes(batch, len(batch.images))
             if fitted.shapes is None or shapes.data != fitted.shapes.data:
@@ -168,31 +165,18 @@ def _run_chunks(job: SweepJob, fitted: CompiledSweep) -> None:
 
 def _chunks(job: SweepJob) -> dict[Path, int]:
     """The file of each chunk, and the first of its settings."""
-    firsts = range(0, job.settings.count, job.config[RUNS_PER_CHUNK])
+    count = job.settings.count
+    firsts = range(0, count, job.config.get(RUNS_PER_CHUNK) or count)
     return {
         job.folder / CHUNKS / f"chunk_{number:05d}.h5": first
         for number, first in enumerate(firsts)
     }
 
 
-def _begun_config(job: SweepJob) -> dict[str, Any]:
-    """What the sweep in the folder was begun with, if it is the same one."""
-    begun = read_config(job.folder)
-    if begun.get(RUNS_PER_CHUNK) is None:
-        raise InputError(f"{job.folder} holds another run: choose another --workdir")
-    check_same(
-        begun["settings"],
-        plain(job.config["settings"]),
-        f"the sweep in {job.folder} had other settings",
-        "go on with the same flags or choose another --workdir",
-    )
-    return begun
-
-
 def _fit(job: SweepJob) -> CompiledSweep:
     """The program, for as many settings at a time as the memory holds."""
     preset, count = job.preset, job.settings.count
-    batch = job.prepare([job.settings[0]])
+    batch = job.prepare([next(iter(job.settings))])
     budget = default_budget()
     if job.limits.memory_gb is not None:
         budget = job.limits.memory_gb * GIGABYTE

@@ -10,7 +10,7 @@ import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,8 +32,7 @@ MOST_BYTES = 2**24
 GRID_HELP = "give NAME=START:STOP:COUNT[:log] or NAME=VALUE;VALUE"
 
 
-@dataclasses.dataclass(frozen=True)
-class Axis:
+class Axis(NamedTuple):
     """Settings that change together: their names, and rows of their values."""
 
     names: tuple[str, ...]
@@ -42,7 +41,7 @@ class Axis:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The product of some axes, the last one fastest; made when it is asked for."""
+    """The product of some axes, the last one fastest, made one by one."""
 
     axes: tuple[Axis, ...]
 
@@ -69,15 +68,9 @@ class Settings:
         """How many runs there are."""
         return math.prod(len(axis.rows) for axis in self.axes)
 
-    def __getitem__(self, index: int) -> Setting:
-        if not 0 <= index < self.count:
-            raise IndexError(index)
-        places = np.unravel_index(index, [len(axis.rows) for axis in self.axes])
-        rows = (axis.rows[i] for axis, i in zip(self.axes, places, strict=True))
-        return dict(zip(self.names, itertools.chain(*rows), strict=True))
-
     def __iter__(self) -> Iterator[Setting]:
-        return (self[index] for index in range(self.count))
+        for rows in itertools.product(*(axis.rows for axis in self.axes)):
+            yield dict(zip(self.names, itertools.chain(*rows), strict=True))
 
 
 def grid(values: Mapping[str, Sequence[float]]) -> Settings:

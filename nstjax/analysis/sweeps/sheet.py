@@ -46,12 +46,10 @@ def sweep_sheet(
     if count > MAX_PICTURES:
         runs = np.linspace(0, count - 1, MAX_PICTURES).round().astype(int).tolist()
         LOGGER.info("the sheet shows %d of %d settings", MAX_PICTURES, count)
-    labels = [
-        "\n".join([axes.setting_text(sweep, run), *_failure(sweep, run)])
-        for run in runs
-    ]
-    pictures = [_picture(sweep, run) for run in runs]
-    return contact_sheet(sources + pictures, source_labels + labels, cell=side)
+    for run in runs:
+        sources.append(_picture(sweep, run))
+        source_labels.append(f"{axes.setting_text(sweep, run)}\n{_failure(sweep, run)}")
+    return contact_sheet(sources, [each.rstrip() for each in source_labels], cell=side)
 
 
 def _picture(sweep: Sweep, run: int) -> np.ndarray:
@@ -62,10 +60,9 @@ def _picture(sweep: Sweep, run: int) -> np.ndarray:
     return picture
 
 
-def _failure(sweep: Sweep, run: int) -> list[str]:
-    if sweep.status[run] == "done":
-        return []
-    return ["diverged", f"step {sweep.stop_steps[run]}"]
+def _failure(sweep: Sweep, run: int) -> str:
+    failed = sweep.status[run] != "done"
+    return f"diverged\nstep {sweep.stop_steps[run]}" if failed else ""
 
 
 def _grid_with_margins(sweep: Sweep, grid: axes.Grid, side: int) -> np.ndarray:
@@ -73,13 +70,12 @@ def _grid_with_margins(sweep: Sweep, grid: axes.Grid, side: int) -> np.ndarray:
     height, width = output_size(height, width, Size("long", side))
     size, gap = max(12, side // 14), side // 16
     font = ImageFont.load_default(size)
-    heads, sides = (
-        [f"{axes.in_lines(name)}\n{axes.number_text(value)}" for value in values]
-        for name, values in (
-            (grid.column_name, grid.column_values),
-            (grid.row_name, grid.row_values),
-        )
-    )
+
+    def texts(name: str, values: np.ndarray) -> list[str]:
+        return [f"{axes.in_lines(name)}\n{axes.number_text(each)}" for each in values]
+
+    heads = texts(grid.column_name, grid.column_values)
+    sides = texts(grid.row_name, grid.row_values)
     lines = [line for text in sides for line in text.split("\n")]
     left = 2 * gap + math.ceil(max(map(font.getlength, lines)))
     top = 2 * gap + size * 3 // 2 * (1 + heads[0].count("\n"))
@@ -103,7 +99,7 @@ def _grid_with_margins(sweep: Sweep, grid: axes.Grid, side: int) -> np.ndarray:
     for y, text in zip(down, sides, strict=True):
         write(left - gap, y, text, "rm")
     for (row, column), run in np.ndenumerate(grid.runs):
-        write(across[column], down[row], "\n".join(_failure(sweep, run)))
+        write(across[column], down[row], _failure(sweep, run))
     return np.asarray(sheet, np.float32) / np.float32(255)
 
 

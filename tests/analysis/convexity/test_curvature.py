@@ -67,24 +67,13 @@ def test_the_eigenvalues_of_a_quadratic_form_equal_numpys(shift, float64):
     assert not negative(found._replace(smallest_residual=1.001 * abs(values[0])))
 
 
-def test_float32_images_are_followed_to_their_precision():
-    A = symmetric()
-    found = extreme_eigenvalues(
-        quadratic_form(np.float32(A)), np.float32(image()), tolerance=1e-8
-    )
-    expected = np.linalg.eigvalsh(A)[[0, -1]]
-    np.testing.assert_allclose((found.smallest, found.largest), expected, rtol=1e-6)
-    assert 1e-7 < found.smallest_residual < 1e-4
-
-
-@pytest.mark.parametrize("max_iterations", [1, 3])
-def test_without_convergence_the_residual_tells(max_iterations, float64):
+def test_without_convergence_the_residual_tells(float64):
     # Hundreds of eigenvalues near both ends, and a tolerance that is out of reach.
     diagonal = jnp.asarray(np.sin(np.linspace(-np.pi / 2, np.pi / 2, 600)))
     found = extreme_eigenvalues(
         lambda x: 0.5 * jnp.sum(diagonal * x**2),
         np.zeros(600),
-        max_iterations=max_iterations,
+        max_iterations=1,
         tolerance=0,
     )
     assert -1 <= found.smallest < -0.95

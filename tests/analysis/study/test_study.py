@@ -18,6 +18,7 @@ from nstjax.presets.settings import customize
 from nstjax.problem.problem import prepare
 
 NOT_REFUTED = "not refuted on the tested set"
+ENDS = ("here", "opposite")
 ZERO = (np.zeros((6, 8, 3), np.float32),)
 
 
@@ -53,8 +54,17 @@ def problem():
     return prepare(content, [style], params, preset), loss_fn
 
 
-def images_of(group):
-    return np.stack([member.image for member in group])
+def on_the_ring(direction, radius):
+    """Two opposite images of this radius."""
+    image = direction * radius / np.linalg.norm(direction)
+    return [
+        study.Member("ring", name, x)
+        for name, x in zip(ENDS, (image, -image), strict=True)
+    ]
+
+
+def evaluators_of(loss_fn, data, group):
+    return make_evaluators(loss_fn, data, np.stack([member.image for member in group]))
 
 
 def test_both_precisions_see_the_same_terms(problem):
@@ -108,8 +118,7 @@ def test_a_quadratic_is_not_refuted_and_a_ring_is(images):
 
     group = [
         *study.members(content, style, {1: images[0]}, result),
-        study.Member("ring", "here", result * 40 / np.linalg.norm(result)),
-        study.Member("ring", "opposite", -result * 40 / np.linalg.norm(result)),
+        *on_the_ring(result, 40),
     ]
     segments = study.segment_study(group, evaluators)
     assert segments["content"]["verdict"] == NOT_REFUTED
@@ -122,20 +131,25 @@ def test_a_quadratic_is_not_refuted_and_a_ring_is(images):
 
 
 def test_an_image_of_huge_loss_hides_no_other(images):
-    radius = 41 / np.linalg.norm(images[0])
-    group = [
-        study.Member("ring", "here", images[0] * radius),
-        study.Member("ring", "opposite", -images[0] * radius),
-        study.Member("wild", "far", images[1] * 1e4),
-    ]
-    evaluators = make_evaluators(bowl, ZERO, images_of(group))
-    values = evaluators.double(images_of(group))["style"]
-    assert values[2] > 1e12 * values[:2].max()
+    wild = study.Member("wild", "far", images[1] * 1e4)
+    group = [*on_the_ring(images[0], 41), wild]
+    evaluators = evaluators_of(bowl, ZERO, group)
     found = study.segment_study(group, evaluators)
     assert found["style"]["kinds"]["ring"]["violations"] == 1
-    assert found["style"]["worst_between"] == ["here", "opposite", 0.5]
+    assert found["style"]["worst_between"] == [*ENDS, 0.5]
     assert found["style"]["confirmed"]
     assert found["content"]["verdict"] == NOT_REFUTED
+
+
+def test_the_excess_is_that_of_the_worst_place(images):
+    near, _ = on_the_ring(images[0], 41)
+    _, far = on_the_ring(images[0], 60)
+    evaluators = evaluators_of(bowl, ZERO, [near, far])
+    found = study.segment_study([near, far], evaluators)["style"]
+    assert found["worst_between"] == [*ENDS, 0.75]
+    f_a, f_b = evaluators.double(np.stack([near.image, far.image]))["style"]
+    excess = found["worst"] * (0.75 * f_a + 0.25 * f_b)
+    assert found["excess"]["float64"] == pytest.approx(excess, rel=1e-3)
 
 
 def test_a_violation_that_float64_does_not_see_refutes_nothing(images):
@@ -165,7 +179,7 @@ def test_content_is_refuted_by_segments_and_never_by_curvature(problem):
     group = study.members(photo, style, snapshots, style)
     iterates = [member.name for member in group if member.kind == "iterate"]
     assert iterates == ["iterate 3", "result"]
-    evaluators = make_evaluators(loss_fn, problem.data, images_of(group))
+    evaluators = evaluators_of(loss_fn, problem.data, group)
     found = study.segment_study(group, evaluators)
     assert found["content"]["verdict"] == "refuted"
     assert found["content"]["excess"]["float64"] > 0

@@ -1,19 +1,16 @@
 import json
-import os
 
 import h5py
 import jax
 import numpy as np
 import pytest
-import reference
+from surfaces import bowl, make_line, make_surface
 
 from nstjax.analysis.surfaces.file import check_resumable, read_surface, write_surface
-from nstjax.analysis.surfaces.geometry import axis_labels, project
-from nstjax.analysis.surfaces.planes import line_through, plane_through
-from nstjax.analysis.surfaces.surface import Marks, Surface, unknown_values
+from nstjax.analysis.surfaces.surface import NO_MARKS, Marks
 from nstjax.errors import InputError
 
-NU, NV = 4, 3
+NU, NV = 4, 6
 LAYERS = ("relu5_1", "conv1_1")
 ABOUT = {
     **{"jax_version": "0.10", "backend": "cpu", "device": "cpu"},
@@ -29,44 +26,13 @@ ABOUT = {
 }
 
 
-def image(seed):
-    return np.float32(reference.random_image(seed, 5, 7))
-
-
-def make_surface(plane, nv=NV):
-    """A surface of which the first five nodes are known."""
-    rng = np.random.default_rng(0)
-    done = np.arange(NU * nv).reshape(NU, nv) < 5
-    values = jax.tree.map(
-        lambda grid: np.where(done, rng.random(grid.shape).round(3), np.nan),
-        unknown_values((NU, nv), LAYERS),
-    )
-    # jax.tree.map has sorted the layers.
-    layers = {layer: values.style_layers[layer] for layer in LAYERS}
-    rounded = values.out_of_gamut.astype(np.float32).astype(np.float64)
-    snapshots = {"1": image(3), "20": image(4), "100": image(0)}
-
-    def marks(images):
-        losses = rng.random((len(images), 3))
-        return project(plane, list(images.values()), list(images), losses)
-
-    return Surface(
-        plane=plane,
-        s=np.linspace(-1, 1, NU),
-        t=np.linspace(0, 1 / 3, nv),
-        values=values._replace(style_layers=layers, out_of_gamut=rounded),
-        done=done,
-        points=marks({"result": image(0), "straße": image(1)}),
-        trajectories={"run": marks(snapshots), "another": marks({})},
-        weights={"alpha": 1e-5, "beta": 1.0, "tv": 0.0},
-        labels=axis_labels(plane),
-        about=ABOUT,
-    )
-
-
 @pytest.fixture
 def surface():
-    return make_surface(plane_through(image(0), image(1), image(2)))
+    """A surface of which the first thirteen nodes are known."""
+    surface = make_surface(nodes=13)
+    points = surface.points._replace(names=("content", "result", "straße"))
+    runs = {**surface.trajectories, "another": NO_MARKS}
+    return surface._replace(points=points, trajectories=runs, about=ABOUT)
 
 
 @pytest.fixture
@@ -78,7 +44,7 @@ def path(tmp_path, surface):
 @pytest.mark.parametrize("kind", ["plane", "line", "two settings"])
 def test_surface_comes_back(tmp_path, surface, kind):
     if kind == "line":
-        surface = make_surface(line_through(image(0), image(1), ("a", "b")), nv=1)
+        surface = make_line(bowl)._replace(about=ABOUT)
     if kind == "two settings":
         surface = surface._replace(plane=None, labels=("log10(β/α)", "learning rate"))
     path = tmp_path / "surface.h5"
@@ -105,7 +71,7 @@ def test_what_other_programs_find(path, surface):
         assert json.loads(file.attrs["flags_json"])["grid"] == [NU, NV]
         config = file["config"].attrs
         assert config["content_layers"].tolist() == ["relu4_2"]
-        assert config["default_alpha"] == 1e-5
+        assert config["default_beta"] == 0.5
         for name, label in zip("uv", plane.labels, strict=True):
             found = file[f"axes/{name}"].attrs
             assert (found["kind"], found["label"]) == ("plane3", label)
@@ -118,21 +84,21 @@ def test_what_other_programs_find(path, surface):
             for values in file["values"].values():
                 assert values.dims[values.ndim - 2 + place][0] == axis
         for name, kind, shape in (
-            ("axes/u", "f4", (5, 7, 3)),
+            ("axes/u", "f4", (2, 2, 3)),
             ("values/tv", "f8", (NU, NV)),
             ("values/out_of_gamut", "f4", (NU, NV)),
             ("values/style_layers", "f8", (2, NU, NV)),
             ("done", "u1", (NU, NV)),
-            ("trajectory/run/step", "i4", (3,)),
-            ("trajectory/run/residual", "f8", (3,)),
+            ("trajectory/run/step", "i4", (9,)),
+            ("trajectory/run/residual", "f8", (9,)),
         ):
             assert (file[name].dtype, file[name].shape) == (kind, shape), name
         by_layer = file["values/style_layers"]
         assert tuple(by_layer.attrs["layers"]) == LAYERS
         expected = surface.values.style_layers["conv1_1"]
         np.testing.assert_array_equal(by_layer[1], expected)
-        assert file["points/names"].asstr()[()].tolist() == ["result", "straße"]
-        assert file["trajectory/run/step"][()].tolist() == [1, 20, 100]
+        assert file["points/names"].asstr()[2] == "straße"
+        assert file["trajectory/run/step"][()].tolist() == [2**k for k in range(9)]
 
 
 def test_the_same_surface_is_resumed_with_other_versions(path):
@@ -150,7 +116,7 @@ def test_the_same_surface_is_resumed_with_other_versions(path):
         ({"settings": {"beta": 6.0}}, r"settings beta was 5\.0, is 6\.0"),
         (
             {"settings": dict.fromkeys("abcdefgh", 0), "flags": {"grid": 0, "kind": 0}},
-            r"\(flags grid was \[4, 3\], is 0; flags kind .*; and 6 more\)",
+            r"\(flags grid was \[4, 6\], is 0; flags kind .*; and 6 more\)",
         ),
     ],
 )
@@ -190,7 +156,7 @@ def test_no_file_and_other_files_are_refused(tmp_path):
         ),
         ("values/content", np.zeros((NV, NU))),
         ("values/style_layers", np.zeros((1, NU, NV))),
-        ("axes/v", np.zeros((5, 6, 3), np.float32)),
+        ("axes/v", np.zeros((2, 3, 3), np.float32)),
         ("trajectory/run/losses", np.zeros((2, 3))),
         ("values/tv", np.array([["text"] * NV] * NU, "S4")),
     ],
@@ -208,29 +174,12 @@ def test_what_is_missing_or_does_not_fit_is_refused(path, name, array):
         read_surface(path)
 
 
-MANY = Marks(("a",) * 101, np.zeros((101, 2)), np.zeros(101), np.zeros((101, 3)))
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
+def test_what_no_surface_has_is_refused(path, surface):
+    many = Marks(("a",) * 101, np.zeros((101, 2)), np.zeros(101), np.zeros((101, 3)))
+    for change, says in (
         ({"weights": {"alpha": 1.0}}, "the weights of alpha alone"),
-        ({"points": MANY}, "more than 100 points"),
-    ],
-)
-def test_what_no_surface_has_is_refused(path, surface, change, says):
-    write_surface(path, surface._replace(**change))
-    with pytest.raises(InputError, match=says):
-        read_surface(path)
-
-
-def test_a_failing_write_keeps_the_old_file(path, surface, monkeypatch):
-    def replace(*arguments):
-        raise OSError(28, "No space left on device")
-
-    before = path.read_bytes()
-    monkeypatch.setattr(os, "replace", replace)
-    with pytest.raises(OSError, match="No space"):
-        write_surface(path, surface._replace(done=~surface.done))
-    assert path.read_bytes() == before
-    assert [file.name for file in path.parent.iterdir()] == ["surface.h5"]
+        ({"points": many}, "more than 100 points"),
+    ):
+        write_surface(path, surface._replace(**change))
+        with pytest.raises(InputError, match=says):
+            read_surface(path)

@@ -6,15 +6,9 @@ import reference
 from surfaces import check_orthonormal
 
 from nstjax.analysis.convexity.curvature import Curvature
+from nstjax.analysis.surfaces import planes
 from nstjax.analysis.surfaces.geometry import axis_labels, contrast, point, project
-from nstjax.analysis.surfaces.planes import (
-    gradient_plane,
-    hessian_plane,
-    line_through,
-    plane_through,
-    principal_plane,
-    random_plane,
-)
+from nstjax.analysis.surfaces.planes import plane_through, principal_plane, random_plane
 from nstjax.errors import InputError
 
 IMAGES = [np.float32(reference.random_image(seed, 12, 16)) for seed in range(3)]
@@ -55,9 +49,8 @@ def test_plane_goes_through_its_three_images():
     ],
 )
 def test_images_on_one_line_span_no_plane(content_at, style_at, says):
-    with pytest.raises(InputError, match=says) as caught:
+    with pytest.raises(InputError, match=says):
         plane_through(IMAGES[0], content_at(*IMAGES), style_at(*IMAGES))
-    assert "\n" not in str(caught.value)
 
 
 def test_a_small_angle_is_enough():
@@ -77,7 +70,7 @@ def test_a_small_angle_is_enough():
 
 def test_line_runs_from_0_to_1():
     start, end, other = IMAGES
-    line = line_through(start, end, ("result", "content"))
+    line = planes.line_through(start, end, ("result", "content"))
     np.testing.assert_allclose(np.linalg.norm(line.u), 1, rtol=1e-6)
     assert not line.v.any()
     np.testing.assert_allclose(point(line, 0, 0), start)
@@ -88,7 +81,7 @@ def test_line_runs_from_0_to_1():
     assert line.labels == ("result → content", "")
     assert axis_labels(line)[1] == ""
     with pytest.raises(InputError, match="difference of result and content is 0"):
-        line_through(start, start, ("result", "content"))
+        planes.line_through(start, start, ("result", "content"))
 
 
 def image(seed, height=12, width=16):
@@ -197,22 +190,21 @@ def test_hessian_plane_takes_the_two_eigenvectors():
     basis, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(x.size, 2)))
     largest, smallest = (vector.reshape(x.shape) for vector in basis.T)
     ends = Curvature(-3.5, 12.0, 0.2, 0.1, smallest, largest, 0)
-    plane = hessian_plane(x, ends)
+    plane = planes.hessian_plane(x, ends)
     check_orthonormal(plane)
     np.testing.assert_allclose(plane.u, largest, rtol=1e-5)
     np.testing.assert_allclose(plane.v, smallest, atol=1e-6)
-    assert plane.details["eigenvalues"] == [12.0, -3.5]
-    assert plane.details["residuals"] == [0.1, 0.2]
-    assert "largest" in plane.labels[0]
-    assert "-3.5" in plane.labels[1]
+    found = plane.details["eigenvalues"], plane.details["residuals"]
+    assert found == ([12.0, -3.5], [0.1, 0.2])
+    assert "smallest Hessian eigenvalue, -3.5" in plane.labels[1]
 
 
 def test_gradient_plane():
     x, gradient = image(0), image(1)
-    plane = gradient_plane(x, gradient, seed=5)
+    plane = planes.gradient_plane(x, gradient, seed=5)
     check_orthonormal(plane)
     expected = gradient / np.linalg.norm(gradient)
     np.testing.assert_allclose(plane.u, expected, rtol=1e-4, atol=1e-7)
     for bad in (0 * gradient, np.nan * gradient):
         with pytest.raises(InputError, match="gradient is 0 or not finite"):
-            gradient_plane(x, bad, seed=5)
+            planes.gradient_plane(x, bad, seed=5)

@@ -106,9 +106,14 @@ def test_share_of_values_out_of_gamut(plane, grid, evaluator):
     assert surface.values.out_of_gamut[0, 0] == 0
 
 
-def test_a_broken_off_surface_ends_with_the_same_bits(plane, grid, evaluator):
+def test_what_is_done_stays_and_the_rest_gets_the_same_bits(plane, grid, evaluator):
     data = data_of(plane)
     whole, _ = filled(grid, evaluator, data, 5)
+    done = np.zeros((4, 3), bool)
+    done[1, 2] = done[3, 0] = True
+    values = jax.tree.map(lambda x: np.where(done, 77.0, np.nan), grid.values)
+    surface, _ = filled(grid._replace(done=done, values=values), evaluator, data, 4)
+    assert (surface.values.content == 77).tolist() == done.tolist()
     for blocks in (1, 2):
         half = grid
         for _, half in zip(range(blocks), fill(grid, evaluator, data, 5), strict=False):
@@ -120,21 +125,11 @@ def test_a_broken_off_surface_ends_with_the_same_bits(plane, grid, evaluator):
             np.testing.assert_array_equal(np.isnan(values), ~half.done)
         resumed, count = filled(half, evaluator, data, 5)
         assert count == 3 - blocks
+        assert not [*fill(resumed, evaluator, data, 5)]
         for found, expected in zip(
             jax.tree.leaves(resumed.values), jax.tree.leaves(whole.values), strict=True
         ):
             assert found.tobytes() == expected.tobytes()
-
-
-def test_what_is_done_is_left_alone(plane, grid, evaluator):
-    done = np.zeros((4, 3), bool)
-    done[1, 2] = done[3, 0] = True
-    grid.values.content[done] = 77
-    surface, count = filled(grid._replace(done=done), evaluator, data_of(plane), 4)
-    assert count == 3
-    assert surface.done.all()
-    assert (surface.values.content == 77).tolist() == done.tolist()
-    assert list(fill(surface, evaluator, data_of(plane), 4)) == []
 
 
 def test_every_node_draws_the_samples_of_step_0(grid):

@@ -1,29 +1,23 @@
 import numpy as np
 import pytest
+from sweep_examples import example
 
 from nstjax.analysis.surfaces.weights_surface import weights_surface
-from nstjax.analysis.sweeps.file import Sweep
 from nstjax.errors import InputError
 
 
 def surface_of(settings, diverged=()):
     """Of a sweep whose final losses tell which run they are of."""
-    settings = {name: np.array(values) for name, values in settings.items()}
-    runs = np.arange(len(next(iter(settings.values()))))
-    status = np.where(np.isin(runs, diverged), "diverged", "done")
+    sweep = example(settings, diverged)
+    runs = np.arange(len(sweep.status))
     final = {"content": runs + 0.5, "style": runs + 100.0, "tv": runs * 2.0}
-    final["content"][list(diverged)] = 1e9
-    config = {"settings": {"alpha": 2.0, "beta": 20.0}, "versions": {"jax": "0.10"}}
-    images = np.zeros((runs.size, 2, 2, 3), np.uint8)
-    stop_steps = np.full(runs.size, 9)
-    sweep = Sweep(settings, status, stop_steps, {}, final, images, config)
-    return weights_surface(sweep)
+    return weights_surface(sweep._replace(final=final))
 
 
 def test_ratio_goes_along_s_and_the_other_setting_along_t():
     # Two ratios by three rates, in no order; one combination is missing.
     surface = surface_of(
-        {"beta": [20, 200, 200, 20, 200], "learning_rate": [5.0, 1, 5, 2, 2]},
+        {"beta": [1, 10, 10, 1, 10], "learning_rate": [5.0, 1, 5, 2, 2]},
         diverged=[3],
     )
     assert surface.plane is None
@@ -40,7 +34,7 @@ def test_ratio_goes_along_s_and_the_other_setting_along_t():
 
 def test_a_setting_over_powers_of_ten_has_a_logarithmic_axis():
     surface = surface_of({"alpha": [1, 2, 1, 2], "tv": [1e-3, 1e-3, 1.0, 1.0]})
-    np.testing.assert_allclose(surface.s, np.log10([10, 20]))
+    np.testing.assert_allclose(surface.s, np.log10([2.5, 5]))
     np.testing.assert_allclose(surface.t, [-3, 0])
     assert surface.labels[1] == "log10(tv)"
     with_zero = surface_of({"beta": [1, 2], "tv": [0.0, 5.0]})

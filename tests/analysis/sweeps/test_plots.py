@@ -6,53 +6,27 @@ import numpy as np
 import pytest
 from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.patches import Rectangle
+from sweep_examples import STEPS, example
 
 from nstjax.analysis.sweeps import sheet as sheet_module
 from nstjax.analysis.sweeps.axes import full_grid, number_text
-from nstjax.analysis.sweeps.file import FINAL, Sweep
 from nstjax.analysis.sweeps.pareto import knee, non_dominated
 from nstjax.analysis.sweeps.plots import curves_figure, heat_map_figure, pareto_figure
 from nstjax.analysis.sweeps.sheet import sweep_sheet
 from nstjax.errors import InputError
 from nstjax.images.contact_sheet import contact_sheet
 
-STEPS = np.array([0, 1, 10, 100])
 RED, GREEN = np.float32([1, 0, 0]), np.float32([0, 1, 0])
+SOURCES = [np.full((128, 128, 3), color) for color in (RED, GREEN)]
 
 
 def make_sweep(settings, diverged=(), side=128):
-    """Losses and a color of its own for every run; a diverged one stops at step 10."""
-    settings = {name: np.asarray(values) for name, values in settings.items()}
-    count = len(next(iter(settings.values())))
-    random = np.random.default_rng(0)
-    status = np.where(np.isin(np.arange(count), diverged), "diverged", "done")
-    lost = (status == "diverged")[:, None] & (STEPS >= 10)[None, :]
-
-    def losses():
-        return np.where(lost, np.nan, 10 ** random.uniform(-2, 6, (count, STEPS.size)))
-
-    log = {name: losses() for name in (*FINAL, "gradient_norm")}
-    colors = np.stack([np.full(count, 90), np.arange(count), np.full(count, 7)], 1)
-    images = np.broadcast_to(colors[:, None, None, :], (count, side // 2, side, 3))
-    return Sweep(
-        settings=settings,
-        status=status,
-        stop_steps=np.where(status == "diverged", 10, 100),
-        log={
-            "step": STEPS,
-            **log,
-            "content_layers": {},
-            "style_layers": {"relu2_1": losses()},
-        },
-        final={name: log[name][:, -1] for name in FINAL},
-        images=images.astype(np.uint8),
-        config={"settings": {"alpha": 0.1, "beta": 5.0}},
-    )
+    return example(settings, diverged, (side // 2, side))
 
 
 def grid_of(**values):
     tables = np.meshgrid(*values.values(), indexing="ij")
-    return dict(zip(values, (table.ravel() for table in tables), strict=True))
+    return dict(zip(values, map(np.ravel, tables), strict=True))
 
 
 def drawn(figure, layout=False):
@@ -125,10 +99,7 @@ def test_odd_sweeps_can_be_drawn(draw, settings, diverged, bars):
 def test_losses_of_zero_and_constant_losses_can_be_drawn():
     sweep = make_sweep({"beta": [1.0, 2.0, 3.0]})
     for name in ("content", "style"):
-        sweep.log[name][:] = 2
-        sweep.final[name][:] = 2
-    figure = drawn(pareto_figure(sweep))
-    assert len(figure.axes[0].collections[0].get_offsets()) == 3
+        sweep.log[name][:] = sweep.final[name][:] = 2
     sweep.final["content"][0] = 0
     sweep.log["content"][:, 0] = 0
     figure = drawn(pareto_figure(sweep))
@@ -143,10 +114,10 @@ def test_curves_have_a_panel_for_each_loss_and_a_line_for_each_setting():
     figure = drawn(curves_figure(sweep), layout=True)
     *panels, bar = figure.axes
     assert bar.get_ylabel() == "β/α"
+    layers = sweep.log["style_layers"]
     curves = {
-        "content": sweep.log["content"],
-        "style": sweep.log["style"],
-        "style, relu2_1": sweep.log["style_layers"]["relu2_1"],
+        **{name: sweep.log[name] for name in ("content", "style")},
+        **{f"style, {name}": values for name, values in layers.items()},
     }
     assert [panel.get_title() for panel in panels] == list(curves)
     for panel, values in zip(panels, curves.values(), strict=True):
@@ -198,9 +169,6 @@ def test_other_settings_are_no_grid(settings):
         heat_map_figure(sweep)
 
 
-SOURCES = [np.full((128, 128, 3), color) for color in (RED, GREEN)]
-
-
 def sheet_of(sweep):
     return sweep_sheet(sweep, SOURCES[0], SOURCES[1:])
 
@@ -242,34 +210,27 @@ def test_a_grid_lies_where_its_settings_say():
     assert (np.diff(tops, axis=0) > 0).all()
     assert (np.diff(lefts, axis=1) > 0).all()
     # Content and style are in the top corner.
-    red = np.argwhere((sheet == RED).all(axis=2))
-    green = np.argwhere((sheet == GREEN).all(axis=2))
+    red, green = (np.argwhere((sheet == each).all(axis=2)) for each in (RED, GREEN))
     assert len(red) == len(green) == 128 * 128
     assert extent(red)[3] <= extent(green)[2]
     assert max(extent(red)[1], extent(green)[1]) <= tops.min()
 
-
-def test_the_margins_say_the_settings():
-    sweep = make_sweep(SETTINGS)
-    sheet = sheet_of(sweep)
-    top, bottom, left, right = place(sheet, sweep, 3)
-    # Another value, in the same order, changes only the head of its column ...
+    # The margins say the settings: another beta changes only the head of its column,
+    top, bottom, left, right = places[3]
     other = sheet_of(make_sweep(grid_of(beta=[100, 2, 10], learning_rate=RATES)))
     where = changed(sheet, other)
     assert left <= where[2] < where[3] <= right
     assert top - 60 < where[0] < where[1] <= top
-    # ... and only the side of its row.
+    # and another rate only the side of its row.
     other = sheet_of(make_sweep(grid_of(beta=BETAS, learning_rate=[0.5, 0.2])))
     where = changed(sheet, other)
     assert top <= where[0] < where[1] <= bottom
     assert where[3] <= left
 
-
-def test_a_diverged_cell_is_grey_and_says_so():
-    sweep, failed = make_sweep(SETTINGS), make_sweep(SETTINGS, diverged=(5,))
-    before, after = sheet_of(sweep), sheet_of(failed)
-    top, bottom, left, right = place(before, sweep, 5)
-    assert changed(before, after) == (top, bottom, left, right)
+    # A diverged cell is grey and says so.
+    after = sheet_of(make_sweep(SETTINGS, diverged=(5,)))
+    top, bottom, left, right = places[5]
+    assert changed(sheet, after) == (top, bottom, left, right)
     cell = after[top:bottom, left:right]
     assert np.ptp(cell, axis=2).max() < 0.01
     assert cell.max() > 0.6
@@ -281,28 +242,18 @@ def test_large_pictures_are_brought_to_a_common_size():
     assert ((sheet * 255).round() == [90, 4, 7]).all(axis=2).sum() == 256 * 128
 
 
-@pytest.mark.parametrize(
-    ("settings", "labels"),
-    [
-        (
-            {"style_layer_weights.relu1_1": [0.25, 1e-7], "seed": [0, 2**32 - 1]},
-            [
-                "style_layer_weights.\nrelu1_1 = 0.25\nseed = 0",
-                "style_layer_weights.\nrelu1_1 = 1e-07\nseed = 4294967295"
-                "\ndiverged\nstep 10",
-            ],
-        ),
-        ({"beta": [1.0], "tv": [0.0], "seed": [3]}, ["beta = 1\ntv = 0\nseed = 3"]),
-    ],
-)
-def test_other_sweeps_are_a_captioned_sheet(settings, labels):
+def test_other_sweeps_are_a_captioned_sheet():
+    settings = {"style_layer_weights.relu1_1": [0.25, 1e-7], "seed": [0, 2**32 - 1]}
     sweep = make_sweep(settings, diverged=(1,))
-    pictures = [image / np.float32(255) for image in sweep.images]
-    if len(pictures) > 1:
-        grey = pictures[1].mean(axis=2, keepdims=True)
-        pictures[1] = np.repeat(0.65 + 0.25 * grey, 3, axis=2)
+    first, second = (image / np.float32(255) for image in sweep.images)
+    grey = np.repeat(0.65 + 0.25 * second.mean(axis=2, keepdims=True), 3, axis=2)
+    name = "style_layer_weights.\nrelu1_1"
+    labels = [
+        f"{name} = 0.25\nseed = 0",
+        f"{name} = 1e-07\nseed = 4294967295\ndiverged\nstep 10",
+    ]
     labels = ["content", "style", *labels]
-    expected = contact_sheet([*SOURCES, *pictures], labels, cell=128)
+    expected = contact_sheet([*SOURCES, first, grey], labels, cell=128)
     np.testing.assert_array_equal(sheet_of(sweep), expected)
 
 
@@ -317,16 +268,13 @@ def test_too_many_settings_are_chosen_evenly_and_it_is_said(monkeypatch, caplog)
         assert (sheet == color).all(axis=2).any() == (run % 2 == 0)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (100_000.0, "100000"),
-        (31_622.776, "3.16e+04"),
-        (1e8, "1e+08"),
-        (0.05, "0.05"),
-        (-2.5, "-2.5"),
-        (np.int64(123_456_789), "123456789"),
-    ],
-)
-def test_numbers_are_short(value, text):
-    assert number_text(value) == text
+def test_numbers_are_short():
+    for value, text in {
+        100_000.0: "100000",
+        31_622.776: "3.16e+04",
+        1e8: "1e+08",
+        0.05: "0.05",
+        -2.5: "-2.5",
+        np.int64(123_456_789): "123456789",
+    }.items():
+        assert number_text(value) == text

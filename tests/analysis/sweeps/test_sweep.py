@@ -10,7 +10,8 @@ from nstjax.analysis.sweeps.settings import controls_with, grid, preset_with, se
 from nstjax.analysis.sweeps.sweep import make_sweep, run_batch
 from nstjax.errors import InputError
 from nstjax.images.resizing import Size
-from nstjax.losses.terms import LossTerms
+from nstjax.losses.objective import TransferData
+from nstjax.losses.terms import LossTerms, Targets
 from nstjax.optimization.optimizers import make_optimizer
 from nstjax.optimization.steps import NonFiniteLossError, run
 from nstjax.optimization.transfer import style_transfer
@@ -27,18 +28,9 @@ def assert_like_single_runs(settings, batch, results):
         chosen = preset_with(setting, batch.preset)
         seed = seed_with(setting, 0)
         alone = stylize(CONTENT, STYLES[0], PARAMS, chosen, seed=seed)
-        log, losses = results.log, alone.losses
-        for mine, its in (
-            (log.loss, losses.total),
-            (log.terms.content, losses.content),
-            (log.terms.style, losses.style),
-            (log.terms.tv, losses.tv),
-            *zip(
-                map(log.terms.style_layers.get, chosen.style_layers),
-                map(losses.style_layers.get, chosen.style_layers),
-                strict=True,
-            ),
-        ):
+        log = {"total": results.log.loss, **results.log.terms._asdict()}
+        losses = jax.tree.leaves(alone.losses._asdict())
+        for mine, its in zip(jax.tree.leaves(log), losses, strict=True):
             tolerance = 1e-5 * np.abs(its).max()
             np.testing.assert_allclose(mine[index], its, rtol=1e-5, atol=tolerance)
         image = finish(results.images[index], batch.preset, batch.original)
@@ -80,9 +72,9 @@ def test_a_batch_is_single_runs(preset, values):
 
 
 @pytest.mark.parametrize(
-    ("preset", "values", "styles"),
+    ("preset", "values", "styles", "style_axis"),
     [
-        (shallow("johnson2015", optimizer="adam"), {"seed": [0, 7]}, 1),
+        (shallow("johnson2015", optimizer="adam"), {"seed": [0, 7]}, 1, None),
         (
             shallow("coursera", style_size="content"),
             {
@@ -90,7 +82,7 @@ def test_a_batch_is_single_runs(preset, values):
                 "style_blend_weights.2": [0.0, 0.5],
                 "content_layer_weights.relu1_1": [2.0, 3.0],
             },
-            2,
+            *(2, 0),
         ),
         (
             # More positions than are kept, so that the seed draws some of them.
@@ -98,14 +90,17 @@ def test_a_batch_is_single_runs(preset, values):
                 "gatys2016", style_loss="sliced", style_size=Size("exact", (130, 130))
             ),
             {"seed": [0, 3], "style_blend_weights.1": [0.5, 2.0]},
-            2,
+            *(2, 0),
         ),
     ],
     ids=["noise", "blends", "sampled blends"],
 )
-def test_runs_start_from_what_prepare_gives(preset, values, styles):
+def test_runs_start_from_what_prepare_gives(preset, values, styles, style_axis):
     settings = list(grid(values))
     batch = batch_of(preset, settings, styles)
+    # What all runs share has no run axis.
+    targets = Targets(None, style_axis, ())
+    assert batch.axes == TransferData(None, targets, 0, 0, None)
     starts = set()
     for index, setting in enumerate(settings):
         problem = prepare(
@@ -145,19 +140,6 @@ def assert_trees_equal(tree, other):
         np.testing.assert_array_equal(leaf, its)
 
 
-def test_what_all_runs_share_has_no_run_axis():
-    preset = shallow("gatys2016", optimizer="adam")
-    batch = batch_of(preset, grid({"beta": [1.0, 2.0], "seed": [0, 1]}))
-    kernel = PARAMS["conv1_1"]["kernel"]
-    assert batch.data.params["conv1_1"]["kernel"].shape == kernel.shape
-    assert batch.data.targets.content["relu1_1"].shape == (16, 20, 4)
-    assert batch.data.targets.style["relu1_1"].shape == (4, 4)
-    assert batch.data.weights.tv.shape == batch.data.key.shape == (4,)
-    blended = batch_of(preset, grid({"style_blend_weights.1": [0.0, 2.0]}), 2)
-    assert blended.data.targets.content["relu1_1"].shape == (16, 20, 4)
-    assert blended.data.targets.style["relu1_1"].shape == (2, 4, 4)
-
-
 def test_one_trace_serves_every_chunk_and_grid():
     preset = shallow("gatys2016", optimizer="adam", steps=3)
     transfer, traces = make_transfer(preset), []
@@ -169,7 +151,7 @@ def test_one_trace_serves_every_chunk_and_grid():
     settings = list(grid({"beta": [1.0, 2, 3, 4, 5], "learning_rate": [1.0]}))
     first = batch_of(preset, settings[:3])
     sweep = make_sweep(transfer._replace(step=step), first.axes)
-    whole = run_batch(sweep, first)
+    run_batch(sweep, first)
     rest = batch_of(preset, settings[3:], size=3)
     assert rest.images.shape[0] == 3
     assert rest.filled == 2
@@ -182,7 +164,6 @@ def test_one_trace_serves_every_chunk_and_grid():
     # The run that pads is nobody's result.
     assert padded.images.shape == (2, 16, 20, 3)
     assert padded.log.loss.shape == (2, 4)
-    assert_like_single_runs(settings[:3], first, whole)
     assert_like_single_runs(settings[3:], rest, padded)
 
 
