@@ -88,11 +88,6 @@ def run_forked(
     return status, out, err
 
 
-def nstjax_forked(*arguments: object) -> tuple[int, str, str]:
-    """Run the command ``nstjax``."""
-    return run_forked(NSTJAX, *arguments)
-
-
 def killed_after(
     function: str, module: str, *arguments: object, count: int = 1
 ) -> None:

@@ -21,20 +21,10 @@ BLOCKS = ("--content_layers=relu2_1", "--style_layers=relu1_1,relu2_1")
 
 def flags(optimizer: str, folder: str, *more: str) -> tuple[str, ...]:
     return (
-        "photo.png",
-        "painting.png",
-        "--size=48",
-        f"--optimizer={optimizer}",
-        f"--steps={STEPS}",
-        "--init=blend",
-        "--noise_ratio=0.4",
-        "--snapshots=" + ",".join(map(str, SNAPSHOTS)),
-        "--checkpoint_every=5",
-        "--preview_seconds=0",
-        "--quiet",
-        f"--workdir={folder}",
-        *BLOCKS,
-        *more,
+        *("photo.png", "painting.png", "--size=48", f"--optimizer={optimizer}"),
+        *(f"--steps={STEPS}", "--init=blend", "--noise_ratio=0.4", "--quiet"),
+        *("--snapshots=" + ",".join(map(str, SNAPSHOTS)), "--checkpoint_every=5"),
+        *("--preview_seconds=0", f"--workdir={folder}", *BLOCKS, *more),
     )
 
 

@@ -48,69 +48,49 @@ def imported(path: pathlib.Path) -> list[str]:
 def room_of(module: str) -> str | None:
     """The room of ``nstjax`` that a module is in."""
     parts = module.split(".")[1:]
-    return next(
-        (name for name in (".".join(parts[:2]), *parts[:1]) if name in FLOOR), None
-    )
+    found = (name for name in (".".join(parts[:2]), *parts[:1]) if name in FLOOR)
+    return next(found, None)
 
 
-def problems(path: str, module: str, imports: list[str]) -> list[str]:
-    """What a module imports from where it may not."""
-    own, found = room_of(module), []
-    for name in imports:
-        top, other = name.split(".")[0], room_of(name)
-        if top in ("experiments", "weights_convert"):
-            if (path, top) not in UPWARD:
-                found.append(f"{path}: {own} imports {name}, of {top}")
-        elif top == "nstjax" and other != own:
-            if other is None:
-                found.append(f"{path}: {own} imports {name}, which is in no room")
-            elif FLOOR[other] >= FLOOR[own]:
-                found.append(f"{path}: {own} imports {name}, of {other}, not below it")
-        if own in CORE and (top in DISK or other == "io"):
-            found.append(f"{path}: {own} touches the disk by {name}")
-    return found
+def problem(path: str, name: str) -> str | None:
+    """What is wrong with a module's import of this name."""
+    own, other = room_of(module_of(path)), room_of(name)
+    top = name.split(".")[0]
+    if own in CORE and (top in DISK or other == "io"):
+        return f"touches the disk by {name}"
+    if top in ("experiments", "weights_convert") and (path, top) not in UPWARD:
+        return f"imports {name}, of {top}"
+    if top == "nstjax" and other is None:
+        return f"imports {name}, which is in no room"
+    if top == "nstjax" and other != own and FLOOR[other] >= FLOOR[own]:
+        return f"imports {name}, of {other}, not below"
+    return None
 
 
-def modules() -> list[tuple[str, str]]:
-    """Path and name of each module in a room."""
-    paths = (path.relative_to(ROOT) for path in (ROOT / "nstjax").rglob("*.py"))
-    named = ((str(path), ".".join(path.with_suffix("").parts)) for path in paths)
-    return sorted(
-        (path, name)
-        for path, name in named
-        if path.count("/") > 1 and not path.endswith("__init__.py")
-    )
+def module_of(path: str) -> str:
+    return path.removesuffix(".py").replace("/", ".")
 
 
-def test_rooms_import_from_below():
-    found = []
-    for path, module in modules():
-        found += problems(path, module, imported(ROOT / path))
-    assert not found, "\n".join(found)
+def test_each_module_has_a_room_and_imports_from_below():
+    for path in (ROOT / "nstjax").glob("*/**/*.py"):
+        if path.name != "__init__.py":
+            module = str(path.relative_to(ROOT))
+            assert room_of(module_of(module)), module
+            for name in imported(path):
+                assert not problem(module, name), f"{module} {problem(module, name)}"
+            room = path.with_name("__init__.py")
+            assert "mports" in ast.get_docstring(ast.parse(room.read_text())), room
 
 
 @pytest.mark.parametrize(
-    ("module", "imports", "says"),
+    ("path", "name", "says"),
     [
-        (
-            "nstjax.losses.total",
-            "nstjax.presets.preset.Preset",
-            "of presets, not below",
-        ),
-        ("nstjax.io.weights", "experiments.film", "of experiments"),
-        ("nstjax.images.color", "nstjax.runtime.memory", "of runtime, not below"),
-        ("nstjax.network.vgg", "pathlib", "network touches the disk by pathlib"),
-        ("nstjax.runs.film", "nstjax.run", "which is in no room"),
+        ("losses/total", "nstjax.presets.preset", "of presets, not below"),
+        ("io/weights", "experiments.film", "of experiments"),
+        ("images/color", "nstjax.runtime.memory", "of runtime, not below"),
+        ("network/vgg", "pathlib", "touches the disk by pathlib"),
+        ("runs/film", "nstjax.run", "which is in no room"),
     ],
 )
-def test_a_wrong_import_is_told(module, imports, says):
-    (problem,) = problems(f"{module.replace('.', '/')}.py", module, [imports])
-    assert says in problem
-
-
-def test_every_module_has_a_room():
-    for path, module in modules():
-        assert room_of(module), path
-    for folder in {pathlib.Path(path).parent for path, _ in modules()}:
-        text = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text()))
-        assert text and "mports" in text, folder
+def test_a_wrong_import_is_told(path, name, says):
+    assert says in problem(f"nstjax/{path}.py", name)

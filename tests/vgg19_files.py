@@ -4,14 +4,14 @@ import h5py
 import numpy as np
 import scipy.io
 
+from nstjax.network import architecture
 from nstjax.network.architecture import kernel_shapes
 from nstjax.network.vgg import MEAN_RGB
 from weights_convert.fingerprint import FIGURES
-from weights_convert.source import NETWORKS
 
 KERAS_2016 = ("{0}/{0}_W_1:0", "{0}/{0}_b_1:0")
 KERAS_2 = ("{0}/{0}/kernel:0", "{0}/{0}/bias:0")
-ARCHITECTURES = {each.name: each for each in NETWORKS}
+ARCHITECTURES = {each.name: each for each in architecture.ARCHITECTURES}
 
 
 def fingerprinted_arrays(network="VGG-19"):

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from nstjax.errors import InputError
 from nstjax.io.hdf5_objects import check_own_data
 from nstjax.network.architecture import (
+    ARCHITECTURES,
     CHANNELS_PER_BLOCK,
-    VGG16,
-    VGG19,
     Architecture,
     kernel_shapes,
 )
@@ -21,7 +20,6 @@ from nstjax.network.architecture import (
 FloatArray = NDArray[np.float32]
 LayerArrays = dict[str, tuple[FloatArray, FloatArray]]
 
-NETWORKS = (VGG16, VGG19)
 WHAT_TO_DO = (
     "give VGG-19's or VGG-16's .h5 file from Keras or .mat file from MatConvNet, "
     "or run: python -m weights_convert --download"
@@ -84,7 +82,7 @@ def _find_architecture(layers: Container[str]) -> Architecture:
         next(n for n in itertools.count() if f"conv{block}_{n + 1}" not in layers)
         for block in range(1, len(CHANNELS_PER_BLOCK) + 1)
     )
-    for architecture in NETWORKS:
+    for architecture in ARCHITECTURES:
         if architecture.blocks == blocks:
             return architecture
     raise InputError(

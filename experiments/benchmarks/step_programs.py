@@ -150,7 +150,7 @@ def compiled_sweep(task: SweepTask) -> tuple[CompiledSweep, Batch]:
     content, style, params, preset, lanes = task
     params = jax.tree.map(jax.numpy.asarray, params)
     batch_of = functools.partial(prepare_batch, content, [style], params, preset)
-    first = batch_of([task.settings[0]])
+    first = batch_of([next(iter(task.settings))])
     sweep = make_sweep(make_transfer(preset), first.axes)
     return compile_sweep(sweep, first, lanes), batch_of(list(task.settings))
 

@@ -40,7 +40,7 @@ PLAIN_WORDS = {
     r"(?s)could not convert string to float.*": "give a number",
     r" \?$": "?",
 }
-# Of a file's name they would move the cursor, or clear the screen.
+# In a file's name they could move the cursor or clear the screen.
 CONTROL_CHARACTERS = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
 
 
@@ -105,6 +105,9 @@ def run_command(
             if isinstance(ended.code, str):
                 raise
             raise SystemExit(exit_status(ended.code or 0)) from None
+        except BrokenPipeError as error:
+            # Whoever reads --help has seen enough.
+            raise SystemExit(report(error.strerror, USAGE_STATUS)) from None
 
 
 def flag_values(kind: type) -> dict[str, Any]:

@@ -37,7 +37,7 @@ Neural style transfer: paint a photo in the manner of a painting.
 define_path(
     "output",
     None,
-    "Image to write (.png, .jpg, .webp, .tif), or a folder for several photos.",
+    f"Image to write ({', '.join(FORMATS)}), or a folder for several photos.",
 )
 path_flags.define_paths(
     "style",

@@ -46,7 +46,7 @@ SETTINGS = {
     "clamp": "Keep the image displayable after each step.",
     "style_scale": "Size of the style images beside the photo's.",
     "color": "Whose colors: the style's, or the photo's in one of two ways.",
-    "color_when": "Whether colors are seen to before the transfer or after it.",
+    "color_when": "Whether colors are changed before the transfer or after it.",
     "color_space": "Where --color=luminance finds the luminance.",
     "color_match": "How --color=match matches.",
     "luminance_match": "What of the luminance is matched with --color=luminance.",

@@ -17,7 +17,6 @@ from nstjax.io.atomic import check_results, nearest_folder
 from nstjax.io.config import CONFIG, check_resumable, write_config
 from nstjax.io.extras import Extras, write_somewhere
 from nstjax.io.images import check_output, check_transparent, read_image, write_image
-from nstjax.io.run_log import METRICS, RUN
 from nstjax.io.transparency import fit_alpha
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.io.workdir import one_run_in
@@ -38,7 +37,7 @@ from nstjax.runs.request import (
     request_record,
     run_settings,
 )
-from nstjax.runs.run_files import CHECKPOINT
+from nstjax.runs.run_files import FILES
 from nstjax.runs.session import execute
 from nstjax.runtime.interrupts import saving_on_interrupt
 from nstjax.runtime.memory import free_before_next_step
@@ -47,7 +46,6 @@ from nstjax.runtime.processes import all_or_none, count_processes, is_first_proc
 LOGGER = logging.getLogger("nstjax")
 # A shorter run is a try, of which nobody expects much.
 LEAST_TELLING_STEPS = 10
-RUN_FILES = (CONFIG, METRICS, RUN, CHECKPOINT)
 
 
 def transfer(request: Request) -> int:
@@ -199,7 +197,7 @@ def check_outputs(request: Request) -> list[Path]:
         # its place is the nearest folder that exists.
         made_later = path.parent == folder
         check_output(nearest_folder(path.parent) / path.name if made_later else path)
-    run_files = [folder / name for name in RUN_FILES if folder]
+    run_files = [folder / name for name in FILES if folder]
     check_results(
         [*paths[1:], *run_files],
         given=paths[:1],

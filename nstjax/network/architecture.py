@@ -53,13 +53,18 @@ class Architecture(NamedTuple):
 # lacks, so that VGG-19's order is that of both.
 VGG19 = Architecture("VGG-19", (2, 2, 4, 4, 4))
 VGG16 = Architecture("VGG-16", (2, 2, 3, 3, 3))
+ARCHITECTURES = (VGG19, VGG16)
 LAYERS, CONV_LAYERS = VGG19.layers, VGG19.convolutions
 CHANNELS_PER_BLOCK = VGG19.channels
 
 
 def architecture_of(params: Collection[str]) -> Architecture:
-    """VGG-16 where the params have conv3_3 and no conv3_4, else VGG-19."""
-    return VGG16 if "conv3_3" in params and "conv3_4" not in params else VGG19
+    """The network whose first convolutions the params are, else VGG-19."""
+    given = {name for name in params if name in CONV_LAYERS}
+    for architecture in ARCHITECTURES:
+        if given == set(architecture.convolutions[: len(given)]):
+            return architecture
+    return VGG19
 
 
 def kernel_shapes(

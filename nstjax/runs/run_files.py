@@ -13,7 +13,7 @@ from tqdm import tqdm
 from nstjax.errors import InputError
 from nstjax.io import run_log
 from nstjax.io.checkpoint import checkpoint_scale, read_checkpoint, write_checkpoint
-from nstjax.io.config import START_AGAIN, write_config
+from nstjax.io.config import CONFIG, START_AGAIN, write_config
 from nstjax.io.extras import Extras
 from nstjax.io.images import write_image
 from nstjax.io.locks import own_folder
@@ -27,6 +27,7 @@ from nstjax.runtime.processes import any_of_processes, is_first_process, to_nump
 
 LOGGER = logging.getLogger("nstjax")
 CHECKPOINT = "checkpoint.safetensors"
+FILES = (CONFIG, run_log.METRICS, run_log.RUN, CHECKPOINT)
 
 Begun = tuple[Problem, list[run_log.Row], dict[int, np.ndarray]]
 
@@ -75,7 +76,7 @@ class RunFiles(contextlib.ExitStack):
         self._scales = problem.scales
         self._rows_written: int | None = None
         self._unwritten: dict[Path, np.ndarray] = {}
-        # A preview is nothing that a run lacks in the end.
+        # A run without a preview is complete all the same.
         self._preview_extras = Extras()
         self._has_preview_folder = False
         self._renewed = time.monotonic()

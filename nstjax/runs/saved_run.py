@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nstjax.errors import InputError
-from nstjax.io.config import CONFIG, read_config
+from nstjax.io.config import read_config
 from nstjax.io.images import read_image
-from nstjax.io.run_log import METRICS, RUN, read_run
+from nstjax.io.run_log import read_run
 from nstjax.io.stored import check_file
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.network.vgg import preprocess
@@ -19,7 +19,7 @@ from nstjax.problem.problem import Problem
 from nstjax.problem.pyramid import plan_scales
 from nstjax.runs.inputs import make_problem, read_inputs
 from nstjax.runs.request import Request, file_sha256, input_paths, recorded_request
-from nstjax.runs.run_files import CHECKPOINT
+from nstjax.runs.run_files import FILES
 
 LOGGER = logging.getLogger("nstjax")
 
@@ -103,7 +103,7 @@ def read_saved_run(folder: Path, weights: str | None = None) -> SavedRun:
 
 def recorded_inputs(folder: Path) -> list[Path]:
     """Every file that a run's picture was made of, and those that tell of the run."""
-    paths = [folder / name for name in (CONFIG, METRICS, RUN, CHECKPOINT)]
+    paths = [folder / name for name in FILES]
     if not paths[0].exists():
         return paths
     config = read_config(folder)

@@ -1,7 +1,6 @@
 """A folder that was sent around may hold links: no program writes through them."""
 
 import os
-import pathlib
 
 import pytest
 from command_lines import PICTURES, check_refused, listing
@@ -81,35 +80,31 @@ def test_a_link_that_a_flag_names_is_followed(studio, command):
     check_refused(*command(*PICTURES, *flags), "nowhere.h5 does not exist")
 
 
-def check_no_links(folder: pathlib.Path, names, begin) -> None:
-    for name in names:
+def begin_sweep(folder):
+    settings = grid({"seed": [0, 1]})
+    run_sweep(SweepJob(None, PRESETS["gatys2016"], settings, folder, {"settings": {}}))
+
+
+def begin_training(folder):
+    training_run._has_begun(folder, {})
+
+
+SWEEP = "sweep.h5 settings.csv chunks images chunks/chunk_00000.h5 images/0001.png"
+TRAINING = "metrics.jsonl checkpoints samples events model.safetensors samples/0.png"
+
+
+@pytest.mark.parametrize(
+    ("begin", "names"), [(begin_sweep, SWEEP), (begin_training, TRAINING)]
+)
+def test_a_sweep_and_a_training_refuse_links(begin, names, tmp_path):
+    folder = tmp_path / "run"
+    for name in ("config.json", *names.split()):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).symlink_to(folder.parent / "elsewhere")
+        (folder / name).symlink_to(tmp_path / "elsewhere")
         with pytest.raises(InputError, match=f"{name} is a link"):
             begin(folder)
         (folder / name).unlink()
-        assert sorted(os.listdir(folder.parent)) == ["run"]
-
-
-def test_a_sweep_refuses_links(tmp_path):
-    def begin(folder):
-        settings = grid({"seed": [0, 1]})
-        run_sweep(
-            SweepJob(None, PRESETS["gatys2016"], settings, folder, {"settings": {}})
-        )
-
-    names = ("config.json", "sweep.h5", "settings.csv", "chunks", "images")
-    inside = ("chunks/chunk_00000.h5", "images/0001.png")
-    check_no_links(tmp_path / "run", (*names, *inside), begin)
-
-
-def test_a_training_refuses_links(tmp_path):
-    names = ("config.json", "metrics.jsonl", "checkpoints", "samples", "events")
-    inside = ("model.safetensors", "samples/000100.png")
-    check_no_links(
-        *(tmp_path / "run", (*names, *inside)),
-        lambda folder: training_run._has_begun(folder, {}),
-    )
+        assert os.listdir(tmp_path) == ["run"]
 
 
 def test_a_name_is_not_free_where_a_link_leads_nowhere(tmp_path):

@@ -7,11 +7,8 @@ import numpy as np
 import pytest
 from command_lines import (
     FINE,
-    MASKED,
     ONE,
-    REGIONS,
     SHALLOW,
-    TWO,
     good,
     listing,
     metrics,
@@ -21,7 +18,7 @@ from command_lines import (
 )
 from PIL import Image
 from session_runs import run_patched
-from style_distances import LOSSES, SAMPLED
+from style_distances import LOSSES
 
 import nstjax
 import nstjax.commands.transfer
@@ -30,7 +27,6 @@ pytestmark = pytest.mark.usefixtures("pictures")
 
 # One layer of a small picture, where neither matters.
 FIRST = ("--style_layers=relu1_1", "--content_layers=relu1_1")
-FLAT = (*FIRST, "--size=24")
 FINE_ALONE = (*FINE, "--fine_layers_refined=relu1_1")
 MIXED = (*ONE, *FIRST, *FINE_ALONE)
 PYRAMID = ("--pyramid=2", "--pyramid_min_size=24", "--pyramid_steps=2")
@@ -58,9 +54,6 @@ def test_fine_and_coarse_style_make_a_style_image_first(command):
     assert result(command, *first, "mixed.png") == expected
     coarse = ("--coarse_style=painting.png", *FINE_ALONE)
     assert result(command, *first, *coarse) == expected
-    # A photo goes out as a JPEG, but what is used is kept whole.
-    good(command, *MIXED, *PYRAMID, "--output=third.jpg")
-    assert pathlib.Path("third.nstjax-style.png").exists()
 
 
 def test_an_interrupt_while_styles_are_mixed_ends_without_a_result(studio):
@@ -97,14 +90,10 @@ def test_a_layer_is_served_by_the_paintings_that_it_is_given_to(command):
         return metrics("run")[0]["style_layers"]
 
     names = "painting.png", "second.png"
-    first, second = losses(names[0]), losses(names[1])
-    both = losses(*names)
-    assert both not in (first, second)
-    given = losses(*names, "--style_image_layers=relu1_1,relu2_1")
-    assert given == {"relu1_1": first["relu1_1"], "relu2_1": second["relu2_1"]}
+    first, both = losses(names[0]), losses(*names)
     given = losses(*names, "--style_image_layers=all, relu2_1")
     assert given == {"relu1_1": first["relu1_1"], "relu2_1": both["relu2_1"]}
-    assert losses(*names, "--style_image_layers=relu1_1+relu2_1,all") == both
+    assert losses(*names, "--style_image_layers=relu1_1+relu2_1,all") == both != first
     assert settings("run")["style_image_layers"] == [["relu1_1", "relu2_1"], None]
 
 
@@ -117,23 +106,11 @@ def test_a_layer_is_served_by_the_paintings_that_it_is_given_to(command):
     ],
 )
 def test_every_style_loss_paints(style_loss, command):
-    # The preset's L-BFGS gives way where a loss is sampled. All compile slowly: they
-    # get one layer, one of them has regions, and one of them L-BFGS. What is drawn from
-    # a small picture, and which pairs, vary more than three steps change.
+    # What is drawn from a small picture, and which pairs, vary more than three steps
+    # change.
     steps = 20 if "gaussian" in style_loss else 3
-    sampled, masked = style_loss in SAMPLED, style_loss == "moments"
-    adam = sampled or style_loss != "gram"
-    flags = [*(TWO if masked else ONE), *FLAT]
-    flags += ["--size=48"] if sampled else []
-    if sampled or not adam:
-        flags = [flag for flag in flags if not flag.startswith("--optimizer")]
-    flags += [MASKED] if masked else []
-    status, out, err = command(
-        *(*flags, f"--style_loss={style_loss}", "--workdir=run", f"--steps={steps}")
-    )
-    notes = REGIONS.format("painting.png", "second.png") if masked else ""
-    assert (status, err) == (0, notes)
-    assert f"{steps} steps of {'adam' if adam else 'lbfgs'};" in out
+    flags = (*FIRST, f"--style_loss={style_loss}", f"--steps={steps}")
+    good(command, *ONE, *flags, "--workdir=run")
     assert settings("run")["style_loss"] == style_loss
     rows = metrics("run")
     assert all(np.isfinite(row["total"]) for row in rows)

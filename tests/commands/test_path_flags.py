@@ -6,8 +6,8 @@ import pathlib
 import pytest
 from absl import flags
 
-import nstjax
-from nstjax.commands import path_flags
+from nstjax.commands.path_flags import define_paths
+from nstjax.io.paths import expand_home, parse_mask, split_paths
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMANDS = [
@@ -53,65 +53,50 @@ def test_flags_of_paths_are_defined_as_such(path):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """The current folder."""
+    """The current folder, with files that have special characters in their names."""
     monkeypatch.setenv("HOME", ".")
     monkeypatch.chdir(tmp_path)
+    for name in ("paint,ing.png", "x+y.png"):
+        pathlib.Path(name).touch()
 
 
 @pytest.mark.usefixtures("home")
-def test_home_is_expanded_at_the_beginning_only():
-    assert path_flags.expand_home("~/a.png") == "./a.png"
-    assert path_flags.expand_home("~") == "."
-    assert path_flags.expand_home("a~/~.png") == "a~/~.png"
-    assert path_flags.expand_home("~nobody-here/a.png") == "~nobody-here/a.png"
+@pytest.mark.parametrize(
+    ("read", "text", "found"),
+    [
+        (expand_home, "~/a.png", "./a.png"),
+        (expand_home, "~", "."),
+        (expand_home, "a~/~.png", "a~/~.png"),
+        (expand_home, "~nobody-here/a.png", "~nobody-here/a.png"),
+        (split_paths, "a.png,b.png", ["a.png", "b.png"]),
+        (split_paths, r"a\,b.png,~/c.png", ["a,b.png", "./c.png"]),
+        (split_paths, "paint,ing.png", ["paint,ing.png"]),
+        (split_paths, "~/paint,ing.png", ["./paint,ing.png"]),
+        (split_paths, "paint,ing.png,b.png", ["paint", "ing.png", "b.png"]),
+        (split_paths, r"a\b.png", [r"a\b.png"]),
+        (split_paths, "", []),
+        (parse_mask, "none", None),
+        (parse_mask, "", None),
+        (parse_mask, "~/map.png", "./map.png"),
+        (parse_mask, r"~/a.png+~/b\+c.png", ("./a.png", "./b+c.png")),
+        (parse_mask, "x+y.png", "x+y.png"),
+    ],
+)
+def test_paths_are_read(read, text, found):
+    assert read(text) == found
+
+
+@pytest.mark.usefixtures("home")
+def test_a_tilde_may_be_a_folder_s_name():
     pathlib.Path("~").mkdir()
     pathlib.Path("~/a.png").touch()
-    assert path_flags.expand_home("~/a.png") == "~/a.png"
-
-
-@pytest.mark.usefixtures("home")
-@pytest.mark.parametrize(
-    ("text", "paths"),
-    [
-        ("a.png,b.png", ["a.png", "b.png"]),
-        (r"a\,b.png,~/c.png", ["a,b.png", "./c.png"]),
-        ("paint,ing.png", ["paint,ing.png"]),
-        ("~/paint,ing.png", ["./paint,ing.png"]),
-        ("paint,ing.png,b.png", ["paint", "ing.png", "b.png"]),
-        (r"a\b.png", [r"a\b.png"]),
-        ("", []),
-    ],
-)
-def test_lists_of_paths(text, paths):
-    pathlib.Path("paint,ing.png").touch()
-    assert path_flags.split_paths(text) == paths
-
-
-@pytest.mark.usefixtures("home")
-@pytest.mark.parametrize(
-    ("text", "mask"),
-    [
-        ("none", None),
-        ("", None),
-        ("~/map.png", "./map.png"),
-        (r"~/a.png+~/b\+c.png", ("./a.png", "./b+c.png")),
-        ("x+y.png", "x+y.png"),
-    ],
-)
-def test_masks(text, mask):
-    pathlib.Path("x+y.png").touch()
-    assert path_flags.parse_mask(text) == mask
-
-
-def test_a_mask_that_is_missing_is_told():
-    with pytest.raises(nstjax.InputError, match="lacks a mask"):
-        path_flags.parse_mask("a.png+")
+    assert expand_home("~/a.png") == "~/a.png"
 
 
 @pytest.mark.usefixtures("home")
 def test_repeated_flags_add_to_the_list():
     values = flags.FlagValues()
-    path_flags.define_paths("surfaces", "~", "Files.", flag_values=values)
+    define_paths("surfaces", "~", "Files.", flag_values=values)
     values(["command"])
     assert values.surfaces == ["."]
     values(["command", "--surfaces=~/a,b", "--surfaces=c"])

@@ -16,50 +16,41 @@ from nstjax.problem.problem import evaluate
 from nstjax.runs.request import recorded_request, request_record
 from nstjax.runs.saved_run import read_saved_run, recorded_inputs
 
-
-def check_last_loss(run, folder):
-    """The image has the loss that the log says."""
-    state = run.problem.state._replace(image=np.array(run.image))
-    _, info = evaluate(run.problem, state)
-    total = read_run(folder).log["total"][run.steps]
-    np.testing.assert_allclose(info.loss[0], total, rtol=1e-5)
-
-
 RUN = (
     "--steps=3", "--size=32", "--quiet", "--workdir=run", "--preview_seconds=0",
     "--content_layers=relu1_1", "--style_layers=conv1_1,relu1_1", "--optimizer=adam",
 )  # fmt: skip
 
 
-def test_the_last_image_has_the_losses_that_the_log_says(studio, command):
+def check_losses(run):
+    """The images have the losses that the log says."""
+    logged = read_run(run.folder).log["total"]
+    for step, image in (*run.snapshots.items(), (run.steps, run.image)):
+        state = run.problem.state._replace(image=image)
+        # A state is donated: each evaluation has its own.
+        _, info = evaluate(run.problem, jax.tree.map(np.array, state))
+        np.testing.assert_allclose(info.loss[0], logged[step], rtol=1e-5)
+
+
+def test_the_images_have_the_losses_that_the_log_says(studio, command):
     good(command, *PICTURES, *RUN, "--snapshots=1,2", "--tv=0.01")
     run = read_saved_run(studio / "run")
-    logged = read_run(studio / "run")
     assert run.steps == 3
     assert list(run.snapshots) == [1, 2]
-    for step, image in (*run.snapshots.items(), (3, run.image)):
-        # A state is donated: each evaluation has its own.
-        state = run.problem.at_scale(0, None).state._replace(image=image)
-        _, info = evaluate(run.problem, jax.tree.map(np.array, state))
-        np.testing.assert_allclose(info.loss[0], logged.log["total"][step], rtol=1e-5)
+    check_losses(run)
     assert run.content.shape == run.style.shape == run.image.shape == (24, 32, 3)
 
 
-def test_every_control_comes_back(studio, command):
-    half = np.zeros((48, 64), np.uint8)
-    half[:, 32:] = 255
-    Image.fromarray(half).save("half.png")
-    Image.fromarray(255 - half).save("other.png")
+def test_every_control_comes_back(studio, pictures, command):
     status, _, err = command(
         *("photo.png", "painting.png", "photo.png", *RUN),
-        *("--content_mask=half.png+other.png", "--style_regions=1,2"),
-        *("--region_weights=1,3", "--stylize_mask=half.png"),
+        *("--content_mask=left.png+right.png", "--style_regions=1,2"),
+        *("--region_weights=1,3", "--stylize_mask=left.png"),
         *("--color=luminance", "--style_image_layers=all,conv1_1+relu1_1"),
         "--style_blend_weights=2,1",
     )
     assert status == 0, err
-    run = read_saved_run(studio / "run")
-    check_last_loss(run, studio / "run")
+    check_losses(read_saved_run(studio / "run"))
 
 
 def test_pyramid_and_mixed_style(studio, command, slim_weights, caplog):
@@ -81,7 +72,7 @@ def test_pyramid_and_mixed_style(studio, command, slim_weights, caplog):
     assert "1 snapshots of smaller scales are left out" in caplog.messages
     assert run.steps == 5
     assert list(run.snapshots) == [4]
-    check_last_loss(run, studio / "run")
+    check_losses(run)
     config, small = read_config(studio / "run"), np.zeros((12, 16, 3), np.float32)
     write_run(studio / "run", config, [], {}, small, 2)
     with pytest.raises(InputError, match="has not reached its last scale: resume it"):

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import safetensors.numpy
-from command_lines import check_bad
+from command_lines import check_bad, good, result
 from forked import killed_after
 from session_runs import (
     PLAIN,
@@ -59,39 +59,27 @@ def uninterrupted(studio, command, whole_runs):
     return folder
 
 
-def resume(command, optimizer: str, folder: str, *more: str) -> str:
-    status, out, err = command(*flags(optimizer, folder, "--resume", *more))
-    assert (status, err) == (0, "")
-    return out
-
-
-def check_resumed(command, optimizer: str, whole: str) -> None:
-    """What a killed run left goes on and ends like one that was not killed."""
+@pytest.mark.parametrize(
+    ("optimizer", "left_by"),
+    [("adam", None), ("lbfgs", PROGRESS[0]), ("adam", WRITTEN[0])],
+)
+def test_killed_run_resumes_bit_equal(
+    optimizer, left_by, studio, command, uninterrupted
+):
+    whole = uninterrupted(optimizer)
+    if left_by:
+        shutil.copytree(f"{whole}-{left_by}", "run")
+    else:
+        function, count = PROGRESS
+        run = ("nstjax", *flags(optimizer, "run"))
+        killed_after(f"nstjax.{function}", *run, count=count)
     # It was under way: past its first checkpoints, before its end, and its log is
     # ahead of the checkpoint.
     assert 0 < checkpoint_step("run") < len(metrics("run")) <= STEPS
     assert not pathlib.Path("run/stylized.png").exists()
-    resume(command, optimizer, "run")
+    good(command, *flags(optimizer, "run", "--resume"))
     check_snapshots("run")
     check_equal("run", whole)
-
-
-def test_killed_run_resumes_bit_equal(studio, command, uninterrupted):
-    whole = uninterrupted("adam")
-    function, count = PROGRESS
-    killed_after(f"nstjax.{function}", "nstjax", *flags("adam", "run"), count=count)
-    check_resumed(command, "adam", whole)
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "moment"), [("lbfgs", PROGRESS), ("adam", WRITTEN)]
-)
-def test_what_a_kill_leaves_resumes_bit_equal(
-    optimizer, moment, studio, command, uninterrupted
-):
-    whole = uninterrupted(optimizer)
-    shutil.copytree(f"{whole}-{moment[0]}", "run")
-    check_resumed(command, optimizer, whole)
 
 
 def test_run_killed_before_its_first_checkpoint_resumes_from_the_start(
@@ -103,7 +91,7 @@ def test_run_killed_before_its_first_checkpoint_resumes_from_the_start(
     assert len(metrics("run")) == 3
     assert not pathlib.Path("run/checkpoint.safetensors").exists()
     # The interval between checkpoints decides nothing about the picture.
-    resume(command, "adam", "run")
+    good(command, *flags("adam", "run", "--resume"))
     check_equal("run", whole)
 
 
@@ -146,18 +134,18 @@ def test_interrupted_run_saves_and_says_how_to_go_on(
         picture = np.asarray(nstjax.deprocess(file["image"][()]))
     shown = nstjax.read_image("run/stylized.png")
     assert np.abs(shown - picture).max() <= 0.501 / 255
-    resume(command, "adam", "run")
+    good(command, *flags("adam", "run", "--resume"))
     check_snapshots("run")
     check_equal("run", whole)
 
 
 def test_more_steps_go_on_like_a_longer_run(studio, command):
-    assert command(*shortened("long", "--steps=12"))[0] == 0
-    assert command(*shortened("run", "--steps=5"))[0] == 0
+    for folder, steps in (("long", 12), ("run", 5)):
+        assert command(*shortened(folder, f"--steps={steps}"))[0] == 0
     # A killed run may have left its last line unfinished.
     with open("run/metrics.jsonl", "a") as file:
         file.write('{"step": 6, "total": 1')
-    assert command(*shortened("run", "--steps=12", "--resume"))[0] == 0
+    good(command, *shortened("run", "--steps=12", "--resume"))
     assert [row["step"] for row in metrics("run")] == list(range(13))
     check_equal("run", "long")
 
@@ -193,6 +181,10 @@ def test_best_image_survives_a_resume(studio, command):
     assert command(*shortened("last", *wild, "--steps=12", "--keep=last"))[0] == 0
     best = pathlib.Path("long/stylized.png").read_bytes()
     assert pathlib.Path("last/stylized.png").read_bytes() != best
+    # The last image may be the best.
+    assert result(command, *PLAIN, "--steps=3", "--keep=best") == result(
+        command, *PLAIN, "--steps=3"
+    )
     assert command(*shortened("run", *wild, "--steps=5"))[0] == 0
     assert command(*shortened("run", *wild, "--steps=12", "--resume"))[0] == 0
     check_equal("run", "long")
@@ -201,27 +193,21 @@ def test_best_image_survives_a_resume(studio, command):
 def test_interrupt_without_workdir_writes_the_picture_so_far(
     studio, command, monkeypatch
 ):
-    assert command(*PLAIN, "--steps=4", "--output=four.png")[0] == 0
-    signal_after(monkeypatch, 4)
-    status, out, err = command(*PLAIN, "--steps=50")
-    assert status == 130
-    # The line that answers comes from a thread of its own, and may be overtaken.
-    assert "stopping after this step" in err or err == "nstjax: interrupted\n"
-    assert "wrote out.png after 4 steps" in out
-    assert "a run with --workdir=DIR can be resumed" in out
-    four = pathlib.Path("four.png").read_bytes()
-    assert pathlib.Path("out.png").read_bytes() == four
-    assert not list(studio.glob("*nstjax*"))
-
-
-def test_interrupt_at_the_last_step_still_writes_the_picture(
-    studio, command, monkeypatch
-):
-    signal_after(monkeypatch, 4)
-    status, out, _ = command(*PLAIN, "--steps=4")
-    assert status == 130
-    assert "wrote out.png after 4 steps" in out
-    assert "interrupted" not in out
+    pictures = []
+    # The second time it comes at the last step.
+    for steps in (50, 4):
+        with monkeypatch.context() as patched:
+            signal_after(patched, 4)
+            status, out, err = command(*PLAIN, f"--steps={steps}")
+        assert status == 130
+        # The line that answers comes from a thread of its own, and may be overtaken.
+        assert "stopping after this step" in err or err == "nstjax: interrupted\n"
+        assert "wrote out.png after 4 steps" in out
+        assert ("a run with --workdir=DIR can be resumed" in out) == (steps == 50)
+        pictures.append(pathlib.Path("out.png").read_bytes())
+        assert not list(studio.glob("*nstjax*"))
+    good(command, *PLAIN, "--steps=4")
+    assert pictures == [pathlib.Path("out.png").read_bytes()] * 2
 
 
 def test_interrupt_before_the_first_step_writes_nothing(studio):
