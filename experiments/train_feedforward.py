@@ -10,13 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from nstjax.commands.launcher import (
-    FAILURE_STATUS,
-    INTERRUPTED_STATUS,
-    define_process_flags,
-    join_processes_of_flags,
-    run_command,
-)
+from nstjax.commands import launcher
 from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.model_file import StyleModel, read_model
@@ -109,7 +103,7 @@ flags.DEFINE_integer("workers", 2, "Threads that read photos; 0 for none.", 0)
 flags.DEFINE_integer("log_every", 20, "Updates between lines of metrics.jsonl.", 1)
 flags.DEFINE_integer("checkpoint_every", 200, "Updates between checkpoints.", 1)
 flags.DEFINE_integer("sample_every", 500, "Updates between sample sheets.", 1)
-define_process_flags()
+launcher.define_process_flags()
 flags.DEFINE_bool("tensorboard", False, "Write TensorBoard's event files too.")
 
 FLAGS = flags.FLAGS
@@ -122,7 +116,7 @@ def main(arguments: Sequence[str]) -> int:
     for name in ("photos", "styles", "workdir"):
         if not FLAGS[name].value:
             raise InputError(f"give --{name}: see --help")
-    join_processes_of_flags()
+    launcher.join_processes_of_flags()
     folder = Path(FLAGS.workdir)
     check_workdir(folder)
     photos = _pictures_in(FLAGS.photos)
@@ -164,9 +158,9 @@ def main(arguments: Sequence[str]) -> int:
         print(
             "train_feedforward: interrupted; the same command again goes on from here"
         )
-        return INTERRUPTED_STATUS
+        return launcher.INTERRUPTED_STATUS
     print(trained.model)
-    return 0 if trained.complete else FAILURE_STATUS
+    return 0 if trained.complete else launcher.FAILURE_STATUS
 
 
 def _pictures_in(folder: str) -> list[Path]:
@@ -246,4 +240,4 @@ def _fields(flag: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_command("train_feedforward", __name__, USAGE, main)
+    launcher.run_command("train_feedforward", __name__, USAGE, main)

@@ -60,6 +60,11 @@ def leaves(tree):
     return [np.array(leaf) for leaf in jax.tree.leaves(tree)]
 
 
+def changed(found, expected):
+    """Whether each leaf has changed."""
+    return [(one != other).any() for one, other in zip(found, expected, strict=True)]
+
+
 def assert_equal(found, expected):
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)

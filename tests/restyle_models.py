@@ -13,6 +13,7 @@ from nstjax.feedforward.networks.architecture import (
     TransformArchitecture,
 )
 from nstjax.feedforward.networks.model_file import Encoder, StyleModel
+from nstjax.images.resizing import resize
 from nstjax.io.weights import LoadedParams, params_sha256
 from nstjax.network.architecture import CONV_LAYERS
 
@@ -78,12 +79,5 @@ def restyler(model: StyleModel) -> Restyler:
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Smooth colors, as photos have them."""
-    random = np.random.default_rng(seed)
-    coarse = random.random((6, 6, 3), np.float32)
-    rows = np.linspace(0, 5, height)[:, None]
-    columns = np.linspace(0, 5, width)[None, :]
-    row, column = rows.astype(int).clip(max=4), columns.astype(int).clip(max=4)
-    down, right = (rows - row)[..., None], (columns - column)[..., None]
-    top = (1 - right) * coarse[row, column] + right * coarse[row, column + 1]
-    bottom = (1 - right) * coarse[row + 1, column] + right * coarse[row + 1, column + 1]
-    return ((1 - down) * top + down * bottom).astype(np.float32)
+    coarse = np.random.default_rng(seed).random((6, 6, 3), np.float32)
+    return resize(coarse, height, width, "bilinear")

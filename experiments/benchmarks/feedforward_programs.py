@@ -16,11 +16,7 @@ from nstjax.feedforward.inference.restyle import make_restyler
 from nstjax.feedforward.networks import adain, model_file
 from nstjax.feedforward.networks.architecture import Architecture, TransformArchitecture
 from nstjax.feedforward.networks.networks import TransformNet, make_network
-from nstjax.feedforward.networks.normalization import (
-    InstanceNorm,
-    Moments,
-    instance_statistics,
-)
+from nstjax.feedforward.networks.normalization import InstanceNorm, Moments
 from nstjax.feedforward.training import objective
 from nstjax.feedforward.training.presets import LENGSTROM_LOSS
 from nstjax.feedforward.training.update import make_training
@@ -44,7 +40,7 @@ class Task(NamedTuple):
     tensors: dict[str, np.ndarray]  # of the network, by path
     # Of arbitrary style's encoder, or in training of the network that compares.
     vgg: dict[str, dict[str, np.ndarray]]
-    # Weights [styles], or arbitrary style's mean and variance, [channels] each.
+    # Weights [styles], or arbitrary style's mean and deviation, [channels] each.
     style: Any
     images: np.ndarray = np.empty((0, 0, 0, 3), np.float32)  # sRGB in 0..1
     paintings: np.ndarray | None = None  # one for each style that is trained
@@ -64,10 +60,9 @@ def read_task(model: str, painting: np.ndarray, weights: str) -> Task:
     tensors = model_file.network_tensors(loaded.network)
     if not isinstance(architecture, TransformArchitecture):
         restyler = make_restyler(loaded, lambda: load_network(weights))
-        encoder, (mean, deviation) = jax.tree.map(
+        encoder, style = jax.tree.map(
             np.asarray, (restyler.encoder, restyler.style_of(painting))
         )
-        style = (mean, np.square(deviation) - adain.EPSILON)
         return Task(architecture, tensors, encoder, style)
     written = all(getattr(architecture, key) in FIELDS[key] for key in FIELDS)
     if not written or architecture.normalization == "batch":
@@ -128,9 +123,7 @@ def nstjax_inference(task: Task) -> Program:
         if isinstance(network, TransformNet):
             return network(images, style)
         code = jax.vmap(encode, (None, 0))(vgg, images).astype(jnp.float32)
-        code = adain.adaptive_instance_normalization(
-            code, instance_statistics(code), style
-        )
+        code = adain.adaptive_instance_normalization(code, style)
         height, width = images.shape[1:3]
         return network(code.astype(task.precision))[:, :height, :width]
 

@@ -223,11 +223,11 @@ def arbitrary(
     style: Sequence[Tensor],
     upsampling: str,
 ) -> Tensor:
-    """Encoder, AdaIN to a style's mean and variance [channels], ``AdaINDecoder``."""
+    """Encoder, AdaIN to a style's mean and deviation [channels], ``AdaINDecoder``."""
     code = features(vgg, preprocess(images), [CODE_LAYER])[CODE_LAYER].float()
-    mean, variance = (part[None, :, None, None] for part in style)
+    mean, deviation = (part[None, :, None, None] for part in style)
     own_variance, own_mean = torch.var_mean(code, (2, 3), correction=0, keepdim=True)
-    scale = torch.sqrt((variance + EPSILON) / (own_variance + EPSILON))
+    scale = deviation / torch.sqrt(own_variance + EPSILON)
     x = torch.addcmul(mean - own_mean * scale, code, scale).to(images.dtype)
     names = sorted({name.rpartition("/")[0] for name in weights})
     block = "0"

@@ -1,6 +1,7 @@
 """nstjax-fast, with the models that come with nstjax."""
 
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -18,8 +19,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     nstjax.write_image("photo.png", picture(64, 60))
     nstjax.write_image("painting.png", picture(72, 64, seed=1))
-    for name in ("text.png", "text.mp4"):
-        (tmp_path / name).write_text("no picture")
     return tmp_path
 
 
@@ -46,9 +45,7 @@ def test_the_styles_are_named_with_painter_and_year(fast):
     assert (status, err) == (0, "")
     lines = [line.split(maxsplit=1) for line in out.splitlines()]
     assert ", ".join(name for name, _ in lines) == STYLES
-    for _, title in lines:
-        assert title.count(", ") == 2
-        assert title.rpartition(", ")[2].isdigit()
+    assert all(re.fullmatch(r".+, .+, 1[89]\d\d", title) for _, title in lines)
 
 
 def test_a_photo_alone_gets_the_default_style(folder, fast):
@@ -73,15 +70,12 @@ def test_any_painting(folder, fast):
     [
         ((), "give a photo, a video or a folder"),
         (("photo.png", "--style=mosaic"), f"styles are {STYLES}, or give the path"),
-        (("photo.png", "--style=wave:0"), "sum to 0"),
         (("photo.png", "--style="), "give names or paintings"),
-        (("photo.png", "text.mp4"), "text.mp4 is neither a picture nor a video"),
         (("photo.png", "no.png"), "no.png does not exist"),
         (("photo.png", "--model=painterly", "painting.png"), "leave --model out"),
         (("photo.png", "--size=huge"), "huge"),
         (("photo.png", "--quality=0"), "is not an integer in the range [1, 100]"),
         (("photo.png", "--model=arbitrary"), "starry_night"),
-        (("photo.png", "--model=painting.png"), "painting.png is not readable"),
     ],
 )
 def test_bad_input_is_one_line(folder, fast, arguments, says):

@@ -139,28 +139,20 @@ def test_random_pictures_follow_the_seed_and_differ(maker):
         return [batches.random_picture(rng, maker.sources, 24) for _ in range(40)]
 
     drawn = np.stack(draw())
-    assert drawn.shape == (40, 24, 24, 3)
-    assert drawn.dtype == np.float32
+    assert (drawn.shape, drawn.dtype) == ((40, 24, 24, 3), np.float32)
     np.testing.assert_array_equal(drawn, draw())
     assert len({picture.tobytes() for picture in drawn}) == 40
     assert (drawn.min() < 0) and (drawn.max() > 1)  # noise is not cut
-
-
-def test_crop_of_a_small_picture_is_enlarged():
-    small = np.random.default_rng(0).random((10, 7, 3), np.float32)
-    crop = batches.random_crop(np.random.default_rng(1), small, 32)
+    # A crop of a small picture is enlarged.
+    crop = batches.random_crop(np.random.default_rng(1), drawn[0, :10, :7], 32)
     assert crop.shape == (32, 32, 3)
-    assert 0 <= crop.min() < crop.max() <= 1
 
 
-def test_both_poolings_get_as_many_on_policy_batches():
+def test_steps_train_on_batches_that_exist():
     assert not any(batches.is_on_policy(0, batch) for batch in range(8))
     later = [(batches.is_on_policy(2, b), batches.pool_of(b)) for b in range(8)]
     for kind in itertools.product((False, True), batches.POOLS):
         assert later.count(kind) == 2
-
-
-def test_steps_train_on_batches_that_exist():
     rng = np.random.default_rng(0)
     drawn = [batches.batch_of_step(rng, 3, 5) for _ in range(400)]
     assert set(drawn) == set(itertools.product(range(4), range(5)))
@@ -193,21 +185,16 @@ def test_on_policy_samples_lead_to_the_style_and_repeat(maker, teacher):
     for start, end, painting in zip(contents, ends, styles, strict=True):
         assert loss(end, painting) < 0.5 * loss(start, painting)
 
-
-def test_on_policy_batch_ends_with_the_paintings_that_led_to_it(maker, teacher):
+    # A batch of them ends with the paintings that led there.
     batch = maker.make(np.random.default_rng(0), "max", teacher)
     assert batch.pictures.shape == (4, 32, 32, 3)
     assert 0 <= batch.pictures[2:].min() < batch.pictures[2:].max() <= 1
 
 
-def test_selection_takes_channels_that_span_the_rest():
-    rng = np.random.default_rng(0)
-    independent = rng.random((200, 3))
+def test_selection_takes_channels_that_span_the_rest_and_lower_it_most():
+    independent = np.random.default_rng(0).random((200, 3))
     doubled = np.concatenate([independent, 0.5 * independent, 0 * independent], axis=1)
     assert channel_selection.select_channels(doubled, 3).tolist() == [0, 1, 2]
-
-
-def test_selection_lowers_what_is_left_most(float64):
     F = np.random.default_rng(1).normal(size=(50, 6))
 
     def left(*channels):

@@ -72,14 +72,10 @@ def read_masks(
 
 
 def _with_style(
-    request: FastRequest,
-    restyler: Restyler,
-    photos: Sequence[np.ndarray],
-    style: Style,
+    request: FastRequest, restyler: Restyler, photos: Sequence[np.ndarray], style: Style
 ) -> list[np.ndarray]:
-    height, width, _ = photos[0].shape
     tile, strength = request.tile, request.strength
-    if tile is None and height * width > TILE_ABOVE:
+    if tile is None and photos[0][..., 0].size > TILE_ABOVE:
         tile = DEFAULT_TILE
     if not tile:
         return restyler(photos, style, strength, batch_size=request.batch_size)

@@ -23,7 +23,6 @@ from nstjax.feedforward.inference.restyle import ENCODER_MARGIN, Restyler
 from nstjax.feedforward.inference.tiling import CODE_PIXELS
 from nstjax.feedforward.networks import adain, networks
 from nstjax.feedforward.networks.convolution import convolve, crop
-from nstjax.feedforward.networks.normalization import instance_statistics
 from nstjax.io.atomic import atomic_path, check_results, check_writable
 from nstjax.network.architecture import LAYERS
 from nstjax.network.vgg import Params, Pool
@@ -137,9 +136,7 @@ def _arbitrary_style(
 ) -> Graph:
     def restyle(image: Array, mean: Array, deviation: Array) -> tuple[Array]:
         code = encode(_reflected(image, ENCODER_MARGIN, CODE_PIXELS))
-        style = (mean, jnp.square(deviation) - adain.EPSILON)
-        statistics = instance_statistics(code)
-        restyled = adain.adaptive_instance_normalization(code, statistics, style)
+        restyled = adain.adaptive_instance_normalization(code, (mean, deviation))
         result = crop(decoder(restyled), ENCODER_MARGIN, *image.shape[1:3])
         return (jnp.clip(result, 0, 1),)
 
@@ -151,8 +148,7 @@ def _arbitrary_style(
 def _style(decoder: networks.AdaINDecoder, encode: Callable[[Array], Array]) -> Graph:
     def style(painting: Array) -> tuple[Array, Array]:
         sides = (side // CODE_PIXELS * CODE_PIXELS for side in painting.shape[1:3])
-        mean, variance = instance_statistics(encode(crop(painting, 0, *sides)))
-        return mean, jnp.sqrt(variance + adain.EPSILON)
+        return adain.style_of_code(encode(crop(painting, 0, *sides)))
 
     outputs = ("style_mean", "style_deviation")
     return Graph(style, {"painting": IMAGE}, outputs, decoder.architecture.least_side)

@@ -88,12 +88,12 @@ def plan_jobs(
     for content, name in zip(contents, names, strict=True):
         if content.video and request.interpolate:
             raise InputError(f"{content.path} is a video: --interpolate takes photos")
+        suffix = VIDEO_SUFFIX if content.video else ".png"
         for group in groups:
             style = group[0].name if len(group) == 1 else "row"
-            file = f"{name}_{style}{VIDEO_SUFFIX if content.video else '.png'}"
             path = Path(request.output or "")
             if folder is not None:
-                path = folder / content.folder / file
+                path = folder / content.folder / f"{name}_{style}{suffix}"
             jobs.append(Job(content, group, path))
     if request.skip_existing:
         jobs = _without_existing(jobs)
@@ -168,15 +168,12 @@ def check_options(request: FastRequest) -> None:
         raise InputError(
             f"tile must be 0 for none, or {LEAST_TILE} or more, got {request.tile}"
         )
-    if not request.interpolate:
-        return
-    if not 2 <= request.interpolate <= MOST_STEPS:
-        raise InputError(
-            f"interpolate must lie in 2..{MOST_STEPS}, got {request.interpolate}"
-        )
+    steps = request.interpolate
+    if steps and not 2 <= steps <= MOST_STEPS:
+        raise InputError(f"interpolate must lie in 2..{MOST_STEPS}, got {steps}")
     for flag, given in (
         ("--mask", request.mask is not None),
         ("--transparency=keep", request.transparency == "keep"),
     ):
-        if given:
+        if steps and given:
             raise InputError(f"--interpolate and {flag} cannot go together: choose one")

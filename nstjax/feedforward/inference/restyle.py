@@ -17,13 +17,15 @@ from jax import Array
 
 from nstjax.errors import InputError
 from nstjax.feedforward.inference.tiles import Progress
-from nstjax.feedforward.inference.tiling import restyle_code_in_tiles, restyle_in_tiles
+from nstjax.feedforward.inference.tiling import (
+    decode_restyled,
+    restyle_code_in_tiles,
+    restyle_in_tiles,
+)
 from nstjax.feedforward.networks import adain
 from nstjax.feedforward.networks.model_file import StyleModel
 from nstjax.feedforward.networks.networks import TransformNet, check_sides
-from nstjax.feedforward.networks.normalization import instance_statistics
 from nstjax.io.weights import LoadedParams
-from nstjax.network.architecture import PoolPadding
 from nstjax.network.layer_scales import scale_layers
 from nstjax.network.vgg import Params, Pool
 
@@ -31,7 +33,6 @@ from nstjax.network.vgg import Params, Pool
 BUCKET = 64
 # The encoder pads with zeros, which would show along the border.
 ENCODER_MARGIN = 32
-POOL_PADDING: PoolPadding = "same"
 
 Style = Any  # a pytree of arrays: [styles], or (mean, deviation), [channels] each
 
@@ -63,9 +64,7 @@ class Restyler:
     def style_of(self, painting: np.ndarray) -> tuple[Array, Array]:
         """The style of a painting of any size: mean and deviation, [channels] each."""
         self.check_sides(painting)
-        code = _encode(self.encoder, jnp.asarray(painting)[None], self._pool)
-        mean, variance = instance_statistics(code)
-        return mean[0], jnp.sqrt(variance[0] + adain.EPSILON)
+        return _style_of(self.encoder, painting, self._pool)
 
     def check_sides(self, image: np.ndarray) -> None:
         """Raise ``InputError`` for a picture that is too small for the network."""
@@ -88,8 +87,7 @@ class Restyler:
         """
         padded = list(map(self._pad_to_bucket, images))
         padded += padded[-1:] * ((batch_size or len(images)) - len(images))
-        batch = jnp.asarray(np.stack(padded))
-        network = nnx.split(self.model.network)
+        network, batch = nnx.split(self.model.network), np.stack(padded)
         result = _restyle(*network, self.encoder, batch, style, strength, self._pool)
         pairs = zip(np.asarray(result), images, strict=False)
         return [self._unpad(restyled, image) for restyled, image in pairs]
@@ -111,32 +109,25 @@ class Restyler:
             result = strength * result + (1 - strength) * padded
         else:
             assert self.encoder is not None
-            mean, deviation = style
+            options |= {"strength": strength, "pool": self._pool}
             result = restyle_code_in_tiles(
-                network,
-                self.encoder,
-                padded,
-                (mean, jnp.square(deviation) - adain.EPSILON),
-                strength=strength,
-                pool=self._pool,
-                pool_padding=POOL_PADDING,
-                **options,
+                network, self.encoder, padded, style, **options
             )
         return self._unpad(result, image).clip(0, 1)
 
+    @property
+    def _margin(self) -> int:
+        return ENCODER_MARGIN if self.arbitrary else 0
+
     def _pad_to_bucket(self, image: np.ndarray) -> np.ndarray:
         self.check_sides(image)
-        margin = ENCODER_MARGIN if self.arbitrary else 0
-        sides = image.shape[:2]
-        borders = [
-            (margin, margin + bucket - side)
-            for side, bucket in zip(sides, bucket_of(*sides), strict=True)
-        ]
-        return np.pad(image, [*borders, (0, 0)], mode="reflect")
+        margin, (height, width, _) = self._margin, image.shape
+        below, right = -height % BUCKET, -width % BUCKET
+        borders = [(margin, margin + below), (margin, margin + right), (0, 0)]
+        return np.pad(image, borders, mode="reflect")
 
     def _unpad(self, padded: np.ndarray, image: np.ndarray) -> np.ndarray:
-        margin = ENCODER_MARGIN if self.arbitrary else 0
-        height, width, _ = image.shape
+        margin, (height, width, _) = self._margin, image.shape
         return padded[margin : margin + height, margin : margin + width]
 
 
@@ -195,17 +186,16 @@ def _restyle(
         styles = jnp.broadcast_to(style[None, :], (len(images), len(style)))
         result = strength * network(images, styles) + (1 - strength) * images
         return jnp.clip(result, 0, 1)
-    code = adain.make_encoder(encoder, pool, POOL_PADDING)(images)
+    code = adain.make_encoder(encoder, pool)(images)
     mean, deviation = style
-    restyled = adain.adaptive_instance_normalization(
-        code,
-        instance_statistics(code),
-        (mean[None, :], jnp.square(deviation[None, :]) - adain.EPSILON),
+    result = decode_restyled(
+        network, (mean[None, :], deviation[None, :]), strength, None, code
     )
-    result = network(strength * restyled + (1 - strength) * code)
     return jnp.clip(result[:, : images.shape[1], : images.shape[2]], 0, 1)
 
 
 @jax.jit(static_argnames="pool")
-def _encode(encoder: Params, images: Array, pool: Pool) -> Array:
-    return adain.make_encoder(encoder, pool, POOL_PADDING)(images)
+def _style_of(encoder: Params, painting: Array, pool: Pool) -> tuple[Array, Array]:
+    code = adain.make_encoder(encoder, pool)(painting[None])
+    mean, deviation = adain.style_of_code(code)
+    return mean[0], deviation[0]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nstjax.errors import InputError
+from nstjax.feedforward.inference import style_specifications
 from nstjax.feedforward.inference.apply_style import apply_style, read_masks
 from nstjax.feedforward.inference.request import (
     FastRequest,
@@ -18,12 +19,7 @@ from nstjax.feedforward.inference.request import (
     plan_jobs,
 )
 from nstjax.feedforward.inference.restyle import Restyler, bucket_of
-from nstjax.feedforward.inference.style_specifications import (
-    load_restyler,
-    parse_styles,
-    size_at_most,
-    specify_styles,
-)
+from nstjax.feedforward.inference.style_specifications import size_at_most
 from nstjax.images.contact_sheet import montage
 from nstjax.images.pixels import to_8_bit
 from nstjax.images.resizing import resize
@@ -66,12 +62,10 @@ class Results:
     def restyle_photos(self, jobs: Sequence[Job]) -> None:
         """Make and write the results of photos."""
         request = self._request
+        total, quiet = len(jobs), request.quiet or not jobs
         # What cannot be used is told by a line of its own: no bar begins before it.
         with ProgressBar(
-            total=len(jobs),
-            unit="picture",
-            delay=BAR_DELAY,
-            disable=request.quiet or not jobs,
+            total=total, unit="picture", delay=BAR_DELAY, disable=quiet
         ) as bar:
             for batch in self._batches(jobs):
                 images = [photo.image for photo in batch]
@@ -177,12 +171,12 @@ def restyle_files(request: FastRequest) -> Results:
     and so are results that cannot be written.
     """
     check_options(request)
-    items = parse_styles(request.style)
+    items = style_specifications.parse_styles(request.style)
     contents = find_contents(
         request.contents, recursive=request.recursive, output=request.output
     )
-    restyler = load_restyler(items, request.model, request.weights)
-    specifications = specify_styles(
+    restyler = style_specifications.load_restyler(items, request.model, request.weights)
+    specifications = style_specifications.specify_styles(
         restyler,
         items,
         regions=request.mask is not None,

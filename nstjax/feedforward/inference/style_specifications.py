@@ -11,13 +11,8 @@ import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.feedforward.inference import restyle
-from nstjax.feedforward.networks.model_file import (
-    BUNDLED,
-    LONGEST_NAME,
-    StyleModel,
-    bundled_model,
-    read_model,
-)
+from nstjax.feedforward.networks import model_file
+from nstjax.feedforward.networks.model_file import BUNDLED, LONGEST_NAME, bundled_model
 from nstjax.images.resizing import Size, output_size, resize
 from nstjax.io.contents import shortened
 from nstjax.io.images import read_image
@@ -112,13 +107,12 @@ def specify_styles(
     With regions each style is kept by itself; steps are those of a row from the first
     style to the last. Paintings get ``style_size``, but are not enlarged.
     """
-    one_by_one = False
-    if [name for name, _ in items] == [ALL] and not restyler.arbitrary:
+    all_styles = [name for name, _ in items] == [ALL] and not restyler.arbitrary
+    if all_styles:
         items = [(name, 1.0) for name in restyler.model.styles]
-        one_by_one = not (regions or steps)
     names = [Path(name).stem if restyler.arbitrary else name for name, _ in items]
     styles = [_style(restyler, name, style_size) for name, _ in items]
-    if one_by_one:
+    if all_styles and not (regions or steps):
         pairs = zip(names, styles, strict=True)
         return [StyleSpecification(name, (style,)) for name, style in pairs]
     if regions:
@@ -172,7 +166,7 @@ def size_at_most(height: int, width: int, size: Size) -> tuple[int, int]:
     return (new_height, new_width) if smaller else (height, width)
 
 
-def _check_style(found: StyleModel, model: str, name: str) -> None:
+def _check_style(found: model_file.StyleModel, model: str, name: str) -> None:
     """Raise ``InputError`` for what is a style of another model."""
     is_file = Path(name).is_file()
     if found.encoder is None and is_file and name not in (ALL, *found.styles):
@@ -187,8 +181,8 @@ def _check_style(found: StyleModel, model: str, name: str) -> None:
         )
 
 
-def _model(model: str) -> StyleModel:
-    return bundled_model(model) if model in BUNDLED else read_model(model)
+def _model(model: str) -> model_file.StyleModel:
+    return bundled_model(model) if model in BUNDLED else model_file.read_model(model)
 
 
 def styles_text(model: str | None) -> str:
@@ -196,7 +190,6 @@ def styles_text(model: str | None) -> str:
     found = _model(model or PAINTERLY)
     if not found.styles:
         return "any painting: nstjax-fast PHOTO --style=PAINTING"
-    titles = found.titles
     width = max(map(len, found.styles))
-    lines = (f"{name:<{width}}  {titles.get(name, '')}" for name in found.styles)
+    lines = (f"{name:<{width}}  {found.titles.get(name, '')}" for name in found.styles)
     return "\n".join(map(str.rstrip, lines))

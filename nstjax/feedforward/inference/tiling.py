@@ -18,11 +18,11 @@ from jax.tree_util import Partial
 from nstjax.feedforward.inference.tiles import Activation, Progress, Tiles, count_tiles
 from nstjax.feedforward.networks import networks
 from nstjax.feedforward.networks.adain import (
+    CodeStyle,
     adaptive_instance_normalization,
     make_encoder,
 )
 from nstjax.feedforward.networks.normalization import Moments
-from nstjax.network.architecture import PoolPadding
 from nstjax.network.vgg import Params, Pool
 
 CODE_PIXELS = 8
@@ -87,11 +87,10 @@ def restyle_code_in_tiles(
     decoder: networks.AdaINDecoder,
     params: Params,
     image: np.ndarray,
-    style: Moments,
+    style: CodeStyle,
     *,
     strength: float = 1.0,
     pool: Pool,
-    pool_padding: PoolPadding,
     tile: int = 1024,
     progress: Progress | None = None,
 ) -> np.ndarray:
@@ -99,19 +98,17 @@ def restyle_code_in_tiles(
 
     α·t + (1 - α)·c is decoded, with the picture's code c and the t of
     ``nstjax.feedforward.networks.adain.adaptive_instance_normalization``; α is the
-    strength, and the style mean and variance of the painting's code, [channels] each.
-    With the padding "valid", the last rows and columns of a picture whose sides 8 does
-    not divide are left out.
+    strength, and the style mean and deviation of the painting's code, [channels] each.
     """
     height, width, _ = image.shape
     networks.check_sides(height, width, decoder.architecture)
     tiles = Tiles(count_tiles(height, width, tile), 2, progress)
-    encode = Partial(_encoder(pool, pool_padding), params)
+    encode = Partial(_encoder(pool), params)
     code, content = tiles.compute(
         encode, Activation(image), halo=ENCODER_HALO, multiple=CODE_PIXELS
     )
-    mean, variance = (jnp.asarray(moment)[None] for moment in style)
-    decode = Partial(_decode, decoder, content, (mean, variance), strength)
+    mean, deviation = (jnp.asarray(part)[None] for part in style)
+    decode = Partial(decode_restyled, decoder, (mean, deviation), strength, content)
     result, _ = tiles.compute(decode, Activation(code), halo=DECODER_HALO)
     return result[:height, :width]
 
@@ -127,16 +124,17 @@ def _rectified(
 
 
 @functools.cache
-def _encoder(pool: Pool, pool_padding: PoolPadding) -> Callable[[Params, Array], Array]:
-    return lambda params, image: make_encoder(params, pool, pool_padding)(image)
+def _encoder(pool: Pool) -> Callable[[Params, Array], Array]:
+    return lambda params, image: make_encoder(params, pool)(image)
 
 
-def _decode(
+def decode_restyled(
     decoder: networks.AdaINDecoder,
-    content: Moments,
-    style: Moments,
-    strength: float,
+    style: CodeStyle,
+    strength: float | Array,
+    moments: Moments | None,
     code: Array,
 ) -> Array:
-    target = adaptive_instance_normalization(code, content, style)
+    """α·t + (1 - α)·c decoded, see ``restyle_code_in_tiles``."""
+    target = adaptive_instance_normalization(code, style, moments)
     return decoder(strength * target + (1 - strength) * code)

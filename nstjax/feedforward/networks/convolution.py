@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 from jax.nn import initializers
-from jax.typing import DTypeLike
 
 from nstjax.feedforward.networks.architecture import Initialization
 
@@ -44,10 +44,7 @@ def make_convolution(
 ) -> Convolution | TransposedConvolution:
     """A layer of Flax that is computed by ``convolve`` unless it is transposed."""
     bound = (size * size * channels_in) ** -0.5
-
-    def uniform(key: Array, shape: Sequence[int], dtype: DTypeLike) -> Array:
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
+    uniform = partial(jax.random.uniform, minval=-bound, maxval=bound)
     kernels: dict[Initialization, Any] = {
         "fan-in": uniform,
         "he": initializers.normal(2**0.5 * bound),
@@ -158,8 +155,7 @@ def _in_blocks(image: Array, kernel: Array) -> Array:
     kernels = jnp.stack(
         [
             jnp.pad(kernel, [(row, 1 - row), (column, 1 - column), (0, 0), (0, 0)])
-            for row in range(2)
-            for column in range(2)
+            for row, column in np.ndindex(2, 2)
         ],
         axis=-2,
     )

@@ -9,7 +9,6 @@ The hash is over all of it, f2 as f4.
 
 import dataclasses
 import functools
-import hashlib
 import importlib.resources
 import json
 import os
@@ -25,7 +24,7 @@ from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import from_record, to_record
 from nstjax.feedforward.networks.networks import Network, TransformNet, make_network
 from nstjax.io.atomic import write_atomically
-from nstjax.io.stored import Positive, Text, decode, open_tensors
+from nstjax.io.stored import Positive, Text, decode, open_tensors, tensors_sha256
 from nstjax.network.architecture import CONV_LAYERS
 from nstjax.network.vgg import Pool
 
@@ -90,11 +89,11 @@ def write_model(
     """
     _check_description(model)
     tensors = network_tensors(model.network)
-    # _check_finite reports what float16 cannot hold.
-    with np.errstate(over="ignore"):
-        for name in tensors if half_precision else ():
-            if "/norm/" not in name:
-                tensors[name] = tensors[name].astype(np.float16)
+    for name, tensor in tensors.items():
+        if half_precision and "/norm/" not in name:
+            # _check_finite reports what float16 cannot hold.
+            with np.errstate(over="ignore"):
+                tensors[name] = tensor.astype(np.float16)
     _check_finite(path, tensors)
     metadata = {
         "architecture": json.dumps(to_record(model.network.architecture)),
@@ -162,12 +161,8 @@ def _variables(network: nnx.Module) -> dict[str, nnx.Variable[Any]]:
 
 def _sha256(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
     """Over each tensor's name and float32 bytes, little-endian, and the metadata."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensors[name], "<f4").data)
-    digest.update(json.dumps(metadata, sort_keys=True).encode())
-    return digest.hexdigest()
+    whole = {name: tensor.astype("<f4") for name, tensor in sorted(tensors.items())}
+    return tensors_sha256(whole, json.dumps(metadata, sort_keys=True))
 
 
 def _contents(tensors: dict[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
@@ -190,7 +185,6 @@ def _described(path: str, metadata: Mapping[str, str]) -> StyleModel:
             f"{path} has schema {schema!r}, and this nstjax reads {SCHEMA}: "
             "install the nstjax that wrote it"
         )
-
     architecture, *described = (
         decode(metadata.get(name, ""), kind, f"{path}: its {name}", REMEDY)
         for name, kind in PARTS.items()

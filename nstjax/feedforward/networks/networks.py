@@ -1,7 +1,7 @@
 """Networks that restyle a picture in one pass."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -40,22 +40,22 @@ class NormalizedConvolution(nnx.Module):
 
     def __init__(
         self,
+        architecture: TransformArchitecture,
+        rngs: nnx.Rngs,
         channels_in: int,
         channels_out: int,
-        size: int,
-        architecture: TransformArchitecture,
+        size: int = 3,
         *,
         stride: int = 1,
         upsample: bool = False,
         normalized: bool = True,
         in_residual: bool = False,
-        rngs: nnx.Rngs,
     ):
         self.upsampling = architecture.upsampling if upsample else None
-        transpose = self.upsampling in TRANSPOSE_PADDING
         padding: Padding = size // 2
-        if self.upsampling in TRANSPOSE_PADDING:
-            padding, stride = TRANSPOSE_PADDING[self.upsampling], 2
+        transpose = self.upsampling in TRANSPOSE_PADDING
+        if transpose:
+            padding, stride = TRANSPOSE_PADDING[architecture.upsampling], 2
         elif architecture.padding == "reflect":
             padding = "REFLECT"
         elif architecture.padding == "zero" and stride == 2:
@@ -63,17 +63,24 @@ class NormalizedConvolution(nnx.Module):
             padding = ((0, 1), (0, 1))
         elif architecture.padding == "reflect-start" and in_residual:
             padding = "VALID"
-        options: Any = {"stride": stride, "transpose": transpose, "rngs": rngs}
-        options |= {"initialization": architecture.initialization}
-        sizes = channels_in, channels_out, size
         self.convolution = make_convolution(
-            *sizes, padding, bias=architecture.bias, **options
+            channels_in,
+            channels_out,
+            size,
+            padding,
+            stride=stride,
+            transpose=transpose,
+            bias=architecture.bias,
+            initialization=architecture.initialization,
+            rngs=rngs,
         )
         norm: InstanceNorm | nnx.BatchNorm | None = None
         epsilon = architecture.epsilon
         if normalized and architecture.normalization == "batch":
-            options = {"momentum": 0.9, "epsilon": epsilon, "use_fast_variance": False}
-            norm = nnx.BatchNorm(channels_out, **options, rngs=nnx.Rngs(0))
+            options: Any = {"momentum": 0.9, "use_fast_variance": False}
+            norm = nnx.BatchNorm(
+                channels_out, epsilon=epsilon, **options, rngs=nnx.Rngs(0)
+            )
         elif normalized:
             norm = InstanceNorm(channels_out, architecture.styles, epsilon)
         self.norm = norm
@@ -109,27 +116,21 @@ class TransformNet(nnx.Module):
     """
 
     def __init__(self, architecture: TransformArchitecture, *, rngs: nnx.Rngs):
-        def layer(
-            channels_in: int, channels_out: int, size: int = 3, **options: Any
-        ) -> NormalizedConvolution:
-            sizes = (channels_in, channels_out, size)
-            return NormalizedConvolution(*sizes, architecture, rngs=rngs, **options)
-
         self.architecture = architecture
+        layer = partial(NormalizedConvolution, architecture, rngs)
+        strided, enlarged = partial(layer, stride=2), partial(layer, upsample=True)
+        inner = partial(layer, in_residual=True)
         first, second, third = architecture.widened_channels
-        strided = partial(layer, stride=2)
         self.contract = nnx.List(
             [layer(3, first, 9), strided(first, second), strided(second, third)]
         )
         self.residual = nnx.List(
             [
-                nnx.List([layer(third, third, in_residual=True) for _ in range(2)])
+                nnx.List([inner(third, third), inner(third, third)])
                 for _ in range(architecture.residual_blocks)
             ]
         )
-        self.expand = nnx.List(
-            [layer(third, second, upsample=True), layer(second, first, upsample=True)]
-        )
+        self.expand = nnx.List([enlarged(third, second), enlarged(second, first)])
         self.last = layer(first, 3, 9, normalized=architecture.normalize_output)
 
     def __call__(self, image: Array, style: Array | None = None) -> Array:
@@ -210,16 +211,14 @@ class AdaINDecoder(nnx.Module):
             [shallow, shallow, 3],
         ]
         self.architecture = architecture
-
-        options: Any = {"initialization": architecture.initialization, "rngs": rngs}
-
-        def block(channels: Sequence[int]) -> nnx.List:
-            pairs = itertools.pairwise(channels)
-            return nnx.List(
-                [make_convolution(*pair, 3, "REFLECT", **options) for pair in pairs]
+        options: Any = {"size": 3, "padding": "REFLECT", "rngs": rngs}
+        options["initialization"] = architecture.initialization
+        self.blocks = nnx.List(
+            nnx.List(
+                make_convolution(*pair, **options) for pair in itertools.pairwise(block)
             )
-
-        self.blocks = nnx.List(map(block, blocks))
+            for block in blocks
+        )
 
     def __call__(self, activation: Array) -> Array:
         """Pictures in 0..1, not cut off there, from [batch, height/8, width/8, c]."""

@@ -35,12 +35,10 @@ class InstanceNorm(nnx.Module):
 
         ``moments`` are μ and σ² where they are known of more than is given.
         """
-        mean, variance = moments or instance_statistics(activation)
+        moments = moments or instance_statistics(activation)
         gamma = jnp.matmul(style, self.gamma[...], precision="highest")
         beta = jnp.matmul(style, self.beta[...], precision="highest")
-        scale = gamma / jnp.sqrt(variance + self.epsilon)
-        shift = beta - mean * scale
-        return activation * scale[:, None, None, :] + shift[:, None, None, :]
+        return normalize(activation, moments, self.epsilon, gamma, beta)
 
 
 def instance_statistics(activation: Array) -> Moments:
@@ -48,3 +46,13 @@ def instance_statistics(activation: Array) -> Moments:
     mean = activation.mean((1, 2))
     variance = jnp.square(activation - mean[:, None, None, :]).mean((1, 2))
     return mean, variance
+
+
+def normalize(
+    activation: Array, moments: Moments, epsilon: float, gamma: Array, beta: Array
+) -> Array:
+    """(x - μ)/√(σ² + ε) · γ + β, with γ and β of [batch, channels]."""
+    mean, variance = moments
+    scale = gamma / jnp.sqrt(variance + epsilon)
+    shift = beta - mean * scale
+    return activation * scale[:, None, None, :] + shift[:, None, None, :]

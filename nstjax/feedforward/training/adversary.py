@@ -78,17 +78,13 @@ class Discrimination(NamedTuple):
     layer: str
     loss: Preset
 
-    def activations(self, params: Params, images: Array) -> Array:
-        """The layer's features of pictures [batch, height, width, 3] in 0..1."""
-        return batch_features(params, self.loss, images, [self.layer])[self.layer]
-
     def scores(
         self, adversary: Adversary, params: Params, images: Array, style: Array
     ) -> Array:
-        """What the discriminator says of pictures."""
-        seen = self.activations(params, images) / adversary.scale[None, None, None, :]
-        result: Array = nnx.merge(self.graph, adversary.network)(seen, style)
-        return result
+        """What the discriminator says of pictures [batch, height, width, 3] in 0..1."""
+        seen = batch_features(params, self.loss, images, [self.layer])[self.layer]
+        network: PatchDiscriminator = nnx.merge(self.graph, adversary.network)
+        return network(seen / adversary.scale[None, None, None, :], style)
 
     def update(
         self, adversary: Adversary, params: Params, batch: Batch, output: Array
@@ -127,11 +123,9 @@ def make_adversary(
     optimizer = optax.apply_if_finite(
         optax.adam(learning_rate, b1=0.5, b2=0.9), MOST_NONFINITE
     )
-    discrimination = Discrimination(None, optimizer, layer, loss)
-    seen = discrimination.activations(params, paintings)
+    seen = batch_features(params, loss, paintings, [layer])[layer]
     network = PatchDiscriminator(seen.shape[-1], styles, rngs=nnx.Rngs(seed))
     graph, state = nnx.split(network)
     scale = jnp.sqrt(jnp.square(seen).mean((0, 1, 2)) + 1e-6)
-    return discrimination._replace(graph=graph), Adversary(
-        state, optimizer.init(state), scale
-    )
+    adversary = Adversary(state, optimizer.init(state), scale)
+    return Discrimination(graph, optimizer, layer, loss), adversary

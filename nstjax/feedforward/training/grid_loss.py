@@ -1,5 +1,7 @@
 """A penalty on the grid that upsampling leaves: checkerboards."""
 
+import math
+
 from jax import Array
 
 from nstjax.feedforward.networks.convolution import crop
@@ -19,24 +21,15 @@ def grid_loss(image: Array, period: int) -> Array:
     A photo's own edges count too, the more the longer the period, so that the weight
     should leave this a few percent of the loss.
 
-    Args:
-      image: sRGB in 0..1, [batch, height, width, colors], ``period`` or more pixels on
-        each side.
-      period: what the network upsamples by.
-
-    Returns:
-      [batch], squared levels of 0..255.
+    The image is sRGB in 0..1, [batch, height, width, colors], with ``period`` or more
+    pixels on each side; the loss is of squared levels of 0..255, [batch].
     """
     batch, *sides, colors = image.shape
     cells = [min(WINDOW, side) // period for side in sides]
-    windows = [
-        side // (count * period) for side, count in zip(sides, cells, strict=True)
+    axes = [
+        (side // (count * period), count, period)
+        for side, count in zip(sides, cells, strict=True)
     ]
-    height, width = (
-        window * count * period for window, count in zip(windows, cells, strict=True)
-    )
-    image = 255.0 * crop(image, 0, height, width)
-    image = image.reshape(
-        batch, windows[0], cells[0], period, windows[1], cells[1], period, colors
-    )
+    image = 255.0 * crop(image, 0, *map(math.prod, axes))
+    image = image.reshape(batch, *axes[0], *axes[1], colors)
     return image.mean((2, 5)).var((2, 4)).mean((1, 2, 3))

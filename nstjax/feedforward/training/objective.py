@@ -94,9 +94,11 @@ def make_loss(loss: Preset) -> LossFunction:
         style: Any
         if isinstance(network, AdaINDecoder):
             assert painting is not None
-            options = loss.network
-            encode = adain.make_encoder(params, options.pool, options.pool_padding)
-            code = adain.restyled_code(encode(photos), encode(painting))
+            fixed = loss.network
+            encode = adain.make_encoder(params, fixed.pool, fixed.pool_padding)
+            code = adain.adaptive_instance_normalization(
+                encode(photos), adain.style_of_code(encode(painting))
+            )
             output = network(code)[:, : photos.shape[1], : photos.shape[2]]
             content = {adain.CODE_LAYER: code}
             style = jax.vmap(functools.partial(describe, params, loss))(painting)
@@ -117,14 +119,9 @@ def make_loss(loss: Preset) -> LossFunction:
         def of_one(
             image: Array, content: Any, style: Any, weight: Array, key: Array
         ) -> tuple[Array, LossTerms]:
-            return loss_of_image(
-                params,
-                preprocess(image),
-                Targets(content, style),
-                weights._replace(style=weights.style * weight),
-                loss.loss,
-                key,
-            )
+            image, targets = preprocess(image), Targets(content, style)
+            own = weights._replace(style=weights.style * weight)
+            return loss_of_image(params, image, targets, own, loss.loss, key)
 
         keys = jax.random.split(jax.random.fold_in(objective.key, step), len(output))
         losses, terms = jax.vmap(of_one)(output, content, style, style_weights, keys)
@@ -138,9 +135,8 @@ def make_loss(loss: Preset) -> LossFunction:
 
 def describe(params: Params, loss: Preset, painting: Array) -> dict[str, Any]:
     """A painting's style target for each layer, from sRGB in 0..1."""
-    descriptions = describe_painting(
-        params, preprocess(painting), loss.style_layers, loss.loss
-    )
+    image, layers = preprocess(painting), loss.style_layers
+    descriptions = describe_painting(params, image, layers, loss.loss)
     return {
         layer: style_target(description, loss.loss.style)
         for layer, description in descriptions.items()
@@ -175,10 +171,8 @@ def balanced_style_weights(
     @jax.jit
     def losses(photo: Array) -> Array:
         def of_style(style: Any) -> Array:
-            targets = Targets({}, style)
-            return loss_of_image(
-                params, preprocess(photo), targets, only_style, loss.loss
-            )[0]
+            image, targets = preprocess(photo), Targets({}, style)
+            return loss_of_image(params, image, targets, only_style, loss.loss)[0]
 
         return jax.vmap(of_style)(styles)
 

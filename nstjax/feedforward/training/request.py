@@ -19,13 +19,8 @@ from nstjax.feedforward.networks.model_file import StyleModel, network_tensors
 from nstjax.feedforward.networks.networks import AdaINDecoder
 from nstjax.feedforward.training.presets import TrainingPreset
 from nstjax.io.weights import LoadedParams
+from nstjax.presets import settings
 from nstjax.presets.preset import Preset
-from nstjax.presets.settings import (
-    LARGEST_NUMBER,
-    customize,
-    loss_structure,
-    settings_of,
-)
 
 # Fields of a request that must not change while a training lasts.
 FIXED = (
@@ -106,10 +101,10 @@ def customize_architecture(
 
 def customize_loss(loss: Preset, fields: Mapping[str, Any]) -> Preset:
     """A training's loss with some fields changed, as JSON has them."""
-    numbers = (*loss_structure(loss), "alpha", "beta", "tv")
+    numbers = (*settings.loss_structure(loss), "alpha", "beta", "tv")
     known = {
         name: value
-        for name, value in settings_of(loss).items()
+        for name, value in settings.settings_of(loss).items()
         if name in numbers or name.startswith(("content_layer", "style_layer"))
     }
     for name, value in fields.items():
@@ -118,7 +113,7 @@ def customize_loss(loss: Preset, fields: Mapping[str, Any]) -> Preset:
         if isinstance(known[name], bool) and not isinstance(value, bool):
             raise InputError(f"{name} must be true or false, got {value!r}")
     try:
-        return customize(loss, **fields)
+        return settings.customize(loss, **fields)
     except TypeError as error:
         raise InputError(f"the loss has a value of a wrong type ({error})") from error
 
@@ -130,7 +125,7 @@ def check_request(request: TrainingRequest) -> None:
     numbers = {name: getattr(request, name) for name in weights}
     numbers |= {"learning_rate": preset.learning_rate, "decay": preset.decay}
     for name, number in {**numbers, "largest": preset.crop.largest}.items():
-        if not 0 <= number <= LARGEST_NUMBER:
+        if not 0 <= number <= settings.LARGEST_NUMBER:
             raise InputError(
                 f"{name} must be a finite number of 0 or more, got {number}"
             )
@@ -187,7 +182,7 @@ def request_settings(request: TrainingRequest) -> dict[str, Any]:
     preset["architecture"] = to_record(request.preset.architecture)
     # A longer training has the same beginning.
     del preset["steps"]
-    initial = None
+    initial, paintings = None, request.paintings.items()
     if request.initial is not None:
         tensors = network_tensors(request.initial.network).values()
         initial = _sha256(tensor.tobytes() for tensor in tensors)
@@ -196,10 +191,7 @@ def request_settings(request: TrainingRequest) -> dict[str, Any]:
         "photos_sha256": _sha256(path.read_bytes() for path in request.photos),
         "photos": len(request.photos),
         "held_out": [path.name for path in request.held_out],
-        "paintings": {
-            name: _sha256([path.read_bytes()])
-            for name, path in request.paintings.items()
-        },
+        "paintings": {name: _sha256([path.read_bytes()]) for name, path in paintings},
         "weights_sha256": request.network.sha256,
         "initial": initial,
         **{name: getattr(request, name) for name in FIXED},

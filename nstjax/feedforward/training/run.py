@@ -11,7 +11,7 @@ import numpy as np
 
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.model_file import write_model
-from nstjax.feedforward.training import checkpoint, log
+from nstjax.feedforward.training import checkpoint, log, update
 from nstjax.feedforward.training.objective import Batch, Objective, TrainingTerms
 from nstjax.feedforward.training.request import (
     TrainingRequest,
@@ -19,11 +19,7 @@ from nstjax.feedforward.training.request import (
     request_settings,
 )
 from nstjax.feedforward.training.setup import Setup, set_up, trained_model
-from nstjax.feedforward.training.update import (
-    TrainingState,
-    batch_shardings,
-    check_finite,
-)
+from nstjax.feedforward.training.update import TrainingState
 from nstjax.io import config as config_file
 from nstjax.io import run_log as runlog
 from nstjax.io.extras import Extras, write_somewhere
@@ -131,7 +127,7 @@ def _run(
     """The updates that are left, with their log, checkpoints and sample sheets."""
     folder, steps, batches = request.folder, request.preset.steps, setup.batches
     checkpoints = folder / CHECKPOINTS
-    by_picture, everywhere = batch_shardings(request.preset.batch_size)
+    by_picture, everywhere = update.batch_shardings(request.preset.batch_size)
     state, objective = processes.place((setup.state, setup.objective), everywhere)
     state, progress = _begin(request, setup, state)
     state, first = processes.place(state, everywhere), int(state.step)
@@ -148,7 +144,7 @@ def _run(
         for step in range(first + 1, steps + 1):
             batch = Batch(**jax.device_put(next(batches), by_picture))
             state, info = setup.training.step(state, batch, objective, weight)
-            check_finite(info, step)
+            update.check_finite(info, step)
             begin_saving()
             stopping = processes.any_of_processes(requested())
             # A mean with an update that was left out would be no number.
@@ -164,8 +160,7 @@ def _run(
                 row |= _validate(request, setup, state, objective, step, extras)
             seconds = time.monotonic() - started
             if row:
-                skipped = len(batches.skipped)
-                row = {"step": step, **row, "skipped": skipped}
+                row = {"step": step, **row, "skipped": len(batches.skipped)}
                 row["seconds"] = round(seconds, 3)
                 if writes:
                     unwritten.append(row)
@@ -192,21 +187,17 @@ def _validate(
     extras: Extras,
 ) -> log.Row:
     """The loss on photos that are held out, and a sheet of some of them."""
-    evaluated = [
-        setup.training.evaluate(state, batch, objective) for batch in setup.samples
-    ]
-    names = list(request.paintings)[: len(evaluated)]
-    photos = np.asarray(setup.samples[0].content)
-    outputs = [processes.to_numpy(output) for _, _, output in evaluated]
+    losses, outputs = dict[str, log.Row](), list[np.ndarray]()
+    for name, batch in zip(request.paintings, setup.samples, strict=False):
+        loss, terms, output = setup.training.evaluate(state, batch, objective)
+        losses[name] = {"total": float(loss), **log.term_row(terms)}
+        outputs.append(processes.to_numpy(output))
     if processes.is_first_process():
         path = request.folder / SAMPLES / f"{step:06}.png"
+        photos = np.asarray(setup.samples[0].content)
         with extras.writing("a sheet of samples"):
             path.parent.mkdir(exist_ok=True)
-            write_image(path, log.sample_sheet(photos, outputs, names))
-    losses = {
-        name: {"total": float(loss), **log.term_row(terms)}
-        for name, (loss, terms, _) in zip(names, evaluated, strict=True)
-    }
+            write_image(path, log.sample_sheet(photos, outputs, list(losses)))
     return {"validation": losses}
 
 

@@ -84,27 +84,15 @@ def set_up(request: TrainingRequest) -> Setup:
         targets = stacked_styles(params, loss, paintings)
     if request.balance_styles:
         style_weights = balanced_style_weights(params, loss, targets, held_out)
-    objective = Objective(
-        params,
-        make_weights(loss),
-        targets,
-        style_weights,
-        jax.random.key(seed),
-        jnp.float32(request.grid_weight),
-        jnp.float32(request.identity_weight),
-    )
+    key, weights = jax.random.key(seed), make_weights(loss)
+    added = map(jnp.float32, (request.grid_weight, request.identity_weight))
+    objective = Objective(params, weights, targets, style_weights, key, *added)
     discriminator = adversary = None
     if request.adversarial_weight:
-        rng = np.random.default_rng([seed, 1])
+        rng, layer = np.random.default_rng([seed, 1]), request.adversarial_layer
         crops = [data.square_crop(painting, random, rng) for painting in paintings]
         discriminator, adversary = make_adversary(
-            params,
-            loss,
-            request.adversarial_layer,
-            jnp.stack(crops),
-            styles,
-            preset.learning_rate,
-            seed,
+            params, loss, layer, jnp.stack(crops), styles, preset.learning_rate, seed
         )
     training = make_training(
         network,
@@ -144,11 +132,10 @@ def learning_rates(first: float, decay: float) -> optax.Schedule:
 
 
 def _painting(path: Path, loss: Preset) -> np.ndarray:
-    image = read_image(path)
-    height, width, _ = image.shape
-    size = loss.image.style_size
+    image, size = read_image(path), loss.image.style_size
     if not isinstance(size, Size):
         return image
+    height, width, _ = image.shape
     return resize(image, *output_size(height, width, size))
 
 
@@ -192,15 +179,10 @@ def _normalized_encoder(request: TrainingRequest, photos: np.ndarray) -> Encoder
     relus = [layer.replace("conv", "relu") for layer in CONV_LAYERS]
 
     @jax.jit
-    def means(params: Params, photo: Array) -> dict[str, Array]:
+    def means(params: Params, photo: Array) -> list[Array]:
         activations = activations_of(params, preprocess(photo), relus, options)
-        return {layer: activation.mean() for layer, activation in activations.items()}
+        return [activations[layer].mean() for layer in relus]
 
-    of_photos = [
-        means(fixed.params, jnp.asarray(photo)) for photo in photos[:CALIBRATION_PHOTOS]
-    ]
-    scales = {
-        layer: 1.0 / float(np.mean([one[relu] for one in of_photos]))
-        for layer, relu in zip(CONV_LAYERS, relus, strict=True)
-    }
-    return Encoder(fixed.sha256, pool, scales)
+    of_photos = [means(fixed.params, photo) for photo in photos[:CALIBRATION_PHOTOS]]
+    scales = [1.0 / float(mean) for mean in np.mean(of_photos, axis=0)]
+    return Encoder(fixed.sha256, pool, dict(zip(CONV_LAYERS, scales, strict=True)))

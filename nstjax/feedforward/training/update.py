@@ -102,10 +102,7 @@ def make_training(
         )
 
     def step(
-        state: TrainingState,
-        batch: Batch,
-        objective: Objective,
-        adversarial_weight: Array,
+        state: TrainingState, batch: Batch, objective: Objective, hinge_weight: Array
     ) -> tuple[TrainingState, TrainingInfo]:
         def total(trained_state: nnx.State) -> tuple[Array, Any]:
             network = merged(trained_state, state.rest, True)
@@ -116,7 +113,7 @@ def make_training(
                     state.adversary, objective.params, output, batch.style
                 )
                 hinge = generator_loss(scores)
-                loss = loss + adversarial_weight * hinge
+                loss = loss + hinge_weight * hinge
             _, rest = nnx.state(network, trained, ...)
             return loss, (terms, output, rest, hinge)
 
@@ -135,13 +132,8 @@ def make_training(
             lambda new, old: jnp.where(finite, new, old), rest, state.rest
         )
         moved = optax.apply_updates(state.trained, updates)
-        info = TrainingInfo(
-            loss,
-            _mean(terms),
-            optax.tree.norm(gradient),
-            opt_state.notfinite_count,
-            adversarial,
-        )
+        norm, left_out = optax.tree.norm(gradient), opt_state.notfinite_count
+        info = TrainingInfo(loss, _mean(terms), norm, left_out, adversarial)
         return TrainingState(moved, rest, opt_state, adversary, state.step + 1), info
 
     def evaluate(

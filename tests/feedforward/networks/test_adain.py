@@ -8,14 +8,19 @@ import scipy.ndimage
 from feedforward_networks import random_network, run
 
 from nstjax.feedforward.networks.adain import (
+    adaptive_instance_normalization,
     make_encoder,
-    restyled_code,
+    style_of_code,
 )
 from nstjax.feedforward.networks.architecture import AdaINArchitecture
 
 # Convolutions in float64 take seconds to compile at the default level.
 EPSILON = 1e-5
-restyle = jax.jit(restyled_code)
+
+
+@jax.jit
+def restyle(content, style):
+    return adaptive_instance_normalization(content, style_of_code(style))
 
 
 def codes(seed, height, width, channels=4):
@@ -23,10 +28,6 @@ def codes(seed, height, width, channels=4):
     random = np.random.default_rng(seed)
     sizes = random.uniform(0.5, 20, channels)
     return np.maximum(random.normal(1, 1, (2, height, width, channels)), 0) * sizes
-
-
-def moments(code):
-    return code.mean((1, 2)), code.var((1, 2))
 
 
 def test_a_restyled_code_equals_its_definition(float64):
@@ -38,10 +39,6 @@ def test_a_restyled_code_equals_its_definition(float64):
         expected[picture, ..., channel] = wanted * (c - c.mean()) / deviation + s.mean()
     result = restyle(content, style)
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12)
-    mean, variance = moments(np.asarray(result))
-    np.testing.assert_allclose(mean, moments(style)[0], rtol=1e-12)
-    # But for ε.
-    np.testing.assert_allclose(variance, moments(style)[1], rtol=1e-3)
 
 
 def test_flat_channels_give_numbers_with_finite_gradients():
@@ -51,7 +48,7 @@ def test_flat_channels_give_numbers_with_finite_gradients():
 
     @jax.jit
     def with_gradient(content, style):
-        result, pull_back = jax.vjp(restyled_code, content, style)
+        result, pull_back = jax.vjp(restyle, content, style)
         return result, pull_back(result)
 
     result, gradients = jax.tree.map(np.asarray, with_gradient(content, style))

@@ -8,11 +8,7 @@ import pytest
 import skimage.data
 
 from experiments.demo_pictures.painting import paint
-from nstjax.feedforward.inference.request import DEFAULT_STYLE
 from nstjax.feedforward.inference.restyle import make_restyler
-from nstjax.feedforward.networks.architecture import (
-    TransformArchitecture,
-)
 from nstjax.feedforward.networks.model_file import BUNDLED, MODELS, bundled_model
 from nstjax.feedforward.training.grid_loss import grid_loss
 from nstjax.images.resizing import resize
@@ -72,18 +68,6 @@ def test_size_and_license(name):
     assert "experiments.train_feedforward" in card["command"]
     # No folder of the machine that trained it.
     assert not re.search(r"/(work|tmp|home|root)/", str(card))
-
-
-def test_painterly_names_painter_and_year_of_each_style():
-    model = bundled_model("painterly")
-    architecture = model.network.architecture
-    assert isinstance(architecture, TransformArchitecture)
-    assert architecture.width == 0.5
-    assert len(model.styles) >= 8
-    assert DEFAULT_STYLE in model.styles
-    assert list(model.card["styles"]) == list(model.styles)
-    for title in model.card["styles"].values():
-        assert re.fullmatch(r".+, .+, 1[89]\d\d", title)
 
 
 @pytest.mark.slow

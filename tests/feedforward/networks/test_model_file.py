@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import pathlib
 
 import numpy as np
 import pytest
@@ -20,10 +19,7 @@ from model_files import (
 
 from nstjax.errors import InputError
 from nstjax.feedforward.networks import model_file
-from nstjax.feedforward.networks.model_file import (
-    read_model,
-    write_model,
-)
+from nstjax.feedforward.networks.model_file import read_model, write_model
 
 
 @pytest.fixture
@@ -84,16 +80,12 @@ def test_half_precision_halves_all_but_normalization(kind, tmp_path):
 def test_the_file_is_plain_safetensors(path, model):
     tensors, metadata = parts(path)
     assert tensors["contract/0/norm/gamma"].shape == (3, 4)
-    assert set(metadata) == {
-        *("schema", "sha256", "architecture", "styles", "encoder", "card")
-    }
-    assert metadata["schema"] == "nstjax.model/1"
-    assert json.loads(metadata["architecture"])["kind"] == "transform"
-    assert json.loads(metadata["styles"]) == list(model.styles)
-    assert json.loads(metadata["encoder"]) is None
-    assert json.loads(metadata["card"]) == CARD
-    header = int.from_bytes(path.read_bytes()[:8], "little")
-    assert header % 8 == 0
+    assert metadata.pop("schema") == "nstjax.model/1"
+    assert len(metadata.pop("sha256")) == 64
+    described = {name: json.loads(text) for name, text in metadata.items()}
+    assert described.pop("architecture")["kind"] == "transform"
+    assert described == {"styles": [*model.styles], "encoder": None, "card": CARD}
+    assert int.from_bytes(path.read_bytes()[:8], "little") % 8 == 0
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
@@ -129,19 +121,6 @@ def test_style_names_that_no_option_or_file_holds_are_refused(model, tmp_path, n
     assert os.listdir(tmp_path) == []
 
 
-def test_a_model_cannot_choose_the_folder_of_results(path):
-    tensors, metadata = parts(path)
-    metadata["styles"] = json.dumps(["wave", "x/../../victim", "other"])
-    resave(path, tensors, metadata)
-    assert_refused(path, "'x/../../victim' cannot name a style")
-
-
-def test_every_style_needs_a_name(model, tmp_path):
-    named = model._replace(styles=(*model.styles, "more"))
-    with pytest.raises(InputError, match="styles, but"):
-        write_model(tmp_path / "model.safetensors", named)
-
-
 @pytest.mark.parametrize(
     ("kind", "encoder"),
     [
@@ -154,20 +133,6 @@ def test_an_encoder_that_does_not_fit_is_refused(kind, encoder, tmp_path):
     path = tmp_path / "model.safetensors"
     with pytest.raises(InputError, match="encoder"):
         write_model(path, make_model(kind)._replace(encoder=encoder))
-
-
-def test_a_failed_write_keeps_the_old_file(path, model, monkeypatch):
-    def fail(self, contents):
-        with open(self, "wb") as file:
-            file.write(contents[:100])
-        raise OSError(28, "No space left on device")
-
-    old = path.read_bytes()
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
-        patched.setattr(pathlib.Path, "write_bytes", fail)
-        write_model(path, model._replace(card={}))
-    assert path.read_bytes() == old
-    assert os.listdir(path.parent) == [path.name]
 
 
 def test_a_bundled_model_is_found_by_name(path, model, monkeypatch):

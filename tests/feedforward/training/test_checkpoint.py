@@ -1,6 +1,5 @@
 """Checkpoints of trainings: whole, exact, or one line of why not."""
 
-import os
 import types
 
 import jax
@@ -10,7 +9,6 @@ import numpy as np
 import optax
 import pytest
 import reference
-from command_lines import flip, truncate
 from feedforward_networks import random_network
 from feedforward_trainings import assert_equal, narrow
 
@@ -91,23 +89,6 @@ def test_the_last_two_are_kept_and_the_last_is_restored(tmp_path):
     assert int(found["step"]) == 1_000_000
 
 
-def test_a_checkpoint_that_cannot_be_finished_leaves_those_before(
-    tmp_path, monkeypatch
-):
-    def fail(self, contents):
-        with open(self, "wb") as file:
-            file.write(contents[:100])
-        raise OSError(28, "No space left on device")
-
-    state = {"step": jnp.int32(2)}
-    save_checkpoint(tmp_path, 2, state, PROGRESS)
-    monkeypatch.setattr(type(tmp_path), "write_bytes", fail)
-    with pytest.raises(OSError, match="No space left"):
-        save_checkpoint(tmp_path, 4, state, PROGRESS)
-    assert [path.name for path in tmp_path.iterdir()] == ["000002.safetensors"]
-    assert int(last_checkpoint(tmp_path, state)[0]["step"]) == 2
-
-
 def test_checkpoints_of_an_older_version_are_refused(tmp_path):
     (tmp_path / "200" / "state").mkdir(parents=True)
     with pytest.raises(InputError, match=r"another version .* another --workdir$"):
@@ -125,44 +106,14 @@ def test_a_step_or_rows_that_no_training_has_are_refused(tmp_path):
             training_run._begin(request, None, state)
 
 
-def assert_refused(folder, like):
-    with pytest.raises(InputError, match=r"is damaged|cut short|regular") as raised:
-        last_checkpoint(folder, like)
-    message = str(raised.value)
-    assert str(folder / "000003.safetensors") in message
-    assert message.endswith(": start again in an empty --workdir")
-    assert "\n" not in message
-    assert len(message) < 500
-
-
-@pytest.mark.parametrize("other", ["wider", "without discriminator", "with"])
-def test_another_network_is_told(state, tmp_path, other):
-    smaller = make_state(adversarial=False)
-    states = {
-        "wider": (state, make_state(channels=(3, 4, 6))),
-        "without discriminator": (state, smaller),
-        "with": (smaller, state),
-    }
-    saved, like = states[other]
-    save_checkpoint(tmp_path, 3, saved, PROGRESS)
-    assert_refused(tmp_path, like)
-
-
-@pytest.mark.parametrize("damage", ["cut short", "flipped", "record", "type", "pipe"])
-def test_damage_is_told(tmp_path, damage):
-    state = {"step": jnp.int32(3), "kernel": jnp.linspace(0, 1, 500)}
+@pytest.mark.parametrize("other", ["wider", "without discriminator", "seconds"])
+def test_another_training_is_told(state, tmp_path, other):
+    like = state
+    if other != "seconds":
+        wider = other == "wider"
+        like = make_state((3, 4, 6) if wider else (3, 4, 5), adversarial=wider)
     wrong = msgspec.structs.replace(PROGRESS, seconds="1")
-    save_checkpoint(tmp_path, 3, state, wrong if damage == "type" else PROGRESS)
-    path = tmp_path / "000003.safetensors"
-    if damage == "cut short":
-        truncate(path)
-    elif damage == "flipped":
-        flip(path, path.stat().st_size // 2)
-    elif damage == "record":
-        contents = path.read_bytes()
-        assert contents.count(b"1.25") == 1
-        path.write_bytes(contents.replace(b"1.25", b"1.26"))
-    elif damage == "pipe":
-        path.unlink()
-        os.mkfifo(path)
-    assert_refused(tmp_path, state)
+    save_checkpoint(tmp_path, 3, state, wrong if other == "seconds" else PROGRESS)
+    words = r"000003\.safetensors is damaged.*: start again in an empty --workdir$"
+    with pytest.raises(InputError, match=words):
+        last_checkpoint(tmp_path, like)

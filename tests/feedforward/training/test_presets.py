@@ -1,7 +1,7 @@
 """The published programs' numbers, and architectures as plain data."""
 
-import dataclasses
 import math
+import re
 
 import pytest
 
@@ -17,61 +17,6 @@ from nstjax.presets.settings import customize, settings_of
 
 VGG16_STYLE = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 VGG19_STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-COCO_PHOTOS = 82_783
-
-# As the programs' code has it.
-PYTORCH = {
-    "channels": (32, 64, 128),
-    "residual_blocks": 5,
-    "width": 1.0,
-    "normalization": "instance",
-    "styles": 1,
-    "epsilon": 1e-5,
-    "normalize_output": False,
-    "bias": True,
-    "padding": "reflect",
-    "upsampling": "nearest",
-    "pixels": "0..255",
-    "output": "linear",
-    "initialization": "fan-in",
-}
-JOHNSON_NETWORK = PYTORCH | {
-    "padding": "reflect-start",
-    "upsampling": "transpose-torch",
-    "pixels": "0..255 minus mean",
-    "output": "tanh",
-}
-NETWORKS = {
-    "johnson-in": JOHNSON_NETWORK | {"width": 0.5},
-    "johnson-bn": JOHNSON_NETWORK | {"normalization": "batch"},
-    "pytorch-fns": PYTORCH,
-    "lengstrom": PYTORCH
-    | {
-        "epsilon": 1e-3,
-        "normalize_output": True,
-        "bias": False,
-        "padding": "zero",
-        "upsampling": "transpose-tensorflow",
-        "output": "tanh",
-        "initialization": "truncated-normal",
-    },
-    "cin-dumoulin": PYTORCH
-    | {
-        "normalization": "conditional",
-        "normalize_output": True,
-        "bias": False,
-        "pixels": "0..1",
-        "output": "sigmoid",
-        "initialization": "normal",
-    },
-    "adain": {
-        "encoder_channels": 512,
-        "channels": (256, 128, 64),
-        "upsampling": "nearest",
-        # PyTorch's own.
-        "initialization": "fan-in",
-    },
-}
 FIELDS = ("content_layers", "style_layers", "alpha", "beta", "tv", "pool")
 # TV of a sum over the batch there; a mean over its four pictures here.
 JOHNSON_LOSS = (("relu3_3",), VGG16_STYLE, 1.0, 5.0, 4 * 1e-6, "max")
@@ -103,22 +48,22 @@ FORMS = {
         "pool_padding": "same",
     },
 }
-# Crop, size, batch size, updates, learning rate, decay.
+# Crop, size, batch size, updates, learning rate, decay, initialization.
 TRAININGS = {
-    "johnson-in": ("squash", 256, 4, 40_000, 1e-3, 0.0),
-    "johnson-bn": ("squash", 256, 4, 40_000, 1e-3, 0.0),
-    # Two epochs, the last batch whole or not, and whole batches only.
-    "pytorch-fns": ("center", 256, 4, 2 * math.ceil(COCO_PHOTOS / 4), 1e-3, 0.0),
-    "lengstrom": ("squash", 256, 4, 2 * (COCO_PHOTOS // 4), 1e-3, 0.0),
-    "cin-dumoulin": ("center", 256, 16, 40_000, 1e-3, 0.0),
-    "adain": ("random", 256, 8, 160_000, 1e-4, 5e-5),
+    "johnson-in": ("squash", 256, 4, 40_000, 1e-3, 0.0, "fan-in"),
+    "johnson-bn": ("squash", 256, 4, 40_000, 1e-3, 0.0, "fan-in"),
+    # Two epochs of COCO, 20,695 batches and three photos, which are left out or not.
+    "pytorch-fns": ("center", 256, 4, 2 * 20_696, 1e-3, 0.0, "fan-in"),
+    "lengstrom": ("squash", 256, 4, 2 * 20_695, 1e-3, 0.0, "truncated-normal"),
+    "cin-dumoulin": ("center", 256, 16, 40_000, 1e-3, 0.0, "normal"),
+    "adain": ("random", 256, 8, 160_000, 1e-4, 5e-5, "fan-in"),
 }
 
 
 @pytest.mark.parametrize("name", TRAINING_PRESETS)
 def test_a_preset_has_the_published_numbers(name):
+    # What its network computes and how large it is, test_networks tells.
     preset = TRAINING_PRESETS[name]
-    assert dataclasses.asdict(preset.architecture) == NETWORKS[name]
     settings = settings_of(preset.loss)
     assert tuple(settings[field] for field in FIELDS) == LOSSES[name]
     assert settings | FORMS[name] == settings
@@ -127,22 +72,14 @@ def test_a_preset_has_the_published_numbers(name):
     assert preset.loss.content_layer_weights == (1.0,)
     assert preset.loss.loss.content_normalization == "mean"
     assert preset.loss.loss.style.style_normalization in ("mean", "unscaled")
-    rule, size, *training = TRAININGS[name]
-    assert preset.crop == CropRule(rule, size)
-    fields = (preset.batch_size, preset.steps, preset.learning_rate, preset.decay)
-    assert fields == tuple(training)
+    assert TRAININGS[name] == (
+        *(preset.crop.rule, preset.crop.size, preset.batch_size, preset.steps),
+        *(preset.learning_rate, preset.decay, preset.architecture.initialization),
+    )
+    if name in ("cin-dumoulin", "adain"):
+        assert preset.architecture.upsampling == "nearest"
     # Its loss is one that a run would take.
     customize(preset.loss)
-
-
-def assert_one_line(error, *words):
-    message = str(error.value)
-    assert "\n" not in message
-    for word in words:
-        assert word in message
-
-
-CONDITIONAL = {"normalization": "conditional"}
 
 
 @pytest.mark.parametrize(
@@ -158,24 +95,22 @@ CONDITIONAL = {"normalization": "conditional"}
         ({"width": "half"}, "width must be a number, got 'half'"),
         ({"width": 0.001}, "channels times width 0.001 must lie in 1..1024, got 0"),
         ({"width": 9.0}, "channels times width 9.0 must lie in 1..1024, got 1152"),
-        ({"epsilon": math.nan}, "epsilon must be above 0 and at most 1, got nan"),
-        ({"epsilon": "x"}, "epsilon must be a number, got 'x'"),
+        ({"epsilon": 1.5}, "epsilon must be above 0 and at most 1, got 1.5"),
         ({"residual_blocks": 51}, "residual_blocks must lie in 0..50, got 51"),
         ({"residual_blocks": 1.5}, "residual_blocks must be a whole number, got 1.5"),
         ({"channels": (32, 64)}, "channels must be three whole numbers, got (32, 64)"),
-        ({"channels": (0, 8, 8)}, "channels must lie in 1..1024, got 0"),
         ({"channels": (8, 8, 1025)}, "channels must lie in 1..1024, got 1025"),
         ({"channels": (8, 8.5, 8)}, "channels must be three whole numbers"),
-        ({"channels": 8}, "channels must be three whole numbers, got 8"),
         ({"styles": 2}, "2 styles need normalization=conditional, not instance"),
-        ({"styles": 257, **CONDITIONAL}, "styles must lie in 1..256, got 257"),
-        ({"styles": 2.0, **CONDITIONAL}, "styles must be a whole number, got 2.0"),
+        (
+            {"styles": 257, "normalization": "conditional"},
+            "styles must lie in 1..256, got 257",
+        ),
     ],
 )
 def test_a_network_that_cannot_be_built_is_refused(fields, words):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=re.escape(words)):
         from_record({"kind": "transform", **fields})
-    assert_one_line(error, words)
 
 
 def test_a_decoder_that_cannot_be_built_is_refused():
@@ -198,15 +133,13 @@ def test_channels_are_multiplied_by_the_width_and_rounded():
     ],
 )
 def test_a_record_of_something_else_is_refused(record):
-    with pytest.raises(InputError, match="no architecture that is known here") as error:
+    with pytest.raises(InputError, match="no architecture that is known here"):
         from_record(record)
-    assert_one_line(error)
 
 
 @pytest.mark.parametrize(
     "rule, size, words", [("round", 16, "one of squash, "), ("center", 0, "at least 1")]
 )
 def test_a_crop_rule_that_cuts_nothing_is_refused(rule, size, words):
-    with pytest.raises(InputError, match=words) as error:
+    with pytest.raises(InputError, match=words):
         CropRule(rule, size)
-    assert_one_line(error)

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from feedforward_networks import plain_loss, random_network
+from feedforward_networks import plain_loss, random_network, run
 from feedforward_trainings import (
     LOSS,
     NO_WEIGHT,
     assert_equal,
+    changed,
     leaves,
     make_batch,
     make_objective,
@@ -58,16 +59,6 @@ def with_batch_norm():
     return network, make_training(network, plain_loss, optax.sgd(10.0))
 
 
-def differs(found, expected):
-    return any(
-        not np.array_equal(one, other)
-        for one, other in zip(found, expected, strict=True)
-    )
-
-
-# --- a step -------------------------------------------------------------------------
-
-
 def test_training_halves_the_loss_and_compiles_once():
     network, training = of_two_styles()
     before = leaves(nnx.state(network))
@@ -87,9 +78,8 @@ def test_training_halves_the_loss_and_compiles_once():
     assert int(state.step) == 18
     # The network that it started from is as it was, and not donated.
     assert_equal(leaves(nnx.state(network)), before)
-    trained = training.network(state)
-    shares = jnp.eye(2)[jnp.array([0, 1, 0, 1])]
-    output = jax.jit(lambda photos: trained(photos, shares))(make_batch(0).content)
+    photos, shares = make_batch(0).content, jnp.eye(2)[jnp.array([0, 1, 0, 1])]
+    output = run(training.network(state), photos, shares)
     _, _, evaluated = training.evaluate(state, make_batch(0, styles=2), objective)
     np.testing.assert_allclose(output, evaluated, atol=1e-5)
 
@@ -102,10 +92,7 @@ def test_batch_statistics_move_in_training_only():
     training.evaluate(state, batch, plain())
     assert_equal(leaves(state.rest), before)
     state, info = training.step(state, batch, plain(), NO_WEIGHT)
-    assert all(
-        differs([one], [other])
-        for one, other in zip(leaves(state.rest), before, strict=True)
-    )
+    assert all(changed(leaves(state.rest), before))
     # Plain descent moves by the gradient.
     gradient = [
         (one - other) / 10.0
@@ -132,7 +119,6 @@ def test_learning_rate_decays():
     rates = learning_rates(2e-3, 0.5)
     found = [float(rates(jnp.int32(step))) for step in (0, 1, 2, 98)]
     assert found == pytest.approx([2e-3, 2e-3 / 1.5, 1e-3, 2e-3 / 50], rel=1e-6)
-    assert float(learning_rates(2e-3, 0.0)(jnp.int32(10**6))) == pytest.approx(2e-3)
 
 
 def test_updates_that_are_not_finite_are_left_out_and_ten_end_the_training():
@@ -150,11 +136,10 @@ def test_updates_that_are_not_finite_are_left_out_and_ten_end_the_training():
     state, info = training.step(state, good, plain(), NO_WEIGHT)
     assert (int(info.nonfinite), int(state.step)) == (0, MOST_NONFINITE + 1)
     after = leaves((state.trained, state.rest))
-    assert differs(after, before)
+    assert any(changed(after, before))
     assert all(np.isfinite(leaf).all() for leaf in leaves(state))
-    infinite = good._replace(content=good.content + jnp.inf)
     for _ in range(MOST_NONFINITE):
-        state, info = training.step(state, infinite, plain(), NO_WEIGHT)
+        state, info = training.step(state, broken, plain(), NO_WEIGHT)
     assert_equal(leaves((state.trained, state.rest)), after)
     with pytest.raises(InputError, match="not finite 10 times in a row, up to step 77"):
         check_finite(info, 77)
@@ -168,10 +153,7 @@ def test_a_new_style_trains_its_rows_and_nothing_else():
     assert len(tables) == 2 * 5
     state, _ = training.step(state, make_batch(0), plain(), NO_WEIGHT)
     assert_equal(leaves(state.rest), rest)
-    assert all(map(differs, zip(leaves(state.trained)), zip(tables)))
-
-
-# --- several devices ----------------------------------------------------------------
+    assert all(changed(leaves(state.trained), tables))
 
 
 def three_steps(normalization, batch_sharding, other_sharding):
