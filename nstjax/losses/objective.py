@@ -1,7 +1,7 @@
 """The loss that a run lowers, as a function of the image and of what else it takes."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax import Array
@@ -55,22 +55,12 @@ def loss_function(options: LossOptions, row_devices: int = 1) -> LossFunction:
     """The loss that a run lowers: (image, step, *data) -> (total, LossTerms).
 
     ``data`` are the fields of ``TransferData``; outside the mask the loss sees the
-    photo, and the sampled style losses draw anew at every step.
-
-    Args:
-      options: what the loss is.
-      row_devices: over how many devices the image's rows are split.
+    photo, and the sampled style losses draw anew at every step. The image's rows are
+    split over ``row_devices``.
     """
 
-    def loss_fn(
-        image: Array,
-        step: Array,
-        params: Params,
-        targets: Targets,
-        weights: Weights,
-        key: Array,
-        stylize_mask: StylizeMask | None,
-    ) -> tuple[Array, LossTerms]:
+    def loss_fn(image: Array, step: Array, *fields: Any) -> tuple[Array, LossTerms]:
+        params, targets, weights, key, stylize_mask = TransferData(*fields)
         image, key = seen_image(image, stylize_mask), jax.random.fold_in(key, step)
         return loss_of_image(params, image, targets, weights, options, key, row_devices)
 

@@ -206,17 +206,7 @@ def loss_of_image(
     key: Array | None = None,
     row_devices: int = 1,
 ) -> tuple[Array, LossTerms]:
-    """``total_loss`` with the options as one value.
-
-    Args:
-      params: the network.
-      image: [height, width, 3] in its units.
-      targets: photo's activations and paintings' statistics.
-      weights: all of the loss.
-      options: what the loss is.
-      key: of the sampled style losses.
-      row_devices: over how many devices the image's rows are split.
-    """
+    """``total_loss`` with the options as one value, rows split over ``row_devices``."""
     key = jax.random.key(0) if key is None else key
     activations = activations_of(
         params, image, layers_of(targets), options.network, row_devices
@@ -263,14 +253,8 @@ def loss_of_statistics(
 ) -> tuple[Array, LossTerms]:
     """The total loss once the activations are no longer needed.
 
-    Args:
-      statistics: of each term: ``ContentSums``, or a style statistic.
-      roughness: the image's total variation.
-      sizes: of each layer.
-      targets: photo's activations and paintings' statistics.
-      weights: all of the loss.
-      options: what the loss is.
-      key: of the sampled style losses.
+    ``statistics`` are each term's ``ContentSums`` or style statistic, ``roughness`` is
+    the image's total variation.
     """
     statistic, regions = style_statistic(options.style.style_loss), regions_of(targets)
     content_layers: dict[str, Array] = {}

@@ -25,11 +25,9 @@ class Gram(Statistic):
         """Σ_k T_k² F_k F_kᵀ."""
         return gram_sums(activation, context.guide, context.split_rows)
 
-    def finish(
-        self, sums: Array, context: StatisticContext, layer: LayerSize, form: StyleForm
-    ) -> Array:
+    def finish(self, sums: Array, context: StatisticContext) -> Array:
         """G, see ``gram_matrix``."""
-        return sums / gram_divisor(form.gram_normalization, layer)
+        return sums / gram_divisor(context.form.gram_normalization, context.layer)
 
     def loss(
         self, statistic: Any, target: Any, key: Array, layer: LayerSize, form: StyleForm

@@ -10,16 +10,16 @@ from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.statistics.gram import gram_sums
-from nstjax.statistics.normalization import LayerSize, StyleForm
+from nstjax.statistics.normalization import LayerSize
 from nstjax.statistics.sampling import SAMPLES, Sampled, Samples, as_many
 from nstjax.statistics.statistic import Statistic, StatisticContext, channel_sums
 
-Kernel = Callable[[Array, Array], Array]
+Kernel = Callable[[Array, Array], Array]  # [m, channels], [n, channels] -> [m, n]
 ALL_PAIRS_SAMPLES = 2048  # positions of a layer, for a sum over all pairs
 
 
 class LinearMmd(Statistic):
-    """1e4/N Σ_c (Δμ_c)²: the kernel xᵀy."""
+    """1e4/N Σ_c (Δμ_c)², μ_c the mean of a channel: the kernel xᵀy."""
 
     factor = 1e4
 
@@ -27,27 +27,18 @@ class LinearMmd(Statistic):
         """Σ_k T_k² F_k."""
         return channel_sums(activation, context.guide)
 
-    def finish(
-        self, sums: Array, context: StatisticContext, layer: LayerSize, form: StyleForm
-    ) -> Array:
-        """Mean of each channel."""
-        return sums / layer.positions
-
 
 class PolynomialMmd(Statistic):
-    """¼/N² Σ (ΔG)², G over hw: the kernel (xᵀy)², which makes Gatys' E_l."""
+    """¼/N² Σ (ΔG)²: the kernel (xᵀy)², which makes Gatys' E_l.
+
+    G is over hw, whatever the preset's normalization: ``loss`` sees to that.
+    """
 
     factor = 0.25
 
     def gather(self, activation: Array, context: StatisticContext) -> Array:
         """Σ_k T_k² F_k F_kᵀ."""
         return gram_sums(activation, context.guide, context.split_rows)
-
-    def finish(
-        self, sums: Array, context: StatisticContext, layer: LayerSize, form: StyleForm
-    ) -> Array:
-        """G over hw, whatever the preset's normalization: ``loss`` sees to that."""
-        return sums / layer.positions
 
     def weight(self, layer: LayerSize) -> float:
         """The factor over N."""
@@ -99,31 +90,15 @@ def linear_kernel(x: ArrayLike, y: ArrayLike) -> Array:
 def polynomial_kernel(
     x: ArrayLike, y: ArrayLike, constant: float = 0.0, degree: int = 2
 ) -> Array:
-    """k(x, y) = (xᵀy + constant)^degree of each row of ``x`` and ``y``.
+    """k(x, y) = (xᵀy + constant)^degree of each row of ``x`` and ``y``, shape [m, n].
 
-    Args:
-      x: shape [m, channels].
-      y: shape [n, channels].
-      constant: 0 makes the discrepancy of degree 2 a distance of Gram matrices.
-      degree: whole number.
-
-    Returns:
-      Shape [m, n].
+    With a constant of 0, the discrepancy of degree 2 is a distance of Gram matrices.
     """
     return (linear_kernel(x, y) + constant) ** degree
 
 
 def gaussian_kernel(x: ArrayLike, y: ArrayLike, precision: ArrayLike) -> Array:
-    """k(x, y) = exp(-precision ‖x - y‖²) of each row of ``x`` and ``y``.
-
-    Args:
-      x: shape [m, channels].
-      y: shape [n, channels].
-      precision: scalar, see ``gaussian_precision``.
-
-    Returns:
-      Shape [m, n].
-    """
+    """k(x, y) = exp(-precision ‖x - y‖²) of each row of ``x`` and ``y``, [m, n]."""
     x, y = jnp.asarray(x), jnp.asarray(y)
     # |x|² + |y|² - 2xᵀy cancels less the nearer the samples are to 0.
     center = y.mean(0, keepdims=True)
@@ -136,15 +111,7 @@ def gaussian_kernel(x: ArrayLike, y: ArrayLike, precision: ArrayLike) -> Array:
 def gaussian_precision(x: ArrayLike, y: ArrayLike) -> Array:
     """1 / mean ‖a - b‖² over the pairs that ``linear_time_mmd`` compares.
 
-    Args:
-      x: shape [n, channels], in random order.
-      y: same shape.
-
-    Returns:
-      Scalar without a gradient.
-
-    Raises:
-      InputError: if the shapes differ or hold fewer than two samples.
+    It has no gradient.
 
     Source:
       Demystifying Neural Style Transfer's code, ``mmd_loss.py``.
@@ -162,16 +129,8 @@ def maximum_mean_discrepancy(
 
     With ``polynomial_kernel`` it is Σ (G_x - G_y)² of Gram matrices over the number of
     positions, 4C² times Gatys' E_l; with ``linear_kernel`` it is ‖mean x - mean y‖².
-
-    Args:
-      x: shape [m, channels].
-      y: shape [n, channels].
-      kernel: (x, y) -> [m, n].
-      unbiased: leave each sample's pair with itself out, which makes the mean over
-        draws of the samples that of their distributions, and can be below 0.
-
-    Returns:
-      Scalar.
+    ``unbiased`` leaves each sample's pair with itself out, which makes the mean over
+    draws of the samples that of their distributions, and can be below 0.
 
     Source:
       Gretton et al. (2012), "A Kernel Two-Sample Test", equations 5 and 3 (unbiased);
@@ -194,13 +153,8 @@ def linear_time_mmd(x: ArrayLike, y: ArrayLike, kernel: Kernel) -> Array:
 
     mean_i k(x_2i, x_2i+1) + k(y_2i, y_2i+1) - k(x_2i, y_2i+1) - k(x_2i+1, y_2i)
 
-    Args:
-      x: shape [n, channels], in random order; the last of an odd number is not used.
-      y: same shape.
-      kernel: (x, y) -> [m, n].
-
-    Returns:
-      Scalar, which can be below 0.
+    The samples are in random order, the last of an odd number is not used, and the
+    result can be below 0.
 
     Raises:
       InputError: if the shapes differ or hold fewer than two samples.

@@ -6,12 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from nstjax.statistics.normalization import LayerSize, StyleForm
-from nstjax.statistics.statistic import (
-    Statistic,
-    StatisticContext,
-    channel_sums,
-)
+from nstjax.statistics.statistic import Statistic, StatisticContext, channel_sums
 
 
 class Moments(NamedTuple):
@@ -40,15 +35,9 @@ class ChannelMoments(Statistic):
         squares = channel_sums(jnp.square(centered), guide)
         return channel_sums(activation, guide), squares
 
-    def finish(
-        self,
-        sums: tuple[Array, Array],
-        context: StatisticContext,
-        layer: LayerSize,
-        form: StyleForm,
-    ) -> Moments:
+    def finish(self, sums: tuple[Array, Array], context: StatisticContext) -> Moments:
         """See ``moments``."""
-        mean, second = (value / layer.positions for value in sums)
+        mean, second = super().finish(sums, context)
         variance = second - jnp.square(mean - context.center)
         return Moments(mean, jnp.sqrt(variance + 1e-6))
 

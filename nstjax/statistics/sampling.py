@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from nstjax.statistics.normalization import LayerSize, StyleForm
 from nstjax.statistics.statistic import Statistic, StatisticContext
 
 SAMPLES = 16384  # positions of a layer that stand for it, where it has more
@@ -50,9 +49,7 @@ class Sampled(Statistic):
             values = context.inside[:, None] * values
         return values
 
-    def finish(
-        self, sums: Array, context: StatisticContext, layer: LayerSize, form: StyleForm
-    ) -> Samples:
+    def finish(self, sums: Array, context: StatisticContext) -> Samples:
         """The positions drawn, of the same weight each."""
         count = len(sums)
         return Samples(sums, jnp.full(count, 1.0 / count, sums.dtype))
@@ -94,13 +91,13 @@ def draw_rows(key: Array, rows: int, weights: ArrayLike | None, count: int) -> A
 
     Sample i is the row that holds the (i + u_i)/count quantile of the cumulative
     weights, u_i uniform in 0..1. Where the weights are equal and there are as many
-    samples as rows, each row is drawn once.
+    samples as rows, each row is drawn once. A row of weight 0, or of less than 2⁻³¹ of
+    the sum, is never drawn.
 
     Args:
       key: of ``jax.random``.
       rows: how many there are.
       weights: shape [rows], none negative and some above 0; None where all are equal.
-        A row of weight 0, or of less than 2⁻³¹ of the sum, is never drawn.
       count: number of samples.
 
     Returns:

@@ -45,17 +45,10 @@ def random_directions(key: Array, count: int, channels: int) -> Array:
 
 
 def sliced_wasserstein(x: ArrayLike, y: ArrayLike, directions: ArrayLike) -> Array:
-    """Mean squared distance of the sorted projections onto each direction.
+    """Mean over directions of the distance of two distributions on a line.
 
-    mean_d,i (sort(x·d)_i - sort(y·d)_i)²
-
-    Args:
-      x: samples, shape [n, channels].
-      y: samples, same shape.
-      directions: d, unit vectors, shape [directions, channels].
-
-    Returns:
-      Scalar: the mean over directions of the distance of two distributions on a line.
+    mean_d,i (sort(x·d)_i - sort(y·d)_i)², with samples x and y [n, channels] and unit
+    vectors d [directions, channels].
 
     Raises:
       InputError: if the shapes of x and y differ.

@@ -1,7 +1,7 @@
 """What a style statistic is: gathered over positions, finished, compared.
 
     sums       =  Σ_parts gather(activation of the part, context)
-    statistic  =  finish(sums, context, layer, form)
+    statistic  =  finish(sums, context)
     E_l        =  loss(statistic, target, key, layer, form)
 
 Everything that is kept of a layer is a sum over its positions, or drawn from them, so
@@ -26,6 +26,8 @@ class StatisticContext(NamedTuple):
     """What a statistic is gathered with, beside the activation F of a part.
 
     Attributes:
+      layer: how large the whole layer is.
+      form: the style loss.
       guide: T of the part's positions, with mean(T²) = 1 over the layer; None for ones.
       center: s [channels], the layer's mean, for a statistic that is ``centered``.
       drawn: for a ``sampled`` statistic, the part's positions, row by row, that stand
@@ -34,6 +36,8 @@ class StatisticContext(NamedTuple):
       split_rows: whether the rows are split over devices.
     """
 
+    layer: LayerSize
+    form: StyleForm
     guide: Array | None = None
     center: Any = None
     drawn: Array | None = None
@@ -74,16 +78,14 @@ class Statistic(ABC):
         activation = jnp.asarray(activation)
         height, width, channels = activation.shape
         layer = layer or LayerSize(height * width, channels)
-        context = StatisticContext(
-            check_guide(guide, activation), split_rows=split_rows
-        )
+        guide = check_guide(guide, activation)
+        context = StatisticContext(layer, form, guide, split_rows=split_rows)
         if self.centered:
-            mean = channel_sums(activation, context.guide) / layer.positions
+            mean = channel_sums(activation, guide) / layer.positions
             context = context._replace(center=jax.lax.stop_gradient(mean))
         if self.sampled:
-            drawn = self.draw((height, width), context.guide, key)
-            context = context._replace(drawn=drawn)
-        return self.finish(self.gather(activation, context), context, layer, form)
+            context = context._replace(drawn=self.draw((height, width), guide, key))
+        return self.finish(self.gather(activation, context), context)
 
     def draw(
         self, size: tuple[int, int], guide: Array | None, key: Array
@@ -95,11 +97,9 @@ class Statistic(ABC):
     def gather(self, activation: Array, context: StatisticContext) -> Any:
         """Sums of one part [height, width, channels]: a pytree to add up."""
 
-    @abstractmethod
-    def finish(
-        self, sums: Any, context: StatisticContext, layer: LayerSize, form: StyleForm
-    ) -> Any:
-        """The statistic of the whole layer, from the sums of all its parts."""
+    def finish(self, sums: Any, context: StatisticContext) -> Any:
+        """The statistic of the whole layer, by default the mean, from all its sums."""
+        return jax.tree.map(lambda leaf: leaf / context.layer.positions, sums)
 
     def distance(self, statistic: Any, target: Any, key: Array) -> Array:
         """Σ (statistic - target)², or another sum over the channels."""

@@ -10,7 +10,6 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from nstjax.statistics.gram import gram_sums
-from nstjax.statistics.normalization import LayerSize, StyleForm
 from nstjax.statistics.statistic import Statistic, StatisticContext, channel_sums
 
 # Crowson's 1e-4 is for images in 0..1; ours are in 0..255.
@@ -52,15 +51,9 @@ class Wasserstein2(Statistic):
             gram_sums(centered, context.guide, context.split_rows),
         )
 
-    def finish(
-        self,
-        sums: tuple[Array, Array],
-        context: StatisticContext,
-        layer: LayerSize,
-        form: StyleForm,
-    ) -> Gaussian:
+    def finish(self, sums: tuple[Array, Array], context: StatisticContext) -> Gaussian:
         """Mean μ and covariance mean_k T_k² (F_k - μ)(F_k - μ)ᵀ + εI."""
-        mean, second = (value / layer.positions for value in sums)
+        mean, second = super().finish(sums, context)
         shift = mean - context.center
         ridge = self.regularization * jnp.eye(mean.size, dtype=mean.dtype)
         return Gaussian(mean, second - shift[:, None] * shift[None, :] + ridge)
@@ -106,16 +99,12 @@ def matrix_square_root(
     """A^½ and A^-½ by Newton and Schulz's iteration: matrix products alone.
 
     Y₀ = A/‖A‖, Z₀ = I; T = (3I - ZY)/2; Y ← YT, Z ← TZ; A^½ ≈ Y √‖A‖ and
-    A^-½ ≈ Z / √‖A‖, with the Frobenius norm.
+    A^-½ ≈ Z / √‖A‖, with the Frobenius norm. A [n, n] is symmetric and positive
+    semi-definite, and so are both roots.
 
-    Args:
-      matrix: A, symmetric positive semi-definite, shape [n, n].
-      iterations: each resolves eigenvalues 2.25 times as small. After 12 the roots of
-        those below 1e-4 ‖A‖ are still too small, after 20 those below 1e-7 ‖A‖; beyond
-        20, float32's rounding errors in a nearly singular matrix grow without bound.
-
-    Returns:
-      Shape [n, n] each.
+    Each iteration resolves eigenvalues 2.25 times as small. After 12 the roots of those
+    below 1e-4 ‖A‖ are still too small, after 20 those below 1e-7 ‖A‖; beyond 20,
+    float32's rounding errors in a nearly singular matrix grow without bound.
 
     Source:
       Higham (2008), "Functions of Matrices", chapter 6; style-transfer-pytorch,
@@ -156,20 +145,11 @@ def gaussian_wasserstein2(
     target_root: ArrayLike,
     iterations: int = ITERATIONS,
 ) -> Array:
-    """Squared distance between two Gaussian distributions.
+    """Squared distance between two Gaussian distributions, a sum over the channels.
 
-    ‖μ - μ_t‖² + tr(C_t + C - 2 (C_t^½ C C_t^½)^½)
-
-    Args:
-      mean: μ, shape [channels].
-      covariance: C, shape [channels, channels]. The gradient at 0 is not finite: see
-        ``Wasserstein2.regularization``.
-      target_mean: μ_t, shape [channels].
-      target_root: C_t^½, see ``symmetric_root``.
-      iterations: see ``matrix_square_root``.
-
-    Returns:
-      Scalar, a sum over the channels.
+    ‖μ - μ_t‖² + tr(C_t + C - 2 (C_t^½ C C_t^½)^½), with means [channels], covariances
+    and C_t^½ [channels, channels], see ``symmetric_root``. At C = 0 the gradient is not
+    finite: see ``Wasserstein2.regularization``.
 
     Source:
       Dowson and Landau (1982); style-transfer-pytorch, ``StyleLossW2``.

@@ -12,6 +12,7 @@ Moments and covariances take another pass before these, for the means that they 
 about; normalized gradients one between them, for the norm of each layer's gradient.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nstjax.losses.gradient_normalization import normalizing_scale
-from nstjax.losses.objective import StylizeMask, seen_image
+from nstjax.losses.objective import StylizeMask, TransferData, seen_image
 from nstjax.losses.terms import (
     LossTerm,
     LossTerms,
@@ -32,7 +33,6 @@ from nstjax.losses.terms import (
 )
 from nstjax.losses.total import LossOptions, loss_of_statistics
 from nstjax.losses.total_variation import total_variation
-from nstjax.network.vgg import Params
 from nstjax.runtime.compilation import memory_saving_jit
 from nstjax.tiling.plan import Window
 from nstjax.tiling.sums import (
@@ -42,7 +42,6 @@ from nstjax.tiling.sums import (
     finished,
     gather_sums,
     over,
-    plan_for,
     read_term,
     sizes_of,
     sums_of,
@@ -65,68 +64,47 @@ def tiled_loss(tile: int, options: LossOptions) -> Callable[..., LossAndGradient
       each tile is dispatched, and done, before the next.
     """
 
-    def loss_and_gradient(
-        image: Array,
-        step: Array,
-        params: Params,
-        targets: Targets,
-        weights: Weights,
-        key: Array,
-        stylize_mask: StylizeMask | None,
-    ) -> LossAndGradient:
-        image, key, drawn = _begin(
-            image, step, targets, key, stylize_mask, options=options
-        )
-        context = TileContext(image, params, targets, drawn, {})
-        plan = plan_for(context, tile)
-        context, sums = gather_sums(context, plan, options)
-        total, slopes, gradient = _finish(sums, context, weights, key, options=options)
-        static = {"size": plan.size, "options": options}
+    def loss_and_gradient(image: Array, step: Array, *fields: Any) -> LossAndGradient:
+        params, targets, weights, key, stylize_mask = TransferData(*fields)
+        context = TileContext(image, params, targets, options, tile)
+        image, key, drawn = _begin(context, step, key, stylize_mask)
+        context = dataclasses.replace(context, image=image, drawn=drawn)
+        context, sums = gather_sums(context)
+        total, slopes, gradient = _finish(sums, context, weights, key)
         if options.normalize_gradients:
             norms = {term: jnp.zeros((), image.dtype) for term in slopes}
-            norms = over(plan, _add_norms, norms, context, slopes, **static)
+            norms = over(context.plan, _add_norms, norms, context, slopes)
             slopes = _normalized(slopes, norms, targets, weights)
-        gradient = over(plan, _add_gradient, gradient, context, slopes, **static)
+        gradient = over(context.plan, _add_gradient, gradient, context, slopes)
         return total, gradient if stylize_mask is None else stylize_mask.mask * gradient
 
     return loss_and_gradient
 
 
-@functools.partial(jax.jit, static_argnames="options")
+@jax.jit
 def _begin(
-    image: Array,
-    step: Array,
-    targets: Targets,
-    key: Array,
-    stylize_mask: StylizeMask | None,
-    options: LossOptions,
+    context: TileContext, step: Array, key: Array, stylize_mask: StylizeMask | None
 ) -> tuple[Array, Array, dict[LossTerm, Array]]:
     """What the loss sees, this step's key, and the positions that are drawn."""
     key = jax.random.fold_in(key, step)
-    drawn = draw_positions(
-        targets, image, options, lambda term: term_keys(key, term)[0]
-    )
-    return seen_image(image, stylize_mask), key, drawn
+    drawn = draw_positions(context, lambda term: term_keys(key, term)[0])
+    return seen_image(context.image, stylize_mask), key, drawn
 
 
-@functools.partial(jax.jit, static_argnames="options")
+@jax.jit
 def _finish(
-    sums: ByTerm,
-    context: TileContext,
-    weights: Weights,
-    key: Array,
-    options: LossOptions,
+    sums: ByTerm, context: TileContext, weights: Weights, key: Array
 ) -> tuple[tuple[Array, LossTerms], dict[LossTerm, Any], Array]:
     """The loss and its terms, and its slopes along the sums and the image itself."""
 
     def loss_of(sums: ByTerm, image: Array) -> tuple[Array, LossTerms]:
         return loss_of_statistics(
-            finished(context, sums, options),
-            total_variation(image, options.tv_form),
-            sizes_of(context.targets, image, options),
+            finished(context, sums),
+            total_variation(image, context.options.tv_form),
+            sizes_of(context),
             context.targets,
             weights,
-            options,
+            context.options,
             key,
         )
 
@@ -136,24 +114,16 @@ def _finish(
     return total, slopes, gradient
 
 
-@functools.partial(
-    memory_saving_jit, static_argnames=("size", "options"), donate_argnums=0
-)
+@functools.partial(memory_saving_jit, donate_argnums=0)
 def _add_norms(
-    norms: ByTerm,
-    context: TileContext,
-    slopes: ByTerm,
-    window: Window,
-    size: tuple[int, int],
-    options: LossOptions,
+    norms: ByTerm, context: TileContext, slopes: ByTerm, window: Window
 ) -> dict[LossTerm, Array]:
     """Σ |∂loss/∂F|, for each term of a layer on its own."""
-    pixels = cut(context.image, window, size)
-    activations, tiles = tiles_of(pixels, context, window, options)
+    activations, tiles = tiles_of(context.pixels(window), context, window)
 
     def norm(term: LossTerm) -> Array:
         read = functools.partial(
-            read_term, term, tile=tiles[term.layer], context=context, options=options
+            read_term, term, tile=tiles[term.layer], context=context
         )
         (gradient,) = jax.vjp(read, activations[term.layer])[1](slopes[term])
         return jnp.abs(gradient).sum()
@@ -175,18 +145,11 @@ def _normalized(
     }
 
 
-@functools.partial(
-    memory_saving_jit, static_argnames=("size", "options"), donate_argnums=0
-)
+@functools.partial(memory_saving_jit, donate_argnums=0)
 def _add_gradient(
-    gradient: Array,
-    context: TileContext,
-    slopes: ByTerm,
-    window: Window,
-    size: tuple[int, int],
-    options: LossOptions,
+    gradient: Array, context: TileContext, slopes: ByTerm, window: Window
 ) -> Array:
-    read = functools.partial(sums_of, context=context, window=window, options=options)
-    (own,) = jax.vjp(read, cut(context.image, window, size))[1](slopes)
-    summed = cut(gradient, window, size) + own
+    read = functools.partial(sums_of, context=context, window=window)
+    (own,) = jax.vjp(read, context.pixels(window))[1](slopes)
+    summed = cut(gradient, window, context.plan.size) + own
     return jax.lax.dynamic_update_slice(gradient, summed, corner(window))

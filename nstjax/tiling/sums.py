@@ -6,9 +6,11 @@ that holds all that the tile's core sees (``nstjax.tiling.plan``): the activatio
 the whole image are never there at once.
 """
 
+import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -31,13 +33,17 @@ Tree = TypeVar("Tree")
 ByTerm = Mapping[LossTerm, Any]
 
 
-class TileContext(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TileContext:
     """What a pass takes beside its window.
 
     Attributes:
       image: that the loss sees, [height, width, 3].
       params: the network.
       targets: of the loss.
+      options: what the loss is.
+      tile: see ``nstjax.tiling.plan.plan_tiles``.
       drawn: {term: positions of the layer, row by row} of a sampled style statistic.
       centers: {term: mean [channels]} of a centered one, once it is gathered.
     """
@@ -45,56 +51,50 @@ class TileContext(NamedTuple):
     image: Array
     params: Params
     targets: Targets
-    drawn: ByTerm
-    centers: ByTerm
+    options: LossOptions = dataclasses.field(metadata={"static": True})
+    tile: int = dataclasses.field(metadata={"static": True})
+    drawn: ByTerm = dataclasses.field(default_factory=dict)
+    centers: ByTerm = dataclasses.field(default_factory=dict)
+
+    @property
+    def plan(self) -> TilePlan:
+        """The windows that the deepest layer of the targets asks for."""
+        height, width, _ = self.image.shape
+        return plan_tiles(height, width, layers_of(self.targets)[-1], self.tile)
+
+    def pixels(self, window: Window) -> Array:
+        """A window of the image."""
+        return cut(self.image, window, self.plan.size)
 
 
 def draw_positions(
-    targets: Targets,
-    image: Array,
-    options: LossOptions,
-    keys: Callable[[LossTerm], Array],
+    context: TileContext, keys: Callable[[LossTerm], Array]
 ) -> dict[LossTerm, Array]:
     """``TileContext.drawn`` with the key of each term."""
-    statistic = style_statistic(options.style.style_loss)
+    statistic = style_statistic(context.options.style.style_loss)
     if not statistic.sampled:
         return {}
     drawn = {}
-    for term, guide in style_terms_of(targets).items():
-        height, width = side_lengths(term.layer, image, options)
+    for term, guide in style_terms_of(context.targets).items():
+        height, width = _side_lengths(term.layer, context)
         positions = statistic.draw((height, width), guide, keys(term))
         drawn[term] = jnp.arange(height * width) if positions is None else positions
     return drawn
 
 
-def plan_for(context: TileContext, tile: int) -> TilePlan:
-    """The windows that the deepest layer of the targets asks for."""
-    height, width, _ = context.image.shape
-    return plan_tiles(height, width, layers_of(context.targets)[-1], tile)
+def gather_sums(context: TileContext) -> tuple[TileContext, dict[LossTerm, Any]]:
+    """The sums of each term, and the context with the centers where there are some.
 
-
-def gather_sums(
-    context: TileContext, plan: TilePlan, options: LossOptions
-) -> tuple[TileContext, dict[LossTerm, Any]]:
-    """One pass over the image, or two: the first for the centers.
-
-    Args:
-      context: without the centers.
-      plan: the image's windows.
-      options: what the loss is.
-
-    Returns:
-      The context with the centers where there are some, and the sums of each term.
+    One pass over the image, or two: the first for the centers.
     """
-    static = {"size": plan.size, "options": options}
 
     def gathered(read: Callable[..., Tree], context: TileContext) -> Tree:
-        zeros = _zeros(context, plan.windows[0], read=read, **static)
-        return over(plan, _add_sums, zeros, context, read=read, **static)
+        zeros = _zeros(context, context.plan.windows[0], read=read)
+        return over(context.plan, _add_sums, zeros, context, read=read)
 
-    if style_statistic(options.style.style_loss).centered:
-        means = _means(gathered(_window_means, context), context, options=options)
-        context = context._replace(centers=means)
+    if style_statistic(context.options.style.style_loss).centered:
+        means = _means(gathered(_window_means, context), context)
+        context = dataclasses.replace(context, centers=means)
     return context, gathered(_window_sums, context)
 
 
@@ -109,116 +109,77 @@ def over(
     return total
 
 
-@functools.partial(jax.jit, static_argnames=("read", "size", "options"))
-def _zeros(
-    context: TileContext,
-    window: Window,
-    read: Callable[..., Tree],
-    size: tuple[int, int],
-    options: LossOptions,
-) -> Tree:
+@functools.partial(jax.jit, static_argnames="read")
+def _zeros(context: TileContext, window: Window, read: Callable[..., Tree]) -> Tree:
     """What a pass over no windows gives."""
-    reading = functools.partial(read, size=size, options=options)
-    shapes = jax.eval_shape(reading, context, window)
+    shapes = jax.eval_shape(read, context, window)
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
-@functools.partial(
-    memory_saving_jit, static_argnames=("read", "size", "options"), donate_argnums=0
-)
+@functools.partial(memory_saving_jit, static_argnames="read", donate_argnums=0)
 def _add_sums(
-    total: Tree,
-    context: TileContext,
-    window: Window,
-    read: Callable[..., Tree],
-    size: tuple[int, int],
-    options: LossOptions,
+    total: Tree, context: TileContext, window: Window, read: Callable[..., Tree]
 ) -> Tree:
-    return jax.tree.map(
-        jnp.add, total, read(context, window, size=size, options=options)
-    )
+    return jax.tree.map(jnp.add, total, read(context, window))
 
 
-def _window_means(
-    context: TileContext, window: Window, size: tuple[int, int], options: LossOptions
-) -> dict[LossTerm, Array]:
-    pixels = cut(context.image, window, size)
-    activations, tiles = tiles_of(pixels, context, window, options)
+def _window_means(context: TileContext, window: Window) -> dict[LossTerm, Array]:
+    activations, tiles = tiles_of(context.pixels(window), context, window)
     return {
         term: channel_sums(activations[term.layer], _weights(tiles[term.layer], guide))
         for term, guide in style_terms_of(context.targets).items()
     }
 
 
-def _window_sums(
-    context: TileContext, window: Window, size: tuple[int, int], options: LossOptions
-) -> dict[LossTerm, Any]:
-    return sums_of(cut(context.image, window, size), context, window, options)
+def _window_sums(context: TileContext, window: Window) -> dict[LossTerm, Any]:
+    return sums_of(context.pixels(window), context, window)
 
 
-@functools.partial(jax.jit, static_argnames="options")
-def _means(
-    sums: ByTerm, context: TileContext, options: LossOptions
-) -> dict[LossTerm, Array]:
-    sizes = sizes_of(context.targets, context.image, options)
+@jax.jit
+def _means(sums: ByTerm, context: TileContext) -> dict[LossTerm, Array]:
+    sizes = sizes_of(context)
     return {term: value / sizes[term.layer].positions for term, value in sums.items()}
 
 
-def finished(
-    context: TileContext, sums: ByTerm, options: LossOptions
-) -> dict[LossTerm, Any]:
+def finished(context: TileContext, sums: ByTerm) -> dict[LossTerm, Any]:
     """Content sums and style statistics, from the sums of the whole image."""
-    statistic = style_statistic(options.style.style_loss)
-    sizes = sizes_of(context.targets, context.image, options)
+    statistic = style_statistic(context.options.style.style_loss)
     return {
         term: value
         if term.kind == "content"
-        else statistic.finish(
-            value,
-            StatisticContext(center=context.centers.get(term)),
-            sizes[term.layer],
-            options.style,
-        )
+        else statistic.finish(value, _statistic_context(term, context))
         for term, value in sums.items()
     }
 
 
-def sums_of(
-    pixels: Array, context: TileContext, window: Window, options: LossOptions
-) -> dict[LossTerm, Any]:
+def sums_of(pixels: Array, context: TileContext, window: Window) -> dict[LossTerm, Any]:
     """What a window adds to the sums."""
-    activations, tiles = tiles_of(pixels, context, window, options)
+    activations, tiles = tiles_of(pixels, context, window)
     return {
-        term: read_term(
-            term, activations[term.layer], tiles[term.layer], context, options
-        )
+        term: read_term(term, activations[term.layer], tiles[term.layer], context)
         for term in terms_of(context.targets)
     }
 
 
 def read_term(
-    term: LossTerm,
-    activation: Array,
-    tile: LayerTile,
-    context: TileContext,
-    options: LossOptions,
+    term: LossTerm, activation: Array, tile: LayerTile, context: TileContext
 ) -> Any:
     """What a tile adds to the sums of one term."""
     if term.kind == "content":
         core = tile.core[:, :, None]
         target = tile.of(context.targets.content[term.layer])
         return content_sums(core * activation, core * target)
-    guide = style_terms_of(context.targets)[term]
-    own = StatisticContext(_weights(tile, guide), context.centers.get(term))
+    guide = _weights(tile, style_terms_of(context.targets)[term])
+    own = _statistic_context(term, context)._replace(guide=guide)
     if term in context.drawn:
         index, inside = tile.find(context.drawn[term])
         own = own._replace(drawn=index, inside=inside)
-    statistic = style_statistic(options.style.style_loss)
+    statistic = style_statistic(context.options.style.style_loss)
     return statistic.gather(activation, own)
 
 
 def tiles_of(
-    pixels: Array, context: TileContext, window: Window, options: LossOptions
+    pixels: Array, context: TileContext, window: Window
 ) -> tuple[dict[str, Array], dict[str, LayerTile]]:
     """See ``nstjax.tiling.windows.tile_features``."""
     return tile_features(
@@ -227,26 +188,30 @@ def tiles_of(
         window,
         context.image.shape[:2],
         layers_of(context.targets),
-        options.network,
+        context.options.network,
     )
 
 
-def side_lengths(layer: str, image: Array, options: LossOptions) -> tuple[int, int]:
-    """(height, width) of a layer of the whole image."""
-    padding = options.network.pool_padding
-    height, width = (layer_size(side, layer, padding) for side in image.shape[:2])
-    return height, width
-
-
-def sizes_of(
-    targets: Targets, image: Array, options: LossOptions
-) -> dict[str, LayerSize]:
+def sizes_of(context: TileContext) -> dict[str, LayerSize]:
     """The size of each layer of the whole image."""
-    sizes = {}
-    for layer in layers_of(targets):
-        height, width = side_lengths(layer, image, options)
-        sizes[layer] = LayerSize(height * width, layer_channels(layer))
-    return sizes
+    return {
+        layer: LayerSize(
+            math.prod(_side_lengths(layer, context)), layer_channels(layer)
+        )
+        for layer in layers_of(context.targets)
+    }
+
+
+def _side_lengths(layer: str, context: TileContext) -> tuple[int, int]:
+    """(height, width) of a layer of the whole image."""
+    padding = context.options.network.pool_padding
+    height, width, _ = context.image.shape
+    return layer_size(height, layer, padding), layer_size(width, layer, padding)
+
+
+def _statistic_context(term: LossTerm, context: TileContext) -> StatisticContext:
+    size, center = sizes_of(context)[term.layer], context.centers.get(term)
+    return StatisticContext(size, context.options.style, center=center)
 
 
 def _weights(tile: LayerTile, guide: Array | None) -> Array:

@@ -4,6 +4,7 @@ The activations' tiles are put together, the styles' sums are added up
 (``nstjax.tiling.sums``).
 """
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 
@@ -23,7 +24,6 @@ from nstjax.tiling.sums import (
     finished,
     gather_sums,
     over,
-    plan_for,
 )
 from nstjax.tiling.windows import LayerTile, cut, tile_features
 
@@ -63,11 +63,10 @@ def describe_painting_by_tiles(
     def key_of(term: LossTerm) -> Array:
         return jax.random.fold_in(key, LAYERS.index(term.layer))
 
-    drawn = draw_positions(targets, image, options, key_of)
-    context = TileContext(image, params, targets, drawn, {})
-    context, sums = gather_sums(context, plan_for(context, tile), options)
-    descriptions = finished(context, sums, options)
-    return {term.layer: value for term, value in descriptions.items()}
+    context = TileContext(image, params, targets, options, tile)
+    drawn = draw_positions(context, key_of)
+    context, sums = gather_sums(dataclasses.replace(context, drawn=drawn))
+    return {term.layer: value for term, value in finished(context, sums).items()}
 
 
 @functools.partial(jax.jit, static_argnames=("layers", "network"))

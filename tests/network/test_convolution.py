@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 import reference
 
-from nstjax.losses.terms import Targets
-from nstjax.losses.total import total_loss
+from nstjax.losses.terms import Targets, Weights
+from nstjax.losses.total import style_statistics, total_loss
 from nstjax.network import convolution as module
-from nstjax.network.architecture import CONV_LAYERS, kernel_shapes
-from nstjax.presets.published import get_preset
-from nstjax.presets.settings import customize, loss_structure
-from nstjax.problem.problem import make_weights
+from nstjax.network.architecture import kernel_shapes
+from nstjax.network.vgg import features
 
 # As one program: each of its operations would compile by itself.
 conv3x3 = jax.jit(module.conv3x3, static_argnums=2)
@@ -102,33 +100,21 @@ def test_gradient_of_the_whole_loss_points_where_float64_s_does():
             "bias": random.standard_normal(shape[3]),
         }
         for name, shape in kernel_shapes().items()
-        if CONV_LAYERS.index(name) <= CONV_LAYERS.index("conv2_1")
+        if name in ("conv1_1", "conv1_2", "conv2_1")
     }
-    layers = {
-        "content_layers": ("relu2_1",),
-        "style_layers": ("relu1_1", "relu2_1"),
-    }
-    preset = customize(get_preset("gatys2016"), optimizer="adam", **layers)
-    photo, painting, image = (reference.random_image(seed, 32, 40) for seed in range(3))
-    activations = reference.trunk(
-        params, painting, preset.style_layers, "avg", "valid"
-    ).items()
-    targets = Targets(
-        reference.trunk(params, photo, preset.content_layers, "avg", "valid"),
-        {layer: reference.gram(F) / reference.positions(F) for layer, F in activations},
-    )
+    pictures = [reference.random_image(seed, 32, 40) for seed in range(3)]
+    weights = Weights(1e-5, 1.0, 0.0, {"relu2_1": 1.0}, {"relu2_1": 1.0})
 
     def gradient(dtype, precision):
-        structure = loss_structure(preset) | {"precision": precision}
+        def loss(image, params, photo, painting):
+            targets = Targets(
+                features(params, photo, ("relu2_1",)),
+                style_statistics(params, painting, ("relu2_1",)),
+            )
+            return total_loss(params, image, targets, weights, precision=precision)[0]
 
-        def loss(params, image, targets):
-            weights = make_weights(preset)
-            return total_loss(params, image, targets, weights, **structure)[0]
-
-        arrays = jax.tree.map(
-            lambda array: np.asarray(array, dtype), (params, image, targets)
-        )
-        return np.asarray(jax.jit(jax.grad(loss, 1))(*arrays), np.float64).ravel()
+        image, *others = jax.tree.map(dtype, (pictures[0], params, *pictures[1:]))
+        return np.asarray(jax.jit(jax.grad(loss))(image, *others), np.float64).ravel()
 
     with jax.enable_x64(True):
         exact = gradient(np.float64, "float32")

@@ -65,34 +65,24 @@ def test_features_of_a_float32_image_stay_float32_and_near_the_reference():
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
-def test_features_come_in_forward_order_whatever_the_order_of_the_names():
-    orders = []
-
-    def found():
-        names = ("pool2", "conv1_1", "relu2_1")
-        orders.append(list(vgg.features(PARAMS, jnp.zeros((8, 8, 3)), names)))
-
-    # The dictionaries that eval_shape returns are sorted.
-    jax.eval_shape(found)
-    assert orders == [["conv1_1", "relu2_1", "pool2"]]
-
-
 @pytest.mark.parametrize(
     ("layers", "convolutions"),
-    [
-        (("conv1_1",), 1),
-        (("relu2_1",), 3),
-        (("pool2",), 4),
-        (("conv3_1", "relu1_1"), 5),
-        (("relu5_1",), 13),
-        (("pool5",), 16),
-    ],
+    [(("conv1_1",), 1), (("pool2",), 4), (("conv3_1", "relu1_1"), 5), (("pool5",), 16)],
 )
 def test_features_compute_nothing_past_the_deepest_layer(layers, convolutions):
     image = np.zeros((32, 32, 3), np.float32)
     order = list(PARAMS)
     shallow = {name: PARAMS[name] for name in order[:convolutions]}
-    jaxpr = jax.make_jaxpr(lambda params: vgg.features(params, image, layers))(shallow)
+    orders = []
+
+    def found(params):
+        activations = vgg.features(params, image, layers)
+        orders.append(list(activations))
+        return activations
+
+    jaxpr = jax.make_jaxpr(found)(shallow)
+    # Forward, whatever the order of the names.
+    assert orders == [sorted(layers, key=LAYERS.index)]
     primitives = [equation.primitive.name for equation in jaxpr.jaxpr.eqns]
     # conv1_1 is a matrix product.
     assert primitives.count("conv_general_dilated") == convolutions - 1
@@ -102,20 +92,12 @@ def test_features_compute_nothing_past_the_deepest_layer(layers, convolutions):
 @pytest.mark.parametrize(
     ("layers", "shape", "message"),
     [
-        (("conv6_1",), (32, 32, 3), "unknown layer 'conv6_1'"),
-        (("relu1_3",), (32, 32, 3), "unknown layer 'relu1_3'"),
-        (("conv4_2", "r42"), (32, 32, 3), "unknown layer 'r42'"),
+        (("conv4_2", "relu1_3"), (32, 32, 3), "unknown layer 'relu1_3'"),
         (("conv1_1", "conv1_1"), (32, 32, 3), "different names"),
         ((), (32, 32, 3), "one or more"),
         (("conv1_1",), (32, 32), "image must have shape"),
-        (("conv1_1",), (32, 32, 4), "image must have shape"),
-        (("conv1_1",), (1, 32, 32, 3), "image must have shape"),
         (("conv1_1",), (3, 32, 32), "image must have shape"),
-        (
-            ("conv1_1", "relu5_1"),
-            (15, 40, 3),
-            "40x15 pixels is too small for relu5_1",
-        ),
+        (("relu5_1", "conv1_1"), (15, 40, 3), "40x15 pixels is too small for relu5_1"),
     ],
 )
 def test_features_reject_layers_and_images(layers, shape, message):
@@ -165,9 +147,7 @@ def test_summarize_counts_the_published_parameters():
     assert sum(row.parameters for row in rows) == 20_024_384
     assert next(row for row in rows if row.name == "conv1_1").parameters == 1792
     assert all(not row.parameters for row in rows if not row.name.startswith("conv"))
-
-
-def test_summarize_takes_other_kernels():
+    # Of a narrower network.
     shapes = {name: layer["kernel"].shape for name, layer in PARAMS.items()}
     rows = {row.name: row for row in summarize(32, 32, kernels=shapes)}
     assert rows["relu5_1"].shape == (2, 2, 8)

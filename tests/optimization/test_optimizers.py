@@ -93,41 +93,12 @@ def test_lbfgs_follows_torch_where_curvature_is_negative(float64):
     assert np.abs(wells_gradient(np.array(found[-1]))).max() < 1e-6
 
 
-def test_lbfgs_keeps_its_inverse_hessian_over_a_repeated_pair(float64):
-    # A bad pair is replaced by the last good one, which a history that holds it already
-    # takes without any change: H stays that of the single good pair.
-    rng = np.random.default_rng(0)
-    first, s, y, bad = rng.normal(size=(4, 6))
-    y = y + s * (1 - np.dot(y, s)) / np.dot(s, s)  # s·y = 1
-    optimizer = scale_by_published_lbfgs(10)
-    init, update = jax.jit(optimizer.init), jax.jit(optimizer.update)
-    state = init(jnp.zeros(6))
-    _, state = update(first, state, np.zeros(6))
-    _, state = update(first + y, state, s)
-    for repeat in range(1, 4):
-        # Each further step goes along -bad while the gradient grows by bad: s·y < 0.
-        gradient = first + y + repeat * bad
-        direction, state = update(gradient, state, s - repeat * bad)
-        V = np.eye(6) - np.outer(y, s)
-        H = V.T @ V / np.dot(y, y) + np.outer(s, s)
-        np.testing.assert_allclose(direction, H @ gradient, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("scale", [1e-3, 1e4])
-def test_lbfgs_first_step_is_at_most_one_long_in_norm_1(scale):
-    gradient = np.float32(scale * np.random.default_rng(0).normal(size=(4, 5, 3)))
-    optimizer = make_optimizer("lbfgs")
-    image = jnp.full(gradient.shape, 7, jnp.float32)
-    first_step = jax.jit(lambda g, x: optimizer.update(g, optimizer.init(x), x))
-    updates, _ = first_step(gradient, image)
-    norm_1 = np.abs(np.float64(gradient)).sum()
-    np.testing.assert_allclose(updates, -min(1, 1 / norm_1) * gradient, rtol=1e-6)
-
-
-def test_lbfgs_stays_at_a_stationary_start():
-    start = jnp.ones((2, 3), jnp.float32)
-    iterates, _ = iterate(lambda x: jnp.sum((x - 1) ** 2), lbfgs(5), start, 4)
-    np.testing.assert_array_equal(iterates, np.ones((5, 2, 3)))
+def test_lbfgs_first_step_is_no_longer_than_the_gradient():
+    # That it is no longer than 1, the starts above tell.
+    start = np.float32(1e-3 * np.random.default_rng(0).normal(size=(2, 3)))
+    for x in (start, 0 * start):
+        iterates, _ = iterate(lambda x: jnp.sum(x**2) / 2, lbfgs(5), jnp.array(x), 1)
+        np.testing.assert_array_equal(iterates[1], 0)
 
 
 @pytest.mark.parametrize(
@@ -182,29 +153,18 @@ def test_with_learning_rate_scales_the_step_without_tracing_again(name):
         return updates
 
     state = optimizer.init(image)
-    steps = {
-        rate: np.asarray(step(with_learning_rate(state, rate))) for rate in (1, 0.25, 4)
-    }
+    # The rate is 1 at first.
+    of_one = np.asarray(step(state))
+    assert np.abs(of_one).max() > 0
+    for rate in (0.25, 4):
+        changed = with_learning_rate(state, rate)
+        np.testing.assert_allclose(step(changed), rate * of_one, rtol=1e-6)
     assert len(traces) == 1
-    assert np.abs(steps[1]).max() > 0
-    np.testing.assert_allclose(steps[0.25], 0.25 * steps[1], rtol=1e-6)
-    np.testing.assert_allclose(steps[4], 4 * steps[1], rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_with_learning_rate_gives_no_buffer_to_two_leaves(name):
     # The state is donated, and a buffer cannot be donated twice.
-    state = make_optimizer(name).init(jnp.zeros((4, 5), jnp.float32))
-    leaves = jax.tree.leaves(with_learning_rate(state, 2.0))
-    rates = [leaf.unsafe_buffer_pointer() for leaf in leaves if leaf.sum() == 2]
+    leaves = jax.tree.leaves(changed)
+    rates = [leaf.unsafe_buffer_pointer() for leaf in leaves if leaf.sum() == 4]
     assert rates
     assert len(set(rates)) == len(rates)
-
-
-def test_make_optimizer_starts_at_learning_rate_one():
-    state = make_optimizer("adam").init(jnp.zeros(3))
-    assert optax.tree.get(state, "learning_rate") == 1
-    assert optax.tree.get(with_learning_rate(state, 10), "learning_rate") == 10
 
 
 def test_make_optimizer_rejects_an_unknown_name():

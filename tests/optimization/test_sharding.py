@@ -200,7 +200,6 @@ def test_lanes_of_a_sweep_are_spread_over_all_devices(sharded):
     ("text", "says"),
     [
         ("columns=2", "give rows=N"),
-        ("rows", "give rows=N"),
         ("rows=two", "give rows=N"),
         pytest.param(f"rows={'9' * 5000}", "give rows=N", id="long"),
         ("rows=0", "from 1 to 1"),

@@ -6,6 +6,7 @@ import pytest
 from style_distances import LOSSES, SAMPLED
 
 from nstjax.errors import InputError
+from nstjax.images.resizing import Size
 from nstjax.presets.published import CONV_STYLE_LAYERS, PRESETS, get_preset
 from nstjax.presets.settings import (
     customize,
@@ -86,62 +87,20 @@ def test_customize_takes_each_choice_and_no_other(name):
     ("settings", "message"),
     [
         ({"pyramid_steps": ()}, "pyramid_steps is empty: give one number or more"),
-        (
-            {"pyramid_steps": (200, 0)},
-            "pyramid_steps must lie in 1..100000000, a whole number, got 0",
-        ),
-        (
-            {"pyramid_steps": (1.5,)},
-            "pyramid_steps must lie in 1..100000000, a whole number, got 1.5",
-        ),
-        (
-            {"pyramid_min_size": 0},
-            "pyramid_min_size must lie in 1..100000000, a whole number, got 0",
-        ),
-        ({"steps": 0}, "steps must lie in 1..100000000, a whole number, got 0"),
-        (
-            {"steps": 2**31},
-            "steps must lie in 1..100000000, a whole number, got 2147483648",
-        ),
-        (
-            {"guide_dilation": 101},
-            "guide_dilation must lie in -100..100, a whole number, got 101",
-        ),
-        (
-            {"guide_dilation": 0.5},
-            "guide_dilation must lie in -100..100, a whole number, got 0.5",
-        ),
-        ({"lbfgs_num_correction": 0}, "lbfgs_num_correction must lie in 1..1000, *"),
+        ({"pyramid_steps": (200, 0)}, "pyramid_steps must lie in 1..100000000, *got 0"),
+        ({"pyramid_steps": (1.5,)}, "pyramid_steps must *, a whole number, got 1.5"),
+        ({"steps": 2**31}, "steps must *, a whole number, got 2147483648"),
+        ({"guide_dilation": 101}, "guide_dilation must lie in -100..100, *got 101"),
         ({"lbfgs_num_correction": 1001}, "lbfgs_num_correction must lie in 1..1000, *"),
-        ({"lbfgs_num_correction": 2.5}, "lbfgs_num_correction must lie in 1..1000, *"),
         ({"style_scale": 0.04}, "style_scale must lie in 0.05..20, got 0.04"),
-        ({"style_scale": 20.1}, "style_scale must lie in 0.05..20, got 20.1"),
         ({"style_scale": np.nan}, "style_scale must lie in 0.05..20, got nan"),
-        (
-            {"average_decay": 1.0},
-            "average_decay must lie in 0..0.999999, got 1.0",
-        ),
-        (
-            {"average_decay": -0.1},
-            "average_decay must lie in 0..0.999999, got -0.1",
-        ),
-        (
-            {"adam_betas": (np.nan, 0.9)},
-            "adam_betas must lie in 0..0.999999, got nan",
-        ),
+        ({"average_decay": 1.0}, "average_decay must lie in 0..0.999999, got 1.0"),
+        ({"adam_betas": (np.nan, 0.9)}, "adam_betas must lie in 0..0.999999, got nan"),
         ({"adam_betas": (0.9,)}, "adam_betas must be two numbers, got (0.9,)"),
-        (
-            {"fine_layers": ("relu6_1",)},
-            "unknown layer 'relu6_1': layers are convB_I, reluB_I and poolB, such as "
-            "conv4_2, relu4_2, pool4",
-        ),
-        (
-            {"fine_layers_refined": ("relu1_1", "relu1_1")},
-            "layers must be one or more different names, got ('relu1_1', 'relu1_1')",
-        ),
+        ({"fine_layers": ("relu6_1",)}, "unknown layer 'relu6_1': layers are convB_I*"),
+        ({"fine_layers_refined": ("relu1_1", "relu1_1")}, "*or more different names*"),
         ({"style_layers": ("relu6_1",)}, "unknown layer 'relu6_1'*"),
         ({"style_layers": ()}, "*one or more*"),
-        ({"content_layers": ("relu4_2", "relu4_2")}, "*different names*"),
         ({"style_layer_weights": (1, 2)}, "*2 values for 5 style layers*"),
         (
             {"content_layers": ("relu4_2",), "content_layer_weights": (1, 2)},
@@ -149,17 +108,14 @@ def test_customize_takes_each_choice_and_no_other(name):
         ),
         ({"style_layer_weights": (1, 1, 1, 1, np.nan)}, "style_layer_weights must be*"),
         ({"content_layer_weights": (-1,)}, "content_layer_weights must be*"),
-        ({"alpha": np.nan}, "alpha must be a finite number*"),
         ({"beta": np.inf}, "beta must be a finite number*"),
         ({"tv": -1e-3}, "tv must be a finite number of 0 or more*"),
         ({"noise_scale": -1}, "noise_scale must be*"),
         ({"alpha": 0, "beta": 0}, "alpha and beta are both 0*"),
         ({"learning_rate": 0.0}, "learning_rate is 0*"),
-        ({"learning_rate": np.nan}, "learning_rate must be*"),
         ({"learning_rate": -1.0}, "learning_rate must be*"),
         ({"noise_ratio": 0.5}, "noise_ratio needs init=blend*"),
         ({"init": "blend", "noise_ratio": 1.01}, "noise_ratio must lie in 0..1*"),
-        ({"init": "blend", "noise_ratio": np.nan}, "noise_ratio must lie in 0..1*"),
         ({"optimizer": "sgd"}, "unknown optimizer 'sgd'*"),
         ({"gamma": 1.0}, "unknown setting 'gamma'*"),
     ],
@@ -172,22 +128,16 @@ def test_customize_refuses_in_one_line(settings, message):
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("name", "values"),
     [
-        {"pyramid_steps": (1, 2, 3)},
-        {"guide_dilation": -100},
-        {"guide_dilation": 100},
-        {"style_scale": 0.05},
-        {"style_scale": 20},
-        {"average_decay": 0.0},
-        {"adam_betas": (0.0, 0.5)},
-        {"fine_layers": ("relu5_1",)},
+        *(("pyramid_steps", [(1, 2, 3)]), ("guide_dilation", [-100, 100])),
+        *(("style_scale", [0.05, 20]), ("average_decay", [0.0])),
+        ("adam_betas", [(0.0, 0.5)]),
     ],
 )
-def test_customize_accepts_the_ends_of_each_range(settings):
-    customized = customize(PRESET, **settings)
-    for name, value in settings.items():
-        assert settings_of(customized)[name] == value
+def test_customize_accepts_the_ends_of_each_range(name, values):
+    for value in values:
+        assert settings_of(customize(PRESET, **{name: value}))[name] == value
 
 
 def test_customize_takes_lists_for_tuples():
@@ -204,36 +154,25 @@ def test_customize_takes_lists_for_tuples():
         assert settings_of(preset)[name] == tuple(value)
 
 
-def test_published_settings_of_the_newer_programs():
-    # From the published code; what decides the loss is tested against its formulas.
-    gatys, crowson = PRESETS["gatys2017-color"], PRESETS["crowson2023"]
-    assert (gatys.image.size.rule, gatys.image.size.value) == ("area", 512)
-    assert (gatys.optimizer.name, gatys.steps, gatys.pyramid.steps) == (
-        "lbfgs",
-        500,
-        (200,),
-    )
-    assert (crowson.optimizer.name, crowson.optimizer.adam_betas) == (
-        "adam",
-        (0.9, 0.99),
-    )
-    assert crowson.adam_learning_rate == pytest.approx(0.02 * 255)
-    assert (crowson.steps, crowson.pyramid.steps) == (1000, (500,))
-    assert (crowson.pyramid.kind, crowson.pyramid.min_size) == ("sqrt2", 128)
-    assert (
-        crowson.optimizer.clamp,
-        crowson.optimizer.keep,
-        crowson.optimizer.average_decay,
-    ) == (
-        True,
-        "average",
-        0.99,
-    )
-    assert PRESETS["crowson2021"].optimizer.adam_betas == (0.9, 0.999)
-    assert (crowson.image.resample, PRESETS["crowson2021"].image.resample) == (
-        "bicubic",
-        "lanczos",
-    )
+# From the published code; what decides the loss is tested against its formulas.
+PUBLISHED = {
+    "gatys2017-color": {
+        **{"size": Size("area", 512), "optimizer": "lbfgs", "steps": 500},
+        "pyramid_steps": (200,),
+    },
+    "crowson2021": {"adam_betas": (0.9, 0.999), "resample": "lanczos"},
+    "crowson2023": {
+        **{"optimizer": "adam", "adam_betas": (0.9, 0.99), "adam_learning_rate": 5.1},
+        **{"steps": 1000, "clamp": True, "keep": "average", "average_decay": 0.99},
+        **{"pyramid": "sqrt2", "pyramid_min_size": 128, "pyramid_steps": (500,)},
+        "resample": "bicubic",
+    },
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_settings_of_the_newer_programs(name):
+    assert PUBLISHED[name].items() <= settings_of(PRESETS[name]).items()
 
 
 def test_get_preset_rejects_an_unknown_name():
@@ -256,8 +195,6 @@ def test_customize_leaves_out_what_is_none():
         ("gatys2016", "content", ("relu4_2", "relu5_2"), (0.5, 0.5)),
         # The preset's own layers keep its own weights.
         ("matlab", "style", CONV_STYLE_LAYERS, (0.5, 1, 1.5, 3, 4)),
-        # A list serves as well as a tuple.
-        ("matlab", "style", list(CONV_STYLE_LAYERS), (0.5, 1, 1.5, 3, 4)),
     ],
 )
 def test_customize_layers_share_the_total_weight(name, kind, layers, expected):

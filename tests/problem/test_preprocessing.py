@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-import reference
 from problems import network_units, picture
 
 from nstjax.images import color
 from nstjax.images.resizing import Size
 from nstjax.presets.published import PRESETS
-from nstjax.presets.settings import customize
+from nstjax.presets.settings import customize, with_settings
 from nstjax.problem.preprocessing import (
     Original,
     content_in_color,
@@ -16,8 +15,9 @@ from nstjax.problem.preprocessing import (
     fit,
     stretch_contrast,
     style_in_color,
+    style_size,
 )
-from nstjax.problem.problem import prepare
+from nstjax.problem.pyramid import Scale
 
 SPACES = ("yiq", "lab", "hcl")
 METHODS = ("cholesky", "pca", "symmetric", "histogram")
@@ -34,16 +34,14 @@ def grey(luminance):
     return np.repeat(luminance[:, :, None], 3, axis=2)
 
 
-@pytest.mark.parametrize("color", ["style", "match", "luminance"])
-def test_pictures_are_seen_as_they_are_where_color_is_for_later(color):
-    settings = preset(color=color, color_when="after")
+@pytest.mark.parametrize(
+    "settings",
+    [{}, *({"color": c, "color_when": "after"} for c in ("match", "luminance"))],
+)
+def test_pictures_are_seen_as_they_are_where_color_is_for_later(settings):
+    settings = preset(**settings)
     assert content_in_color(PHOTO, settings) is PHOTO
     assert style_in_color(PAINTING, PHOTO, settings) is PAINTING
-
-
-def test_pictures_are_seen_as_they_are_by_default():
-    assert content_in_color(PHOTO, preset()) is PHOTO
-    assert style_in_color(PAINTING, PHOTO, preset()) is PAINTING
 
 
 @pytest.mark.parametrize("moments", ["mean_std", "mean"])
@@ -94,18 +92,6 @@ def test_luminance_is_shown_with_the_photos_chroma(space, when):
     )
 
 
-def test_the_start_of_a_run_is_shown_as_the_photo():
-    settings = preset(
-        color="luminance",
-        size=Size("original"),
-        content_layers=("relu1_1",),
-        style_layers=("relu1_1",),
-    )
-    problem = prepare(PHOTO, [PAINTING], reference.random_params(blocks=1), settings)
-    shown = finish(problem.state.image, settings, problem.original)
-    np.testing.assert_allclose(shown, PHOTO, atol=1e-4)
-
-
 def test_a_result_in_the_styles_colors_is_the_image_cut_to_what_can_be_shown():
     image = 2 * picture(3, 20, 30) - 0.5
     shown = finish(network_units(image), preset(), ORIGINAL)
@@ -153,3 +139,29 @@ def test_stretch_contrast_fills_the_range():
     stretched = stretch_contrast(np.float32([0.2, 0.3, 0.7]))
     np.testing.assert_allclose(stretched, [0, 0.2, 1], atol=1e-6)
     np.testing.assert_array_equal(stretch_contrast(np.full(3, 0.4)), 0.4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"size": Size("long", 20)}, (20, 10)),
+        ({"size": Size("exact", (16, 24)), "style_size": "content"}, (16, 24)),
+        ({"size": Size("exact", (16, 24))}, (24, 12)),
+        ({"size": Size("width", 24), "style_size": "content_width"}, (48, 24)),
+        ({"size": Size("long", 20), "style_size": Size("original")}, (30, 15)),
+        ({"size": Size("long", 20), "style_size": Size("short", 8)}, (16, 8)),
+        ({"size": Size("long", 20), "style_scale": 0.5}, (10, 5)),
+        ({"size": Size("long", 40), "style_upscale": False}, (30, 15)),
+    ],
+)
+def test_paintings_have_the_size_of_the_rule_and_go_with_the_scale(settings, expected):
+    final, half = Scale(16, 24, 0, 1), Scale(8, 12, 0, 1)
+    painting = np.zeros((30, 15, 3))
+    settings = with_settings(preset(), **settings)
+    assert style_size(painting, final, final, settings) == expected
+    # Half of what is not too large to begin with.
+    if settings.image.style_upscale:
+        expected = tuple(round(side / 2) for side in expected)
+        assert style_size(painting, half, final, settings) == expected
+    else:
+        assert style_size(painting, half, final, settings) == (20, 10)

@@ -9,7 +9,7 @@ from nstjax.errors import InputError
 from nstjax.images.resizing import Size, resize
 from nstjax.optimization.steps import run
 from nstjax.presets.published import CONV_STYLE_LAYERS, PRESETS
-from nstjax.presets.settings import customize, with_settings
+from nstjax.presets.settings import customize
 from nstjax.problem.problem import make_weights, prepare
 
 # What each rule makes of pictures of 48x60: one size, whose programs presets share.
@@ -78,36 +78,6 @@ def test_prepare_starts_at_the_presets_loss(name, monkeypatch):
         expected,
         rtol=2e-3,
     )
-
-
-@pytest.mark.parametrize(
-    ("preset_size", "style_size", "expected"),
-    [
-        (Size("long", 20), None, (20, 10)),
-        (Size("exact", (16, 24)), "content", (16, 24)),
-        (Size("exact", (16, 24)), None, (24, 12)),
-        (Size("width", 20), "content_width", (40, 20)),
-        (Size("long", 20), Size("original"), (30, 15)),
-        (Size("long", 20), Size("short", 8), (16, 8)),
-    ],
-)
-def test_prepare_sizes_the_painting(preset_size, style_size, expected, monkeypatch):
-    sizes = []
-
-    class BothSeenError(Exception):
-        """What follows would compile for each of the sizes."""
-
-    def note_size(image, height, width, resample):
-        sizes.append((height, width))
-        if len(sizes) == 2:
-            raise BothSeenError
-        return resize(image, height, width, resample)
-
-    monkeypatch.setattr("nstjax.problem.preprocessing.resize", note_size)
-    preset = with_settings(shallow(), size=preset_size, style_size=style_size)
-    with pytest.raises(BothSeenError):
-        prepare(CONTENT, [picture(2, 30, 15)], PARAMS, preset)
-    assert sizes[1] == expected
 
 
 @pytest.mark.parametrize(

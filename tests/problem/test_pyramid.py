@@ -1,5 +1,6 @@
 """Coarse to fine: scales, what one hands to the next, and runs through all of them."""
 
+import itertools
 import json
 import pathlib
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from problems import SHALLOW, picture
 from session_runs import copied_after
 
 from nstjax.errors import InputError
@@ -19,7 +21,6 @@ from nstjax.optimization.steps import run
 from nstjax.optimization.transfer import style_transfer
 from nstjax.presets.published import PRESETS
 from nstjax.presets.settings import customize, with_settings
-from nstjax.problem.preprocessing import style_size
 from nstjax.problem.problem import prepare
 from nstjax.problem.pyramid import (
     Scale,
@@ -30,19 +31,9 @@ from nstjax.problem.pyramid import (
 )
 from nstjax.runs.stylize import stylize
 
-SHALLOW = {
-    "content_layers": ("relu1_1",),
-    "style_layers": ("conv1_1", "relu1_1"),
-    "optimizer": "adam",
-}
-
 
 def preset(name="gatys2016", **overrides):
     return customize(PRESETS[name], **{**SHALLOW, **overrides})
-
-
-def picture(seed, height, width):
-    return np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
 
 
 PARAMS = jax.tree.map(np.float32, reference.random_params())
@@ -57,8 +48,8 @@ def test_crowsons_scales_are_the_published_ones():
     # 512 in steps of √2 from 128 on, as style-transfer-pytorch lists them.
     assert sides("crowson2023") == [128, 181, 256, 362, 512]
     scales = plan_scales((300, 400), preset("crowson2023"))
-    assert [scale.last_step for scale in scales] == [1000, 1500, 2000, 2500, 3000]
-    assert [scale.first_step for scale in scales] == [0, 1000, 1500, 2000, 2500]
+    steps = [0, 1000, 1500, 2000, 2500, 3000]
+    assert [scale[2:] for scale in scales] == list(itertools.pairwise(steps))
     for scale in scales:
         assert scale.height / scale.width == pytest.approx(0.75, abs=0.01)
 
@@ -130,19 +121,6 @@ def test_a_sum_over_positions_weighs_the_same_at_every_scale():
         assert content_share(mean, scale, 3) == 1.0
         # One scale alone is the published formula.
         assert content_share(half_sum, scale, 1) == 1.0
-
-
-def test_style_size_goes_with_the_scale():
-    final, half = Scale(384, 512, 0, 1), Scale(192, 256, 0, 1)
-    style = picture(0, 200, 400)
-    settings = preset()
-    assert style_size(style, final, final, settings) == (256, 512)
-    assert style_size(style, half, final, settings) == (128, 256)
-    scaled = with_settings(settings, style_scale=0.5)
-    assert style_size(style, final, final, scaled) == (128, 256)
-    unscaled = with_settings(settings, style_upscale=False)
-    assert style_size(style, final, final, unscaled) == (200, 400)
-    assert style_size(style, half, final, unscaled) == (128, 256)
 
 
 def moments(opt_state):

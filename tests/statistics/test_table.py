@@ -28,8 +28,6 @@ class Energy(Statistic):
     def gather(self, activation, context):
         return channel_sums(jnp.square(activation), context.guide)
 
-    def finish(self, sums, context, layer, form):
-        return sums / layer.positions
 
 STATISTICS["energy"] = Energy()
 """
