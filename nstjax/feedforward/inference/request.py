@@ -17,6 +17,7 @@ from nstjax.images.resizing import Size
 from nstjax.io.atomic import check_results, nearest_folder
 from nstjax.io.contents import Content, given_files, unique_names
 from nstjax.io.images import FORMATS, check_output
+from nstjax.io.locks import remove_dead
 from nstjax.io.masks import MaskSource
 from nstjax.io.transparency import Transparency
 from nstjax.io.video import VIDEO_SUFFIX, check_video_output
@@ -139,6 +140,9 @@ def _without_existing(jobs: Sequence[Job]) -> list[Job]:
         if makers.get(job.content.path.resolve(), job.content) == job.content
     ]
     missing = [job for job in jobs if not job.output.exists()]
+    # Where nothing is written, nobody else removes what a killed run has left.
+    for folder in {job.output.resolve().parent for job in jobs}:
+        remove_dead(folder)
     counts = (len(jobs) - len(missing), len(jobs))
     LOGGER.info("%d of %d results are there already and are kept", *counts)
     return missing

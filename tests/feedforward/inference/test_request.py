@@ -130,7 +130,10 @@ def test_what_is_there_is_skipped_and_counted(caplog):
     names = ("a.jpg", "b.jpg", "b_wave.png")
     assert outputs(*names, skip_existing=True) == ["a_wave.png"]
     Path("a_wave.png").touch()
+    # A run that was killed once its result was in place.
+    Path(".a_wave.png.nstjax-0123456789abcdef").mkdir()
     assert outputs(*names, "a_wave.png", skip_existing=True) == []
+    assert sorted(map(str, Path().iterdir())) == ["a.jpg", "a_wave.png", *names[1:]]
     assert caplog.messages == [
         f"{count} of 2 results are there already and are kept" for count in range(3)
     ]
