@@ -160,7 +160,7 @@ def test_full_disk_leaves_no_part_of_a_file(studio, command):
     (studio / "out.png").write_text("the old one")
     before = listing(studio)
     # Too little for the picture.
-    check_refused(*full_disk(1000), "out.png cannot be written (File too large)")
+    check_refused(*full_disk(1000), "out.png cannot be written as PNG (File too large)")
     assert listing(studio) == before
     # Enough for picture and log, but too little for run.h5 and the checkpoint.
     status, out, err = full_disk(20_000, "--workdir=run")
