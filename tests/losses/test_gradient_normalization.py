@@ -26,6 +26,11 @@ def bowl(activation, strength, scale):
 slope = jax.jit(jax.grad(bowl))
 
 
+def test_value_is_the_activation():
+    F = activation()
+    np.testing.assert_array_equal(normalize_gradient(F, np.float32(3)), F)
+
+
 @pytest.mark.parametrize("strength", [1e-5, 1.0, 1e3])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e9])
 def test_gradient_is_as_large_as_the_strength_in_norm_1(strength, scale, float64):

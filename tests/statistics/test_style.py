@@ -173,6 +173,15 @@ def test_guide_of_a_part_describes_that_part(name, float64):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
 
 
+def test_positions_are_drawn_by_the_square_of_the_guide(float64):
+    # Of 36 positions in four rows, T² = 0, 0.5, 1 and 2.5 gives each of a row so many.
+    F = np.arange(36.0).reshape(4, 9, 1)
+    T = np.sqrt(np.repeat([[0], [0.5], [1], [2.5]], 9, axis=1))
+    drawn = describe(F, StyleForm("histogram"), jax.random.key(0), guide=T, channels=1)
+    rows = np.bincount(np.asarray(drawn.values, int)[:, 0] // 9, minlength=4)
+    assert np.abs(rows - 9 * np.array([0, 0.5, 1, 2.5])).max() < 2
+
+
 def test_of_large_layers_each_key_draws_its_own_samples(monkeypatch, float64):
     # Of the sampled losses the one that draws nothing else: that the others' draws
     # differ, the standard errors above tell.
