@@ -121,9 +121,16 @@ def extreme_eigenvalues(
     first = outer_end(0.0)
     second = outer_end(first[0])
     rounding = float(jnp.finfo(image.dtype).eps) * abs(first[0])
-    low, high = sorted((first, second), key=lambda end: end[0])
-    residuals = low[1] + rounding, high[1] + rounding
-    return Curvature(low[0], high[0], *residuals, low[2], high[2], products)
+    smallest, largest = sorted((first, second), key=lambda end: end[0])
+    return Curvature(
+        smallest=smallest[0],
+        largest=largest[0],
+        smallest_residual=smallest[1] + rounding,
+        largest_residual=largest[1] + rounding,
+        smallest_vector=smallest[2],
+        largest_vector=largest[2],
+        products=products,
+    )
 
 
 def negative(curvature: Curvature) -> bool:

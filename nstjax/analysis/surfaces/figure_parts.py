@@ -62,13 +62,20 @@ def add_color_bar(
 def draw_points(axes: Axes, points: Marks, heights: np.ndarray, where: str) -> None:
     """Draw marked images at (s, height); the legend says how far off they are."""
     others = iter(OTHER_MARKERS * len(points.names))
-    colors: dict[str, Any] = {"markerfacecolor": "white", "markeredgecolor": "black"}
     texts, places = mark_texts(points, where), points.coordinates[:, 0]
     columns = zip(points.names, texts, places, heights, strict=True)
     for name, text, s, height in columns:
-        marker = MARKERS.get(name) or next(others)
-        size, label = 12 if name == "result" else 8, literal(text)
-        axes.plot(s, height, marker, ms=size, label=label, zorder=6, **colors)
+        axes.plot(
+            s,
+            height,
+            linestyle="none",
+            marker=MARKERS.get(name) or next(others),
+            markersize=12 if name == "result" else 8,
+            markerfacecolor="white",
+            markeredgecolor="black",
+            label=literal(text),
+            zorder=6,
+        )
 
 
 def add_legend(figure: Figure) -> None:
@@ -78,9 +85,14 @@ def add_legend(figure: Figure) -> None:
         handles, labels = axes.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
     if entries:
-        look: dict[str, Any] = {"ncols": 5, "fontsize": 8, "facecolor": "0.85"}
-        lines = list(entries.values())
-        figure.legend(lines, list(entries), loc="outside lower center", **look)
+        figure.legend(
+            list(entries.values()),
+            list(entries),
+            loc="outside lower center",
+            ncols=5,
+            fontsize=8,
+            facecolor="0.85",
+        )
 
 
 def _scientific(value: float, digits: int) -> str:

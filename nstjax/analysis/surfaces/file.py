@@ -129,9 +129,16 @@ def read_surface(path: str | os.PathLike[str]) -> Surface:
     tables, attributes = stored.tables, stored.attributes
     about, config = attributes[""], attributes["config"]
     del about["schema"]
-    prefixed = [name for name in config if name.startswith(WEIGHT_PREFIX)]
-    weights = {name.removeprefix(WEIGHT_PREFIX): config.pop(name) for name in prefixed}
-    weights = convert(weights, dict[str, Amount], f"{path} config", REMEDY)
+    weights = convert(
+        {
+            name.removeprefix(WEIGHT_PREFIX): config.pop(name)
+            for name in list(config)
+            if name.startswith(WEIGHT_PREFIX)
+        },
+        dict[str, Amount],
+        f"{path} config",
+        REMEDY,
+    )
     if "origin" in tables and weights.keys() != {"alpha", "beta", "tv"}:
         raise damaged(path, f"the weights of {', '.join(weights)} alone", REMEDY)
     if len(tables["points/names"]) > MOST_MARKS:
@@ -139,15 +146,16 @@ def read_surface(path: str | os.PathLike[str]) -> Surface:
     layers = attributes["values/style_layers"].layers
     if len(layers) != len(tables["values/style_layers"]) or not tables["done"].size:
         raise damaged(path, f"{len(layers)} names of layers, or no nodes", REMEDY)
-    grids: dict[str, Any] = {
-        name: np.float64(tables[f"values/{name}"]) for name in GRIDS
-    }
-    by_layer = dict(zip(layers, tables["values/style_layers"], strict=True))
     return Surface(
         plane=_plane(path, stored) if "origin" in tables else None,
         s=tables["axes/s"],
         t=tables["axes/t"],
-        values=SurfaceValues(style_layers=by_layer, **grids),
+        values=SurfaceValues(
+            **{
+                name: np.asarray(tables[f"values/{name}"], np.float64) for name in GRIDS
+            },
+            style_layers=dict(zip(layers, tables["values/style_layers"], strict=True)),
+        ),
         done=tables["done"].astype(bool),
         points=_marks(stored, "points", tables["points/names"]),
         trajectories={
@@ -194,11 +202,16 @@ def _plane(path: str | os.PathLike[str], stored: Stored) -> Plane:
     unit_length = stored.attributes["axes/s"].unit_length
     if u is None or v is None or unit_length is None:
         raise damaged(path, "axes/u, axes/v or unit_length is missing", REMEDY)
-    first, second = (convert(x, Direction, f"{path} axes", REMEDY) for x in (u, v))
-    tables, labels = stored.tables, (first.label, second.label)
-    arrays = tables["origin"], tables["axes/u"], tables["axes/v"]
-    details = {name: u[name] for name in u if name not in ("kind", "label")}
-    return Plane(first.kind, *arrays, unit_length, labels, details)
+    described = [convert(each, Direction, f"{path} axes", REMEDY) for each in (u, v)]
+    return Plane(
+        kind=described[0].kind,
+        origin=stored.tables["origin"],
+        u=stored.tables["axes/u"],
+        v=stored.tables["axes/v"],
+        unit_length=unit_length,
+        labels=(described[0].label, described[1].label),
+        details={name: u[name] for name in u if name not in ("kind", "label")},
+    )
 
 
 def _marks(stored: Stored, group: str, names: Iterable[Any]) -> Marks:

@@ -55,9 +55,15 @@ def spanned_plane(
     second = normalized(second, f"the second direction of the plane {kind}")
     cosine = np.vdot(u, second)
     v = normalized(second - cosine * u, f"the second direction of the plane {kind}")
-    details = {"raw_cosine": float(cosine), **details}
-    x0, u, v = (np.asarray(each, np.float32) for each in (origin, u, v))
-    return Plane(kind, x0, u, v, contrast(origin), labels, details)
+    return Plane(
+        kind=kind,
+        origin=np.asarray(origin, np.float32),
+        u=np.asarray(u, np.float32),
+        v=np.asarray(v, np.float32),
+        unit_length=contrast(origin),
+        labels=labels,
+        details={"raw_cosine": float(cosine), **details},
+    )
 
 
 def normalized(direction: np.ndarray, what: str) -> np.ndarray:
@@ -98,10 +104,9 @@ def project(
 
 def bounding_range(coordinates: np.ndarray) -> tuple[Range, Range]:
     """Intervals of s and t that hold all coordinates [k, 2], and a margin."""
-    margin = MARGIN * np.ptp(coordinates, axis=0)
-    low, high = coordinates.min(axis=0) - margin, coordinates.max(axis=0) + margin
-    s, t = zip(low.tolist(), high.tolist(), strict=True)
-    return s, t
+    low, high = np.min(coordinates, axis=0), np.max(coordinates, axis=0)
+    low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
+    return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
 
 
 def axis_labels(plane: Plane) -> tuple[str, str]:

@@ -97,9 +97,15 @@ def line_through(start: np.ndarray, end: np.ndarray, labels: tuple[str, str]) ->
     geometry.check_sizes({labels[0]: start, labels[1]: end})
     direction = np.subtract(end, start, dtype=np.float64)
     u = geometry.normalized(direction, f"the difference of {labels[0]} and {labels[1]}")
-    x0, u, v = (np.asarray(each, np.float32) for each in (start, u, 0 * u))
-    length = float(np.linalg.norm(direction))
-    return Plane("line", x0, u, v, length, (" → ".join(labels), ""), {})
+    return Plane(
+        kind="line",
+        origin=np.asarray(start, np.float32),
+        u=np.asarray(u, np.float32),
+        v=np.zeros(u.shape, np.float32),
+        unit_length=float(np.linalg.norm(direction)),
+        labels=(" → ".join(labels), ""),
+        details={},
+    )
 
 
 def random_plane(
@@ -123,9 +129,10 @@ def random_plane(
             noise *= shares / np.linalg.norm(noise, axis=(0, 1))
         return noise
 
-    kind, name = "random", "white noise"
-    if spectrum == "pink":
-        kind, name = "random_pink", "1/f noise"
+    kind, name = {
+        "white": ("random", "white noise"),
+        "pink": ("random_pink", "1/f noise"),
+    }[spectrum]
     labels = f"{name} 1", f"{name} 2"
     details = {"seed": seed, "norm": norm}
     plane = spanned_plane(kind, origin, draw(), draw(), labels, details)
@@ -199,7 +206,9 @@ def gradient_plane(origin: np.ndarray, gradient: np.ndarray, seed: int) -> Plane
 
 def _pink(noise: np.ndarray) -> np.ndarray:
     height, width, _ = noise.shape
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    frequency = np.hypot(
+        np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
+    )
     # The mean, at frequency 0, is left out.
     frequency[0, 0] = np.inf
     spectrum = np.fft.rfft2(noise, axes=(0, 1)) / frequency[:, :, None]

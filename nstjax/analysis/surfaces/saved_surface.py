@@ -135,7 +135,6 @@ def _unknown_surface(
     if kind.shows and not request.ranges:
         shown = {"points": points, "trajectory": trajectory}[kind.shows]
         ranges = geometry.bounding_range(shown.coordinates)
-    weights = data.weights.content, data.weights.style, data.weights.tv
     s, t = (np.linspace(*ends, n) for ends, n in zip(ranges, request.grid, strict=True))
     return Surface(
         plane=plane,
@@ -145,7 +144,11 @@ def _unknown_surface(
         done=np.zeros(request.grid, bool),
         points=points,
         trajectories={"run": trajectory},
-        weights=dict(zip(("alpha", "beta", "tv"), map(float, weights), strict=True)),
+        weights={
+            "alpha": float(data.weights.content),
+            "beta": float(data.weights.style),
+            "tv": float(data.weights.tv),
+        },
         labels=geometry.axis_labels(plane),
         about=about,
     )
