@@ -111,6 +111,10 @@ BAD = {
         (*ADAIN, '--loss={"image_padding": "replicate"}'),
         "image_padding of arbitrary style must be zero",
     ),
+    "pooling of arbitrary": (
+        (*ADAIN, '--loss={"pool_padding": "valid"}'),
+        "pool_padding of arbitrary style must be same",
+    ),
 }
 
 

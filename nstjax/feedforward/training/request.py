@@ -154,6 +154,10 @@ def check_request(request: TrainingRequest) -> None:
             "image_padding of arbitrary style must be zero: its encoder's",
         ),
         (
+            arbitrary and loss.network.pool_padding != "same",
+            "pool_padding of arbitrary style must be same: its encoder's",
+        ),
+        (
             arbitrary and request.balance_styles,
             "balance_styles is for a network of several styles",
         ),
