@@ -70,7 +70,7 @@ def test_networks_are_compared_in_processes(task_of):
 def test_arbitrary_style_is_that_of_the_encoded_painting(task_of):
     photo, painting = np.random.default_rng(0).random((2, 24, 32, 3), np.float32)
     task = task_of(arbitrary(), painting)._replace(images=photo[None])
-    encode = jax.jit(make_encoder(task.vgg, "max", "same"))
+    encode = jax.jit(make_encoder(task.vgg, "max"))
     style = style_of_code(encode(painting[None]))
     code = adaptive_instance_normalization(encode(task.images), style)
     check_results(task, jax.jit(arbitrary().network)(code))

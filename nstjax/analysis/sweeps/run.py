@@ -129,7 +129,7 @@ def _run_chunks(job: SweepJob, fitted: CompiledSweep) -> None:
     times = [time.monotonic()]
     bar = ProgressBar(total=steps, unit="step", disable=not is_first_process())
 
-    def tell(length: int) -> None:
+    def advance(length: int) -> None:
         bar.update(length)
         times.append(time.monotonic())
         # The first dispatch warms up.
@@ -152,7 +152,7 @@ def _run_chunks(job: SweepJob, fitted: CompiledSweep) -> None:
             shapes = batch_shapes(batch, len(batch.images))
             if fitted.shapes is None or shapes.data != fitted.shapes.data:
                 raise InputError(UNLIKE)
-            results = run_batch(fitted, batch, callback=tell)
+            results = run_batch(fitted, batch, callback=advance)
             if not is_first_process():
                 continue
             # Not before: a sweep that was too long leaves nothing behind.

@@ -11,8 +11,7 @@ from nstjax.feedforward.networks.normalization import (
     instance_statistics,
     normalize,
 )
-from nstjax.network.architecture import PoolPadding
-from nstjax.network.vgg import Params, Pool, features, preprocess
+from nstjax.network.vgg import NetworkOptions, Params, Pool, activations_of, preprocess
 
 CODE_LAYER = "relu4_1"
 POOLINGS = 3  # before that layer
@@ -46,18 +45,13 @@ def style_of_code(code: Array) -> CodeStyle:
     return mean, jnp.sqrt(variance + EPSILON)
 
 
-def make_encoder(
-    params: Params, pool: Pool, pool_padding: PoolPadding = "same"
-) -> Callable[[Array], Array]:
+def make_encoder(params: Params, pool: Pool) -> Callable[[Array], Array]:
     """From pictures [batch, height, width, 3] in 0..1 to relu4_1 of each."""
+    options = NetworkOptions(pool=pool, pool_padding="same")
 
     def of_one(image: Array) -> Array:
-        return features(
-            params,
-            preprocess(image),
-            [CODE_LAYER],
-            pool=pool,
-            pool_padding=pool_padding,
-        )[CODE_LAYER]
+        return activations_of(params, preprocess(image), [CODE_LAYER], options)[
+            CODE_LAYER
+        ]
 
     return jax.vmap(of_one)

@@ -94,8 +94,7 @@ def make_loss(loss: Preset) -> LossFunction:
         style: Any
         if isinstance(network, AdaINDecoder):
             assert painting is not None
-            fixed = loss.network
-            encode = adain.make_encoder(params, fixed.pool, fixed.pool_padding)
+            encode = adain.make_encoder(params, loss.network.pool)
             code = adain.adaptive_instance_normalization(
                 encode(photos), adain.style_of_code(encode(painting))
             )

@@ -21,7 +21,7 @@ from nstjax.feedforward.networks.adain import EPSILON, make_encoder
 
 @jax.jit
 def encoded(params, image):
-    return make_encoder(params, "max", "same")(image[None])
+    return make_encoder(params, "max")(image[None])
 
 
 @pytest.fixture(scope="module")

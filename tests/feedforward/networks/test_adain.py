@@ -60,15 +60,15 @@ def test_flat_channels_give_numbers_with_finite_gradients():
     np.testing.assert_allclose(result[..., 2], 0, atol=0.02)
 
 
-@pytest.mark.parametrize("pool, padding", [("max", "same"), ("avg", "valid")])
-def test_the_encoder_is_vgg_19_up_to_relu4_1(pool, padding, float64):
+@pytest.mark.parametrize("pool", ["max", "avg"])
+def test_the_encoder_is_vgg_19_up_to_relu4_1(pool, float64):
     params = reference.random_params(blocks=4)
     images = np.random.default_rng(3).uniform(size=(2, 17, 19, 3))
-    encode = jax.jit(make_encoder(params, pool, padding))
+    encode = jax.jit(make_encoder(params, pool))
     result = np.asarray(encode(images))
     for image, code in zip(images, result, strict=True):
         pixels = 255 * image - reference.MEAN_RGB
-        layers = reference.trunk(params, pixels, ["relu4_1"], pool, padding)
+        layers = reference.trunk(params, pixels, ["relu4_1"], pool, "same")
         # The mean color is of float32 there.
         np.testing.assert_allclose(code, layers["relu4_1"], atol=1e-4)
 

@@ -126,7 +126,7 @@ def test_loss_is_the_mean_of_total_loss_over_the_pictures(kind):
     @jax.jit
     def one_by_one(params, photo, painting, shares, result, weights):
         if kind == "adain":
-            encode = make_encoder(params, "max", "same")
+            encode = make_encoder(params, "max")
             style = style_of_code(encode(painting[None]))
             code = adaptive_instance_normalization(encode(photo[None]), style)
             restyled, content = network(code)[:, :side, :side], {CODE_LAYER: code}
