@@ -1,7 +1,7 @@
-"""The devices over which an image's rows are split."""
+"""The devices over which something is split: an image's rows, a batch."""
 
 import jax
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
 from nstjax.errors import InputError
 from nstjax.runtime.processes import count_processes
@@ -40,9 +40,20 @@ def row_mesh(rows: int) -> Mesh | None:
             f"mesh=rows={rows} leaves out some of the {len(devices)} devices of "
             f"{count_processes()} processes: give rows={len(devices)} or leave it out"
         )
-    if rows == 1:
-        return None
+    return None if rows == 1 else _make_mesh(rows, ROWS)
+
+
+def batch_shardings(devices: int, axis: str) -> tuple[Sharding, Sharding]:
+    """Of arrays whose first axis is split over so many devices, and of all others."""
+    if devices == 1:
+        # A mesh of one device would come out of a program as another than went in.
+        return (jax.sharding.SingleDeviceSharding(jax.devices()[0]),) * 2
+    mesh = _make_mesh(devices, axis)
+    split, whole = PartitionSpec(axis), PartitionSpec()
+    return NamedSharding(mesh, split), NamedSharding(mesh, whole)
+
+
+def _make_mesh(devices: int, axis: str) -> Mesh:
     # Not Explicit, JAX's default: there XLA would add no exchange of its own.
-    return jax.make_mesh(
-        (rows,), (ROWS,), axis_types=(AxisType.Auto,), devices=devices[:rows]
-    )
+    kinds = (AxisType.Auto,)
+    return jax.make_mesh((devices,), (axis,), kinds, devices=jax.devices()[:devices])

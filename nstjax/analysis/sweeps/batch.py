@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax import sharding as shardings
 
 from nstjax.analysis.sweeps import settings as swept
 from nstjax.analysis.sweeps.settings import BLEND_WEIGHTS, Setting
@@ -21,8 +20,10 @@ from nstjax.problem.preprocessing import Original
 from nstjax.problem.problem import NO_CONTROLS, make_weights, prepare
 from nstjax.problem.targets import Controls
 from nstjax.runtime import processes as distributed
+from nstjax.runtime.mesh import batch_shardings
 from nstjax.statistics.style import style_statistic
 
+RUNS = "settings"  # the axis of a mesh
 UNLIKE = (
     f"{BLEND_WEIGHTS} of 0 leave other layers or samples than the rest, which another "
     "program would be needed for: give small ones in place of 0"
@@ -96,7 +97,7 @@ def prepare_batch(
     size = math.ceil(max(size, len(settings)) / devices) * devices
     starts += [starts[-1]] * (size - len(starts))
     axes = _run_axes(starts[0][2], settings[0], preset)
-    by_run, everywhere = run_shardings()
+    by_run, everywhere = batch_shardings(devices, RUNS)
 
     def stack(axis: int | None, *values: Any) -> Any:
         if axis is None:
@@ -128,18 +129,6 @@ def batch_shapes(batch: Batch, size: int) -> Batch:
 def map_axes(function: Callable[..., Any], axes: Any, *trees: Any) -> Any:
     """``function(axis, *subtrees)`` of each entry of the axes, None or a number."""
     return jax.tree.map(function, axes, *trees, is_leaf=lambda axis: axis is None)
-
-
-def run_shardings() -> tuple[shardings.Sharding, shardings.Sharding]:
-    """Of what has a run axis, spread over all devices, and of what all runs share."""
-    devices = jax.devices()
-    if len(devices) == 1:
-        # A mesh of one device would come out of the program as another than went in.
-        return (shardings.SingleDeviceSharding(devices[0]),) * 2
-    types = (shardings.AxisType.Auto,)
-    mesh = jax.make_mesh((len(devices),), ("settings",), axis_types=types)
-    by_run = shardings.NamedSharding(mesh, shardings.PartitionSpec("settings"))
-    return by_run, shardings.NamedSharding(mesh, shardings.PartitionSpec())
 
 
 def _run_axes(data: TransferData, setting: Setting, preset: Preset) -> TransferData:

@@ -18,12 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nstjax.analysis.sweeps.batch import Batch, run_shardings
+from nstjax.analysis.sweeps.batch import RUNS, Batch
 from nstjax.losses.objective import TransferData
 from nstjax.optimization.optimizers import with_learning_rate
 from nstjax.optimization.steps import CompiledSteps, compile_steps, to_host
 from nstjax.optimization.transfer import StyleTransfer, TransferInfo, TransferState
 from nstjax.problem.pyramid import shown_image
+from nstjax.runtime.mesh import batch_shardings
 from nstjax.runtime.processes import to_numpy
 
 
@@ -84,7 +85,7 @@ def make_sweep(
         )
         return new_state._replace(image=image, step=count, average=average), info
 
-    by_run, _ = run_shardings()
+    by_run, _ = batch_shardings(jax.device_count(), RUNS)
     step_runs = jax.vmap(step, in_axes=(0, *axes))
 
     def sharded_step(

@@ -127,7 +127,7 @@ def _run(
     """The updates that are left, with their log, checkpoints and sample sheets."""
     folder, steps, batches = request.folder, request.preset.steps, setup.batches
     checkpoints = folder / CHECKPOINTS
-    by_picture, everywhere = update.batch_shardings(request.preset.batch_size)
+    by_picture, everywhere = update.picture_shardings(request.preset.batch_size)
     state, objective = processes.place((setup.state, setup.objective), everywhere)
     state, progress = _begin(request, setup, state)
     state, first = processes.place(state, everywhere), int(state.step)

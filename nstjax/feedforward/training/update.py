@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import Array
-from jax.sharding import NamedSharding, PartitionSpec, Sharding
+from jax.sharding import Sharding
 
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.networks import Network
@@ -25,6 +25,7 @@ from nstjax.feedforward.training.objective import (
     Objective,
     TrainingTerms,
 )
+from nstjax.runtime.mesh import batch_shardings
 
 
 class TrainingState(NamedTuple):
@@ -156,25 +157,20 @@ def _mean(terms: TrainingTerms) -> TrainingTerms:
     return jax.tree.map(lambda values: values.mean(0), terms)
 
 
-def batch_shardings(batch_size: int) -> tuple[Sharding, Sharding]:
+def picture_shardings(batch_size: int) -> tuple[Sharding, Sharding]:
     """Where a batch lies, its pictures split over the devices, and where the rest.
 
     As many devices are used as divide the batch; of several processes all are needed.
     """
-    devices = jax.devices()
-    count = math.gcd(len(devices), batch_size)
-    if jax.process_count() > 1 and count < len(devices):
+    devices = jax.device_count()
+    used = math.gcd(devices, batch_size)
+    if jax.process_count() > 1 and used < devices:
         raise InputError(
-            f"batches of {batch_size} photos leave out some of the {len(devices)} "
-            f"devices of {jax.process_count()} processes: give a --batch_size that "
-            f"{len(devices)} divides"
+            f"batches of {batch_size} photos leave out some of the {devices} devices "
+            f"of {jax.process_count()} processes: give a --batch_size that {devices} "
+            "divides"
         )
-    if count == 1:
-        return (jax.sharding.SingleDeviceSharding(devices[0]),) * 2
-    kinds = (jax.sharding.AxisType.Auto,)
-    mesh = jax.make_mesh((count,), ("pictures",), kinds, devices=devices[:count])
-    by_picture = NamedSharding(mesh, PartitionSpec("pictures"))
-    return by_picture, NamedSharding(mesh, PartitionSpec())
+    return batch_shardings(used, "pictures")
 
 
 def check_finite(info: TrainingInfo, step: int) -> None:

@@ -31,9 +31,9 @@ from nstjax.feedforward.training.objective import Batch, Objective, make_loss
 from nstjax.feedforward.training.setup import learning_rates
 from nstjax.feedforward.training.update import (
     MOST_NONFINITE,
-    batch_shardings,
     check_finite,
     make_training,
+    picture_shardings,
 )
 from nstjax.problem.problem import make_weights
 
@@ -175,24 +175,24 @@ import sys
 sys.path[:0] = {folders!r}
 import jax, numpy as np
 jax.config.update("jax_numpy_rank_promotion", "raise")
-from test_update import batch_shardings, make_batch, three_steps
+from test_update import picture_shardings, make_batch, three_steps
 for count, devices in ((4, 4), (6, 2), (5, 1), (8, 4)):
-    by_picture, everywhere = batch_shardings(count)
+    by_picture, everywhere = picture_shardings(count)
     content = jax.device_put(make_batch(0, count), by_picture).content
     assert len(content.sharding.device_set) == devices, count
     shards = [shard.data.shape[0] for shard in content.addressable_shards]
     assert shards == [count // devices] * devices, shards
     assert len(everywhere.device_set) == devices
 for name in ("conditional", "batch"):
-    np.savez({folder!r} + "/" + name, *three_steps(name, *batch_shardings(4)))
+    np.savez({folder!r} + "/" + name, *three_steps(name, *picture_shardings(4)))
 """
 
 
 def test_processes_whose_devices_do_not_divide_a_batch_are_told(monkeypatch):
-    monkeypatch.setattr(jax, "devices", lambda: 4 * [None])
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(InputError, match="give a --batch_size that 4 divides"):
-        batch_shardings(6)
+        picture_shardings(6)
 
 
 @pytest.mark.slow
@@ -205,7 +205,7 @@ def test_several_devices_train_the_same_network(tmp_path):
         check=True,
     )
     for name in ("conditional", "batch"):
-        alone = three_steps(name, *batch_shardings(4))
+        alone = three_steps(name, *picture_shardings(4))
         with np.load(tmp_path / f"{name}.npz") as file:
             for one, other in zip(file.values(), alone, strict=True):
                 np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
