@@ -118,6 +118,8 @@ class Optimizer(NamedTuple):
     Attributes:
       make: (learning rate, options) -> optax transformation.
       rate: the learning rate where a preset has none for it; None: Adam's.
+      curvature: whether it takes gradients' differences for curvature: not for losses
+        that draw other samples at every step, nor for normalized gradients.
       step_copies: how many times a step holds the largest activation.
       evaluations: how often a step evaluates the loss, as compiled.
       sweep_copies: how many times a sweep holds each activation.
@@ -125,6 +127,7 @@ class Optimizer(NamedTuple):
 
     make: Callable[[ArrayLike, OptimizerOptions], optax.GradientTransformation]
     rate: float | None = 1.0
+    curvature: bool = True
     step_copies: int = 3
     evaluations: int = 1
     sweep_copies: int = 2
@@ -154,7 +157,7 @@ def _lbfgs_linesearch(
 
 
 OPTIMIZERS = {
-    "adam": Optimizer(_adam, rate=None, step_copies=2),
+    "adam": Optimizer(_adam, rate=None, curvature=False, step_copies=2),
     "lbfgs": Optimizer(_lbfgs),
     "lbfgs-linesearch": Optimizer(_lbfgs_linesearch, evaluations=2, sweep_copies=4),
 }

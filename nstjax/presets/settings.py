@@ -165,7 +165,11 @@ def customize(preset: Preset, **overrides: Any) -> Preset:
         raise InputError("noise_ratio needs init=blend: there it is the share of noise")
     style_loss = overrides.get("style_loss", preset.loss.style.style_loss)
     optimizer = overrides.get("optimizer", preset.optimizer.name)
-    if style_statistic(style_loss).sampled and "lbfgs" in optimizer:
+    if optimizer not in OPTIMIZERS:
+        raise InputError(
+            f"unknown optimizer {optimizer!r}: known are {', '.join(OPTIMIZERS)}"
+        )
+    if style_statistic(style_loss).sampled and OPTIMIZERS[optimizer].curvature:
         if "optimizer" in overrides:
             raise InputError(
                 f"style_loss={style_loss} draws other samples at every step, which "
@@ -173,16 +177,11 @@ def customize(preset: Preset, **overrides: Any) -> Preset:
             )
         overrides["optimizer"] = "adam"
     # Gradients that never grow small are no function's: L-BFGS may diverge on them.
-    if overrides.get("normalize_gradients") and "lbfgs" in preset.optimizer.name:
+    if overrides.get("normalize_gradients") and OPTIMIZERS[optimizer].curvature:
         overrides.setdefault("optimizer", "adam")
     if "optimizer" in overrides:
         overrides.setdefault("learning_rate", None)
     result = with_settings(preset, **overrides)
-    if result.optimizer.name not in OPTIMIZERS:
-        raise InputError(
-            f"unknown optimizer {result.optimizer.name!r}: known are "
-            f"{', '.join(OPTIMIZERS)}"
-        )
     result = dataclasses.replace(result, learning_rate=learning_rate_of(result))
     _check(result)
     return result

@@ -169,9 +169,8 @@ def plan_memory(
         if memory_gb is None
         else GIGABYTE * memory_gb
     )
-    sides = (
-        [] if preset.optimizer.name == "lbfgs-linesearch" else _tiles(pictures.photo)
-    )
+    optimizer = OPTIMIZERS[preset.optimizer.name]
+    sides = [] if optimizer.evaluations > 1 else _tiles(pictures.photo)
     for side in (None, *sides):
         fitting = plan(side)
         if HEADROOM * fitting.peak_bytes <= budget:
@@ -180,7 +179,7 @@ def plan_memory(
         f"the run would need {HEADROOM * fitting.peak_bytes / GIGABYTE:.2f} GB of "
         f"memory{' with the smallest tiles' if sides else ''}, and "
         f"{budget / GIGABYTE:.2f} are allowed: choose a smaller size"
-        f"{' or optimizer=adam' if 'lbfgs' in preset.optimizer.name else ''}, or allow "
+        f"{' or optimizer=adam' if optimizer.curvature else ''}, or allow "
         "more with memory_gb"
     )
 

@@ -14,7 +14,7 @@ from nstjax.images.resizing import resize
 from nstjax.losses.objective import StylizeMask, TransferData
 from nstjax.losses.terms import Weights
 from nstjax.network.vgg import Params, preprocess
-from nstjax.optimization.optimizers import with_learning_rate
+from nstjax.optimization.optimizers import OPTIMIZERS, with_learning_rate
 from nstjax.optimization.sharding import (
     place_state,
     place_targets,
@@ -294,9 +294,10 @@ def _check_tile(tile: int | None, preset: Preset) -> None:
     """Raise ``InputError`` unless a run of the preset can go by such tiles."""
     if tile is None:
         return
-    if preset.optimizer.name == "lbfgs-linesearch":
+    name = preset.optimizer.name
+    if OPTIMIZERS[name].evaluations > 1:
         raise InputError(
-            "optimizer=lbfgs-linesearch evaluates the loss within a step, which tiles "
-            "cannot: choose optimizer=lbfgs or adam, or a smaller size"
+            f"optimizer={name} evaluates the loss within a step, which tiles cannot: "
+            "choose optimizer=lbfgs or adam, or a smaller size"
         )
     plan_tiles(1, 1, deepest_layer(preset), tile)
