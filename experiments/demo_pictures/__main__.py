@@ -5,10 +5,14 @@
 writes painting.jpg and stained_glass.jpg to ``nstjax/pictures``.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import spatial
 
+from experiments.benchmarks.benchmark import no_arguments
 from experiments.demo_pictures.painting import paint
+from nstjax.commands.launcher import run_command
 from nstjax.io.demo import PICTURES
 from nstjax.io.images import write_image
 
@@ -30,6 +34,13 @@ def stained_glass(height: int = 512, width: int = 640, panes: int = 260) -> np.n
     return np.float32(glass.reshape(height, width, 3) / 255).clip(0, 1)
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Draw both; returns the exit status."""
+    no_arguments(arguments)
+    for name, draw in {"painting": paint, "stained_glass": stained_glass}.items():
+        write_image(PICTURES / f"{name}.jpg", draw())
+    return 0
+
+
 if __name__ == "__main__":
-    write_image(PICTURES / "painting.jpg", paint())
-    write_image(PICTURES / "stained_glass.jpg", stained_glass())
+    run_command("demo_pictures", __name__, __doc__ or "", main)

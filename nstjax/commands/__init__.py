@@ -1,4 +1,4 @@
 """The commands ``nstjax`` and ``nstjax-fast``, and what launches the experiments.
 
-Imports every other room.
+May import every other room.
 """

@@ -1,4 +1,4 @@
 """Networks that restyle a picture in one pass: their design, training and use.
 
-Imports ``problem``, ``io`` and what is below.
+May import ``problem``, ``io`` and what is below.
 """

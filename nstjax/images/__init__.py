@@ -1,4 +1,4 @@
 """Arrays of pixels in, arrays of pixels out: sizes, colors, regions, contact sheets.
 
-Imports ``nstjax.errors`` only, and touches no disk.
+May import ``nstjax.errors`` only, and touches no disk.
 """

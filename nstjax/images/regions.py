@@ -54,8 +54,7 @@ def regions_from_map(
     and 1 are black and white, more are named by themselves, the lowest first.
 
     The picture is sRGB [height, width, 3] in 0..1, with its opacity [height, width] in
-    0..1 or None; what is no map, a photo say, is refused. There are one region, which
-    is everywhere, to 16.
+    0..1 or None; what is no map, a photo say, is refused. There are 1 to 16 regions.
     """
     image = mask_picture.painted_map(image, alpha, name)
     advice = f"a mask has {MAX_COLORS} regions at the most"
@@ -105,10 +104,11 @@ def regions_from_masks(
 def fit_regions(
     regions: RegionMasks, height: int, width: int, name: str
 ) -> RegionMasks:
-    """The regions at their picture's size, antialiased; a difference is noted.
+    """The regions at their picture's size, antialiased.
 
-    So are one region alone, and regions that are hardly there. A mask that is portrait
-    where its picture is landscape is refused.
+    A note is logged if the size differs, if there is a single region, and of regions
+    that are hardly there. A mask that is portrait where its picture is landscape is
+    refused.
     """
     together = np.moveaxis(regions.masks, 0, -1)
     fitted = _fitted(together, height, width, name, "its picture")

@@ -1,5 +1,5 @@
-"""Every file: pictures, videos, weights, logs, checkpoints.
+"""Files: pictures, videos, weights, logs, checkpoints, locks.
 
-Imports ``presets`` and what is below, and lazily ``weights_convert``, which converts
+May import ``presets`` and what is below, and lazily ``weights_convert``, which converts
 foreign weights.
 """

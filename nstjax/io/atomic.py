@@ -66,11 +66,11 @@ def check_results(
     inputs: Iterable[StrPath | None] = (),
     new_in: Path | None = None,
 ) -> None:
-    """Check that what a command is going to write costs nobody an input.
+    """Check that what a command is going to write overwrites no input.
 
     What the program has ``chosen`` may not be a link: a folder that was sent around may
-    hold links to any file. Who has ``given`` a name means the file that a link leads
-    to. In ``new_in``, the working folder of a new run, none of them may be yet.
+    hold links to any file. A ``given`` path may be one, whose target is written. In
+    ``new_in``, the working folder of a new run, none of them may exist yet.
     """
     own = list(map(Path, chosen))
     written = [*own, *map(Path, given)]

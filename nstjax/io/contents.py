@@ -43,9 +43,9 @@ def find_contents(
 ) -> list[Content]:
     """The photos and videos, those of folders in order of their names.
 
-    For the output of a video, animated pictures are videos. Of several files, those
-    that cannot be read are left out with one note. ``recursive`` is None where nobody
-    is asked.
+    If the output is a video, animated pictures count as videos. Of several files, those
+    that cannot be read are left out with one note. ``recursive`` is None if the command
+    has no such flag.
     """
     note = functools.partial(LOGGER.warning, "left out %s: %s")
     files = given_files(given, recursive=bool(recursive), output=output, note=note)

@@ -34,10 +34,10 @@ class Extras:
 
 
 def write_somewhere(path: Path, write: Callable[[Path], object]) -> Path:
-    """Write a result, elsewhere where it cannot be written as it should, with a note.
+    """Write a result, or elsewhere if its path fails, with a note that says where.
 
-    Under names that are free it is tried beside the path, in the current folder and in
-    the temporary one. Where all of them fail, the first error is raised.
+    Free names are tried beside the path, in the current folder and in the temporary
+    one. If all of them fail, the first error is raised.
     """
     try:
         write(path)

@@ -89,7 +89,7 @@ def temporary_folder(beside: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def own_folder(folder: Path) -> Iterator[bool]:
-    """Make a folder that is not there, or a dead process's, and remove it in the end.
+    """Make a folder, or take over a dead process's leftover, and remove it in the end.
 
     Yields whether it could be made.
     """
@@ -106,7 +106,7 @@ def own_folder(folder: Path) -> Iterator[bool]:
 
 
 def remove_dead(folder: Path) -> None:
-    """Remove the folders of ours that dead processes have left in a folder."""
+    """Remove what dead processes have left in a folder: folders of ours."""
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(folder)):
             if OURS.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
@@ -115,7 +115,7 @@ def remove_dead(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _ended_by(leave: Callable[[], None]) -> Iterator[None]:
-    """Have this done when the block ends, or the process."""
+    """Call ``leave`` when the block or the process ends."""
     with cleaned_up(leave):
         try:
             yield
@@ -157,7 +157,7 @@ def _remove_if_dead(folder: Path) -> None:
 def _remove(folder: Path) -> None:
     """Remove a folder of ours, but not what somebody else has put there."""
     remove_dead(folder)
-    # While the process is ended, its main thread may still write.
+    # While a signal ends the process, its main thread may still write.
     for _ in range(3):
         with contextlib.suppress(OSError):
             for name in os.listdir(folder):

@@ -96,7 +96,7 @@ def short_json(value: Any) -> str:
 
 @contextlib.contextmanager
 def open_tensors(path: StrPath, remedy: str, most_bytes: int = 2**63) -> Iterator[Any]:
-    """Open a safetensors file, of which its library checks that its tensors fill it."""
+    """Open a safetensors file; its library checks that the tensors fill the file."""
     check_file(path, remedy, most_bytes)
     try:
         with open(path, "rb") as file:
@@ -123,7 +123,7 @@ def check_tensors(
 ) -> None:
     """Compare tensors with {name: shape and dtype}, before any is read.
 
-    Those of the ``names`` may not be there unless they are expected.
+    A tensor in ``names`` that is in the file, but not expected, is an error.
     """
     known = set(file.keys())
     for name in (*expected, *names):

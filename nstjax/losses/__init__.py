@@ -1,4 +1,4 @@
 """What is compared: content, style, total variation, and their total.
 
-Imports ``network``, ``statistics`` and what is below, and touches no disk.
+May import ``network``, ``statistics`` and what is below, and touches no disk.
 """

@@ -1,4 +1,4 @@
 """What lowers a loss: optimizers, the update of an image, compiled steps, devices.
 
-Imports ``losses`` and what is below, and touches no disk.
+May import ``losses`` and what is below, and touches no disk.
 """

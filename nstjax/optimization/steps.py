@@ -64,7 +64,7 @@ def compile_steps(transfer: StyleTransfer, longest: int | None = None) -> Compil
 
     Args:
       transfer: from ``style_transfer``.
-      longest: the most steps per dispatch; by the default device where not given.
+      longest: the most steps per dispatch; if not given, it depends on the device.
 
     Returns:
       The compiled chunk; nothing is traced before its first call, and once per shape.
@@ -113,7 +113,7 @@ def steps_of_gradient(
     loss_and_gradient: Callable[..., tuple[tuple[Array, LossTerms], Array]],
     update: UpdateFunction,
 ) -> CompiledSteps:
-    """Steps whose loss and gradient are no single compiled function's.
+    """Steps whose loss and gradient come from several compiled functions.
 
     Args:
       loss_and_gradient: (image, step, *data) -> ((loss, LossTerms), ∂loss/∂image).
@@ -180,7 +180,7 @@ def run(
             check_finite(info, done, state)
             done += length
             yield state, info
-        # There may be more stops than could ever be counted.
+        # The stops may be endless.
         if done == num_steps:
             return
 

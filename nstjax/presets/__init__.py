@@ -1,4 +1,4 @@
 """Settings as plain data, and the published ones by name.
 
-Imports ``optimization``, ``tiling`` and what is below, and touches no disk.
+May import ``optimization``, ``tiling`` and what is below, and touches no disk.
 """

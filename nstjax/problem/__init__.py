@@ -1,4 +1,4 @@
 """From pictures, a network and a preset to targets, a start and a memory plan.
 
-Imports ``presets`` and what is below, and touches no disk.
+May import ``presets`` and what is below, and touches no disk.
 """

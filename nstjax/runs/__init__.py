@@ -1,4 +1,4 @@
 """One run as a person drives it: its request, log, checkpoints, previews, film.
 
-Imports ``feedforward``, ``problem``, ``io`` and what is below.
+May import ``feedforward``, ``problem``, ``io`` and what is below.
 """

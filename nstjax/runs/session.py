@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
     step: int
     interrupted: bool  # whether somebody stopped it before its last step
     complete: bool  # whether all that was asked for beside the picture is written
-    # The first that is logged and the last of the same scale, if there are two.
+    # The first and the last total loss of the first scale; None without two.
     losses: tuple[float, float] | None
 
 

@@ -1,4 +1,4 @@
 """The process that we run in: memory, compilation, signals, processes and devices.
 
-Imports ``nstjax.errors`` and ``nstjax.whole_number`` only.
+May import ``nstjax.errors`` and ``nstjax.whole_number`` only.
 """

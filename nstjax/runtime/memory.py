@@ -17,14 +17,14 @@ from typing import Any
 import jax
 
 GIGABYTE = 1e9
-HEADROOM = 1.05  # of a budget over a prediction
+HEADROOM = 1.05  # a budget must exceed the prediction by this factor
 # A device's runtime and its libraries want some, too.
 USABLE_SHARE_OF_DEVICE = 0.9
 # Parameters of glibc's mallopt(3).
 TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8
 NEVER = 2**31 - 1
-# Small arrays that come to stay among a step's large ones, so that the next step's do
-# not fit there any more, come in the first steps.
+# In the first steps, small arrays that live long settle between a step's large ones,
+# and the next step's no longer fit there.
 SETTLING_STEPS = 3
 
 
@@ -52,8 +52,8 @@ def settle_memory(steps_done: int) -> None:
 def free_before_next_step() -> None:
     """Have XLA:CPU free a step's temporaries before the next step begins.
 
-    It does so when it runs the steps where they are asked for, and not in a thread of
-    its own. To be called before JAX's first operation.
+    It does so when steps run in the caller's thread. To be called before JAX's first
+    operation.
     """
     jax.config.update("jax_cpu_enable_async_dispatch", False)
 

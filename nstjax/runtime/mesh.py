@@ -13,7 +13,7 @@ ROWS = "rows"
 def read_mesh(text: str | None) -> Mesh | None:
     """The mesh that a text such as ``rows=4`` asks for; None for a single device.
 
-    No text asks for one device, or for all where there are several processes.
+    Without a text it is one device, or all of them if there are several processes.
     """
     if text is None:
         return row_mesh(jax.device_count()) if count_processes() > 1 else None

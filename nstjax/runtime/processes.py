@@ -32,10 +32,10 @@ def join_processes(
     process_id: int | None,
     timeout: int = 300,
 ) -> None:
-    """Join the other processes; does nothing where no argument tells of some.
+    """Join the other processes; does nothing if no argument is given.
 
-    To be called before JAX's first operation. Elsewhere than in the first process
-    standard output and notes go nowhere from here on.
+    To be called before JAX's first operation. From here on, all processes but the first
+    discard standard output and notes.
 
     The coordinator is HOST:PORT of the first process; "auto", without the next two,
     where JAX finds them out by itself (Slurm, Open MPI, TPU). ``process_id`` counts

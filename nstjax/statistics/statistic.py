@@ -49,9 +49,8 @@ class Statistic(ABC):
     """A style statistic, relative to Gatys' Gram matrices.
 
     Attributes:
-      centered: whether the sums are taken about the layer's mean, gathered before. With
-        any other center, what is subtracted from the second moments would cancel most
-        of them.
+      centered: whether the sums are taken about the layer's mean, gathered before:
+        about another center, subtracting the squared mean would cost most digits.
       sampled: whether positions are drawn, other ones at each step.
       factor: the published weight of the distance where that of Gatys' E_l is 1.
     """
@@ -113,14 +112,14 @@ class Statistic(ABC):
     def loss(
         self, statistic: Any, target: Any, key: Array, layer: LayerSize, form: StyleForm
     ) -> Array:
-        """E_l: the weighted distance, times what the preset's Gram loss is of Gatys'.
+        """E_l: the weighted distance, times the preset's Gram loss over Gatys'.
 
         With the style normalizations "scaled" and "unscaled" it is the distance alone.
         """
         distance = self.distance(statistic, target, key) / layer.channels
         if form.style_normalization in ("scaled", "unscaled"):
             return distance
-        # Grams are those over hw times this.
+        # A Gram matrix is the "hw" one times this.
         scales = {"none": layer.positions, "hw": 1.0, "chw": 1.0 / layer.channels}
         per_gatys = 4.0 * style_factor(form.style_normalization, layer)
         per_gatys *= scales[form.gram_normalization] ** 2

@@ -1,9 +1,9 @@
 """Style losses by name: what is kept of a painting's layer, and the distance to it.
 
 Each statistic takes the place of Gatys' E_l: in a preset whose Gram loss is k times
-E_l, so are the others. Their factors are the published ones relative to the Gram loss,
-so that one beta serves all: Demystifying's divided by what makes its polynomial kernel
-E_l, and for Wasserstein Crowson's.
+E_l, so are the others. So that one beta serves all, their factors are the published
+ones relative to the Gram loss. For MMD they are those of "Demystifying", divided by the
+one that makes its polynomial kernel E_l; for Wasserstein they are Crowson's.
 
 Source:
   Gatys et al. (2016); Li et al., "Demystifying Neural Style Transfer" (2017);

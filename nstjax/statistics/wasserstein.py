@@ -81,8 +81,8 @@ class Wasserstein2(Statistic):
 def symmetric_root(matrix: ArrayLike) -> Array:
     """Square root of a symmetric positive semi-definite matrix, for a target.
 
-    Made of eigenvalues, those that rounding put below 0 taken for 0; it has no useful
-    gradient, for which there is ``matrix_square_root``.
+    From the eigenvalues, negative ones taken for 0. Its gradient is of no use: for that
+    there is ``matrix_square_root``.
     """
     eigenvalues, eigenvectors = jnp.linalg.eigh(jnp.asarray(matrix))
     roots = jnp.sqrt(jnp.maximum(eigenvalues, 0))

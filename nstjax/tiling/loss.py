@@ -8,8 +8,8 @@ the tiles' sums add up to the image's:
 
 Each S_t is computed from a window that holds all that its tile's core sees
 (``nstjax.tiling.plan``), so that the whole image's activations are never there at once.
-Moments and covariances take another pass before these, for the means that they are
-about; normalized gradients one between them, for the norm of each layer's gradient.
+Moments and covariances take another pass before these, for the means about which they
+are taken; normalized gradients one between them, for the norm of each layer's gradient.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
 """Tests of convexity by chords and by curvature.
 
-Imports no other room of ``analysis``.
+May import no other room of ``analysis``.
 """

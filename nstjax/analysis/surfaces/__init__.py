@@ -1,4 +1,4 @@
 """The losses on planes and lines through image space, and their figures.
 
-Imports ``analysis.convexity`` and ``analysis.sweeps``.
+May import ``analysis.convexity`` and ``analysis.sweeps``.
 """

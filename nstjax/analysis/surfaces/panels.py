@@ -27,9 +27,9 @@ TITLES = {
 class View(NamedTuple):
     """How somebody looks at a surface.
 
-    The weights make the total loss; ``log`` are colors and contours at equal ratios,
-    ``log_height`` heights too; the eye is in degrees; the title a line above the
-    description.
+    The weights make the total loss. With ``log`` colors and contours are logarithmic,
+    with ``log_height`` heights as well. The eye is in degrees, and the title is a line
+    above the description.
     """
 
     alpha: float

@@ -44,10 +44,15 @@ class SurfaceRequest(NamedTuple):
 
 
 class PlaneKind(NamedTuple):
-    """What is said of a plane in --help, how a request makes it, and what it takes.
+    """A plane that people can name.
 
-    Of ``OPTIONS``, those that matter to it. Without ranges it holds the run's marked
-    "points" or its "trajectory", or else s and t of ``span``.
+    Attributes:
+      text: what --help says of it.
+      make: makes the plane of a run and a request.
+      options: those of ``OPTIONS`` that matter to it.
+      shows: the run's marks that it must hold where the request has no ranges.
+      span: of s and t, where it need not hold any marks.
+      is_line: whether it has one direction only.
     """
 
     text: str

@@ -1,4 +1,4 @@
 """Many runs at once, and their figures.
 
-Imports ``analysis.figures`` and no room of ``analysis``.
+May import ``analysis.figures`` and no room of ``analysis``.
 """

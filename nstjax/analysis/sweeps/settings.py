@@ -27,7 +27,7 @@ SCALARS = ("alpha", "beta", "tv", "learning_rate")
 BLEND_WEIGHTS = "style_blend_weights"
 MOST_SETTINGS = 100_000
 LARGEST_SEED = 2**32 - 1
-# For the most settings that a sweep may have, 160 characters each.
+# MOST_SETTINGS lines of 160 characters.
 MOST_BYTES = 2**24
 GRID_HELP = "give NAME=START:STOP:COUNT[:log] or NAME=VALUE;VALUE"
 

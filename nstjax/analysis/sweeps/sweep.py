@@ -44,7 +44,7 @@ class BatchResults(NamedTuple):
 
 
 class CompiledSweep(NamedTuple):
-    """The program of a sweep, compiled for one batch's shapes or, without, for any.
+    """The program of a sweep, compiled ahead for the shapes of a batch if it has some.
 
     ``init`` makes a TransferState with a run axis on every leaf of images and learning
     rates; the rows of ``steps`` are [step, run]. ``size`` settings run at a time,
@@ -66,7 +66,7 @@ def make_sweep(
     A run whose loss or gradient is not finite keeps its image, and with that its loss,
     to the end. Its optimizer's state matters no more and may change: to keep it would
     take the memory of L-BFGS's pairs a second time. A dispatch has ``longest`` steps at
-    most; by the device where not given.
+    most; if not given, it depends on the device.
     """
 
     def init(image: Array, learning_rate: Array) -> TransferState:

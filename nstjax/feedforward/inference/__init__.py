@@ -1,4 +1,4 @@
 """Restyling pictures with a trained network, and exporting it.
 
-Imports ``feedforward.networks``.
+May import ``feedforward.networks``.
 """

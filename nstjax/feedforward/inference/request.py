@@ -36,10 +36,10 @@ LOGGER = logging.getLogger("nstjax")
 class FastRequest:
     """What ``nstjax-fast`` is asked for, by its flags.
 
-    ``output`` is a file; or a folder, which several results need, and which has no
-    suffix, exists, or ends with a slash; None is the working folder. In a folder a
-    result is named after its photo and style. ``tile`` is 0 for none; None for tiles
-    for large photos.
+    ``output`` is a folder if it has no suffix, exists as one or ends with a slash, else
+    a file; several results need a folder. None is the current folder. In a folder, a
+    result is named after its photo and style. ``tile`` is 0 for none; None is for tiles
+    where a photo is large.
     """
 
     contents: Sequence[str]
@@ -132,7 +132,7 @@ def _output_folder(request: FastRequest, results: int) -> Path | None:
 
 
 def _without_existing(jobs: Sequence[Job]) -> list[Job]:
-    """Those whose results are not there yet; what another makes is no photo."""
+    """Those whose results do not exist yet; what another job makes is no photo."""
     makers = {job.output.resolve(): job.content for job in jobs}
     jobs = [
         job

@@ -75,9 +75,9 @@ class Tiles:
     ) -> tuple[np.ndarray, Moments]:
         """A function of whole activations, and its output's mean and variance.
 
-        The function is of [1, height, width, channels] from each source; all tiles are
-        read with one shape, so that one compilation serves, from a multiple of
-        ``multiple`` positions on and with a halo, past which no padding may spoil.
+        The function is of [1, height, width, channels] from each source. All tiles have
+        one shape, so that one compilation serves. Each starts at a multiple of
+        ``multiple`` positions and has a halo; padding may spoil no more than that.
         """
         values, finishes = zip(*sources, strict=True)
         sides = values[0].shape[:2]

@@ -1,4 +1,4 @@
 """The networks themselves, and their files.
 
-Imports no other room of ``feedforward``.
+May import no other room of ``feedforward``.
 """

@@ -154,7 +154,7 @@ def network_tensors(network: Network) -> dict[str, np.ndarray]:
 
 
 def _variables(network: nnx.Module) -> dict[str, nnx.Variable[Any]]:
-    """The network's own: what is set here changes it."""
+    """The network's variables themselves, not copies."""
     flat = nnx.to_flat_state(nnx.state(network, (nnx.Param, nnx.BatchStat)))
     return {"/".join(map(str, names)): variable for names, variable in flat}
 

@@ -1,4 +1,4 @@
 """Training a network on the loss of its pictures.
 
-Imports ``feedforward.networks``.
+May import ``feedforward.networks``.
 """

@@ -50,7 +50,7 @@ class Trained(NamedTuple):
 def train(request: TrainingRequest) -> Trained:
     """Train, or go on from the last checkpoint; the model is written to the folder.
 
-    Nothing is written before all that can be checked is.
+    Nothing is written before all that can be checked has been checked.
     """
     with (
         one_run_in(request.folder),

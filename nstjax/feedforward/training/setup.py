@@ -42,8 +42,8 @@ CALIBRATION_PHOTOS = 16
 class Setup(NamedTuple):
     """What a training is run with.
 
-    ``samples`` are the photos that are held out, for each of the first paintings; only
-    arbitrary style has an encoder.
+    ``samples`` are the photos that are held out, a batch for each of the first
+    ``SHEET_STYLES`` paintings; only arbitrary style has an encoder.
     """
 
     training: Training
