@@ -172,7 +172,7 @@ def check_picture(path: StrPath) -> None:
 
 @contextmanager
 def _opened(name: str) -> Iterator[Image.Image]:
-    check_file(name, "give one picture file")
+    check_file(name, "give the path of one picture")
     try:
         file = open(name, "rb")  # noqa: SIM115 - decoding has errors of its own
     except OSError as error:

@@ -197,7 +197,7 @@ def check_video_output(path: StrPath) -> None:
 
 def _describe(path: StrPath, output: str = "") -> tuple[str, str]:
     """What ffmpeg says of a file, and what it writes to standard output."""
-    check_file(path, "give one video file")
+    check_file(path, "give the path of one video")
     said, written = _ffmpeg(path, output)
     if OPENED not in said:
         reason = said.strip().rpartition(": ")[2] or "ffmpeg crashed"

@@ -260,7 +260,7 @@ def test_names_that_ffmpeg_would_take_for_something_else(tmp_path, monkeypatch):
     [
         ("text.mp4", r"is not a video that ffmpeg can read \(Invalid data"),
         ("empty.mp4", "is not a video that ffmpeg can read"),
-        ("folder.mp4", "is a folder: give one video file"),
+        ("folder.mp4", "is a folder: give the path of one video"),
         ("nowhere.mp4", "does not exist"),
     ],
 )
