@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, SupportsFloat, get_args, get_origin, get_type_hints
 
 from nstjax.errors import InputError
 from nstjax.images.resizing import Rule
@@ -204,15 +204,20 @@ def _check(preset: Preset) -> None:
                 f"{name} must be one of {', '.join(choices)}, got {value!r}"
             )
     for name, (low, high) in LIMITS.items():
-        whole = setting_types()[name] in (int, tuple[int, ...])
-        values = settings[name]
-        for value in values if isinstance(values, tuple) else (values,):
-            if low <= value <= high and (isinstance(value, int) or not whole):
+        kind, values = setting_types()[name], settings[name]
+        whole = kind in (int, tuple[int, ...])
+        if get_origin(kind) is not tuple:
+            values = (values,)
+        elif not isinstance(values, tuple):
+            raise InputError(f"{name} must be a tuple of numbers, got {values!r}")
+        for value in values:
+            is_number = isinstance(value, int if whole else SupportsFloat)
+            if is_number and low <= value <= high:
                 continue
             span = f"lie in {low}..{high}{', a whole number' if whole else ''}"
             if high == LARGEST_NUMBER:
                 span = "be a finite number of 0 or more (in float32)"
-            raise InputError(f"{name} must {span}, got {value}")
+            raise InputError(f"{name} must {span}, got {value!r}")
     for kind in ("content", "style"):
         layers, weights = settings[f"{kind}_layers"], settings[f"{kind}_layer_weights"]
         if len(weights) != len(layers):

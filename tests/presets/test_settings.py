@@ -118,6 +118,8 @@ def test_customize_takes_each_choice_and_no_other(name):
         ({"init": "blend", "noise_ratio": 1.01}, "noise_ratio must lie in 0..1*"),
         ({"optimizer": "sgd"}, "unknown optimizer 'sgd'*"),
         ({"gamma": 1.0}, "unknown setting 'gamma'*"),
+        ({"steps": "10"}, "steps must lie in 1..100000000, a whole number, got '10'"),
+        ({"pyramid_steps": 5}, "pyramid_steps must be a tuple of numbers, got 5"),
     ],
 )
 def test_customize_refuses_in_one_line(settings, message):
