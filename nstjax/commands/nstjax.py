@@ -90,9 +90,7 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
     "log_every", 1, "Steps between lines of metrics.jsonl.", lower_bound=1
 )
-flags.DEFINE_float(
-    "preview_seconds", 5.0, "Seconds between previews; 0 for none.", lower_bound=0
-)
+flags.DEFINE_float("preview_seconds", 5.0, "Seconds between previews; 0 for none.")
 flags.DEFINE_float(
     "memory_gb", None, "Gigabytes of memory to use; a larger run goes by tiles."
 )
@@ -122,6 +120,9 @@ def main(pictures: Sequence[str]) -> int:
     contents, styles = _contents_and_styles(pictures)
     if FLAGS.resume and not FLAGS.workdir:
         raise InputError("--resume needs the --workdir of the run to go on with")
+    seconds = FLAGS.preview_seconds
+    if not seconds >= 0:
+        raise InputError(f"preview_seconds must be 0 or more, got {seconds}")
     launcher.join_processes_of_flags()
     request = _request(contents[0] if contents else None, styles, preset)
     output = Path(FLAGS.output) if FLAGS.output else None
