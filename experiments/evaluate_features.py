@@ -25,6 +25,7 @@ from nstjax.io.contents import unique_names
 from nstjax.io.images import read_image, write_image
 from nstjax.io.weights import load_network
 from nstjax.io.workdir import begin_folder
+from nstjax.network.architecture import architecture_of
 from nstjax.network.random_weights import random_params
 from nstjax.presets.settings import customize, default_size_rule
 from nstjax.problem.problem import evaluate, prepare
@@ -67,9 +68,9 @@ def main(arguments: Sequence[str]) -> int:
     student = load_network(FLAGS.weights)
     widths = {layer: part["bias"].size for layer, part in student.params.items()}
     networks = {
-        "VGG-19": teacher.params,
+        architecture_of(teacher.params).name: teacher.params,
         student.source: student.params,
-        "random": random_params(FLAGS.seed, widths),
+        "random": random_params(FLAGS.seed, widths, architecture_of(widths)),
     }
     folder = Path(FLAGS.workdir)
     check_workdir(folder)

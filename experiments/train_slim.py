@@ -89,7 +89,7 @@ def _train_in(folder: Path) -> None:
     photos, paintings = _read_folder(FLAGS.photos), _read_folder(FLAGS.paintings)
     network = load_network(FLAGS.weights)
     for layer, width in _widths().items():
-        channels = network.params[layer]["bias"].size
+        channels = network.params.get(layer, {"bias": np.empty(0)})["bias"].size
         if width > channels:
             raise InputError(
                 f"{network.source} has {channels} channels in {layer}, fewer than the "

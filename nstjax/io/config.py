@@ -83,6 +83,8 @@ def check_resumable(folder: Path, settings: dict[str, Any]) -> None:
         for name in ("steps", "pyramid_steps", "scales"):
             before.pop(name, None)
             now.pop(name, None)
+    if before.keys() != now.keys():
+        raise InputError(f"{folder} is of another version of nstjax: {START_AGAIN}")
     check_same(
         before,
         now,

@@ -5,7 +5,12 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
-from nstjax.network.architecture import kernel_shapes, layer_channels
+from nstjax.network.architecture import (
+    VGG19,
+    Architecture,
+    kernel_shapes,
+    layer_channels,
+)
 from nstjax.network.vgg import Params
 
 # Root mean square of VGG-19's convolutions over crops of photos and paintings (average
@@ -31,7 +36,11 @@ VGG19_SCALES = {
 IMAGE_SCALE = 70.0  # of a picture in 0..255 less the mean
 
 
-def random_params(seed: int = 0, widths: Mapping[str, int] | None = None) -> Params:
+def random_params(
+    seed: int = 0,
+    widths: Mapping[str, int] | None = None,
+    architecture: Architecture = VGG19,
+) -> Params:
     """Random kernels whose activations are about as large as VGG-19's.
 
     Kernels are normal with He's variance 2 / (9·channels in), which keeps the size of
@@ -42,6 +51,7 @@ def random_params(seed: int = 0, widths: Mapping[str, int] | None = None) -> Par
     Args:
       seed: of the numbers.
       widths: {convB_I: channels}; VGG-19's where not given.
+      architecture: whose layers there are.
 
     Returns:
       The params.
@@ -53,7 +63,7 @@ def random_params(seed: int = 0, widths: Mapping[str, int] | None = None) -> Par
     params: Params = {}
     # He's factor 2 makes up for a ReLU, which the image has not gone through.
     before = IMAGE_SCALE * 2**0.5
-    for layer, shape in kernel_shapes(widths).items():
+    for layer, shape in kernel_shapes(widths, architecture).items():
         scale = VGG19_SCALES[layer] * (layer_channels(layer) / shape[-1]) ** 0.5
         deviation = scale / before * np.sqrt(2 / np.prod(shape[:3]))
         kernel = deviation * rng.standard_normal(shape, np.float32)

@@ -168,10 +168,10 @@ def test_a_sweep_overwrites_and_removes_nothing_that_it_has_not_written(
 
 def test_another_sweep_is_told(tmp_path):
     drive(tmp_path)
-    other = {"settings": CONFIG["settings"] | {"beta": 7.0, "steps": 3}}
+    other = {"settings": CONFIG["settings"] | {"beta": 7.0}}
     with pytest.raises(InputError) as raised:
         drive(tmp_path, config=other)
-    assert "beta was 1.0, is 7.0; steps was null, is 3" in str(raised.value)
+    assert "beta was 1.0, is 7.0)" in str(raised.value)
     write_sweep(tmp_path / "sweep.h5", example())
     with pytest.raises(InputError, match="holds other settings or steps than its con"):
         drive(tmp_path)

@@ -40,7 +40,7 @@ BESIDE = {
     "--loss=3": "--loss=3: give an object",
     '--loss={"gamma":1}': "the loss has no 'gamma'",
     '--loss={"steps":1}': "the loss has no 'steps'",
-    '--loss={"alpha":"1"}': "a value of a wrong type",
+    '--loss={"alpha":"1"}': "alpha must be a finite number of 0 or more",
     '--loss={"normalize_gradients":1}': "true or false, got 1",
     '--loss={"beta":NaN}': "beta must be a finite number",
     "--title=storm=Sea": "--title=storm: give NAME=TEXT of one of wave",

@@ -5,13 +5,27 @@ import pytest
 import skimage.data
 
 import nstjax
-from nstjax.network.architecture import CONV_LAYERS, kernel_shapes, layer_channels
+from nstjax.network.architecture import (
+    CONV_LAYERS,
+    VGG16,
+    architecture_of,
+    kernel_shapes,
+    layer_channels,
+)
 from nstjax.network.random_weights import VGG19_SCALES, random_params
 
 
 def test_random_network_has_vgg19s_shapes():
     shapes = {layer: part["kernel"].shape for layer, part in random_params().items()}
     assert shapes == kernel_shapes()
+
+
+def test_a_random_vgg_16_has_that_ones_layers():
+    widths = dict.fromkeys(VGG16.convolutions, 4)
+    params = random_params(0, widths, VGG16)
+    assert architecture_of(params) == VGG16
+    shapes = {layer: part["kernel"].shape for layer, part in params.items()}
+    assert shapes == kernel_shapes(widths, VGG16)
 
 
 @jax.jit

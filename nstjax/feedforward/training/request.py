@@ -19,6 +19,7 @@ from nstjax.feedforward.networks.model_file import StyleModel, network_tensors
 from nstjax.feedforward.networks.networks import AdaINDecoder
 from nstjax.feedforward.training.presets import TrainingPreset
 from nstjax.io.weights import LoadedParams
+from nstjax.network.architecture import CONV_LAYERS
 from nstjax.presets import settings
 from nstjax.presets.preset import Preset
 
@@ -148,6 +149,10 @@ def check_request(request: TrainingRequest) -> None:
             arbitrary and layers != (CODE_LAYER,),
             f"content_layers of arbitrary style must be {CODE_LAYER}, which is "
             f"decoded, got {','.join(layers)}",
+        ),
+        (
+            arbitrary and not request.network.params.keys() >= set(CONV_LAYERS),
+            "arbitrary style needs all layers of VGG-19: give --weights of it, or slim",
         ),
         (
             arbitrary and loss.network.image_padding != "zero",
