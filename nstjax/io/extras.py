@@ -34,7 +34,7 @@ class Extras:
 
 
 def write_somewhere(path: Path, write: Callable[[Path], object]) -> Path:
-    """Write a result, or elsewhere if its path fails, with a note that says where.
+    """Write a result, elsewhere if its path fails, with a note that says where.
 
     Free names are tried beside the path, in the current folder and in the temporary
     one. If all of them fail, the first error is raised.

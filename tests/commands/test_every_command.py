@@ -8,6 +8,7 @@ COMMANDS = (
     "weights_convert",
     "experiments.convexity",
     "experiments.course_report",
+    "experiments.demo_pictures",
     "experiments.evaluate_features",
     "experiments.export_model",
     "experiments.film",
