@@ -42,8 +42,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.exists():
         raise InputError(
-            f"{folder} holds no run ({CONFIG} is missing): give another folder, or "
-            "start it without --resume"
+            f"{folder} holds no run ({CONFIG} is missing): give the folder of one that "
+            "has begun"
         )
     config = read_record(path, dict[str, Any], START_AGAIN)
     convert(config, Config, str(path), START_AGAIN)
