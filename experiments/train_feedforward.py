@@ -15,11 +15,10 @@ from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.model_file import StyleModel, read_model
 from nstjax.feedforward.training import presets, request
-from nstjax.feedforward.training.data import CropRule, picture_files
+from nstjax.feedforward.training.data import CropRule, named_pictures, picture_files
 from nstjax.feedforward.training.run import MODEL, SAMPLES, train
 from nstjax.images.resizing import parse_size
 from nstjax.io.atomic import check_results, check_workdir
-from nstjax.io.paths import expand_home
 from nstjax.io.stored import MOST_SETTING
 from nstjax.io.weights import LoadedParams, load_network
 from nstjax.presets.settings import with_settings
@@ -119,7 +118,9 @@ def main(arguments: Sequence[str]) -> int:
     launcher.join_processes_of_flags()
     folder = Path(FLAGS.workdir)
     check_workdir(folder)
-    photos = _pictures_in(FLAGS.photos)
+    # The working folder may lie among the pictures.
+    results = folder, folder / SAMPLES
+    photos = picture_files(FLAGS.photos, without=results)
     if FLAGS.held_out >= len(photos):
         raise InputError(
             f"--held_out={FLAGS.held_out} of {len(photos)} photos leaves none to learn "
@@ -127,7 +128,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     # The same photos are held out whatever the seed: trainings can be compared.
     held_out = photos[:: len(photos) // FLAGS.held_out][: FLAGS.held_out]
-    paintings = _paintings()
+    paintings = named_pictures(FLAGS.styles, "styles", without=results)
     check_results(
         [folder / MODEL, *(folder / SAMPLES).glob("*")],
         inputs=[*photos, *paintings.values(), FLAGS.initial, FLAGS.weights],
@@ -161,30 +162,6 @@ def main(arguments: Sequence[str]) -> int:
         return launcher.INTERRUPTED_STATUS
     print(trained.model)
     return 0 if trained.complete else launcher.FAILURE_STATUS
-
-
-def _pictures_in(folder: str) -> list[Path]:
-    """The pictures in a folder, in which the working folder may lie."""
-    workdir = Path(FLAGS.workdir)
-    return picture_files(folder, without=(workdir, workdir / SAMPLES))
-
-
-def _paintings() -> dict[str, Path]:
-    """{name: file} as --styles says."""
-    if len(FLAGS.styles) == 1 and Path(FLAGS.styles[0]).is_dir():
-        named = [(path.stem, path) for path in _pictures_in(FLAGS.styles[0])]
-    else:
-        parts = [item.rpartition("=") for item in FLAGS.styles]
-        files = [Path(expand_home(file)) for *_, file in parts]
-        named = [
-            (name or file.stem, file)
-            for (name, *_), file in zip(parts, files, strict=True)
-        ]
-    names = [name for name, _ in named]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"--styles names {name!r} twice: write NAME=FILE")
-    return dict(named)
 
 
 def _titles(paintings: Mapping[str, Path]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from jax import Array
 from experiments.benchmarks.benchmark import Program
 from nstjax import InputError, features, make_weights, preprocess, resize
 from nstjax.feedforward.inference.restyle import make_restyler
+from nstjax.feedforward.inference.style_specifications import load_model
 from nstjax.feedforward.networks import adain, model_file
 from nstjax.feedforward.networks.architecture import Architecture, TransformArchitecture
 from nstjax.feedforward.networks.networks import TransformNet, make_network
@@ -21,6 +22,7 @@ from nstjax.feedforward.training import objective
 from nstjax.feedforward.training.presets import LENGSTROM_LOSS
 from nstjax.feedforward.training.update import make_training
 from nstjax.io.weights import load_network
+from nstjax.runtime.compilation import cpu_compiler_options
 from nstjax.runtime.memory import keep_freed_memory
 
 LOSS = LENGSTROM_LOSS
@@ -52,10 +54,7 @@ def read_task(model: str, painting: np.ndarray, weights: str) -> Task:
 
     Arbitrary style takes the painting, and the weights for its encoder.
     """
-    name = "painterly" if model == "random" else model
-    bundled = name in model_file.BUNDLED
-    read = model_file.bundled_model if bundled else model_file.read_model
-    loaded = read(name)
+    loaded = load_model("painterly" if model == "random" else model)
     architecture = loaded.network.architecture
     tensors = model_file.network_tensors(loaded.network)
     if not isinstance(architecture, TransformArchitecture):
@@ -128,7 +127,8 @@ def nstjax_inference(task: Task) -> Program:
         return network(code.astype(task.precision))[:, :height, :width]
 
     arguments = (state, vgg, images, style)
-    seconds, compiled = compiled_in(jax.jit(restyle), *arguments)
+    program = jax.jit(restyle, compiler_options=cpu_compiler_options())
+    seconds, compiled = compiled_in(program, *arguments)
 
     def run(count: int) -> None:
         jax.block_until_ready([compiled(*arguments) for _ in range(count)][-1])

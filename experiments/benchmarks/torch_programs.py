@@ -175,8 +175,8 @@ def transform(
     Images are [batch, 3, height, width] in 0..1, style [batch, styles] or [1, styles].
     """
 
-    def layer(name: str, x: Tensor, stride: int = 1) -> Tensor:
-        x = convolution(weights, f"{name}/convolution", x, stride)
+    def layer(name: str, x: Tensor, **options: Any) -> Tensor:
+        x = convolution(weights, f"{name}/convolution", x, **options)
         if f"{name}/norm/gamma" not in weights:
             return x
         gamma = style @ weights[f"{name}/norm/gamma"]
@@ -186,21 +186,34 @@ def transform(
     height, width = images.shape[2:]
     x = functional.pad(images, [0, -width % 4, 0, -height % 4], "reflect")
     for index in range(3):
-        x = layer(f"contract/{index}", x, 2 if index else 1).relu_()
+        x = layer(f"contract/{index}", x, stride=2 if index else 1).relu_()
     blocks = {name.split("/")[1] for name in weights if name.startswith("residual")}
     for block in range(len(blocks)):
         change = layer(f"residual/{block}/0", x).relu_()
         x = x + layer(f"residual/{block}/1", change)
     for index in range(2):
-        x = functional.interpolate(x, scale_factor=2, mode=architecture.upsampling)
-        x = layer(f"expand/{index}", x).relu_()
+        x = enlarged(x, architecture.upsampling)
+        x = layer(f"expand/{index}", x, padding=0).relu_()
     return layer("last", x).sigmoid()[:, :, :height, :width]
 
 
-def convolution(weights: Weights, name: str, x: Tensor, stride: int = 1) -> Tensor:
-    """With reflection at the border."""
+def enlarged(x: Tensor, upsampling: str) -> Tensor:
+    """To twice the sides, with the border repeated for a 3×3 convolution."""
+    x = functional.interpolate(x, scale_factor=2, mode=upsampling)
+    return functional.pad(x, [1] * 4, "replicate")
+
+
+def convolution(
+    weights: Weights,
+    name: str,
+    x: Tensor,
+    stride: int = 1,
+    padding: int | None = None,
+) -> Tensor:
+    """With reflection at the border, of half the kernel if nothing else is said."""
     kernel, bias = weights[f"{name}/kernel"], weights.get(f"{name}/bias")
-    x = functional.pad(x, [kernel.shape[-1] // 2] * 4, "reflect")
+    border = kernel.shape[-1] // 2 if padding is None else padding
+    x = functional.pad(x, [border] * 4, "reflect")
     return functional.conv2d(x, kernel, bias, stride)
 
 
@@ -234,8 +247,10 @@ def arbitrary(
     for name in names:
         if name.split("/")[1] != block:
             block = name.split("/")[1]
-            x = functional.interpolate(x, scale_factor=2, mode=upsampling)
-        x = convolution(weights, name, x)
+            x = enlarged(x, upsampling)
+            x = convolution(weights, name, x, padding=0)
+        else:
+            x = convolution(weights, name, x)
         if name != names[-1]:
             x = x.relu_()
     return x[:, :, : images.shape[2], : images.shape[3]]

@@ -168,25 +168,26 @@ def activations_of(
 def _convolve_image(
     image: Array, kernel: Array, image_padding: ImagePadding, row_devices: int
 ) -> Array:
-    """The same as a matrix product.
+    """The same with the kernel's rows as channels.
 
     With 3 channels XLA:CPU's convolution, and its gradient most of all, runs at a small
-    fraction of its speed. Of an image that is split over devices, each of the windows
+    fraction of its speed. Of an image that is split over devices, each of the rows
     would be exchanged by itself.
     """
     if image_padding == "zero" and row_devices > 1:
         return direct_convolution(image, kernel)
-    height, width, _ = image.shape
+    height = len(image)
     mode = "constant" if image_padding == "zero" else "edge"
     padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)), mode)
-    windows = [
-        padded[row : row + height, column : column + width]
-        for row in range(3)
-        for column in range(3)
-    ]
-    return jnp.matmul(
-        jnp.concatenate(windows, -1), kernel.reshape(27, -1), precision="highest"
-    )
+    rows = jnp.concatenate([padded[row : row + height] for row in range(3)], -1)
+    return jax.lax.conv_general_dilated(
+        rows[None],
+        kernel.transpose(1, 0, 2, 3).reshape(1, 3, 9, -1),
+        window_strides=(1, 1),
+        padding="VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=jax.lax.Precision.HIGHEST,
+    )[0]
 
 
 def _pool(activation: Array, options: NetworkOptions, row_devices: int) -> Array:

@@ -121,7 +121,7 @@ def _graphs(restyler: Restyler) -> dict[str, Graph]:
 
 def _named_styles(network: networks.TransformNet) -> Graph:
     def restyle(image: Array, *weights: Array) -> tuple[Array]:
-        result = network(_reflected(image, 0, networks.STRIDE), *weights)
+        result = network(_reflected(image, 0, network.architecture.stride), *weights)
         return (jnp.clip(crop(result, 0, *image.shape[1:3]), 0, 1),)
 
     architecture = network.architecture

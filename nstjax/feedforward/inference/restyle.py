@@ -5,6 +5,7 @@ arbitrary style the mean and deviation of a painting's code. Both mix linearly.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
+from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.feedforward.inference.tiles import Progress
@@ -28,6 +30,7 @@ from nstjax.feedforward.networks.networks import TransformNet, check_sides
 from nstjax.io.weights import LoadedParams
 from nstjax.network.layer_scales import scale_layers
 from nstjax.network.vgg import Params, Pool
+from nstjax.runtime.compilation import memory_saving_jit
 
 # Pictures are reflected to multiples of this, so that a few compilations serve all.
 BUCKET = 64
@@ -64,6 +67,7 @@ class Restyler:
     def style_of(self, painting: np.ndarray) -> tuple[Array, Array]:
         """The style of a painting of any size: mean and deviation, [channels] each."""
         self.check_sides(painting)
+        assert self.encoder is not None
         return _style_of(self.encoder, painting, self._pool)
 
     def check_sides(self, image: np.ndarray) -> None:
@@ -171,17 +175,17 @@ def bucket_of(height: int, width: int) -> tuple[int, int]:
     return -(-height // BUCKET) * BUCKET, -(-width // BUCKET) * BUCKET
 
 
-@jax.jit(static_argnames=("graph", "pool"))
+@functools.partial(memory_saving_jit, static_argnames=("graph", "pool"))
 def _restyle(
     graph: Any,
     state: nnx.State,
     encoder: Params | None,
-    images: Array,
+    images: ArrayLike,
     style: Style,
-    strength: Array,
+    strength: ArrayLike,
     pool: Pool,
 ) -> Array:
-    network = nnx.merge(graph, state)
+    network, images = nnx.merge(graph, state), jnp.asarray(images)
     if encoder is None:
         styles = jnp.broadcast_to(style[None, :], (len(images), len(style)))
         result = strength * network(images, styles) + (1 - strength) * images
@@ -194,8 +198,8 @@ def _restyle(
     return jnp.clip(result[:, : images.shape[1], : images.shape[2]], 0, 1)
 
 
-@jax.jit(static_argnames="pool")
-def _style_of(encoder: Params, painting: Array, pool: Pool) -> tuple[Array, Array]:
-    code = adain.make_encoder(encoder, pool)(painting[None])
+@functools.partial(memory_saving_jit, static_argnames="pool")
+def _style_of(encoder: Params, painting: ArrayLike, pool: Pool) -> tuple[Array, Array]:
+    code = adain.make_encoder(encoder, pool)(jnp.asarray(painting)[None])
     mean, deviation = adain.style_of_code(code)
     return mean[0], deviation[0]

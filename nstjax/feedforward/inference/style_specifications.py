@@ -87,7 +87,7 @@ def load_restyler(
                 "names of styles and paintings cannot be mixed: give paintings only, "
                 "or names only"
             )
-    found = _model(model or ARBITRARY)
+    found = load_model(model or ARBITRARY)
     if model is not None:
         for name, _ in items:
             _check_style(found, model, name)
@@ -181,13 +181,14 @@ def _check_style(found: model_file.StyleModel, model: str, name: str) -> None:
         )
 
 
-def _model(model: str) -> model_file.StyleModel:
+def load_model(model: str) -> model_file.StyleModel:
+    """A bundled model by its name, or the one of a file."""
     return bundled_model(model) if model in BUNDLED else model_file.read_model(model)
 
 
 def styles_text(model: str | None) -> str:
     """The styles of a model, a line each, with what its card says of them."""
-    found = _model(model or PAINTERLY)
+    found = load_model(model or PAINTERLY)
     if not found.styles:
         return "any painting: nstjax-fast PHOTO --style=PAINTING"
     width = max(map(len, found.styles))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.tree_util import Partial
+from jax.typing import ArrayLike
 
 from nstjax.feedforward.inference.tiles import Activation, Progress, Tiles, count_tiles
 from nstjax.feedforward.networks import networks
@@ -54,7 +55,8 @@ def restyle_in_tiles(
     architecture = network.architecture
     networks.check_sides(height, width, architecture)
     weights = networks.check_style(jnp.asarray(style)[None], 1, architecture.styles)
-    passes = 7 + 3 * architecture.residual_blocks
+    convolutions = 2 * len(architecture.channels) + 1
+    passes = convolutions + 3 * architecture.residual_blocks
     tiles = Tiles(count_tiles(height, width, tile), passes, progress)
     for borders in network.reflections(height, width):
         image = np.pad(image, borders, mode="reflect")
@@ -131,10 +133,11 @@ def _encoder(pool: Pool) -> Callable[[Params, Array], Array]:
 def decode_restyled(
     decoder: networks.AdaINDecoder,
     style: CodeStyle,
-    strength: float | Array,
+    strength: ArrayLike,
     moments: Moments | None,
     code: Array,
 ) -> Array:
     """α·t + (1 - α)·c decoded, see ``restyle_code_in_tiles``."""
     target = adaptive_instance_normalization(code, style, moments)
+    strength = jnp.asarray(strength)
     return decoder(strength * target + (1 - strength) * code)

@@ -15,6 +15,7 @@ Initialization = Literal["fan-in", "he", "normal", "truncated-normal"]
 
 MOST_CHANNELS = 1024
 MOST_STYLES = 256
+MOST_CONVOLUTIONS = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,8 @@ class TransformArchitecture:
     """Johnson's image transformation network and its published variants.
 
     Attributes:
-      channels: of the three convolutions that lead in, before ``width``.
+      channels: of the convolutions that lead in, before ``width``: the first keeps the
+        size, each of the others halves it.
       width: what the channels are multiplied by.
       residual_blocks: of the deepest channels.
       normalization: "instance"; "batch"; or "conditional", instance normalization with
@@ -41,7 +43,7 @@ class TransformArchitecture:
         N(0, 0.1²) cut at 2σ.
     """
 
-    channels: tuple[int, int, int] = (32, 64, 128)
+    channels: tuple[int, ...] = (32, 64, 128)
     width: float = 1.0
     residual_blocks: int = 5
     normalization: Normalization = "instance"
@@ -70,6 +72,7 @@ class TransformArchitecture:
                     f"{name} must be above 0 and at most {most}, "
                     f"got {getattr(self, name)}"
                 )
+        _check_range("count of channels", [len(self.channels)], 2, MOST_CONVOLUTIONS)
         _check_range("channels", self.channels, 1, MOST_CHANNELS)
         widened = f"channels times width {self.width}"
         _check_range(widened, self.widened_channels, 1, MOST_CHANNELS)
@@ -82,13 +85,19 @@ class TransformArchitecture:
     @property
     def least_side(self) -> int:
         """Pixels that a picture needs on each side for the reflections."""
-        start = max(4, self.start_reflection + 1)
-        return {"reflect": 8, "zero": 4, "reflect-start": start}[self.padding]
+        start = max(self.stride, self.start_reflection + 1)
+        least = {"reflect": 2 * self.stride, "zero": self.stride}
+        return {**least, "reflect-start": start}[self.padding]
+
+    @property
+    def stride(self) -> int:
+        """Pixels on a side of what the deepest activations have one position for."""
+        return 2 ** (len(self.channels) - 1)
 
     @property
     def start_reflection(self) -> int:
         """Pixels on each side that residual blocks without padding use up."""
-        return 8 * self.residual_blocks
+        return 2 * self.stride * self.residual_blocks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -145,8 +154,9 @@ def _check_types(architecture: Architecture) -> None:
         if get_origin(hint) is Literal:
             fits, wanted = value in choices, f"one of {', '.join(choices)}"
         elif get_origin(hint) is tuple:
-            fits = type(value) is tuple and tuple(map(type, value)) == choices
-            wanted = "three whole numbers"
+            whole = isinstance(value, tuple) and {*map(type, value)} <= {int}
+            fits = whole and (... in choices or len(value) == len(choices))
+            wanted = "whole numbers" if ... in choices else "three whole numbers"
         elif hint is float:
             fits = type(value) is int or isinstance(value, float)
             wanted = "a number"

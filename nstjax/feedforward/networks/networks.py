@@ -19,15 +19,17 @@ from nstjax.feedforward.networks.architecture import (
     TransformArchitecture,
 )
 from nstjax.feedforward.networks.convolution import (
-    ENLARGE,
+    Convolution,
     Padding,
+    TransposedConvolution,
+    convolve_enlarged,
     crop,
+    enlarge,
     make_convolution,
 )
 from nstjax.feedforward.networks.normalization import InstanceNorm, Moments
 from nstjax.network.vgg import MEAN_RGB
 
-STRIDE = 4
 # Of a transposed convolution: what is cropped of the 2·side + 1 rows and columns.
 TRANSPOSE_PADDING: dict[str, Padding] = {
     "transpose-torch": ((1, 2), (1, 2)),
@@ -87,9 +89,11 @@ class NormalizedConvolution(nnx.Module):
 
     def convolve(self, activation: Array) -> Array:
         """What is normalized, from [batch, height, width, in]."""
-        if self.upsampling in ENLARGE:
-            activation = ENLARGE[self.upsampling](activation)
-        return self.convolution(activation)
+        if self.upsampling is None or self.upsampling in TRANSPOSE_PADDING:
+            return self.convolution(activation)
+        if self.convolution.padding == "REFLECT":
+            return convolve_folded(self.convolution, activation, self.upsampling)
+        return self.convolution(enlarge(activation, self.upsampling))
 
     def normalize(
         self, activation: Array, style: Array, moments: Moments | None = None
@@ -120,17 +124,19 @@ class TransformNet(nnx.Module):
         layer = partial(NormalizedConvolution, architecture, rngs)
         strided, enlarged = partial(layer, stride=2), partial(layer, upsample=True)
         inner = partial(layer, in_residual=True)
-        first, second, third = architecture.widened_channels
+        channels = architecture.widened_channels
+        first, deepest = channels[0], channels[-1]
+        pairs = list(itertools.pairwise(channels))
         self.contract = nnx.List(
-            [layer(3, first, 9), strided(first, second), strided(second, third)]
+            [layer(3, first, 9), *(strided(*pair) for pair in pairs)]
         )
         self.residual = nnx.List(
             [
-                nnx.List([inner(third, third), inner(third, third)])
+                nnx.List([inner(deepest, deepest), inner(deepest, deepest)])
                 for _ in range(architecture.residual_blocks)
             ]
         )
-        self.expand = nnx.List([enlarged(third, second), enlarged(second, first)])
+        self.expand = nnx.List([enlarged(*pair[::-1]) for pair in reversed(pairs)])
         self.last = layer(first, 3, 9, normalized=architecture.normalize_output)
 
     def __call__(self, image: Array, style: Array | None = None) -> Array:
@@ -158,7 +164,8 @@ class TransformNet(nnx.Module):
 
     def reflections(self, height: int, width: int) -> list[list[tuple[int, int]]]:
         """What a picture is reflected by, first to a multiple of the stride."""
-        found = [[(0, -height % STRIDE), (0, -width % STRIDE), (0, 0)]]
+        stride = self.architecture.stride
+        found = [[(0, -height % stride), (0, -width % stride), (0, 0)]]
         if self.architecture.padding == "reflect-start":
             start = (self.architecture.start_reflection,) * 2
             found.append([start, start, (0, 0)])
@@ -222,18 +229,27 @@ class AdaINDecoder(nnx.Module):
 
     def __call__(self, activation: Array) -> Array:
         """Pictures in 0..1, not cut off there, from [batch, height/8, width/8, c]."""
-        enlarge = ENLARGE[self.architecture.upsampling]
+        upsampling = self.architecture.upsampling
         for number, block in enumerate(self.blocks):
-            if number:
-                activation = enlarge(activation)
-            for convolution in block:
-                activation = convolution(activation)
+            for place, convolution in enumerate(block):
+                if number and not place:
+                    activation = convolve_folded(convolution, activation, upsampling)
+                else:
+                    activation = convolution(activation)
                 if convolution is not self.blocks[-1][-1]:
                     activation = jax.nn.relu(activation)
         return activation
 
 
 Network = TransformNet | AdaINDecoder
+
+
+def convolve_folded(
+    layer: Convolution | TransposedConvolution, activation: Array, upsampling: str
+) -> Array:
+    """A layer of reflection padding, of what is enlarged: ``convolve_enlarged``."""
+    result = convolve_enlarged(activation, layer.kernel[...], upsampling)
+    return result if layer.bias is None else result + layer.bias[None, None, None]
 
 
 def make_network(architecture: Architecture, seed: int = 0) -> Network:

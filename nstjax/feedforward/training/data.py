@@ -14,6 +14,7 @@ from nstjax.errors import InputError
 from nstjax.images.resizing import resize
 from nstjax.io.contents import files_below
 from nstjax.io.images import FORMATS, read_image
+from nstjax.io.paths import expand_home
 from nstjax.io.stored import convert, damaged
 
 LOGGER = logging.getLogger("nstjax")
@@ -126,6 +127,30 @@ def picture_files(
             f"{root} holds no pictures: fill it with files of {' '.join(FORMATS)}"
         )
     return files
+
+
+def named_pictures(
+    items: Sequence[str],
+    flag: str,
+    *,
+    without: Iterable[str | os.PathLike[str]] = (),
+) -> dict[str, Path]:
+    """{name: file} from a flag's NAME=FILE or FILE each, or from one folder."""
+    if len(items) == 1 and Path(items[0]).is_dir():
+        files = picture_files(items[0], without=without)
+        named = [(path.stem, path) for path in files]
+    else:
+        parts = [item.rpartition("=") for item in items]
+        paths = [Path(expand_home(file)) for *_, file in parts]
+        named = [
+            (name or path.stem, path)
+            for (name, *_), path in zip(parts, paths, strict=True)
+        ]
+    names = [name for name, _ in named]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"--{flag} names {name!r} twice: write NAME=FILE")
+    return dict(named)
 
 
 def training_batches(

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.feedforward.networks import adain
-from nstjax.feedforward.networks.networks import STRIDE, AdaINDecoder, Network
+from nstjax.feedforward.networks.networks import AdaINDecoder, Network
 from nstjax.feedforward.training.grid_loss import grid_loss
 from nstjax.losses.terms import LossTerms, Targets, Weights
 from nstjax.losses.total import describe_painting, loss_of_image
@@ -112,7 +112,7 @@ def make_loss(loss: Preset) -> LossFunction:
             content = batch_features(params, loss, photos, loss.content_layers)
             style = jax.tree.map(lambda target: target[batch.style], objective.styles)
             style_weights = objective.style_weights[batch.style]
-            identity, period = jnp.zeros(()), STRIDE
+            identity, period = jnp.zeros(()), network.architecture.stride
         weights = objective.weights
 
         def of_one(

@@ -110,7 +110,7 @@ def set_up(request: TrainingRequest) -> Setup:
             batch = Batch(batch.content, 0 * batch.style, jnp.stack(squares))
         samples.append(batch)
     # Computes nothing, but finds whether the pictures are too small.
-    jax.eval_shape(training.evaluate, state, samples[0], objective)
+    training.evaluate.trace(state, samples[0], objective)
     return Setup(training, state, objective, batches, samples, encoder)
 
 

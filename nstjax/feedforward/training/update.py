@@ -25,6 +25,7 @@ from nstjax.feedforward.training.objective import (
     Objective,
     TrainingTerms,
 )
+from nstjax.runtime.compilation import cpu_compiler_options
 from nstjax.runtime.mesh import batch_shardings
 
 
@@ -66,7 +67,7 @@ class Training(NamedTuple):
 
     init: Callable[[Network, Adversary | None], TrainingState]
     step: Callable[..., tuple[TrainingState, TrainingInfo]]
-    evaluate: Callable[..., tuple[Array, TrainingTerms, Array]]
+    evaluate: jax.stages.Wrapped
     network: Callable[[TrainingState], Network]
 
 
@@ -145,10 +146,11 @@ def make_training(
         loss, (terms, output) = loss_fn(network, batch, objective, jnp.int32(0))
         return loss, _mean(terms), output
 
+    options = cpu_compiler_options()
     return Training(
         init,
-        jax.jit(step, donate_argnums=0),
-        jax.jit(evaluate),
+        jax.jit(step, donate_argnums=0, compiler_options=options),
+        jax.jit(evaluate, compiler_options=options),
         lambda state: merged(state.trained, state.rest, False),
     )
 

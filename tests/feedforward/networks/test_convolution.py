@@ -1,7 +1,6 @@
 """Convolutions equal their definitions, whichever way they are computed."""
 
 import functools
-from unittest import mock
 
 import jax
 import numpy as np
@@ -10,24 +9,22 @@ import scipy.ndimage
 from feedforward_networks import correlate
 from flax import nnx
 
-from nstjax.feedforward.networks import convolution
 from nstjax.feedforward.networks.convolution import (
     convolve,
-    enlarge_bilinear,
+    convolve_enlarged,
+    enlarge,
     make_convolution,
 )
 
 # Convolutions in float64 take seconds to compile at the default level.
 
-# Size, stride, padding, channels in and out, height, width.
-IN_BLOCKS = [
-    (9, 1, 0, 3, 5, 16, 20),
-    (9, 1, 4, 5, 3, 6, 10),
-    (7, 1, 0, 3, 5, 12, 10),
-    (5, 1, 2, 2, 4, 6, 8),
-]
+# Size, stride, padding, channels in and out, height, width. Few outputs of a large
+# kernel are computed in another way.
 COMPUTED = [
-    *IN_BLOCKS,
+    (9, 1, 4, 5, 3, 6, 10),
+    (9, 1, 0, 5, 3, 12, 11),
+    (5, 1, 2, 2, 4, 6, 8),
+    (9, 2, 4, 5, 3, 8, 6),
     (9, 1, 0, 3, 5, 16, 19),
     (3, 1, 1, 3, 5, 6, 8),
     (3, 2, 0, 5, 6, 9, 7),
@@ -69,23 +66,26 @@ def test_a_convolution_equals_its_definition_with_its_gradients(shape, float64):
     padded = np.pad(image, [(0, 0), border, border, (0, 0)])
     expected = correlate(padded, kernel, stride)
     (direction,) = drawn(expected.shape)
-    # Large kernels with few channels run in blocks.
-    in_blocks = mock.Mock(wraps=convolution._in_blocks)
-    with mock.patch.object(convolution, "_in_blocks", in_blocks):
-        tested, plain = with_gradients(image, kernel, direction, stride, padding)
-    assert in_blocks.called == (shape in IN_BLOCKS)
+    tested, plain = with_gradients(image, kernel, direction, stride, padding)
     np.testing.assert_allclose(tested[0], expected, rtol=0, atol=1e-12)
     for gradient, expected in zip(tested[1:], plain[1:], strict=True):
         np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("upsampling", ["nearest", "bilinear"])
 @pytest.mark.parametrize("height, width", [(5, 4), (1, 3), (2, 1)])
-def test_bilinear_enlarging_equals_scipy_s(height, width, float64):
-    (image,) = drawn((2, height, width, 3))
-    zoom = functools.partial(scipy.ndimage.zoom, order=1, mode="nearest")
-    expected = zoom(image, (1, 2, 2, 1), grid_mode=True)
-    result = jax.jit(enlarge_bilinear)(image)
-    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-14)
+def test_an_enlarged_image_is_convolved_as_in_two_steps(
+    upsampling, height, width, float64
+):
+    image, kernel = drawn((2, height, width, 3), (3, 3, 3, 5))
+    order = ("nearest", "bilinear").index(upsampling)
+    zoom = functools.partial(scipy.ndimage.zoom, order=order, mode="nearest")
+    enlarged = zoom(image, (1, 2, 2, 1), grid_mode=True)
+    found = jax.jit(enlarge, static_argnums=1)(image, upsampling)
+    np.testing.assert_allclose(found, enlarged, rtol=0, atol=1e-14)
+    padded = np.pad(enlarged, [(0, 0), (1, 1), (1, 1), (0, 0)], "edge")
+    found = jax.jit(convolve_enlarged, static_argnums=2)(image, kernel, upsampling)
+    np.testing.assert_allclose(found, correlate(padded, kernel, 1), rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def published(name, network, image, style, training=True):
         elif tensorflow or (torch and not in_residual):
             x = pad(x, reach, reach)
         elif not torch:
-            x = pad(x, reach, reach, "reflect")
+            x = pad(x, reach, reach, "edge" if upsample else "reflect")
         return correlate(x, kernel, stride)
 
     def layer(x, layer, stride=1, upsample=False, in_residual=False, normalized=True):

@@ -98,9 +98,10 @@ def test_a_preset_has_the_published_numbers(name):
         ({"epsilon": 1.5}, "epsilon must be above 0 and at most 1, got 1.5"),
         ({"residual_blocks": 51}, "residual_blocks must lie in 0..50, got 51"),
         ({"residual_blocks": 1.5}, "residual_blocks must be a whole number, got 1.5"),
-        ({"channels": (32, 64)}, "channels must be three whole numbers, got (32, 64)"),
+        ({"channels": (32,)}, "count of channels must lie in 2..5, got 1"),
+        ({"channels": 32}, "channels must be whole numbers, got 32"),
         ({"channels": (8, 8, 1025)}, "channels must lie in 1..1024, got 1025"),
-        ({"channels": (8, 8.5, 8)}, "channels must be three whole numbers"),
+        ({"channels": (8, 8.5, 8)}, "channels must be whole numbers"),
         ({"styles": 2}, "2 styles need normalization=conditional, not instance"),
         (
             {"styles": 257, "normalization": "conditional"},

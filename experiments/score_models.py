@@ -1,0 +1,206 @@
+r"""Scores one-pass networks by the features of VGG-19.
+
+  python -m experiments.score_models --photos=PHOTOS --weights=vgg19 \
+      --paintings=wave=great_wave.jpg,scream=the_scream.jpg
+  python -m experiments.score_models --photos=PHOTOS --weights=vgg19 \
+      --model=arbitrary --paintings=PAINTINGS --output=scores.json
+
+Every photo is rendered in the style of every painting at --size. Two numbers tell how:
+
+  left     the style loss of the result divided by that of the photo: Gatys' Gram loss
+           at relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1 (preset gatys-code)
+  content  mean (F - P)² / mean P² with F of the result and P of the photo at relu4_2
+
+Lower is better for both. The photo and the painting themselves are scored as controls.
+The table has, for each painting, the geometric mean of left and the mean of content
+over the photos, and the largest left. A model of several styles takes each painting as
+NAME=FILE, with the name of its style.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from jax import Array
+
+from experiments.benchmarks.benchmark import print_rows, write_json
+from nstjax import (
+    InputError,
+    Params,
+    features,
+    gram_matrix,
+    preprocess,
+    read_image,
+    style_loss,
+)
+from nstjax.commands.launcher import run_command
+from nstjax.commands.path_flags import define_path, define_paths
+from nstjax.feedforward.inference.restyle import Restyler, make_restyler
+from nstjax.feedforward.inference.style_specifications import load_model
+from nstjax.feedforward.training.data import named_pictures, picture_files
+from nstjax.images.resizing import Size, output_size, parse_size, resize
+from nstjax.io.atomic import check_writable
+from nstjax.io.weights import load_network
+
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONTENT_LAYER = "relu4_2"
+
+define_path("model", "painterly", "painterly, arbitrary or a file.")
+define_path("photos", None, "Folder of photos.")
+define_paths("paintings", None, "Paintings, each FILE or NAME=FILE, or one folder.")
+define_path("weights", "vgg19", "What scores: vgg19 or a file of its weights.")
+define_path("encoder", "slim", "Encoder of an arbitrary-style model.")
+flags.DEFINE_string("size", "long:512", "Size of the photos.")
+flags.DEFINE_string("style_size", "long:512", "Size of the paintings.")
+define_path("output", None, "JSON file for the scores of every pair.")
+
+FLAGS = flags.FLAGS
+
+
+class Description(NamedTuple):
+    """What is compared of a picture: {layer: Gram matrix}, and relu4_2."""
+
+    grams: Mapping[str, Array]
+    content: Array
+
+
+class Score(NamedTuple):
+    """Share of the photo's style loss that is left, and relative change of content."""
+
+    left: float
+    content: float
+
+
+@jax.jit
+def describe(params: Params, image: Array) -> Description:
+    """Gram matrices and content of a picture, sRGB in 0..1, [height, width, 3]."""
+    layers = (*STYLE_LAYERS, CONTENT_LAYER)
+    found = features(params, preprocess(image), layers, pool="max")
+    grams = {layer: gram_matrix(found[layer]) for layer in STYLE_LAYERS}
+    return Description(grams, found[CONTENT_LAYER])
+
+
+def total_style_loss(picture: Description, painting: Description) -> float:
+    """Σ_l mean (G - A)² / N_l², which Gatys' code weights by 1000."""
+    return sum(
+        float(style_loss(picture.grams[layer], gram, 1, "mean_per_c2"))
+        for layer, gram in painting.grams.items()
+    )
+
+
+def score(picture: Description, photo: Description, painting: Description) -> Score:
+    """How far a picture has come from the photo to the painting's style."""
+    before = total_style_loss(photo, painting)
+    change = jnp.square(picture.content - photo.content).mean()
+    return Score(
+        total_style_loss(picture, painting) / before,
+        float(change / jnp.square(photo.content).mean()),
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Score a model on all pairs; returns the exit status."""
+    if arguments:
+        raise InputError(f"unexpected argument {arguments[0]}: see --help")
+    for name in ("photos", "paintings"):
+        if not FLAGS[name].value:
+            raise InputError(f"give --{name}: see --help")
+    if FLAGS.output:
+        check_writable(FLAGS.output)
+    size, style_size = parse_size(FLAGS.size), parse_size(FLAGS.style_size)
+    restyler = make_restyler(
+        load_model(FLAGS.model), lambda: load_network(FLAGS.encoder)
+    )
+    paths = named_pictures(FLAGS.paintings, "paintings")
+    params = load_network(FLAGS.weights).params
+    paintings = {name: read_resized(path, style_size) for name, path in paths.items()}
+    styles = {
+        name: restyler.style_of(painting)
+        if restyler.arbitrary
+        else restyler.named_style(name)
+        for name, painting in paintings.items()
+    }
+    photos = {
+        path.name: read_resized(path, size) for path in picture_files(FLAGS.photos)
+    }
+    rows = [
+        {"photo": photo, "painting": painting, **scores}
+        for photo, image in photos.items()
+        for painting, scores in score_photo(
+            restyler, params, image, paintings, styles
+        ).items()
+    ]
+    print_rows(f"{FLAGS.model}: left / content", summarize(rows))
+    write_json(FLAGS.output, rows)
+    return 0
+
+
+def read_resized(path: Path, size: Size) -> np.ndarray:
+    """A picture, no larger than it was."""
+    image = read_image(path)
+    height, width, _ = image.shape
+    return resize(
+        image,
+        *output_size(height, width, size),
+    )
+
+
+def score_photo(
+    restyler: Restyler,
+    params: Params,
+    image: np.ndarray,
+    paintings: Mapping[str, np.ndarray],
+    styles: Mapping[str, Any],
+) -> dict[str, dict[str, float]]:
+    """{painting: {"left": …, "content": …, and the painting's own as a control}}."""
+    photo = describe(params, image)
+    found = {}
+    for name, painting in paintings.items():
+        target = describe(params, painting)
+        result, control = (
+            score(describe(params, picture), photo, target)
+            for picture in (
+                # As it would be written to a file.
+                np.round(255 * restyler([image], styles[name])[0]) / np.float32(255),
+                resize(
+                    painting,
+                    *image.shape[:2],
+                ),
+            )
+        )
+        controls = {f"painting's {key}": value for key, value in _fields(control)}
+        found[name] = {**dict(_fields(result)), **controls}
+    return found
+
+
+def summarize(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each painting, and one for all of them."""
+    names = dict.fromkeys(row["painting"] for row in rows)
+    groups = {name: [row for row in rows if row["painting"] == name] for name in names}
+    return [
+        {
+            "painting": name,
+            "left": _geometric_mean([row["left"] for row in own]),
+            "content": np.mean([row["content"] for row in own]),
+            "largest left": max(row["left"] for row in own),
+            "painting's left": _geometric_mean([row["painting's left"] for row in own]),
+            "painting's content": np.mean([row["painting's content"] for row in own]),
+        }
+        for name, own in {**groups, "all": rows}.items()
+    ]
+
+
+def _fields(result: Score) -> list[tuple[str, float]]:
+    return list(result._asdict().items())
+
+
+def _geometric_mean(values: Sequence[float]) -> float:
+    return float(np.exp(np.log(values).mean()))
+
+
+if __name__ == "__main__":
+    run_command("score_models", __name__, __doc__ or "", main)
