@@ -5,16 +5,19 @@ r"""Scores one-pass networks by the features of VGG-19.
   python -m experiments.score_models --photos=PHOTOS --weights=vgg19 \
       --model=arbitrary --paintings=PAINTINGS --output=scores.json
 
-Every photo is rendered in the style of every painting at --size. Two numbers tell how:
+Every photo is rendered in the style of every painting. Three numbers tell how well:
 
   left     the style loss of the result divided by that of the photo: Gatys' Gram loss
            at relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1 (preset gatys-code)
   content  mean (F - P)² / mean P² with F of the result and P of the photo at relu4_2
 
-Lower is better for both. The photo and the painting themselves are scored as controls.
-The table has, for each painting, the geometric mean of left and the mean of content
-over the photos, and the largest left. A model of several styles takes each painting as
-NAME=FILE, with the name of its style.
+  flicker  mean |W(N(x)) - N(W(x))| in levels of 0..255: what changes from frame to
+           frame where the photo x only moves by a smooth flow W
+
+Lower is better for all. The painting itself, resized to the photo, is a control; for
+the photo left is 1 and content 0. The table has, for each painting, the geometric mean
+of left and means of the others over the photos, and the largest left. A model of
+several styles takes each painting as NAME=FILE, with the name of its style.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,12 +45,14 @@ from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.feedforward.inference.restyle import Restyler, make_restyler
 from nstjax.feedforward.inference.style_specifications import load_model
 from nstjax.feedforward.training.data import named_pictures, picture_files
+from nstjax.feedforward.training.flicker import flicker_loss, moved_photos
 from nstjax.images.resizing import Size, output_size, parse_size, resize
 from nstjax.io.atomic import check_writable
 from nstjax.io.weights import load_network
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYER = "relu4_2"
+MOTIONS = 2  # of each photo, the same for all
 
 define_path("model", "painterly", "painterly, arbitrary or a file.")
 define_path("photos", None, "Folder of photos.")
@@ -100,6 +105,16 @@ def score(picture: Description, photo: Description, painting: Description) -> Sc
         total_style_loss(picture, painting) / before,
         float(change / jnp.square(photo.content).mean()),
     )
+
+
+def flicker_of(
+    restyler: Restyler, image: np.ndarray, result: np.ndarray, style: Any
+) -> float:
+    """What changes in a result where the photo moves, in levels of 0..255."""
+    moved, flows = moved_photos(jax.random.key(0), jnp.stack([image] * MOTIONS))
+    after = restyler(list(np.asarray(moved)), style)
+    losses = flicker_loss(jnp.stack([result] * MOTIONS), jnp.stack(after), flows)
+    return 255 * float(losses.mean())
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -156,24 +171,23 @@ def score_photo(
     paintings: Mapping[str, np.ndarray],
     styles: Mapping[str, Any],
 ) -> dict[str, dict[str, float]]:
-    """{painting: {"left": …, "content": …, and the painting's own as a control}}."""
+    """{painting: scores of the photo in its style, and of the painting itself}."""
     photo = describe(params, image)
     found = {}
     for name, painting in paintings.items():
         target = describe(params, painting)
-        result, control = (
+        # As it would be written to a file.
+        result = np.round(255 * restyler([image], styles[name])[0]) / np.float32(255)
+        own, control = (
             score(describe(params, picture), photo, target)
-            for picture in (
-                # As it would be written to a file.
-                np.round(255 * restyler([image], styles[name])[0]) / np.float32(255),
-                resize(
-                    painting,
-                    *image.shape[:2],
-                ),
-            )
+            for picture in (result, resize(painting, *image.shape[:2]))
         )
-        controls = {f"painting's {key}": value for key, value in _fields(control)}
-        found[name] = {**dict(_fields(result)), **controls}
+        found[name] = {
+            **own._asdict(),
+            "flicker": flicker_of(restyler, image, result, styles[name]),
+            "painting's left": control.left,
+            "painting's content": control.content,
+        }
     return found
 
 
@@ -185,17 +199,18 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {
             "painting": name,
             "left": _geometric_mean([row["left"] for row in own]),
-            "content": np.mean([row["content"] for row in own]),
+            "content": _mean(own, "content"),
             "largest left": max(row["left"] for row in own),
+            "flicker": _mean(own, "flicker"),
             "painting's left": _geometric_mean([row["painting's left"] for row in own]),
-            "painting's content": np.mean([row["painting's content"] for row in own]),
+            "painting's content": _mean(own, "painting's content"),
         }
         for name, own in {**groups, "all": rows}.items()
     ]
 
 
-def _fields(result: Score) -> list[tuple[str, float]]:
-    return list(result._asdict().items())
+def _mean(rows: Sequence[Mapping[str, Any]], key: str) -> float:
+    return float(np.mean([row[key] for row in rows]))
 
 
 def _geometric_mean(values: Sequence[float]) -> float:

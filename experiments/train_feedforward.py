@@ -83,6 +83,12 @@ flags.DEFINE_float(
     "grid_weight", 0.0, "Weight of a penalty on the grid that upsampling leaves.", 0.0
 )
 flags.DEFINE_float(
+    "flicker_weight",
+    0.0,
+    "Weight of a penalty on what changes from frame to frame of a video, see the docs.",
+    0.0,
+)
+flags.DEFINE_float(
     "recolor", 0.0, "Share of paintings whose colors change (adain).", 0.0, 1.0
 )
 flags.DEFINE_float(

@@ -98,7 +98,7 @@ def convolve(
     defaults that ``flax.nnx.Conv`` passes.
     """
     size, _, _, channels = kernel.shape
-    if channels > FEW_CHANNELS or size <= 3 or tuple(strides) != (1, 1):
+    if channels > FEW_CHANNELS or tuple(strides) != (1, 1):
         return _correlate(image, kernel, strides, padding)
     # With few outputs XLA:CPU runs at a fraction of its speed, and backward most of
     # all: each row of the kernel has outputs of its own, and these are added up.

@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 from nstjax.errors import InputError
 from nstjax.feedforward.networks import adain
 from nstjax.feedforward.networks.networks import AdaINDecoder, Network
+from nstjax.feedforward.training.flicker import flicker_loss, moved_photos
 from nstjax.feedforward.training.grid_loss import grid_loss
 from nstjax.losses.terms import LossTerms, Targets, Weights
 from nstjax.losses.total import describe_painting, loss_of_image
@@ -53,15 +54,17 @@ class Objective(NamedTuple):
     key: Array
     grid_weight: ArrayLike = 0.0
     identity_weight: ArrayLike = 0.0
+    flicker_weight: ArrayLike = 0.0
 
 
 class TrainingTerms(NamedTuple):
-    """``nstjax.LossTerms`` and the grid loss of a batch, unweighted, [batch] each."""
+    """``nstjax.LossTerms``, grid and flicker of a batch, unweighted, [batch] each."""
 
     content: Array
     style: Array
     tv: Array
     grid: Array
+    flicker: Array
 
 
 # (network, batch, objective, step) -> (mean loss, (terms of each picture, output))
@@ -79,12 +82,12 @@ def batch_features(
     )(images)
 
 
-def make_loss(loss: Preset) -> LossFunction:
+def make_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
     """The loss of either kind of network, of a structure; numbers are in ``Objective``.
 
     Of a batch it is the mean of ``nstjax.total_loss`` over the pictures, plus the
-    weighted means of the grid loss and, for arbitrary style, of the squared error of
-    photos that are their own painting.
+    weighted means of the grid loss, of the flicker if asked for, and, for arbitrary
+    style, of the squared error of photos that are their own painting.
     """
 
     def loss_function(
@@ -95,10 +98,17 @@ def make_loss(loss: Preset) -> LossFunction:
         if isinstance(network, AdaINDecoder):
             assert painting is not None
             encode = adain.make_encoder(params, loss.network.pool)
-            code = adain.adaptive_instance_normalization(
-                encode(photos), adain.style_of_code(encode(painting))
-            )
-            output = network(code)[:, : photos.shape[1], : photos.shape[2]]
+            code_style = adain.style_of_code(encode(painting))
+
+            def stylized_code(photos: Array) -> Array:
+                return adain.adaptive_instance_normalization(encode(photos), code_style)
+
+            def render(photos: Array) -> Array:
+                output = network(stylized_code(photos))
+                return output[:, : photos.shape[1], : photos.shape[2]]
+
+            code = stylized_code(photos)
+            output = render(photos)
             content = {adain.CODE_LAYER: code}
             style = jax.vmap(functools.partial(describe, params, loss))(painting)
             style_weights = jnp.ones(len(code))
@@ -108,7 +118,11 @@ def make_loss(loss: Preset) -> LossFunction:
             period = 2**adain.POOLINGS
         else:
             shares = jax.nn.one_hot(batch.style, len(objective.style_weights))
-            output = network(photos, shares)
+
+            def render(photos: Array) -> Array:
+                return network(photos, shares)
+
+            output = render(photos)
             content = batch_features(params, loss, photos, loss.content_layers)
             style = jax.tree.map(lambda target: target[batch.style], objective.styles)
             style_weights = objective.style_weights[batch.style]
@@ -122,11 +136,17 @@ def make_loss(loss: Preset) -> LossFunction:
             own = weights._replace(style=weights.style * weight)
             return loss_of_image(params, image, targets, own, loss.loss, key)
 
-        keys = jax.random.split(jax.random.fold_in(objective.key, step), len(output))
+        key = jax.random.fold_in(objective.key, step)
+        keys = jax.random.split(key, len(output))
         losses, terms = jax.vmap(of_one)(output, content, style, style_weights, keys)
         grid = grid_loss(output, period)
         value = losses.mean() + identity + objective.grid_weight * grid.mean()
-        shown = TrainingTerms(terms.content, terms.style, terms.tv, grid)
+        flickering = jnp.zeros(len(output))
+        if flicker:
+            moved, flows = moved_photos(jax.random.fold_in(key, 1), photos)
+            flickering = flicker_loss(output, render(moved), flows)
+            value += objective.flicker_weight * flickering.mean()
+        shown = TrainingTerms(terms.content, terms.style, terms.tv, grid, flickering)
         return value, (shown, output)
 
     return loss_function

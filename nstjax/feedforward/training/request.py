@@ -30,6 +30,7 @@ FIXED = (
     "adversarial_weight",
     "adversarial_layer",
     "grid_weight",
+    "flicker_weight",
     "recolor",
     "identity",
     "identity_weight",
@@ -60,6 +61,7 @@ class TrainingRequest:
     adversarial_weight: float = 0.0
     adversarial_layer: str = "relu3_1"
     grid_weight: float = 0.0
+    flicker_weight: float = 0.0
     recolor: float = 0.0
     identity: float = 0.0
     identity_weight: float = 0.0
@@ -122,7 +124,9 @@ def customize_loss(loss: Preset, fields: Mapping[str, Any]) -> Preset:
 def check_request(request: TrainingRequest) -> None:
     """``InputError`` for what no training could use; files are checked later."""
     preset, loss, initial = request.preset, request.preset.loss, request.initial
-    weights = ("adversarial_weight", "grid_weight", "identity_weight")
+    weights = (
+        *("adversarial_weight", "grid_weight", "flicker_weight", "identity_weight"),
+    )
     numbers = {name: getattr(request, name) for name in weights}
     numbers |= {"learning_rate": preset.learning_rate, "decay": preset.decay}
     for name, number in {**numbers, "largest": preset.crop.largest}.items():

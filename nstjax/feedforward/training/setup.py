@@ -85,8 +85,10 @@ def set_up(request: TrainingRequest) -> Setup:
     if request.balance_styles:
         style_weights = balanced_style_weights(params, loss, targets, held_out)
     key, weights = jax.random.key(seed), make_weights(loss)
-    added = map(jnp.float32, (request.grid_weight, request.identity_weight))
-    objective = Objective(params, weights, targets, style_weights, key, *added)
+    added = request.grid_weight, request.identity_weight, request.flicker_weight
+    objective = Objective(
+        params, weights, targets, style_weights, key, *map(jnp.float32, added)
+    )
     discriminator = adversary = None
     if request.adversarial_weight:
         rng, layer = np.random.default_rng([seed, 1]), request.adversarial_layer
@@ -96,7 +98,7 @@ def set_up(request: TrainingRequest) -> Setup:
         )
     training = make_training(
         network,
-        make_loss(loss),
+        make_loss(loss, flicker=request.flicker_weight > 0),
         optax.adam(learning_rates(preset.learning_rate, preset.decay)),
         trained=StyleTable if request.add_style else nnx.Param,
         discriminator=discriminator,

@@ -18,8 +18,8 @@ from nstjax.feedforward.networks.convolution import (
 
 # Convolutions in float64 take seconds to compile at the default level.
 
-# Size, stride, padding, channels in and out, height, width. Few outputs of a large
-# kernel are computed in another way.
+# Size, stride, padding, channels in and out, height, width. Few outputs are computed in
+# another way.
 COMPUTED = [
     (9, 1, 4, 5, 3, 6, 10),
     (9, 1, 0, 5, 3, 12, 11),
@@ -27,6 +27,7 @@ COMPUTED = [
     (9, 2, 4, 5, 3, 8, 6),
     (9, 1, 0, 3, 5, 16, 19),
     (3, 1, 1, 3, 5, 6, 8),
+    (3, 1, 1, 5, 3, 6, 8),
     (3, 2, 0, 5, 6, 9, 7),
     (3, 2, 1, 5, 6, 8, 7),
     (9, 2, 4, 3, 6, 8, 6),

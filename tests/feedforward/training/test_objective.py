@@ -21,6 +21,7 @@ from nstjax.feedforward.networks.adain import (
     style_of_code,
 )
 from nstjax.feedforward.networks.architecture import AdaINArchitecture
+from nstjax.feedforward.training.flicker import flicker_loss, moved_photos
 from nstjax.feedforward.training.grid_loss import grid_loss
 from nstjax.feedforward.training.objective import (
     Batch,
@@ -196,6 +197,31 @@ def test_grid_and_identity_are_penalized(kind, period):
         weight = float(1e3 * without / (penalty or 1))
         weighted, _ = evaluate(network, batch, objective._replace(**{name: weight}), 0)
         np.testing.assert_allclose(weighted - without, weight * penalty, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["gram", "adain"])
+def test_what_flickers_is_penalized(kind):
+    loss, network, batch, objective = example(kind)
+    without, (_, output) = compiled_loss(loss)(network, batch, objective, 0)
+    evaluate = jax.jit(make_loss(loss, flicker=True))
+    keys = [jax.random.fold_in(objective.key, step) for step in (0, 1)]
+    losses = []
+    for step, key in enumerate(keys):
+        moved, flows = moved_photos(jax.random.fold_in(key, 1), batch.content)
+        _, (_, after) = compiled_loss(loss)(
+            network, batch._replace(content=moved), objective, 0
+        )
+        if kind == "adain":
+            # The photo that was its own painting is so no more, but is rendered alike.
+            assert np.abs(after - output).max() > 0
+        losses.append(flicker_loss(output, after, flows))
+        weighted = objective._replace(flicker_weight=float(without))
+        value, (terms, _) = evaluate(network, batch, weighted, step)
+        np.testing.assert_allclose(terms.flicker, losses[-1], rtol=2e-3)
+        expected = without * (1 + np.mean(losses[-1]))
+        np.testing.assert_allclose(value, expected, rtol=1e-4)
+    # Photos move otherwise in every step.
+    assert np.abs(losses[1] / losses[0] - 1).min() > 1e-3
 
 
 @pytest.mark.parametrize("kind", ["transform", "adain"])
