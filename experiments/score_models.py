@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from jax import Array
+from scipy.stats import gmean
 
 from experiments.benchmarks.benchmark import print_rows, write_json
 from nstjax import (
@@ -85,7 +86,7 @@ def describe(params: Params, image: Array) -> Description:
     """Gram matrices and content of a picture, sRGB in 0..1, [height, width, 3]."""
     layers = (*STYLE_LAYERS, CONTENT_LAYER)
     found = features(params, preprocess(image), layers, pool="max")
-    grams = {layer: gram_matrix(found[layer]) for layer in STYLE_LAYERS}
+    grams = {layer: gram_matrix(found[layer], "hw") for layer in STYLE_LAYERS}
     return Description(grams, found[CONTENT_LAYER])
 
 
@@ -130,6 +131,7 @@ def main(arguments: Sequence[str]) -> int:
     restyler = make_restyler(
         load_model(FLAGS.model), lambda: load_network(FLAGS.encoder)
     )
+    photo_files = picture_files(FLAGS.photos)
     paths = named_pictures(FLAGS.paintings, "paintings")
     params = load_network(FLAGS.weights).params
     paintings = {name: read_resized(path, style_size) for name, path in paths.items()}
@@ -139,9 +141,7 @@ def main(arguments: Sequence[str]) -> int:
         else restyler.named_style(name)
         for name, painting in paintings.items()
     }
-    photos = {
-        path.name: read_resized(path, size) for path in picture_files(FLAGS.photos)
-    }
+    photos = {path.name: read_resized(path, size) for path in photo_files}
     rows = [
         {"photo": photo, "painting": painting, **scores}
         for photo, image in photos.items()
@@ -198,11 +198,11 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "painting": name,
-            "left": _geometric_mean([row["left"] for row in own]),
+            "left": float(gmean([row["left"] for row in own])),
             "content": _mean(own, "content"),
             "largest left": max(row["left"] for row in own),
             "flicker": _mean(own, "flicker"),
-            "painting's left": _geometric_mean([row["painting's left"] for row in own]),
+            "painting's left": float(gmean([row["painting's left"] for row in own])),
             "painting's content": _mean(own, "painting's content"),
         }
         for name, own in {**groups, "all": rows}.items()
@@ -211,10 +211,6 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _mean(rows: Sequence[Mapping[str, Any]], key: str) -> float:
     return float(np.mean([row[key] for row in rows]))
-
-
-def _geometric_mean(values: Sequence[float]) -> float:
-    return float(np.exp(np.log(values).mean()))
 
 
 if __name__ == "__main__":
