@@ -50,6 +50,7 @@ from nstjax.feedforward.training.flicker import flicker_loss, moved_photos
 from nstjax.images.resizing import Size, output_size, parse_size, resize
 from nstjax.io.atomic import check_writable
 from nstjax.io.weights import load_network
+from nstjax.runtime.progress_bar import ProgressBar
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYER = "relu4_2"
@@ -142,14 +143,13 @@ def main(arguments: Sequence[str]) -> int:
         for name, painting in paintings.items()
     }
     photos = {path.name: read_resized(path, size) for path in photo_files}
-    rows = [
-        {"photo": photo, "painting": painting, **scores}
-        for photo, image in photos.items()
-        for painting, scores in score_photo(
-            restyler, params, image, paintings, styles
-        ).items()
-    ]
-    print_rows(f"{FLAGS.model}: left / content", summarize(rows))
+    rows = []
+    for photo, image in ProgressBar(photos.items(), unit="photo"):
+        scores = score_photo(restyler, params, image, paintings, styles)
+        rows += [
+            {"photo": photo, "painting": name, **own} for name, own in scores.items()
+        ]
+    print_rows(f"{FLAGS.model} on {len(photos)} photos", summarize(rows))
     write_json(FLAGS.output, rows)
     return 0
 
@@ -158,10 +158,7 @@ def read_resized(path: Path, size: Size) -> np.ndarray:
     """A picture, no larger than it was."""
     image = read_image(path)
     height, width, _ = image.shape
-    return resize(
-        image,
-        *output_size(height, width, size),
-    )
+    return resize(image, *output_size(height, width, size))
 
 
 def score_photo(
