@@ -10,7 +10,7 @@ import restyle_models
 from command_lines import check_refused, save_pictures
 
 import nstjax
-from experiments import score_models
+from experiments import scores
 from nstjax.feedforward.networks.model_file import write_model
 
 SCORE = "experiments.score_models"
@@ -23,10 +23,10 @@ def defined(params, result, photo, painting):
     """Left and content in float64."""
 
     def described(image):
-        layers = (*score_models.STYLE_LAYERS, score_models.CONTENT_LAYER)
+        layers = (*scores.STYLE_LAYERS, scores.CONTENT_LAYER)
         pixels = 255 * np.float64(image) - reference.MEAN_RGB
         found = reference.trunk(params, pixels, layers, "max", "valid")
-        content = found.pop(score_models.CONTENT_LAYER)
+        content = found.pop(scores.CONTENT_LAYER)
         grams = [
             reference.gram(values) / reference.positions(values)
             for values in found.values()
@@ -50,23 +50,23 @@ def defined(params, result, photo, painting):
 def test_scores_equal_their_definitions_and_controls_have_theirs():
     params = reference.random_params(seed=1, channels=WIDTHS)
     described = [
-        score_models.describe(jax.tree.map(np.float32, params), image)
+        scores.describe(jax.tree.map(np.float32, params), image)
         for image in (RESULT, PHOTO, PAINTING)
     ]
     result, photo, painting = described
-    found = score_models.score(result, photo, painting)
+    found = scores.score(result, photo, painting)
     np.testing.assert_allclose(
         found, defined(params, RESULT, PHOTO, PAINTING), rtol=1e-3
     )
-    assert score_models.score(photo, photo, painting) == (1.0, 0.0)
-    assert score_models.score(painting, photo, painting).left == 0.0
+    assert scores.score(photo, photo, painting) == (1.0, 0.0)
+    assert scores.score(painting, photo, painting).left == 0.0
 
 
 def test_a_network_flickers_by_what_moving_the_photo_changes():
     restyler = restyle_models.restyler(restyle_models.painterly())
     style = restyler.named_style("wave")
     (result,) = restyler([PHOTO], style)
-    found = score_models.flicker_of(restyler, PHOTO, result, style)
+    found = scores.flicker_of(restyler, PHOTO, result, style)
     assert 0.1 < found < 100
 
     class Still:
@@ -75,7 +75,7 @@ def test_a_network_flickers_by_what_moving_the_photo_changes():
         def __call__(self, images, style):
             return images
 
-    still = score_models.flicker_of(Still(), PHOTO, PHOTO, None)
+    still = scores.flicker_of(Still(), PHOTO, PHOTO, None)
     # The noise alone: σ √(2/π) of 255.
     assert still == pytest.approx(0.203, rel=0.1)
 
