@@ -141,7 +141,13 @@ def convolve_enlarged(image: Array, kernel: Array, upsampling: str) -> Array:
         "pak,qbl,klio->abipqo", enlargement, enlargement, kernel, precision="highest"
     )
     folded = folded.reshape(3, 3, channels_in, 4 * channels)
-    image = jnp.pad(image, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="edge")
+    for axis in (1, 2):
+        side = image.shape[axis]
+        part = functools.partial(jax.lax.slice_in_dim, image, axis=axis)
+        # Padding with edge values says the same, but its gradient is slow;
+        # jnp.concatenate does not let jax2onnx add up sides that are not known yet.
+        borders = part(0, 1), part(side - 1, side)
+        image = jax.lax.concatenate([borders[0], image, borders[1]], axis)
     result = _correlate(image, folded, (1, 1), "VALID")
     result = result.reshape(batch, height, width, 2, 2, channels)
     result = result.transpose(0, 1, 3, 2, 4, 5)
