@@ -5,7 +5,8 @@ r"""Scores one-pass networks by the features of VGG-19.
   python -m experiments.score_models --photos=PHOTOS --weights=vgg19 \
       --model=arbitrary --paintings=PAINTINGS --output=scores.json
 
-Every photo is rendered in the style of every painting. Three numbers tell how well:
+Every photo is rendered in the style of every painting, as nstjax-fast does it, and
+scored at --score_size. Three numbers tell how well:
 
   left     the style loss of the result divided by that of the photo: Gatys' Gram loss
            at relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1 (preset gatys-code)
@@ -34,7 +35,7 @@ from nstjax import InputError, Params, read_image
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path, define_paths
 from nstjax.feedforward.inference.restyle import Restyler, make_restyler
-from nstjax.feedforward.inference.style_specifications import load_model
+from nstjax.feedforward.inference.style_specifications import load_model, size_at_most
 from nstjax.feedforward.training.data import named_pictures, picture_files
 from nstjax.images.resizing import Size, output_size, parse_size, resize
 from nstjax.io.atomic import check_writable
@@ -46,8 +47,9 @@ define_path("photos", None, "Folder of photos.")
 define_paths("paintings", None, "Paintings, each FILE or NAME=FILE, or one folder.")
 define_path("weights", "vgg19", "What scores: vgg19 or a file of its weights.")
 define_path("encoder", "slim", "Encoder of an arbitrary-style model.")
-flags.DEFINE_string("size", "long:512", "Size of the photos.")
-flags.DEFINE_string("style_size", "long:512", "Size of the paintings.")
+flags.DEFINE_string("size", "long:1024", "Most pixels of the photos, as rendered.")
+flags.DEFINE_string("style_size", "long:512", "Most pixels of the paintings.")
+flags.DEFINE_string("score_size", "long:512", "Size that pictures are scored at.")
 define_path("output", None, "JSON file for the scores of every pair.")
 
 FLAGS = flags.FLAGS
@@ -62,7 +64,9 @@ def main(arguments: Sequence[str]) -> int:
             raise InputError(f"give --{name}: see --help")
     if FLAGS.output:
         check_writable(FLAGS.output)
-    size, style_size = parse_size(FLAGS.size), parse_size(FLAGS.style_size)
+    size, style_size, score_size = map(
+        parse_size, (FLAGS.size, FLAGS.style_size, FLAGS.score_size)
+    )
     restyler = make_restyler(
         load_model(FLAGS.model), lambda: load_network(FLAGS.encoder)
     )
@@ -79,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
     photos = {path.name: read_resized(path, size) for path in photo_files}
     rows = []
     for photo, image in ProgressBar(photos.items(), unit="photo"):
-        scores = score_photo(restyler, params, image, paintings, styles)
+        scores = score_photo(restyler, params, image, paintings, styles, score_size)
         rows += [
             {"photo": photo, "painting": name, **own} for name, own in scores.items()
         ]
@@ -92,7 +96,7 @@ def read_resized(path: Path, size: Size) -> np.ndarray:
     """A picture, no larger than it was."""
     image = read_image(path)
     height, width, _ = image.shape
-    return resize(image, *output_size(height, width, size))
+    return resize(image, *size_at_most(height, width, size))
 
 
 def score_photo(
@@ -101,17 +105,22 @@ def score_photo(
     image: np.ndarray,
     paintings: Mapping[str, np.ndarray],
     styles: Mapping[str, Any],
+    score_size: Size,
 ) -> dict[str, dict[str, float]]:
     """{painting: scores of the photo in its style, and of the painting itself}."""
-    photo = describe(params, image)
+    height, width, _ = image.shape
+    height, width = output_size(height, width, score_size)
+    photo = describe(params, resize(image, height, width))
     found = {}
     for name, painting in paintings.items():
-        target = describe(params, painting)
+        own_height, own_width, _ = painting.shape
+        target_size = output_size(own_height, own_width, score_size)
+        target = describe(params, resize(painting, *target_size))
         # As it would be written to a file.
         result = np.round(255 * restyler([image], styles[name])[0]) / np.float32(255)
         own, control = (
-            score(describe(params, picture), photo, target)
-            for picture in (result, resize(painting, *image.shape[:2]))
+            score(describe(params, resize(picture, height, width)), photo, target)
+            for picture in (result, painting)
         )
         found[name] = {
             **own._asdict(),

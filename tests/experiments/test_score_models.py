@@ -105,7 +105,7 @@ def test_every_photo_is_scored_in_every_style(model, paintings, names, folder, p
     status, out, err = program(
         SCORE, "--photos=photos", f"--paintings={paintings}", "--output=scores.json",
         f"--model={model}.safetensors", "--size=long:36", "--style_size=long:36",
-        *NETWORKS,
+        "--score_size=long:36", *NETWORKS,
     )  # fmt: skip
     assert status == 0, err
     rows = json.loads((folder / "scores.json").read_text())
