@@ -1,8 +1,8 @@
 r"""Scores one-pass networks by the features of VGG-19.
 
-  python -m experiments.score_models --photos=PHOTOS --weights=vgg19 \
+  python -m experiments.score_models --photos=PHOTOS \
       --paintings=wave=great_wave.jpg,scream=the_scream.jpg
-  python -m experiments.score_models --photos=PHOTOS --weights=vgg19 \
+  python -m experiments.score_models --photos=PHOTOS \
       --model=arbitrary --paintings=PAINTINGS --output=scores.json
 
 Every photo is rendered in the style of every painting, as nstjax-fast does it, and
@@ -11,7 +11,6 @@ scored at --score_size. Three numbers tell how well:
   left     the style loss of the result divided by that of the photo: Gatys' Gram loss
            at relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1 (preset gatys-code)
   content  mean (F - P)² / mean P² with F of the result and P of the photo at relu4_2
-
   flicker  mean |W(N(x)) - N(W(x))| in levels of 0..255: what changes from frame to
            frame where the photo x only moves by a smooth flow W
 
@@ -45,8 +44,8 @@ from nstjax.runtime.progress_bar import ProgressBar
 define_path("model", "painterly", "painterly, arbitrary or a file.")
 define_path("photos", None, "Folder of photos.")
 define_paths("paintings", None, "Paintings, each FILE or NAME=FILE, or one folder.")
-define_path("weights", "vgg19", "What scores: vgg19 or a file of its weights.")
-define_path("encoder", "slim", "Encoder of an arbitrary-style model.")
+define_path("teacher", "vgg19", "What scores: vgg19 or a file of its weights.")
+define_path("weights", "slim", "Encoder of an arbitrary-style model.")
 flags.DEFINE_string("size", "long:1024", "Most pixels of the photos, as rendered.")
 flags.DEFINE_string("style_size", "long:512", "Most pixels of the paintings.")
 flags.DEFINE_string("score_size", "long:512", "Size that pictures are scored at.")
@@ -68,11 +67,11 @@ def main(arguments: Sequence[str]) -> int:
         parse_size, (FLAGS.size, FLAGS.style_size, FLAGS.score_size)
     )
     restyler = make_restyler(
-        load_model(FLAGS.model), lambda: load_network(FLAGS.encoder)
+        load_model(FLAGS.model), lambda: load_network(FLAGS.weights)
     )
     photo_files = picture_files(FLAGS.photos)
     paths = named_pictures(FLAGS.paintings, "paintings")
-    params = load_network(FLAGS.weights).params
+    params = load_network(FLAGS.teacher).params
     paintings = {name: read_resized(path, style_size) for name, path in paths.items()}
     styles = {
         name: restyler.style_of(painting)

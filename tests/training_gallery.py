@@ -50,6 +50,7 @@ ADVERSARIAL = (
     "--adversarial_weight=5",
     "--adversarial_layer=relu1_2",
     "--grid_weight=2",
+    "--flicker_weight=2",
 )
 ADAIN = (
     *BASE,

@@ -192,15 +192,8 @@ def transform(
         change = layer(f"residual/{block}/0", x).relu_()
         x = x + layer(f"residual/{block}/1", change)
     for index in range(2):
-        x = enlarged(x, architecture.upsampling)
-        x = layer(f"expand/{index}", x, padding=0).relu_()
+        x = layer(f"expand/{index}", x, upsampling=architecture.upsampling).relu_()
     return layer("last", x).sigmoid()[:, :, :height, :width]
-
-
-def enlarged(x: Tensor, upsampling: str) -> Tensor:
-    """To twice the sides, with the border repeated for a 3×3 convolution."""
-    x = functional.interpolate(x, scale_factor=2, mode=upsampling)
-    return functional.pad(x, [1] * 4, "replicate")
 
 
 def convolution(
@@ -208,12 +201,14 @@ def convolution(
     name: str,
     x: Tensor,
     stride: int = 1,
-    padding: int | None = None,
+    upsampling: str | None = None,
 ) -> Tensor:
-    """With reflection at the border, of half the kernel if nothing else is said."""
+    """With reflection at the border; where enlarged first, the border is repeated."""
     kernel, bias = weights[f"{name}/kernel"], weights.get(f"{name}/bias")
-    border = kernel.shape[-1] // 2 if padding is None else padding
-    x = functional.pad(x, [border] * 4, "reflect")
+    if upsampling:
+        x = functional.interpolate(x, scale_factor=2, mode=upsampling)
+    border = "replicate" if upsampling else "reflect"
+    x = functional.pad(x, [kernel.shape[-1] // 2] * 4, border)
     return functional.conv2d(x, kernel, bias, stride)
 
 
@@ -245,12 +240,9 @@ def arbitrary(
     names = sorted({name.rpartition("/")[0] for name in weights})
     block = "0"
     for name in names:
-        if name.split("/")[1] != block:
-            block = name.split("/")[1]
-            x = enlarged(x, upsampling)
-            x = convolution(weights, name, x, padding=0)
-        else:
-            x = convolution(weights, name, x)
+        begins = name.split("/")[1] != block
+        block = name.split("/")[1]
+        x = convolution(weights, name, x, upsampling=upsampling if begins else None)
         if name != names[-1]:
             x = x.relu_()
     return x[:, :, : images.shape[2], : images.shape[3]]

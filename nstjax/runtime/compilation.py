@@ -1,5 +1,6 @@
 """``jax.jit`` with less memory and faster convolutions on CPUs."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -26,11 +27,13 @@ def cpu_compiler_options() -> dict[str, str] | None:
     """Options for ``jax.jit`` to save memory and time; None but on CPUs."""
     if jax.default_backend() != "cpu":
         return None
-    try:
-        jax.jit(jnp.negative, compiler_options=CPU_COMPILER_OPTIONS)(1.0)
-    except jax.errors.JaxRuntimeError:  # another version of XLA
-        return None
-    return CPU_COMPILER_OPTIONS
+    known = {}
+    for name, value in CPU_COMPILER_OPTIONS.items():
+        # Another version of XLA may lack one.
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            jax.jit(jnp.negative, compiler_options={name: value})(1.0)
+            known[name] = value
+    return known or None
 
 
 def compile_ahead(program: Callable[..., Any], *arguments: Any, **named: Any) -> None:

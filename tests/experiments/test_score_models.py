@@ -14,7 +14,7 @@ from experiments import scores
 from nstjax.feedforward.networks.model_file import write_model
 
 SCORE = "experiments.score_models"
-NETWORKS = ("--weights=narrow.safetensors", "--encoder=narrow.safetensors")
+NETWORKS = ("--teacher=narrow.safetensors", "--weights=narrow.safetensors")
 WIDTHS = (4, 5, 6, 7, 8)
 PHOTO, PAINTING, RESULT = (restyle_models.picture(40, 36, seed) for seed in range(3))
 

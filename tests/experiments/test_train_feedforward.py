@@ -73,6 +73,8 @@ def test_training_leaves_a_model_and_its_log(whole):
     model = read_model(work / MODEL)
     assert (model.styles, model.encoder) == (("a", "b"), None)
     assert model.network.architecture.channels == (4, 4, 4)
+    assert all(row["flicker"] > 0 for row in metrics(work) if "flicker" in row)
+    assert "flicker" in metrics(work)[0]
     gamma = network_tensors(model.network)["contract/0/norm/gamma"]
     assert (gamma[0] != gamma[1]).any()
     assert model.card["settings"] == {**settings(work), "steps": 12}

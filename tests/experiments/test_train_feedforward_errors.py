@@ -68,6 +68,7 @@ BESIDE = {
     "--learning_rate=0": "learning_rate is 0",
     "--learning_rate=nan": "learning_rate must be",
     "--grid_weight=1e39": "grid_weight must be",
+    "--flicker_weight=nan": "flicker_weight must be",
     "--identity_weight=nan": "identity_weight must be",
     "--largest=nan": "largest must be at least 1",
     "--largest=inf": "largest must be a finite number",

@@ -87,7 +87,8 @@ def test_a_style_is_added_and_the_rest_kept(gallery, train):
         else:
             np.testing.assert_array_equal(found[name], tensor)
     events, rows = scalars(work / "events"), metrics(work)
-    for tag in ("total", "content", "style", "tv", "grid", "gradient_norm", "seconds"):
+    terms = ("content", "style", "tv", "grid", "flicker")
+    for tag in ("total", *terms, "gradient_norm", "seconds"):
         logged = {row["step"]: row[tag] for row in rows}
         assert events[tag] == pytest.approx(logged, rel=1e-6)
     last = rows[-1]["validation"]["Ärger"]

@@ -31,10 +31,11 @@ class TransformArchitecture:
         a γ and a β for each style.
       styles: how many, where conditional; else 1.
       normalize_output: whether the last convolution is normalized too.
-      padding: "reflect" before every convolution; "zero"; or "reflect-start", 8 pixels
-        of reflection around the picture for each residual block (40 for five), which
-        are without padding, zeros elsewhere.
-      upsampling: to the "nearest" neighbor or "bilinear", then a convolution; or a
+      padding: "reflect" before every convolution; "zero"; or "reflect-start",
+        reflection around the picture of two of the deepest positions for each residual
+        block (40 pixels for five), which are without padding, zeros elsewhere.
+      upsampling: to the "nearest" neighbor or "bilinear", then a convolution, for which
+        "reflect" repeats the border; or a
         transposed convolution that crops its first ("transpose-torch") or last
         ("transpose-tensorflow") row and column.
       pixels: units of what goes in and, but for the sigmoid, comes out.

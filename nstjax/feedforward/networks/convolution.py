@@ -143,7 +143,7 @@ def convolve_enlarged(image: Array, kernel: Array, upsampling: str) -> Array:
     folded = folded.reshape(3, 3, channels_in, 4 * channels)
     for axis in (1, 2):
         side = image.shape[axis]
-        part = functools.partial(jax.lax.slice_in_dim, image, axis=axis)
+        part = partial(jax.lax.slice_in_dim, image, axis=axis)
         # Padding with edge values says the same, but its gradient is slow;
         # jnp.concatenate does not let jax2onnx add up sides that are not known yet.
         borders = part(0, 1), part(side - 1, side)

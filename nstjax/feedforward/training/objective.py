@@ -100,15 +100,11 @@ def make_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
             encode = adain.make_encoder(params, loss.network.pool)
             code_style = adain.style_of_code(encode(painting))
 
-            def stylized_code(photos: Array) -> Array:
-                return adain.adaptive_instance_normalization(encode(photos), code_style)
+            def render(photos: Array) -> tuple[Array, Array]:
+                code = adain.adaptive_instance_normalization(encode(photos), code_style)
+                return network(code)[:, : photos.shape[1], : photos.shape[2]], code
 
-            def render(photos: Array) -> Array:
-                output = network(stylized_code(photos))
-                return output[:, : photos.shape[1], : photos.shape[2]]
-
-            code = stylized_code(photos)
-            output = render(photos)
+            output, code = render(photos)
             content = {adain.CODE_LAYER: code}
             style = jax.vmap(functools.partial(describe, params, loss))(painting)
             style_weights = jnp.ones(len(code))
@@ -119,10 +115,10 @@ def make_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
         else:
             shares = jax.nn.one_hot(batch.style, len(objective.style_weights))
 
-            def render(photos: Array) -> Array:
-                return network(photos, shares)
+            def render(photos: Array) -> tuple[Array, Array]:
+                return network(photos, shares), shares
 
-            output = render(photos)
+            output, _ = render(photos)
             content = batch_features(params, loss, photos, loss.content_layers)
             style = jax.tree.map(lambda target: target[batch.style], objective.styles)
             style_weights = objective.style_weights[batch.style]
@@ -144,7 +140,7 @@ def make_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
         flickering = jnp.zeros(len(output))
         if flicker:
             moved, flows = moved_photos(jax.random.fold_in(key, 1), photos)
-            flickering = flicker_loss(output, render(moved), flows)
+            flickering = flicker_loss(output, render(moved)[0], flows)
             value += objective.flicker_weight * flickering.mean()
         shown = TrainingTerms(terms.content, terms.style, terms.tv, grid, flickering)
         return value, (shown, output)

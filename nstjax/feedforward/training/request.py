@@ -124,9 +124,8 @@ def customize_loss(loss: Preset, fields: Mapping[str, Any]) -> Preset:
 def check_request(request: TrainingRequest) -> None:
     """``InputError`` for what no training could use; files are checked later."""
     preset, loss, initial = request.preset, request.preset.loss, request.initial
-    weights = (
-        *("adversarial_weight", "grid_weight", "flicker_weight", "identity_weight"),
-    )
+    added = ("adversarial", "grid", "flicker", "identity")
+    weights = [f"{name}_weight" for name in added]
     numbers = {name: getattr(request, name) for name in weights}
     numbers |= {"learning_rate": preset.learning_rate, "decay": preset.decay}
     for name, number in {**numbers, "largest": preset.crop.largest}.items():

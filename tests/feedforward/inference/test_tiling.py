@@ -37,7 +37,9 @@ def published(name, **options):
     # The second block reads what the first one has added up.
     conditional = architecture.normalization == "conditional"
     styles, blocks = (3, 2) if conditional else (1, 1)
-    narrow = {"channels": (4, 6, 8), "width": 1.0}
+    # One has another depth.
+    channels = (4, 6, 8, 5) if name == "pytorch-fns" else (4, 6, 8)
+    narrow = {"channels": channels, "width": 1.0}
     narrow["residual_blocks"] = options.get("residual_blocks", blocks)
     network = random_network(dataclasses.replace(architecture, **narrow, styles=styles))
     network.eval()
