@@ -45,6 +45,8 @@ def test_pictures_of_one_bucket_are_reflected_and_share_a_compilation(
     painterly, compilations
 ):
     style = painterly.named_style("wave")
+    # Another test may have compiled the same.
+    jax.clear_caches()
     painterly([picture(60, 60)], style, batch_size=2)
     before = len(compilations())
     pictures = [picture(64, 50), picture(50, 56, seed=1)]
