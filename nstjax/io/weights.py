@@ -71,7 +71,8 @@ def load_network(weights: str = "auto", *, seed: int = 0) -> LoadedParams:
             return _bundled()
         raise InputError(
             f"no VGG-19 weights: {default_weights_path()} does not exist and "
-            f"${ENVIRONMENT_VARIABLE} is not set; {ADVICE}, or use --weights=slim"
+            f"${ENVIRONMENT_VARIABLE} is not set; {ADVICE}, or choose slim, "
+            "the bundled network"
         )
     network = read_params(path)
     if weights == "vgg19":
