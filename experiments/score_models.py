@@ -46,6 +46,7 @@ define_path("photos", None, "Folder of photos.")
 define_paths("paintings", None, "Paintings, each FILE or NAME=FILE, or one folder.")
 define_path("teacher", "vgg19", "What scores: vgg19 or a file of its weights.")
 define_path("weights", "slim", "Encoder of an arbitrary-style model.")
+flags.DEFINE_integer("refine", 0, "Steps more, of learned descent.")
 flags.DEFINE_string("size", "long:1024", "Most pixels of the photos, as rendered.")
 flags.DEFINE_string("style_size", "long:512", "Most pixels of the paintings.")
 flags.DEFINE_string("score_size", "long:512", "Size that pictures are scored at.")
@@ -67,7 +68,9 @@ def main(arguments: Sequence[str]) -> int:
         parse_size, (FLAGS.size, FLAGS.style_size, FLAGS.score_size)
     )
     restyler = make_restyler(
-        load_model(FLAGS.model), lambda: load_network(FLAGS.weights)
+        load_model(FLAGS.model),
+        lambda: load_network(FLAGS.weights),
+        refine=FLAGS.refine,
     )
     photo_files = picture_files(FLAGS.photos)
     paths = named_pictures(FLAGS.paintings, "paintings")

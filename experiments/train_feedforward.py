@@ -49,6 +49,11 @@ flags.DEFINE_enum(
     "preset", "lengstrom", list(presets.TRAINING_PRESETS), "Published settings."
 )
 define_path("weights", "auto", "What compares: auto, vgg19, slim or a file.")
+define_path(
+    "encoder",
+    None,
+    "What learned descent follows, where another network compares: slim or a file.",
+)
 define_path("initial", None, "Model file whose network is trained further.")
 flags.DEFINE_bool(
     "add_style", False, "Keep --initial, and train γ and β of one more style for it."
@@ -140,6 +145,7 @@ def main(arguments: Sequence[str]) -> int:
         inputs=[*photos, *paintings.values(), FLAGS.initial, FLAGS.weights],
     )
     network = load_network(FLAGS.weights)
+    encoder = load_network(FLAGS.encoder) if FLAGS.encoder else None
     initial = read_model(FLAGS.initial) if FLAGS.initial else None
     command = ["python", "-m", "experiments.train_feedforward", *sys.argv[1:]]
     before = initial.card if initial is not None and FLAGS.add_style else {}
@@ -155,6 +161,7 @@ def main(arguments: Sequence[str]) -> int:
         "photos": [path for path in photos if path not in held_out],
         "held_out": held_out,
         "initial": initial,
+        "encoder": encoder,
     }
     trained = train(
         request.TrainingRequest(

@@ -8,17 +8,13 @@ import numpy as np
 from flax import nnx
 
 from nstjax.feedforward.networks.architecture import Architecture
-from nstjax.feedforward.networks.networks import (
-    AdaINDecoder,
-    TransformNet,
-    make_network,
-)
+from nstjax.feedforward.networks.networks import Network, TransformNet, make_network
 from nstjax.feedforward.training.objective import Batch, Objective, TrainingTerms
 
 
 def drawn_network(
     architecture: Architecture, draw: Callable[[str, tuple[int, ...]], np.ndarray]
-) -> TransformNet | AdaINDecoder:
+) -> Network:
     """A network whose parameters are drawn by their names and shapes."""
     network = nnx.eval_shape(lambda: make_network(architecture))
     for path, variable in nnx.to_flat_state(nnx.state(network)):
@@ -27,9 +23,7 @@ def drawn_network(
     return network
 
 
-def random_network(
-    architecture: Architecture, seed: int = 0
-) -> TransformNet | AdaINDecoder:
+def random_network(architecture: Architecture, seed: int = 0) -> Network:
     """A network none of whose numbers is what a new one has.
 
     Kernels keep the size of what they are given, γ and variances are positive, and the

@@ -14,8 +14,10 @@ from nstjax.errors import InputError
 from nstjax.feedforward.networks import model_file
 from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
+    DescentArchitecture,
     TransformArchitecture,
 )
+from nstjax.feedforward.networks.descent import DescentNet
 from nstjax.feedforward.networks.model_file import Encoder, StyleModel, read_model
 from nstjax.network.architecture import CONV_LAYERS
 
@@ -33,6 +35,7 @@ STYLES = {
     "batch": ("wave",),
     "conditional": ("wave", "The Scream", "naïve"),
     "adain": (),
+    "descent": (),
 }
 
 
@@ -40,7 +43,7 @@ def make_model(kind: str) -> StyleModel:
     """A network none of whose numbers is what a new one has."""
     # A test may change its own.
     network = nnx.clone(_network(kind))
-    encoder = ENCODER if kind == "adain" else None
+    encoder = None if STYLES[kind] else ENCODER
     return StyleModel(network, STYLES[kind], encoder, CARD)
 
 
@@ -48,6 +51,8 @@ def make_model(kind: str) -> StyleModel:
 def _network(kind: str) -> nnx.Module:
     if kind == "adain":
         architecture = AdaINArchitecture(encoder_channels=8, channels=(8, 6, 4))
+    elif kind == "descent":
+        architecture = DescentArchitecture(channels=(4, 6), residual_blocks=1)
     else:
         architecture = TransformArchitecture(
             **NARROW, normalization=kind, styles=len(STYLES[kind])
@@ -62,7 +67,9 @@ def _network(kind: str) -> nnx.Module:
 
 def output(model: StyleModel) -> np.ndarray:
     random = np.random.default_rng(1)
-    if model.encoder is not None:
+    if isinstance(model.network, DescentNet):
+        inputs = [random.random((1, 8, 8, 3), np.float32) for _ in range(3)]
+    elif model.encoder is not None:
         inputs = [random.random((1, 2, 3, 8), np.float32)]
     else:
         rows = np.linspace(0.2, 1, len(model.styles), dtype=np.float32)

@@ -169,6 +169,11 @@ def coursera_content(F, P):
     return np.sum((F - P) ** 2) / (4 * n_H * n_W * n_C)
 
 
+def relative_content(F, P):
+    """Σ (F - P)² / Σ P²."""
+    return ((F - P) ** 2).sum() / (P**2).sum()
+
+
 def scaled_mse(x, target):
     """Crowson 2021, ``ScaledMSELoss``."""
     difference = x - target
@@ -205,6 +210,12 @@ def matlab_style(F, P):
     """``mean((G - A).^2, "all") / ((h*w*c)^2)``."""
     h, w, c = F.shape
     return np.mean((gram(F) - gram(P)) ** 2) / (h * w * c) ** 2
+
+
+def relative_style(F, P):
+    """√(|G - A|² / |A|² + 1e-8), Frobenius norms."""
+    G, A = gram(F) / positions(F), gram(P) / positions(P)
+    return np.hypot(np.linalg.norm(G - A) / np.linalg.norm(A), 1e-4)
 
 
 def scaled_style(F, P):

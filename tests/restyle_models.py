@@ -10,6 +10,7 @@ from nstjax.feedforward.inference import style_specifications
 from nstjax.feedforward.inference.restyle import Restyler, make_restyler
 from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
+    DescentArchitecture,
     TransformArchitecture,
 )
 from nstjax.feedforward.networks.model_file import Encoder, StyleModel
@@ -62,6 +63,13 @@ def arbitrary() -> StyleModel:
     scales = {layer: 0.5 + 0.1 * i for i, layer in enumerate(CONV_LAYERS)}
     described = Encoder(encoder().sha256, "max", scales)
     return StyleModel(filled(architecture, 0.15), (), described, {})
+
+
+@functools.cache
+def descending() -> StyleModel:
+    """A network of learned descent."""
+    architecture = DescentArchitecture(channels=(4, 5), residual_blocks=1, scales=2)
+    return StyleModel(filled(architecture, 0.15), (), arbitrary().encoder, {})
 
 
 def stand_for_bundled(monkeypatch):

@@ -63,6 +63,16 @@ ADAIN = (
     "--decay=0.1",
 )
 
+DESCENT = (
+    *PLAIN,
+    "--preset=descent",
+    '--architecture={"channels": [4, 4], "residual_blocks": 0, "scales": 1}',
+    "--styles=../paintings",
+    "--identity=0.25",
+    "--identity_weight=2",
+    "--flicker_weight=1",
+)
+
 
 def make_gallery(folder, slim_weights):
     """Photos, paintings, weights, models, and what is none of these."""

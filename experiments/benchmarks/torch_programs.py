@@ -121,6 +121,7 @@ def torch_inference(task: Task) -> Program:
         upsampling = task.architecture.upsampling
         forward = partial(arbitrary, weights, vgg, images, style, upsampling)
     else:
+        assert isinstance(task.architecture, TransformArchitecture)
         style_weights = torch.tensor(task.style[None], device=DEVICE, dtype=dtype)
         forward = partial(transform, weights, images, style_weights, task.architecture)
     with torch.inference_mode():

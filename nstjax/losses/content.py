@@ -7,20 +7,22 @@ from jax import Array
 from jax.typing import ArrayLike
 
 ContentNormalization = Literal[
-    "half_sum", "mean", "half_mean", "quarter_mean", "scaled"
+    "half_sum", "mean", "half_mean", "quarter_mean", "scaled", "relative"
 ]
 
 
 class ContentSums(NamedTuple):
-    """Sums over a layer's positions and channels, of F - P.
+    """Sums over a layer's positions and channels.
 
     Attributes:
       squares: Σ (F - P)², scalar.
       absolutes: Σ |F - P|, scalar.
+      target_squares: Σ P², scalar.
     """
 
     squares: Array
     absolutes: Array
+    target_squares: Array
 
 
 def content_loss(
@@ -36,6 +38,7 @@ def content_loss(
     half_mean: ½ mean (F - P)²   (MATLAB's example)
     quarter_mean: Σ (F - P)² / (4HWC)   (the Coursera course)
     scaled: Σ (F - P)² / (Σ |F - P| + 1e-8)   (Crowson 2021)
+    relative: Σ (F - P)² / Σ P², the same in all units   (nstjax)
 
     Args:
       activation: F, shape [height, width, channels].
@@ -57,14 +60,18 @@ def content_loss(
 
 
 def content_sums(activation: ArrayLike, target: ArrayLike) -> ContentSums:
-    """Sums of squared and of absolute differences, see ``content_loss``."""
+    """What ``content_loss`` is made of."""
     activation, target = jnp.asarray(activation), jnp.asarray(target)
     if activation.shape != target.shape:
         raise ValueError(
             f"content target has shape {target.shape}, expected {activation.shape}"
         )
     difference = activation - target
-    return ContentSums(jnp.square(difference).sum(), jnp.abs(difference).sum())
+    return ContentSums(
+        jnp.square(difference).sum(),
+        jnp.abs(difference).sum(),
+        jnp.square(target).sum(),
+    )
 
 
 def normalized_content(
@@ -73,6 +80,8 @@ def normalized_content(
     """C_l of the sums of a layer that has H·W·C ``values``."""
     if normalization == "scaled":
         return sums.squares / (sums.absolutes + 1e-8)
+    if normalization == "relative":
+        return sums.squares / (sums.target_squares + 1e-8)
     if normalization == "half_sum":
         return 0.5 * sums.squares
     factor = {"mean": 1.0, "half_mean": 0.5, "quarter_mean": 0.25}

@@ -103,6 +103,7 @@ def style_loss(
     scaled: Σ (G - A)² / (Σ |G - A| + 1e-8), differentiated as it stands   (Crowson
       2021, ``ScaledMSELoss``; Grams over hw)
     unscaled: as mean.
+    relative: √(Σ (G - A)² / Σ A² + 1e-8), the same in all units   (nstjax)
 
     Args:
       gram: G, shape [channels, channels].
@@ -125,6 +126,9 @@ def style_loss(
     difference = gram - target
     if normalization == "scaled":
         return jnp.square(difference).sum() / (jnp.abs(difference).sum() + 1e-8)
+    if normalization == "relative":
+        squares = jnp.square(difference).sum() / jnp.square(target).sum()
+        return jnp.sqrt(squares + 1e-8)
     layer = LayerSize(positions, channels or gram.shape[0])
     # The factor is split over the difference because an unnormalized float32 Gram of a
     # large image squares to more than float32 sums exactly.

@@ -12,6 +12,7 @@ StyleNormalization = Literal[
     "mean_per_hwc2",
     "scaled",
     "unscaled",
+    "relative",
 ]
 
 

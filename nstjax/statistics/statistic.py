@@ -114,10 +114,11 @@ class Statistic(ABC):
     ) -> Array:
         """E_l: the weighted distance, times the preset's Gram loss over Gatys'.
 
-        With the style normalizations "scaled" and "unscaled" it is the distance alone.
+        With the style normalizations "scaled", "unscaled" and "relative" it is the
+        distance alone.
         """
         distance = self.distance(statistic, target, key) / layer.channels
-        if form.style_normalization in ("scaled", "unscaled"):
+        if form.style_normalization in ("scaled", "unscaled", "relative"):
             return distance
         # A Gram matrix is the "hw" one times this.
         scales = {"none": layer.positions, "hw": 1.0, "chw": 1.0 / layer.channels}

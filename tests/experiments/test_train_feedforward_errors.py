@@ -9,6 +9,7 @@ from command_lines import listing
 from training_gallery import (
     ADAIN,
     BASE,
+    DESCENT,
     NARROW,
     ONE,
     PLAIN,
@@ -73,7 +74,7 @@ BESIDE = {
     "--largest=nan": "largest must be at least 1",
     "--largest=inf": "largest must be a finite number",
     "--adversarial_weight=1 --adversarial_layer=relu9_1": "unknown layer 'relu9_1'",
-    "--recolor=0.5": "are for arbitrary style",
+    "--recolor=0.5": "are for any painting",
     "--tensorboard": "pip install 'nstjax[train]'",
 }
 STYLED = (*BASE, SHALLOW)
@@ -93,7 +94,7 @@ BAD = {
     ),
     "another encoder": (
         (*ADAIN, "--initial=../adain.safetensors", "--weights=../other.safetensors"),
-        "the initial model decodes another network",
+        "the initial model is of another encoder",
     ),
     "another painting": (
         (*STYLED, "--styles=wave=../paintings/b.png", "--workdir=../trained/run"),
@@ -102,6 +103,15 @@ BAD = {
     "identity weight alone": (
         (*ADAIN, "--identity=0", "--identity_weight=1"),
         "give --identity too",
+    ),
+    "an encoder of its own": (
+        (*ADAIN, "--encoder=../slim.safetensors"),
+        "encoder is for learned descent: give --preset=descent",
+    ),
+    "size of descent": ((*DESCENT, "--size=20"), "size must be a multiple of 8"),
+    "adversary of descent": (
+        (*DESCENT, "--adversarial_weight=1"),
+        "learned descent has no adversarial loss",
     ),
     "balance of arbitrary": ((*ADAIN, "--balance_styles"), "several styles"),
     "content of arbitrary": (

@@ -7,7 +7,14 @@ import pytest
 import reference
 from command_lines import metrics
 from PIL import Image
-from training_gallery import ADAIN, PLAIN, SHALLOW, held_out_photos, one_training
+from training_gallery import (
+    ADAIN,
+    DESCENT,
+    PLAIN,
+    SHALLOW,
+    held_out_photos,
+    one_training,
+)
 
 from nstjax.feedforward.networks.model_file import network_tensors, read_model
 from nstjax.io.weights import read_params
@@ -122,3 +129,24 @@ def test_arbitrary_style_is_trained_with_its_encoder(gallery, train):
     assert np.isfinite(rows[-1]["total"])
     with Image.open(work / "samples" / "000001.png") as sheet:
         assert sheet.width > 3 * 16
+
+
+def test_learned_descent_follows_one_network_and_is_compared_by_another(gallery, train):
+    work, _ = train(
+        "descent",
+        *DESCENT,
+        "--weights=../other.safetensors",
+        "--encoder=../slim.safetensors",
+        "--log_every=1",
+    )
+    model = read_model(work / "model.safetensors")
+    encoder = read_params(gallery / "slim.safetensors")
+    assert (model.styles, model.encoder.sha256) == ((), encoder.sha256)
+    settings = model.card["settings"]
+    assert settings["encoder_sha256"] == encoder.sha256
+    assert settings["weights_sha256"] != encoder.sha256
+    rows = metrics(work)
+    assert rows[-1]["validation"].keys() == {"a", "b"}
+    for row in rows:
+        for term in ("total", "content", "style", "tv", "grid", "flicker"):
+            assert np.isfinite(row[term]) and row[term] > 0

@@ -15,6 +15,7 @@ CONTENT_FORMS = {
     "half_mean": reference.matlab_content,
     "quarter_mean": reference.coursera_content,
     "scaled": reference.scaled_mse,
+    "relative": reference.relative_content,
 }
 
 

@@ -17,6 +17,7 @@ FORMS = {
     ("none", "mean_per_hwc2"): reference.matlab_style,
     ("hw", "scaled"): reference.scaled_style,
     ("chw", "unscaled"): reference.johnson_style,
+    ("hw", "relative"): reference.relative_style,
 }
 
 

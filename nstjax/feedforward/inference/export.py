@@ -4,11 +4,12 @@ A file takes pictures of any height, width and number, and holds all that it nee
 """
 
 import contextlib
+import functools
 import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +22,9 @@ from jax import Array
 from nstjax.errors import InputError
 from nstjax.feedforward.inference.restyle import ENCODER_MARGIN, Restyler
 from nstjax.feedforward.inference.tiling import CODE_PIXELS
-from nstjax.feedforward.networks import adain, networks
+from nstjax.feedforward.networks import adain, descent, networks
 from nstjax.feedforward.networks.convolution import convolve, crop
+from nstjax.feedforward.networks.normalization import instance_statistics
 from nstjax.io.atomic import atomic_path, check_results, check_writable
 from nstjax.network.architecture import LAYERS
 from nstjax.network.vgg import Params, Pool
@@ -37,6 +39,7 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 IMAGE = ("batch", "height", "width", 3)
 
 Run = Callable[..., list[np.ndarray]]
+Encode = Callable[[Array], dict[str, Array]]  # {layer: activation} of a batch
 
 
 class Graph(NamedTuple):
@@ -116,7 +119,9 @@ def _graphs(restyler: Restyler) -> dict[str, Graph]:
     encoder = restyler.model.encoder
     assert encoder is not None and restyler.encoder is not None
     encode = _encoder(restyler.encoder, encoder.pool)
-    return {"": _arbitrary_style(network, encode), "_style": _style(network, encode)}
+    if isinstance(network, networks.AdaINDecoder):
+        return {"": _decoder(network, encode), "_style": _code_style(network, encode)}
+    return {"": _descent(network, encode), "_style": _painting_style(network, encode)}
 
 
 def _named_styles(network: networks.TransformNet) -> Graph:
@@ -131,38 +136,131 @@ def _named_styles(network: networks.TransformNet) -> Graph:
     return Graph(restyle, inputs, ("restyled",), architecture.least_side)
 
 
-def _arbitrary_style(
-    decoder: networks.AdaINDecoder, encode: Callable[[Array], Array]
-) -> Graph:
+def _decoder(decoder: networks.AdaINDecoder, encode: Encode) -> Graph:
     def restyle(image: Array, mean: Array, deviation: Array) -> tuple[Array]:
-        code = encode(_reflected(image, ENCODER_MARGIN, CODE_PIXELS))
+        code = encode_code(_reflected(image, ENCODER_MARGIN, CODE_PIXELS))
         restyled = adain.adaptive_instance_normalization(code, (mean, deviation))
         result = crop(decoder(restyled), ENCODER_MARGIN, *image.shape[1:3])
         return (jnp.clip(result, 0, 1),)
+
+    def encode_code(image: Array) -> Array:
+        return encode(image)[adain.CODE_LAYER]
 
     moment = ("batch", decoder.architecture.encoder_channels)
     inputs = {"image": IMAGE, "style_mean": moment, "style_deviation": moment}
     return Graph(restyle, inputs, ("restyled",), ENCODER_MARGIN + CODE_PIXELS)
 
 
-def _style(decoder: networks.AdaINDecoder, encode: Callable[[Array], Array]) -> Graph:
+def _code_style(decoder: networks.AdaINDecoder, encode: Encode) -> Graph:
     def style(painting: Array) -> tuple[Array, Array]:
-        sides = (side // CODE_PIXELS * CODE_PIXELS for side in painting.shape[1:3])
-        return adain.style_of_code(encode(crop(painting, 0, *sides)))
+        code = encode(_cropped(painting, CODE_PIXELS))[adain.CODE_LAYER]
+        return adain.style_of_code(code)
 
     outputs = ("style_mean", "style_deviation")
     return Graph(style, {"painting": IMAGE}, outputs, decoder.architecture.least_side)
 
 
-def _encoder(params: Params, pool: Pool) -> Callable[[Array], Array]:
-    """``make_encoder`` as plain convolutions of a batch, whose sides 8 divides."""
+def _descent(network: descent.DescentNet, encode: Encode) -> Graph:
+    architecture = network.architecture
 
-    def encode(image: Array) -> Array:
+    def restyle(image: Array, *described: Array) -> tuple[Array]:
+        style = _from_arrays(described, architecture.scales)
+        photos = descent.pyramid(
+            _reflected(image, ENCODER_MARGIN, architecture.multiple),
+            architecture.scales,
+        )
+        made = descent.first_image(photos[0], style)
+        for scale, photo in enumerate(photos):
+            if scale:
+                made = descent.enlarged_image(made, photos[scale - 1], photo, 1.0)
+            gradient = _normalized_gradient(encode, made, style.grams[scale])
+            made = network(made, photo, gradient)
+        result = crop(made, ENCODER_MARGIN, *image.shape[1:3])
+        return (jnp.clip(result, 0, 1),)
+
+    inputs = {"image": IMAGE, **_style_shapes(network, encode)}
+    least = max(ENCODER_MARGIN + architecture.multiple, architecture.least_side)
+    return Graph(restyle, inputs, ("restyled",), least)
+
+
+def _painting_style(network: descent.DescentNet, encode: Encode) -> Graph:
+    scales, multiple = network.architecture.scales, network.architecture.multiple
+
+    def style(painting: Array) -> tuple[Array, ...]:
+        pictures = descent.pyramid(_cropped(painting, multiple), scales)
+        mean, variance = instance_statistics(pictures[-1])
+        grams = [gram for each in pictures for gram in _grams(encode, each).values()]
+        return mean, jnp.sqrt(variance + descent.EPSILON), *grams
+
+    outputs = tuple(_style_shapes(network, encode))
+    return Graph(style, {"painting": IMAGE}, outputs, network.architecture.least_side)
+
+
+def _style_shapes(
+    network: descent.DescentNet, encode: Encode
+) -> dict[str, tuple[str | int, ...]]:
+    """The arrays of a ``PaintingStyle`` by name."""
+    layers = jax.eval_shape(encode, jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32))
+    return {
+        "style_mean": ("batch", 3),
+        "style_deviation": ("batch", 3),
+        **{
+            f"style_gram_{scale}_{layer}": ("batch", *(layers[layer].shape[-1],) * 2)
+            for scale in range(network.architecture.scales)
+            for layer in descent.STYLE_LAYERS
+        },
+    }
+
+
+def _from_arrays(arrays: Sequence[Array], scales: int) -> descent.PaintingStyle:
+    mean, deviation, *grams = arrays
+    layers, count = list(descent.STYLE_LAYERS), len(descent.STYLE_LAYERS)
+    by_scale = (grams[count * scale : count * (scale + 1)] for scale in range(scales))
+    named = (dict(zip(layers, each, strict=True)) for each in by_scale)
+    return descent.PaintingStyle(mean, deviation, tuple(named))
+
+
+def _grams(encode: Encode, images: Array) -> dict[str, Array]:
+    """Gram matrices over hw of a batch."""
+    grams = {}
+    for layer, found in encode(images).items():
+        if layer in descent.STYLE_LAYERS:
+            batch, height, width, channels = found.shape
+            flat = found.reshape(batch, height * width, channels)
+            product = jnp.matmul(flat.transpose(0, 2, 1), flat, precision="highest")
+            grams[layer] = product / (height * width)
+    return grams
+
+
+def _normalized_gradient(
+    encode: Encode, images: Array, targets: descent.Grams
+) -> Array:
+    """``nstjax.feedforward.networks.descent.normalized_gradient``."""
+
+    def distances(images: Array) -> tuple[Array, Array]:
+        grams = _grams(encode, images)
+        found = []
+        for layer, weight in descent.STYLE_LAYERS.items():
+            change = jnp.square(grams[layer] - targets[layer]).sum((1, 2))
+            share = change / jnp.square(targets[layer]).sum((1, 2))
+            found.append(weight * jnp.sqrt(share + 1e-8))
+        total = functools.reduce(jnp.add, found)
+        return total.sum(), total
+
+    (_, found), gradients = jax.value_and_grad(distances, has_aux=True)(images)
+    return jax.vmap(descent.normalized)(found, gradients)
+
+
+def _encoder(params: Params, pool: Pool) -> Encode:
+    """Layers as plain convolutions of a batch, whose sides 8 divides."""
+
+    def encode(image: Array) -> dict[str, Array]:
+        found = {}
         activation = networks.to_network_units(image, "0..255 minus mean")
         for name in LAYERS[: LAYERS.index(adain.CODE_LAYER) + 1]:
             if name.startswith("conv"):
                 kernel, bias = params[name]["kernel"], params[name]["bias"]
-                activation = convolve(activation, kernel, (1, 1), [(1, 1)] * 2)
+                activation = _convolve_fixed(activation, kernel)
                 activation += bias[None, None, None, :]
             elif name.startswith("relu"):
                 activation = jax.nn.relu(activation)
@@ -173,9 +271,36 @@ def _encoder(params: Params, pool: Pool) -> Callable[[Array], Array]:
                 windows = activation.reshape(batch, *sides, channels)
                 reduced = windows.max if pool == "max" else windows.mean
                 activation = reduced((2, 4))
-        return activation
+            found[name] = activation
+        return found
 
     return encode
+
+
+@jax.custom_vjp
+def _convolve_fixed(image: Array, kernel: Array) -> Array:
+    """With a gradient, of the image only, that is a convolution as well.
+
+    jax2onnx does not know the one that JAX makes.
+    """
+    return convolve(image, kernel, (1, 1), [(1, 1)] * 2)
+
+
+def _convolve_fixed_forward(image: Array, kernel: Array) -> tuple[Array, Array]:
+    return _convolve_fixed(image, kernel), kernel
+
+
+def _convolve_fixed_backward(kernel: Array, change: Array) -> tuple[Array, None]:
+    turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+    return convolve(change, turned, (1, 1), [(1, 1)] * 2), None
+
+
+_convolve_fixed.defvjp(_convolve_fixed_forward, _convolve_fixed_backward)
+
+
+def _cropped(image: Array, multiple: int) -> Array:
+    """The part, from the first pixel on, whose sides ``multiple`` divides."""
+    return crop(image, 0, *(side // multiple * multiple for side in image.shape[1:3]))
 
 
 def _reflected(image: Array, margin: int, multiple: int) -> Array:
@@ -183,7 +308,7 @@ def _reflected(image: Array, margin: int, multiple: int) -> Array:
     # Made so that the sides may be unknown.
     borders = [(margin, margin + multiple - 1)] * 2
     padded = jnp.pad(image, [(0, 0), *borders, (0, 0)], mode="reflect")
-    return crop(padded, 0, *(side // multiple * multiple for side in padded.shape[1:3]))
+    return _cropped(padded, multiple)
 
 
 def _difference(run: Run, graph: Graph) -> float:
@@ -191,7 +316,8 @@ def _difference(run: Run, graph: Graph) -> float:
     random = np.random.default_rng(0)
     worst = 0.0
     for size in CHECK_SIZES:
-        shapes = graph.shapes(CHECK_BATCH, *size)
+        height, width = (max(side, graph.least_side) for side in size)
+        shapes = graph.shapes(CHECK_BATCH, height, width)
         inputs = [random.random(shape, np.float32) for shape in shapes]
         found = run(**dict(zip(graph.inputs, inputs, strict=True)))
         for output, wanted in zip(found, jax.jit(graph.function)(*inputs), strict=True):

@@ -49,6 +49,8 @@ class FastRequest:
     weights: str = "slim"
     output: str | os.PathLike[str] | None = None
     strength: float = 1.0
+    refine: int = 0
+    detail: float = 1.0
     interpolate: int = 0
     mask: MaskSource | None = None
     color: Color = "style"

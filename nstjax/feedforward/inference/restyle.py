@@ -1,7 +1,7 @@
 """Restyling pictures with a trained network: by name or by painting, mixed or weak.
 
-A style is what a network takes beside the photo: weights of its styles, or for
-arbitrary style the mean and deviation of a painting's code. Both mix linearly.
+A style is what a network takes beside the photo: weights of its styles, or statistics
+of a painting. They mix linearly.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
+from nstjax.feedforward.inference.descend import descend, describe_painting
 from nstjax.feedforward.inference.tiles import Progress
 from nstjax.feedforward.inference.tiling import (
     decode_restyled,
@@ -25,8 +26,9 @@ from nstjax.feedforward.inference.tiling import (
     restyle_in_tiles,
 )
 from nstjax.feedforward.networks import adain
+from nstjax.feedforward.networks.descent import DescentNet, PaintingStyle
 from nstjax.feedforward.networks.model_file import StyleModel
-from nstjax.feedforward.networks.networks import TransformNet, check_sides
+from nstjax.feedforward.networks.networks import AdaINDecoder, TransformNet, check_sides
 from nstjax.io.weights import LoadedParams
 from nstjax.network.layer_scales import scale_layers
 from nstjax.network.vgg import Params, Pool
@@ -36,16 +38,23 @@ from nstjax.runtime.compilation import memory_saving_jit
 BUCKET = 64
 # The encoder pads with zeros, which would show along the border.
 ENCODER_MARGIN = 32
+MOST_REFINEMENTS = 1000
 
-Style = Any  # a pytree of arrays: [styles], or (mean, deviation), [channels] each
+Style = Any  # [styles]; (mean, deviation), [channels] each; or a PaintingStyle
 
 
 @dataclasses.dataclass(frozen=True)
 class Restyler:
-    """A model that is ready to restyle, with the scaled encoder of arbitrary style."""
+    """A model that is ready to restyle, with the scaled encoder of arbitrary style.
+
+    ``refine`` and ``detail`` are of learned descent, see
+    ``nstjax.feedforward.inference.descend``.
+    """
 
     model: StyleModel
     encoder: Params | None = None
+    refine: int = 0
+    detail: float = 1.0
 
     @property
     def arbitrary(self) -> bool:
@@ -64,10 +73,14 @@ class Restyler:
             raise InputError(f"unknown style {name!r}: known are {', '.join(names)}")
         return jnp.asarray(np.eye(len(names), dtype=np.float32)[names.index(name)])
 
-    def style_of(self, painting: np.ndarray) -> tuple[Array, Array]:
-        """The style of a painting of any size: mean and deviation, [channels] each."""
+    def style_of(self, painting: np.ndarray) -> tuple[Array, Array] | PaintingStyle:
+        """The style of a painting of any size."""
         self.check_sides(painting)
         assert self.encoder is not None
+        network = self.model.network
+        if isinstance(network, DescentNet):
+            scales = network.architecture.scales
+            return describe_painting(self.encoder, painting, self._pool, scales)
         return _style_of(self.encoder, painting, self._pool)
 
     def check_sides(self, image: np.ndarray) -> None:
@@ -86,13 +99,18 @@ class Restyler:
         """Restyle pictures of one bucket, see ``bucket_of``.
 
         Images are sRGB in 0..1, [height, width, 3] each, as are the results. A strength
-        of 0 leaves the photo (arbitrary style: decoded), 1 is the style. With a batch
+        of 0 leaves the photo (of a decoder: decoded), 1 is the style. With a batch
         size, fewer images need no compilation of their own.
         """
         padded = list(map(self._pad_to_bucket, images))
         padded += padded[-1:] * ((batch_size or len(images)) - len(images))
-        network, batch = nnx.split(self.model.network), np.stack(padded)
-        result = _restyle(*network, self.encoder, batch, style, strength, self._pool)
+        network, batch = self.model.network, np.stack(padded)
+        if isinstance(network, DescentNet):
+            result = _blend(self._descend(network, batch, style), batch, strength)
+        else:
+            graph, state = nnx.split(network)
+            of_style = self.encoder, batch, style, strength, self._pool
+            result = _restyle(graph, state, *of_style)
         pairs = zip(np.asarray(result), images, strict=False)
         return [self._unpad(restyled, image) for restyled, image in pairs]
 
@@ -111,6 +129,9 @@ class Restyler:
         if isinstance(network, TransformNet):
             result = restyle_in_tiles(network, padded, np.asarray(style), **options)
             result = strength * result + (1 - strength) * padded
+        elif isinstance(network, DescentNet):
+            batch = self._descend(network, padded[None], style, **options)
+            result = strength * np.asarray(batch[0]) + (1 - strength) * padded
         else:
             assert self.encoder is not None
             options |= {"strength": strength, "pool": self._pool}
@@ -119,6 +140,13 @@ class Restyler:
             )
         return self._unpad(result, image).clip(0, 1)
 
+    def _descend(
+        self, network: DescentNet, photos: np.ndarray, style: Style, **options: Any
+    ) -> Array:
+        assert self.encoder is not None
+        options |= {"refine": self.refine, "detail": self.detail, "pool": self._pool}
+        return descend(network, self.encoder, photos, style, **options)
+
     @property
     def _margin(self) -> int:
         return ENCODER_MARGIN if self.arbitrary else 0
@@ -126,7 +154,9 @@ class Restyler:
     def _pad_to_bucket(self, image: np.ndarray) -> np.ndarray:
         self.check_sides(image)
         margin, (height, width, _) = self._margin, image.shape
-        below, right = -height % BUCKET, -width % BUCKET
+        multiple = getattr(self.model.network.architecture, "multiple", 1)
+        bucket = math.lcm(BUCKET, multiple)
+        below, right = (-(side + 2 * margin) % bucket for side in (height, width))
         borders = [(margin, margin + below), (margin, margin + right), (0, 0)]
         return np.pad(image, borders, mode="reflect")
 
@@ -136,9 +166,22 @@ class Restyler:
 
 
 def make_restyler(
-    model: StyleModel, load_encoder: Callable[[], LoadedParams]
+    model: StyleModel,
+    load_encoder: Callable[[], LoadedParams],
+    *,
+    refine: int = 0,
+    detail: float = 1.0,
 ) -> Restyler:
-    """A restyler, with the encoder that an arbitrary-style model was trained with."""
+    """A restyler, with the encoder that the model was trained with, if with one."""
+    if not 0 <= refine <= MOST_REFINEMENTS:
+        raise InputError(f"refine must lie in 0..{MOST_REFINEMENTS}, got {refine}")
+    if not 0 <= detail <= 1:
+        raise InputError(f"detail must lie in 0..1, got {detail}")
+    if (refine, detail) != (0, 1) and not isinstance(model.network, DescentNet):
+        raise InputError(
+            "refine and detail are for models of learned descent, such as arbitrary: "
+            "leave them out, or give another model"
+        )
     if model.encoder is None:
         return Restyler(model)
     network = load_encoder()
@@ -147,7 +190,8 @@ def make_restyler(
             f"the model was trained on another encoder than {network.source}: give "
             "its file with --weights"
         )
-    return Restyler(model, scale_layers(network.params, model.encoder.scales))
+    encoder = scale_layers(network.params, model.encoder.scales)
+    return Restyler(model, encoder, refine, detail)
 
 
 def mixture(styles: Sequence[Style], shares: Sequence[float]) -> Style:
@@ -175,6 +219,12 @@ def bucket_of(height: int, width: int) -> tuple[int, int]:
     return -(-height // BUCKET) * BUCKET, -(-width // BUCKET) * BUCKET
 
 
+@memory_saving_jit
+def _blend(restyled: Array, photos: ArrayLike, strength: ArrayLike) -> Array:
+    strength = jnp.asarray(strength)
+    return jnp.clip(strength * restyled + (1 - strength) * jnp.asarray(photos), 0, 1)
+
+
 @functools.partial(memory_saving_jit, static_argnames=("graph", "pool"))
 def _restyle(
     graph: Any,
@@ -190,6 +240,7 @@ def _restyle(
         styles = jnp.broadcast_to(style[None, :], (len(images), len(style)))
         result = strength * network(images, styles) + (1 - strength) * images
         return jnp.clip(result, 0, 1)
+    assert isinstance(network, AdaINDecoder)
     code = adain.make_encoder(encoder, pool)(images)
     mean, deviation = style
     result = decode_restyled(

@@ -175,7 +175,13 @@ def restyle_files(request: FastRequest) -> Results:
     contents = find_contents(
         request.contents, recursive=request.recursive, output=request.output
     )
-    restyler = style_specifications.load_restyler(items, request.model, request.weights)
+    restyler = style_specifications.load_restyler(
+        items,
+        request.model,
+        request.weights,
+        refine=request.refine,
+        detail=request.detail,
+    )
     specifications = style_specifications.specify_styles(
         restyler,
         items,

@@ -5,7 +5,7 @@ import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,14 +68,19 @@ def _style_and_share(text: str) -> tuple[str, float]:
 
 
 def load_restyler(
-    items: Sequence[tuple[str, float]], model: str | None, weights: str
+    items: Sequence[tuple[str, float]], model: str | None, weights: str, **options: Any
 ) -> restyle.Restyler:
-    """The model that ``parse_styles``' items ask for, or the one that is named."""
+    """The model that ``parse_styles``' items ask for, or the one that is named.
+
+    The options are those of ``nstjax.feedforward.inference.restyle.make_restyler``.
+    """
     if model is None:
         painterly = bundled_model(PAINTERLY)
         unknown = [name for name, _ in items if name not in (ALL, *painterly.styles)]
         if not unknown:
-            return restyle.Restyler(painterly)
+            return restyle.make_restyler(
+                painterly, lambda: load_network(weights), **options
+            )
         missing = [name for name in unknown if not Path(name).is_file()]
         if missing:
             raise InputError(
@@ -91,7 +96,7 @@ def load_restyler(
     if model is not None:
         for name, _ in items:
             _check_style(found, model, name)
-    return restyle.make_restyler(found, lambda: load_network(weights))
+    return restyle.make_restyler(found, lambda: load_network(weights), **options)
 
 
 def specify_styles(

@@ -124,10 +124,53 @@ class AdaINArchitecture:
         return 16
 
 
-Architecture = TransformArchitecture | AdaINArchitecture
-KINDS: dict[str, type[TransformArchitecture] | type[AdaINArchitecture]] = {
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DescentArchitecture:
+    """The U-net of learned descent, see ``nstjax.feedforward.networks.descent``.
+
+    Attributes:
+      channels: of its resolutions, each half the sides of the one before.
+      residual_blocks: of the deepest channels.
+      scales: of the picture that it is applied to, one after another.
+    """
+
+    channels: tuple[int, ...] = (16, 32, 64, 96)
+    residual_blocks: int = 2
+    scales: int = 3
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _check_range("count of channels", [len(self.channels)], 2, MOST_CONVOLUTIONS)
+        _check_range("channels", self.channels, 1, MOST_CHANNELS)
+        _check_range("residual_blocks", [self.residual_blocks], 0, 50)
+        _check_range("scales", [self.scales], 1, 4)
+
+    @property
+    def stride(self) -> int:
+        """Pixels on a side of what the deepest activations have one position for."""
+        return 2 ** (len(self.channels) - 1)
+
+    @property
+    def multiple(self) -> int:
+        """What divides the sides of pictures, at the smallest scale, too."""
+        return int(max(self.stride, 8) * 2 ** (self.scales - 1))
+
+    @property
+    def halo(self) -> int:
+        """Pixels that are seen on each side, rounded up to the stride."""
+        return (4 + 2 * self.residual_blocks) * self.stride
+
+    @property
+    def least_side(self) -> int:
+        """Pixels that a picture needs on each side for its smallest scale."""
+        return 2 * self.multiple
+
+
+Architecture = TransformArchitecture | AdaINArchitecture | DescentArchitecture
+KINDS: dict[str, type[Architecture]] = {
     "transform": TransformArchitecture,
     "adain": AdaINArchitecture,
+    "descent": DescentArchitecture,
 }
 
 

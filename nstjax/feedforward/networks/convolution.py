@@ -154,6 +154,14 @@ def convolve_enlarged(image: Array, kernel: Array, upsampling: str) -> Array:
     return result.reshape(batch, 2 * height, 2 * width, channels)
 
 
+def convolve_folded(
+    layer: Convolution | TransposedConvolution, activation: Array, upsampling: str
+) -> Array:
+    """A layer of reflection padding, of what is enlarged: ``convolve_enlarged``."""
+    result = convolve_enlarged(activation, layer.kernel[...], upsampling)
+    return result if layer.bias is None else result + layer.bias[None, None, None]
+
+
 def enlarge(image: Array, upsampling: str) -> Array:
     """Enlarge to twice the sides: ``convolve_enlarged`` with nothing to convolve."""
     identity = jnp.eye(image.shape[-1], dtype=image.dtype)

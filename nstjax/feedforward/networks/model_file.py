@@ -220,7 +220,7 @@ def _check_description(model: StyleModel) -> None:
                 "and blanks around them, and neither . nor .."
             )
     if (encoder is None) != isinstance(network, TransformNet):
-        raise InputError("an AdaINDecoder needs an encoder, and a TransformNet none")
+        raise InputError("a network for any painting needs an encoder, others none")
     if encoder is not None and set(encoder.scales) != set(CONV_LAYERS):
         raise InputError(
             f"an encoder needs scales of {CONV_LAYERS[0]}..{CONV_LAYERS[-1]}, one each"

@@ -15,18 +15,18 @@ from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
     Architecture,
+    DescentArchitecture,
     Pixels,
     TransformArchitecture,
 )
 from nstjax.feedforward.networks.convolution import (
-    Convolution,
     Padding,
-    TransposedConvolution,
-    convolve_enlarged,
+    convolve_folded,
     crop,
     enlarge,
     make_convolution,
 )
+from nstjax.feedforward.networks.descent import DescentNet
 from nstjax.feedforward.networks.normalization import InstanceNorm, Moments
 from nstjax.network.vgg import MEAN_RGB
 
@@ -241,15 +241,7 @@ class AdaINDecoder(nnx.Module):
         return activation
 
 
-Network = TransformNet | AdaINDecoder
-
-
-def convolve_folded(
-    layer: Convolution | TransposedConvolution, activation: Array, upsampling: str
-) -> Array:
-    """A layer of reflection padding, of what is enlarged: ``convolve_enlarged``."""
-    result = convolve_enlarged(activation, layer.kernel[...], upsampling)
-    return result if layer.bias is None else result + layer.bias[None, None, None]
+Network = TransformNet | AdaINDecoder | DescentNet
 
 
 def make_network(architecture: Architecture, seed: int = 0) -> Network:
@@ -257,6 +249,8 @@ def make_network(architecture: Architecture, seed: int = 0) -> Network:
     rngs = nnx.Rngs(seed)
     if isinstance(architecture, AdaINArchitecture):
         return AdaINDecoder(architecture, rngs=rngs)
+    if isinstance(architecture, DescentArchitecture):
+        return DescentNet(architecture, rngs=rngs)
     return TransformNet(architecture, rngs=rngs)
 
 

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.feedforward.networks import adain
-from nstjax.feedforward.networks.networks import AdaINDecoder, Network
+from nstjax.feedforward.networks.networks import AdaINDecoder, Network, TransformNet
 from nstjax.feedforward.training.flicker import flicker_loss, moved_photos
 from nstjax.feedforward.training.grid_loss import grid_loss
 from nstjax.losses.terms import LossTerms, Targets, Weights
@@ -44,7 +44,8 @@ class Objective(NamedTuple):
 
     ``styles`` are {layer: target with a leading axis of styles}, none for arbitrary
     style; ``style_weights``, [styles], are what beta is multiplied by. The key is of
-    the sampled style losses.
+    the sampled style losses. ``encoder`` is the network whose gradients learned descent
+    is shown, else None.
     """
 
     params: Params
@@ -55,6 +56,7 @@ class Objective(NamedTuple):
     grid_weight: ArrayLike = 0.0
     identity_weight: ArrayLike = 0.0
     flicker_weight: ArrayLike = 0.0
+    encoder: Params | None = None
 
 
 class TrainingTerms(NamedTuple):
@@ -107,12 +109,9 @@ def make_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
             output, code = render(photos)
             content = {adain.CODE_LAYER: code}
             style = jax.vmap(functools.partial(describe, params, loss))(painting)
-            style_weights = jnp.ones(len(code))
-            same = jnp.equal(painting, photos).all((1, 2, 3))
-            errors = jnp.square(output - photos).mean((1, 2, 3))
-            identity = objective.identity_weight * (same * errors).mean()
-            period = 2**adain.POOLINGS
+            style_weights, period = jnp.ones(len(code)), 2**adain.POOLINGS
         else:
+            assert isinstance(network, TransformNet)
             shares = jax.nn.one_hot(batch.style, len(objective.style_weights))
 
             def render(photos: Array) -> tuple[Array, Array]:
@@ -122,7 +121,7 @@ def make_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
             content = batch_features(params, loss, photos, loss.content_layers)
             style = jax.tree.map(lambda target: target[batch.style], objective.styles)
             style_weights = objective.style_weights[batch.style]
-            identity, period = jnp.zeros(()), network.architecture.stride
+            period = network.architecture.stride
         weights = objective.weights
 
         def of_one(
@@ -135,17 +134,43 @@ def make_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
         key = jax.random.fold_in(objective.key, step)
         keys = jax.random.split(key, len(output))
         losses, terms = jax.vmap(of_one)(output, content, style, style_weights, keys)
-        grid = grid_loss(output, period)
-        value = losses.mean() + identity + objective.grid_weight * grid.mean()
-        flickering = jnp.zeros(len(output))
-        if flicker:
-            moved, flows = moved_photos(jax.random.fold_in(key, 1), photos)
-            flickering = flicker_loss(output, render(moved)[0], flows)
-            value += objective.flicker_weight * flickering.mean()
-        shown = TrainingTerms(terms.content, terms.style, terms.tv, grid, flickering)
-        return value, (shown, output)
+        again = (lambda photos: render(photos)[0]) if flicker else None
+        return with_penalties(
+            losses.mean(), terms, output, batch, objective, period, key, again
+        )
 
     return loss_function
+
+
+def with_penalties(
+    value: Array,
+    terms: LossTerms,
+    output: Array,
+    batch: Batch,
+    objective: Objective,
+    period: int,
+    key: Array,
+    render: Callable[[Array], Array] | None,
+) -> tuple[Array, tuple[TrainingTerms, Array]]:
+    """What a ``LossFunction`` returns, with all that is asked of the output besides.
+
+    ``value`` and ``terms`` are of the loss as it was; ``period`` is the grid's, and
+    ``render`` makes an output of moved photos, or is None for no flicker.
+    """
+    photos = batch.content
+    if batch.painting is not None:
+        same = jnp.equal(batch.painting, photos).all((1, 2, 3))
+        errors = jnp.square(output - photos).mean((1, 2, 3))
+        value += objective.identity_weight * (same * errors).mean()
+    grid = grid_loss(output, period)
+    value += objective.grid_weight * grid.mean()
+    flicker = jnp.zeros(len(output))
+    if render is not None:
+        moved, flows = moved_photos(jax.random.fold_in(key, 1), photos)
+        flicker = flicker_loss(output, render(moved), flows)
+        value += objective.flicker_weight * flicker.mean()
+    shown = TrainingTerms(terms.content, terms.style, terms.tv, grid, flicker)
+    return value, (shown, output)
 
 
 def describe(params: Params, loss: Preset, painting: Array) -> dict[str, Any]:

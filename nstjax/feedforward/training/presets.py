@@ -9,8 +9,10 @@ import dataclasses
 from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
     Architecture,
+    DescentArchitecture,
     TransformArchitecture,
 )
+from nstjax.feedforward.networks.descent import STYLE_LAYERS
 from nstjax.feedforward.training.data import CropRule
 from nstjax.presets.preset import Preset
 from nstjax.presets.settings import new_preset
@@ -147,5 +149,28 @@ TRAINING_PRESETS: dict[str, TrainingPreset] = {
         steps=160_000,
         learning_rate=1e-4,
         decay=5e-5,
+    ),
+    "descent": TrainingPreset(
+        source="nstjax: learned descent on the style loss",
+        architecture=DescentArchitecture(),
+        loss=new_preset(
+            "nstjax: learned descent",
+            pool="max",
+            pool_padding="same",
+            content_layers=("relu4_2",),
+            style_layers=tuple(STYLE_LAYERS),
+            style_layer_weights=tuple(STYLE_LAYERS.values()),
+            content_normalization="relative",
+            style_normalization="relative",
+            tv_form="mean_squared",
+            alpha=1.0,
+            beta=16.0,
+            tv=5e-5,
+        ),
+        crop=CropRule("random", 256),
+        batch_size=2,
+        steps=40_000,
+        learning_rate=1e-3,
+        decay=1e-4,
     ),
 }

@@ -12,11 +12,12 @@ from nstjax.feedforward.networks.adain import CODE_LAYER
 from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
     Architecture,
+    TransformArchitecture,
     from_record,
     to_record,
 )
 from nstjax.feedforward.networks.model_file import StyleModel, network_tensors
-from nstjax.feedforward.networks.networks import AdaINDecoder
+from nstjax.feedforward.networks.networks import TransformNet
 from nstjax.feedforward.training.presets import TrainingPreset
 from nstjax.io.weights import LoadedParams
 from nstjax.network.architecture import CONV_LAYERS
@@ -44,8 +45,9 @@ class TrainingRequest:
 
     Photos that are held out are for the validation loss and the sample sheets;
     ``paintings`` are {style's name: file}; ``network`` is the fixed one that compares
-    and encodes. Where a style is added to the model ``initial``, the preset's
-    architecture is the model's with one style.
+    and, without an ``encoder``, encodes: of learned descent it can be another. Where a
+    style is added to the model ``initial``, the preset's architecture is the model's
+    with one style.
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class TrainingRequest:
     held_out: Sequence[Path]
     paintings: Mapping[str, Path]
     network: LoadedParams
+    encoder: LoadedParams | None = None
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     initial: StyleModel | None = None
     add_style: bool = False
@@ -75,8 +78,8 @@ class TrainingRequest:
 
     @property
     def arbitrary(self) -> bool:
-        """Whether a decoder for any painting is trained, not a network of styles."""
-        return isinstance(self.preset.architecture, AdaINArchitecture)
+        """Whether a network for any painting is trained, not one of named styles."""
+        return not isinstance(self.preset.architecture, TransformArchitecture)
 
 
 def customize_architecture(
@@ -92,6 +95,8 @@ def customize_architecture(
     record = {**to_record(architecture), **fields}
     if isinstance(architecture, AdaINArchitecture):
         record["encoder_channels"] = network.params["conv4_1"]["bias"].size
+    elif not isinstance(architecture, TransformArchitecture):
+        pass
     elif record["normalization"] == "conditional":
         record["styles"] = styles
     elif styles > 1:
@@ -139,22 +144,26 @@ def check_request(request: TrainingRequest) -> None:
             raise InputError(
                 "to add a style, give one painting and the model (--initial)"
             )
-        if isinstance(initial.network, AdaINDecoder):
+        if not isinstance(initial.network, TransformNet):
             raise InputError(
                 "the initial model takes any painting as it is: a style is added to a "
                 "network with conditional instance normalization"
             )
+    decoder = isinstance(preset.architecture, AdaINArchitecture)
+    descent = arbitrary and not decoder
+    encoder = request.encoder or request.network
+    multiple = getattr(preset.architecture, "multiple", 1)
     of_arbitrary = request.recolor or request.identity or request.identity_weight
     for wrong, problem in (
         (not preset.learning_rate, "learning_rate is 0: the network would not change"),
         (not request.held_out, "no photo is held out: keep one for validation"),
         (
-            arbitrary and layers != (CODE_LAYER,),
-            f"content_layers of arbitrary style must be {CODE_LAYER}, which is "
+            decoder and layers != (CODE_LAYER,),
+            f"content_layers of a decoder must be {CODE_LAYER}, which is "
             f"decoded, got {','.join(layers)}",
         ),
         (
-            arbitrary and not request.network.params.keys() >= set(CONV_LAYERS),
+            arbitrary and not encoder.params.keys() >= set(CONV_LAYERS),
             "arbitrary style needs all layers of VGG-19: give --weights of it, or slim",
         ),
         (
@@ -166,13 +175,25 @@ def check_request(request: TrainingRequest) -> None:
             "pool_padding of arbitrary style must be same: its encoder's",
         ),
         (
+            request.encoder is not None and not descent,
+            "encoder is for learned descent: give --preset=descent",
+        ),
+        (
+            descent and request.adversarial_weight > 0,
+            "learned descent has no adversarial loss: leave adversarial_weight out",
+        ),
+        (
+            descent and preset.crop.size % multiple,
+            f"size must be a multiple of {multiple}, got {preset.crop.size}",
+        ),
+        (
             arbitrary and request.balance_styles,
             "balance_styles is for a network of several styles",
         ),
         (
             of_arbitrary and not arbitrary,
-            "recolor, identity and identity_weight are for arbitrary style: give "
-            "--preset=adain",
+            "recolor, identity and identity_weight are for any painting: give "
+            "--preset=descent or adain",
         ),
         (
             request.identity_weight and not request.identity,
@@ -206,6 +227,7 @@ def request_settings(request: TrainingRequest) -> dict[str, Any]:
         "paintings": {name: _sha256([path.read_bytes()]) for name, path in paintings},
         "weights_sha256": request.network.sha256,
         "initial": initial,
+        **({"encoder_sha256": request.encoder.sha256} if request.encoder else {}),
         **{name: getattr(request, name) for name in FIXED},
     }
 

@@ -13,11 +13,13 @@ from jax import Array
 from nstjax.errors import InputError
 from nstjax.feedforward.networks import style_rows
 from nstjax.feedforward.networks.architecture import to_record
+from nstjax.feedforward.networks.descent import DescentNet
 from nstjax.feedforward.networks.model_file import Encoder, StyleModel
 from nstjax.feedforward.networks.networks import Network, make_network
 from nstjax.feedforward.networks.normalization import StyleTable
 from nstjax.feedforward.training import data
 from nstjax.feedforward.training.adversary import make_adversary
+from nstjax.feedforward.training.descent_objective import make_descent_loss
 from nstjax.feedforward.training.objective import (
     Batch,
     Objective,
@@ -36,6 +38,8 @@ from nstjax.presets.preset import Preset
 from nstjax.problem.problem import make_weights
 
 SHEET_STYLES = 16
+# Of learned descent: a few pairs have gradients many times as large as the others.
+LARGEST_GRADIENT = 1.0
 CALIBRATION_PHOTOS = 16
 
 
@@ -76,18 +80,28 @@ def set_up(request: TrainingRequest) -> Setup:
         workers=request.workers,
     )
     network, params, encoder = _initial_network(request), request.network.params, None
+    shown = None
     targets, style_weights = dict[str, Any](), jnp.ones(styles)
     if arbitrary:
         encoder = _normalized_encoder(request, held_out)
-        params = scale_layers(params, encoder.scales)
+        fixed = request.encoder or request.network
+        shown = scale_layers(fixed.params, encoder.scales)
+        params = params if request.encoder else shown
     else:
         targets = stacked_styles(params, loss, paintings)
     if request.balance_styles:
         style_weights = balanced_style_weights(params, loss, targets, held_out)
     key, weights = jax.random.key(seed), make_weights(loss)
-    added = request.grid_weight, request.identity_weight, request.flicker_weight
     objective = Objective(
-        params, weights, targets, style_weights, key, *map(jnp.float32, added)
+        params,
+        weights,
+        targets,
+        style_weights,
+        key,
+        grid_weight=jnp.float32(request.grid_weight),
+        identity_weight=jnp.float32(request.identity_weight),
+        flicker_weight=jnp.float32(request.flicker_weight),
+        encoder=shown,
     )
     discriminator = adversary = None
     if request.adversarial_weight:
@@ -96,10 +110,15 @@ def set_up(request: TrainingRequest) -> Setup:
         discriminator, adversary = make_adversary(
             params, loss, layer, jnp.stack(crops), styles, preset.learning_rate, seed
         )
+    make = make_loss
+    optimizer = optax.adam(learning_rates(preset.learning_rate, preset.decay))
+    if isinstance(network, DescentNet):
+        make = make_descent_loss
+        optimizer = optax.chain(optax.clip_by_global_norm(LARGEST_GRADIENT), optimizer)
     training = make_training(
         network,
-        make_loss(loss, flicker=request.flicker_weight > 0),
-        optax.adam(learning_rates(preset.learning_rate, preset.decay)),
+        make(loss, flicker=request.flicker_weight > 0),
+        optimizer,
         trained=StyleTable if request.add_style else nnx.Param,
         discriminator=discriminator,
     )
@@ -153,9 +172,9 @@ def _initial_network(request: TrainingRequest) -> Network:
     for record in (found, wanted):
         # Nothing is drawn here. Upsampling has no parameters of its own, but styles
         # that are kept would change with it.
-        del record["initialization"]
+        record.pop("initialization", None)
         if not request.add_style:
-            del record["upsampling"]
+            record.pop("upsampling", None)
     if found != wanted:
         raise InputError(
             f"the initial model has another architecture ({given}, wanted "
@@ -168,14 +187,14 @@ def _initial_network(request: TrainingRequest) -> Network:
 
 def _normalized_encoder(request: TrainingRequest, photos: np.ndarray) -> Encoder:
     """Gives ReLUs a mean of 1 over photos, as Gatys et al. (2016), section 2."""
-    fixed, options = request.network, request.preset.loss.network
+    fixed, options = request.encoder or request.network, request.preset.loss.network
     pool = options.pool
     if request.initial is not None and request.initial.encoder is not None:
         encoder = request.initial.encoder
         if (encoder.sha256, encoder.pool) != (fixed.sha256, pool):
             raise InputError(
-                f"the initial model decodes another network than {fixed.source} with "
-                f"{pool} pooling: give the --weights that it was trained with"
+                f"the initial model is of another encoder than {fixed.source} with "
+                f"{pool} pooling: give the network that it was trained with"
             )
         return encoder
     relus = [layer.replace("conv", "relu") for layer in CONV_LAYERS]

@@ -21,7 +21,7 @@ from nstjax.feedforward.networks.architecture import AdaINArchitecture
 from nstjax.feedforward.training.presets import TRAINING_PRESETS
 from nstjax.network.architecture import summarize
 
-PUBLISHED = [name for name in TRAINING_PRESETS if name != "adain"]
+PUBLISHED = [name for name in TRAINING_PRESETS if name not in ("adain", "descent")]
 # Their blocks are those of others, and how one enlarges is.
 WITHOUT = {
     "pytorch-fns": {"residual_blocks": 0},

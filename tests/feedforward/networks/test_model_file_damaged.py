@@ -129,7 +129,7 @@ def of_another_scale(scale):
         ("styles", '["a", "a", "b"]', "'a' cannot name a style"),
         ("styles", '["x/../../victim", "a", "b"]', "victim' cannot name a style"),
         ("encoder", "{}", "its encoder is damaged"),
-        ("encoder", ENCODER_FIELDS, "AdaINDecoder needs an encoder"),
+        ("encoder", ENCODER_FIELDS, "any painting needs an encoder"),
         ("encoder", {**ENCODER_FIELDS, "pool": "mean"}, "its encoder is damaged"),
         ("encoder", of_another_scale(0.0), "its encoder is damaged"),
         ("encoder", of_another_scale(np.inf), "its encoder is damaged"),

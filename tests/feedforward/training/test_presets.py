@@ -34,6 +34,7 @@ LOSSES = {
     "lengstrom": (("relu4_2",), VGG19_STYLE, 7.5, 100.0, 200.0, "max"),
     "cin-dumoulin": (("relu3_3",), VGG16_STYLE, 1.0, 1e-4, 0.0, "avg"),
     "adain": (("relu4_1",), VGG19_STYLE[:4], 1.0, 10.0, 0.0, "max"),
+    "descent": (("relu4_2",), VGG19_STYLE[:4], 1.0, 16.0, 5e-5, "max"),
 }
 CHW = {"gram_normalization": "chw"}
 FORMS = {
@@ -47,6 +48,12 @@ FORMS = {
         "style_normalization": "unscaled",
         "pool_padding": "same",
     },
+    "descent": {
+        "content_normalization": "relative",
+        "style_normalization": "relative",
+        "tv_form": "mean_squared",
+        "pool_padding": "same",
+    },
 }
 # Crop, size, batch size, updates, learning rate, decay, initialization.
 TRAININGS = {
@@ -57,6 +64,7 @@ TRAININGS = {
     "lengstrom": ("squash", 256, 4, 2 * 20_695, 1e-3, 0.0, "truncated-normal"),
     "cin-dumoulin": ("center", 256, 16, 40_000, 1e-3, 0.0, "normal"),
     "adain": ("random", 256, 8, 160_000, 1e-4, 5e-5, "fan-in"),
+    "descent": ("random", 256, 2, 40_000, 1e-3, 1e-4, None),
 }
 
 
@@ -67,14 +75,18 @@ def test_a_preset_has_the_published_numbers(name):
     settings = settings_of(preset.loss)
     assert tuple(settings[field] for field in FIELDS) == LOSSES[name]
     assert settings | FORMS[name] == settings
-    ones = (1.0,) * len(preset.loss.style_layers)
-    assert preset.loss.style_layer_weights == ones
     assert preset.loss.content_layer_weights == (1.0,)
-    assert preset.loss.loss.content_normalization == "mean"
-    assert preset.loss.loss.style.style_normalization in ("mean", "unscaled")
+    if name == "descent":
+        assert sum(preset.loss.style_layer_weights) == 1.0
+    else:
+        ones = (1.0,) * len(preset.loss.style_layers)
+        assert preset.loss.style_layer_weights == ones
+        assert preset.loss.loss.content_normalization == "mean"
+        assert preset.loss.loss.style.style_normalization in ("mean", "unscaled")
+    initialization = getattr(preset.architecture, "initialization", None)
     assert TRAININGS[name] == (
         *(preset.crop.rule, preset.crop.size, preset.batch_size, preset.steps),
-        *(preset.learning_rate, preset.decay, preset.architecture.initialization),
+        *(preset.learning_rate, preset.decay, initialization),
     )
     if name in ("cin-dumoulin", "adain"):
         assert preset.architecture.upsampling == "nearest"

@@ -1,0 +1,109 @@
+"""The loss of learned descent: that of every image on the way, from the photo on."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from nstjax.feedforward.networks.descent import (
+    DescentNet,
+    PaintingStyle,
+    describe_style,
+    enlarged_image,
+    first_image,
+    normalized_gradient,
+    pyramid,
+)
+from nstjax.feedforward.networks.networks import Network
+from nstjax.feedforward.training.objective import (
+    Batch,
+    LossFunction,
+    Objective,
+    TrainingTerms,
+    batch_features,
+    describe,
+    with_penalties,
+)
+from nstjax.losses.terms import LossTerms, Targets
+from nstjax.losses.total import loss_of_image
+from nstjax.network.vgg import Params, Pool, preprocess
+from nstjax.presets.preset import Preset
+
+# Steps at full size beyond the first: what --refine of nstjax-fast goes on with.
+REFINEMENTS = 1
+
+
+def make_descent_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
+    """The mean of ``nstjax.total_loss`` over the images that a ``DescentNet`` makes.
+
+    Each image is compared with the photo and the painting at its own scale. Each step
+    is to be as good as it can be from where it begins: no gradient goes through the
+    gradient that it is shown, which is of ``Objective.encoder``.
+
+    The first image at full size is what is shown, may be its own painting, and has grid
+    and flicker.
+    """
+
+    def loss_function(
+        network: Network, batch: Batch, objective: Objective, step: Array
+    ) -> tuple[Array, tuple[TrainingTerms, Array]]:
+        assert isinstance(network, DescentNet)
+        photos, paintings = batch.content, batch.painting
+        assert paintings is not None and objective.encoder is not None
+        scales = network.architecture.scales
+        encoder, pool = objective.encoder, loss.network.pool
+        style = describe_style(encoder, pool, paintings, scales)
+        advance = functools.partial(descend, network, encoder, pool, style=style)
+        describe_one = functools.partial(describe, objective.params, loss)
+        targets = [
+            Targets(
+                batch_features(objective.params, loss, photo, loss.content_layers),
+                jax.vmap(describe_one)(painting),
+            )
+            for photo, painting in zip(
+                pyramid(photos, scales), pyramid(paintings, scales), strict=True
+            )
+        ]
+
+        def of_one(image: Array, targets: Targets) -> tuple[Array, LossTerms]:
+            image, weights = preprocess(image), objective.weights
+            return loss_of_image(objective.params, image, targets, weights, loss.loss)
+
+        images = advance(photos, refinements=REFINEMENTS)
+        targets += targets[-1:] * REFINEMENTS
+        compared = list(map(jax.vmap(of_one), images, targets))
+        value = jnp.stack([losses for losses, _ in compared]).mean()
+        output, (_, shown) = images[scales - 1], compared[scales - 1]
+        key = jax.random.fold_in(objective.key, step)
+        period = network.architecture.stride
+        again = (lambda photos: advance(photos)[-1]) if flicker else None
+        return with_penalties(
+            value, shown, output, batch, objective, period, key, again
+        )
+
+    return loss_function
+
+
+def descend(
+    network: DescentNet,
+    params: Params,
+    pool: Pool,
+    photos: Array,
+    style: PaintingStyle,
+    refinements: int = 0,
+) -> list[Array]:
+    """The images that a network makes of photos: one a scale, and some more."""
+    scales = network.architecture.scales
+    by_scale = pyramid(photos, scales)
+    image, images = first_image(by_scale[0], style), list[Any]()
+    for scale, photo in enumerate(by_scale):
+        if scale:
+            image = enlarged_image(image, by_scale[scale - 1], photo, 1.0)
+        for _ in range(1 + (refinements if scale == scales - 1 else 0)):
+            seen = jax.lax.stop_gradient(image)
+            gradient = normalized_gradient(params, pool, seen, style.grams[scale])
+            image = network(image, photo, jax.lax.stop_gradient(gradient))
+            images.append(image)
+    return images

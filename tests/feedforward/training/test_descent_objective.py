@@ -1,0 +1,176 @@
+"""The loss of learned descent: of each image on the way, one after another."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import reference
+from feedforward_networks import random_network
+from flax import nnx
+
+import nstjax
+from nstjax.feedforward.networks import descent
+from nstjax.feedforward.networks.architecture import DescentArchitecture
+from nstjax.feedforward.training import descent_objective
+from nstjax.feedforward.training.descent_objective import make_descent_loss
+from nstjax.feedforward.training.flicker import flicker_loss, moved_photos
+from nstjax.feedforward.training.grid_loss import grid_loss
+from nstjax.feedforward.training.objective import Batch, Objective
+from nstjax.feedforward.training.presets import TRAINING_PRESETS
+from nstjax.losses.terms import Targets
+from nstjax.presets.settings import customize, loss_structure
+from nstjax.problem.problem import make_weights
+
+ARCHITECTURE = DescentArchitecture(channels=(4, 5), residual_blocks=1, scales=2)
+LOSS = customize(
+    TRAINING_PRESETS["descent"].loss,
+    content_layers=("relu2_1", "relu1_2"),
+    content_layer_weights=(1.0, 0.5),
+    style_layers=("relu1_1", "relu3_1"),
+    style_layer_weights=(0.7, 0.3),
+    beta=3.0,
+    tv=1e-4,
+)
+# What is followed and what compares.
+ENCODER = jax.tree.map(np.float32, reference.random_params(1, (4, 5, 4, 5), blocks=4))
+PARAMS = jax.tree.map(np.float32, reference.random_params(2, (5, 4, 6), blocks=3))
+
+
+def example():
+    random = np.random.default_rng(0)
+    photos, paintings = (
+        jnp.asarray(random.random((2, 32, 32, 3), np.float32) ** power)
+        for power in (1, 2)
+    )
+    # The second photo is its own painting.
+    paintings = paintings.at[1].set(photos[1])
+    network = random_network(ARCHITECTURE, seed=3)
+    objective = Objective(
+        *(PARAMS, make_weights(LOSS), {}, jnp.ones(1), jax.random.key(4)),
+        encoder=ENCODER,
+    )
+    return network, Batch(photos, jnp.zeros(2, int), paintings), objective
+
+
+@jax.jit
+def step(network, image, photo, grams):
+    gradient = descent.normalized_gradient(ENCODER, "max", image[None], grams)
+    return network(image[None], photo[None], gradient)[0]
+
+
+@jax.jit
+def compared(image, photo, painting):
+    """``nstjax.total_loss`` of an image in 0..1, and its terms."""
+    options = {"pool": "max", "pool_padding": "same"}
+    photo, painting, image = map(nstjax.preprocess, (photo, painting, image))
+    content = nstjax.features(PARAMS, photo, LOSS.content_layers, **options)
+    style = nstjax.style_statistics(PARAMS, painting, LOSS.style_layers, **options)
+    structure = loss_structure(LOSS)
+    return nstjax.total_loss(
+        PARAMS, image, Targets(content, style), make_weights(LOSS), **structure
+    )
+
+
+def one_by_one(network, photo, painting, refinements):
+    """Each image, and the photo and the painting at its scale."""
+    photos, paintings = (
+        [one[0] for one in descent.pyramid(each[None], 2)] for each in (photo, painting)
+    )
+    style = descent.describe_style(ENCODER, "max", painting[None], 2)
+    image = descent.first_image(photos[0][None], style)[0]
+    images = [step(network, image, photos[0], style.grams[0])]
+    image = descent.enlarged_image(*(x[None] for x in (images[0], *photos)), 1.0)[0]
+    for _ in range(1 + refinements):
+        image = step(network, image, photos[1], style.grams[1])
+        images.append(image)
+    scales = [0, *[1] * (1 + refinements)]
+    return [
+        (image, photos[scale], paintings[scale])
+        for image, scale in zip(images, scales, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("refinements", [0, 2])
+def test_loss_is_the_mean_of_total_loss_over_the_images(refinements, monkeypatch):
+    monkeypatch.setattr(descent_objective, "REFINEMENTS", refinements)
+    network, batch, objective = example()
+    value, (terms, output) = jax.jit(make_descent_loss(LOSS))(
+        network, batch, objective, 0
+    )
+    losses = []
+    for index in range(2):
+        way = one_by_one(
+            network, batch.content[index], batch.painting[index], refinements
+        )
+        found = [compared(*images) for images in way]
+        losses.append(np.mean([loss for loss, _ in found]))
+        np.testing.assert_allclose(output[index], way[1][0], atol=2e-4)
+        for name in ("content", "style", "tv"):
+            expected = getattr(found[1][1], name)
+            np.testing.assert_allclose(getattr(terms, name)[index], expected, rtol=1e-3)
+    np.testing.assert_allclose(value, np.mean(losses), rtol=1e-3)
+
+
+def test_grid_identity_and_flicker_are_of_the_first_image_at_full_size():
+    network, batch, objective = example()
+    evaluate = jax.jit(make_descent_loss(LOSS, flicker=True))
+    without, (terms, output) = evaluate(network, batch, objective, 7)
+    key = jax.random.fold_in(jax.random.fold_in(objective.key, 7), 1)
+    moved, flows = moved_photos(key, batch.content)
+    _, (_, after) = evaluate(network, batch._replace(content=moved), objective, 7)
+    flicker = flicker_loss(output, after, flows)
+    np.testing.assert_allclose(terms.flicker, flicker, rtol=1e-3)
+    errors = np.square(np.float64(output) - batch.content).mean((1, 2, 3))
+    penalties = {
+        "grid_weight": np.mean(grid_loss(output, 2)),
+        "identity_weight": errors[1] / 2,
+        "flicker_weight": np.mean(flicker),
+    }
+    for name, penalty in penalties.items():
+        weight = float(1e2 * without / penalty)
+        weighted, _ = evaluate(network, batch, objective._replace(**{name: weight}), 7)
+        np.testing.assert_allclose(weighted - without, weight * penalty, rtol=2e-3)
+
+
+def test_gradient_is_that_of_the_steps_with_their_gradients_held_fixed(
+    float64, monkeypatch
+):
+    network, batch, objective = example()
+    graph, state = nnx.split(network)
+    state, params, encoder = jax.tree.map(np.float64, (state, PARAMS, ENCODER))
+    batch = Batch(*jax.tree.map(np.asarray, batch))
+    batch = batch._replace(
+        **{name: np.float64(getattr(batch, name)) for name in ("content", "painting")}
+    )
+    objective = objective._replace(params=params, encoder=encoder)
+    shown = []
+    compute = descent.normalized_gradient
+
+    def recorded(*arguments):
+        shown.append(compute(*arguments))
+        return shown[-1]
+
+    def evaluate(state):
+        network = nnx.merge(graph, state)
+        return make_descent_loss(LOSS)(network, batch, objective, 0)[0]
+
+    monkeypatch.setattr(descent_objective, "normalized_gradient", recorded)
+    held = jax.jit(lambda state: (evaluate(state), list(shown))[1])(state)
+    gradient = jax.jit(jax.grad(evaluate))(state)
+    direction = jax.tree.map(
+        lambda leaf: np.random.default_rng(0).normal(size=leaf.shape), state
+    )
+
+    @jax.jit
+    def moved(distance):
+        given = iter(held)
+        monkeypatch.setattr(
+            descent_objective, "normalized_gradient", lambda *_: next(given)
+        )
+        there = jax.tree.map(lambda x, d: x + distance * d, state, direction)
+        return evaluate(there)
+
+    slope = (moved(1e-7) - moved(-1e-7)) / 2e-7
+    assert slope != 0
+    np.testing.assert_allclose(optax.tree.vdot(gradient, direction), slope, rtol=1e-5)
