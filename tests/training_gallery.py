@@ -66,7 +66,7 @@ ADAIN = (
 DESCENT = (
     *PLAIN,
     "--preset=descent",
-    '--architecture={"channels": [4, 4], "residual_blocks": 0, "scales": 1}',
+    '--architecture={"channels": [4, 4], "residual_blocks": 0, "steps": [1]}',
     "--styles=../paintings",
     "--identity=0.25",
     "--identity_weight=2",

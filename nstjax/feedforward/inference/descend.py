@@ -1,6 +1,7 @@
 """Restyling by learned descent: a few steps of a network, whole or in tiles."""
 
 import functools
+import itertools
 from typing import Any
 
 import jax
@@ -34,7 +35,7 @@ def descend(
     tile: int = 0,
     progress: Progress | None = None,
 ) -> Array:
-    """Photos in a style: one step of the network at each scale, from the smallest on.
+    """Photos in a style: the steps of a network, from the smallest scale to full size.
 
     Args:
       network: trained learned descent.
@@ -53,24 +54,25 @@ def descend(
       Pictures of the photos' shape, not cut off at 0 and 1.
     """
     architecture = network.architecture
-    by_scale, image = _begin(photos, style, architecture.scales)
-    steps = [*range(architecture.scales), *[architecture.scales - 1] * refine]
+    by_scale, image = _begin(photos, style, len(architecture.steps))
+    schedule = architecture.schedule
+    schedule += schedule[-1:] * refine
     counts = [
         count_tiles(photo.shape[1], photo.shape[2], tile or 2**20) for photo in by_scale
     ]
-    total = sum(rows * columns for rows, columns in map(counts.__getitem__, steps))
+    total = sum(rows * columns for rows, columns in map(counts.__getitem__, schedule))
     done, split = 0, nnx.split(network)
-    for number, scale in enumerate(steps):
+    for before, scale in itertools.pairwise([0, *schedule]):
         photo, grams = by_scale[scale], style.grams[scale]
-        if number and scale != steps[number - 1]:
-            image = _enlarge(image, by_scale[scale - 1], photo, detail)
+        if scale > before:
+            image = _enlarge(image, by_scale[before], photo, detail)
         if not tile:
             image = _step(*split, params, image, photo, grams, pool)
             continue
 
-        def advance(tiles: int, _: int, before: int = done) -> None:
+        def advance(tiles: int, _: int, done: int = done) -> None:
             if progress:
-                progress(before + tiles, total)
+                progress(done + tiles, total)
 
         tiles = Tiles(counts[scale], 1, advance)
         image = _step_in_tiles(network, params, image, photo, grams, pool, tile, tiles)

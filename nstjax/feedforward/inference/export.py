@@ -5,6 +5,7 @@ A file takes pictures of any height, width and number, and holds all that it nee
 
 import contextlib
 import functools
+import itertools
 import json
 import logging
 import os
@@ -164,17 +165,18 @@ def _descent(network: descent.DescentNet, encode: Encode) -> Graph:
     architecture = network.architecture
 
     def restyle(image: Array, *described: Array) -> tuple[Array]:
-        style = _from_arrays(described, architecture.scales)
+        style = _from_arrays(described, len(architecture.steps))
         photos = descent.pyramid(
             _reflected(image, ENCODER_MARGIN, architecture.multiple),
-            architecture.scales,
+            len(architecture.steps),
         )
         made = descent.first_image(photos[0], style)
-        for scale, photo in enumerate(photos):
-            if scale:
-                made = descent.enlarged_image(made, photos[scale - 1], photo, 1.0)
+        for before, scale in itertools.pairwise([0, *architecture.schedule]):
+            if scale > before:
+                shown = photos[before], photos[scale]
+                made = descent.enlarged_image(made, *shown, 1.0)
             gradient = _normalized_gradient(encode, made, style.grams[scale])
-            made = network(made, photo, gradient)
+            made = network(made, photos[scale], gradient)
         result = crop(made, ENCODER_MARGIN, *image.shape[1:3])
         return (jnp.clip(result, 0, 1),)
 
@@ -184,7 +186,7 @@ def _descent(network: descent.DescentNet, encode: Encode) -> Graph:
 
 
 def _painting_style(network: descent.DescentNet, encode: Encode) -> Graph:
-    scales, multiple = network.architecture.scales, network.architecture.multiple
+    scales, multiple = len(network.architecture.steps), network.architecture.multiple
 
     def style(painting: Array) -> tuple[Array, ...]:
         pictures = descent.pyramid(_cropped(painting, multiple), scales)
@@ -206,7 +208,7 @@ def _style_shapes(
         "style_deviation": ("batch", 3),
         **{
             f"style_gram_{scale}_{layer}": ("batch", *(layers[layer].shape[-1],) * 2)
-            for scale in range(network.architecture.scales)
+            for scale in range(len(network.architecture.steps))
             for layer in descent.STYLE_LAYERS
         },
     }

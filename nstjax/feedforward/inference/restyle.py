@@ -79,7 +79,7 @@ class Restyler:
         assert self.encoder is not None
         network = self.model.network
         if isinstance(network, DescentNet):
-            scales = network.architecture.scales
+            scales = len(network.architecture.steps)
             return describe_painting(self.encoder, painting, self._pool, scales)
         return _style_of(self.encoder, painting, self._pool)
 

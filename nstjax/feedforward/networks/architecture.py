@@ -16,6 +16,8 @@ Initialization = Literal["fan-in", "he", "normal", "truncated-normal"]
 MOST_CHANNELS = 1024
 MOST_STYLES = 256
 MOST_CONVOLUTIONS = 5
+MOST_SCALES = 4
+MOST_STEPS = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,19 +133,21 @@ class DescentArchitecture:
     Attributes:
       channels: of its resolutions, each half the sides of the one before.
       residual_blocks: of the deepest channels.
-      scales: of the picture that it is applied to, one after another.
+      steps: how often it is applied at each scale of the picture, the smallest first;
+        each scale has half the sides of the next.
     """
 
     channels: tuple[int, ...] = (16, 32, 64, 96)
     residual_blocks: int = 2
-    scales: int = 3
+    steps: tuple[int, ...] = (1, 1, 1)
 
     def __post_init__(self) -> None:
         _check_types(self)
         _check_range("count of channels", [len(self.channels)], 2, MOST_CONVOLUTIONS)
         _check_range("channels", self.channels, 1, MOST_CHANNELS)
         _check_range("residual_blocks", [self.residual_blocks], 0, 50)
-        _check_range("scales", [self.scales], 1, 4)
+        _check_range("count of steps", [len(self.steps)], 1, MOST_SCALES)
+        _check_range("steps", self.steps, 1, MOST_STEPS)
 
     @property
     def stride(self) -> int:
@@ -151,9 +155,14 @@ class DescentArchitecture:
         return 2 ** (len(self.channels) - 1)
 
     @property
+    def schedule(self) -> list[int]:
+        """The scale of each step, 0 for the smallest."""
+        return [scale for scale, count in enumerate(self.steps) for _ in range(count)]
+
+    @property
     def multiple(self) -> int:
         """What divides the sides of pictures, at the smallest scale, too."""
-        return int(max(self.stride, 8) * 2 ** (self.scales - 1))
+        return int(max(self.stride, 8) * 2 ** (len(self.steps) - 1))
 
     @property
     def halo(self) -> int:

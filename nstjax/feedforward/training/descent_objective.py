@@ -1,7 +1,7 @@
 """The loss of learned descent: that of every image on the way, from the photo on."""
 
 import functools
-from typing import Any
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +52,7 @@ def make_descent_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
         assert isinstance(network, DescentNet)
         photos, paintings = batch.content, batch.painting
         assert paintings is not None and objective.encoder is not None
-        scales = network.architecture.scales
+        scales = len(network.architecture.steps)
         encoder, pool = objective.encoder, loss.network.pool
         style = describe_style(encoder, pool, paintings, scales)
         advance = functools.partial(descend, network, encoder, pool, style=style)
@@ -71,11 +71,14 @@ def make_descent_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
             image, weights = preprocess(image), objective.weights
             return loss_of_image(objective.params, image, targets, weights, loss.loss)
 
+        schedule = network.architecture.schedule
         images = advance(photos, refinements=REFINEMENTS)
-        targets += targets[-1:] * REFINEMENTS
-        compared = list(map(jax.vmap(of_one), images, targets))
+        at_scales = [targets[scale] for scale in schedule]
+        at_scales += targets[-1:] * REFINEMENTS
+        compared = list(map(jax.vmap(of_one), images, at_scales))
         value = jnp.stack([losses for losses, _ in compared]).mean()
-        output, (_, shown) = images[scales - 1], compared[scales - 1]
+        last = len(schedule) - 1
+        output, (_, shown) = images[last], compared[last]
         key = jax.random.fold_in(objective.key, step)
         period = network.architecture.stride
         again = (lambda photos: advance(photos)[-1]) if flicker else None
@@ -94,16 +97,17 @@ def descend(
     style: PaintingStyle,
     refinements: int = 0,
 ) -> list[Array]:
-    """The images that a network makes of photos: one a scale, and some more."""
-    scales = network.architecture.scales
-    by_scale = pyramid(photos, scales)
-    image, images = first_image(by_scale[0], style), list[Any]()
-    for scale, photo in enumerate(by_scale):
-        if scale:
-            image = enlarged_image(image, by_scale[scale - 1], photo, 1.0)
-        for _ in range(1 + (refinements if scale == scales - 1 else 0)):
-            seen = jax.lax.stop_gradient(image)
-            gradient = normalized_gradient(params, pool, seen, style.grams[scale])
-            image = network(image, photo, jax.lax.stop_gradient(gradient))
-            images.append(image)
+    """The images that a network makes of photos: one each step."""
+    architecture = network.architecture
+    schedule = architecture.schedule
+    schedule += schedule[-1:] * refinements
+    by_scale = pyramid(photos, len(architecture.steps))
+    image, images = first_image(by_scale[0], style), list[Array]()
+    for before, scale in itertools.pairwise([0, *schedule]):
+        if scale > before:
+            image = enlarged_image(image, by_scale[before], by_scale[scale], 1.0)
+        seen = jax.lax.stop_gradient(image)
+        gradient = normalized_gradient(params, pool, seen, style.grams[scale])
+        image = network(image, by_scale[scale], jax.lax.stop_gradient(gradient))
+        images.append(image)
     return images

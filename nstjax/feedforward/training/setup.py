@@ -170,11 +170,12 @@ def _initial_network(request: TrainingRequest) -> Network:
     given = network.architecture
     found, wanted = to_record(given), to_record(architecture)
     for record in (found, wanted):
-        # Nothing is drawn here. Upsampling has no parameters of its own, but styles
-        # that are kept would change with it.
+        # Nothing is drawn here. Upsampling and steps have no parameters of their own,
+        # but styles that are kept would change with them.
         record.pop("initialization", None)
         if not request.add_style:
-            record.pop("upsampling", None)
+            for name in ("upsampling", "steps"):
+                record.pop(name, None)
     if found != wanted:
         raise InputError(
             f"the initial model has another architecture ({given}, wanted "

@@ -22,7 +22,7 @@ from nstjax.losses.terms import Targets
 from nstjax.presets.settings import customize, loss_structure
 from nstjax.problem.problem import make_weights
 
-ARCHITECTURE = DescentArchitecture(channels=(4, 5), residual_blocks=1, scales=2)
+ARCHITECTURE = DescentArchitecture(channels=(4, 5), residual_blocks=1, steps=(1, 1))
 LOSS = customize(
     TRAINING_PRESETS["descent"].loss,
     content_layers=("relu2_1", "relu1_2"),
