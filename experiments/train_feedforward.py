@@ -28,7 +28,7 @@ USAGE = """
 Train a network that restyles any photo in one pass.
 
   python -m experiments.train_feedforward --photos=DIR --styles=PAINTING --workdir=DIR
-  python -m experiments.train_feedforward --photos=DIR --styles=DIR --preset=adain \\
+  python -m experiments.train_feedforward --photos=DIR --styles=DIR --preset=descent \\
       --workdir=DIR
   python -m experiments.train_feedforward --photos=DIR --initial=MODEL --add_style \\
       --styles=NAME=PAINTING --workdir=DIR
@@ -42,7 +42,7 @@ define_paths(
     "styles",
     None,
     "Paintings, each FILE or NAME=FILE, separated by commas, or one folder of them. "
-    "Several need --preset=cin-dumoulin or, for any painting at all, --preset=adain.",
+    "Several need --preset=cin-dumoulin or, for any painting at all, --preset=descent.",
 )
 define_path("workdir", None, "Folder of everything that is written.")
 flags.DEFINE_enum(
@@ -94,13 +94,20 @@ flags.DEFINE_float(
     0.0,
 )
 flags.DEFINE_float(
-    "recolor", 0.0, "Share of paintings whose colors change (adain).", 0.0, 1.0
+    "recolor", 0.0, "Share of paintings whose colors change, of any painting.", 0.0, 1.0
 )
 flags.DEFINE_float(
-    "identity", 0.0, "Share of photos that are their own painting (adain).", 0.0, 1.0
+    "identity",
+    0.0,
+    "Share of photos that are their own painting, of any painting.",
+    0.0,
+    1.0,
 )
 flags.DEFINE_float(
-    "identity_weight", 0.0, "Weight of their mean squared error (adain).", 0.0
+    "identity_weight",
+    0.0,
+    "Weight of the squared error of photos that are their own painting.",
+    0.0,
 )
 flags.DEFINE_multi_string(
     "title", [], "NAME=TEXT: what the model's card says of a style; once for each."

@@ -12,10 +12,15 @@ from jax import Array
 
 from experiments.benchmarks.benchmark import Program
 from nstjax import InputError, features, make_weights, preprocess, resize
+from nstjax.feedforward.inference.descend import descend
 from nstjax.feedforward.inference.restyle import make_restyler
 from nstjax.feedforward.inference.style_specifications import load_model
 from nstjax.feedforward.networks import adain, model_file
-from nstjax.feedforward.networks.architecture import Architecture, TransformArchitecture
+from nstjax.feedforward.networks.architecture import (
+    Architecture,
+    DescentArchitecture,
+    TransformArchitecture,
+)
 from nstjax.feedforward.networks.networks import TransformNet, make_network
 from nstjax.feedforward.networks.normalization import InstanceNorm, Moments
 from nstjax.feedforward.training import objective
@@ -42,7 +47,7 @@ class Task(NamedTuple):
     tensors: dict[str, np.ndarray]  # of the network, by path
     # Of arbitrary style's encoder, or in training of the network that compares.
     vgg: dict[str, dict[str, np.ndarray]]
-    # Weights [styles], or arbitrary style's mean and deviation, [channels] each.
+    # Weights [styles], or of a painting: see ``nstjax.feedforward.inference.restyle``.
     style: Any
     images: np.ndarray = np.empty((0, 0, 0, 3), np.float32)  # sRGB in 0..1
     paintings: np.ndarray | None = None  # one for each style that is trained
@@ -105,6 +110,8 @@ class Float32InstanceNorm(InstanceNorm):
 
 def nstjax_inference(task: Task) -> Program:
     """A network's forward pass; arbitrary style's begins with the encoder."""
+    if isinstance(task.architecture, DescentArchitecture):
+        return nstjax_descent(task, task.architecture)
     graph, state = nnx.split(network_of(task))
     images, vgg, style = jax.tree.map(jnp.asarray, (task.images, task.vgg, task.style))
     images, vgg, state = jax.tree.map(
@@ -135,6 +142,33 @@ def nstjax_inference(task: Task) -> Program:
 
     result = np.asarray(compiled(*arguments), np.float32)
     return Program(jax.default_backend(), result, run, compile_seconds=seconds)
+
+
+def nstjax_descent(task: Task, architecture: DescentArchitecture) -> Program:
+    """All steps of learned descent, as the product takes them."""
+    if task.precision != "float32":
+        raise InputError("learned descent is in float32: give --precision=float32")
+    network = network_of(task)
+    images = reflected(task.images, architecture.multiple)
+    images, vgg, style = jax.tree.map(jnp.asarray, (images, task.vgg, task.style))
+
+    def restyle() -> Array:
+        return descend(network, vgg, images, style, pool="max")
+
+    def run(count: int) -> None:
+        jax.block_until_ready([restyle() for _ in range(count)][-1])
+
+    start = time.perf_counter()
+    result = np.asarray(restyle())
+    seconds = time.perf_counter() - start
+    return Program(jax.default_backend(), result, run, compile_seconds=seconds)
+
+
+def reflected(images: np.ndarray, multiple: int) -> np.ndarray:
+    """Pictures, further below and to the right to sides that ``multiple`` divides."""
+    _, height, width, _ = images.shape
+    borders = [(0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0)]
+    return np.pad(images, borders, "reflect")
 
 
 def nstjax_training(task: Task) -> Program:

@@ -3,6 +3,7 @@
 Eager and channels-last, with the same weights.
 """
 
+import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,12 +22,20 @@ from experiments.benchmarks.feedforward_programs import (
     LEARNING_RATE,
     LOSS,
     Task,
+    reflected,
 )
 from experiments.benchmarks.step_programs import CONTENT_WEIGHTS, STYLE_WEIGHTS
 from nstjax.feedforward.networks.adain import CODE_LAYER, EPSILON
 from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
+    DescentArchitecture,
     TransformArchitecture,
+)
+from nstjax.feedforward.networks.descent import (
+    SMALL_DISTANCE,
+    STEP,
+    STYLE_LAYERS,
+    PaintingStyle,
 )
 from nstjax.network.architecture import LAYERS, layer_channels
 from nstjax.network.vgg import MEAN_RGB
@@ -116,17 +125,23 @@ def torch_inference(task: Task) -> Program:
     dtype = getattr(torch, task.precision)
     weights, vgg = (tensors_of(arrays, dtype) for arrays in (task.tensors, task.vgg))
     images = from_nhwc(task.images).to(dtype)
-    if isinstance(task.architecture, AdaINArchitecture):
-        style = [torch.tensor(part, device=DEVICE) for part in task.style]
+    mode: Callable[..., Any] = torch.inference_mode
+    if isinstance(task.architecture, DescentArchitecture):
+        mode = torch.no_grad
+        padded = from_nhwc(reflected(task.images, task.architecture.multiple))
+        style = tree.map(lambda part: torch.tensor(part, device=DEVICE), task.style)
+        forward = partial(descent, weights, vgg, padded, style, task.architecture)
+    elif isinstance(task.architecture, AdaINArchitecture):
+        moments = [torch.tensor(part, device=DEVICE) for part in task.style]
         upsampling = task.architecture.upsampling
-        forward = partial(arbitrary, weights, vgg, images, style, upsampling)
+        forward = partial(arbitrary, weights, vgg, images, moments, upsampling)
     else:
         assert isinstance(task.architecture, TransformArchitecture)
         style_weights = torch.tensor(task.style[None], device=DEVICE, dtype=dtype)
         forward = partial(transform, weights, images, style_weights, task.architecture)
-    with torch.inference_mode():
+    with mode():
         result = forward().permute(0, 2, 3, 1).float().cpu().numpy()
-    run = torch.inference_mode()(partial(repeat, forward))
+    run = mode()(partial(repeat, forward))
     return Program(DEVICE, result, run)
 
 
@@ -247,6 +262,73 @@ def arbitrary(
         if name != names[-1]:
             x = x.relu_()
     return x[:, :, : images.shape[2], : images.shape[3]]
+
+
+def descent(
+    weights: Weights,
+    vgg: dict[str, Any],
+    photos: Tensor,
+    style: PaintingStyle,
+    architecture: DescentArchitecture,
+) -> Tensor:
+    """``nstjax.feedforward.inference.descend.descend``."""
+    by_scale = [photos]
+    for _ in architecture.steps[1:]:
+        by_scale.insert(0, functional.avg_pool2d(by_scale[0], 2))
+    enlarge = partial(functional.interpolate, scale_factor=2, mode="bilinear")
+    x = by_scale[0]
+    variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
+    x = (x - mean) / torch.sqrt(variance + EPSILON) * style.deviation[:, None, None]
+    x = (x + style.mean[:, None, None]).clamp(0, 1)
+    for before, scale in itertools.pairwise([0, *architecture.schedule]):
+        photo = by_scale[scale]
+        if scale > before:
+            x = enlarge(x) + photo - enlarge(by_scale[before])
+        gradient = style_gradient(vgg, x, style.grams[scale])
+        x = next_image(weights, x, photo, gradient, architecture)
+    return x
+
+
+def style_gradient(
+    vgg: dict[str, Any], images: Tensor, targets: Mapping[str, Tensor]
+) -> Tensor:
+    """``nstjax.feedforward.networks.descent.normalized_gradient``."""
+    with torch.enable_grad():
+        x = preprocess(images).requires_grad_()
+        found = features(vgg, x, list(STYLE_LAYERS))
+        distance = torch.zeros(len(x), device=DEVICE)
+        for layer, weight in STYLE_LAYERS.items():
+            # Of VGG's channels there, of the network's own here.
+            G = gram(layer, found[layer]) * layer_channels(layer)
+            change = (G - targets[layer]).square().sum((1, 2))
+            share = change / targets[layer].square().sum()
+            distance = distance + weight * torch.sqrt(share + 1e-8)
+        (gradient,) = torch.autograd.grad(distance.sum(), x)
+    size = gradient.square().mean((1, 2, 3), keepdim=True).sqrt()
+    distance = distance.detach()[:, None, None, None]
+    return gradient / size * (distance / (distance + SMALL_DISTANCE))
+
+
+def next_image(
+    weights: Weights,
+    image: Tensor,
+    photo: Tensor,
+    gradient: Tensor,
+    architecture: DescentArchitecture,
+) -> Tensor:
+    """``DescentNet``."""
+    layer = partial(convolution, weights)
+    x = torch.cat([2 * image - 1, 2 * photo - 1, gradient], 1)
+    contracted = []
+    for index in range(len(architecture.channels)):
+        x = layer(f"contract/{index}", x, stride=2 if index else 1).relu_()
+        contracted.append(x)
+    for block in range(architecture.residual_blocks):
+        x = x + layer(f"residual/{block}/1", layer(f"residual/{block}/0", x).relu_())
+    for index, skipped in enumerate(contracted[-2::-1]):
+        x = layer(f"expand/{index}", x, upsampling="bilinear").relu_() + skipped
+        x = layer(f"merge/{index}", x).relu_()
+    return image + STEP * layer("last", x)
 
 
 def features(

@@ -8,10 +8,21 @@ import jax
 import numpy as np
 import pytest
 from programs import start
-from restyle_models import arbitrary, encoder, filled, painterly
+from restyle_models import (
+    arbitrary,
+    descending,
+    encoder,
+    filled,
+    painterly,
+    restyler,
+)
 
 import nstjax
-from experiments.benchmarks.feedforward_programs import nstjax_inference, read_task
+from experiments.benchmarks.feedforward_programs import (
+    nstjax_inference,
+    read_task,
+    reflected,
+)
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.adain import (
     adaptive_instance_normalization,
@@ -41,11 +52,12 @@ def task_of(tmp_path, monkeypatch):
 def test_networks_are_compared_in_processes(task_of):
     write_model("painterly.safetensors", painterly())
     write_model("arbitrary.safetensors", arbitrary())
-    models = ("painterly.safetensors", "arbitrary.safetensors")
+    write_model("descent.safetensors", descending())
+    models = [f"{name}.safetensors" for name in ("painterly", "arbitrary", "descent")]
     # Its workers are processes that import it, and it gives up processors.
     process = start(
         *("-m", BENCHMARK, f"--models={','.join(models)}", "--threads=1"),
-        *("--weights=encoder.safetensors", "--sizes=26x21", "--rounds=1"),
+        *("--weights=encoder.safetensors", "--sizes=34x32", "--rounds=1"),
         *("--batch=2", "--precision=float32", "--training", "--training_size=32"),
         "--training_batch=2",
     )
@@ -54,7 +66,7 @@ def test_networks_are_compared_in_processes(task_of):
     assert ("PyTorch is not installed" in out) == (not TORCH)
     tables = re.split(r"\n(?=\S+: 2 of |training )", out)[1:]
     assert [table.splitlines()[0] for table in tables] == [
-        *(f"{model}: 2 of 26x21, float32" for model in models),
+        *(f"{model}: 2 of 34x32, float32" for model in models),
         f"training {models[0]}: 2 of 32x32, float32",
     ]
     for table in tables:
@@ -81,6 +93,27 @@ def test_named_style_is_that_of_the_network(task_of):
     task = task_of(painterly())._replace(images=photos)
     styles = np.float32([[1, 0, 0]] * 2)
     check_results(task, jax.jit(painterly().network)(photos, styles))
+
+
+def test_learned_descent_is_that_of_the_restyler(task_of):
+    photo, painting = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
+    task = task_of(descending(), painting)._replace(images=photo[None])
+    (expected,) = restyler(descending())([photo], task.style)
+    program = nstjax_inference(task)
+    np.testing.assert_allclose(program.result[0].clip(0, 1), expected, atol=1e-5)
+    program.run(2)
+    with pytest.raises(InputError, match="give --precision=float32"):
+        nstjax_inference(task._replace(precision="bfloat16"))
+
+
+def test_pictures_are_reflected_to_sides_that_a_network_takes():
+    (found,) = reflected(np.arange(15.0).reshape(1, 3, 5, 1), 4)
+    assert found[..., 0].tolist() == [
+        [0, 1, 2, 3, 4, 3, 2, 1],
+        [5, 6, 7, 8, 9, 8, 7, 6],
+        [10, 11, 12, 13, 14, 13, 12, 11],
+        [5, 6, 7, 8, 9, 8, 7, 6],
+    ]
 
 
 def check_results(task, expected):

@@ -166,10 +166,8 @@ def _descent(network: descent.DescentNet, encode: Encode) -> Graph:
 
     def restyle(image: Array, *described: Array) -> tuple[Array]:
         style = _from_arrays(described, len(architecture.steps))
-        photos = descent.pyramid(
-            _reflected(image, ENCODER_MARGIN, architecture.multiple),
-            len(architecture.steps),
-        )
+        whole = _reflected(image, 0, architecture.multiple)
+        photos = descent.pyramid(whole, len(architecture.steps))
         made = descent.first_image(photos[0], style)
         for before, scale in itertools.pairwise([0, *architecture.schedule]):
             if scale > before:
@@ -177,12 +175,11 @@ def _descent(network: descent.DescentNet, encode: Encode) -> Graph:
                 made = descent.enlarged_image(made, *shown, 1.0)
             gradient = _normalized_gradient(encode, made, style.grams[scale])
             made = network(made, photos[scale], gradient)
-        result = crop(made, ENCODER_MARGIN, *image.shape[1:3])
+        result = crop(made, 0, *image.shape[1:3])
         return (jnp.clip(result, 0, 1),)
 
     inputs = {"image": IMAGE, **_style_shapes(network, encode)}
-    least = max(ENCODER_MARGIN + architecture.multiple, architecture.least_side)
-    return Graph(restyle, inputs, ("restyled",), least)
+    return Graph(restyle, inputs, ("restyled",), architecture.least_side)
 
 
 def _painting_style(network: descent.DescentNet, encode: Encode) -> Graph:

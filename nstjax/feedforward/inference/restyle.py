@@ -149,7 +149,9 @@ class Restyler:
 
     @property
     def _margin(self) -> int:
-        return ENCODER_MARGIN if self.arbitrary else 0
+        # Learned descent has been trained with the border.
+        decoder = isinstance(self.model.network, AdaINDecoder)
+        return ENCODER_MARGIN if decoder else 0
 
     def _pad_to_bucket(self, image: np.ndarray) -> np.ndarray:
         self.check_sides(image)

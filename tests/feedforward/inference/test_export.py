@@ -135,6 +135,42 @@ def test_arbitrary_style(suffix, arbitrary, tmp_path, monkeypatch):
     np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
+@both_formats
+def test_learned_descent(suffix, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "PLATFORMS", ("cpu",))
+    restyler = restyle_models.restyler(restyle_models.descending())
+    path, style_path = export_model(tmp_path / f"d{suffix}", restyler)
+    assert [path.name, style_path.name] == [f"d{suffix}", f"d_style{suffix}"]
+
+    paintings = drawn(2, 67, 90, 3, seed=3) ** np.float32([[[[1]]], [[[3]]]])
+    styles = [restyler.style_of(painting[:64, :80]) for painting in paintings]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *styles)
+    wanted = jax.tree.leaves(stacked)
+    found = run(style_path, painting=paintings)
+    for array, expected in zip(found, wanted, strict=True):
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(array, expected, atol=1e-5 * scale)
+
+    # Sides that no reflection changes, there and here.
+    image = drawn(2, 64, 128, 3)
+    pairs = zip(image, styles, strict=True)
+    expected = np.stack([restyler([photo], style)[0] for photo, style in pairs])
+    assert np.abs(expected - image).mean() > 0.01
+    names = ["style_mean", "style_deviation"]
+    names += [
+        f"style_gram_{scale}_{layer}"
+        for scale in range(2)
+        for layer in ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+    ]
+    inputs = {"image": image, **dict(zip(names, found, strict=True))}
+    if suffix == ".onnx":
+        shapes, notes = described(path)
+        assert shapes.keys() == {*inputs, "restyled"}
+        assert notes["least_side"] == 32
+    (result,) = run(path, **inputs)
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+
+
 def test_a_network_of_one_style_takes_pictures_only(tmp_path, capfd, caplog):
     architecture = TransformArchitecture(
         channels=(4, 6, 8),
