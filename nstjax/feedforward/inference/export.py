@@ -187,7 +187,7 @@ def _painting_style(network: descent.DescentNet, encode: Encode) -> Graph:
 
     def style(painting: Array) -> tuple[Array, ...]:
         pictures = descent.pyramid(_cropped(painting, multiple), scales)
-        mean, variance = instance_statistics(pictures[-1])
+        mean, variance = instance_statistics(pictures[0])
         grams = [gram for each in pictures for gram in _grams(encode, each).values()]
         return mean, jnp.sqrt(variance + descent.EPSILON), *grams
 

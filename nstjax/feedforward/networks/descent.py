@@ -42,7 +42,7 @@ class PaintingStyle(NamedTuple):
     """What is known of paintings: a leading axis of pictures, or none for one.
 
     Attributes:
-      mean: of their pixels, sRGB in 0..1, [3].
+      mean: of the pixels of the smallest scale, sRGB in 0..1, [3].
       deviation: the same.
       grams: {layer: Gram matrix over hw} of each scale, the smallest picture first.
     """
@@ -109,13 +109,14 @@ def describe_style(
     params: Params, pool: Pool, paintings: Array, scales: int
 ) -> PaintingStyle:
     """The style of paintings, sRGB in 0..1, [batch, height, width, 3]."""
-    mean, variance = instance_statistics(paintings)
+    pictures = pyramid(paintings, scales)
+    mean, variance = instance_statistics(pictures[0])
     layers, loss = tuple(STYLE_LAYERS), style_loss(pool)
 
     def grams(painting: Array) -> Grams:
         return describe_painting(params, preprocess(painting), layers, loss)
 
-    by_scale = tuple(map(jax.vmap(grams), pyramid(paintings, scales)))
+    by_scale = tuple(map(jax.vmap(grams), pictures))
     return PaintingStyle(mean, jnp.sqrt(variance + EPSILON), by_scale)
 
 

@@ -33,12 +33,16 @@ from nstjax.presets.preset import Preset
 
 # Steps at full size beyond the first: what --refine of nstjax-fast goes on with.
 REFINEMENTS = 1
+# Of a photo's style loss: one that has the style already needs no more.
+LEAST_START = 0.1
 
 
 def make_descent_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
     """The mean of ``nstjax.total_loss`` over the images that a ``DescentNet`` makes.
 
-    Each image is compared with the photo and the painting at its own scale. Each step
+    Each image is compared with the photo and the painting at its own scale. Its style
+    loss is divided by that of the photo in the painting's colors, so that paintings far
+    from all photos do not take the whole network. Each step
     is to be as good as it can be from where it begins: no gradient goes through the
     gradient that it is shown, which is of ``Objective.encoder``.
 
@@ -67,15 +71,25 @@ def make_descent_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
             )
         ]
 
-        def of_one(image: Array, targets: Targets) -> tuple[Array, LossTerms]:
-            image, weights = preprocess(image), objective.weights
+        def of_one(
+            image: Array, targets: Targets, start: Array
+        ) -> tuple[Array, LossTerms]:
+            weights = objective.weights
+            weights = weights._replace(style=weights.style / start)
+            image = preprocess(image)
             return loss_of_image(objective.params, image, targets, weights, loss.loss)
 
+        first = first_image(pyramid(photos, scales)[0], style)
+        _, before = jax.vmap(of_one)(first, targets[0], jnp.ones(len(first)))
+        starts = jnp.maximum(before.style, LEAST_START)
         schedule = network.architecture.schedule
         images = advance(photos, refinements=REFINEMENTS)
         at_scales = [targets[scale] for scale in schedule]
         at_scales += targets[-1:] * REFINEMENTS
-        compared = list(map(jax.vmap(of_one), images, at_scales))
+        compared = [
+            jax.vmap(of_one)(image, targets, starts)
+            for image, targets in zip(images, at_scales, strict=True)
+        ]
         value = jnp.stack([losses for losses, _ in compared]).mean()
         last = len(schedule) - 1
         output, (_, shown) = images[last], compared[last]

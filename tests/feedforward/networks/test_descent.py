@@ -82,8 +82,9 @@ def test_a_style_is_a_paintings_moments_and_gram_matrices(float64):
     describe = jax.jit(descent.describe_style, static_argnums=(1, 3))
     style = describe(PARAMS, "max", paintings, 2)
     for index, painting in enumerate(paintings):
-        np.testing.assert_allclose(style.mean[index], painting.mean((0, 1)))
-        deviation = np.sqrt(painting.var((0, 1)) + 1e-5)
+        small = halved(painting)
+        np.testing.assert_allclose(style.mean[index], small.mean((0, 1)))
+        deviation = np.sqrt(small.var((0, 1)) + 1e-5)
         np.testing.assert_allclose(style.deviation[index], deviation)
         for grams, picture in zip(
             style.grams, (halved(painting), painting), strict=True
