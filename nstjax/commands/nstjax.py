@@ -27,6 +27,7 @@ USAGE = """
 Neural style transfer: paint a photo in the manner of a painting.
 
   nstjax CONTENT STYLE [STYLE...] --output=out.png     paint a photo
+  nstjax CONTENT STYLE --preset=quick                  in seconds
   nstjax CONTENT... --style=STYLE --output=FOLDER      paint photos and folders of them
   nstjax CONTENT --fine_style=A --coarse_style=B       A's strokes in B's forms
   nstjax --demo                                        try it
@@ -52,8 +53,8 @@ flags.DEFINE_string(
 define_path(
     "weights",
     "auto",
-    "auto (VGG-19 if it is found, else slim), vgg19, slim (bundled), random, or the "
-    "path of a .safetensors, .h5 or .mat file.",
+    "auto (VGG-19 if it is found, else slim), vgg19, slim (bundled; what the preset "
+    "quick takes), random, or the path of a .safetensors, .h5 or .mat file.",
 )
 define_settings()
 flags.DEFINE_boolean("no_upscale", False, "Never paint larger than the photo.")
@@ -103,14 +104,15 @@ flags.DEFINE_boolean("network", False, "Print the network's table and stop.")
 define_path("network_picture", None, "Draw the network to this image and stop.")
 
 FLAGS = flags.FLAGS
-# A demo is to be over soon. With 10 pairs its loss ends within 2 % of that with 100.
-DEMO_SETTINGS = {"montage": True, "steps": 200, "lbfgs_num_correction": 10}
+QUICK = "quick"
 
 
 def main(pictures: Sequence[str]) -> int:
     """Do what the flags say; returns the exit status."""
-    preset = get_preset(FLAGS.preset)
-    preset = read_settings(preset, DEMO_SETTINGS if FLAGS.demo else {})
+    demo = FLAGS.demo and FLAGS["preset"].using_default_value
+    preset_name = QUICK if demo else FLAGS.preset
+    preset = get_preset(preset_name)
+    preset = read_settings(preset, {"montage": True} if FLAGS.demo else {})
     if FLAGS.list_presets:
         _print_presets()
         return 0
@@ -124,7 +126,8 @@ def main(pictures: Sequence[str]) -> int:
     if not seconds >= 0:
         raise InputError(f"preview_seconds must be 0 or more, got {seconds}")
     launcher.join_processes_of_flags()
-    request = _request(contents[0] if contents else None, styles, preset)
+    content = contents[0] if contents else None
+    request = _request(content, styles, preset, preset_name)
     output = Path(FLAGS.output) if FLAGS.output else None
     # With --style there may be one photo or many, as a pattern of the shell has it.
     to_folder = FLAGS.style and output and output.suffix.lower() not in FORMATS
@@ -171,7 +174,9 @@ def _show_network(
         print(f"nstjax: wrote {picture}")
 
 
-def _request(content: str | None, styles: Sequence[str], preset: Preset) -> Request:
+def _request(
+    content: str | None, styles: Sequence[str], preset: Preset, preset_name: str
+) -> Request:
     workdir = Path(FLAGS.workdir) if FLAGS.workdir else None
     name = "demo.png" if FLAGS.demo else "stylized.png"
     layers, masks = FLAGS.style_image_layers, FLAGS.style_mask
@@ -192,11 +197,14 @@ def _request(content: str | None, styles: Sequence[str], preset: Preset) -> Requ
         "styles": tuple(styles),
         "fine_style": FLAGS.fine_style or None,
         "preset": preset,
-        "preset_name": FLAGS.preset,
+        "preset_name": preset_name,
         "mesh": read_mesh(FLAGS.mesh),
         "controls": ControlFiles(**flag_values(ControlFiles) | controls),
         "outputs": Outputs(**flag_values(Outputs) | outputs),
     }
+    if preset_name == QUICK and FLAGS["weights"].using_default_value:
+        # VGG-19 takes ten times as long.
+        given["weights"] = "slim"
     return Request(**flag_values(Request) | given)
 
 

@@ -37,7 +37,8 @@ SETTINGS = {
     "pool_padding": "Pooling of odd sizes: rounded down or up.",
     "image_padding": "What the network sees past the image's border.",
     "precision": "Precision of the network's convolutions; mixed is faster.",
-    "init": f"Where to start: {', '.join(INITS)} or the path of an image.",
+    "init": f"Where to start: {', '.join(INITS)} (the picture of nstjax-fast) or the "
+    "path of an image.",
     "noise_ratio": "Share of noise with --init=blend.",
     "optimizer": "What updates the image.",
     "learning_rate": "Learning rate of the optimizer, in 0..255 units.",

@@ -25,7 +25,7 @@ Resample = Literal["lanczos", "bicubic", "bilinear"]
 PyramidKind = Literal["auto", "none", "sqrt2", "2"]
 PyramidMoments = Literal["resample", "reset"]
 LONG_512 = Size("long", 512)
-INITS = ("content", "noise", "blend", "style")
+INITS = ("content", "noise", "blend", "style", "fast")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +33,8 @@ class ImageOptions:
     """What the pictures are made into, where the image starts, what becomes of it.
 
     Attributes:
-      init: "content", "noise", "blend" (of noise and content), "style", or the path of
-        an image.
+      init: "content", "noise", "blend" (of noise and content), "style", "fast" (what
+        nstjax-fast makes of the photo and the paintings), or the path of an image.
       noise: distribution of the noise, in the network's units (0..255 minus the mean).
       noise_scale: its standard deviation (normal) or half range (uniform, integers).
       noise_ratio: share of noise in "blend"; the rest is the photo.

@@ -169,6 +169,15 @@ PRESETS: dict[str, Preset] = {
         resample="lanczos",
     ),
     "crowson2023": CROWSON_2023,
+    "quick": with_settings(
+        GATYS_CODE,
+        source="nstjax: a few steps from the picture of nstjax-fast",
+        size=Size("long", 512),
+        init="fast",
+        steps=15,
+        lbfgs_num_correction=10,
+        pyramid_steps=(10,),
+    ),
 }
 DEFAULT_PRESET = "gatys2016"
 

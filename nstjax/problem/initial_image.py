@@ -78,7 +78,7 @@ def initial_image(
       key: of the noise.
 
     Raises:
-      InputError: ``init`` is a path, whose image is not given.
+      InputError: ``init`` is a path or "fast", whose image is not given.
     """
     height, width, _ = photo.shape
     init = preset.image.init
@@ -93,8 +93,8 @@ def initial_image(
     ratios = {"noise": 1.0, "blend": preset.image.noise_ratio}
     if init not in ratios:
         raise InputError(
-            f"init is {init!r}: give {', '.join(INITS)}, or read that image and pass "
-            "it as init_image"
+            f"init is {init!r}: read or make that image and pass it as init_image, or "
+            f"give one of {', '.join(name for name in INITS if name != 'fast')}"
         )
     noise = sample_noise(
         key, content_image.shape, preset.image.noise, preset.image.noise_scale

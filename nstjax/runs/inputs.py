@@ -13,6 +13,7 @@ from nstjax.problem.preprocessing import content_size, painting_size
 from nstjax.problem.problem import Problem, prepare
 from nstjax.problem.targets import Controls
 from nstjax.runs.controls import read_controls
+from nstjax.runs.fast_start import fast_start
 from nstjax.runs.request import Request
 
 
@@ -46,10 +47,13 @@ def read_inputs(request: Request) -> Inputs:
         names = [Path(path).name for path in request.styles]
         if request.fine_style is not None:
             fine_style = read_on_white(request.fine_style, used_size)
-    init_image = None
-    if preset.image.init not in INITS:
-        init_image = read_on_white(preset.image.init, content_size(preset))
     controls = read_controls(content, styles, names, **vars(request.controls))
+    init_image = None
+    if preset.image.init == "fast":
+        shares = controls.style_blend_weights
+        init_image = fast_start(content, styles, shares, preset)
+    elif preset.image.init not in INITS:
+        init_image = read_on_white(preset.image.init, content_size(preset))
     return Inputs(content, alpha, styles, names, fine_style, init_image, controls)
 
 

@@ -22,6 +22,7 @@ from nstjax.problem.preprocessing import content_size, finish, painting_size
 from nstjax.problem.problem import Problem, evaluate, prepare
 from nstjax.problem.pyramid import shown_image
 from nstjax.runs.controls import listed, read_controls
+from nstjax.runs.fast_start import fast_start
 from nstjax.runtime.mesh import read_mesh
 from nstjax.runtime.processes import to_numpy
 
@@ -150,7 +151,9 @@ def stylize(
         style_blend_weights=style_blend_weights,
     )
     start = None
-    if init_image is not None:
+    if init_image is None and chosen.image.init == "fast":
+        start = fast_start(photo, paintings, style_blend_weights, chosen)
+    elif init_image is not None:
         start = read_image(init_image, content_size(chosen))
     if fine_style is not None:
         from nstjax.problem.style_mixing import mix_styles

@@ -7,7 +7,6 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-import skimage.data
 from command_lines import (
     BASE,
     ONE,
@@ -22,8 +21,11 @@ from command_lines import (
 from PIL import Image
 
 import nstjax
+from nstjax.images.resizing import Size
+from nstjax.io.demo import demo_pictures
 from nstjax.presets.published import PRESETS
-from nstjax.presets.settings import setting_choices
+from nstjax.presets.settings import customize, setting_choices
+from nstjax.runs.fast_start import fast_start
 
 
 def test_several_paintings_blend_by_their_weights(studio, command):
@@ -53,9 +55,11 @@ def test_demo_paints_its_own_pictures(studio, command):
     # The size of the other tests, which is compiled already.
     flags = (*SHALLOW, "--size=48x36", "--snapshots=0", "--workdir=run")
     good(command, "--demo", *flags)
-    chelsea = nstjax.resize(nstjax.read_image(skimage.data.chelsea()), 36, 48)
+    photo, painting = demo_pictures()
+    preset = customize(PRESETS["quick"], size=Size("exact", (36, 48)))
+    expected = fast_start(photo, [painting], None, preset)
     start = nstjax.read_image("run/snapshot_000000.png")
-    np.testing.assert_allclose(start, chelsea, atol=0.003)
+    np.testing.assert_allclose(start, expected, atol=0.003)
     assert nstjax.read_image("out_montage.png").shape[0] == 36
     found = settings("run")
     assert (found["steps"], found["lbfgs_num_correction"]) == (2, 10)
