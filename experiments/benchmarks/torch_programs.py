@@ -306,7 +306,8 @@ def style_gradient(
         (gradient,) = torch.autograd.grad(distance.sum(), x)
     size = gradient.square().mean((1, 2, 3), keepdim=True).sqrt()
     distance = distance.detach()[:, None, None, None]
-    return gradient / size * (distance / (distance + SMALL_DISTANCE))
+    compressed = torch.arcsinh(8 * gradient / size) / 3
+    return compressed * (distance / (distance + SMALL_DISTANCE))
 
 
 def next_image(
