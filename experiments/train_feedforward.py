@@ -58,6 +58,9 @@ define_path("initial", None, "Model file whose network is trained further.")
 flags.DEFINE_bool(
     "add_style", False, "Keep --initial, and train γ and β of one more style for it."
 )
+flags.DEFINE_bool(
+    "keep_styles", False, "Keep the paintings in a model for any, as styles by name."
+)
 flags.DEFINE_string(
     "architecture", None, 'What the network has of its own, as JSON: {"width": 0.5}.'
 )

@@ -2,6 +2,7 @@
 
 import functools
 
+import jax
 import numpy as np
 import reference
 from feedforward_networks import drawn_network
@@ -70,6 +71,15 @@ def descending() -> StyleModel:
     """A network of learned descent."""
     architecture = DescentArchitecture(channels=(4, 5), residual_blocks=1, steps=(1, 1))
     return StyleModel(filled(architecture, 0.15), (), arbitrary().encoder, {})
+
+
+@functools.cache
+def descending_by_name() -> StyleModel:
+    """The same with two paintings."""
+    plain = restyler(descending())
+    styles = [plain.style_of(picture(48, 56, seed)) for seed in (1, 3)]
+    paintings = jax.tree.map(lambda *leaves: np.stack(leaves), *styles)
+    return descending()._replace(styles=("wave", "lilies"), paintings=paintings)
 
 
 def stand_for_bundled(monkeypatch):

@@ -2,6 +2,7 @@
 
 import struct
 
+import jax
 import numpy as np
 import pytest
 import reference
@@ -16,7 +17,9 @@ from training_gallery import (
     one_training,
 )
 
+from nstjax.feedforward.inference.restyle import make_restyler
 from nstjax.feedforward.networks.model_file import network_tensors, read_model
+from nstjax.io.images import read_image
 from nstjax.io.weights import read_params
 from nstjax.network.architecture import CONV_LAYERS
 
@@ -138,10 +141,17 @@ def test_learned_descent_follows_one_network_and_is_compared_by_another(gallery,
         "--weights=../other.safetensors",
         "--encoder=../slim.safetensors",
         "--log_every=1",
+        "--keep_styles",
     )
     model = read_model(work / "model.safetensors")
     encoder = read_params(gallery / "slim.safetensors")
-    assert (model.styles, model.encoder.sha256) == ((), encoder.sha256)
+    assert (model.styles, model.encoder.sha256) == (("a", "b"), encoder.sha256)
+    restyler = make_restyler(model, lambda: encoder)
+    for name in model.styles:
+        painting = read_image(gallery / "paintings" / f"{name}.png")
+        found, expected = restyler.named_style(name), restyler.style_of(painting)
+        for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
     settings = model.card["settings"]
     assert settings["encoder_sha256"] == encoder.sha256
     assert settings["weights_sha256"] != encoder.sha256

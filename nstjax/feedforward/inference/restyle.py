@@ -59,19 +59,22 @@ class Restyler:
     @property
     def arbitrary(self) -> bool:
         """Whether styles are paintings, not names."""
-        return self.model.encoder is not None
+        return not self.model.styles
 
     @property
     def _pool(self) -> Pool:
         encoder = self.model.encoder
         return "max" if encoder is None else encoder.pool
 
-    def named_style(self, name: str) -> Array:
-        """A style that the network knows: weights, [styles]."""
+    def named_style(self, name: str) -> Style:
+        """A style that the model knows by name."""
         names = self.model.styles
         if name not in names:
             raise InputError(f"unknown style {name!r}: known are {', '.join(names)}")
-        return jnp.asarray(np.eye(len(names), dtype=np.float32)[names.index(name)])
+        index, paintings = names.index(name), self.model.paintings
+        if paintings is not None:
+            return jax.tree.map(lambda leaf: jnp.asarray(leaf[index]), paintings)
+        return jnp.asarray(np.eye(len(names), dtype=np.float32)[index])
 
     def style_of(self, painting: np.ndarray) -> tuple[Array, Array] | PaintingStyle:
         """The style of a painting of any size."""
@@ -131,7 +134,7 @@ class Restyler:
             result = strength * result + (1 - strength) * padded
         elif isinstance(network, DescentNet):
             batch = self._descend(network, padded[None], style, **options)
-            result = strength * np.asarray(batch[0]) + (1 - strength) * padded
+            result = np.asarray(_blend(batch, padded[None], strength)[0])
         else:
             assert self.encoder is not None
             options |= {"strength": strength, "pool": self._pool}
@@ -223,8 +226,8 @@ def bucket_of(height: int, width: int) -> tuple[int, int]:
 
 @memory_saving_jit
 def _blend(restyled: Array, photos: ArrayLike, strength: ArrayLike) -> Array:
-    strength = jnp.asarray(strength)
-    return jnp.clip(strength * restyled + (1 - strength) * jnp.asarray(photos), 0, 1)
+    strength, restyled = jnp.asarray(strength), jnp.clip(restyled, 0, 1)
+    return strength * restyled + (1 - strength) * jnp.asarray(photos)
 
 
 @functools.partial(memory_saving_jit, static_argnames=("graph", "pool"))

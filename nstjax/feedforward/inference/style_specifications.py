@@ -174,12 +174,12 @@ def size_at_most(height: int, width: int, size: Size) -> tuple[int, int]:
 def _check_style(found: model_file.StyleModel, model: str, name: str) -> None:
     """Raise ``InputError`` for what is a style of another model."""
     is_file = Path(name).is_file()
-    if found.encoder is None and is_file and name not in (ALL, *found.styles):
+    if found.styles and is_file and name not in (ALL, *found.styles):
         raise InputError(
             f"{name} is a painting, and the styles of {model} are "
             f"{', '.join(found.styles)}: leave --model out, or choose one of these"
         )
-    if found.encoder and not is_file and name in bundled_model(PAINTERLY).styles:
+    if not found.styles and not is_file and name in bundled_model(PAINTERLY).styles:
         raise InputError(
             f"{name} is a style of {PAINTERLY}, not of {model}: leave --model out, or "
             "give a painting"

@@ -139,7 +139,7 @@ class DescentArchitecture:
 
     channels: tuple[int, ...] = (16, 32, 64, 96)
     residual_blocks: int = 2
-    steps: tuple[int, ...] = (1, 1, 1)
+    steps: tuple[int, ...] = (1, 2)
 
     def __post_init__(self) -> None:
         _check_types(self)

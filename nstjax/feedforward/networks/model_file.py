@@ -1,6 +1,7 @@
 """A trained feed-forward network on disk, schema ``nstjax.model/1``: safetensors.
 
     contract/0/convolution/kernel, ...  f4 or f2, each parameter by its path
+    styles/mean, ...                    the same, of paintings that are named styles
     metadata                            schema, sha256, and as JSON architecture,
                                         styles, encoder, card
 
@@ -22,6 +23,11 @@ from flax import nnx
 
 from nstjax.errors import InputError
 from nstjax.feedforward.networks.architecture import from_record, to_record
+from nstjax.feedforward.networks.descent import (
+    STYLE_LAYERS,
+    DescentNet,
+    PaintingStyle,
+)
 from nstjax.feedforward.networks.networks import Network, TransformNet, make_network
 from nstjax.io.atomic import write_atomically
 from nstjax.io.stored import Positive, Text, decode, open_tensors, tensors_sha256
@@ -34,6 +40,7 @@ MODELS = importlib.resources.files("nstjax") / "models"
 LARGEST_FILE_BYTES = 2**28
 LONGEST_NAME = 100  # bytes of a style's name; a file's may have 255
 ADVICE = f"give a model that nstjax has trained, or one of {', '.join(BUNDLED)}"
+STYLES = "styles/"
 REMEDY = "fetch or write the file again"
 
 
@@ -62,14 +69,16 @@ PARTS: dict[str, Any] = {
 class StyleModel(NamedTuple):
     """A trained network and what is to be known of it.
 
-    ``styles`` are a name for each row of the tables of γ and β, none for arbitrary
-    style, which alone has an encoder; ``card`` is what the file says of itself.
+    ``styles`` are a name for each row of the tables of γ and β, or of ``paintings``,
+    which learned descent may have; without names a model takes any painting. All but a
+    ``TransformNet`` have an encoder; ``card`` is what the file says of itself.
     """
 
     network: Network
     styles: tuple[str, ...]
     encoder: Encoder | None
     card: dict[str, Any]
+    paintings: PaintingStyle | None = None
 
     @property
     def titles(self) -> dict[str, str]:
@@ -88,7 +97,7 @@ def write_model(
     SHA-256 of all that the file says, with the tensors as they will be read.
     """
     _check_description(model)
-    tensors = network_tensors(model.network)
+    tensors = network_tensors(model.network) | _painting_tensors(model.paintings)
     for name, tensor in tensors.items():
         if half_precision and "/norm/" not in name:
             # _check_finite reports what float16 cannot hold.
@@ -123,7 +132,7 @@ def read_model(path: str | os.PathLike[str]) -> StyleModel:
         metadata = file.metadata() or {}
         model = _described(path, metadata)
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-        _check_tensors(path, model.network, slices)
+        _check_tensors(path, model, slices)
         tensors = {name: file.get_tensor(name) for name in slices}
     if metadata.pop("sha256", None) != _sha256(tensors, metadata):
         raise InputError(f"{path} has the wrong hash, so it is damaged: {REMEDY}")
@@ -132,6 +141,9 @@ def read_model(path: str | os.PathLike[str]) -> StyleModel:
         # jnp.asarray would compile a program for each shape.
         variable.set_value(jax.device_put(np.float32(tensors[name])))
     model.network.eval()
+    if isinstance(model.network, DescentNet) and model.styles:
+        whole = {name: np.float32(tensor) for name, tensor in tensors.items()}
+        model = model._replace(paintings=_paintings(model.network, whole))
     return model
 
 
@@ -192,17 +204,22 @@ def _described(path: str, metadata: Mapping[str, str]) -> StyleModel:
     try:
         made = functools.partial(make_network, from_record(architecture))
         model = StyleModel(nnx.eval_shape(made), *described)
-        _check_description(model)
+        _check_description(model, reading=True)
     except InputError as error:
         problem = f"{path} does not describe a model ({error}): {REMEDY}"
         raise InputError(problem) from error
     return model
 
 
-def _check_description(model: StyleModel) -> None:
+def _check_description(model: StyleModel, *, reading: bool = False) -> None:
     """Refuse style names or an encoder that do not fit the network."""
     network, encoder = model.network, model.encoder
-    rows = network.architecture.styles if isinstance(network, TransformNet) else 0
+    rows = 0 if model.paintings is None else len(model.paintings.mean)
+    if isinstance(network, TransformNet):
+        rows = network.architecture.styles
+    elif isinstance(network, DescentNet) and reading:
+        # The paintings of a file are checked with its tensors.
+        rows = len(model.styles)
     if len(model.styles) != rows:
         raise InputError(
             f"the network has {rows} styles, but {len(model.styles)} have a name: "
@@ -227,11 +244,56 @@ def _check_description(model: StyleModel) -> None:
         )
 
 
-def _check_tensors(path: str, network: Network, slices: Mapping[str, Any]) -> None:
-    variables = _variables(network)
-    for name in [*variables, *slices]:
+def _painting_tensors(paintings: PaintingStyle | None) -> dict[str, np.ndarray]:
+    """The arrays of styles by name."""
+    if paintings is None:
+        return {}
+    grams = {
+        f"{STYLES}grams/{scale}/{layer}": gram
+        for scale, of_scale in enumerate(paintings.grams)
+        for layer, gram in of_scale.items()
+    }
+    moments = {"mean": paintings.mean, "deviation": paintings.deviation}
+    named = {**{f"{STYLES}{name}": each for name, each in moments.items()}, **grams}
+    return {
+        name: np.ascontiguousarray(each, np.float32) for name, each in named.items()
+    }
+
+
+def _paintings(network: DescentNet, arrays: Mapping[str, Any]) -> PaintingStyle:
+    """Of each of ``_painting_tensors``' names what stands under it."""
+    return PaintingStyle(
+        arrays[f"{STYLES}mean"],
+        arrays[f"{STYLES}deviation"],
+        tuple(
+            {layer: arrays[f"{STYLES}grams/{scale}/{layer}"] for layer in STYLE_LAYERS}
+            for scale in range(len(network.architecture.steps))
+        ),
+    )
+
+
+def _style_shapes(model: StyleModel, slices: Mapping[str, Any]) -> dict[str, list[int]]:
+    """What shapes the arrays of styles should have; Gram matrices are square."""
+    count = len(model.styles)
+    if not (count and isinstance(model.network, DescentNet)):
+        return {}
+    shapes = {f"{STYLES}{name}": [count, 3] for name in ("mean", "deviation")}
+    for scale in range(len(model.network.architecture.steps)):
+        for layer in STYLE_LAYERS:
+            name = f"{STYLES}grams/{scale}/{layer}"
+            found = slices[name].get_shape() if name in slices else [0]
+            shapes[name] = [count, found[-1], found[-1]] if found else [count, 0, 0]
+    return shapes
+
+
+def _check_tensors(path: str, model: StyleModel, slices: Mapping[str, Any]) -> None:
+    shapes = {
+        name: list(each.shape) for name, each in _variables(model.network).items()
+    }
+    shapes |= _style_shapes(model, slices)
+    for name in [*shapes, *slices]:
         shape = slices[name].get_shape() if name in slices else "none"
-        wanted = list(variables[name].shape) if name in variables else "none"
+        wanted = shapes.get(name, "none")
         if shape != wanted:
             raise InputError(
                 f"{path} is a checkpoint of another architecture: {name} has shape "

@@ -44,10 +44,10 @@ class TrainingRequest:
     """What is trained, on what, in a folder; most defaults are the launcher's flags.
 
     Photos that are held out are for the validation loss and the sample sheets;
-    ``paintings`` are {style's name: file}; ``network`` is the fixed one that compares
-    and, without an ``encoder``, encodes: of learned descent it can be another. Where a
-    style is added to the model ``initial``, the preset's architecture is the model's
-    with one style.
+    ``paintings`` are {style's name: file}; ``keep_styles`` has a model for any painting
+    keep them by name. ``network`` is the fixed one that compares and, without an
+    ``encoder``, encodes: of learned descent it can be another. Where a style is added
+    to the model ``initial``, the preset's architecture is the model's with one style.
     """
 
     folder: Path
@@ -60,6 +60,7 @@ class TrainingRequest:
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     initial: StyleModel | None = None
     add_style: bool = False
+    keep_styles: bool = False
     balance_styles: bool = False
     adversarial_weight: float = 0.0
     adversarial_layer: str = "relu3_1"
@@ -177,6 +178,10 @@ def check_request(request: TrainingRequest) -> None:
         (
             request.encoder is not None and not descent,
             "encoder is for learned descent: give --preset=descent",
+        ),
+        (
+            request.keep_styles and not descent,
+            "keep_styles is for learned descent: give --preset=descent",
         ),
         (
             descent and request.adversarial_weight > 0,

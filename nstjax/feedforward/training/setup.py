@@ -13,7 +13,11 @@ from jax import Array
 from nstjax.errors import InputError
 from nstjax.feedforward.networks import style_rows
 from nstjax.feedforward.networks.architecture import to_record
-from nstjax.feedforward.networks.descent import DescentNet
+from nstjax.feedforward.networks.descent import (
+    DescentNet,
+    PaintingStyle,
+    describe_style,
+)
 from nstjax.feedforward.networks.model_file import Encoder, StyleModel
 from nstjax.feedforward.networks.networks import Network, make_network
 from nstjax.feedforward.networks.normalization import StyleTable
@@ -47,7 +51,8 @@ class Setup(NamedTuple):
     """What a training is run with.
 
     ``samples`` are the photos that are held out, a batch for each of the first
-    ``SHEET_STYLES`` paintings; only arbitrary style has an encoder.
+    ``SHEET_STYLES`` paintings; only arbitrary style has an encoder, and ``kept`` are
+    the paintings that the model keeps.
     """
 
     training: Training
@@ -56,6 +61,7 @@ class Setup(NamedTuple):
     batches: data.Batches
     samples: list[Batch]
     encoder: Encoder | None
+    kept: PaintingStyle | None
 
 
 def set_up(request: TrainingRequest) -> Setup:
@@ -130,9 +136,17 @@ def set_up(request: TrainingRequest) -> Setup:
             squares = [jnp.asarray(data.square_crop(painting, center))] * len(held_out)
             batch = Batch(batch.content, 0 * batch.style, jnp.stack(squares))
         samples.append(batch)
+    kept = None
+    if request.keep_styles and isinstance(network, DescentNet) and shown is not None:
+        pool, scales = loss.network.pool, len(network.architecture.steps)
+        each = [
+            describe_style(shown, pool, jnp.asarray(one[None]), scales)
+            for one in paintings
+        ]
+        kept = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each)
     # Computes nothing, but finds whether the pictures are too small.
     training.evaluate.trace(state, samples[0], objective)
-    return Setup(training, state, objective, batches, samples, encoder)
+    return Setup(training, state, objective, batches, samples, encoder, kept)
 
 
 def trained_model(
@@ -140,11 +154,12 @@ def trained_model(
 ) -> StyleModel:
     """The model that a state is, with a style added to the initial one's if asked."""
     network = setup.training.network(state)
-    names = () if request.arbitrary else tuple(request.paintings)
+    named = request.keep_styles or not request.arbitrary
+    names = tuple(request.paintings) if named else ()
     if request.add_style and request.initial is not None:
         network = style_rows.with_style_added(request.initial.network, network)
         names = (*request.initial.styles, *names)
-    return StyleModel(network, names, setup.encoder, card)
+    return StyleModel(network, names, setup.encoder, card, setup.kept)
 
 
 def learning_rates(first: float, decay: float) -> optax.Schedule:

@@ -110,3 +110,20 @@ def test_other_networks_have_no_such_options(model, options):
         make_restyler(
             getattr(restyle_models, model)(), restyle_models.encoder, **options
         )
+
+
+def test_a_named_style_is_that_of_its_painting_and_mixes_with_the_photo():
+    named = restyle_models.restyler(restyle_models.descending_by_name())
+    assert not named.arbitrary
+    plain = restyle_models.restyler(MODEL)
+    photo, style = picture(64, 64), named.named_style("lilies")
+    painting = plain.style_of(picture(48, 56, 3))
+    full, half, none = (named([photo], style, share)[0] for share in (1.0, 0.5, 0.0))
+    np.testing.assert_allclose(full, plain([photo], painting)[0], atol=1e-5)
+    assert np.abs(full - photo).mean() > 0.02
+    np.testing.assert_allclose(half, (photo + full) / 2, atol=1e-6)
+    np.testing.assert_allclose(none, photo, atol=1e-6)
+    tiled = named.in_tiles(photo, style, 0.5, tile=32)
+    np.testing.assert_allclose(tiled, half, atol=2e-4)
+    with pytest.raises(InputError, match="unknown style 'scream': known are wave, lil"):
+        named.named_style("scream")

@@ -3,9 +3,12 @@
 import dataclasses
 import json
 import os
+import re
 
+import jax
 import numpy as np
 import pytest
+import restyle_models
 from model_files import (
     CARD,
     ENCODER,
@@ -148,3 +151,46 @@ def test_weights_are_float32_in_double_precision(path, float64):
     for name, tensor in model_file.network_tensors(read_model(path).network).items():
         np.testing.assert_array_equal(tensor, tensors[name])
     assert read_model(path).network.contract[0].norm.gamma[...].dtype == np.float32
+
+
+def test_paintings_that_are_named_styles_come_back(tmp_path):
+    model, path = restyle_models.descending_by_name(), tmp_path / "model.safetensors"
+    write_model(path, model)
+    read = read_model(path)
+    assert read.styles == model.styles
+    assert jax.tree.structure(read.paintings) == jax.tree.structure(model.paintings)
+    for found, expected in zip(
+        *map(jax.tree.leaves, (read.paintings, model.paintings)), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "name, tensor, words",
+    [
+        ("styles/mean", np.zeros((3, 3), np.float32), "expected [2, 3]"),
+        (
+            "styles/grams/1/relu4_1",
+            np.zeros((2, 6, 5), np.float32),
+            "expected [2, 5, 5]",
+        ),
+        ("styles/grams/1/relu4_1", np.zeros((), np.float32), "expected [2, 0, 0]"),
+        ("styles/grams/0/relu2_1", None, "has shape none"),
+        ("styles/grams/2/relu1_1", np.zeros((2, 4, 4), np.float32), "expected none"),
+    ],
+)
+def test_damaged_paintings_are_refused(name, tensor, words, tmp_path):
+    path = tmp_path / "model.safetensors"
+    write_model(path, restyle_models.descending_by_name())
+    tensors, metadata = parts(path)
+    tensors.pop(name, None)
+    if tensor is not None:
+        tensors[name] = tensor
+    resave(path, tensors, metadata)
+    assert_refused(path, re.escape(words))
+
+
+def test_each_painting_needs_a_name(tmp_path):
+    model = restyle_models.descending_by_name()._replace(styles=("wave",))
+    with pytest.raises(InputError, match="2 styles, but 1 have a name"):
+        write_model(tmp_path / "model.safetensors", model)
