@@ -31,8 +31,6 @@ from nstjax.losses.total import loss_of_image
 from nstjax.network.vgg import Params, Pool, preprocess
 from nstjax.presets.preset import Preset
 
-# Steps at full size beyond the first: what --refine of nstjax-fast goes on with.
-REFINEMENTS = 1
 # Of a photo's style loss: one that has the style already needs no more.
 LEAST_START = 0.1
 
@@ -42,12 +40,10 @@ def make_descent_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
 
     Each image is compared with the photo and the painting at its own scale. Its style
     loss is divided by that of the photo in the painting's colors, so that paintings far
-    from all photos do not take the whole network. Each step
-    is to be as good as it can be from where it begins: no gradient goes through the
-    gradient that it is shown, which is of ``Objective.encoder``.
-
-    The first image at full size is what is shown, may be its own painting, and has grid
-    and flicker.
+    from all photos do not take the whole network. Each step is to be as good as it can
+    be from where it begins: no gradient goes through the gradient that it is shown,
+    which is of ``Objective.encoder``. The last image is what is shown, may be its own
+    painting, and has grid and flicker.
     """
 
     def loss_function(
@@ -82,22 +78,17 @@ def make_descent_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
         first = first_image(pyramid(photos, scales)[0], style)
         _, before = jax.vmap(of_one)(first, targets[0], jnp.ones(len(first)))
         starts = jnp.maximum(before.style, LEAST_START)
-        schedule = network.architecture.schedule
-        images = advance(photos, refinements=REFINEMENTS)
-        at_scales = [targets[scale] for scale in schedule]
-        at_scales += targets[-1:] * REFINEMENTS
+        images = advance(photos)
         compared = [
-            jax.vmap(of_one)(image, targets, starts)
-            for image, targets in zip(images, at_scales, strict=True)
+            jax.vmap(of_one)(image, targets[scale], starts)
+            for image, scale in zip(images, network.architecture.schedule, strict=True)
         ]
         value = jnp.stack([losses for losses, _ in compared]).mean()
-        last = len(schedule) - 1
-        output, (_, shown) = images[last], compared[last]
         key = jax.random.fold_in(objective.key, step)
         period = network.architecture.stride
         again = (lambda photos: advance(photos)[-1]) if flicker else None
         return with_penalties(
-            value, shown, output, batch, objective, period, key, again
+            *(value, compared[-1][1], images[-1], batch, objective, period, key, again)
         )
 
     return loss_function
@@ -109,15 +100,12 @@ def descend(
     pool: Pool,
     photos: Array,
     style: PaintingStyle,
-    refinements: int = 0,
 ) -> list[Array]:
     """The images that a network makes of photos: one each step."""
     architecture = network.architecture
-    schedule = architecture.schedule
-    schedule += schedule[-1:] * refinements
     by_scale = pyramid(photos, len(architecture.steps))
     image, images = first_image(by_scale[0], style), list[Array]()
-    for before, scale in itertools.pairwise([0, *schedule]):
+    for before, scale in itertools.pairwise([0, *architecture.schedule]):
         if scale > before:
             image = enlarged_image(image, by_scale[before], by_scale[scale], 1.0)
         seen = jax.lax.stop_gradient(image)
