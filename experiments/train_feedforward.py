@@ -80,6 +80,11 @@ flags.DEFINE_integer("batch_size", None, "Photos in a batch.", 1)
 flags.DEFINE_integer("steps", None, "Updates in all.", 1)
 flags.DEFINE_float("learning_rate", None, "Adam's learning rate.", 0.0)
 flags.DEFINE_float("decay", None, "d of learning rate / (1 + d·step).", 0.0)
+flags.DEFINE_float(
+    "average_decay",
+    None,
+    "Decay of the moving average of the weights, which is the model; 0 for none.",
+)
 flags.DEFINE_bool(
     "balance_styles", False, "Weight styles so that all lose as much on plain photos."
 )
@@ -127,6 +132,7 @@ launcher.define_process_flags()
 flags.DEFINE_bool("tensorboard", False, "Write TensorBoard's event files too.")
 
 FLAGS = flags.FLAGS
+RATES = ("learning_rate", "decay", "average_decay")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -211,7 +217,7 @@ def _preset(
     crop = preset.crop
     changes: dict[str, Any] = {
         name: FLAGS[name].value
-        for name in ("batch_size", "steps", "learning_rate", "decay")
+        for name in (*RATES, "batch_size", "steps")
         if FLAGS[name].value is not None
     }
     return dataclasses.replace(

@@ -26,7 +26,8 @@ class TrainingPreset:
     """One published program's way to train a network, by Adam.
 
     Of ``loss`` the optimizer, sizes and picture controls are not used. The learning
-    rate is divided by 1 + decay·step.
+    rate is divided by 1 + decay·step. With an average decay the model is the moving
+    average of the weights, see ``nstjax.feedforward.training.update.make_training``.
     """
 
     source: str
@@ -37,6 +38,7 @@ class TrainingPreset:
     steps: int = 40_000
     learning_rate: float = 1e-3
     decay: float = 0.0
+    average_decay: float = 0.0
 
 
 JOHNSON_NETWORK = TransformArchitecture(
@@ -172,5 +174,6 @@ TRAINING_PRESETS: dict[str, TrainingPreset] = {
         steps=40_000,
         learning_rate=1e-3,
         decay=1e-4,
+        average_decay=0.99,
     ),
 }

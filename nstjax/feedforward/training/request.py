@@ -134,6 +134,10 @@ def check_request(request: TrainingRequest) -> None:
     weights = [f"{name}_weight" for name in added]
     numbers = {name: getattr(request, name) for name in weights}
     numbers |= {"learning_rate": preset.learning_rate, "decay": preset.decay}
+    if not 0 <= preset.average_decay < 1:
+        raise InputError(
+            f"average_decay must be 0 or more and below 1, got {preset.average_decay}"
+        )
     for name, number in {**numbers, "largest": preset.crop.largest}.items():
         if not 0 <= number <= settings.LARGEST_NUMBER:
             raise InputError(

@@ -127,6 +127,7 @@ def set_up(request: TrainingRequest) -> Setup:
         optimizer,
         trained=StyleTable if request.add_style else nnx.Param,
         discriminator=discriminator,
+        average_decay=preset.average_decay,
     )
     state = training.init(network, adversary)
     samples = []

@@ -33,7 +33,8 @@ class TrainingState(NamedTuple):
     """What the next step needs.
 
     ``rest`` are the network's parameters that are not trained and its batch statistics;
-    ``step`` is how many updates there have been.
+    ``step`` is how many updates there have been, and ``average`` the moving average of
+    what is trained, which becomes the model, or None.
     """
 
     trained: nnx.State
@@ -41,6 +42,12 @@ class TrainingState(NamedTuple):
     opt_state: optax.OptState
     adversary: Adversary | None
     step: Array
+    average: nnx.State | None = None
+
+    @property
+    def shown(self) -> nnx.State:
+        """What of the trained parameters becomes the model."""
+        return self.trained if self.average is None else self.average
 
 
 class TrainingInfo(NamedTuple):
@@ -78,11 +85,14 @@ def make_training(
     *,
     trained: type[nnx.Variable] = nnx.Param,
     discriminator: Discrimination | None = None,
+    average_decay: float = 0.0,
 ) -> Training:
     """Training of a network's structure, all of it or the variables of one type.
 
     Updates that are not finite are left out. ``trained=StyleTable`` trains γ and β
-    only; a discriminator adds an adversarial loss.
+    only; a discriminator adds an adversarial loss. With an average decay d the model is
+    the moving average a ← a + (1 - d)(w - a) of the weights w; over the first updates d
+    is (1 + n)/(10 + n) at most, so that the start is soon forgotten.
     """
     graph = nnx.split(network, trained, ...)[0]
     guarded = optax.apply_if_finite(optimizer, MOST_NONFINITE)
@@ -99,8 +109,10 @@ def make_training(
         trained_state, rest = nnx.state(network, trained, ...)
         # The state is donated to the first step: the network keeps its own arrays.
         trained_state, rest = jax.tree.map(jnp.copy, (trained_state, rest))
+        average = jax.tree.map(jnp.copy, trained_state) if average_decay else None
+        opt_state = guarded.init(trained_state)
         return TrainingState(
-            trained_state, rest, guarded.init(trained_state), adversary, jnp.int32(0)
+            trained_state, rest, opt_state, adversary, jnp.int32(0), average
         )
 
     def step(
@@ -134,14 +146,21 @@ def make_training(
             lambda new, old: jnp.where(finite, new, old), rest, state.rest
         )
         moved = optax.apply_updates(state.trained, updates)
+        average, count = state.average, state.step.astype(jnp.float32)
+        if average is not None:
+            decay = jnp.minimum(average_decay, (1 + count) / (10 + count))
+            average = optax.tree.add_scale(
+                average, 1 - decay, optax.tree.sub(moved, average)
+            )
         norm, left_out = optax.tree.norm(gradient), opt_state.notfinite_count
         info = TrainingInfo(loss, _mean(terms), norm, left_out, adversarial)
-        return TrainingState(moved, rest, opt_state, adversary, state.step + 1), info
+        step = state.step + 1
+        return TrainingState(moved, rest, opt_state, adversary, step, average), info
 
     def evaluate(
         state: TrainingState, batch: Batch, objective: Objective
     ) -> tuple[Array, TrainingTerms, Array]:
-        network = merged(state.trained, state.rest, False)
+        network = merged(state.shown, state.rest, False)
         # Always the same samples, so that two evaluations can be compared.
         loss, (terms, output) = loss_fn(network, batch, objective, jnp.int32(0))
         return loss, _mean(terms), output
@@ -151,7 +170,7 @@ def make_training(
         init,
         jax.jit(step, donate_argnums=0, compiler_options=options),
         jax.jit(evaluate, compiler_options=options),
-        lambda state: merged(state.trained, state.rest, False),
+        lambda state: merged(state.shown, state.rest, False),
     )
 
 

@@ -209,3 +209,27 @@ def test_several_devices_train_the_same_network(tmp_path):
         with np.load(tmp_path / f"{name}.npz") as file:
             for one, other in zip(file.values(), alone, strict=True):
                 np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_the_model_is_the_moving_average_of_the_weights():
+    network = random_network(narrow("instance"))
+    optimizer, decay = optax.sgd(0.1), 0.3
+    training = make_training(network, plain_loss, optimizer, average_decay=decay)
+    state = training.init(network, None)
+    expected = leaves(state.trained)
+    for count in range(4):
+        state, _ = training.step(state, make_batch(count), plain(), NO_WEIGHT)
+        share = min(decay, (1 + count) / (10 + count))
+        expected = [
+            share * old + (1 - share) * new
+            for old, new in zip(expected, leaves(state.trained), strict=True)
+        ]
+    shown = training.network(state)
+    for found, one in zip(leaves(nnx.state(shown)), expected, strict=True):
+        np.testing.assert_allclose(found, one, rtol=1e-5, atol=1e-7)
+    assert any(changed(leaves(nnx.state(shown)), leaves(state.trained)))
+    _, _, output = training.evaluate(state, make_batch(9), plain())
+    styles = np.ones((4, 1), np.float32)
+    np.testing.assert_allclose(
+        output, run(shown, make_batch(9).content, styles), rtol=1e-4, atol=1e-6
+    )
