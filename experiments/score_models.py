@@ -29,7 +29,7 @@ from absl import flags
 from scipy.stats import gmean
 
 from experiments.benchmarks.benchmark import print_rows, write_json
-from experiments.scores import describe, flicker_of, score
+from experiments.scores import Description, describe, flicker_of, score
 from nstjax import InputError, Params, read_image
 from nstjax.commands.launcher import run_command
 from nstjax.commands.path_flags import define_path, define_paths
@@ -47,6 +47,7 @@ define_paths("paintings", None, "Paintings, each FILE or NAME=FILE, or one folde
 define_path("teacher", "vgg19", "What scores: vgg19 or a file of its weights.")
 define_path("weights", "slim", "Encoder of an arbitrary-style model.")
 flags.DEFINE_integer("refine", 0, "Steps more, of learned descent.")
+flags.DEFINE_bool("flicker", True, "Measure flicker, which takes two more pictures.")
 flags.DEFINE_string("size", "long:1024", "Most pixels of the photos, as rendered.")
 flags.DEFINE_string("style_size", "long:512", "Most pixels of the paintings.")
 flags.DEFINE_string("score_size", "long:512", "Size that pictures are scored at.")
@@ -82,10 +83,17 @@ def main(arguments: Sequence[str]) -> int:
         else restyler.named_style(name)
         for name, painting in paintings.items()
     }
+    targets = {}
+    for name, painting in paintings.items():
+        height, width, _ = painting.shape
+        target_size = output_size(height, width, score_size)
+        targets[name] = describe(params, resize(painting, *target_size))
     photos = {path.name: read_resized(path, size) for path in photo_files}
     rows = []
     for photo, image in ProgressBar(photos.items(), unit="photo"):
-        scores = score_photo(restyler, params, image, paintings, styles, score_size)
+        scores = score_photo(
+            restyler, params, image, paintings, styles, targets, score_size
+        )
         rows += [
             {"photo": photo, "painting": name, **own} for name, own in scores.items()
         ]
@@ -107,6 +115,7 @@ def score_photo(
     image: np.ndarray,
     paintings: Mapping[str, np.ndarray],
     styles: Mapping[str, Any],
+    targets: Mapping[str, Description],
     score_size: Size,
 ) -> dict[str, dict[str, float]]:
     """{painting: scores of the photo in its style, and of the painting itself}."""
@@ -115,18 +124,18 @@ def score_photo(
     photo = describe(params, resize(image, height, width))
     found = {}
     for name, painting in paintings.items():
-        own_height, own_width, _ = painting.shape
-        target_size = output_size(own_height, own_width, score_size)
-        target = describe(params, resize(painting, *target_size))
         # As it would be written to a file.
         result = np.round(255 * restyler([image], styles[name])[0]) / np.float32(255)
         own, control = (
-            score(describe(params, resize(picture, height, width)), photo, target)
+            score(
+                describe(params, resize(picture, height, width)), photo, targets[name]
+            )
             for picture in (result, painting)
         )
-        found[name] = {
-            **own._asdict(),
-            "flicker": flicker_of(restyler, image, result, styles[name]),
+        found[name] = own._asdict()
+        if FLAGS.flicker:
+            found[name]["flicker"] = flicker_of(restyler, image, result, styles[name])
+        found[name] |= {
             "painting's left": control.left,
             "painting's content": control.content,
         }
@@ -143,7 +152,7 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "left": float(gmean([row["left"] for row in own])),
             "content": _mean(own, "content"),
             "largest left": max(row["left"] for row in own),
-            "flicker": _mean(own, "flicker"),
+            **({"flicker": _mean(own, "flicker")} if "flicker" in own[0] else {}),
             "painting's left": float(gmean([row["painting's left"] for row in own])),
             "painting's content": _mean(own, "painting's content"),
         }

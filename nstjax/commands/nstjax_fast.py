@@ -12,7 +12,7 @@ from nstjax.images.resizing import parse_size
 from nstjax.presets.settings import setting_choices
 
 USAGE = """
-Restyle photos, folders and videos with a trained network, in one pass each.
+Restyle photos, folders and videos with a trained network.
 
   nstjax-fast PHOTO                                    the default style
   nstjax-fast PHOTO PAINTING                           any painting, or several mixed

@@ -95,17 +95,19 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "model, paintings, names",
+    "model, paintings, names, flicker",
     [
-        ("named", "wave=paintings/a.png,lilies=paintings/b.png", ["wave", "lilies"]),
-        ("any", "paintings", ["a", "b"]),
+        ("named", "wave=paintings/a.png,lilies=paintings/b.png", ["wave", "lilies"], 1),
+        ("any", "paintings", ["a", "b"], 0),
     ],
 )
-def test_every_photo_is_scored_in_every_style(model, paintings, names, folder, program):
+def test_every_photo_is_scored_in_every_style(
+    model, paintings, names, flicker, folder, program
+):
     status, out, err = program(
         SCORE, "--photos=photos", f"--paintings={paintings}", "--output=scores.json",
         f"--model={model}.safetensors", "--size=long:36", "--style_size=long:36",
-        "--score_size=long:36", *NETWORKS,
+        "--score_size=long:36", *NETWORKS, *([] if flicker else ["--noflicker"]),
     )  # fmt: skip
     assert status == 0, err
     rows = json.loads((folder / "scores.json").read_text())
@@ -118,7 +120,9 @@ def test_every_photo_is_scored_in_every_style(model, paintings, names, folder, p
     left = [row["left"] for row in rows]
     assert float(table[-1][1]) == pytest.approx(np.exp(np.mean(np.log(left))), rel=1e-3)
     assert float(table[-1][3]) == pytest.approx(max(left), rel=1e-3)
-    for column, key in ((2, "content"), (4, "flicker"), (6, "painting's content")):
+    assert ("flicker" in rows[0]) == flicker
+    columns = {"content": 2, "painting's content": 5 + flicker}
+    for key, column in {**columns, **({"flicker": 4} if flicker else {})}.items():
         mean = np.mean([row[key] for row in rows])
         assert float(table[-1][column]) == pytest.approx(mean, rel=1e-3)
 
