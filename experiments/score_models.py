@@ -6,7 +6,8 @@ r"""Scores one-pass networks by the features of VGG-19.
       --model=arbitrary --paintings=PAINTINGS --output=scores.json
 
 Every photo is rendered in the style of every painting, as nstjax-fast does it, and
-scored at --score_size. Three numbers tell how well:
+scored at --score_size, to which smaller photos are enlarged before. Three numbers tell
+how well:
 
   left     the style loss of the result divided by that of the photo: Gatys' Gram loss
            at relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1 (preset gatys-code)
@@ -88,7 +89,10 @@ def main(arguments: Sequence[str]) -> int:
         height, width, _ = painting.shape
         target_size = output_size(height, width, score_size)
         targets[name] = describe(params, resize(painting, *target_size))
-    photos = {path.name: read_resized(path, size) for path in photo_files}
+    photos = {
+        path.name: enlarged(read_resized(path, size), score_size)
+        for path in photo_files
+    }
     rows = []
     for photo, image in ProgressBar(photos.items(), unit="photo"):
         scores = score_photo(
@@ -107,6 +111,12 @@ def read_resized(path: Path, size: Size) -> np.ndarray:
     image = read_image(path)
     height, width, _ = image.shape
     return resize(image, *size_at_most(height, width, size))
+
+
+def enlarged(photo: np.ndarray, size: Size) -> np.ndarray:
+    """A photo, no smaller than that: a result that is enlarged has lost its grain."""
+    height, width = output_size(photo.shape[0], photo.shape[1], size)
+    return resize(photo, max(height, photo.shape[0]), max(width, photo.shape[1]))
 
 
 def score_photo(

