@@ -6,8 +6,8 @@ r"""Scores one-pass networks by the features of VGG-19.
       --model=arbitrary --paintings=PAINTINGS --output=scores.json
 
 Every photo is rendered in the style of every painting, as nstjax-fast does it, and
-scored at --score_size, to which smaller photos are enlarged before. Three numbers tell
-how well:
+scored at --score_size, to which smaller pictures are enlarged before. Three numbers
+tell how well:
 
   left     the style loss of the result divided by that of the photo: Gatys' Gram loss
            at relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1 (preset gatys-code)
@@ -47,7 +47,7 @@ define_path("photos", None, "Folder of photos.")
 define_paths("paintings", None, "Paintings, each FILE or NAME=FILE, or one folder.")
 define_path("teacher", "vgg19", "What scores: vgg19 or a file of its weights.")
 define_path("weights", "slim", "Encoder of an arbitrary-style model.")
-flags.DEFINE_integer("refine", 0, "Steps more, of learned descent.")
+flags.DEFINE_integer("refine", 0, "Updates of the image after the network.")
 flags.DEFINE_bool("flicker", True, "Measure flicker, which takes two more pictures.")
 flags.DEFINE_string("size", "long:1024", "Most pixels of the photos, as rendered.")
 flags.DEFINE_string("style_size", "long:512", "Most pixels of the paintings.")
@@ -77,7 +77,10 @@ def main(arguments: Sequence[str]) -> int:
     photo_files = picture_files(FLAGS.photos)
     paths = named_pictures(FLAGS.paintings, "paintings")
     params = load_network(FLAGS.teacher).params
-    paintings = {name: read_resized(path, style_size) for name, path in paths.items()}
+    paintings = {
+        name: enlarged(read_resized(path, style_size), score_size)
+        for name, path in paths.items()
+    }
     styles = {
         name: restyler.style_of(painting)
         if restyler.arbitrary
@@ -113,10 +116,10 @@ def read_resized(path: Path, size: Size) -> np.ndarray:
     return resize(image, *size_at_most(height, width, size))
 
 
-def enlarged(photo: np.ndarray, size: Size) -> np.ndarray:
-    """A photo, no smaller than that: a result that is enlarged has lost its grain."""
-    height, width = output_size(photo.shape[0], photo.shape[1], size)
-    return resize(photo, max(height, photo.shape[0]), max(width, photo.shape[1]))
+def enlarged(image: np.ndarray, size: Size) -> np.ndarray:
+    """A picture, no smaller than that: enlarged later, a result would lose its grain."""
+    height, width = output_size(image.shape[0], image.shape[1], size)
+    return resize(image, max(height, image.shape[0]), max(width, image.shape[1]))
 
 
 def score_photo(

@@ -69,7 +69,7 @@ def arbitrary() -> StyleModel:
 @functools.cache
 def descending() -> StyleModel:
     """A network of learned descent."""
-    architecture = DescentArchitecture(channels=(4, 5), residual_blocks=1, steps=(1, 1))
+    architecture = DescentArchitecture(channels=(4, 5), residual_blocks=1, steps=(1, 2))
     return StyleModel(filled(architecture, 0.15), (), arbitrary().encoder, {})
 
 

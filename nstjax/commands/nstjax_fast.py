@@ -43,7 +43,7 @@ define_path(
 )
 flags.DEFINE_float("strength", 1.0, "Strength of the style, from 0, the photo, to 1.")
 flags.DEFINE_integer(
-    "refine", 0, "Steps more for a painting: a closer style, each as long as the first."
+    "refine", 0, "Updates of the image after the network: closer to the painting."
 )
 flags.DEFINE_float(
     "detail",

@@ -30,7 +30,6 @@ def descend(
     style: PaintingStyle,
     *,
     pool: Pool,
-    refine: int = 0,
     detail: float = 1.0,
     tile: int = 0,
     progress: Progress | None = None,
@@ -44,7 +43,6 @@ def descend(
         ``multiple`` divides.
       style: of one painting, from ``describe_painting``.
       pool: of the VGG-19.
-      refine: steps at full size beyond the first.
       detail: share of the photo's fine detail that is put back at each enlargement.
       tile: compute a single photo in tiles of about so many pixels on a side, so that
         it need not fit into memory; 0 for as a whole.
@@ -56,7 +54,6 @@ def descend(
     architecture = network.architecture
     by_scale, image = _begin(photos, style, len(architecture.steps))
     schedule = architecture.schedule
-    schedule += schedule[-1:] * refine
     counts = [
         count_tiles(photo.shape[1], photo.shape[2], tile or 2**20) for photo in by_scale
     ]

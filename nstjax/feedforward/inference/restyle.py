@@ -19,6 +19,7 @@ from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.feedforward.inference.descend import descend, describe_painting
+from nstjax.feedforward.inference.refine import refine
 from nstjax.feedforward.inference.tiles import Progress
 from nstjax.feedforward.inference.tiling import (
     decode_restyled,
@@ -39,6 +40,7 @@ BUCKET = 64
 # The encoder pads with zeros, which would show along the border.
 ENCODER_MARGIN = 32
 MOST_REFINEMENTS = 1000
+TILE_MULTIPLE = 16
 
 Style = Any  # [styles]; (mean, deviation), [channels] each; or a PaintingStyle
 
@@ -47,8 +49,8 @@ Style = Any  # [styles]; (mean, deviation), [channels] each; or a PaintingStyle
 class Restyler:
     """A model that is ready to restyle, with the scaled encoder of arbitrary style.
 
-    ``refine`` and ``detail`` are of learned descent, see
-    ``nstjax.feedforward.inference.descend``.
+    ``refine`` and ``detail`` are of learned descent, see the modules ``refine`` and
+    ``descend``.
     """
 
     model: StyleModel
@@ -109,7 +111,8 @@ class Restyler:
         padded += padded[-1:] * ((batch_size or len(images)) - len(images))
         network, batch = self.model.network, np.stack(padded)
         if isinstance(network, DescentNet):
-            result = _blend(self._descend(network, batch, style), batch, strength)
+            restyled = self._descend(network, batch, style)
+            result = _blend(restyled, batch, strength)
         else:
             graph, state = nnx.split(network)
             of_style = self.encoder, batch, style, strength, self._pool
@@ -133,8 +136,8 @@ class Restyler:
             result = restyle_in_tiles(network, padded, np.asarray(style), **options)
             result = strength * result + (1 - strength) * padded
         elif isinstance(network, DescentNet):
-            batch = self._descend(network, padded[None], style, **options)
-            result = np.asarray(_blend(batch, padded[None], strength)[0])
+            restyled = self._descend(network, padded[None], style, **options)
+            result = np.asarray(_blend(restyled, padded[None], strength)[0])
         else:
             assert self.encoder is not None
             options |= {"strength": strength, "pool": self._pool}
@@ -145,10 +148,20 @@ class Restyler:
 
     def _descend(
         self, network: DescentNet, photos: np.ndarray, style: Style, **options: Any
-    ) -> Array:
-        assert self.encoder is not None
-        options |= {"refine": self.refine, "detail": self.detail, "pool": self._pool}
-        return descend(network, self.encoder, photos, style, **options)
+    ) -> ArrayLike:
+        encoder, model = self.encoder, self.model
+        assert encoder is not None and model.encoder is not None
+        options["pool"] = self._pool
+        images = descend(network, encoder, photos, style, detail=self.detail, **options)
+        if not self.refine:
+            return images
+        if "tile" in options:
+            options["tile"] = -(-options["tile"] // TILE_MULTIPLE) * TILE_MULTIPLE
+        fixed = encoder, model.encoder.scales
+        pairs = zip(photos, np.clip(images, 0, 1), strict=True)
+        return np.stack(
+            [refine(*fixed, *pair, style, self.refine, **options) for pair in pairs]
+        )
 
     @property
     def _margin(self) -> int:
@@ -225,8 +238,8 @@ def bucket_of(height: int, width: int) -> tuple[int, int]:
 
 
 @memory_saving_jit
-def _blend(restyled: Array, photos: ArrayLike, strength: ArrayLike) -> Array:
-    strength, restyled = jnp.asarray(strength), jnp.clip(restyled, 0, 1)
+def _blend(restyled: ArrayLike, photos: ArrayLike, strength: ArrayLike) -> Array:
+    strength, restyled = jnp.asarray(strength), jnp.clip(jnp.asarray(restyled), 0, 1)
     return strength * restyled + (1 - strength) * jnp.asarray(photos)
 
 

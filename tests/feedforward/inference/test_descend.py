@@ -27,18 +27,17 @@ def step(image, photo, grams):
     return MODEL.network(image, photo, gradient)
 
 
-def test_one_step_at_each_scale_and_more_at_full_size(style):
+def test_one_step_at_half_the_size_and_two_at_full_size(style):
     photos = np.stack([picture(48, 64, seed) for seed in (0, 1)])
     small, large = descent.pyramid(photos, 2)
     both = jax.tree.map(lambda leaf: np.stack([leaf] * 2), style)
     image = step(descent.first_image(small, both), small, both.grams[0])
-    for detail, refine in ((1.0, 0), (0.25, 2)):
+    for detail in (1.0, 0.25):
         expected = descent.enlarged_image(image, small, large, detail)
-        for _ in range(1 + refine):
+        for _ in range(2):
             expected = step(expected, large, both.grams[1])
         found = descend(
-            *(MODEL.network, PARAMS, photos, style),
-            **{"pool": "max", "refine": refine, "detail": detail},
+            *(MODEL.network, PARAMS, photos, style), pool="max", detail=detail
         )
         assert np.abs(expected - photos).mean() > 0.02
         np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -46,7 +45,7 @@ def test_one_step_at_each_scale_and_more_at_full_size(style):
 
 def test_tiles_give_the_same_as_in_one_piece(style):
     photo = picture(96, 160, seed=2)[None]
-    options = {"pool": "max", "refine": 1, "detail": 0.5}
+    options = {"pool": "max", "detail": 0.5}
     whole = descend(MODEL.network, PARAMS, photo, style, **options)
     seen = []
     tiled = descend(
@@ -65,7 +64,7 @@ def test_tiles_give_the_same_as_in_one_piece(style):
 def test_a_second_photo_of_the_size_compiles_nothing(style, compilations):
     # Another test may have compiled the same.
     jax.clear_caches()
-    options = {"pool": "max", "refine": 1}
+    options = {"pool": "max"}
     other = jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], style)
     descend(MODEL.network, PARAMS, picture(48, 64)[None], style, **options)
     before = len(compilations())
