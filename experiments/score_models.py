@@ -117,7 +117,7 @@ def read_resized(path: Path, size: Size) -> np.ndarray:
 
 
 def enlarged(image: np.ndarray, size: Size) -> np.ndarray:
-    """A picture, no smaller than that: enlarged later, a result would lose its grain."""
+    """A picture, no smaller than that: a result that is enlarged loses its grain."""
     height, width = output_size(image.shape[0], image.shape[1], size)
     return resize(image, max(height, image.shape[0]), max(width, image.shape[1]))
 
