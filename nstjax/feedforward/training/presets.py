@@ -166,7 +166,7 @@ TRAINING_PRESETS: dict[str, TrainingPreset] = {
             style_normalization="relative",
             tv_form="mean_squared",
             alpha=1.0,
-            beta=16.0,
+            beta=40.0,
             tv=5e-5,
         ),
         crop=CropRule("random", 256),

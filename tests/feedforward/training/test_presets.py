@@ -34,7 +34,7 @@ LOSSES = {
     "lengstrom": (("relu4_2",), VGG19_STYLE, 7.5, 100.0, 200.0, "max"),
     "cin-dumoulin": (("relu3_3",), VGG16_STYLE, 1.0, 1e-4, 0.0, "avg"),
     "adain": (("relu4_1",), VGG19_STYLE[:4], 1.0, 10.0, 0.0, "max"),
-    "descent": (("relu4_2",), VGG19_STYLE[:4], 1.0, 16.0, 5e-5, "max"),
+    "descent": (("relu4_2",), VGG19_STYLE[:4], 1.0, 40.0, 5e-5, "max"),
 }
 CHW = {"gram_normalization": "chw"}
 FORMS = {
