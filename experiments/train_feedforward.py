@@ -52,14 +52,16 @@ define_path("weights", "auto", "What compares: auto, vgg19, slim or a file.")
 define_path(
     "encoder",
     None,
-    "What learned descent follows, where another network compares: slim or a file.",
+    "Network whose gradient --preset=descent follows, else --weights: slim or a file.",
 )
 define_path("initial", None, "Model file whose network is trained further.")
 flags.DEFINE_bool(
     "add_style", False, "Keep --initial, and train γ and β of one more style for it."
 )
 flags.DEFINE_bool(
-    "keep_styles", False, "Keep the paintings in a model for any, as styles by name."
+    "keep_styles",
+    False,
+    "Keep the paintings in the model as styles by name, with --preset=descent.",
 )
 flags.DEFINE_string(
     "architecture", None, 'What the network has of its own, as JSON: {"width": 0.5}.'
@@ -102,12 +104,16 @@ flags.DEFINE_float(
     0.0,
 )
 flags.DEFINE_float(
-    "recolor", 0.0, "Share of paintings whose colors change, of any painting.", 0.0, 1.0
+    "recolor",
+    0.0,
+    "Share of paintings that get other colors (--preset=descent, adain).",
+    0.0,
+    1.0,
 )
 flags.DEFINE_float(
     "identity",
     0.0,
-    "Share of photos that are their own painting, of any painting.",
+    "Share of photos that are their own painting (--preset=descent, adain).",
     0.0,
     1.0,
 )

@@ -43,12 +43,14 @@ define_path(
 )
 flags.DEFINE_float("strength", 1.0, "Strength of the style, from 0, the photo, to 1.")
 flags.DEFINE_integer(
-    "refine", 0, "Updates of the image after the network: closer to the painting."
+    "refine",
+    0,
+    "Updates of the image after the network, with a painting: closer to its style.",
 )
 flags.DEFINE_float(
     "detail",
     1.0,
-    "Share of the photo's fine detail that is kept with a painting, from 0 to 1.",
+    "Share of the photo's fine detail to keep, from 0 to 1, with a painting.",
 )
 flags.DEFINE_integer(
     "interpolate", 0, "Steps from style to style in a row of pictures."

@@ -132,7 +132,7 @@ def _step_in_tiles(
 ) -> Array:
     targets, weights = Targets({}, dict(grams)), descent.style_weights()
     data = TransferData(params, targets, weights, jax.random.key(0), None)
-    loss = tiled_loss(_tile_side(tile), descent.style_loss(pool))
+    loss = tiled_loss(_tile_side(tile), descent.style_loss_options(pool))
     (distance, _), gradient = loss(preprocess(image[0]), jnp.int32(0), *data)
     gradient = jax.jit(descent.normalized)(distance, gradient)
     shown = [Activation(np.asarray(each)) for each in (image[0], photo[0], gradient)]

@@ -111,7 +111,7 @@ def describe_style(
     """The style of paintings, sRGB in 0..1, [batch, height, width, 3]."""
     pictures = pyramid(paintings, scales)
     mean, variance = instance_statistics(pictures[0])
-    layers, loss = tuple(STYLE_LAYERS), style_loss(pool)
+    layers, loss = tuple(STYLE_LAYERS), style_loss_options(pool)
 
     def grams(painting: Array) -> Grams:
         return describe_painting(params, preprocess(painting), layers, loss)
@@ -144,7 +144,11 @@ def normalized_gradient(
     def of_one(image: Array, grams: Grams) -> Array:
         def distance(image: Array) -> Array:
             return loss_of_image(
-                params, image, Targets({}, dict(grams)), weights, style_loss(pool)
+                params,
+                image,
+                Targets({}, dict(grams)),
+                weights,
+                style_loss_options(pool),
             )[0]
 
         value, gradient = jax.value_and_grad(distance)(preprocess(image))
@@ -161,7 +165,7 @@ def normalized(distance: Array, gradient: Array) -> Array:
     return compressed * (distance / (distance + SMALL_DISTANCE))
 
 
-def style_loss(pool: Pool) -> LossOptions:
+def style_loss_options(pool: Pool) -> LossOptions:
     """The loss whose gradient the network is shown."""
     return LossOptions(
         NetworkOptions(pool=pool, pool_padding="same"),
