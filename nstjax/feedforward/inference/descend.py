@@ -1,7 +1,6 @@
 """Restyling by learned descent: a few steps of a network, whole or in tiles."""
 
 import functools
-import itertools
 from typing import Any
 
 import jax
@@ -59,22 +58,28 @@ def descend(
     ]
     total = sum(rows * columns for rows, columns in map(counts.__getitem__, schedule))
     done, split = 0, nnx.split(network)
-    for before, scale in itertools.pairwise([0, *schedule]):
+
+    def advance(image: Array, scale: int) -> Array:
+        nonlocal done
         photo, grams = by_scale[scale], style.grams[scale]
-        if scale > before:
-            image = _enlarge(image, by_scale[before], photo, detail)
         if not tile:
-            image = _step(*split, params, image, photo, grams, pool)
-            continue
+            return _step(*split, params, image, photo, grams, pool)
+        before = done
 
-        def advance(tiles: int, _: int, done: int = done) -> None:
+        def report(count: int, _: int) -> None:
             if progress:
-                progress(done + tiles, total)
+                progress(before + count, total)
 
-        tiles = Tiles(counts[scale], 1, advance)
+        tiles = Tiles(counts[scale], 1, report)
         image = _step_in_tiles(network, params, image, photo, grams, pool, tile, tiles)
         done += tiles.done
-    return image
+        return image
+
+    def enlarge(image: Array, photo: Array, larger: Array) -> Array:
+        return _enlarge(image, photo, larger, detail)
+
+    *_, last = descent.take_steps(schedule, by_scale, image, advance, enlarge)
+    return last
 
 
 @functools.partial(memory_saving_jit, static_argnames=("pool", "scales"))

@@ -5,7 +5,6 @@ A file takes pictures of any height, width and number, and holds all that it nee
 
 import contextlib
 import functools
-import itertools
 import json
 import logging
 import os
@@ -168,13 +167,14 @@ def _descent(network: descent.DescentNet, encode: Encode) -> Graph:
         style = _from_arrays(described, len(architecture.steps))
         whole = _reflected(image, 0, architecture.multiple)
         photos = descent.pyramid(whole, len(architecture.steps))
-        made = descent.first_image(photos[0], style)
-        for before, scale in itertools.pairwise([0, *architecture.schedule]):
-            if scale > before:
-                shown = photos[before], photos[scale]
-                made = descent.enlarged_image(made, *shown, 1.0)
+
+        def advance(made: Array, scale: int) -> Array:
             gradient = _normalized_gradient(encode, made, style.grams[scale])
-            made = network(made, photos[scale], gradient)
+            return network(made, photos[scale], gradient)
+
+        first, enlarge = descent.first_image(photos[0], style), descent.enlarged_image
+        way = (architecture.schedule, photos, first, advance, enlarge)
+        *_, made = descent.take_steps(*way)
         result = crop(made, 0, *image.shape[1:3])
         return (jnp.clip(result, 0, 1),)
 

@@ -6,7 +6,7 @@ transfer of few steps for any painting. The first is at a fraction of the size.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -195,7 +195,7 @@ def first_image(photos: Array, style: PaintingStyle) -> Array:
 
 
 def enlarged_image(
-    image: Array, photo: Array, larger_photo: Array, detail: ArrayLike
+    image: Array, photo: Array, larger_photo: Array, detail: ArrayLike = 1.0
 ) -> Array:
     """An image at twice the sides, with what the photo has there and had not before.
 
@@ -203,3 +203,22 @@ def enlarged_image(
     """
     missing = larger_photo - enlarge(photo, "bilinear")
     return enlarge(image, "bilinear") + detail * missing
+
+
+def take_steps(
+    schedule: Sequence[int],
+    photos: Sequence[Array],
+    image: Array,
+    advance: Callable[[Array, int], Array],
+    enlarge: Callable[[Array, Array, Array], Array],
+) -> Iterator[Array]:
+    """The image after each step of a schedule, from the first image on.
+
+    ``photos`` are from ``pyramid``; ``advance(image, scale)`` is a step, and
+    ``enlarge(image, photo, larger_photo)`` goes between the scales.
+    """
+    for before, scale in itertools.pairwise([0, *schedule]):
+        if scale > before:
+            image = enlarge(image, photos[before], photos[scale])
+        image = advance(image, scale)
+        yield image

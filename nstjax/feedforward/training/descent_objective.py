@@ -1,7 +1,6 @@
 """The loss of learned descent: that of every image on the way, from the photo on."""
 
 import functools
-import itertools
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ from nstjax.feedforward.networks.descent import (
     first_image,
     normalized_gradient,
     pyramid,
+    take_steps,
 )
 from nstjax.feedforward.networks.networks import Network
 from nstjax.feedforward.training.objective import (
@@ -104,12 +104,12 @@ def descend(
     """The images that a network makes of photos: one each step."""
     architecture = network.architecture
     by_scale = pyramid(photos, len(architecture.steps))
-    image, images = first_image(by_scale[0], style), list[Array]()
-    for before, scale in itertools.pairwise([0, *architecture.schedule]):
-        if scale > before:
-            image = enlarged_image(image, by_scale[before], by_scale[scale], 1.0)
+
+    def advance(image: Array, scale: int) -> Array:
         seen = jax.lax.stop_gradient(image)
         gradient = normalized_gradient(params, pool, seen, style.grams[scale])
-        image = network(image, by_scale[scale], jax.lax.stop_gradient(gradient))
-        images.append(image)
-    return images
+        return network(image, by_scale[scale], jax.lax.stop_gradient(gradient))
+
+    first = first_image(by_scale[0], style)
+    schedule = architecture.schedule
+    return list(take_steps(schedule, by_scale, first, advance, enlarged_image))
