@@ -61,7 +61,7 @@ flags.DEFINE_bool(
 flags.DEFINE_bool(
     "keep_styles",
     False,
-    "Keep the paintings in the model as styles by name, with --preset=descent.",
+    "Train --preset=descent on the styles alone, and keep them in the model by name.",
 )
 flags.DEFINE_string(
     "architecture", None, 'What the network has of its own, as JSON: {"width": 0.5}.'

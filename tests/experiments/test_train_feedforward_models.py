@@ -142,6 +142,8 @@ def test_learned_descent_follows_one_network_and_is_compared_by_another(gallery,
         "--encoder=../slim.safetensors",
         "--log_every=1",
         "--keep_styles",
+        "--identity=0",
+        "--identity_weight=0",
     )
     model = read_model(work / "model.safetensors")
     encoder = read_params(gallery / "slim.safetensors")

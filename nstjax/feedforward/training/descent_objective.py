@@ -1,9 +1,12 @@
-"""The loss of learned descent: that of every image on the way, from the photo on."""
+"""The loss of learned descent: that of the image that each scale ends with."""
 
 import functools
+import itertools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from nstjax.feedforward.networks.descent import (
@@ -19,6 +22,7 @@ from nstjax.feedforward.networks.descent import (
 from nstjax.feedforward.networks.networks import Network
 from nstjax.feedforward.training.objective import (
     Batch,
+    KeptStyles,
     LossFunction,
     Objective,
     TrainingTerms,
@@ -36,34 +40,38 @@ LEAST_START = 0.1
 
 
 def make_descent_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
-    """The mean of ``nstjax.total_loss`` over the images that a ``DescentNet`` makes.
+    """The mean of ``nstjax.total_loss`` over the last images of a network's scales.
 
-    Each image is compared with the photo and the painting at its own scale. Its style
-    loss is divided by that of the photo in the painting's colors, so that paintings far
-    from all photos do not take the whole network. Each step is to be as good as it can
-    be from where it begins: no gradient goes through the gradient that it is shown,
-    which is of ``Objective.encoder``. The last image is what is shown, may be its own
-    painting, and has grid and flicker.
+    Each is compared with the photo and the painting at its own scale. Its style loss is
+    divided by that of the photo in the painting's colors, so that paintings far from
+    all photos do not take the whole network. No gradient goes through the gradient that
+    a step is shown, which is of ``Objective.encoder``. The last image of all is what is
+    shown, may be its own painting, and has grid and flicker.
     """
 
     def loss_function(
         network: Network, batch: Batch, objective: Objective, step: Array
     ) -> tuple[Array, tuple[TrainingTerms, Array]]:
         assert isinstance(network, DescentNet)
-        photos, paintings = batch.content, batch.painting
-        assert paintings is not None and objective.encoder is not None
+        photos, encoder, pool = batch.content, objective.encoder, loss.network.pool
+        assert encoder is not None
         scales = len(network.architecture.steps)
-        encoder, pool = objective.encoder, loss.network.pool
-        style = describe_style(encoder, pool, paintings, scales)
+        if objective.kept is None:
+            assert batch.painting is not None
+            styles = describe_styles(
+                objective.params, encoder, loss, batch.painting, scales
+            )
+        else:
+            styles = jax.tree.map(lambda leaf: leaf[batch.style], objective.kept)
+        style = styles.style
         advance = functools.partial(descend, network, encoder, pool, style=style)
-        describe_one = functools.partial(describe, objective.params, loss)
         targets = [
             Targets(
                 batch_features(objective.params, loss, photo, loss.content_layers),
-                jax.vmap(describe_one)(painting),
+                dict(target),
             )
-            for photo, painting in zip(
-                pyramid(photos, scales), pyramid(paintings, scales), strict=True
+            for photo, target in zip(
+                pyramid(photos, scales), styles.targets, strict=True
             )
         ]
 
@@ -79,9 +87,10 @@ def make_descent_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
         _, before = jax.vmap(of_one)(first, targets[0], jnp.ones(len(first)))
         starts = jnp.maximum(before.style, LEAST_START)
         images = advance(photos)
+        counts = itertools.accumulate(network.architecture.steps)
         compared = [
-            jax.vmap(of_one)(image, targets[scale], starts)
-            for image, scale in zip(images, network.architecture.schedule, strict=True)
+            jax.vmap(of_one)(images[count - 1], targets[scale], starts)
+            for scale, count in enumerate(counts)
         ]
         value = jnp.stack([losses for losses, _ in compared]).mean()
         key = jax.random.fold_in(objective.key, step)
@@ -92,6 +101,32 @@ def make_descent_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
         )
 
     return loss_function
+
+
+def describe_styles(
+    params: Params, encoder: Params, loss: Preset, paintings: Array, scales: int
+) -> KeptStyles:
+    """What ``params`` compares and ``encoder`` shows of paintings, sRGB in 0..1."""
+    describe_one = functools.partial(describe, params, loss)
+    targets = map(jax.vmap(describe_one), pyramid(paintings, scales))
+    style = describe_style(encoder, loss.network.pool, paintings, scales)
+    return KeptStyles(style, tuple(targets))
+
+
+def keep_styles(
+    params: Params,
+    encoder: Params,
+    loss: Preset,
+    paintings: Sequence[np.ndarray],
+    scales: int,
+) -> KeptStyles:
+    """``describe_styles`` of whole paintings of any sizes."""
+    describe_one = jax.jit(describe_styles, static_argnums=(2, 4))
+    each = [
+        describe_one(params, encoder, loss, painting[None], scales)
+        for painting in paintings
+    ]
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each)
 
 
 def descend(

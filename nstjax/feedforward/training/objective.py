@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 
 from nstjax.errors import InputError
 from nstjax.feedforward.networks import adain
+from nstjax.feedforward.networks.descent import PaintingStyle
 from nstjax.feedforward.networks.networks import AdaINDecoder, Network, TransformNet
 from nstjax.feedforward.training.flicker import flicker_loss, moved_photos
 from nstjax.feedforward.training.grid_loss import grid_loss
@@ -39,13 +40,23 @@ class Batch(NamedTuple):
     painting: Array | None = None
 
 
+class KeptStyles(NamedTuple):
+    """The styles that learned descent keeps by name, with a leading axis of styles.
+
+    ``targets`` are {layer: target} of each scale, the smallest picture first.
+    """
+
+    style: PaintingStyle
+    targets: tuple[Mapping[str, Any], ...]
+
+
 class Objective(NamedTuple):
     """The numbers of the loss, with ``params`` of the fixed network that compares.
 
     ``styles`` are {layer: target with a leading axis of styles}, none for arbitrary
     style; ``style_weights``, [styles], are what beta is multiplied by. The key is of
     the sampled style losses. ``encoder`` is the network whose gradients learned descent
-    is shown, else None.
+    is shown, and ``kept`` are its named styles, else None.
     """
 
     params: Params
@@ -57,6 +68,7 @@ class Objective(NamedTuple):
     identity_weight: ArrayLike = 0.0
     flicker_weight: ArrayLike = 0.0
     encoder: Params | None = None
+    kept: KeptStyles | None = None
 
 
 class TrainingTerms(NamedTuple):

@@ -44,10 +44,11 @@ class TrainingRequest:
     """What is trained, on what, in a folder; most defaults are the launcher's flags.
 
     Photos that are held out are for the validation loss and the sample sheets;
-    ``paintings`` are {style's name: file}; ``keep_styles`` has a model for any painting
-    keep them by name. ``network`` is the fixed one that compares and, without an
-    ``encoder``, encodes: of learned descent it can be another. Where a style is added
-    to the model ``initial``, the preset's architecture is the model's with one style.
+    ``paintings`` are {style's name: file}; ``keep_styles`` trains learned descent on
+    them alone, whole, and has the model keep them by name. ``network`` is the fixed one
+    that compares and, without an ``encoder``, encodes: of learned descent it can be
+    another. Where a style is added to the model ``initial``, the preset's architecture
+    is the model's with one style.
     """
 
     folder: Path
@@ -200,9 +201,9 @@ def check_request(request: TrainingRequest) -> None:
             "balance_styles is for a network of several styles",
         ),
         (
-            of_arbitrary and not arbitrary,
+            of_arbitrary and (request.keep_styles or not arbitrary),
             "recolor, identity and identity_weight are for any painting: give "
-            "--preset=descent or adain",
+            "--preset=descent or adain, without --keep_styles",
         ),
         (
             request.identity_weight and not request.identity,

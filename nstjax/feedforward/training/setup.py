@@ -13,17 +13,13 @@ from jax import Array
 from nstjax.errors import InputError
 from nstjax.feedforward.networks import style_rows
 from nstjax.feedforward.networks.architecture import to_record
-from nstjax.feedforward.networks.descent import (
-    DescentNet,
-    PaintingStyle,
-    describe_style,
-)
+from nstjax.feedforward.networks.descent import DescentNet
 from nstjax.feedforward.networks.model_file import Encoder, StyleModel
 from nstjax.feedforward.networks.networks import Network, make_network
 from nstjax.feedforward.networks.normalization import StyleTable
 from nstjax.feedforward.training import data
 from nstjax.feedforward.training.adversary import make_adversary
-from nstjax.feedforward.training.descent_objective import make_descent_loss
+from nstjax.feedforward.training.descent_objective import keep_styles, make_descent_loss
 from nstjax.feedforward.training.objective import (
     Batch,
     Objective,
@@ -51,8 +47,7 @@ class Setup(NamedTuple):
     """What a training is run with.
 
     ``samples`` are the photos that are held out, a batch for each of the first
-    ``SHEET_STYLES`` paintings; only arbitrary style has an encoder, and ``kept`` are
-    the paintings that the model keeps.
+    ``SHEET_STYLES`` paintings; only arbitrary style has an encoder.
     """
 
     training: Training
@@ -61,7 +56,6 @@ class Setup(NamedTuple):
     batches: data.Batches
     samples: list[Batch]
     encoder: Encoder | None
-    kept: PaintingStyle | None
 
 
 def set_up(request: TrainingRequest) -> Setup:
@@ -72,8 +66,9 @@ def set_up(request: TrainingRequest) -> Setup:
     paintings = [_painting(path, loss) for path in request.paintings.values()]
     photos = map(read_image, request.held_out)
     held_out = np.stack([data.square_crop(photo, center) for photo in photos])
-    styles = 1 if arbitrary else len(paintings)
-    with_paintings = arbitrary or request.adversarial_weight > 0
+    any_painting = arbitrary and not request.keep_styles
+    styles = 1 if any_painting else len(paintings)
+    with_paintings = any_painting or request.adversarial_weight > 0
     batches = data.training_batches(
         request.photos,
         preset.crop,
@@ -86,13 +81,16 @@ def set_up(request: TrainingRequest) -> Setup:
         workers=request.workers,
     )
     network, params, encoder = _initial_network(request), request.network.params, None
-    shown = None
+    shown = kept = None
     targets, style_weights = dict[str, Any](), jnp.ones(styles)
     if arbitrary:
         encoder = _normalized_encoder(request, held_out)
         fixed = request.encoder or request.network
         shown = scale_layers(fixed.params, encoder.scales)
         params = params if request.encoder else shown
+        if request.keep_styles and isinstance(network, DescentNet):
+            scales = len(network.architecture.steps)
+            kept = keep_styles(params, shown, loss, paintings, scales)
     else:
         targets = stacked_styles(params, loss, paintings)
     if request.balance_styles:
@@ -108,6 +106,7 @@ def set_up(request: TrainingRequest) -> Setup:
         identity_weight=jnp.float32(request.identity_weight),
         flicker_weight=jnp.float32(request.flicker_weight),
         encoder=shown,
+        kept=kept,
     )
     discriminator = adversary = None
     if request.adversarial_weight:
@@ -133,21 +132,13 @@ def set_up(request: TrainingRequest) -> Setup:
     samples = []
     for index, painting in enumerate(paintings[:SHEET_STYLES]):
         batch = Batch(jnp.asarray(held_out), jnp.full(len(held_out), index))
-        if arbitrary:
+        if any_painting:
             squares = [jnp.asarray(data.square_crop(painting, center))] * len(held_out)
             batch = Batch(batch.content, 0 * batch.style, jnp.stack(squares))
         samples.append(batch)
-    kept = None
-    if request.keep_styles and isinstance(network, DescentNet) and shown is not None:
-        pool, scales = loss.network.pool, len(network.architecture.steps)
-        each = [
-            describe_style(shown, pool, jnp.asarray(one[None]), scales)
-            for one in paintings
-        ]
-        kept = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each)
     # Computes nothing, but finds whether the pictures are too small.
     training.evaluate.trace(state, samples[0], objective)
-    return Setup(training, state, objective, batches, samples, encoder, kept)
+    return Setup(training, state, objective, batches, samples, encoder)
 
 
 def trained_model(
@@ -160,7 +151,9 @@ def trained_model(
     if request.add_style and request.initial is not None:
         network = style_rows.with_style_added(request.initial.network, network)
         names = (*request.initial.styles, *names)
-    return StyleModel(network, names, setup.encoder, card, setup.kept)
+    kept = setup.objective.kept
+    paintings = None if kept is None else kept.style
+    return StyleModel(network, names, setup.encoder, card, paintings)
 
 
 def learning_rates(first: float, decay: float) -> optax.Schedule:

@@ -15,7 +15,8 @@ from restyle_models import PAINTERLY, STYLES, filled
 
 from nstjax.errors import InputError
 from nstjax.feedforward.inference import export
-from nstjax.feedforward.inference.export import Graph, export_model
+from nstjax.feedforward.inference.export import export_model
+from nstjax.feedforward.inference.export_graphs import Graph, make_plain_encoder
 from nstjax.feedforward.inference.restyle import Restyler
 from nstjax.feedforward.networks.adain import CODE_LAYER, make_encoder
 from nstjax.feedforward.networks.architecture import TransformArchitecture
@@ -199,7 +200,7 @@ def test_a_network_of_one_style_takes_pictures_only(tmp_path, capfd, caplog):
 def test_an_encoder_that_pools_by_mean_is_that_of_nstjax():
     params, image = restyle_models.encoder().params, drawn(2, 24, 16, 3)
     expected = jax.jit(make_encoder(params, "avg"))(image)
-    found = jax.jit(export._encoder(params, "avg"))(image)[CODE_LAYER]
+    found = jax.jit(make_plain_encoder(params, "avg"))(image)[CODE_LAYER]
     assert expected.std() > 0.01
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -220,7 +221,7 @@ def test_a_file_that_differs_is_not_left_nor_its_neighbor(
     convert, second = getattr(export, name), graph()
     monkeypatch.setattr(export, name, spoiled)
     monkeypatch.setattr(
-        export, "_graphs", lambda restyler: {"": graph(), "_second": second}
+        export, "make_graphs", lambda restyler: {"": graph(), "_second": second}
     )
     path = tmp_path / f"a{suffix}"
     path.write_text("an older one")

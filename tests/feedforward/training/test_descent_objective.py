@@ -1,4 +1,4 @@
-"""The loss of learned descent: of each image on the way, one after another."""
+"""The loss of learned descent, with each image of the way made one by one."""
 
 import jax
 import jax.numpy as jnp
@@ -91,7 +91,7 @@ def one_by_one(network, photo, painting):
     ]
 
 
-def test_loss_is_the_mean_of_total_loss_over_the_images():
+def test_loss_is_the_mean_of_total_loss_over_the_last_images_of_the_scales():
     network, batch, objective = example()
     # At its own style itself, a gradient would have the direction of its rounding.
     painting = batch.painting.at[1].add(0.03 * (batch.content[0] - batch.content[1]))
@@ -105,13 +105,39 @@ def test_loss_is_the_mean_of_total_loss_over_the_images():
         start = compared(*way.pop(0))[1].style
         # The second one nearly has the style already.
         assert (start > 0.1) == (index == 0)
-        found = [compared(*images, max(start, 0.1)) for images in way]
+        # The first of the two steps at full size is compared with nothing.
+        found = [compared(*images, max(start, 0.1)) for images in (way[0], way[2])]
         losses.append(np.mean([loss for loss, _ in found]))
         np.testing.assert_allclose(output[index], way[-1][0], atol=2e-4)
         for name in ("content", "style", "tv"):
             expected = getattr(found[-1][1], name)
             np.testing.assert_allclose(getattr(terms, name)[index], expected, rtol=1e-3)
     np.testing.assert_allclose(value, np.mean(losses), rtol=1e-3)
+
+
+def test_kept_styles_are_those_of_whole_paintings_and_take_the_place_of_crops():
+    network, batch, objective = example()
+    odd = np.random.default_rng(5).random((37, 52, 3), np.float32)
+    paintings = [odd, np.asarray(batch.painting[0])]
+    kept = descent_objective.keep_styles(PARAMS, ENCODER, LOSS, paintings, 2)
+    style = descent.describe_style(ENCODER, "max", jnp.asarray(odd)[None], 2)
+    options = {"pool": "max", "pool_padding": "same"}
+    targets = tuple(
+        nstjax.style_statistics(
+            PARAMS, nstjax.preprocess(picture[0]), LOSS.style_layers, **options
+        )
+        for picture in descent.pyramid(jnp.asarray(odd)[None], 2)
+    )
+    wanted = jax.tree.leaves((style, jax.tree.map(lambda leaf: leaf[None], targets)))
+    for found, expected in zip(jax.tree.leaves(kept), wanted, strict=True):
+        np.testing.assert_allclose(found[:1], expected, rtol=1e-4)
+    evaluate = jax.jit(make_descent_loss(LOSS))
+    same = jnp.broadcast_to(batch.painting[0], batch.painting.shape)
+    expected = evaluate(network, batch._replace(painting=same), objective, 0)
+    named = batch._replace(style=jnp.ones(2, int), painting=None)
+    found = evaluate(network, named, objective._replace(kept=kept), 0)
+    for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=2e-4)
 
 
 def test_grid_identity_and_flicker_are_of_the_last_image():
