@@ -23,7 +23,7 @@ ENVIRONMENT_VARIABLE = "NSTJAX_WEIGHTS"
 CONVERTED_SUFFIXES = (".h5", ".hdf5", ".mat")
 BUNDLED = importlib.resources.files("nstjax") / "models" / "vgg19_slim.safetensors"
 ADVICE = "for VGG-19 itself run python -m weights_convert --download"
-NO_FILE = f"{ADVICE}, or pass --weights=auto, slim, random or the path of a file"
+NO_FILE = f"{ADVICE}, or give auto, slim, random or the path of a file"
 # VGG-19's trunk has 80 MB, with its top 575 MB: anything larger is something else.
 LARGEST_FILE_BYTES = 2**30
 WRITE_AGAIN = "write it again with python -m weights_convert"

@@ -138,10 +138,9 @@ def stylize(
     photo = read_image(content, content_size(chosen))
     used_size = painting_size(photo, chosen)
     paintings = [read_image(image, used_size) for image in listed(style)]
+    names = [f"style image {number}" for number, _ in enumerate(paintings, start=1)]
     controls = read_controls(
-        photo,
-        paintings,
-        [f"style image {number}" for number, _ in enumerate(paintings, start=1)],
+        *(photo, paintings, names),
         content_mask=content_mask,
         style_masks=style_masks,
         style_regions=style_regions,
@@ -152,7 +151,7 @@ def stylize(
     )
     start = None
     if init_image is None and chosen.image.init == "fast":
-        start = fast_start(photo, paintings, style_blend_weights, chosen)
+        start = fast_start(photo, paintings, names, style_blend_weights, chosen)
     elif init_image is not None:
         start = read_image(init_image, content_size(chosen))
     if fine_style is not None:
