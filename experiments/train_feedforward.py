@@ -52,7 +52,7 @@ define_path("weights", "auto", "What compares: auto, vgg19, slim or a file.")
 define_path(
     "encoder",
     None,
-    "Network whose gradient --preset=descent follows, else --weights: slim or a file.",
+    "What the encoder of --preset=descent begins with, else --weights: slim or a file.",
 )
 define_path("initial", None, "Model file whose network is trained further.")
 flags.DEFINE_bool(
@@ -179,7 +179,7 @@ def main(arguments: Sequence[str]) -> int:
     names = [field.name for field in dataclasses.fields(request.TrainingRequest)]
     options: dict[str, Any] = {
         **{name: FLAGS[name].value for name in names if name in FLAGS},
-        "preset": _preset(len(paintings), network, initial),
+        "preset": _preset(len(paintings), encoder or network, initial),
         "photos": [path for path in photos if path not in held_out],
         "held_out": held_out,
         "initial": initial,
@@ -229,7 +229,7 @@ def _preset(
     return dataclasses.replace(
         preset,
         architecture=request.customize_architecture(
-            architecture, _fields("architecture"), styles, network
+            architecture, _fields("architecture"), styles, network, initial
         ),
         loss=loss,
         crop=CropRule(FLAGS.crop or crop.rule, FLAGS.size or crop.size, FLAGS.largest),

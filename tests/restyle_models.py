@@ -69,7 +69,12 @@ def arbitrary() -> StyleModel:
 @functools.cache
 def descending() -> StyleModel:
     """A network of learned descent."""
-    architecture = DescentArchitecture(channels=(4, 5), residual_blocks=1, steps=(1, 2))
+    architecture = DescentArchitecture(
+        channels=(4, 5),
+        residual_blocks=1,
+        steps=(1, 2),
+        encoder_channels=(4, 4, 5, 6),
+    )
     return StyleModel(filled(architecture, 0.15), (), arbitrary().encoder, {})
 
 

@@ -45,7 +45,7 @@ def refine(
 ) -> np.ndarray:
     """Updates of a picture by L-BFGS, on the loss of the preset quick.
 
-    Its style layers are those that a ``PaintingStyle`` is of: relu5_1 is left out. The
+    Its layers are those of the encoder: content at relu4_1, and no relu5_1. The
     layers' outputs have been multiplied by s (``scales``), Gram matrices so by s²: each
     term is divided by the factor that it is larger by, s² for content, s⁴ for style.
 
@@ -67,6 +67,7 @@ def refine(
         get_preset(PRESET),
         pool=pool,
         pool_padding="same",
+        content_layers=("relu4_1",),
         style_layers=tuple(STYLE_LAYERS),
     )
     layers = preset.content_layers

@@ -47,7 +47,7 @@ Style = Any  # [styles]; (mean, deviation), [channels] each; or a PaintingStyle
 
 @dataclasses.dataclass(frozen=True)
 class Restyler:
-    """A model that is ready to restyle, with the scaled encoder of arbitrary style.
+    """A model that is ready to restyle, with its encoder, if it has one.
 
     ``refine`` and ``detail`` are of learned descent, see the modules ``refine`` and
     ``descend``.
@@ -190,7 +190,10 @@ def make_restyler(
     refine: int = 0,
     detail: float = 1.0,
 ) -> Restyler:
-    """A restyler, with the encoder that the model was trained with, if with one."""
+    """A restyler, with the encoder that the model was trained with, if with one.
+
+    It is loaded for a decoder only: learned descent has its own.
+    """
     if not 0 <= refine <= MOST_REFINEMENTS:
         raise InputError(f"refine must lie in 0..{MOST_REFINEMENTS}, got {refine}")
     if not 0 <= detail <= 1:
@@ -200,6 +203,8 @@ def make_restyler(
             "refine and detail are for models of learned descent, such as arbitrary: "
             "leave them out, or give another model"
         )
+    if isinstance(model.network, DescentNet):
+        return Restyler(model, model.network.encoder_params(), refine, detail)
     if model.encoder is None:
         return Restyler(model)
     network = load_encoder()
@@ -208,8 +213,7 @@ def make_restyler(
             f"the model was trained on another encoder than {network.source}: give "
             "its file with --weights"
         )
-    encoder = scale_layers(network.params, model.encoder.scales)
-    return Restyler(model, encoder, refine, detail)
+    return Restyler(model, scale_layers(network.params, model.encoder.scales))
 
 
 def mixture(styles: Sequence[Style], shares: Sequence[float]) -> Style:

@@ -135,11 +135,13 @@ class DescentArchitecture:
       residual_blocks: of the deepest channels.
       steps: how often it is applied at each scale of the picture, the smallest first;
         each scale has half the sides of the next.
+      encoder_channels: of the first four blocks of the VGG-19 whose gradient it sees.
     """
 
     channels: tuple[int, ...] = (16, 32, 64, 96)
     residual_blocks: int = 2
     steps: tuple[int, ...] = (1, 2)
+    encoder_channels: tuple[int, ...] = (16, 48, 64, 128)
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -148,6 +150,9 @@ class DescentArchitecture:
         _check_range("residual_blocks", [self.residual_blocks], 0, 50)
         _check_range("count of steps", [len(self.steps)], 1, MOST_SCALES)
         _check_range("steps", self.steps, 1, MOST_STEPS)
+        counted = [len(self.encoder_channels)]
+        _check_range("count of encoder_channels", counted, 4, 4)
+        _check_range("encoder_channels", self.encoder_channels, 1, MOST_CHANNELS)
 
     @property
     def stride(self) -> int:

@@ -2,7 +2,9 @@
 
 It is shown the image, the photo and the gradient of the style loss at the image's
 pixels. The gradient knows the painting, so that the network need not: it is a style
-transfer of few steps for any painting. The first is at a fraction of the size.
+transfer of few steps for any painting. The first is at a fraction of the size. The
+gradient is of an encoder that is trained with the network: what its own style loss
+says matters only as far as it leads to a small one of the network that compares.
 """
 
 import itertools
@@ -25,10 +27,12 @@ from nstjax.feedforward.networks.convolution import (
 from nstjax.feedforward.networks.normalization import instance_statistics, normalize
 from nstjax.losses.terms import Targets, Weights
 from nstjax.losses.total import LossOptions, describe_painting, loss_of_image
+from nstjax.network.architecture import CONV_LAYERS
 from nstjax.network.vgg import NetworkOptions, Params, Pool, preprocess
 from nstjax.statistics.normalization import StyleForm
 
 STYLE_LAYERS = {"relu1_1": 0.125, "relu2_1": 0.125, "relu3_1": 0.25, "relu4_1": 0.5}
+ENCODER = CONV_LAYERS[: CONV_LAYERS.index("conv4_1") + 1]
 # Below so small a distance the gradient fades: there is nothing left to do.
 SMALL_DISTANCE = 0.03
 # Of a network's output, which is about 1, to a change of sRGB in 0..1.
@@ -57,7 +61,7 @@ class DescentNet(nnx.Module):
 
     Each convolution is 3×3 and rectified, but for the second of a residual block and
     the last; what is expanded is added to what was contracted at its size, and
-    convolved once more.
+    convolved once more. ``encoder`` is a VGG-19 up to conv4_1, see ``encoder_params``.
     """
 
     def __init__(self, architecture: DescentArchitecture, *, rngs: nnx.Rngs):
@@ -83,6 +87,23 @@ class DescentNet(nnx.Module):
         self.last = make_convolution(
             first, 3, 3, "REFLECT", initialization="normal", rngs=rngs
         )
+        widths = [3, *(architecture.encoder_channels[int(x[4]) - 1] for x in ENCODER)]
+        self.encoder = nnx.Dict(
+            {
+                name: make_convolution(*pair, 3, "SAME", initialization="he", rngs=rngs)
+                for name, pair in zip(ENCODER, itertools.pairwise(widths), strict=True)
+            }
+        )
+
+    def encoder_params(self) -> Params:
+        """The VGG-19 whose gradient is shown: {conv1_1..conv4_1: kernel and bias}."""
+        return {
+            name: {
+                "kernel": jnp.asarray(layer.kernel),
+                "bias": jnp.asarray(layer.bias),
+            }
+            for name, layer in self.encoder.items()
+        }
 
     def __call__(self, image: Array, photo: Array, gradient: Array) -> Array:
         """The next images, which may leave 0..1, [batch, height, width, 3] as all.

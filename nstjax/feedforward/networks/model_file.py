@@ -48,6 +48,7 @@ REMEDY = "fetch or write the file again"
 class Encoder:
     """The VGG-19 features that the decoder of an arbitrary-style model undoes.
 
+    Of learned descent, which has an encoder of its own, what that was at first.
     ``sha256`` is ``nstjax.io.weights.params_sha256`` of its params; ``scales`` are what
     ``nstjax.network.layer_scales.scale_layers`` multiplies the layers' outputs by.
     """

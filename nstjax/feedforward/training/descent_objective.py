@@ -44,17 +44,16 @@ def make_descent_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
 
     Each is compared with the photo and the painting at its own scale. Its style loss is
     divided by that of the photo in the painting's colors, so that paintings far from
-    all photos do not take the whole network. No gradient goes through the gradient that
-    a step is shown, which is of ``Objective.encoder``. The last image of all is what is
-    shown, may be its own painting, and has grid and flicker.
+    all photos do not take the whole network. The gradient goes through the gradients
+    that the steps are shown, so that the network's encoder learns, too. The last image
+    of all is what is shown, may be its own painting, and has grid and flicker.
     """
 
     def loss_function(
         network: Network, batch: Batch, objective: Objective, step: Array
     ) -> tuple[Array, tuple[TrainingTerms, Array]]:
         assert isinstance(network, DescentNet)
-        photos, encoder, pool = batch.content, objective.encoder, loss.network.pool
-        assert encoder is not None
+        photos, encoder = batch.content, network.encoder_params()
         scales = len(network.architecture.steps)
         if objective.kept is None:
             assert batch.painting is not None
@@ -64,7 +63,7 @@ def make_descent_loss(loss: Preset, *, flicker: bool = False) -> LossFunction:
         else:
             styles = jax.tree.map(lambda leaf: leaf[batch.style], objective.kept)
         style = styles.style
-        advance = functools.partial(descend, network, encoder, pool, style=style)
+        advance = functools.partial(descend, network, loss.network.pool, style=style)
         targets = [
             Targets(
                 batch_features(objective.params, loss, photo, loss.content_layers),
@@ -130,20 +129,15 @@ def keep_styles(
 
 
 def descend(
-    network: DescentNet,
-    params: Params,
-    pool: Pool,
-    photos: Array,
-    style: PaintingStyle,
+    network: DescentNet, pool: Pool, photos: Array, style: PaintingStyle
 ) -> list[Array]:
     """The images that a network makes of photos: one each step."""
-    architecture = network.architecture
+    architecture, params = network.architecture, network.encoder_params()
     by_scale = pyramid(photos, len(architecture.steps))
 
     def advance(image: Array, scale: int) -> Array:
-        seen = jax.lax.stop_gradient(image)
-        gradient = normalized_gradient(params, pool, seen, style.grams[scale])
-        return network(image, by_scale[scale], jax.lax.stop_gradient(gradient))
+        gradient = normalized_gradient(params, pool, image, style.grams[scale])
+        return network(image, by_scale[scale], gradient)
 
     first = first_image(by_scale[0], style)
     schedule = architecture.schedule

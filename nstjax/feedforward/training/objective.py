@@ -55,8 +55,7 @@ class Objective(NamedTuple):
 
     ``styles`` are {layer: target with a leading axis of styles}, none for arbitrary
     style; ``style_weights``, [styles], are what beta is multiplied by. The key is of
-    the sampled style losses. ``encoder`` is the network whose gradients learned descent
-    is shown, and ``kept`` are its named styles, else None.
+    the sampled style losses; ``kept`` are named styles of learned descent, else None.
     """
 
     params: Params
@@ -67,7 +66,6 @@ class Objective(NamedTuple):
     grid_weight: ArrayLike = 0.0
     identity_weight: ArrayLike = 0.0
     flicker_weight: ArrayLike = 0.0
-    encoder: Params | None = None
     kept: KeptStyles | None = None
 
 

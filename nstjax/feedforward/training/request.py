@@ -12,10 +12,12 @@ from nstjax.feedforward.networks.adain import CODE_LAYER
 from nstjax.feedforward.networks.architecture import (
     AdaINArchitecture,
     Architecture,
+    DescentArchitecture,
     TransformArchitecture,
     from_record,
     to_record,
 )
+from nstjax.feedforward.networks.descent import ENCODER
 from nstjax.feedforward.networks.model_file import StyleModel, network_tensors
 from nstjax.feedforward.networks.networks import TransformNet
 from nstjax.feedforward.training.presets import TrainingPreset
@@ -46,9 +48,9 @@ class TrainingRequest:
     Photos that are held out are for the validation loss and the sample sheets;
     ``paintings`` are {style's name: file}; ``keep_styles`` trains learned descent on
     them alone, whole, and has the model keep them by name. ``network`` is the fixed one
-    that compares and, without an ``encoder``, encodes: of learned descent it can be
-    another. Where a style is added to the model ``initial``, the preset's architecture
-    is the model's with one style.
+    that compares and encodes; learned descent has an encoder of its own, which begins
+    with ``encoder``, if not with ``network``. Where a style is added to the model
+    ``initial``, the preset's architecture is the model's with one style.
     """
 
     folder: Path
@@ -89,16 +91,21 @@ def customize_architecture(
     fields: Mapping[str, Any],
     styles: int,
     network: LoadedParams,
+    initial: StyleModel | None = None,
 ) -> Architecture:
     """An architecture with some fields changed, as JSON has them, for so many styles.
 
-    An arbitrary style's decoder takes relu4_1 of the fixed ``network``.
+    An arbitrary style's decoder takes relu4_1 of ``network``, and learned descent's
+    encoder begins with it, if not with the model ``initial``.
     """
     record = {**to_record(architecture), **fields}
     if isinstance(architecture, AdaINArchitecture):
         record["encoder_channels"] = network.params["conv4_1"]["bias"].size
-    elif not isinstance(architecture, TransformArchitecture):
-        pass
+    elif isinstance(architecture, DescentArchitecture):
+        record["encoder_channels"] = encoder_channels(network)
+        before = initial and initial.network.architecture
+        if isinstance(before, DescentArchitecture):
+            record["encoder_channels"] = before.encoder_channels
     elif record["normalization"] == "conditional":
         record["styles"] = styles
     elif styles > 1:
@@ -107,6 +114,19 @@ def customize_architecture(
             "give --preset=cin-dumoulin"
         )
     return from_record(record)
+
+
+def encoder_channels(network: LoadedParams) -> list[int]:
+    """Of the first four blocks of a network."""
+    widths = {name: layer["bias"].size for name, layer in network.params.items()}
+    channels = [widths.get(f"conv{block}_1", 0) for block in range(1, 5)]
+    for name in ENCODER:
+        if widths.get(name) != channels[int(name[4]) - 1]:
+            raise InputError(
+                f"{network.source} cannot be the encoder of learned descent, as its "
+                f"{name} is not as wide as the block's first layer: give slim"
+            )
+    return channels
 
 
 def customize_loss(loss: Preset, fields: Mapping[str, Any]) -> Preset:

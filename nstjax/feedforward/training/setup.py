@@ -81,16 +81,21 @@ def set_up(request: TrainingRequest) -> Setup:
         workers=request.workers,
     )
     network, params, encoder = _initial_network(request), request.network.params, None
-    shown = kept = None
+    kept = None
     targets, style_weights = dict[str, Any](), jnp.ones(styles)
     if arbitrary:
         encoder = _normalized_encoder(request, held_out)
         fixed = request.encoder or request.network
-        shown = scale_layers(fixed.params, encoder.scales)
-        params = params if request.encoder else shown
+        scaled = scale_layers(fixed.params, encoder.scales)
+        if not isinstance(network, DescentNet):
+            params = scaled
+        elif request.initial is None:
+            for layer, convolution in network.encoder.items():
+                for name, values in scaled[layer].items():
+                    getattr(convolution, name).set_value(jnp.asarray(values))
         if request.keep_styles and isinstance(network, DescentNet):
-            scales = len(network.architecture.steps)
-            kept = keep_styles(params, shown, loss, paintings, scales)
+            scales, own = len(network.architecture.steps), network.encoder_params()
+            kept = keep_styles(params, own, loss, paintings, scales)
     else:
         targets = stacked_styles(params, loss, paintings)
     if request.balance_styles:
@@ -105,7 +110,6 @@ def set_up(request: TrainingRequest) -> Setup:
         grid_weight=jnp.float32(request.grid_weight),
         identity_weight=jnp.float32(request.identity_weight),
         flicker_weight=jnp.float32(request.flicker_weight),
-        encoder=shown,
         kept=kept,
     )
     discriminator = adversary = None
@@ -116,15 +120,21 @@ def set_up(request: TrainingRequest) -> Setup:
             params, loss, layer, jnp.stack(crops), styles, preset.learning_rate, seed
         )
     make = make_loss
+    trained: nnx.filterlib.Filter = StyleTable if request.add_style else nnx.Param
     optimizer = optax.adam(learning_rates(preset.learning_rate, preset.decay))
     if isinstance(network, DescentNet):
         make = make_descent_loss
-        optimizer = optax.chain(optax.clip_by_global_norm(LARGEST_GRADIENT), optimizer)
+        clipping = optax.clip_by_global_norm(LARGEST_GRADIENT)
+        by_size = optax.masked(optax.scale_by_param_block_rms(), _of_encoder)
+        optimizer = optax.chain(clipping, optimizer, by_size)
+        if kept is not None:
+            # The descriptions that are kept are by the encoder as it is.
+            trained = nnx.All(nnx.Param, nnx.Not(nnx.PathContains("encoder")))
     training = make_training(
         network,
         make(loss, flicker=request.flicker_weight > 0),
         optimizer,
-        trained=StyleTable if request.add_style else nnx.Param,
+        trained=trained,
         discriminator=discriminator,
         average_decay=preset.average_decay,
     )
@@ -159,6 +169,14 @@ def trained_model(
 def learning_rates(first: float, decay: float) -> optax.Schedule:
     """The learning rate at each step: first / (1 + decay·step)."""
     return lambda step: first / (1.0 + decay * step)
+
+
+def _of_encoder(tree: Any) -> Any:
+    """Which leaves are an encoder's, whose kernels are of very different sizes."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: any(getattr(key, "key", None) == "encoder" for key in path),
+        tree,
+    )
 
 
 def _painting(path: Path, loss: Preset) -> np.ndarray:
@@ -201,6 +219,8 @@ def _normalized_encoder(request: TrainingRequest, photos: np.ndarray) -> Encoder
     pool = options.pool
     if request.initial is not None and request.initial.encoder is not None:
         encoder = request.initial.encoder
+        if isinstance(request.initial.network, DescentNet):
+            return encoder
         if (encoder.sha256, encoder.pool) != (fixed.sha256, pool):
             raise InputError(
                 f"the initial model is of another encoder than {fixed.source} with "

@@ -83,11 +83,11 @@ def make_training(
     loss_fn: LossFunction,
     optimizer: optax.GradientTransformation,
     *,
-    trained: type[nnx.Variable] = nnx.Param,
+    trained: nnx.filterlib.Filter = nnx.Param,
     discriminator: Discrimination | None = None,
     average_decay: float = 0.0,
 ) -> Training:
-    """Training of a network's structure, all of it or the variables of one type.
+    """Training of a network's structure, all of it or what a filter of Flax leaves.
 
     Updates that are not finite are left out. ``trained=StyleTable`` trains γ and β
     only; a discriminator adds an adversarial loss. With an average decay d the model is

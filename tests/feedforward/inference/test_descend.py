@@ -10,10 +10,9 @@ from nstjax.errors import InputError
 from nstjax.feedforward.inference.descend import descend, describe_painting
 from nstjax.feedforward.inference.restyle import make_restyler
 from nstjax.feedforward.networks import descent
-from nstjax.network.layer_scales import scale_layers
 
 MODEL = restyle_models.descending()
-PARAMS = scale_layers(restyle_models.encoder().params, MODEL.encoder.scales)
+PARAMS = MODEL.network.encoder_params()
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ def test_it_is_a_run_on_the_network_as_it_was(refined):
         size=parse_size("64x48"),
         steps=STEPS,
         pool_padding="same",
+        content_layers=("relu4_1",),
         style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1"),
         style_layer_weights=(1.0,) * 4,
     )
@@ -68,7 +69,8 @@ def test_a_restyler_refines_what_its_network_makes(tile):
     )
     # A multiple of 16.
     rounded = tile and 48
-    given = (PARAMS, ENCODER.scales, photo, start, style, 2)
+    params = model.network.encoder_params()
+    given = (params, ENCODER.scales, photo, start, style, 2)
     expected = refine(*given, pool="max", tile=rounded)
     (found,) = (
         [more.in_tiles(photo, style, **options)] if tile else more([photo], style)
