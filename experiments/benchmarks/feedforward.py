@@ -4,8 +4,8 @@
     python -m experiments.benchmarks.feedforward --sizes=512x512,1920x1080 \
         --precision=bfloat16 --batch=8
 
-Inference is what a network does to pictures that lie on the device: for arbitrary style
-encoder, AdaIN and decoder, the painting encoded before. A training step is forward and
+Inference is what a network does to pictures that lie on the device, of learned descent
+all its steps; a painting has been described before. A training step is forward and
 backward through the network and VGG-19 or what stands for it (--weights), with the
 losses of the preset lengstrom, and Adam. Compilation is timed apart. Ratios below 1
 are nstjax's.
@@ -44,7 +44,11 @@ from nstjax.io.weights import load_network
 LARGEST_DIFFERENCE = 1e-3
 LARGEST_MEAN_DIFFERENCE = 0.02  # of bfloat16 from float32
 
-define_paths("models", ",".join(BUNDLED), "Names, model files, or random.")
+define_paths(
+    "models",
+    ",".join([*BUNDLED, "random"]),
+    "Names, model files, or random: conditional instance normalization for 8 styles.",
+)
 flags.DEFINE_list("sizes", "256x256,512x512,1920x1080", "Each WIDTHxHEIGHT.")
 flags.DEFINE_integer("rounds", 7, "Timed rounds.", lower_bound=1)
 flags.DEFINE_integer("threads", None, "Processors to use (Linux).", lower_bound=1)

@@ -132,5 +132,5 @@ def check_results(task, expected):
 def test_other_kinds_of_network_are_refused(fields, task_of):
     architecture = dataclasses.replace(painterly().network.architecture, **fields)
     styles = painterly().styles[: architecture.styles]
-    with pytest.raises(InputError, match="of another kind than painterly"):
+    with pytest.raises(InputError, match="of another kind than the bundled"):
         task_of(StyleModel(filled(architecture, 0.3), styles, None, {}))

@@ -38,7 +38,7 @@ def export_model(path: str | os.PathLike[str], restyler: Restyler) -> dict[Path,
     A file is ``.onnx``, or ``.stablehlo`` for ``jax.export.deserialize``. Named styles
     make one, from ``image`` [batch, height, width, 3], sRGB in 0..1, and
     ``style_weights`` [batch, styles] to ``restyled``, of the image's shape; a network
-    of one style takes no weights. Arbitrary style makes two. NAME takes ``image``, and
+    of one style takes no weights. Any painting makes two. NAME takes ``image``, and
     ``style_mean`` and ``style_deviation`` [batch, channels], which NAME_style computes
     of ``painting``, but for the last rows and columns that 8 does not divide.
 

@@ -61,6 +61,9 @@ def make_graphs(restyler: Restyler) -> dict[str, Graph]:
     encode = make_plain_encoder(restyler.encoder, encoder.pool)
     if isinstance(network, networks.AdaINDecoder):
         return {"": _decoder(network, encode), "_style": _code_style(network, encode)}
+    paintings = restyler.model.paintings
+    if paintings is not None:
+        return {"": _named_paintings(network, encode, paintings)}
     return {"": _descent(network, encode), "_style": _painting_style(network, encode)}
 
 
@@ -120,6 +123,25 @@ def _descent(network: descent.DescentNet, encode: Encode) -> Graph:
 
     inputs = {"image": IMAGE, **_style_shapes(network, encode)}
     return Graph(restyle, inputs, ("restyled",), architecture.least_side)
+
+
+def _named_paintings(
+    network: descent.DescentNet, encode: Encode, paintings: descent.PaintingStyle
+) -> Graph:
+    graph, count = _descent(network, encode), len(paintings.mean)
+
+    def restyle(image: Array, *weights: Array) -> tuple[Array, ...]:
+        shares = weights[0] if weights else jnp.ones_like(image[:, :1, 0, 0])
+        mixed = [
+            (shares @ leaf.reshape(count, -1)).reshape(image.shape[0], *leaf.shape[1:])
+            for leaf in map(jnp.asarray, jax.tree.leaves(paintings))
+        ]
+        return graph.function(image, *mixed)
+
+    inputs: dict[str, tuple[str | int, ...]] = {"image": IMAGE}
+    if count > 1:
+        inputs["style_weights"] = ("batch", count)
+    return graph._replace(function=restyle, inputs=inputs)
 
 
 def _painting_style(network: descent.DescentNet, encode: Encode) -> Graph:

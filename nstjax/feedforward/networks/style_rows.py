@@ -51,7 +51,7 @@ def _conditional(network: Network) -> TransformArchitecture:
     if getattr(architecture, "normalization", None) != "conditional":
         raise InputError(
             "only a network with conditional instance normalization takes another "
-            "style: give a model such as painterly"
+            "style: give a model that was trained with --preset=cin-dumoulin"
         )
     assert isinstance(architecture, TransformArchitecture)
     return architecture

@@ -17,7 +17,7 @@ from nstjax.errors import InputError
 from nstjax.feedforward.inference import export
 from nstjax.feedforward.inference.export import export_model
 from nstjax.feedforward.inference.export_graphs import Graph, make_plain_encoder
-from nstjax.feedforward.inference.restyle import Restyler
+from nstjax.feedforward.inference.restyle import Restyler, mixture
 from nstjax.feedforward.networks.adain import CODE_LAYER, make_encoder
 from nstjax.feedforward.networks.architecture import TransformArchitecture
 from nstjax.feedforward.networks.model_file import StyleModel, write_model
@@ -169,6 +169,29 @@ def test_learned_descent(suffix, tmp_path, monkeypatch):
         assert shapes.keys() == {*inputs, "restyled"}
         assert notes["least_side"] == 32
     (result,) = run(path, **inputs)
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+
+
+@both_formats
+@pytest.mark.parametrize("count", [1, 2])
+def test_learned_descent_of_named_styles(suffix, count, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "PLATFORMS", ("cpu",))
+    model = restyle_models.descending_by_name()
+    paintings = jax.tree.map(lambda leaf: leaf[:count], model.paintings)
+    restyler = restyle_models.restyler(
+        model._replace(styles=model.styles[:count], paintings=paintings)
+    )
+    (path,) = export_model(tmp_path / f"n{suffix}", restyler)
+    image = drawn(2, 64, 128, 3)
+    shares = np.float32([[0.25, 0.75], [1, 0]])[:, :count] ** (count - 1)
+    styles = [restyler.named_style(name) for name in restyler.model.styles]
+    expected = [
+        restyler([photo], mixture(styles, each))[0]
+        for photo, each in zip(image, shares, strict=True)
+    ]
+    inputs = {"image": image} | ({"style_weights": shares} if count > 1 else {})
+    (result,) = run(path, **inputs)
+    assert np.abs(result - image).mean() > 0.01
     np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
