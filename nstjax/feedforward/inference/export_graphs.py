@@ -131,12 +131,14 @@ def _named_paintings(
     graph, count = _descent(network, encode), len(paintings.mean)
 
     def restyle(image: Array, *weights: Array) -> tuple[Array, ...]:
-        shares = weights[0] if weights else jnp.ones_like(image[:, :1, 0, 0])
-        mixed = [
-            (shares @ leaf.reshape(count, -1)).reshape(image.shape[0], *leaf.shape[1:])
-            for leaf in map(jnp.asarray, jax.tree.leaves(paintings))
-        ]
-        return graph.function(image, *mixed)
+        # One for all pictures, or a mixture for each.
+        described = list(map(jnp.asarray, jax.tree.leaves(paintings)))
+        for shares in weights:
+            described = [
+                (shares @ leaf.reshape(count, -1)).reshape(-1, *leaf.shape[1:])
+                for leaf in described
+            ]
+        return graph.function(image, *described)
 
     inputs: dict[str, tuple[str | int, ...]] = {"image": IMAGE}
     if count > 1:
