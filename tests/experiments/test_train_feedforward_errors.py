@@ -110,6 +110,14 @@ BAD = {
         (*ADAIN, "--encoder=../slim.safetensors"),
         "encoder is for learned descent: give --preset=descent",
     ),
+    "its channels": (
+        (*DESCENT, '--architecture={"encoder_channels": [4, 4, 4, 6]}'),
+        "encoder_channels are those of the network that encodes",
+    ),
+    "kept and identical": (
+        (*DESCENT, "--keep_styles"),
+        "are for any painting: give --preset=descent or adain, without --keep_styles",
+    ),
     "size of descent": ((*DESCENT, "--size=20"), "size must be a multiple of 8"),
     "adversary of descent": (
         (*DESCENT, "--adversarial_weight=1"),

@@ -99,6 +99,13 @@ def customize_architecture(
     encoder begins with it, if not with the model ``initial``.
     """
     record = {**to_record(architecture), **fields}
+    if "encoder_channels" in fields and not isinstance(
+        architecture, TransformArchitecture
+    ):
+        raise InputError(
+            "encoder_channels are those of the network that encodes: leave them out, "
+            "and name it with --encoder or --weights"
+        )
     if isinstance(architecture, AdaINArchitecture):
         record["encoder_channels"] = network.params["conv4_1"]["bias"].size
     elif isinstance(architecture, DescentArchitecture):
