@@ -23,7 +23,7 @@ The last one writes arbitrary_style.onnx too, from a painting to its style.
 define_path("model", None, "painterly, arbitrary or a file.")
 define_path("output", None, "The file to write, .onnx or .stablehlo.")
 define_path(
-    "weights", "slim", "Encoder of an arbitrary-style model: slim, vgg19 or a file."
+    "weights", "slim", "Encoder of a model of --preset=adain: slim, vgg19 or a file."
 )
 
 FLAGS = flags.FLAGS

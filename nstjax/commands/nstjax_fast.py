@@ -39,7 +39,7 @@ define_path(
     "model", None, "painterly, arbitrary or a file; chosen by --style if not given."
 )
 define_path(
-    "weights", "slim", "Encoder of an arbitrary-style model: slim, vgg19 or a file."
+    "weights", "slim", "Encoder of a model of --preset=adain: slim, vgg19 or a file."
 )
 flags.DEFINE_float("strength", 1.0, "Strength of the style, from 0, the photo, to 1.")
 flags.DEFINE_integer(

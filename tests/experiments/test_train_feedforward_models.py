@@ -22,6 +22,7 @@ from nstjax.feedforward.networks.model_file import network_tensors, read_model
 from nstjax.io.images import read_image
 from nstjax.io.weights import read_params
 from nstjax.network.architecture import CONV_LAYERS
+from nstjax.network.layer_scales import scale_layers
 
 
 def scalars(folder):
@@ -148,6 +149,10 @@ def test_learned_descent_follows_one_network_and_is_compared_by_another(gallery,
     model = read_model(work / "model.safetensors")
     encoder = read_params(gallery / "slim.safetensors")
     assert (model.styles, model.encoder.sha256) == (("a", "b"), encoder.sha256)
+    # What describes the styles that are kept is not trained.
+    for layer, params in model.network.encoder_params().items():
+        expected = scale_layers(encoder.params, model.encoder.scales)[layer]
+        np.testing.assert_allclose(params["kernel"], expected["kernel"], rtol=1e-6)
     restyler = make_restyler(model, lambda: encoder)
     for name in model.styles:
         painting = read_image(gallery / "paintings" / f"{name}.png")
@@ -162,3 +167,15 @@ def test_learned_descent_follows_one_network_and_is_compared_by_another(gallery,
     for row in rows:
         for term in ("total", "content", "style", "tv", "grid", "flicker"):
             assert np.isfinite(row[term]) and row[term] > 0
+
+
+def test_learned_descent_trains_its_encoder(gallery, train):
+    work, _ = train("encoder", *DESCENT, "--learning_rate=1e-2")
+    begun = read_model(work / "model.safetensors")
+    slim = read_params(gallery / "slim.safetensors")
+    scaled = scale_layers(slim.params, begun.encoder.scales)
+    for layer, params in begun.network.encoder_params().items():
+        size = np.sqrt(np.square(scaled[layer]["kernel"]).mean())
+        change = np.abs(params["kernel"] - scaled[layer]["kernel"]).max() / size
+        # Two updates of Adam, each of at most the learning rate for kernels of size 1.
+        assert 5e-3 < change < 2.5e-2

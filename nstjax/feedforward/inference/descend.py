@@ -37,11 +37,11 @@ def descend(
 
     Args:
       network: trained learned descent.
-      params: the VGG-19 that it was trained with.
+      params: its encoder.
       photos: sRGB in 0..1, [batch, height, width, 3], of sides that the architecture's
         ``multiple`` divides.
       style: of one painting, from ``describe_painting``.
-      pool: of the VGG-19.
+      pool: of the encoder.
       detail: share of the photo's fine detail that is put back at each enlargement.
       tile: compute a single photo in tiles of about so many pixels on a side, so that
         it need not fit into memory; 0 for as a whole.

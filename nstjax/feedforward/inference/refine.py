@@ -45,18 +45,19 @@ def refine(
 ) -> np.ndarray:
     """Updates of a picture by L-BFGS, on the loss of the preset quick.
 
-    Its layers are those of the encoder: content at relu4_1, and no relu5_1. The
-    layers' outputs have been multiplied by s (``scales``), Gram matrices so by s²: each
-    term is divided by the factor that it is larger by, s² for content, s⁴ for style.
+    Its layers are those of the encoder: content at relu4_1, and no relu5_1. Before it
+    was trained, its layers' outputs were multiplied by s (``scales``), Gram matrices so
+    by s²: each term is divided by the factor that it was larger by, s² for content, s⁴
+    for style.
 
     Args:
-      params: the scaled network.
+      params: the encoder.
       scales: of its convolutions.
       photo: sRGB in 0..1, [height, width, 3].
       image: where to start, likewise.
       style: of one painting.
       steps: how many updates.
-      pool: of the network.
+      pool: of the encoder.
       tile: a multiple of 16: compute in tiles of about so many pixels on a side.
       progress: called with the updates that are done and all.
 

@@ -218,10 +218,11 @@ def _normalized_encoder(request: TrainingRequest, photos: np.ndarray) -> Encoder
     fixed, options = request.encoder or request.network, request.preset.loss.network
     pool = options.pool
     if request.initial is not None and request.initial.encoder is not None:
-        encoder = request.initial.encoder
-        if isinstance(request.initial.network, DescentNet):
-            return encoder
-        if (encoder.sha256, encoder.pool) != (fixed.sha256, pool):
+        encoder, sha256 = request.initial.encoder, fixed.sha256
+        if isinstance(request.initial.network, DescentNet) and not request.encoder:
+            # Its own goes on: what compares may be another.
+            sha256 = encoder.sha256
+        if (encoder.sha256, encoder.pool) != (sha256, pool):
             raise InputError(
                 f"the initial model is of another encoder than {fixed.source} with "
                 f"{pool} pooling: give the network that it was trained with"
