@@ -143,6 +143,7 @@ def test_learned_descent_follows_one_network_and_is_compared_by_another(gallery,
         "--encoder=../slim.safetensors",
         "--log_every=1",
         "--keep_styles",
+        '--architecture={"channels": [5, 4], "residual_blocks": 0, "steps": [1]}',
         "--identity=0",
         "--identity_weight=0",
     )
@@ -170,7 +171,8 @@ def test_learned_descent_follows_one_network_and_is_compared_by_another(gallery,
 
 
 def test_learned_descent_trains_its_encoder(gallery, train):
-    work, _ = train("encoder", *DESCENT, "--learning_rate=1e-2")
+    own = '--architecture={"channels": [4, 5], "residual_blocks": 0, "steps": [1]}'
+    work, _ = train("encoder", *DESCENT, own, "--learning_rate=1e-2")
     begun = read_model(work / "model.safetensors")
     slim = read_params(gallery / "slim.safetensors")
     scaled = scale_layers(slim.params, begun.encoder.scales)
