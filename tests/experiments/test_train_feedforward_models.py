@@ -161,6 +161,8 @@ def test_learned_descent_follows_one_network_and_is_compared_by_another(gallery,
         for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
     settings = model.card["settings"]
+    # It is resumed as what it is only.
+    assert settings["keep_styles"] is True
     assert settings["encoder_sha256"] == encoder.sha256
     assert settings["weights_sha256"] != encoder.sha256
     rows = metrics(work)

@@ -140,7 +140,7 @@ class DescentArchitecture:
 
     channels: tuple[int, ...] = (16, 32, 64, 96)
     residual_blocks: int = 2
-    steps: tuple[int, ...] = (1, 2)
+    steps: tuple[int, ...] = (2, 2, 2)
     encoder_channels: tuple[int, ...] = (16, 48, 64, 128)
 
     def __post_init__(self) -> None:

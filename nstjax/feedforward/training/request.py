@@ -37,6 +37,7 @@ FIXED = (
     "recolor",
     "identity",
     "identity_weight",
+    "keep_styles",
     "seed",
 )
 
