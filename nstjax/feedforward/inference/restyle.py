@@ -27,6 +27,7 @@ from nstjax.feedforward.inference.tiling import (
     restyle_in_tiles,
 )
 from nstjax.feedforward.networks import adain
+from nstjax.feedforward.networks.architecture import DescentArchitecture
 from nstjax.feedforward.networks.descent import DescentNet, PaintingStyle
 from nstjax.feedforward.networks.model_file import StyleModel
 from nstjax.feedforward.networks.networks import AdaINDecoder, TransformNet, check_sides
@@ -80,18 +81,22 @@ class Restyler:
 
     def style_of(self, painting: np.ndarray) -> tuple[Array, Array] | PaintingStyle:
         """The style of a painting of any size."""
-        self.check_sides(painting)
         assert self.encoder is not None
-        network = self.model.network
+        network, (height, width, _) = self.model.network, painting.shape
+        check_sides(height, width, network.architecture)
         if isinstance(network, DescentNet):
             scales = len(network.architecture.steps)
             return describe_painting(self.encoder, painting, self._pool, scales)
         return _style_of(self.encoder, painting, self._pool)
 
-    def check_sides(self, image: np.ndarray) -> None:
-        """Raise ``InputError`` for a picture that is too small for the network."""
-        height, width, _ = image.shape
-        check_sides(height, width, self.model.network.architecture)
+    def check_photo(self, photo: np.ndarray) -> None:
+        """Raise ``InputError`` for a photo that is too small for the network.
+
+        None is for learned descent: its photos are reflected as far as it needs.
+        """
+        architecture, (height, width, _) = self.model.network.architecture, photo.shape
+        if not isinstance(architecture, DescentArchitecture):
+            check_sides(height, width, architecture)
 
     def __call__(
         self,
@@ -170,11 +175,14 @@ class Restyler:
         return ENCODER_MARGIN if decoder else 0
 
     def _pad_to_bucket(self, image: np.ndarray) -> np.ndarray:
-        self.check_sides(image)
+        self.check_photo(image)
+        architecture = self.model.network.architecture
         margin, (height, width, _) = self._margin, image.shape
-        multiple = getattr(self.model.network.architecture, "multiple", 1)
-        bucket = math.lcm(BUCKET, multiple)
-        below, right = (-(side + 2 * margin) % bucket for side in (height, width))
+        bucket = math.lcm(BUCKET, getattr(architecture, "multiple", 1))
+        below, right = (
+            max(architecture.least_side - side, -(side + 2 * margin) % bucket)
+            for side in (height, width)
+        )
         borders = [(margin, margin + below), (margin, margin + right), (0, 0)]
         return np.pad(image, borders, mode="reflect")
 

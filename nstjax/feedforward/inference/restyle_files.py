@@ -95,7 +95,7 @@ class Results:
             info = probe(path)
             height, width = size_at_most(info.height, info.width, self._request.size)
             blank = np.empty((height, width, 3))
-            self._restyler.check_sides(blank)
+            self._restyler.check_photo(blank)
             masks = [read_masks(self._request, blank, len(specification.styles))]
 
         def restyled() -> Generator[np.ndarray, None, None]:
@@ -126,7 +126,7 @@ class Results:
             path, specification = job.content.path, job.specifications[0]
             with self._usable(path):
                 image, alpha = read(path)
-                self._restyler.check_sides(image)
+                self._restyler.check_photo(image)
                 if alpha is not None:
                     check_transparent(job.output)
                 masks = read_masks(request, image, len(specification.styles))

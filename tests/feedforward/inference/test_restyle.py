@@ -1,5 +1,6 @@
 """Restyling pictures in memory, whole and in tiles."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -130,6 +131,19 @@ def test_tiles_give_the_same(either):
 def test_shares_that_are_no_mixture(shares, says):
     with pytest.raises(InputError, match=says):
         normalized_shares(shares)
+
+
+@pytest.mark.parametrize(("steps", "side"), [((1, 2), 64), ((1, 1, 1, 1), 128)])
+def test_a_small_photo_is_reflected_as_far_as_learned_descent_needs(steps, side):
+    model = restyle_models.descending()
+    architecture = dataclasses.replace(model.network.architecture, steps=steps)
+    model = model._replace(network=restyle_models.filled(architecture, 0.15))
+    descending, photo = restyle_models.restyler(model), picture(20, 7)
+    style = descending.style_of(picture(128, 130))
+    reflected = np.pad(photo, [(0, side - 20), (0, side - 7), (0, 0)], mode="reflect")
+    (expected,), (found,) = (descending([image], style) for image in (reflected, photo))
+    np.testing.assert_allclose(found, expected[:20, :7], atol=1e-6)
+    assert np.abs(found - photo).mean() > 0.01
 
 
 def test_what_does_not_fit_the_model_is_refused(painterly):
