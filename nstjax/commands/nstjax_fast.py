@@ -45,12 +45,12 @@ flags.DEFINE_float("strength", 1.0, "Strength of the style, from 0, the photo, t
 flags.DEFINE_integer(
     "refine",
     0,
-    "Updates of the image after the network, with a painting: closer to its style.",
+    "Updates of the image after the network (learned descent): closer to the style.",
 )
 flags.DEFINE_float(
     "detail",
     1.0,
-    "Share of the photo's fine detail to keep, from 0 to 1, with a painting.",
+    "Share of the photo's fine detail to keep, from 0 to 1 (learned descent).",
 )
 flags.DEFINE_integer(
     "interpolate", 0, "Steps from style to style in a row of pictures."
