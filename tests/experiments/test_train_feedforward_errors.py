@@ -92,7 +92,7 @@ BAD = {
     "its name": ((*STYLED, "--styles=a:b=../paintings/a.png"), "'a:b' cannot name a"),
     "added to arbitrary": (
         (*PLAIN, "--styles=a.png", "--add_style", "--initial=../adain.safetensors"),
-        "takes any painting as it is",
+        "are trained on all of theirs together (--keep_styles)",
     ),
     "another encoder": (
         (*ADAIN, "--initial=../adain.safetensors", "--weights=../other.safetensors"),

@@ -12,7 +12,11 @@ import jax.export
 import jax.numpy as jnp
 from jax import Array
 
-from nstjax.feedforward.inference.restyle import ENCODER_MARGIN, Restyler
+from nstjax.feedforward.inference.restyle import (
+    DESCENT_MARGIN,
+    ENCODER_MARGIN,
+    Restyler,
+)
 from nstjax.feedforward.inference.tiling import CODE_PIXELS
 from nstjax.feedforward.networks import adain, descent, networks
 from nstjax.feedforward.networks.convolution import convolve, crop
@@ -108,7 +112,7 @@ def _descent(network: descent.DescentNet, encode: Encode) -> Graph:
 
     def restyle(image: Array, *described: Array) -> tuple[Array]:
         style = _from_arrays(described, len(architecture.steps))
-        whole = _reflected(image, 0, architecture.multiple)
+        whole = _reflected(image, DESCENT_MARGIN, architecture.multiple)
         photos = descent.pyramid(whole, len(architecture.steps))
 
         def advance(made: Array, scale: int) -> Array:
@@ -118,7 +122,7 @@ def _descent(network: descent.DescentNet, encode: Encode) -> Graph:
         first, enlarge = descent.first_image(photos[0], style), descent.enlarged_image
         way = (architecture.schedule, photos, first, advance, enlarge)
         *_, made = descent.take_steps(*way)
-        result = crop(made, 0, *image.shape[1:3])
+        result = crop(made, DESCENT_MARGIN, *image.shape[1:3])
         return (jnp.clip(result, 0, 1),)
 
     inputs = {"image": IMAGE, **_style_shapes(network, encode)}

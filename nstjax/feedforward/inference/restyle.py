@@ -38,8 +38,9 @@ from nstjax.runtime.compilation import memory_saving_jit
 
 # Pictures are reflected to multiples of this, so that a few compilations serve all.
 BUCKET = 64
-# The encoder pads with zeros, which would show along the border.
+# Encoders pad with zeros, which would show along the border.
 ENCODER_MARGIN = 32
+DESCENT_MARGIN = 8
 MOST_REFINEMENTS = 1000
 TILE_MULTIPLE = 16
 
@@ -106,7 +107,7 @@ class Restyler:
         *,
         batch_size: int | None = None,
     ) -> list[np.ndarray]:
-        """Restyle pictures of one bucket, see ``bucket_of``.
+        """Restyle pictures that have one ``padded_size``.
 
         Images are sRGB in 0..1, [height, width, 3] each, as are the results. A strength
         of 0 leaves the photo (of a decoder: decoded), 1 is the style. With a batch
@@ -168,23 +169,31 @@ class Restyler:
             [refine(*fixed, *pair, style, self.refine, **options) for pair in pairs]
         )
 
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """The size that a picture is computed at."""
+        architecture, margin = self.model.network.architecture, self._margin
+        bucket = math.lcm(BUCKET, getattr(architecture, "multiple", 1))
+        rows, columns = (
+            max(architecture.least_side, -(-(side + 2 * margin) // bucket) * bucket)
+            for side in (height, width)
+        )
+        return rows, columns
+
     @property
     def _margin(self) -> int:
-        # Learned descent has been trained with the border.
-        decoder = isinstance(self.model.network, AdaINDecoder)
-        return ENCODER_MARGIN if decoder else 0
+        network = self.model.network
+        if isinstance(network, DescentNet):
+            return DESCENT_MARGIN
+        return ENCODER_MARGIN if isinstance(network, AdaINDecoder) else 0
 
     def _pad_to_bucket(self, image: np.ndarray) -> np.ndarray:
         self.check_photo(image)
-        architecture = self.model.network.architecture
-        margin, (height, width, _) = self._margin, image.shape
-        bucket = math.lcm(BUCKET, getattr(architecture, "multiple", 1))
-        below, right = (
-            max(architecture.least_side - side, -(side + 2 * margin) % bucket)
-            for side in (height, width)
-        )
-        borders = [(margin, margin + below), (margin, margin + right), (0, 0)]
-        return np.pad(image, borders, mode="reflect")
+        margin, sides = self._margin, image.shape[:2]
+        borders = [
+            (margin, padded - margin - side)
+            for padded, side in zip(self.padded_size(*sides), sides, strict=True)
+        ]
+        return np.pad(image, [*borders, (0, 0)], mode="reflect")
 
     def _unpad(self, padded: np.ndarray, image: np.ndarray) -> np.ndarray:
         margin, (height, width, _) = self._margin, image.shape
@@ -242,11 +251,6 @@ def normalized_shares(shares: Sequence[float]) -> list[float]:
     if not (math.isfinite(total) and total > 0):
         raise InputError(f"shares of styles sum to {total:g} ({written}): nothing left")
     return [share / total for share in shares]
-
-
-def bucket_of(height: int, width: int) -> tuple[int, int]:
-    """The size that a picture is computed at."""
-    return -(-height // BUCKET) * BUCKET, -(-width // BUCKET) * BUCKET
 
 
 @memory_saving_jit

@@ -18,7 +18,7 @@ from nstjax.feedforward.inference.request import (
     check_options,
     plan_jobs,
 )
-from nstjax.feedforward.inference.restyle import Restyler, bucket_of
+from nstjax.feedforward.inference.restyle import Restyler
 from nstjax.feedforward.inference.style_specifications import size_at_most
 from nstjax.images.contact_sheet import montage
 from nstjax.images.pixels import to_8_bit
@@ -132,7 +132,7 @@ class Results:
                 masks = read_masks(request, image, len(specification.styles))
             if path in self.left_out:
                 continue
-            key = (bucket_of(*image.shape[:2]), specification.name)
+            key = (self._restyler.padded_size(*image.shape[:2]), specification.name)
             batch = waiting.setdefault(key, [])
             batch.append(Photo(job, image, alpha, masks))
             if len(batch) == request.batch_size or request.interpolate:

@@ -180,8 +180,9 @@ def check_request(request: TrainingRequest) -> None:
             )
         if not isinstance(initial.network, TransformNet):
             raise InputError(
-                "the initial model takes any painting as it is: a style is added to a "
-                "network with conditional instance normalization"
+                "a style can only be added to a network with conditional instance "
+                "normalization: other models take any painting, or are trained on all "
+                "of theirs together (--keep_styles)"
             )
     decoder = isinstance(preset.architecture, AdaINArchitecture)
     descent = arbitrary and not decoder

@@ -7,7 +7,7 @@ import restyle_models
 from restyle_models import picture
 
 import nstjax
-from nstjax.feedforward.inference.descend import describe_painting
+from nstjax.feedforward.inference.descend import descend, describe_painting
 from nstjax.feedforward.inference.refine import refine
 from nstjax.images.resizing import parse_size
 from nstjax.network.layer_scales import scale_layers
@@ -58,22 +58,22 @@ def test_tiles_give_the_same(refined):
 
 @pytest.mark.parametrize("tile", [None, 40])
 def test_a_restyler_refines_what_its_network_makes(tile):
-    model, encoder = restyle_models.descending(), restyle_models.encoder
-    plain, more = (
-        restyle_models.make_restyler(model, encoder, refine=steps) for steps in (0, 2)
-    )
-    photo, style = picture(64, 128), plain.style_of(PAINTING)
-    options = {} if tile is None else {"tile": tile}
-    (start,) = (
-        [plain.in_tiles(photo, style, **options)] if tile else plain([photo], style)
-    )
+    model = restyle_models.descending()
+    restyler = restyle_models.make_restyler(model, restyle_models.encoder, refine=2)
+    photo, style = picture(48, 112), restyler.style_of(PAINTING)
+    reflected = np.pad(photo, [(8, 8), (8, 8), (0, 0)], mode="reflect")
     # A multiple of 16.
     rounded = tile and 48
     params = model.network.encoder_params()
-    given = (params, ENCODER.scales, photo, start, style, 2)
-    expected = refine(*given, pool="max", tile=rounded)
+    given = model.network, params, reflected[None], style
+    start = np.clip(descend(*given, pool="max", tile=tile or 0)[0], 0, 1)
+    given = (params, ENCODER.scales, reflected, start, style, 2)
+    expected = refine(*given, pool="max", tile=rounded)[8:-8, 8:-8]
     (found,) = (
-        [more.in_tiles(photo, style, **options)] if tile else more([photo], style)
+        [restyler.in_tiles(photo, style, tile=tile)]
+        if tile
+        else restyler([photo], style)
     )
+    start = start[8:-8, 8:-8]
     assert np.abs(found - start).mean() > 1e-3
     np.testing.assert_allclose(found, expected, atol=1e-3)
