@@ -76,7 +76,7 @@ BESIDE = {
     "--largest=nan": "largest must be at least 1",
     "--largest=inf": "largest must be a finite number",
     "--adversarial_weight=1 --adversarial_layer=relu9_1": "unknown layer 'relu9_1'",
-    "--recolor=0.5": "are for any painting",
+    "--recolor=0.5": "are for random parts of any painting",
     "--tensorboard": "pip install 'nstjax[train]'",
 }
 STYLED = (*BASE, SHALLOW)
@@ -116,7 +116,7 @@ BAD = {
     ),
     "kept and identical": (
         (*DESCENT, "--keep_styles"),
-        "are for any painting: give --preset=descent or adain, without --keep_styles",
+        "are for random parts of any painting: give --preset=descent or adain, without",
     ),
     "size of descent": ((*DESCENT, "--size=20"), "size must be a multiple of 8"),
     "adversary of descent": (

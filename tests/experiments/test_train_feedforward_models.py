@@ -172,6 +172,21 @@ def test_learned_descent_follows_one_network_and_is_compared_by_another(gallery,
             assert np.isfinite(row[term]) and row[term] > 0
 
 
+def test_learned_descent_of_whole_paintings_takes_any(gallery, train):
+    work, _ = train(
+        *("whole", *DESCENT, "--encoder=../slim.safetensors", "--whole_paintings"),
+        *("--identity=0", "--identity_weight=0", "--steps=2"),
+    )
+    model = read_model(work / "model.safetensors")
+    encoder = read_params(gallery / "slim.safetensors")
+    assert (model.styles, model.paintings) == ((), None)
+    for layer, params in model.network.encoder_params().items():
+        expected = scale_layers(encoder.params, model.encoder.scales)[layer]
+        np.testing.assert_allclose(params["kernel"], expected["kernel"], rtol=1e-6)
+    assert model.card["settings"]["whole_paintings"] is True
+    assert metrics(work)[-1]["validation"].keys() == {"a", "b"}
+
+
 def test_learned_descent_trains_its_encoder(gallery, train):
     own = '--architecture={"channels": [4, 5], "residual_blocks": 0, "steps": [1]}'
     work, _ = train("encoder", *DESCENT, own, "--learning_rate=1e-2")

@@ -38,6 +38,7 @@ FIXED = (
     "identity",
     "identity_weight",
     "keep_styles",
+    "whole_paintings",
     "seed",
 )
 
@@ -48,7 +49,9 @@ class TrainingRequest:
 
     Photos that are held out are for the validation loss and the sample sheets;
     ``paintings`` are {style's name: file}; ``keep_styles`` trains learned descent on
-    them alone, whole, and has the model keep them by name. ``network`` is the fixed one
+    them alone, whole, and has the model keep them by name. With ``whole_paintings`` it
+    takes any painting, and learns from what these are whole, described once, in place
+    of random parts of them. ``network`` is the fixed one
     that compares and encodes; learned descent has an encoder of its own, which begins
     with ``encoder``, if not with ``network``. Where a style is added to the model
     ``initial``, the preset's architecture is the model's with one style.
@@ -65,6 +68,7 @@ class TrainingRequest:
     initial: StyleModel | None = None
     add_style: bool = False
     keep_styles: bool = False
+    whole_paintings: bool = False
     balance_styles: bool = False
     adversarial_weight: float = 0.0
     adversarial_layer: str = "relu3_1"
@@ -85,6 +89,11 @@ class TrainingRequest:
     def arbitrary(self) -> bool:
         """Whether a network for any painting is trained, not one of named styles."""
         return not isinstance(self.preset.architecture, TransformArchitecture)
+
+    @property
+    def described_once(self) -> bool:
+        """Whether paintings are described before the first step, by a fixed encoder."""
+        return self.keep_styles or self.whole_paintings
 
 
 def customize_architecture(
@@ -214,8 +223,9 @@ def check_request(request: TrainingRequest) -> None:
             "encoder is for learned descent: give --preset=descent",
         ),
         (
-            request.keep_styles and not descent,
-            "keep_styles is for learned descent: give --preset=descent",
+            request.described_once and not descent,
+            "keep_styles and whole_paintings are for learned descent: give "
+            "--preset=descent",
         ),
         (
             descent and request.adversarial_weight > 0,
@@ -230,9 +240,10 @@ def check_request(request: TrainingRequest) -> None:
             "balance_styles is for a network of several styles",
         ),
         (
-            of_arbitrary and (request.keep_styles or not arbitrary),
-            "recolor, identity and identity_weight are for any painting: give "
-            "--preset=descent or adain, without --keep_styles",
+            of_arbitrary and (request.described_once or not arbitrary),
+            "recolor, identity and identity_weight are for random parts of any "
+            "painting: give --preset=descent or adain, without --keep_styles or "
+            "--whole_paintings",
         ),
         (
             request.identity_weight and not request.identity,

@@ -40,6 +40,8 @@ from nstjax.problem.problem import make_weights
 SHEET_STYLES = 16
 # Of learned descent: a few pairs have gradients many times as large as the others.
 LARGEST_GRADIENT = 1.0
+# Sides of paintings that are described once: each size takes a compilation.
+PAINTING_MULTIPLE = 64
 CALIBRATION_PHOTOS = 16
 
 
@@ -66,7 +68,7 @@ def set_up(request: TrainingRequest) -> Setup:
     paintings = [_painting(path, loss) for path in request.paintings.values()]
     photos = map(read_image, request.held_out)
     held_out = np.stack([data.square_crop(photo, center) for photo in photos])
-    any_painting = arbitrary and not request.keep_styles
+    any_painting = arbitrary and not request.described_once
     styles = 1 if any_painting else len(paintings)
     with_paintings = any_painting or request.adversarial_weight > 0
     batches = data.training_batches(
@@ -93,9 +95,12 @@ def set_up(request: TrainingRequest) -> Setup:
             for layer, convolution in network.encoder.items():
                 for name, values in scaled[layer].items():
                     getattr(convolution, name).set_value(jnp.asarray(values))
-        if request.keep_styles and isinstance(network, DescentNet):
+        if request.described_once and isinstance(network, DescentNet):
             scales, own = len(network.architecture.steps), network.encoder_params()
-            kept = keep_styles(params, own, loss, paintings, scales)
+            whole = paintings
+            if not request.keep_styles:
+                whole = [_cropped(each) for each in paintings]
+            kept = keep_styles(params, own, loss, whole, scales)
     else:
         targets = stacked_styles(params, loss, paintings)
     if request.balance_styles:
@@ -162,7 +167,7 @@ def trained_model(
         network = style_rows.with_style_added(request.initial.network, network)
         names = (*request.initial.styles, *names)
     kept = setup.objective.kept
-    paintings = None if kept is None else kept.style
+    paintings = kept.style if kept is not None and request.keep_styles else None
     return StyleModel(network, names, setup.encoder, card, paintings)
 
 
@@ -185,6 +190,16 @@ def _painting(path: Path, loss: Preset) -> np.ndarray:
         return image
     height, width, _ = image.shape
     return resize(image, *output_size(height, width, size))
+
+
+def _cropped(painting: np.ndarray) -> np.ndarray:
+    """Its middle, with sides of which there are few."""
+    for axis in (0, 1):
+        side = painting.shape[axis]
+        kept = side // PAINTING_MULTIPLE * PAINTING_MULTIPLE or side
+        start = (side - kept) // 2
+        painting = np.take(painting, range(start, start + kept), axis)
+    return painting
 
 
 def _initial_network(request: TrainingRequest) -> Network:
