@@ -26,6 +26,7 @@ FLOORS = [
     ["analysis.surfaces"],
     ["analysis.study"],
     ["commands"],
+    ["studio"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # A file of foreign weights is converted when somebody gives one.

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-COMMANDS = ("nstjax", "nstjax-fast")
+COMMANDS = ("nstjax", "nstjax-fast", "nstjax-studio")
 PACKAGES = ("nstjax", "experiments", "weights_convert")
 SIGHUP = getattr(signal, "SIGHUP", None)  # Windows has none
 NUMBERS = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, SIGHUP)))

@@ -1,0 +1,80 @@
+"""The ``nstjax-studio`` command's flags."""
+
+import secrets
+import threading
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from nstjax.commands import launcher
+from nstjax.commands.path_flags import define_path
+from nstjax.errors import InputError
+
+USAGE = """
+nstjax in the browser: drop a photo and a painting, and watch it being painted.
+
+  nstjax-studio                       open the page at http://127.0.0.1:8000
+  nstjax-studio --port=8080           on another port
+"""
+
+flags.DEFINE_integer(
+    *("port", 8000, "Port of the page."), lower_bound=1, upper_bound=65535
+)
+flags.DEFINE_string(
+    "host",
+    "127.0.0.1",
+    "Address to listen on. With any other than this machine's own, the page can be "
+    "opened from elsewhere, with the token that is printed.",
+)
+flags.DEFINE_boolean("browser", True, "Open the page in the browser.")
+define_path(
+    "folder",
+    "~/nstjax-studio",
+    "Folder of the studio's pictures and runs; it is made if it is not there.",
+)
+
+FLAGS = flags.FLAGS
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve the page until somebody stops it."""
+    if arguments:
+        raise InputError(
+            f"{arguments[0]} is not expected: pictures are dropped on the page"
+        )
+    try:
+        import uvicorn
+
+        from nstjax.studio.access import LOOPBACK, own_hosts
+        from nstjax.studio.server import make_app
+    except ImportError as error:
+        if error.name not in ("starlette", "uvicorn"):
+            raise
+        raise InputError(
+            'the page takes two more packages: pip install "nstjax[studio]"'
+        ) from None
+    host, port = FLAGS.host, FLAGS.port
+    folder = Path(FLAGS.folder).expanduser()
+    token = None if host in LOOPBACK else secrets.token_urlsafe(24)
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    app = make_app(folder, own_hosts(host, port), token)
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3
+    )
+    print(f"nstjax-studio: {address} (Ctrl-C ends it; files are in {folder})")
+    if FLAGS.browser:
+        threading.Timer(1.0, webbrowser.open, [address]).start()
+    uvicorn.Server(config).run()
+    return 0
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    launcher.run_command("nstjax-studio", __name__, USAGE, main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,44 @@
+"""Nine small pictures of one painting: three amounts of style by three stroke sizes."""
+
+import itertools
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from nstjax.io.images import write_image
+from nstjax.io.weights import load_network
+from nstjax.presets.published import get_preset
+from nstjax.runs.stylize import stylize
+from nstjax.studio.jobs import Nine, python_arguments, varied
+from nstjax.studio.pictures import Pictures
+from nstjax.studio.runs import RESULTS, Runs
+
+FACTORS = (0.1, 1.0, 10.0)  # of beta
+SCALES = (0.5, 1.0, 2.0)  # of style_scale
+SIDE = 256
+
+
+def paint_nine(folder: Path, key: str) -> None:
+    """Paint the pictures that are missing, as files of a run's folder."""
+    runs, pictures = Runs(folder / "runs"), Pictures(folder / "pictures")
+    job = runs.read(key).job
+    assert isinstance(job, Nine)
+    place = runs.path(key) / RESULTS
+    place.mkdir(exist_ok=True)
+    weights, arguments, options = python_arguments(job.painting, pictures)
+    params = load_network(weights).params
+    grid = list(itertools.product(SCALES, FACTORS))
+    for number, (scale, factor) in enumerate(tqdm(grid, unit="picture"), start=1):
+        path = place / f"{number}.jpg"
+        if not path.exists():
+            settings: dict[str, Any] = options | varied(job.painting, factor, scale)
+            settings |= {"size": f"long:{SIDE}", "pyramid": "none"}
+            preset = get_preset(job.painting.preset)
+            write_image(path, stylize(*arguments, params, preset, **settings).image)
+
+
+def run() -> None:
+    """Do this for the studio's folder and the run that the arguments name."""
+    paint_nine(Path(sys.argv[1]), sys.argv[2])
