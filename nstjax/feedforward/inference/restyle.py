@@ -84,16 +84,20 @@ class Restyler:
         """The style of a painting of any size."""
         assert self.encoder is not None
         network, (height, width, _) = self.model.network, painting.shape
-        check_sides(height, width, network.architecture)
         if isinstance(network, DescentNet):
-            scales = len(network.architecture.steps)
+            architecture = network.architecture
+            scales, least = len(architecture.steps), architecture.least_side
+            missing = [max(0, least - side) for side in (height, width)]
+            borders = [(0, missing[0]), (0, missing[1]), (0, 0)]
+            painting = np.pad(painting, borders, mode="reflect")
             return describe_painting(self.encoder, painting, self._pool, scales)
+        check_sides(height, width, network.architecture)
         return _style_of(self.encoder, painting, self._pool)
 
     def check_photo(self, photo: np.ndarray) -> None:
         """Raise ``InputError`` for a photo that is too small for the network.
 
-        None is for learned descent: its photos are reflected as far as it needs.
+        None is for learned descent: what it takes is reflected as far as it needs.
         """
         architecture, (height, width, _) = self.model.network.architecture, photo.shape
         if not isinstance(architecture, DescentArchitecture):

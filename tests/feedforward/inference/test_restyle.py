@@ -152,6 +152,15 @@ def test_a_small_photo_is_reflected_as_far_as_learned_descent_needs(steps, side)
     assert np.abs(found - photo).mean() > 0.01
 
 
+def test_a_small_painting_is_reflected_as_far_as_learned_descent_needs():
+    descending = restyle_models.restyler(restyle_models.descending())
+    painting = picture(20, 41)
+    reflected = np.pad(painting, [(0, 12), (0, 0), (0, 0)], mode="reflect")
+    found, expected = map(descending.style_of, (painting, reflected))
+    for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_what_does_not_fit_the_model_is_refused(painterly):
     with pytest.raises(InputError, match="unknown style 'mosaic': known are wave"):
         painterly.named_style("mosaic")
