@@ -51,7 +51,7 @@ def read_inputs(request: Request) -> Inputs:
     init_image = None
     if preset.image.init == "fast":
         shares = controls.style_blend_weights
-        init_image = fast_start(content, styles, names, shares, preset)
+        init_image = fast_start(content, styles, shares, preset)
     elif preset.image.init not in INITS:
         init_image = read_on_white(preset.image.init, content_size(preset))
     return Inputs(content, alpha, styles, names, fine_style, init_image, controls)

@@ -151,7 +151,7 @@ def stylize(
     )
     start = None
     if init_image is None and chosen.image.init == "fast":
-        start = fast_start(photo, paintings, names, style_blend_weights, chosen)
+        start = fast_start(photo, paintings, style_blend_weights, chosen)
     elif init_image is not None:
         start = read_image(init_image, content_size(chosen))
     if fine_style is not None:

@@ -57,7 +57,7 @@ def test_demo_paints_its_own_pictures(studio, command):
     good(command, "--demo", *flags)
     photo, painting = demo_pictures()
     preset = customize(PRESETS["quick"], size=Size("exact", (36, 48)))
-    expected = fast_start(photo, [painting], "a", None, preset)
+    expected = fast_start(photo, [painting], None, preset)
     start = nstjax.read_image("run/snapshot_000000.png")
     np.testing.assert_allclose(start, expected, atol=0.003)
     assert nstjax.read_image("out_montage.png").shape[0] == 36

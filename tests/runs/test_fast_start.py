@@ -31,7 +31,7 @@ def of_size(size):
 @pytest.mark.parametrize("shares", [None, (3.0, 1.0)])
 def test_it_is_the_picture_of_the_restyler_in_mixed_styles(shares, restyler):
     photo, *paintings = (picture(60, 80, seed) for seed in range(3))
-    found = fast_start(photo, paintings, "ab", shares, of_size("64x48"))
+    found = fast_start(photo, paintings, shares, of_size("64x48"))
     styles = [restyler.style_of(painting) for painting in paintings]
     mixed = mixture(styles, [0.75, 0.25] if shares else [0.5, 0.5])
     (expected,) = restyler([resize(photo, 48, 64)], mixed)
@@ -41,14 +41,14 @@ def test_it_is_the_picture_of_the_restyler_in_mixed_styles(shares, restyler):
 
 def test_a_large_picture_is_computed_at_512_pixels_and_enlarged(restyler):
     photo, painting = picture(48, 96), picture(48, 48, 1)
-    found = fast_start(photo, [painting], "a", None, of_size("640x320"))
+    found = fast_start(photo, [painting], None, of_size("640x320"))
     (computed,) = restyler([resize(photo, 256, 512)], restyler.style_of(painting))
     np.testing.assert_allclose(found, resize(computed, 320, 640), atol=1e-6)
 
 
 def test_stylize_starts_there():
     photo, painting = picture(48, 64), picture(48, 48, 1)
-    start = fast_start(photo, [painting], "a", None, of_size("64x48"))
+    start = fast_start(photo, [painting], None, of_size("64x48"))
     params = restyle_models.encoder().params
     shallow = {"content_layers": ("relu1_1",), "style_layers": ("relu1_1",)}
     result = nstjax.stylize(
@@ -63,9 +63,3 @@ def test_prepare_asks_for_the_picture():
     params = restyle_models.encoder().params
     with pytest.raises(nstjax.InputError, match="init is 'fast': read or make that"):
         nstjax.prepare(picture(48, 64), [picture(48, 48)], params, of_size("64x48"))
-
-
-def test_a_painting_that_is_too_small_is_named():
-    photo, *paintings = picture(48, 64), picture(48, 48), picture(8, 8, 1)
-    with pytest.raises(nstjax.InputError, match=r"^b: .*8x8"):
-        fast_start(photo, paintings, "ab", None, of_size("64x48"))
