@@ -220,7 +220,8 @@ def test_a_drop_shows_a_first_look_and_paint_what_the_command_paints(
     (own,) = server.folder.glob("runs/*/stylized.png")
     assert own.read_bytes() == (tmp_path / "stylized.png").read_bytes()
     page.click("copy-python")
-    text = wait_for(lambda: page.get("copied").text)
+    wait_for(lambda: page.get("copied").text.startswith("import nstjax"))
+    text = page.get("copied").text
     (tmp_path / "stylized.png").unlink()
     subprocess.run([sys.executable, "-c", text], check=True, cwd=tmp_path)
     assert own.read_bytes() == (tmp_path / "stylized.png").read_bytes()
