@@ -14,7 +14,7 @@ from nstjax.io.config import CONFIG
 from nstjax.io.stored import read_record
 from nstjax.studio.jobs import Nine, Painting, arguments, preset_of
 from nstjax.studio.pictures import Pictures
-from nstjax.studio.runs import RESULT, RESULTS, Progress, Record, Runs, is_painting
+from nstjax.studio.runs import RESULT, RESULTS, Progress, Record, Runs
 from nstjax.studio.speeds import Speeds
 
 PREVIEW_SECONDS = 0.5
@@ -91,7 +91,7 @@ class Queue:
 
     def progress(self, key: str, record: Record) -> Progress:
         """How far a run has come."""
-        if is_painting(record.job):
+        if isinstance(record.job, Painting):
             return self.runs.progress(key)
         if self._running and self._running.key == key:
             return Progress(self._running.done, self._running.total)

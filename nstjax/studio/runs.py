@@ -18,7 +18,7 @@ from nstjax.io.config import CONFIG
 from nstjax.io.locks import PREVIEW, PREVIEW_FOLDER
 from nstjax.io.run_log import METRICS
 from nstjax.io.stored import read_record
-from nstjax.studio.jobs import Job, Painting
+from nstjax.studio.jobs import Job
 
 RECORD = "studio.json"
 RESULTS = "results"
@@ -205,8 +205,3 @@ def _pixel_steps(scales: list[Scale], rows: list[dict[str, Any]]) -> tuple[float
         for scale in scales
     )
     return last["seconds"] - first["seconds"], done
-
-
-def is_painting(job: Job) -> bool:
-    """Whether a job is a run of nstjax, which can be paused."""
-    return isinstance(job, Painting)

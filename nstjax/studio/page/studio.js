@@ -1,6 +1,6 @@
 // The page: what is chosen, what is looked at, what is computed.
 
-import { get, listen, post, remove, upload } from "./api.js";
+import { get, listen, post, upload } from "./api.js";
 import { Mask } from "./mask.js";
 import { Settings } from "./settings.js";
 import { Viewer } from "./viewer.js";
@@ -11,7 +11,7 @@ const LOOK_WAIT = 60; // milliseconds after the last change
 
 const pictures = new Map(); // {id: picture}
 const runs = new Map(); // {key: run}
-const chosen = { photos: [], photo: null, styles: [], run: null };
+const chosen = { photo: null, styles: [], run: null };
 let settings, bundled = [];
 const viewer = new Viewer();
 const mask = new Mask(element("mask-canvas"), () => plan());
@@ -37,9 +37,9 @@ function guarded(action) {
 // Pictures that are chosen
 
 function remember() {
-  const { photos, photo, styles, run } = chosen;
+  const { photo, styles, run } = chosen;
   try {
-    localStorage.setItem(CHOSEN, JSON.stringify({ photos, photo, styles, run, job: settings?.read() }));
+    localStorage.setItem(CHOSEN, JSON.stringify({ photo, styles, run, job: settings?.read() }));
   } catch {
     // Without storage a page that is reloaded begins anew.
   }
@@ -143,7 +143,6 @@ const give = (kind) => guarded(async (files) => {
     const picture = await upload(file, kind === "photo" && isVideo ? "video" : kind);
     pictures.set(picture.id, picture);
     if (kind === "photo") {
-      chosen.photos.push(picture.id);
       choosePhoto(picture.id);
     } else if (!chosen.styles.some((style) => style.picture === picture.id)) chooseStyle({ picture: picture.id });
     say("");
