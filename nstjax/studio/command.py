@@ -1,6 +1,8 @@
 """The ``nstjax-studio`` command's flags."""
 
+import os
 import secrets
+import socket
 import threading
 import webbrowser
 from collections.abc import Sequence
@@ -11,6 +13,7 @@ from absl import flags
 from nstjax.commands import launcher
 from nstjax.commands.path_flags import define_path
 from nstjax.errors import InputError
+from nstjax.io.locks import LOCK, held
 
 USAGE = """
 nstjax in the browser: drop a photo and a painting, and watch it being painted.
@@ -36,6 +39,7 @@ define_path(
 )
 
 FLAGS = flags.FLAGS
+GRACE_SECONDS = 3
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -61,14 +65,33 @@ def main(arguments: Sequence[str]) -> int:
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
     app = make_app(folder, own_hosts(host, port), token)
-    config = uvicorn.Config(
-        app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3
-    )
-    print(f"nstjax-studio: {address} (Ctrl-C ends it; files are in {folder})")
-    if FLAGS.browser:
-        threading.Timer(1.0, webbrowser.open, [address]).start()
-    uvicorn.Server(config).run()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--folder={folder} is a file: give a folder")
+    otherwise = "stop the studio that uses it, or choose another --folder"
+    with held(folder / LOCK, str(folder), otherwise), _listening(host, port) as own:
+        print(f"nstjax-studio: {address} (Ctrl-C ends it; files are in {folder})")
+        if FLAGS.browser:
+            threading.Timer(1.0, webbrowser.open, [address]).start()
+        config = uvicorn.Config(
+            app, log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS
+        )
+        uvicorn.Server(config).run(sockets=[own])
     return 0
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        # Of a name that is not known the number is below 0.
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else error.strerror or error
+        raise InputError(
+            f"no page can be served at {host}, port {port} ({why}): give another "
+            "--port or --host"
+        ) from None
 
 
 def run() -> None:
