@@ -24,7 +24,7 @@ SIDE = 128  # of the squares, cut out of the cat's face
 TOP, LEFT = 40, 85
 BETA = nstjax.get_preset("gatys-code").beta
 SETTINGS: dict[str, dict[str, Any]] = {
-    "amount-low": {"beta": BETA / 100},
+    "amount-low": {"beta": BETA / 10**4},
     "amount-high": {"beta": BETA * 100},
     "stroke-low": {"style_scale": 0.3},
     "stroke-high": {"style_scale": 2.5},

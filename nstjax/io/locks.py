@@ -28,7 +28,7 @@ MARK = b"nstjax: "
 PREVIEW_FOLDER = ".nstjax-preview"
 OURS = re.compile(rf"\..*\.nstjax-[0-9a-f]{{16}}|.*{re.escape(PREVIEW_FOLDER)}")
 # The files that are written into folders of ours.
-NEW, PREVIEW = "new", "preview.png"
+NEW, PREVIEW = "new", "preview.jpg"
 
 
 @contextlib.contextmanager

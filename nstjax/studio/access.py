@@ -1,6 +1,9 @@
 """Who may talk to the server: this page alone, and with a token from elsewhere."""
 
+import contextlib
 import hmac
+import ipaddress
+import socket
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -9,6 +12,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+EVERYWHERE = ("0.0.0.0", "::")
 COOKIE = "nstjax_token"
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -27,9 +31,10 @@ class Access:
     """Turns away requests that are not the page's own.
 
     The Host header must be ours: another name that somebody has made lead here (DNS
-    rebinding) is refused. A request that comes from another site's page is refused by
-    its Origin or Sec-Fetch-Site. Where there is a token, it must come in the page's
-    address the first time, and in a cookie from then on.
+    rebinding) is refused. Where there is a token, any IP address will do, too: a
+    machine may have several, and no DNS server can make one lead here. A request that
+    comes from another site's page is refused by its Origin or Sec-Fetch-Site. A token
+    must come in the page's address the first time, and in a cookie from then on.
     """
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str], token: str | None):
@@ -65,7 +70,7 @@ class Access:
 
     def _why_not(self, headers: Headers) -> str | None:
         host = headers.get("host", "")
-        if host not in self._hosts:
+        if host not in self._hosts and not (self._token and _is_address(host)):
             return f"{host[:100]} is not this server's name"
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
@@ -90,7 +95,33 @@ class Access:
 
 def own_hosts(host: str, port: int) -> frozenset[str]:
     """The Host headers that lead to a server."""
-    names = {*LOOPBACK, host} if host in (*LOOPBACK, "0.0.0.0", "::") else {host}
+    names = {host}
+    if host in (*LOOPBACK, *EVERYWHERE):
+        names |= {*LOOPBACK}
+    if host in EVERYWHERE:
+        own = socket.gethostname().lower()
+        names |= {own, f"{own}.local"}
     shown = {f"[{name}]" if ":" in name else name for name in names}
     ports = {f"{name}:{port}" for name in shown}
     return frozenset(ports | shown if port == 80 else ports)
+
+
+def address_of(host: str) -> str:
+    """The host as others reach it: of every address, the one that leads outside."""
+    if host in EVERYWHERE:
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
+        ):
+            # An address of documentation (RFC 5737), to which nothing is sent.
+            probe.connect(("192.0.2.1", 9))
+            host = probe.getsockname()[0]
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_address(host: str) -> bool:
+    """Whether a Host header is an IP address, with a port or without."""
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(urlsplit(f"//{host}").hostname or "")
+        return True
+    return False

@@ -39,7 +39,6 @@ define_path(
 )
 
 FLAGS = flags.FLAGS
-GRACE_SECONDS = 3
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,10 +48,9 @@ def main(arguments: Sequence[str]) -> int:
             f"{arguments[0]} is not expected: pictures are dropped on the page"
         )
     try:
-        import uvicorn
-
-        from nstjax.studio.access import LOOPBACK, own_hosts
+        from nstjax.studio.access import LOOPBACK, address_of, own_hosts
         from nstjax.studio.server import make_app
+        from nstjax.studio.serving import Serving
     except ImportError as error:
         if error.name not in ("starlette", "uvicorn"):
             raise
@@ -62,8 +60,8 @@ def main(arguments: Sequence[str]) -> int:
     host, port = FLAGS.host, FLAGS.port
     folder = Path(FLAGS.folder).expanduser()
     token = None if host in LOOPBACK else secrets.token_urlsafe(24)
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    query = f"?token={token}" if token else ""
+    address = f"http://{address_of(host)}:{port}/{query}"
     app = make_app(folder, own_hosts(host, port), token)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--folder={folder} is a file: give a folder")
@@ -72,10 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"nstjax-studio: {address} (Ctrl-C ends it; files are in {folder})")
         if FLAGS.browser:
             threading.Timer(1.0, webbrowser.open, [address]).start()
-        config = uvicorn.Config(
-            app, log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS
-        )
-        uvicorn.Server(config).run(sockets=[own])
+        Serving(app).run(sockets=[own])
     return 0
 
 

@@ -34,7 +34,7 @@ class Studio:
         # So that a picture is there at once, whatever the other one computes.
         self.reader = Worker()
         self.queue = Queue(self.runs, self.pictures, self.speeds, self.changed)
-        self._listeners: set[asyncio.Queue[str]] = set()
+        self._listeners: set[asyncio.Queue[str | None]] = set()
 
     def changed(self, key: str) -> None:
         """Tell every page that something is new about a run."""
@@ -60,8 +60,7 @@ class Studio:
                 task.cancel()
             await self.queue.close()
             tasks[0].cancel()
-            await self.worker.close()
-            await self.reader.close()
+            await self.end_answers()
 
     def run(self, key: str) -> dict[str, Any]:
         """What the page is told of a run."""
@@ -87,9 +86,16 @@ class Studio:
             }
         return self.run(key)
 
+    def result_name(self, path: Path) -> str:
+        """What a result is called outside: by its photo, not by the photo's id."""
+        key = path.stem.partition("_")[0]
+        if key in self.pictures:
+            return f"{Path(self.pictures[key].name).stem}-stylized"
+        return path.stem
+
     async def events(self) -> AsyncIterator[str]:
         """Server-sent events: every run first, then each that has changed."""
-        listener: asyncio.Queue[str] = asyncio.Queue()
+        listener: asyncio.Queue[str | None] = asyncio.Queue()
         self._listeners.add(listener)
         try:
             runs = [self.run(key) for key in self.runs]
@@ -103,7 +109,9 @@ class Studio:
                     continue
                 while not listener.empty():
                     keys.add(listener.get_nowait())
-                for key in sorted(keys):
+                if None in keys:
+                    return
+                for key in sorted(filter(None, keys)):
                     try:
                         data = self.run(key)
                     except InputError:
@@ -111,6 +119,13 @@ class Studio:
                     yield f"event: run\ndata: {json.dumps(data)}\n\n"
         finally:
             self._listeners.discard(listener)
+
+    async def end_answers(self) -> None:
+        """End the streams, and what waits for the workers."""
+        for listener in self._listeners:
+            listener.put_nowait(None)
+        for worker in (self.worker, self.reader):
+            await worker.close()
 
     async def _watch(self) -> None:
         """Tell the pages when the run that is computed has come further."""

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from PIL import Image, PngImagePlugin
@@ -25,11 +26,11 @@ def converted(source: Path, name: str, command: str) -> bytes:
     return encoded.getvalue()
 
 
-def write_archive(path: Path, files: list[Path]) -> None:
-    """Write files into one ZIP file, whole or not at all."""
+def write_archive(path: Path, files: Mapping[str, Path]) -> None:
+    """Write files, by their names in it, into one ZIP file, whole or not at all."""
     with (
         atomic_path(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
     ):
-        for file in files:
-            archive.write(file, file.name)
+        for name, file in files.items():
+            archive.write(file, name)

@@ -13,6 +13,8 @@ from nstjax.presets.published import DEFAULT_PRESET, get_preset
 from nstjax.presets.settings import customize, default_size_rule, setting_types
 from nstjax.studio.pictures import Picture, Pictures
 
+FACTORS = (0.001, 0.03, 1.0)  # of beta, for nine pictures
+SCALES = (0.5, 1.0, 2.0)  # of style_scale
 MOST_STYLES = 8
 MOST_PHOTOS = 1000
 MOST_REFINEMENTS = 1000
@@ -141,6 +143,15 @@ def command_text(
 ) -> str:
     """The command as somebody can paste it into a terminal."""
     return shlex.join([*arguments(job, pictures), *more])
+
+
+def shared_text(job: Painting | Restyling, pictures: Pictures) -> str:
+    """The command with the pictures' own names, for a file that others may get."""
+    given = arguments(job, pictures)
+    for key in pictures_of(job):
+        name, path = pictures[key].name, _path(key, pictures)
+        given = [argument.replace(path, name) for argument in given]
+    return shlex.join(given)
 
 
 def python_text(

@@ -11,12 +11,10 @@ from nstjax.io.images import write_image
 from nstjax.io.weights import load_network
 from nstjax.presets.published import get_preset
 from nstjax.runs.stylize import stylize
-from nstjax.studio.jobs import Nine, python_arguments, varied
+from nstjax.studio.jobs import FACTORS, SCALES, Nine, python_arguments, varied
 from nstjax.studio.pictures import Pictures
 from nstjax.studio.runs import RESULTS, Runs
 
-FACTORS = (0.1, 1.0, 10.0)  # of beta
-SCALES = (0.5, 1.0, 2.0)  # of style_scale
 SIDE = 256
 
 

@@ -24,6 +24,7 @@ RECORD = "studio.json"
 RESULTS = "results"
 RESULT = "stylized.png"
 DAMAGED = "delete its folder"
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # of results that can be shown
 KEY = r"^[0-9]{8}-[0-9]{6}-[0-9a-f]{6}$"
 # Of metrics.jsonl, to know how far a run has come.
 TAIL_BYTES = 2**16
@@ -116,7 +117,8 @@ class Runs:
         folder = self.path(key)
         result = folder / RESULT
         newest = folder / f"{result.stem}{PREVIEW_FOLDER}" / PREVIEW
-        return next((path for path in (newest, result) if path.exists()), None)
+        made = [path for path in self.results(key) if path.suffix in PICTURES][-1:]
+        return next((path for path in (newest, *made) if path.exists()), None)
 
     def results(self, key: str) -> list[Path]:
         """The pictures and videos that a run has made."""

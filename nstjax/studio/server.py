@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from nstjax.commands.preset_flags import SETTINGS
 from nstjax.errors import InputError
-from nstjax.presets.published import DEFAULT_PRESET, PRESETS
+from nstjax.presets.published import PRESETS
 from nstjax.studio import jobs
 from nstjax.studio.access import Access
 from nstjax.studio.bodies import read_json, receive_file
@@ -31,8 +31,6 @@ from nstjax.studio.setting_form import described_setting, setting_texts
 PAGE = Path(__file__).with_name("page")
 MOST_UPLOAD_BYTES = 2**28
 MOST_VIDEO_BYTES = 2**32
-POLL_SECONDS = 0.25
-HEARTBEAT_SECONDS = 15
 LOOK_SIDES = (256, 512)
 FORMATS = {"png": "PNG", "jpg": "JPEG", "tif": "TIFF"}
 Handler = Callable[[Request], Awaitable[Response]]
@@ -57,7 +55,7 @@ class Answers:
                     name: setting_texts(preset) | {"source": preset.source}
                     for name, preset in PRESETS.items()
                 },
-                "default_preset": DEFAULT_PRESET,
+                "nine": {"beta": jobs.FACTORS, "style_scale": jobs.SCALES},
                 "settings": [
                     described_setting(name) for name in SETTINGS if name != "montage"
                 ],
@@ -249,6 +247,17 @@ class Answers:
             return Response(status_code=404)
         return Response(*_read(path))
 
+    async def thumbnail(self, request: Request) -> Response:
+        """The image so far, or a result, small."""
+        key = request.path_params["key"]
+        source = self._studio.runs.preview(key)
+        if source is None:
+            return Response(status_code=404)
+        path = self._studio.runs.path(key) / "thumbnail.jpg"
+        if not path.exists() or path.stat().st_mtime < source.stat().st_mtime:
+            await self._studio.reader.ask("shrink", path=str(source), output=str(path))
+        return FileResponse(path)
+
     async def losses(self, request: Request) -> Response:
         """The total loss of each step."""
         return JSONResponse(self._studio.runs.losses(request.path_params["key"]))
@@ -256,25 +265,31 @@ class Answers:
     async def result(self, request: Request) -> Response:
         """A result to take away, with its settings in the file."""
         key, name = request.path_params["key"], request.path_params["name"]
+        stem, _, ending = name.rpartition(".")
+        job, kind = self._studio.runs.read(key).job, FORMATS.get(ending)
         for path in self._studio.runs.results(key):
+            taken = f"{self._studio.result_name(path)}.{ending}"
+            if path.stem == stem and path.suffix == ".png" and kind:
+                assert not isinstance(job, jobs.Nine)
+                command = jobs.shared_text(job, self._studio.pictures)
+                data = await asyncio.to_thread(converted, path, kind, command)
+                # As FileResponse does it: a name may have any letters.
+                name = FileResponse(path, filename=taken).headers["content-disposition"]
+                headers = {"Content-Disposition": name}
+                return Response(data, 200, headers, f"image/{kind.lower()}")
             if path.name == name:
-                return FileResponse(path, filename=name)
-        suffix = FORMATS.get(name.rpartition(".")[2])
-        source = self._studio.runs.path(key) / RESULT
-        if not name.startswith("stylized.") or suffix is None or not source.exists():
-            raise InputError("there is no such result yet: wait until the run has one")
-        job = self._studio.runs.read(key).job
-        assert isinstance(job, jobs.Painting)
-        command = jobs.command_text(job, self._studio.pictures)
-        data = await asyncio.to_thread(converted, source, suffix, command)
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(data, media_type=f"image/{suffix.lower()}", headers=headers)
+                return FileResponse(path, filename=taken)
+        raise InputError("there is no such result yet: wait until the run has one")
 
     async def results_archive(self, request: Request) -> Response:
         """All results of a run in one ZIP file."""
         key = request.path_params["key"]
         path = self._studio.runs.path(key) / "results.zip"
-        await asyncio.to_thread(write_archive, path, self._studio.runs.results(key))
+        files = {
+            f"{number:03d} {self._studio.result_name(each)}{each.suffix}": each
+            for number, each in enumerate(self._studio.runs.results(key), start=1)
+        }
+        await asyncio.to_thread(write_archive, path, files)
         return FileResponse(path, filename=f"nstjax-{key}.zip")
 
 
@@ -299,6 +314,7 @@ def make_app(
         _route("/api/runs", answers.add_run, "POST"),
         _route("/api/runs/{key}", answers.remove_run, "DELETE"),
         _route("/api/runs/{key}/preview.jpg", answers.preview),
+        _route("/api/runs/{key}/thumbnail.jpg", answers.thumbnail),
         _route("/api/runs/{key}/losses", answers.losses),
         _route("/api/runs/{key}/results.zip", answers.results_archive),
         _route("/api/runs/{key}/results/{name}", answers.result),
@@ -309,7 +325,9 @@ def make_app(
         Mount("/page", StaticFiles(directory=PAGE)),
     ]
     guard = Middleware(Access, hosts=hosts, token=token)
-    return Starlette(routes=routes, middleware=[guard], lifespan=studio.lifespan)
+    app = Starlette(routes=routes, middleware=[guard], lifespan=studio.lifespan)
+    app.state.studio = studio
+    return app
 
 
 def _route(path: str, handler: Handler, method: str = "GET", change: str = "") -> Route:

@@ -61,6 +61,14 @@ def add_picture(path: str, view: str, thumbnail: str) -> dict[str, Any]:
     return {"width": width, "height": height, "suffix": suffix}
 
 
+def shrink(path: str, output: str) -> dict[str, Any]:
+    """Write a picture as a thumbnail."""
+    used_size = functools.partial(size_at_most, size=THUMBNAIL)
+    picture = read_image(path, used_size)
+    write_image(output, resize(picture, *used_size(*picture.shape[:2])), quality=90)
+    return {}
+
+
 def add_video(path: str, view: str, thumbnail: str) -> dict[str, Any]:
     """The same of a video, shown by its first frame."""
     info = probe(path)
@@ -187,6 +195,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "list_styles": list_styles,
     "look": look,
     "plan": plan,
+    "shrink": shrink,
     "style_thumbnails": style_thumbnails,
     "warm_up": warm_up,
 }

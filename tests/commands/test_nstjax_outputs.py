@@ -70,7 +70,7 @@ def test_preview_is_renewed_and_removed_at_the_end(studio, command, monkeypatch)
         assert pathlib.Path(path).exists()
 
     monkeypatch.setattr(run_files, "write_image", write_image)
-    preview = "out.nstjax-preview/preview.png"
+    preview = "out.nstjax-preview/preview.jpg"
     out = good(command, *ONE, "--preview_seconds=1e-9")
     assert out.count(f"nstjax: preview in {preview}, renewed every 1e-09 seconds") == 1
     assert written_paths.count(preview) >= 2

@@ -27,8 +27,8 @@ def leave(folder, *names, lock=SIGNED):
 
 def test_what_a_killed_process_has_left_is_removed_by_the_next(tmp_path):
     leave(tmp_path / DEAD, "new.png")
-    preview = leave(tmp_path / "out.nstjax-preview", "preview.png")
-    leave(preview / f".preview.png.{TOKEN}", "new.png")
+    preview = leave(tmp_path / "out.nstjax-preview", "preview.jpg")
+    leave(preview / f".preview.jpg.{TOKEN}", "new.png")
     # Killed between two of the steps in which it is made.
     leave(tmp_path / f".b.{TOKEN}", lock=None)
     leave(tmp_path / f".c.{TOKEN}", lock=b"")
@@ -41,12 +41,12 @@ def test_what_lives_or_is_somebodys_own_stays(tmp_path):
     live = leave(tmp_path / DEAD, "new.png")
     # A name alone says nothing.
     leave(tmp_path / f".a.{TOKEN}", "new.png", lock=None)
-    leave(tmp_path / "b.nstjax-preview", "preview.png", lock=None)
+    leave(tmp_path / "b.nstjax-preview", "preview.jpg", lock=None)
     leave(tmp_path / f".c.{TOKEN}", "new.png", lock=b"somebody's own")
     (tmp_path / ".nstjax-notes").touch()
     before = sorted(tmp_path.rglob("*"))
     # Put into a folder of ours, whose own files go.
-    edited = leave(tmp_path / "d.nstjax-preview", "preview.png", "edited.png")
+    edited = leave(tmp_path / "d.nstjax-preview", "preview.jpg", "edited.png")
     with open(live / locks.LOCK, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         locks.remove_dead(tmp_path)
@@ -103,12 +103,12 @@ def test_what_only_has_the_name_of_a_lock_stays_as_it_is(kind, tmp_path):
 
 
 def test_a_link_to_a_folder_is_none_that_a_killed_process_has_left(tmp_path):
-    leave(tmp_path / "run", "preview.png")
+    leave(tmp_path / "run", "preview.jpg")
     link = tmp_path / "out.nstjax-preview"
     link.symlink_to("run")
     with locks.own_folder(link) as own:
         assert not own
-    assert sorted(os.listdir(tmp_path / "run")) == [locks.LOCK, "preview.png"]
+    assert sorted(os.listdir(tmp_path / "run")) == [locks.LOCK, "preview.jpg"]
 
 
 def test_a_folder_of_a_killed_process_is_free(tmp_path):
@@ -143,7 +143,7 @@ with (
     interrupts.heeded("paint"),
     locks.working_in(folder),
     locks.own_folder(folder / "out.nstjax-preview") as own,
-    atomic.atomic_path(folder / "out.nstjax-preview" / "preview.png") as path,
+    atomic.atomic_path(folder / "out.nstjax-preview" / "preview.jpg") as path,
 ):
     assert own
     path.write_text("half")

@@ -84,7 +84,7 @@ def test_the_log_catches_up_when_there_is_room_again(studio, command, monkeypatc
 
 
 def test_a_preview_never_takes_the_place_of_another_file(studio, command):
-    preview = studio / "out.nstjax-preview" / "preview.png"
+    preview = studio / "out.nstjax-preview" / "preview.jpg"
     preview.parent.mkdir()
     preview.write_text("mine")
     status, _, err = command(*PLAIN, "--steps=3")
@@ -94,7 +94,7 @@ def test_a_preview_never_takes_the_place_of_another_file(studio, command):
 
 
 def test_a_new_run_overwrites_nothing_in_its_folder(studio, command):
-    mine = [studio / "run" / name for name in ("preview.png", ".nstjax-mine")]
+    mine = [studio / "run" / name for name in ("preview.jpg", ".nstjax-mine")]
     mine[0].parent.mkdir()
     for path in mine:
         path.write_text("mine")

@@ -287,6 +287,22 @@ export class Mask {
     return new Promise((done) => canvas.toBlob(done, "image/png"));
   }
 
+  // Bring back the regions of a run, from its masks' addresses: white where a painting
+  // is, black where the photo is kept.
+  async restore(regions, kept) {
+    const sources = [...regions].map(([target, address]) => [target, address, false]);
+    if (kept) sources.push(["keep", kept, true]);
+    for (const [target, address, inverted] of sources) {
+      const image = await createImageBitmap(await (await fetch(address)).blob());
+      const context = this.layer(target), { width, height } = this;
+      context.drawImage(image, 0, 0, width, height);
+      const pixels = context.getImageData(0, 0, width, height), { data } = pixels;
+      for (let i = 0; i < data.length; i += 4) data[i + 3] = inverted ? 255 - data[i] : data[i];
+      context.putImageData(pixels, 0, 0);
+    }
+    this.draw();
+  }
+
   async load(file) {
     const image = await createImageBitmap(file);
     const canvas = sheet(this.width, this.height), context = canvas.getContext("2d", { willReadFrequently: true });

@@ -95,6 +95,11 @@ export class Settings {
     return { preset, weights: element("weights").value, settings: { ...settings, ...this.own }, seed };
   }
 
+  // A setting of a job, as a number.
+  value(job, name) {
+    return Number(job.settings[name] ?? this.presets[job.preset][name]);
+  }
+
   // Bring back what a job had.
   write(job) {
     const settings = { ...job.settings };
@@ -105,16 +110,13 @@ export class Settings {
     });
     for (const radio of this.radios()) radio.checked = radio.value === quality;
     for (const key of Object.keys(QUALITIES[quality]?.settings ?? {})) delete settings[key];
-    const texts = this.presets[job.preset];
-    const logarithm = (name, base) => {
-      const ratio = Number(settings[name] ?? texts[name]) / Number(texts[name]);
+    for (const [id, name, base] of [["amount", "beta", 10], ["stroke", "style_scale", 2]]) {
+      const ratio = this.value(job, name) / Number(this.presets[job.preset][name]), knob = element(id);
       const value = Math.round((Math.log(ratio) / Math.log(base)) * 10) / 10;
-      const fits = Math.abs(value) <= 2 && Math.abs(base ** value / ratio - 1) < 1e-4;
+      const fits = value >= knob.min && value <= knob.max && Math.abs(base ** value / ratio - 1) < 1e-4;
       if (fits) delete settings[name];
-      return fits ? value : 0;
-    };
-    element("amount").value = logarithm("beta", 10);
-    element("stroke").value = logarithm("style_scale", 2);
+      knob.value = fits ? value : 0;
+    }
     element("color").value = settings.color ?? "style";
     delete settings.color;
     const side = /^long:(\d+)$/.exec(settings.size ?? "")?.[1];

@@ -1,6 +1,6 @@
 // The page: what is chosen, what is looked at, what is computed.
 
-import { get, listen, post, upload } from "./api.js";
+import { get, listen, post, remove, upload } from "./api.js";
 import { Mask } from "./mask.js";
 import { Settings } from "./settings.js";
 import { Viewer } from "./viewer.js";
@@ -12,9 +12,12 @@ const LOOK_WAIT = 60; // milliseconds after the last change
 const pictures = new Map(); // {id: picture}
 const runs = new Map(); // {key: run}
 const chosen = { photo: null, styles: [], run: null };
-let settings, bundled = [];
+let settings, factors, bundled = [];
 const viewer = new Viewer();
-const mask = new Mask(element("mask-canvas"), () => plan());
+const mask = new Mask(element("mask-canvas"), () => {
+  plan();
+  keepMask();
+});
 
 // Messages
 
@@ -45,22 +48,53 @@ function remember() {
   }
 }
 
-function thumbnail(source, title, pressed, act, role = "pressed") {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "thumbnail";
-  if (role === "checked") {
-    button.setAttribute("role", "radio");
-    button.setAttribute("aria-checked", String(pressed));
-  } else button.setAttribute("aria-pressed", String(pressed));
-  const image = document.createElement("img"), text = document.createElement("span");
-  image.src = source;
-  image.alt = "";
-  text.textContent = title;
-  button.title = title;
-  button.append(image, text);
-  button.addEventListener("click", guarded(act));
-  return button;
+// Renew what a box shows, a node for each item by its key. Those that stay are updated
+// in place: none loses the pointer or the keyboard.
+function renew(box, items, make, update = () => {}) {
+  const old = new Map([...box.children].map((node) => [node.dataset.key, node]));
+  const nodes = items.map((item) => {
+    const node = old.get(item.key) ?? make(item);
+    node.dataset.key = item.key;
+    old.delete(item.key);
+    update(node, item);
+    return node;
+  });
+  for (const node of old.values()) node.remove();
+  for (const [place, node] of nodes.entries()) {
+    if (box.children[place] !== node) box.insertBefore(node, box.children[place] ?? null);
+  }
+}
+
+// Pictures' buttons, and beside each one that deletes it.
+function showThumbnails(box, items) {
+  renew(box, items, ({ remove: isRemoved }) => {
+    const node = document.createElement("div");
+    node.className = "thumbnail";
+    const button = document.createElement("button"), image = document.createElement("img");
+    button.type = "button";
+    image.alt = "";
+    button.append(image, document.createElement("span"));
+    node.append(button);
+    if (isRemoved) {
+      const cross = document.createElement("button");
+      cross.type = "button";
+      cross.className = "delete";
+      cross.textContent = "×";
+      node.append(cross);
+    }
+    return node;
+  }, (node, { source, text, title, pressed, act, remove: removed }) => {
+    const [button, cross] = node.children, [image, label] = button.children;
+    if (image.getAttribute("src") !== source) image.src = source;
+    label.textContent = text;
+    button.title = title ?? text;
+    button.setAttribute("aria-pressed", String(pressed));
+    button.onclick = guarded(act);
+    if (!cross) return;
+    cross.title = `Delete ${text}`;
+    cross.setAttribute("aria-label", cross.title);
+    cross.onclick = guarded(removed);
+  });
 }
 
 const isSame = (style, other) => style.picture === other.picture && style.name === other.name;
@@ -73,33 +107,51 @@ function chooseStyle(style) {
     chosen.styles = chosen.styles.filter((each) => Boolean(each.name) === Boolean(style.name));
     chosen.styles.push({ ...style, share: 1 });
   }
-  changedPictures();
-}
-
-function choosePhoto(id) {
-  if (chosen.photo !== id) {
-    chosen.photo = id;
-    const { width, height } = pictures.get(id);
-    mask.begin_photo(width, height);
-  }
   chosen.run = null;
   changedPictures();
 }
 
+async function choosePhoto(id) {
+  const isNew = chosen.photo !== id;
+  chosen.photo = id;
+  chosen.run = null;
+  changedPictures();
+  if (isNew) await beginMask();
+}
+
+const deletePicture = (id) => async () => {
+  await remove(`/api/pictures/${id}`);
+  pictures.delete(id);
+  chosen.styles = chosen.styles.filter(({ picture }) => picture !== id);
+  if (chosen.photo === id) {
+    chosen.photo = chosen.run = null;
+    viewer.showNothing();
+  }
+  say("");
+  changedPictures();
+};
+
 function showPictures() {
-  const photos = [...pictures.values()].filter(({ kind }) => kind === "photo" || kind === "video");
-  element("photos").replaceChildren(...photos.map(({ id, name }) =>
-    thumbnail(`/api/pictures/${id}/thumbnail.jpg`, name, id === chosen.photo, () => choosePhoto(id), "checked")));
+  const item = ({ id, name }, pressed, act) => (
+    { key: id, source: `/api/pictures/${id}/thumbnail.jpg`, text: name, pressed, act, remove: deletePicture(id) }
+  );
+  showThumbnails(element("photos"), photos().map((each) => item(each, each.id === chosen.photo, () => choosePhoto(each.id))));
   const paintings = [...pictures.values()].filter(({ kind }) => kind === "painting");
-  element("paintings").replaceChildren(...paintings.map(({ id, name }) =>
-    thumbnail(`/api/pictures/${id}/thumbnail.jpg`, name, chosen.styles.some(({ picture }) => picture === id), () => chooseStyle({ picture: id }))));
-  element("bundled").replaceChildren(...bundled.map(({ name, title }) =>
-    thumbnail(`/api/styles/${name}.jpg`, title || name, chosen.styles.some((style) => style.name === name), () => chooseStyle({ name }))));
+  showThumbnails(element("paintings"), paintings.map((each) => {
+    const pressed = chosen.styles.some(({ picture }) => picture === each.id);
+    return item(each, pressed, () => chooseStyle({ picture: each.id }));
+  }));
+  showThumbnails(element("bundled"), bundled.map(({ name, title }) => {
+    const pressed = chosen.styles.some((style) => style.name === name);
+    return { key: name, source: `/api/styles/${name}.jpg`, text: name.replaceAll("_", " "), title, pressed, act: () => chooseStyle({ name }) };
+  }));
   showMixture();
   showTargets();
 }
 
-const titleOf = (style) => style.name ?? pictures.get(style.picture)?.name ?? "painting";
+const isVideo = (id) => pictures.get(id)?.kind === "video";
+const photos = () => [...pictures.values()].filter(({ kind }) => kind === "photo" || kind === "video");
+const titleOf = (style) => style.name?.replaceAll("_", " ") ?? pictures.get(style.picture)?.name ?? "painting";
 
 function showMixture() {
   const box = element("mixture");
@@ -112,6 +164,8 @@ function showMixture() {
     label.append(titleOf(style), range);
     range.addEventListener("input", () => {
       chosen.styles[index].share = Number(range.value);
+      chosen.run = null;
+      showRun();
       look(256);
     });
     range.addEventListener("change", () => {
@@ -128,7 +182,6 @@ function changedPictures() {
   const photo = pictures.get(chosen.photo);
   if (photo) {
     viewer.showPhoto(`/api/pictures/${photo.id}/view.jpg`, photo.width, photo.height);
-    mask.setShown(photo.width, photo.height);
   }
   if (!chosen.run) look();
   plan();
@@ -139,18 +192,22 @@ function changedPictures() {
 const give = (kind) => guarded(async (files) => {
   for (const file of files) {
     say(`reading ${file.name}…`);
-    const isVideo = file.type.startsWith("video/");
-    const picture = await upload(file, kind === "photo" && isVideo ? "video" : kind);
+    const picture = await upload(file, kind === "photo" && file.type.startsWith("video/") ? "video" : kind);
     pictures.set(picture.id, picture);
-    if (kind === "photo") {
-      choosePhoto(picture.id);
-    } else if (!chosen.styles.some((style) => style.picture === picture.id)) chooseStyle({ picture: picture.id });
+    if (kind === "photo") await choosePhoto(picture.id);
+    else if (!chosen.styles.some((style) => style.picture === picture.id)) chooseStyle({ picture: picture.id });
     say("");
   }
 });
 
 function dropPlace(place, file, button, kind) {
   const take = give(kind);
+  if (kind === "photo") {
+    element("choose-folder").addEventListener("click", () => element("folder-file").click());
+    element("folder-file").addEventListener("change", ({ target }) => {
+      take([...target.files].filter(isPicture)).then(() => { target.value = ""; });
+    });
+  }
   button.addEventListener("click", () => file.click());
   file.addEventListener("change", () => {
     take([...file.files]).then(() => { file.value = ""; });
@@ -165,9 +222,34 @@ function dropPlace(place, file, button, kind) {
   place.addEventListener("drop", (event) => {
     event.preventDefault();
     place.classList.remove("over");
-    take([...event.dataTransfer.files]);
+    filesOf(event.dataTransfer).then(take, (error) => say(error.message, true));
   });
 }
+
+// What was dropped, with the pictures and videos of folders.
+async function filesOf(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
+  const found = [];
+  for (const entry of entries) await walk(entry, found);
+  return found;
+}
+
+async function walk(entry, found) {
+  if (entry.isFile) {
+    const file = await new Promise((done, failed) => entry.file(done, failed));
+    if (isPicture(file)) found.push(file);
+    return;
+  }
+  const reader = entry.createReader();
+  for (;;) {
+    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+    if (!some.length) return;
+    for (const each of some) await walk(each, found);
+  }
+}
+
+const isPicture = ({ type, name }) => /^(image|video)\//.test(type) || /\.hei[cf]$/i.test(name);
 
 // The first look
 
@@ -181,7 +263,7 @@ function look(side = 512) {
   clearTimeout(lookTimer);
   lookAbort?.abort();
   const { photo } = chosen;
-  if (!photo || !styles().length || pictures.get(photo).kind === "video") {
+  if (!photo || !styles().length || isVideo(photo)) {
     if (!chosen.run) viewer.clearPicture();
     return;
   }
@@ -200,6 +282,12 @@ function look(side = 512) {
   }), LOOK_WAIT);
 }
 
+function setStrength(strength) {
+  element("strength").value = strength;
+  element("strength-text").value = `${Math.round(100 * strength)} %`;
+  if (!chosen.run) viewer.setStrength(strength);
+}
+
 // Jobs
 
 const isBundled = () => chosen.styles.some(({ name }) => name);
@@ -210,13 +298,20 @@ async function uploadMask(blob, name) {
   return picture.id;
 }
 
+const restyling = (ids, refine = 0) => ({
+  type: "restyle",
+  photos: ids,
+  styles: styles(),
+  refine,
+  strength: Number(element("strength").value),
+  size: settings.read().settings.size,
+});
+
 // A bundled style has no painting here: it is refined from its one-pass picture.
 async function job(withMasks = true) {
   const own = settings.read();
-  if (pictures.get(chosen.photo).kind === "video" || isBundled()) {
-    const refine = pictures.get(chosen.photo).kind === "video" ? 0 : { quick: 10, good: 50, best: 200 }[settings.quality()] ?? 50;
-    return { type: "restyle", photos: [chosen.photo], styles: styles(), refine, strength: Number(element("strength").value), size: own.settings.size };
-  }
+  if (isVideo(chosen.photo)) return restyling([chosen.photo]);
+  if (isBundled()) return restyling([chosen.photo], { quick: 10, good: 50, best: 200 }[settings.quality()] ?? 50);
   const made = { type: "paint", photo: chosen.photo, styles: styles(), ...own };
   if (withMasks && !mask.isEmpty()) {
     const regions = await mask.regions(made.styles.length), kept = await mask.kept();
@@ -232,8 +327,11 @@ let planTimer;
 function plan() {
   clearTimeout(planTimer);
   const ready = Boolean(chosen.photo && styles().length);
-  element("paint").disabled = !ready;
-  element("nine").disabled = !ready || isBundled();
+  element("paint").disabled = !ready || isVideo(chosen.photo);
+  element("nine").disabled = !ready || isBundled() || isVideo(chosen.photo);
+  element("restyle").disabled = element("restyle-all").disabled = !ready;
+  element("restyle-all").hidden = photos().length < 2;
+  element("restyle-all").textContent = `Restyle all ${photos().length}`;
   remember();
   if (!ready) return;
   planTimer = setTimeout(async () => {
@@ -253,45 +351,58 @@ function duration(seconds) {
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
-const paint = guarded(async () => {
+const start = (make) => guarded(async () => {
   say("");
-  chosen.run = "new";
-  const run = await post("/api/runs", await job());
+  lookAbort?.abort();
+  const run = await post("/api/runs", await make());
   runs.set(run.key, run);
   chooseRun(run.key);
 });
 
-const nine = guarded(async () => {
-  say("");
-  const run = await post("/api/runs", { type: "nine", painting: await job() });
-  runs.set(run.key, run);
-  chooseRun(run.key);
-});
+const MOST_SHOWN = 24; // of a run's results
 
-// Three stroke sizes below each other, with less and more style from left to right.
 function showSheet(run) {
-  const isNine = run?.job.type === "nine";
-  element("sheet").hidden = !isNine;
-  if (!isNine || shown.sheet === run.results.join()) return;
-  shown.sheet = run.results.join();
-  element("sheet").replaceChildren(...run.results.map((name) => {
-    const place = parseInt(name, 10) - 1, amount = (place % 3) - 1, stroke = Math.floor(place / 3) - 1;
-    const button = document.createElement("button"), image = document.createElement("img");
-    button.type = "button";
-    image.src = `/api/runs/${run.key}/results/${name}`;
-    const words = [["less style", "style as it is", "more style"][amount + 1], ["fine strokes", "strokes as they are", "broad strokes"][stroke + 1]];
-    image.alt = button.title = words.join(", ");
-    button.append(image);
-    button.addEventListener("click", () => {
-      settings.write(run.job.painting);
-      for (const [id, change] of [["amount", amount], ["stroke", stroke]]) {
-        element(id).value = Number(element(id).value) + change;
-      }
-      settings.update();
-      say(`${words.join(", ")}: press Paint`);
-    });
-    return button;
-  }));
+  const results = run?.results ?? [], isNine = run?.job.type === "nine";
+  element("sheet").hidden = !(isNine || (run?.job.type === "restyle" && run.job.photos.length > 1));
+  if (element("sheet").hidden || shown.sheet === results.join()) return;
+  shown.sheet = results.join();
+  const address = (name) => `/api/runs/${run.key}/results/${encodeURIComponent(name)}`;
+  const picture = (name, words) => {
+    const image = document.createElement("img");
+    image.src = address(name);
+    image.alt = words;
+    image.loading = "lazy";
+    return image;
+  };
+  renew(element("sheet"), results.slice(0, MOST_SHOWN).map((name) => ({ key: `${run.key} ${name}`, name })), ({ name }) => {
+    const item = document.createElement(isNine ? "button" : "a");
+    if (isNine) {
+      const [setting, words] = ofNine(run, parseInt(name, 10) - 1);
+      item.type = "button";
+      item.title = words;
+      item.append(picture(name, words));
+      item.addEventListener("click", () => {
+        settings.write({ ...run.job.painting, settings: { ...run.job.painting.settings, ...setting } });
+        say(`${words}: press Paint`);
+      });
+    } else {
+      item.href = address(name);
+      item.download = "";
+      if (/\.(png|jpe?g|webp)$/.test(name)) item.append(picture(name, `Save ${name}`));
+      else item.textContent = `Save ${name}`;
+    }
+    return item;
+  });
+}
+
+// Three stroke sizes below each other, with more style from left to right.
+function ofNine({ job }, place) {
+  const across = place % 3, down = Math.floor(place / 3), setting = {};
+  for (const [name, factor] of [["beta", factors.beta[across]], ["style_scale", factors.style_scale[down]]]) {
+    setting[name] = String(Number((factor * settings.value(job.painting, name)).toPrecision(6)));
+  }
+  const words = [["much less style", "less style", "style as it is"][across], ["fine strokes", "strokes as they are", "broad strokes"][down]];
+  return [setting, words.join(", ")];
 }
 
 const copy = (what) => guarded(async () => {
@@ -317,19 +428,29 @@ function chooseRun(key) {
   remember();
 }
 
-// A picture of the strip brings its settings back.
-function bringBack(key) {
-  const { job: found } = runs.get(key), job = found.painting ?? found, photo = job.photo ?? job.photos?.[0];
-  if (pictures.has(photo)) {
-    chosen.photo = photo;
-    mask.begin_photo(pictures.get(photo).width, pictures.get(photo).height);
-  }
-  chosen.styles = job.styles.map((style) => ({ share: 1, ...style }));
+// A picture of the strip brings its settings and its regions back.
+async function bringBack(key) {
+  const { job: found } = runs.get(key), made = found.painting ?? found, photo = made.photo ?? made.photos?.[0];
+  if (pictures.has(photo)) chosen.photo = photo;
+  chosen.styles = made.styles.map((style) => ({ share: 1, ...style }));
   chosen.run = key;
-  if (found.type !== "restyle") settings.write(job);
+  if (found.type === "restyle") setStrength(made.strength ?? 1);
+  else settings.write(made);
   changedPictures();
   chooseRun(key);
+  await beginMask(made);
 }
+
+const deleteRun = (key) => async () => {
+  if (!window.confirm("Delete this run and what it has made?")) return;
+  await remove(`/api/runs/${key}`);
+  runs.delete(key);
+  if (chosen.run === key) {
+    chosen.run = null;
+    changedPictures();
+  }
+  showStrip();
+};
 
 let shown = {};
 
@@ -342,21 +463,24 @@ function showRun() {
   element("resume").hidden = !has("paused", "stopped", "failed");
   element("more").hidden = !(has("done") && run.job.type === "paint");
   const results = run?.results ?? [];
-  element("save").hidden = !(run?.job.type === "paint" && results.length);
-  element("save-all").hidden = !(run && run.job.type !== "paint" && results.length);
+  const isOne = run?.job.type === "paint" || (run?.job.type === "restyle" && results.length === 1 && /\.png$/.test(results[0]));
+  element("save").hidden = !(isOne && results.length);
+  element("save-all").hidden = isOne || !results.length;
   showSheet(run);
   if (!run) return;
-  for (const kind of ["png", "jpg", "tif"]) element(`save-${kind}`).href = `/api/runs/${run.key}/results/stylized.${kind}`;
+  for (const kind of ["png", "jpg", "tif"]) element(`save-${kind}`).href = `/api/runs/${run.key}/results/${/^stylized/.test(results[0]) ? "stylized" : encodeURIComponent((results[0] ?? "").replace(/\.\w+$/, ""))}.${kind}`;
   element("save-all").href = `/api/runs/${run.key}/results.zip`;
-  element("progress").value = run.steps ? run.step / run.steps : 0;
-  const words = { running: "painting", queued: run.place ? `waiting, ${run.place} before it` : "waiting", pausing: "pausing after this step", stopping: "stopping after this step" };
+  element("progress").value = run.state === "done" ? 1 : run.steps ? run.step / run.steps : 0;
+  element("curve").toggleAttribute("hidden", run.job.type !== "paint");
+  const words = { running: run.job.type === "restyle" ? "restyling" : "painting", queued: run.place ? `waiting, ${run.place} before it` : "waiting", pausing: "pausing after this step", stopping: "stopping after this step" };
   const parts = [words[run.state] ?? run.state];
-  if (run.steps) parts.push(`step ${run.step} of ${run.steps}`);
+  if (run.steps) parts.push(`${run.job.type === "paint" ? "step" : "picture"} ${run.step} of ${run.steps}`);
   if (run.state === "running" && run.seconds_left != null) parts.push(`about ${duration(run.seconds_left)} left`);
   if (run.total_loss != null) parts.push(`loss ${run.total_loss.toPrecision(4)}`);
   element("run-text").textContent = run.error ? run.error : parts.join(" · ");
   element("run-text").classList.toggle("error", Boolean(run.error));
-  if (run.preview && shown.preview !== `${run.key}-${run.preview}`) {
+  const isOfPhoto = run.job.type === "paint" || run.job.photos?.length === 1;
+  if (run.preview && isOfPhoto && shown.preview !== `${run.key}-${run.preview}`) {
     shown.preview = `${run.key}-${run.preview}`;
     viewer.setStrength(1);
     viewer.showPicture(`/api/runs/${run.key}/preview.jpg?${run.preview}`);
@@ -377,12 +501,11 @@ const showCurve = guarded(async (key) => {
 });
 
 function showStrip() {
-  const list = [...runs.values()].reverse();
-  element("strip").replaceChildren(...list.map((run) => {
-    const job = run.job.painting ?? run.job;
-    const source = run.preview ? `/api/runs/${run.key}/preview.jpg?${run.preview}` : `/api/pictures/${job.photo ?? job.photos[0]}/thumbnail.jpg`;
-    const title = `${job.styles.map(titleOf).join(" + ")}: ${run.state}`;
-    return thumbnail(source, title, run.key === chosen.run, () => bringBack(run.key));
+  showThumbnails(element("strip"), [...runs.values()].reverse().map((run) => {
+    const made = run.job.painting ?? run.job, { key, preview, state } = run;
+    const source = preview ? `/api/runs/${key}/thumbnail.jpg?${preview}` : `/api/pictures/${made.photo ?? made.photos[0]}/thumbnail.jpg`;
+    const text = `${made.styles.map(titleOf).join(" + ")}: ${state}`;
+    return { key, source, text, pressed: key === chosen.run, act: () => bringBack(key), remove: deleteRun(key) };
   }));
 }
 
@@ -420,6 +543,30 @@ function showTargets() {
   select.replaceChildren(new Option("keep the photo here", "keep"), ...others);
   if ([...select.options].some(({ value }) => value === before)) select.value = before;
   mask.target = select.value;
+}
+
+// A mask that is being painted is kept by the browser, for a page that is reloaded.
+const maskAddress = (photo) => `/mask/${photo}`;
+
+const keepMask = guarded(async () => {
+  const { photo } = chosen, kept = await globalThis.caches?.open(CHOSEN);
+  if (mask.isEmpty()) await kept?.delete(maskAddress(photo));
+  else if (kept) await kept.put(maskAddress(photo), new Response(await mask.saved()));
+});
+
+// The regions of a job, or those that were last painted on the photo.
+async function beginMask(made = null) {
+  const { photo } = chosen, { width, height } = pictures.get(photo);
+  mask.begin_photo(width, height);
+  mask.setShown(width, height);
+  if (made) {
+    const address = (id) => `/api/pictures/${id}/original`;
+    const regions = (made.masks ?? []).slice(1).map((id, index) => [String(index + 2), address(id)]);
+    await mask.restore(new Map(regions), made.stylize_mask && address(made.stylize_mask));
+    return;
+  }
+  const kept = await globalThis.caches?.open(CHOSEN), found = await kept?.match(maskAddress(photo));
+  if (found && chosen.photo === photo) await mask.load(await found.blob());
 }
 
 function setUpMask() {
@@ -463,36 +610,35 @@ const begin = guarded(async () => {
   for (const picture of state.pictures) pictures.set(picture.id, picture);
   for (const run of state.runs) runs.set(run.key, run);
   settings = new Settings(state, plan);
+  factors = state.nine;
   dropPlace(element("photo-drop"), element("photo-file"), element("choose-photo"), "photo");
   dropPlace(element("painting-drop"), element("painting-file"), element("choose-painting"), "painting");
   for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault());
   setUpMask();
-  element("paint").addEventListener("click", paint);
-  element("nine").addEventListener("click", nine);
+  for (const [id, make] of [
+    ["paint", job],
+    ["restyle", () => restyling([chosen.photo])],
+    ["restyle-all", () => restyling(photos().map(({ id: photo }) => photo))],
+    ["nine", async () => ({ type: "nine", painting: await job() })],
+  ]) element(id).addEventListener("click", start(() => make()));
   element("pause").addEventListener("click", change("pause"));
   element("stop").addEventListener("click", change("stop"));
   element("resume").addEventListener("click", change("resume"));
   element("more").addEventListener("click", change("more", { steps: 100 }));
   element("copy-command").addEventListener("click", copy("command"));
   element("copy-python").addEventListener("click", copy("python"));
-  element("strength").addEventListener("input", () => {
-    const strength = Number(element("strength").value);
-    element("strength-text").value = `${Math.round(100 * strength)} %`;
-    if (!chosen.run) viewer.setStrength(strength);
-  });
+  element("strength").addEventListener("input", () => setStrength(Number(element("strength").value)));
   try {
     const before = JSON.parse(localStorage.getItem(CHOSEN)) ?? {};
     if (before.job) settings.write(before.job);
     chosen.styles = (before.styles ?? []).filter(({ picture, name }) => name || pictures.has(picture));
     if (runs.has(before.run)) chosen.run = before.run;
-    if (pictures.has(before.photo)) {
-      chosen.photo = before.photo;
-      mask.begin_photo(pictures.get(before.photo).width, pictures.get(before.photo).height);
-    }
+    if (pictures.has(before.photo)) chosen.photo = before.photo;
   } catch {
     // What was stored is of another version.
   }
   changedPictures();
+  if (chosen.photo) await beginMask();
   showStrip();
   listen(heard);
   document.body.dataset.ready = "true";

@@ -75,6 +75,13 @@ export class Viewer {
     this.arrange();
   }
 
+  showNothing() {
+    this.clearPicture();
+    this.width = this.height = 0;
+    this.canvas.hidden = true;
+    element("empty").hidden = false;
+  }
+
   setStrength(strength) {
     this.strength = strength;
     this.arrange();
