@@ -1,6 +1,7 @@
 """The studio's server, and its page in a headless browser."""
 
 import contextlib
+import http.client
 import json
 import shutil
 import signal
@@ -8,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -25,20 +25,29 @@ def free_port():
 class Server:
     """nstjax-studio in a folder, which can be killed and started again."""
 
-    def __init__(self, folder):
-        self.folder, self.port = folder, free_port()
+    def __init__(self, folder, *options, answers=200):
+        self.folder, self.port, self.options = folder, free_port(), options
         self.address = f"http://127.0.0.1:{self.port}/"
+        self.status = answers
         self.start()
 
     def start(self):
         command = ["-m", "nstjax.studio.command", "--nobrowser"]
-        options = [f"--port={self.port}", f"--folder={self.folder}"]
-        self.process = subprocess.Popen([sys.executable, *command, *options])
+        options = [f"--port={self.port}", f"--folder={self.folder}", *self.options]
+        with open(self.folder / "printed.txt", "w") as file:
+            command = [sys.executable, "-u", *command, *options]
+            self.process = subprocess.Popen(command, stdout=file)
         wait_for(self.answers)
 
+    def printed(self):
+        return (self.folder / "printed.txt").read_text()
+
     def answers(self):
-        with contextlib.suppress(OSError):
-            return urllib.request.urlopen(self.address).status == 200
+        assert self.process.poll() is None, "the server has ended"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        with contextlib.closing(connection), contextlib.suppress(OSError):
+            connection.request("GET", "/")
+            return connection.getresponse().status == self.status
         return False
 
     def end(self, number=signal.SIGINT):

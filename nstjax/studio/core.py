@@ -19,6 +19,13 @@ from nstjax.studio.worker_client import Worker
 
 POLL_SECONDS = 0.25
 HEARTBEAT_SECONDS = 15
+# Heights and widths of most photos and paintings as they are looked at.
+WARM = [
+    *[("photo", *size) for size in ((372, 496), (496, 372), (331, 496), (496, 331))],
+    *[("painting", *size) for size in ((372, 496), (496, 372), (434, 496), (496, 434))],
+    *[("photo", *size) for size in ((180, 240), (240, 180))],
+    *[("painting", *size) for size in ((310, 496), (496, 310), (496, 496))],
+]
 
 
 class Studio:
@@ -142,7 +149,6 @@ class Studio:
     async def _warm_up(self) -> None:
         """Have the worker compile what a first look takes, before there is one."""
         with contextlib.suppress(InputError):
-            await self.worker.ask(
-                "style_thumbnails", folder=str(self.folder / "styles")
-            )
-            await self.worker.ask("warm_up")
+            for what, height, width in WARM:
+                # One after the other: a look that somebody waits for comes between.
+                await self.worker.ask("warm_up", what=what, height=height, width=width)

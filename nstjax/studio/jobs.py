@@ -15,6 +15,7 @@ from nstjax.studio.pictures import Picture, Pictures
 
 FACTORS = (0.001, 0.03, 1.0)  # of beta, for nine pictures
 SCALES = (0.5, 1.0, 2.0)  # of style_scale
+LOOK_SIDES = 240, 496  # of first looks: with their margins they are 256 and 512
 MOST_STYLES = 8
 MOST_PHOTOS = 1000
 MOST_REFINEMENTS = 1000

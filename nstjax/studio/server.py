@@ -31,7 +31,6 @@ from nstjax.studio.setting_form import described_setting, setting_texts
 PAGE = Path(__file__).with_name("page")
 MOST_UPLOAD_BYTES = 2**28
 MOST_VIDEO_BYTES = 2**32
-LOOK_SIDES = (256, 512)
 FORMATS = {"png": "PNG", "jpg": "JPEG", "tif": "TIFF"}
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -60,20 +59,6 @@ class Answers:
                     described_setting(name) for name in SETTINGS if name != "montage"
                 ],
             }
-        )
-
-    async def styles(self, request: Request) -> Response:
-        """The bundled styles, once each has its thumbnail."""
-        del request
-        folder = str(self._studio.folder / "styles")
-        return JSONResponse(
-            await self._studio.worker.ask("style_thumbnails", folder=folder)
-        )
-
-    async def style_thumbnail(self, request: Request) -> Response:
-        """A bundled style's thumbnail."""
-        return _file(
-            self._studio.folder / "styles", f"{request.path_params['name']}.jpg"
         )
 
     async def stream(self, request: Request) -> Response:
@@ -139,9 +124,9 @@ class Answers:
         data = await read_json(request)
         job = jobs.read_job({"type": "restyle"} | data.get("job", {}))
         assert isinstance(job, jobs.Restyling)
-        side = data.get("side", LOOK_SIDES[-1])
-        if side not in LOOK_SIDES:
-            raise InputError(f"side must be one of {LOOK_SIDES}, got {side!r}")
+        side = data.get("side", jobs.LOOK_SIDES[-1])
+        if side not in jobs.LOOK_SIDES:
+            raise InputError(f"side must be one of {jobs.LOOK_SIDES}, got {side!r}")
         items = jobs.style_items(job, self._studio.pictures)
         known = json.dumps([job.photos[0], items, side]).encode()
         name = f"{hashlib.sha256(known).hexdigest()[:32]}.jpg"
@@ -149,7 +134,7 @@ class Answers:
             not (self._studio.looks / name).exists()
             and not await request.is_disconnected()
         ):
-            photo = self._studio.pictures.original(self._studio.pictures[job.photos[0]])
+            photo = self._studio.pictures.view(self._studio.pictures[job.photos[0]])
             await self._studio.worker.ask(
                 "look",
                 photo=str(photo),
@@ -303,8 +288,6 @@ def make_app(
         _route("/", _index),
         _route("/api/state", answers.state),
         _route("/api/events", answers.stream),
-        _route("/api/styles", answers.styles),
-        _route("/api/styles/{name}.jpg", answers.style_thumbnail),
         _route("/api/pictures", answers.add_picture, "POST"),
         _route("/api/pictures/{key}", answers.remove_picture, "DELETE"),
         _route("/api/pictures/{key}/{what}", answers.picture),

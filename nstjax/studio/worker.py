@@ -12,7 +12,6 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,11 +25,9 @@ from nstjax.feedforward.inference.style_specifications import (
     load_model,
     load_restyler,
     size_at_most,
-    specify_styles,
 )
 from nstjax.images.resizing import Size, resize
 from nstjax.io.compilation_cache import keep_compiled_programs
-from nstjax.io.demo import demo_pictures
 from nstjax.io.formats import open_picture
 from nstjax.io.images import read_image, write_image
 from nstjax.io.video import probe, read_frames
@@ -38,12 +35,13 @@ from nstjax.io.weights import LoadedParams, load_network
 from nstjax.problem.memory_plan import pictures_of, plan_memory
 from nstjax.problem.pyramid import plan_scales
 from nstjax.runtime.memory import GIGABYTE, keep_freed_memory
-from nstjax.studio.jobs import Painting, preset_of
+from nstjax.studio.jobs import LOOK_SIDES, Painting, preset_of
 
-VIEW, THUMBNAIL, LOOK = Size("long", 2048), Size("long", 256), Size("long", 512)
-STYLE = Size("long", 512)
+VIEW, THUMBNAIL = Size("long", 2048), Size("long", 256)
 SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "TIFF": ".tif"}
 SUFFIXES |= {"WEBP": ".webp", "HEIF": ".heic", "GIF": ".gif", "BMP": ".bmp"}
+# Paintings are reflected to multiples of this, so that a few compilations serve all.
+PAINTING_MULTIPLE = 62
 TURNED = (5, 6, 7, 8)  # EXIF orientations whose sides are exchanged
 
 
@@ -85,34 +83,9 @@ def look(
 ) -> dict[str, Any]:
     """The picture of one pass, at a size that takes less than a second."""
     restyler, mixed = _mixed_style(tuple((name, share) for name, share in styles))
-    image = _photo(photo, side)
-    (picture,) = restyler([image], mixed)
+    (picture,) = restyler([_picture(photo, side)], mixed)
     write_image(output, picture, quality=92)
-    return {"width": picture.shape[1], "height": picture.shape[0]}
-
-
-def style_thumbnails(folder: str) -> list[dict[str, str]]:
-    """A picture in each bundled style, of a photo that comes with scikit-image."""
-    model, place = load_model(PAINTERLY), Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
-    for name in model.styles:
-        path = place / f"{name}.jpg"
-        if not path.exists():
-            photo, _ = demo_pictures()
-            small = resize(
-                photo, *size_at_most(photo.shape[0], photo.shape[1], THUMBNAIL)
-            )
-            restyler, style = _mixed_style(((name, 1.0),))
-            write_image(path, restyler([small], style)[0], quality=90)
-    return list_styles()
-
-
-def list_styles() -> list[dict[str, str]]:
-    """The bundled styles, with what their model's card says of them."""
-    model = load_model(PAINTERLY)
-    return [
-        {"name": name, "title": model.titles.get(name, "")} for name in model.styles
-    ]
+    return {}
 
 
 def plan(job: Any, sizes: Sequence[tuple[int, int]]) -> dict[str, Any]:
@@ -143,13 +116,17 @@ def plan(job: Any, sizes: Sequence[tuple[int, int]]) -> dict[str, Any]:
     }
 
 
-def warm_up() -> None:
-    """Compile what the first looks at a photo and a painting take."""
-    photo, painting = demo_pictures()
-    restyler = _restyler(False)
-    style = restyler.style_of(resize(painting, 384, 512))
-    for height, width in ((384, 512), (192, 256)):
-        restyler([resize(photo, height, width)], style)
+def warm_up(what: str, height: int, width: int) -> None:
+    """Compile what a look at a photo, or a painting, of a size takes."""
+    restyler, side = _restyler(False), LOOK_SIDES[-1]
+    if what == "painting":
+        restyler.style_of(_gray(height, width))
+    else:
+        restyler([_gray(height, width)], restyler.style_of(_gray(side, side)))
+
+
+def _gray(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), np.float32(0.5))
 
 
 @functools.lru_cache(maxsize=2)
@@ -158,10 +135,10 @@ def _network(weights: str) -> LoadedParams:
 
 
 @functools.lru_cache(maxsize=4)
-def _photo(path: str, side: int) -> np.ndarray:
+def _picture(path: str, side: int) -> np.ndarray:
     used_size = functools.partial(size_at_most, size=Size("long", side))
-    photo = read_image(path, used_size)
-    return resize(photo, *used_size(*photo.shape[:2]))
+    picture = read_image(path, used_size)
+    return resize(picture, *used_size(*picture.shape[:2]))
 
 
 @functools.lru_cache(maxsize=2)
@@ -172,9 +149,11 @@ def _restyler(named: bool) -> Restyler:
 
 @functools.lru_cache(maxsize=64)
 def _style(name: str) -> Any:
-    named = name in load_model(PAINTERLY).styles
-    (specification,) = specify_styles(_restyler(named), [(name, 1.0)], style_size=STYLE)
-    return specification.styles[0]
+    if name in load_model(PAINTERLY).styles:
+        return _restyler(True).named_style(name)
+    painting = _picture(name, LOOK_SIDES[-1])
+    borders = [(0, -side % PAINTING_MULTIPLE) for side in painting.shape[:2]]
+    return _restyler(False).style_of(np.pad(painting, [*borders, (0, 0)], "symmetric"))
 
 
 def _mixed_style(items: tuple[tuple[str, float], ...]) -> tuple[Restyler, Any]:
@@ -192,11 +171,9 @@ def _mixed_style(items: tuple[tuple[str, float], ...]) -> tuple[Restyler, Any]:
 TASKS: dict[str, Callable[..., Any]] = {
     "add_picture": add_picture,
     "add_video": add_video,
-    "list_styles": list_styles,
     "look": look,
     "plan": plan,
     "shrink": shrink,
-    "style_thumbnails": style_thumbnails,
     "warm_up": warm_up,
 }
 

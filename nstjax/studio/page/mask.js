@@ -28,7 +28,7 @@ export class Mask {
   }
 
   // A new photo: of its size, in pixels.
-  begin_photo(width, height) {
+  beginPhoto(width, height) {
     this.factor = Math.min(1, Math.sqrt(MOST_PIXELS / (width * height)));
     this.width = Math.max(1, Math.round(width * this.factor));
     this.height = Math.max(1, Math.round(height * this.factor));

@@ -143,7 +143,7 @@ function showPictures() {
   }));
   showThumbnails(element("bundled"), bundled.map(({ name, title }) => {
     const pressed = chosen.styles.some((style) => style.name === name);
-    return { key: name, source: `/api/styles/${name}.jpg`, text: name.replaceAll("_", " "), title, pressed, act: () => chooseStyle({ name }) };
+    return { key: name, source: `/page/style-${name}.jpg`, text: name.replaceAll("_", " "), title, pressed, act: () => chooseStyle({ name }) };
   }));
   showMixture();
   showTargets();
@@ -166,7 +166,7 @@ function showMixture() {
       chosen.styles[index].share = Number(range.value);
       chosen.run = null;
       showRun();
-      look(256);
+      look(240);
     });
     range.addEventListener("change", () => {
       look();
@@ -259,7 +259,7 @@ function styles() {
   return chosen.styles.filter(({ share }) => share > 0).map(({ picture, name, share }) => picture ? { picture, share } : { name, share });
 }
 
-function look(side = 512) {
+function look(side = 496) {
   clearTimeout(lookTimer);
   lookAbort?.abort();
   const { photo } = chosen;
@@ -557,7 +557,7 @@ const keepMask = guarded(async () => {
 // The regions of a job, or those that were last painted on the photo.
 async function beginMask(made = null) {
   const { photo } = chosen, { width, height } = pictures.get(photo);
-  mask.begin_photo(width, height);
+  mask.beginPhoto(width, height);
   mask.setShown(width, height);
   if (made) {
     const address = (id) => `/api/pictures/${id}/original`;
@@ -606,7 +606,8 @@ function setUpMask() {
 // Beginning
 
 const begin = guarded(async () => {
-  const state = await get("/api/state");
+  const [state, styles] = await Promise.all([get("/api/state"), get("/page/styles.json")]);
+  bundled = styles;
   for (const picture of state.pictures) pictures.set(picture.id, picture);
   for (const run of state.runs) runs.set(run.key, run);
   settings = new Settings(state, plan);
@@ -642,8 +643,6 @@ const begin = guarded(async () => {
   showStrip();
   listen(heard);
   document.body.dataset.ready = "true";
-  bundled = await get("/api/styles");
-  showPictures();
 });
 
 begin();
