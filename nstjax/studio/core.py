@@ -21,10 +21,10 @@ POLL_SECONDS = 0.25
 HEARTBEAT_SECONDS = 15
 # Heights and widths of most photos and paintings as they are looked at.
 WARM = [
-    *[("photo", *size) for size in ((372, 496), (496, 372), (331, 496), (496, 331))],
+    *[("photo", *size) for size in ((372, 496), (496, 372))],
     *[("painting", *size) for size in ((372, 496), (496, 372), (434, 496), (496, 434))],
-    *[("photo", *size) for size in ((180, 240), (240, 180))],
-    *[("painting", *size) for size in ((310, 496), (496, 310), (496, 496))],
+    *[("photo", *size) for size in ((180, 240), (240, 180), (496, 496), (240, 240))],
+    *[("painting", *size) for size in ((310, 496), (496, 310))],
 ]
 
 

@@ -83,8 +83,13 @@ def look(
 ) -> dict[str, Any]:
     """The picture of one pass, at a size that takes less than a second."""
     restyler, mixed = _mixed_style(tuple((name, share) for name, share in styles))
-    (picture,) = restyler([_picture(photo, side)], mixed)
-    write_image(output, picture, quality=92)
+    image = _picture(photo, side)
+    height, width, _ = image.shape
+    # Reflected to one of a few sizes, for which there is a program already.
+    least = side * 3 // 4
+    larger = (least if length <= least else side for length in (height, width))
+    (picture,) = restyler([_reflected(image, *larger)], mixed)
+    write_image(output, picture[:height, :width], quality=92)
     return {}
 
 
@@ -125,6 +130,11 @@ def warm_up(what: str, height: int, width: int) -> None:
         restyler([_gray(height, width)], restyler.style_of(_gray(side, side)))
 
 
+def _reflected(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    borders = [(0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)]
+    return np.pad(image, borders, mode="symmetric")
+
+
 def _gray(height: int, width: int) -> np.ndarray:
     return np.full((height, width, 3), np.float32(0.5))
 
@@ -152,8 +162,8 @@ def _style(name: str) -> Any:
     if name in load_model(PAINTERLY).styles:
         return _restyler(True).named_style(name)
     painting = _picture(name, LOOK_SIDES[-1])
-    borders = [(0, -side % PAINTING_MULTIPLE) for side in painting.shape[:2]]
-    return _restyler(False).style_of(np.pad(painting, [*borders, (0, 0)], "symmetric"))
+    larger = (length + -length % PAINTING_MULTIPLE for length in painting.shape[:2])
+    return _restyler(False).style_of(_reflected(painting, *larger))
 
 
 def _mixed_style(items: tuple[tuple[str, float], ...]) -> tuple[Restyler, Any]:
