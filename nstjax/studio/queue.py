@@ -21,8 +21,8 @@ PREVIEW_SECONDS = 0.5
 CHECKPOINT_STEPS = 20
 IN_USE_SECONDS = 60
 KILLED = -signal.SIGKILL if hasattr(signal, "SIGKILL") else None
-# What an interrupted command exits with.
-INTERRUPTED = {128 + signal.SIGINT, 128 + signal.SIGTERM}
+# What an interrupted command exits with, and one that had only begun.
+INTERRUPTED = {128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT}
 BAR = re.compile(rb"(\d+)/(\d+) ")
 ERROR = re.compile(r"nstjax(?:-fast)?: error: (.*)")
 
@@ -30,10 +30,15 @@ ERROR = re.compile(r"nstjax(?:-fast)?: error: (.*)")
 @dataclasses.dataclass
 class _Running:
     key: str
-    process: asyncio.subprocess.Process
+    process: asyncio.subprocess.Process | None = None
     errors: str = ""
     done: int = 0
     total: int = 0
+
+    def interrupt(self) -> None:
+        if self.process:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(getattr(signal, "SIGINT", signal.SIGTERM))
 
 
 class Queue:
@@ -60,7 +65,7 @@ class Queue:
         """Queue what an earlier server was asked for and has not finished."""
         for key in self.runs:
             record = self.runs.read(key)
-            if record.wish == "run" and not record.ended:
+            if record.wish == "run" and not (record.ended or record.error):
                 self.add(key)
 
     def add(self, key: str) -> None:
@@ -102,7 +107,7 @@ class Queue:
         if key in self.waiting:
             self.waiting.remove(key)
         elif self._running and self._running.key == key:
-            _interrupt(self._running.process)
+            self._running.interrupt()
         self._changed(key)
         self._tell_all()
 
@@ -119,8 +124,9 @@ class Queue:
                 await self._news.wait()
                 continue
             key = self.waiting.pop(0)
+            self._running = _Running(key)
             try:
-                await self._run(key)
+                await self._run(self._running)
             except Exception as error:
                 # Whatever is wrong with one run, the others are computed.
                 self._end(key, error=str(error) or type(error).__name__)
@@ -131,30 +137,30 @@ class Queue:
     async def close(self) -> None:
         """Have the run write its checkpoint; it goes on with the next server."""
         self._closing = True
-        if self._running:
-            process = self._running.process
-            _interrupt(process)
+        if self._running and (process := self._running.process):
+            self._running.interrupt()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), 20)
             if process.returncode is None:
                 process.kill()
 
-    async def _run(self, key: str) -> None:
+    async def _run(self, running: _Running) -> None:
+        key = running.key
         record = self.runs.read(key)
         command = self._command(key, record)
         for _ in range(IN_USE_SECONDS):
-            process = await asyncio.create_subprocess_exec(
+            running.errors = ""
+            running.process = process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "nstjax.studio.child", *command),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
             )
-            self._running = running = _Running(key, process)
             self._changed(key)
             if self.runs.read(key).wish != "run":
-                _interrupt(process)
-            await self._read_errors(running)
+                running.interrupt()
+            await self._read_errors(running, process)
             status = await process.wait()
             # A run of a server that was killed takes a moment to end.
             if " is in use by " not in running.errors:
@@ -166,7 +172,7 @@ class Queue:
             self._end(key)
             if pace := self.runs.pace(key):
                 self._speeds.learn(*pace)
-        elif status not in INTERRUPTED:
+        elif status not in INTERRUPTED and self.runs.read(key).wish == "run":
             self._end(key, error=_why(status, running.errors))
 
     def _end(self, key: str, error: str = "") -> None:
@@ -194,9 +200,11 @@ class Queue:
             *(["--resume"] if (folder / CONFIG).exists() else []),
         ]
 
-    async def _read_errors(self, running: _Running) -> None:
-        assert running.process.stderr is not None
-        while block := await running.process.stderr.read(4096):
+    async def _read_errors(
+        self, running: _Running, process: asyncio.subprocess.Process
+    ) -> None:
+        assert process.stderr is not None
+        while block := await process.stderr.read(4096):
             text = block.decode(errors="replace")
             running.errors = (running.errors + text)[-8192:]
             if found := BAR.findall(block):
@@ -205,11 +213,6 @@ class Queue:
     def _tell_all(self) -> None:
         for key in self.waiting:
             self._changed(key)
-
-
-def _interrupt(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(getattr(signal, "SIGINT", signal.SIGTERM))
 
 
 def _why(status: int, errors: str) -> str:

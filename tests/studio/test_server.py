@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -138,6 +139,24 @@ def test_a_wrong_setting_is_told_before_the_run(server):
     status, text = ask(server, "POST", "/api/plan", job)
     assert status == 200
     assert json.loads(text)["command"].startswith("nstjax ")
+
+
+@pytest.mark.parametrize("seconds", [0, 0.03, 0.1, 1, 3])
+def test_a_run_may_be_stopped_at_any_moment(server, seconds):
+    photo = upload(server, picture(seed=1))["id"]
+    styles = [{"picture": upload(server, picture(seed=2), "painting")["id"]}]
+    job = {"type": "paint", "photo": photo, "styles": styles, "weights": "slim"}
+    key = json.loads(ask(server, "POST", "/api/runs", job)[1])["key"]
+
+    def state():
+        found = json.loads(ask(server, "GET", "/api/state")[1])["runs"]
+        return next(run["state"] for run in found if run["key"] == key)
+
+    time.sleep(seconds)
+    assert ask(server, "POST", f"/api/runs/{key}/stop", {})[0] == 200
+    wait_for(lambda: state() not in ("queued", "running", "stopping"))
+    assert state() == "stopped"
+    assert ask(server, "DELETE", f"/api/runs/{key}")[0] == 200
 
 
 def test_one_folder_has_one_studio(server):
