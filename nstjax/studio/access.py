@@ -17,7 +17,7 @@ COOKIE = "nstjax_token"
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self' blob:; form-action 'none'; base-uri 'none'; "
+        "img-src 'self' blob:; media-src 'self'; form-action 'none'; base-uri 'none'; "
         "frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",

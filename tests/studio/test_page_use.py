@@ -9,6 +9,7 @@ import zipfile
 from urllib.request import urlopen
 
 import pytest
+from film_files import lavfi
 from studio_pages import SIDE, Page, small, wait_for
 
 pytestmark = pytest.mark.slow
@@ -224,3 +225,19 @@ def test_it_fits_a_phone(page, axe):
     page.open_details("mask-panel")
     assert page.script("return document.documentElement.scrollWidth") <= 390
     assert faults(page, axe) == []
+
+
+def test_a_video_is_restyled_and_shown(page, tmp_path):
+    film = tmp_path / "film.mp4"
+    lavfi("testsrc=size=96x64:rate=4:duration=1", "-pix_fmt", "yuv420p", film)
+    count = len(page.all("#photos .thumbnail"))
+    page.choose("photo", film)
+    wait_for(lambda: len(page.all("#photos .thumbnail")) == count + 1)
+    assert not page.get("paint").is_enabled()
+    page.set("size", "256")
+    page.click("restyle")
+    page.wait_for_state("done")
+    video = wait_for(lambda: page.all("#sheet video"))[0]
+    wait_for(lambda: page.script("return arguments[0].videoWidth", video) == 96)
+    link = page.all("#sheet a")[0].get_attribute("href")
+    assert b"ftyp" in urlopen(link).read(16)

@@ -363,7 +363,7 @@ const MOST_SHOWN = 24; // of a run's results
 
 function showSheet(run) {
   const results = run?.results ?? [], isNine = run?.job.type === "nine";
-  element("sheet").hidden = !(isNine || (run?.job.type === "restyle" && run.job.photos.length > 1));
+  element("sheet").hidden = !(isNine || (run?.job.type === "restyle" && (run.job.photos.length > 1 || results.some(isFilm))));
   if (element("sheet").hidden || shown.sheet === results.join()) return;
   shown.sheet = results.join();
   const address = (name) => `/api/runs/${run.key}/results/${encodeURIComponent(name)}`;
@@ -388,11 +388,22 @@ function showSheet(run) {
     } else {
       item.href = address(name);
       item.download = "";
-      if (/\.(png|jpe?g|webp)$/.test(name)) item.append(picture(name, `Save ${name}`));
-      else item.textContent = `Save ${name}`;
+      if (isFilm(name)) return film(item);
+      item.append(picture(name, `Save ${name}`));
     }
     return item;
   });
+}
+
+const isFilm = (name) => !/\.(png|jpe?g|webp|tiff?)$/.test(name);
+
+function film(link) {
+  const box = document.createElement("figure"), video = document.createElement("video");
+  video.src = link.href;
+  video.controls = true;
+  link.textContent = "Save the video";
+  box.append(video, link);
+  return box;
 }
 
 // Three stroke sizes below each other, with more style from left to right.
@@ -465,7 +476,7 @@ function showRun() {
   const results = run?.results ?? [];
   const isOne = run?.job.type === "paint" || (run?.job.type === "restyle" && results.length === 1 && /\.png$/.test(results[0]));
   element("save").hidden = !(isOne && results.length);
-  element("save-all").hidden = isOne || !results.length;
+  element("save-all").hidden = isOne || results.length < 2;
   showSheet(run);
   if (!run) return;
   for (const kind of ["png", "jpg", "tif"]) element(`save-${kind}`).href = `/api/runs/${run.key}/results/${/^stylized/.test(results[0]) ? "stylized" : encodeURIComponent((results[0] ?? "").replace(/\.\w+$/, ""))}.${kind}`;
