@@ -14,6 +14,7 @@ from nstjax.presets.settings import customize, default_size_rule, setting_types
 from nstjax.studio.pictures import Picture, Pictures
 
 FACTORS = (0.001, 0.03, 1.0)  # of beta, for nine pictures
+LITTLE_STYLE = 0.1  # of a preset's beta
 SCALES = (0.5, 1.0, 2.0)  # of style_scale
 LOOK_SIDES = 240, 496  # of first looks: with their margins they are 256 and 512
 MOST_STYLES = 8
@@ -95,13 +96,21 @@ def preset_of(job: Painting) -> Preset:
     return preset
 
 
-def varied(job: Painting, beta: float, style_scale: float) -> dict[str, float]:
-    """Two settings of a painting, times these factors."""
+def varied(job: Painting, beta: float, style_scale: float) -> dict[str, Any]:
+    """Two settings of a painting, times these factors.
+
+    With little style it starts from the photo: its content has no colors, so that those
+    of a restyled photo would stay.
+    """
     preset = preset_of(job)
-    return {
+    made = {
         "beta": beta * preset.beta,
         "style_scale": style_scale * preset.image.style_scale,
     }
+    least = LITTLE_STYLE * get_preset(job.preset).beta
+    if preset.image.init == "fast" and made["beta"] < least:
+        return made | {"init": "content"}
+    return made
 
 
 def arguments(job: Painting | Restyling, pictures: Pictures) -> list[str]:

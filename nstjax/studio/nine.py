@@ -11,11 +11,19 @@ from nstjax.io.images import write_image
 from nstjax.io.weights import load_network
 from nstjax.presets.published import get_preset
 from nstjax.runs.stylize import stylize
-from nstjax.studio.jobs import FACTORS, SCALES, Nine, python_arguments, varied
+from nstjax.studio.jobs import (
+    FACTORS,
+    SCALES,
+    Nine,
+    preset_of,
+    python_arguments,
+    varied,
+)
 from nstjax.studio.pictures import Pictures
 from nstjax.studio.runs import RESULTS, Runs
 
 SIDE = 256
+STEPS = 50  # of L-BFGS; at this size more of them change little
 
 
 def paint_nine(folder: Path, key: str) -> None:
@@ -26,13 +34,14 @@ def paint_nine(folder: Path, key: str) -> None:
     place = runs.path(key) / RESULTS
     place.mkdir(exist_ok=True)
     weights, arguments, options = python_arguments(job.painting, pictures)
-    params = load_network(weights).params
+    params, own = load_network(weights).params, preset_of(job.painting)
+    steps = min(own.steps, STEPS) if own.optimizer.name != "adam" else own.steps
     grid = list(itertools.product(SCALES, FACTORS))
     for number, (scale, factor) in enumerate(tqdm(grid, unit="picture"), start=1):
         path = place / f"{number}.jpg"
         if not path.exists():
             settings: dict[str, Any] = options | varied(job.painting, factor, scale)
-            settings |= {"size": f"long:{SIDE}", "pyramid": "none"}
+            settings |= {"size": f"long:{SIDE}", "pyramid": "none", "steps": steps}
             preset = get_preset(job.painting.preset)
             write_image(path, stylize(*arguments, params, preset, **settings).image)
 

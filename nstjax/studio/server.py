@@ -55,6 +55,7 @@ class Answers:
                     for name, preset in PRESETS.items()
                 },
                 "nine": {"beta": jobs.FACTORS, "style_scale": jobs.SCALES},
+                "little_style": jobs.LITTLE_STYLE,
                 "settings": [
                     described_setting(name) for name in SETTINGS if name != "montage"
                 ],

@@ -99,6 +99,11 @@ def test_nine_vary_what_the_preset_or_the_job_has():
     job = read_job({"type": "nine", "painting": painting})
     assert isinstance(job, Nine)
     assert varied(job.painting, 10, 0.5) == {"beta": 500.0, "style_scale": 0.5}
+    assert varied(job.painting, 0.01, 1) == {"beta": 0.5, "style_scale": 1.0}
+    painting["settings"]["init"] = "fast"
+    job = read_job({"type": "nine", "painting": painting})
+    assert varied(job.painting, 10, 1).get("init") is None
+    assert varied(job.painting, 0.01, 1)["init"] == "content"
     assert isinstance(read_job(PAINT), Painting)
     assert isinstance(read_job(RESTYLE), Restyling)
 

@@ -13,7 +13,7 @@ const KNOBS = ["beta", "style_scale", "color", "size"];
 export class Settings {
   constructor(state, changed) {
     this.presets = state.presets;
-    this.described = state.settings;
+    this.littleStyle = Math.log10(state.little_style);
     this.own = {}; // what "all settings" has that differs from the quality's
     this.changed = changed;
     for (const name of Object.keys(state.presets)) element("preset").add(new Option(name));
@@ -80,7 +80,14 @@ export class Settings {
     const chosen = QUALITIES[this.quality()];
     const preset = element("preset").value;
     const settings = chosen && chosen.preset === preset ? { ...chosen.settings } : {};
+    if (this.fromPhoto(preset, settings, Number(element("amount").value))) settings.init = "content";
     return { preset, settings };
+  }
+
+  // With little style a painting starts from the photo: its content has no colors, so
+  // that those of a restyled photo would stay.
+  fromPhoto(preset, settings, amount) {
+    return amount < this.littleStyle && (settings.init ?? this.presets[preset].init) === "fast";
   }
 
   // {preset, weights, settings, seed} of a job.
@@ -103,11 +110,15 @@ export class Settings {
   // Bring back what a job had.
   write(job) {
     const settings = { ...job.settings };
+    const amount = Math.log10(this.value(job, "beta") / Number(this.presets[job.preset].beta));
     element("preset").value = job.preset;
     const quality = Object.keys(QUALITIES).find((name) => {
       const { preset, settings: own } = QUALITIES[name];
-      return preset === job.preset && Object.entries(own).every(([key, value]) => settings[key] === value);
+      const usual = this.fromPhoto(preset, own, amount) ? { ...own, init: "content" } : own;
+      return preset === job.preset && Object.entries(usual).every(([key, value]) => [value, own[key]].includes(settings[key]));
     });
+    const isFromPhoto = this.fromPhoto(job.preset, QUALITIES[quality]?.settings ?? {}, amount);
+    if (isFromPhoto && settings.init === "content") delete settings.init;
     for (const radio of this.radios()) radio.checked = radio.value === quality;
     for (const key of Object.keys(QUALITIES[quality]?.settings ?? {})) delete settings[key];
     for (const [id, name, base] of [["amount", "beta", 10], ["stroke", "style_scale", 2]]) {
