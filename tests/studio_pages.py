@@ -32,7 +32,7 @@ class Server:
         self.start()
 
     def start(self):
-        command = ["-m", "nstjax.studio.command", "--nobrowser"]
+        command = ["-m", "nstjax.studio.command", "--no-browser"]
         options = [f"--port={self.port}", f"--folder={self.folder}", *self.options]
         with open(self.folder / "printed.txt", "w") as file:
             command = [sys.executable, "-u", *command, *options]

@@ -66,7 +66,7 @@ def run_command(
             print(f"nstjax {version('nstjax')}")
             sys.exit(0)
         try:
-            return flags.FLAGS(arguments)
+            return flags.FLAGS(_with_underscores(arguments))
         # absl raises ValueError for --nofoo=3.
         except (flags.Error, ValueError) as error:
             line = str(error)
@@ -108,6 +108,23 @@ def run_command(
         except BrokenPipeError as error:
             # Whoever reads --help has seen enough.
             raise SystemExit(report(error.strerror, USAGE_STATUS)) from None
+
+
+def _with_underscores(arguments: Sequence[str]) -> list[str]:
+    """The arguments with --style-loss as --style_loss, and --no-clamp as --noclamp."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [*map(_with_underscore, arguments[:end]), *arguments[end:]]
+
+
+def _with_underscore(argument: str) -> str:
+    given, sign, value = argument.partition("=")
+    name = given.removeprefix("--").replace("-", "_")
+    if not given.startswith("--"):
+        return argument
+    if name.startswith("no_") and name not in flags.FLAGS:
+        name = f"no{name[3:]}"
+    known = name in flags.FLAGS or name.removeprefix("no") in flags.FLAGS
+    return f"--{name}{sign}{value}" if known else argument
 
 
 def flag_values(kind: type) -> dict[str, Any]:

@@ -46,6 +46,14 @@ def test_names_are_printed_with_escapes(studio, command):
     assert r"photo 1 of 2: pho\x1b[2Jto\udcff.png" in out
 
 
+def test_hyphens_are_underscores_in_the_names_of_flags(studio, command):
+    flags = ("--style-layers=relu5_1", "--no-clamp", "--no-upscale", "--size=15")
+    refused = command("photo.png", "painting.png", *flags)
+    check_refused(*refused, "15x11 pixels is too small for relu5_1")
+    unknown = command("photo.png", "painting.png", "--no-such-flag")
+    check_refused(*unknown, "Unknown command line flag 'no-such-flag'")
+
+
 def test_notes_stand_above_a_progress_bar(capsys, monkeypatch):
     logger = logging.getLogger("nstjax")
     for name in ("handlers", "level", "propagate"):

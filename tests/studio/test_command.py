@@ -20,7 +20,7 @@ def test_what_cannot_begin_is_one_line(arguments, says, program, tmp_path, monke
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         given = [argument.replace("PORT", port) for argument in arguments]
-        options = ["--nobrowser", "--folder=studio", *given]
+        options = ["--no-browser", "--folder=studio", *given]
         status, out, err = program("nstjax.studio.command", *options)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
