@@ -36,6 +36,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "memory": ("--sizes=1024", "--steps=1"),
     "tiling": ("--repeats=2",),
     "sharding": (),
+    "studio": ("--repeats=1",),
     "time_to_loss": ("--repeats=3",),
     "gpu": (),
 }

@@ -4,9 +4,9 @@
 
 ``page`` is the time from the shell until the page's data are there; ``first look`` the
 time from a photo and a painting, uploaded at that moment, to the picture of one pass,
-and ``next look`` the same once the studio has warmed up. ``large look`` is for a photo
-of 50 megapixels. Memory is that of the server and its workers, in MiB, after the first
-of ``--uploads`` photos and after the last.
+and ``next look`` the same after ``--warm_seconds``, in which the studio warms up.
+``large look`` is for a photo of 50 megapixels. Memory is that of the server and its
+workers, in MiB, after the first of ``--uploads`` photos and after the last.
 """
 
 import contextlib
@@ -34,10 +34,10 @@ from nstjax.io.demo import demo_pictures
 
 flags.DEFINE_integer("repeats", 3, "Studios that are started.", lower_bound=1)
 flags.DEFINE_integer("uploads", 30, "Photos uploaded, one after the other.")
+flags.DEFINE_integer("warm_seconds", 60, "Wait before the next look.", lower_bound=0)
 flags.DEFINE_integer("megapixels", 50, "Pixels of the large photo, in millions.")
 
 FLAGS = flags.FLAGS
-WARM_SECONDS = 30  # until nothing is compiled any more
 
 
 def measure() -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ class _Studio:
         taken = {"page": time.perf_counter() - begun}
         photo, painting = demo_pictures()
         taken["first look"] = self._look(_jpeg(photo, 1), _jpeg(painting, 1))
-        time.sleep(WARM_SECONDS)
+        time.sleep(FLAGS.warm_seconds)
         taken["next look"] = self._look(_jpeg(photo, 2), _jpeg(painting, 2))
         side = round((FLAGS.megapixels * 1e6 / 1.5) ** 0.5)
         large = Image.fromarray((photo * 255).astype(np.uint8))

@@ -7,10 +7,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from nstjax.io.compilation_cache import keep_compiled_programs
 from nstjax.io.images import write_image
 from nstjax.io.weights import load_network
 from nstjax.presets.published import get_preset
 from nstjax.runs.stylize import stylize
+from nstjax.runtime.memory import keep_freed_memory
 from nstjax.studio.jobs import (
     FACTORS,
     SCALES,
@@ -48,4 +50,6 @@ def paint_nine(folder: Path, key: str) -> None:
 
 def run() -> None:
     """Do this for the studio's folder and the run that the arguments name."""
+    keep_freed_memory()
+    keep_compiled_programs()
     paint_nine(Path(sys.argv[1]), sys.argv[2])

@@ -134,6 +134,18 @@ def test_a_start_is_timed(measured, slim_weights, starts, shallow):
     assert starts[0] != os.environ["JAX_COMPILATION_CACHE_DIR"]
 
 
+@pytest.mark.slow
+def test_the_studio_is_timed_and_weighed(measured):
+    flags = ("--repeats=1", "--uploads=2", "--megapixels=1", "--warm_seconds=0")
+    rows, out = measured("studio", *flags)
+    assert [row["what"] for row in rows] == [
+        *("page", "first look", "next look", "large look", "memory, 2 uploads")
+    ]
+    assert all(row["seconds"] > 0 for row in rows[:-1])
+    assert 100 < rows[-1]["first"] < 10_000 and rows[-1]["last"] > 100
+    assert "large look" in out
+
+
 @pytest.mark.parametrize("ends", [0, 3])
 def test_run_all_joins_the_numbers(ends, program, tmp_path, monkeypatch):
     run, path = subprocess.run, tmp_path / "all.json"

@@ -1,11 +1,15 @@
 """What the server answers, over HTTP."""
 
+import contextlib
 import http.client
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -156,6 +160,37 @@ def test_a_run_may_be_stopped_at_any_moment(server, seconds):
     assert ask(server, "POST", f"/api/runs/{key}/stop", {})[0] == 200
     wait_for(lambda: state() not in ("queued", "running", "stopping"))
     assert state() == "stopped"
+    assert ask(server, "DELETE", f"/api/runs/{key}")[0] == 200
+
+
+def processes(server, module):
+    """The process ids of a module of ours that this server has started."""
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(status.read_text().rpartition(")")[2].split()[1])
+            command = (status.parent / "cmdline").read_bytes().split(b"\0")
+            if parent == server.process.pid and module.encode() in command:
+                yield int(status.parent.name)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
+def test_what_dies_is_told_and_the_server_lives(server):
+    photo = upload(server, picture(seed=1))["id"]
+    styles = [{"picture": upload(server, picture(seed=2), "painting")["id"]}]
+    job = {"type": "paint", "photo": photo, "styles": styles, "weights": "slim"}
+    key = json.loads(ask(server, "POST", "/api/runs", job)[1])["key"]
+    (run,) = wait_for(lambda: list(processes(server, "nstjax.studio.child")))
+    os.kill(run, signal.SIGKILL)
+
+    def error():
+        found = json.loads(ask(server, "GET", "/api/state")[1])["runs"]
+        return next(run["error"] for run in found if run["key"] == key)
+
+    assert "memory ran out: choose a smaller size" in wait_for(error)
+    for worker in processes(server, "nstjax.studio.worker"):
+        os.kill(worker, signal.SIGKILL)
+    assert upload(server, picture(seed=3))["width"] == 40
+    assert ask(server, "POST", "/api/plan", job)[0] == 200
     assert ask(server, "DELETE", f"/api/runs/{key}")[0] == 200
 
 
