@@ -189,9 +189,9 @@ def test_what_dies_is_told_and_the_server_lives(server):
     assert "memory ran out: choose a smaller size" in wait_for(error)
     for worker in processes(server, "nstjax.studio.worker"):
         os.kill(worker, signal.SIGKILL)
-    wait_for(lambda: not list(processes(server, "nstjax.studio.worker")))
-    assert upload(server, picture(seed=3))["width"] == 40
-    assert ask(server, "POST", "/api/plan", job)[0] == 200
+    path = "/api/pictures?kind=photo&name=a.png"
+    wait_for(lambda: ask(server, "POST", path, picture(seed=3))[0] == 201)
+    wait_for(lambda: ask(server, "POST", "/api/plan", job)[0] == 200)
     assert ask(server, "DELETE", f"/api/runs/{key}")[0] == 200
 
 
