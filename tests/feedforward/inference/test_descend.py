@@ -17,12 +17,13 @@ PARAMS = MODEL.network.encoder_params()
 
 @pytest.fixture(scope="module")
 def style():
-    return describe_painting(PARAMS, picture(48, 56, seed=3), "max", 2)
+    # Of two values that nearly tie, rounding would choose the maximum.
+    return describe_painting(PARAMS, picture(48, 56, seed=3), "avg", 2)
 
 
 @jax.jit
 def step(image, photo, grams):
-    gradient = descent.normalized_gradient(PARAMS, "max", image, grams)
+    gradient = descent.normalized_gradient(PARAMS, "avg", image, grams)
     return MODEL.network(image, photo, gradient)
 
 
@@ -36,7 +37,7 @@ def test_one_step_at_half_the_size_and_two_at_full_size(style):
         for _ in range(2):
             expected = step(expected, large, both.grams[1])
         found = descend(
-            *(MODEL.network, PARAMS, photos, style), pool="max", detail=detail
+            *(MODEL.network, PARAMS, photos, style), pool="avg", detail=detail
         )
         assert np.abs(expected - photos).mean() > 0.02
         np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -44,7 +45,7 @@ def test_one_step_at_half_the_size_and_two_at_full_size(style):
 
 def test_tiles_give_the_same_as_in_one_piece(style):
     photo = picture(96, 160, seed=2)[None]
-    options = {"pool": "max", "detail": 0.5}
+    options = {"pool": "avg", "detail": 0.5}
     whole = descend(MODEL.network, PARAMS, photo, style, **options)
     seen = []
     tiled = descend(
@@ -63,7 +64,7 @@ def test_tiles_give_the_same_as_in_one_piece(style):
 def test_a_second_photo_of_the_size_compiles_nothing(style, compilations):
     # Another test may have compiled the same.
     jax.clear_caches()
-    options = {"pool": "max"}
+    options = {"pool": "avg"}
     other = jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], style)
     descend(MODEL.network, PARAMS, picture(48, 64)[None], style, **options)
     before = len(compilations())
