@@ -107,8 +107,8 @@ class _Studio:
     def _look(self, photo: bytes, painting: bytes) -> float:
         begun = time.perf_counter()
         styles = [{"picture": self._upload(painting, "painting")}]
-        job = {"photos": [self._upload(photo, "photo")], "styles": styles}
-        found = self.ask("/api/looks", json.dumps({"job": job}).encode())
+        look = {"photo": self._upload(photo, "photo"), "styles": styles}
+        found = self.ask("/api/looks", json.dumps(look).encode())
         self.ask(found["look"])
         return time.perf_counter() - begun
 

@@ -21,7 +21,7 @@ async def read_json(request: Request) -> Any:
             raise InputError(f"the request has more than {MOST_REQUEST_BYTES} bytes")
     try:
         data = json.loads(bytes(body) or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
         raise InputError("the request is no JSON object")

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -16,7 +16,8 @@ from nstjax.studio.pictures import Picture, Pictures
 FACTORS = (0.001, 0.03, 1.0)  # of beta, for nine pictures
 LITTLE_STYLE = 0.1  # of a preset's beta
 SCALES = (0.5, 1.0, 2.0)  # of style_scale
-LOOK_SIDES = 240, 496  # of first looks: with their margins they are 256 and 512
+LookSide = Literal[240, 496]  # with the margins of learned descent 256 and 512
+LOOK_SIDES: tuple[int, ...] = get_args(LookSide)
 MOST_STYLES = 8
 MOST_PHOTOS = 1000
 MOST_REFINEMENTS = 1000
@@ -70,15 +71,25 @@ class Nine(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag="nine"):
     painting: Painting
 
 
+class Look(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A photo in one pass, in full style, with a long side of so many pixels."""
+
+    photo: Id
+    styles: Styles
+    side: LookSide = 496
+
+
 Job = Painting | Restyling | Nine
+
+
+def read_look(data: Any) -> Look:
+    """A look that came as JSON data; ``InputError`` where it is none."""
+    return _converted(data, Look, "look")
 
 
 def read_job(data: Any) -> Job:
     """A job that came as JSON data; ``InputError`` where it is none."""
-    try:
-        job: Job = msgspec.convert(data, Job)
-    except msgspec.ValidationError as error:
-        raise InputError(f"this is no job that is known: {error}") from None
+    job: Job = _converted(data, Job, "job")
     if isinstance(job, Restyling):
         parse_size(job.size, "long")
     else:
@@ -213,7 +224,7 @@ def python_arguments(
 
 
 def style_items(
-    job: Painting | Restyling, pictures: Pictures
+    job: Painting | Restyling | Look, pictures: Pictures
 ) -> list[tuple[str, float]]:
     """A job's styles as names or paths, with their shares."""
     return [(_style_text(style, pictures), style.share) for style in job.styles]
@@ -228,6 +239,13 @@ def pictures_of(job: Job) -> list[str]:
         return [*job.photos, *ids]
     masks = [*job.masks, *([job.stylize_mask] if job.stylize_mask else [])]
     return [job.photo, *ids, *masks]
+
+
+def _converted(data: Any, kind: Any, what: str) -> Any:
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise InputError(f"this is no {what} that is known: {error}") from None
 
 
 def _path(key: str, pictures: Pictures) -> str:

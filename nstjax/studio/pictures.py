@@ -47,7 +47,8 @@ class Pictures:
 
     def __iter__(self) -> Iterator[Picture]:
         """All pictures, the oldest first."""
-        found = [self[path.stem] for path in self.folder.glob("*.json")]
+        keys = [path.stem for path in self.folder.glob("*.json")]
+        found = [self[key] for key in keys if key in self]
         return iter(sorted(found, key=lambda picture: picture.added))
 
     def __getitem__(self, key: str) -> Picture:
@@ -55,10 +56,17 @@ class Pictures:
         record = self._path(key, ".json")
         if not record.exists():
             raise InputError(f"there is no picture {key}: {MISSING}")
-        return msgspec.convert(read_record(record, dict[str, Any], MISSING), Picture)
+        try:
+            data = read_record(record, dict[str, Any], MISSING)
+            return msgspec.convert(data, Picture)
+        except msgspec.ValidationError as error:
+            raise InputError(f"{record} is damaged ({error}): {MISSING}") from None
 
     def __contains__(self, key: str) -> bool:
-        return ID.fullmatch(key) is not None and self._path(key, ".json").exists()
+        try:
+            return bool(self[key])
+        except InputError:
+            return False
 
     def original(self, picture: Picture) -> Path:
         """The file as it was given."""
@@ -105,10 +113,12 @@ class Pictures:
         return self.folder / f"{key}{suffix}"
 
 
-def id_of(path: Path) -> str:
-    """A picture's id."""
+def id_of(path: Path, kind: str) -> str:
+    """A picture's id: one file may be a photo and a painting, too."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:20]
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(kind.encode())
+    return digest.hexdigest()[:20]
 
 
 def shown_name(name: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import re
 import signal
 import sys
@@ -17,6 +18,7 @@ from nstjax.studio.pictures import Pictures
 from nstjax.studio.runs import RESULT, RESULTS, Progress, Record, Runs
 from nstjax.studio.speeds import Speeds
 
+LOGGER = logging.getLogger("nstjax")
 PREVIEW_SECONDS = 0.5
 CHECKPOINT_STEPS = 20
 IN_USE_SECONDS = 60
@@ -63,6 +65,8 @@ class Queue:
 
     def take_up(self) -> None:
         """Queue what an earlier server was asked for and has not finished."""
+        for fault in self.runs.damaged():
+            LOGGER.warning("a run is left out: %s", fault)
         for key in self.runs:
             record = self.runs.read(key)
             if record.wish == "run" and not (record.ended or record.error):

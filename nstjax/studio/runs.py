@@ -72,10 +72,21 @@ class Runs:
         self.folder = folder
 
     def __iter__(self) -> Iterator[str]:
-        """The keys of all runs, the oldest first."""
-        return iter(
-            sorted(path.parent.name for path in self.folder.glob(f"*/{RECORD}"))
-        )
+        """The keys of all runs that can be read, the oldest first."""
+        return (key for key, fault in self._faults() if not fault)
+
+    def damaged(self) -> list[str]:
+        """A line for each record that cannot be read."""
+        return [fault for _, fault in self._faults() if fault]
+
+    def _faults(self) -> Iterator[tuple[str, str]]:
+        for key in sorted(path.parent.name for path in self.folder.glob(f"*/{RECORD}")):
+            fault = ""
+            try:
+                self.read(key)
+            except InputError as error:
+                fault = str(error)
+            yield key, fault
 
     def new(self, job: Job) -> str:
         """Make a run's folder; gives its key."""
@@ -151,6 +162,10 @@ class Runs:
             rows = _last_rows(folder / METRICS)
             return config["weights_sha256"], *_pixel_steps(scales, rows)
         return None
+
+    def has_steps(self, key: str) -> bool:
+        """Whether a run is one of steps, and has begun."""
+        return (self.path(key) / CONFIG).exists()
 
     def losses(self, key: str) -> list[tuple[int, float]]:
         """The total loss at each logged step."""

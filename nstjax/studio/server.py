@@ -31,6 +31,7 @@ from nstjax.studio.setting_form import described_setting, setting_texts
 PAGE = Path(__file__).with_name("page")
 MOST_UPLOAD_BYTES = 2**28
 MOST_VIDEO_BYTES = 2**32
+MOST_ERROR_LETTERS = 1000
 FORMATS = {"png": "PNG", "jpg": "JPEG", "tif": "TIFF"}
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -77,10 +78,9 @@ class Answers:
         upload = self._studio.pictures.new_upload()
         try:
             await receive_file(request, upload, most)
-            key = id_of(upload)
-            known = key in self._studio.pictures and self._studio.pictures[key]
-            if known and known.kind == kind:
-                return JSONResponse(msgspec.to_builtins(known))
+            key = id_of(upload, kind)
+            if key in self._studio.pictures:
+                return JSONResponse(msgspec.to_builtins(self._studio.pictures[key]))
             picture = Picture(key, cast(Any, kind), name, ".img", 0, 0, time.time())
             task = "add_video" if kind == "video" else "add_picture"
             found = await self._studio.reader.ask(
@@ -122,23 +122,19 @@ class Answers:
 
     async def look(self, request: Request) -> Response:
         """The picture of one pass of a photo, in full style."""
-        data = await read_json(request)
-        job = jobs.read_job({"type": "restyle"} | data.get("job", {}))
-        assert isinstance(job, jobs.Restyling)
-        side = data.get("side", jobs.LOOK_SIDES[-1])
-        if side not in jobs.LOOK_SIDES:
-            raise InputError(f"side must be one of {jobs.LOOK_SIDES}, got {side!r}")
-        items = jobs.style_items(job, self._studio.pictures)
-        known = json.dumps([job.photos[0], items, side]).encode()
+        wanted = jobs.read_look(await read_json(request))
+        photo, side = wanted.photo, wanted.side
+        items = jobs.style_items(wanted, self._studio.pictures)
+        known = json.dumps([photo, items, side]).encode()
         name = f"{hashlib.sha256(known).hexdigest()[:32]}.jpg"
         if (
             not (self._studio.looks / name).exists()
             and not await request.is_disconnected()
         ):
-            photo = self._studio.pictures.view(self._studio.pictures[job.photos[0]])
+            view = self._studio.pictures.view(self._studio.pictures[photo])
             await self._studio.worker.ask(
                 "look",
-                photo=str(photo),
+                photo=str(view),
                 styles=items,
                 output=str(self._studio.looks / name),
                 side=side,
@@ -205,6 +201,8 @@ class Answers:
                 await self._studio.queue.wait_for(key)
                 record = self._studio.runs.read(key)
             data = await read_json(request) if change == "more" else {}
+            if change == "more" and not self._studio.runs.has_steps(key):
+                raise InputError("only a painting that has begun takes more steps")
             more = data.get("steps", 0)
             if not isinstance(more, int) or not 0 <= more <= 10**6:
                 raise InputError("steps must be a whole number up to a million")
@@ -323,7 +321,8 @@ def _route(path: str, handler: Handler, method: str = "GET", change: str = "") -
         try:
             return await handler(request)
         except InputError as error:
-            return JSONResponse({"error": " ".join(str(error).split())}, 400)
+            text = " ".join(str(error).split())
+            return JSONResponse({"error": text[:MOST_ERROR_LETTERS]}, 400)
         except ClientDisconnect:
             return Response(status_code=400)
         except OSError as error:

@@ -83,19 +83,33 @@ def test_a_damaged_record_is_told(tmp_path):
     (runs.path(key) / "studio.json").write_text('{"job": 3}')
     with pytest.raises(InputError, match="is damaged"):
         runs.read(key)
+    whole = runs.new(JOB)
+    assert list(runs) == [whole]
+    (line,) = runs.damaged()
+    assert "studio.json is damaged" in line and line.endswith("delete its folder")
+    assert not runs.has_steps(whole)
 
 
 def test_pictures_are_named_by_what_they_hold(tmp_path):
     pictures = Pictures(tmp_path / "pictures")
     upload = pictures.new_upload()
     upload.write_bytes(b"some bytes")
-    key = id_of(upload)
+    key = id_of(upload, "photo")
+    assert key != id_of(upload, "painting")
     picture = Picture(key, "photo", "cat.png", ".png", 20, 10, 1.0)
     assert key not in pictures
     pictures.keep(upload, picture)
     assert key in pictures
     assert (pictures[key], list(pictures)) == (picture, [picture])
     assert pictures.original(picture).read_bytes() == b"some bytes"
+    record = pictures.folder / f"{key}.json"
+    whole = record.read_text()
+    for damaged in ("{", "{}"):
+        record.write_text(damaged)
+        assert (list(pictures), key in pictures) == ([], False)
+        with pytest.raises(InputError, match="add the picture again"):
+            pictures[key]
+    record.write_text(whole)
     pictures.remove(picture)
     assert not list(pictures.folder.iterdir())
     with pytest.raises(InputError, match="add the picture again"):

@@ -105,9 +105,12 @@ def test_a_picture_without_its_own_format_is_refused(server):
         ("/api/runs", {"type": "paint"}, "photo"),
         ("/api/runs", {"type": "rm -rf"}, "no job"),
         ("/api/runs/20260101-000000-abcdef/more", {"steps": 3}, "no run"),
+        ("/api/runs/20260101-000000-abcdef/stop", {}, "no run"),
         ("/api/plan", {"type": "nine", "painting": {}}, "photo"),
-        ("/api/looks", {"job": {"photos": [], "styles": []}}, "length"),
-        ("/api/looks", {"side": 9, "job": {}}, "photos"),
+        ("/api/looks", {"photo": "a" * 20, "styles": []}, "length"),
+        ("/api/looks", {"photo": "a" * 20, "styles": [{}], "side": 9}, "side"),
+        ("/api/looks", {"photo": ["a"]}, "photo"),
+        ("/api/runs", b"[" * 10**5, "no JSON object"),
     ],
 )
 def test_a_wrong_request_is_one_line(server, path, body, says):

@@ -271,8 +271,7 @@ function look(side = 496) {
     lookAbort = new AbortController();
     element("stage").setAttribute("aria-busy", "true");
     try {
-      const job = { photos: [photo], styles: styles() };
-      const found = await post("/api/looks", { job, side }, { signal: lookAbort.signal });
+      const found = await post("/api/looks", { photo, styles: styles(), side }, { signal: lookAbort.signal });
       if (chosen.run || chosen.photo !== photo) return;
       viewer.setStrength(Number(element("strength").value));
       await viewer.showPicture(found.look);
