@@ -13,7 +13,7 @@ import time
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 SIDE = 128
-WAIT_SECONDS = 240
+WAIT_SECONDS = 600
 
 
 def free_port():
@@ -96,6 +96,15 @@ class Page:
 
     def choose(self, name, *paths):
         self.get(f"{name}-file").send_keys("\n".join(map(str, paths)))
+
+    def drop(self, name, *paths):
+        """Drop files and folders, as from the desktop."""
+        place = self.get(f"{name}-drop").rect
+        data = {"items": [], "files": list(map(str, paths)), "dragOperationsMask": 1}
+        where = {key: place[key] + 5 for key in ("x", "y")}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            event = {"type": kind, "data": data, **where}
+            self.driver.execute_cdp_cmd("Input.dispatchDragEvent", event)
 
     def click(self, name):
         wait_for(lambda: self.get(name).is_displayed() and self.get(name).is_enabled())

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,6 +55,19 @@ def test_a_drop_shows_a_first_look_and_paint_what_the_command_paints(
         path.write_bytes(urllib.request.urlopen(link).read())
         with Image.open(path) as image:
             assert (image.format, image.size) == (name, (SIDE, 96))
+
+
+def test_files_and_folders_are_dropped(page, inputs, tmp_path):
+    (tmp_path / "holiday").mkdir()
+    shutil.copy(inputs / "dusk.png", tmp_path / "holiday")
+    (tmp_path / "holiday/notes.txt").write_text("no picture")
+    page.drop("photo", inputs / "cat.png", tmp_path / "holiday")
+    wait_for(lambda: len(page.all("#photos .thumbnail")) == 2)
+    page.drop("painting", inputs / "cat.png")
+    wait_for(lambda: len(page.all("#paintings .thumbnail")) == 2)
+    # One picture may be both.
+    assert len(page.all("#photos .thumbnail")) == 2
+    wait_for(lambda: page.get("mixture").is_displayed())
 
 
 def test_only_what_is_painted_changes(page, server):
